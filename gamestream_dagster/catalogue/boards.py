@@ -1,0 +1,167 @@
+"""The boards: each is one folder `flink_sql/<job>/boards/<board>/`, with `board.yaml` and `recompute.sql`.
+
+Everything that handles boards (tables, topics, checks, recompute, reconciliation, dashboard) works from this
+description; nothing else in the project knows a board by its name.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gamestream_dagster.settings import PROJECT_ROOT
+
+FLINK_SQL_DIR = PROJECT_ROOT / "flink_sql"
+IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+
+
+class CatalogueError(Exception):
+    """A description in `flink_sql/` cannot be used; the message names the file, the field and the mend."""
+
+
+def _identifier(name: str) -> str:
+    if not IDENTIFIER.match(name):
+        raise ValueError(f"{name!r} is not an identifier: use small letters, digits and _, at most 63, a letter first")
+    return name
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+
+
+class ColumnType(StrEnum):
+    """Type of a board's column, as it stands in Postgres."""
+
+    BIGINT = "bigint"
+    STRING = "string"
+    DOUBLE = "double"
+    TIMESTAMP = "timestamp"
+
+
+class ColumnRole(StrEnum):
+    """What a column means to the comparison."""
+
+    RANK = "rank"  # 1..n, the primary key of the streamed table
+    KEY = "key"  # names the row's subject (the entity)
+    LABEL = "label"  # greatest text seen for the entity; grows only
+    SUM = "sum"  # running sum of scores over the columns named in `over`; grows only
+    VALUE = "value"  # an integer that only its window decides
+    CHOICE = "choice"  # the entity's best member by the column named in `of`
+    RATIO = "ratio"  # numerator / denominator; compared by the integers, never as a float
+    AS_OF = "as_of"  # end of the window that the row belongs to
+
+
+class Column(BaseModel):
+    """One column of a board."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: ColumnType
+    role: ColumnRole
+    over: tuple[Identifier, ...] = ()
+    of: Identifier | None = None
+    numerator: str | None = Field(default=None, description="Product of integer columns, such as `a * b`.")
+    denominator: str | None = None
+
+
+class Window(BaseModel):
+    """The sliding window of a board whose rows belong to an `as_of`. Times in seconds of event time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    as_of: Identifier
+    tick_seconds: int = Field(gt=0)
+    length_seconds: int = Field(gt=0)
+    delay_seconds: int = Field(ge=0, description="Watermark delay of the job's source.")
+
+
+class OrderTerm(BaseModel):
+    """One term of a board's total order."""
+
+    model_config = ConfigDict(frozen=True)
+
+    column: Identifier
+    descending: bool
+
+
+class Board(BaseModel):
+    """One leaderboard, as its `board.yaml` describes it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Identifier
+    job: Identifier
+    folder: Path
+    title: str
+    description: str
+    owner: str
+    topic: str
+    rows: int = Field(gt=0, le=1000)
+    entity: tuple[Identifier, ...] = Field(min_length=1)
+    order: tuple[OrderTerm, ...] = Field(min_length=1)
+    window: Window | None = None
+    columns: dict[Identifier, Column]
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> Board:
+        named = [*self.entity, *(term.column for term in self.order)]
+        if self.window:
+            named.append(self.window.as_of)
+        for column in self.columns.values():
+            if column.of:
+                named.append(column.of)
+        for name in named:
+            if name not in self.columns:
+                raise ValueError(f"column {name!r} is used but not described; add it to `columns`")
+        if [c.role for c in self.columns.values()].count(ColumnRole.RANK) != 1:
+            raise ValueError("exactly one column must have the role `rank`")
+        return self
+
+    @property
+    def rank_column(self) -> str:
+        """Name of the rank column."""
+        return next(name for name, column in self.columns.items() if column.role is ColumnRole.RANK)
+
+    @property
+    def recompute_sql(self) -> str:
+        """The board's own DuckDB query, over the relation `events`."""
+        return (self.folder / "recompute.sql").read_text(encoding="utf-8")
+
+
+def load_boards(root: Path = FLINK_SQL_DIR) -> dict[str, Board]:
+    """Read every board under `root`, by name, in the order of the folders.
+
+    Raises:
+        CatalogueError: a file is not usable, or two boards share a name or a topic.
+    """
+    boards: dict[str, Board] = {}
+    for path in sorted(root.glob("*/boards/*/board.yaml")):
+        board = _load_board(path)
+        if board.name in boards:
+            raise CatalogueError(f"{path}: board {board.name!r} exists already in {boards[board.name].folder}")
+        boards[board.name] = board
+    topics = [board.topic for board in boards.values()]
+    if len(set(topics)) != len(topics):
+        raise CatalogueError(f"Two boards write to one topic: {sorted(topics)}; give each its own `topic`")
+    return boards
+
+
+def _load_board(path: Path) -> Board:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw["order"] = [_order_term(text) for text in raw.get("order", [])]
+        return Board(name=path.parent.name, job=path.parents[2].name, folder=path.parent, **raw)
+    except (yaml.YAMLError, ValidationError, ValueError, TypeError) as error:
+        raise CatalogueError(f"{path} cannot be used: {error}") from error
+
+
+def _order_term(text: str) -> OrderTerm:
+    match text.split():
+        case [column, ("asc" | "desc") as direction]:
+            return OrderTerm(column=column, descending=direction == "desc")
+        case _:
+            raise ValueError(f"order term {text!r} must be `<column> asc` or `<column> desc`")

@@ -1,0 +1,1 @@
+"""The `gamestream` command: one module a command group, each thin."""

@@ -1,0 +1,29 @@
+"""Options and errors that every command group shares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gamestream_dagster.settings import Settings, SettingsError, load_settings
+
+Home = Annotated[Path | None, typer.Option("--home", help="Folder with all state of the stack (default .gamestream).")]
+PortBase = Annotated[
+    int | None, typer.Option("--port-base", help="First of 16 consecutive ports, to run beside another stack.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print data as JSON on stdout.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before destroying something.")]
+
+
+class CouldNotRun(Exception):
+    """The command could not look or act (exit code 2); the message says why and what to do next."""
+
+
+def settings_from(home: Path | None, port_base: int | None = None) -> Settings:
+    """Settings for a command; a bad value ends the command with exit code 2 and one sentence."""
+    try:
+        return load_settings(home=home, port_base=port_base)
+    except SettingsError as error:
+        raise CouldNotRun(str(error)) from error

@@ -1,0 +1,241 @@
+"""Where everything is: one immutable value that every command, asset and page is given.
+
+A value comes, in this order, from the environment (`GAMESTREAM_*`), from the profile file
+(`<home>/profile.yaml`), from what `gamestream up` wrote (`<home>/run/stack.yaml`), or from the default.
+`Settings.origin(name)` says which of them it was.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+ENV_PREFIX = "GAMESTREAM_"
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+# The port of each server when no port base is given, in the order in which a port base numbers them.
+STANDARD_PORTS: dict[str, int] = {
+    "kafka": 9092,
+    "kafka_controller": 9093,
+    "registry": 8085,
+    "flink": 8081,
+    "gateway": 8083,
+    "postgres": 5432,
+    "dagster": 3000,
+    "dashboard": 8501,
+    "ingest": 8000,
+    "flink_rpc": 6123,
+    "taskmanager_rpc": 6122,
+    "flink_blob": 6124,
+    "taskmanager_data": 6121,
+    "registry_management": 8086,
+    "dagster_code": 3001,
+    "flink_metrics": 9249,
+}
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the message says which, where it came from and what to write instead."""
+
+
+class ScoreFormat(StrEnum):
+    """How the records of `user-score` are encoded; a topic holds one of the two."""
+
+    JSON = "json"
+    AVRO = "avro"
+
+
+class TopicProfile(StrEnum):
+    """Which partition counts the topics get."""
+
+    LAPTOP = "laptop"
+    PROD = "prod"
+
+
+class Settings(BaseModel):
+    """Addresses, credentials and choices of one stack. Frozen: build another with `load_settings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+
+    home: Path = Field(default=Path(".gamestream"), description="Folder that holds all state of the stack.")
+    port_base: int | None = Field(
+        default=None, ge=1024, le=65000, description="First of 16 consecutive ports; unset: the usual ports."
+    )
+    kafka_bootstrap: str = Field(default="", description="host:port of a Kafka broker; empty: the embedded one.")
+    registry_url: str = Field(default="", description="Confluent-compatible schema registry; empty: the embedded one.")
+    flink_rest_url: str = Field(default="", description="Flink JobManager REST; empty: the embedded cluster.")
+    flink_gateway_url: str = Field(default="", description="Flink SQL gateway REST; empty: the embedded one.")
+    postgres_host: str = Field(default="127.0.0.1", description="Postgres host; set with `postgres_external`.")
+    postgres_port: int = Field(default=0, description="Postgres port; 0: the embedded server's.")
+    postgres_user: str = Field(default="gamestream", description="Postgres role that owns the tables.")
+    postgres_password: SecretStr = Field(default=SecretStr(""), description="Its password; empty: the home's secret.")
+    postgres_database: str = Field(default="gamestream", description="Database of boards and reconciliation tables.")
+    dagster_database: str = Field(default="dagster", description="Database of Dagster's own storage.")
+    score_format: ScoreFormat = Field(default=ScoreFormat.JSON, description="Encoding of `user-score`.")
+    topic_profile: TopicProfile = Field(default=TopicProfile.LAPTOP, description="Partition counts of the topics.")
+    checkpoint_interval_seconds: int = Field(default=10, ge=1, description="Flink checkpoint interval, seconds.")
+    origins: dict[str, str] = Field(default_factory=dict, description="Where each value came from.", repr=False)
+
+    EMBEDDED: ClassVar[tuple[str, ...]] = ("kafka", "registry", "flink", "postgres")
+
+    def port(self, server: str) -> int:
+        """Port of an embedded server, by its key in `STANDARD_PORTS`."""
+        if self.port_base is None:
+            return STANDARD_PORTS[server]
+        return self.port_base + list(STANDARD_PORTS).index(server)
+
+    def is_external(self, service: str) -> bool:
+        """True when the service's address was given, so that nothing is started for it."""
+        match service:
+            case "kafka":
+                return self.origin("kafka_bootstrap") not in ("default", "stack")
+            case "registry":
+                return self.origin("registry_url") not in ("default", "stack")
+            case "flink":
+                return self.origin("flink_rest_url") not in ("default", "stack")
+            case "postgres":
+                return self.origin("postgres_port") not in ("default", "stack")
+            case _:
+                raise SettingsError(f"{service!r} is not an external service; choose one of {', '.join(self.EMBEDDED)}")
+
+    def origin(self, name: str) -> str:
+        """`environment`, `profile`, `stack`, `argument` or `default`."""
+        return self.origins.get(name, "default")
+
+    @property
+    def kafka(self) -> str:
+        """Bootstrap address to use."""
+        return self.kafka_bootstrap or f"127.0.0.1:{self.port('kafka')}"
+
+    @property
+    def registry(self) -> str:
+        """Registry address to use (the Confluent-compatible root)."""
+        return self.registry_url or f"http://127.0.0.1:{self.port('registry')}/apis/ccompat/v7"
+
+    @property
+    def flink_rest(self) -> str:
+        """JobManager REST address to use."""
+        return self.flink_rest_url or f"http://127.0.0.1:{self.port('flink')}"
+
+    @property
+    def flink_gateway(self) -> str:
+        """SQL gateway address to use."""
+        return self.flink_gateway_url or f"http://127.0.0.1:{self.port('gateway')}"
+
+    @property
+    def dagster_url(self) -> str:
+        """Address of the Dagster UI."""
+        return f"http://127.0.0.1:{self.port('dagster')}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """Address of the dashboard."""
+        return f"http://127.0.0.1:{self.port('dashboard')}"
+
+    @property
+    def postgres_password_value(self) -> str:
+        """The password: the given one, or the home's own secret (made on first use, mode 0600)."""
+        given = self.postgres_password.get_secret_value()
+        return given or _home_secret(self.home, "postgres_password")
+
+    def postgres_dsn(self, database: str | None = None, driver: str = "postgresql+psycopg") -> str:
+        """SQLAlchemy URL. It holds the password: never print it, log it or store it."""
+        port = self.postgres_port or self.port("postgres")
+        name = database or self.postgres_database
+        return f"{driver}://{self.postgres_user}:{self.postgres_password_value}@{self.postgres_host}:{port}/{name}"
+
+    @property
+    def jdbc_url(self) -> str:
+        """JDBC URL without credentials."""
+        port = self.postgres_port or self.port("postgres")
+        return f"jdbc:postgresql://{self.postgres_host}:{port}/{self.postgres_database}"
+
+    @property
+    def archive_dir(self) -> Path:
+        """Folder of the Parquet event archive."""
+        return self.home / "archive"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Folder of reconciliation reports and Data Docs."""
+        return self.home / "reports"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Folder of Flink checkpoints."""
+        return self.home / "flink" / "checkpoints"
+
+    @property
+    def savepoints_dir(self) -> Path:
+        """Folder of Flink savepoints."""
+        return self.home / "flink" / "savepoints"
+
+
+def load_settings(home: Path | str | None = None, port_base: int | None = None, **overrides: Any) -> Settings:
+    """Read the settings of a stack.
+
+    Args:
+        home: state folder; default `GAMESTREAM_HOME` or `.gamestream` under the working directory.
+        port_base: first port of the embedded servers.
+        overrides: any other field of `Settings`; wins over every other source.
+
+    Raises:
+        SettingsError: a value is not usable; names the value and its origin.
+    """
+    arguments = {name: value for name, value in {"port_base": port_base, **overrides}.items() if value is not None}
+    root = Path(home or os.environ.get(ENV_PREFIX + "HOME", ".gamestream")).expanduser().resolve()
+    sources = [
+        ("stack", _read_yaml(root / "run" / "stack.yaml")),
+        ("profile", _read_yaml(root / "profile.yaml")),
+        ("environment", _from_environment()),
+        ("argument", arguments),
+    ]
+    values: dict[str, Any] = {"home": root}
+    origins: dict[str, str] = {"home": "argument" if home else "default"}
+    for origin, found in sources:
+        values.update(found)
+        origins.update(dict.fromkeys(found, origin))
+    try:
+        return Settings(**values, origins=origins)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"Setting {name!r} (from {origins.get(name, 'default')}) cannot be used: {first['msg']}. "
+            f"Known settings: {', '.join(sorted(set(Settings.model_fields) - {'origins'}))}."
+        ) from error
+
+
+def _from_environment() -> dict[str, str]:
+    fields = set(Settings.model_fields) - {"home", "origins"}
+    found = {name: os.environ.get(ENV_PREFIX + name.upper()) for name in fields}
+    return {name: value for name, value in found.items() if value}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML ({error}); mend it or delete it.") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} must hold `name: value` lines; mend it or delete it.")
+    return content
+
+
+def _home_secret(home: Path, name: str) -> str:
+    path = home / "secrets" / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(secrets.token_urlsafe(24))
+    return path.read_text(encoding="utf-8").strip()
