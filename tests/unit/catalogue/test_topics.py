@@ -1,0 +1,75 @@
+"""The topic catalogue: two profiles, board topics from the boards, and a clear sentence for each mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gamestream_dagster.catalogue.boards import CatalogueError, load_boards
+from gamestream_dagster.catalogue.topics import SCORE_TOPIC, TOPICS_FILE, load_topics
+from gamestream_dagster.settings import TopicProfile
+
+
+def test_score_topic_follows_the_profile():
+    laptop, prod = (load_topics(profile)[SCORE_TOPIC] for profile in (TopicProfile.LAPTOP, TopicProfile.PROD))
+    assert (laptop.partitions, prod.partitions) == (4, 64)
+    assert laptop.config == {"cleanup.policy": "delete", "retention.ms": str(7 * 24 * 3600 * 1000)}
+    assert laptop.key == "user_id"
+    assert laptop.board is None
+
+
+@pytest.mark.parametrize("profile", list(TopicProfile))
+def test_every_board_has_a_compacted_topic_of_one_partition(profile: TopicProfile):
+    topics, boards = load_topics(profile), load_boards()
+    assert {topic.board for topic in topics.values() if topic.board} == set(boards)
+    for board in boards.values():
+        topic = topics[board.topic]
+        assert topic.partitions == 1
+        assert topic.config["cleanup.policy"] == "compact"
+        assert "retention.ms" not in topic.config
+        assert topic.owner
+        assert board.name in topic.description
+
+
+def _edited(tmp_path: Path, **changes: object) -> Path:
+    content = yaml.safe_load(TOPICS_FILE.read_text(encoding="utf-8"))
+    content["topics"][SCORE_TOPIC].update(changes)
+    path = tmp_path / "topics.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"retention": "7 days"}, "not a duration"),
+        ({"retention": None}, "belongs to cleanup"),
+        ({"cleanup": "compact"}, "belongs to cleanup"),
+        ({"cleanup": "archive"}, "cleanup"),
+        ({"partitions": {"laptop": 4}}, "prod"),
+        ({"partitions": {"laptop": 0, "prod": 1}}, "greater than 0"),
+        ({"replicas": 3}, "replicas"),
+        ({"owner": ""}, "owner"),
+    ],
+)
+def test_a_mistake_names_the_file_and_the_field(tmp_path: Path, change: dict[str, object], said: str):
+    path = _edited(tmp_path, **change)
+    with pytest.raises(CatalogueError, match=said) as raised:
+        load_topics(TopicProfile.LAPTOP, path=path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_board_cannot_take_a_declared_topic():
+    board = next(iter(load_boards().values()))
+    stolen = board.model_copy(update={"topic": SCORE_TOPIC})
+    with pytest.raises(CatalogueError, match="only once"):
+        load_topics(TopicProfile.LAPTOP, boards={board.name: stolen})
+
+
+def test_a_board_topic_name_is_checked():
+    board = next(iter(load_boards().values()))
+    odd = board.model_copy(update={"topic": "Top Teams"})
+    with pytest.raises(CatalogueError, match="topic name"):
+        load_topics(TopicProfile.LAPTOP, boards={board.name: odd})
