@@ -1,0 +1,389 @@
+"""Talks to a running Dagster webserver over its GraphQL API, so that the command line need not import Dagster.
+
+`launch_job` starts a job, `wait_for_run` waits for its end, `asset_overview` says what stands materialised.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import httpx
+
+CALL_TIMEOUT_SECONDS = 20.0
+POLL_SECONDS = 0.5
+EVENT_PAGE = 1000
+
+JOBS_QUERY = """
+query Jobs {
+  repositoriesOrError {
+    __typename
+    ... on RepositoryConnection { nodes { name location { name } jobs { name } } }
+    ... on PythonError { message }
+  }
+  workspaceOrError {
+    __typename
+    ... on Workspace {
+      locationEntries { name locationOrLoadError { __typename ... on PythonError { message } } }
+    }
+  }
+}
+"""
+
+LAUNCH_MUTATION = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on PipelineNotFoundError { message }
+    ... on InvalidSubsetError { message }
+    ... on UnauthorizedError { message }
+  }
+}
+"""
+
+RUN_QUERY = """
+query Run($runId: ID!) {
+  runOrError(runId: $runId) {
+    __typename
+    ... on Run { runId jobName status startTime endTime stepStats { stepKey status } }
+    ... on RunNotFoundError { message }
+    ... on PythonError { message }
+  }
+}
+"""
+
+FAILURES_QUERY = """
+query Failures($runId: ID!, $after: String, $limit: Int!) {
+  runOrError(runId: $runId) {
+    ... on Run {
+      eventConnection(afterCursor: $after, limit: $limit) {
+        cursor
+        hasMore
+        events {
+          __typename
+          ... on ExecutionStepFailureEvent {
+            stepKey
+            failureMetadata { description }
+            error { message causes { message } }
+          }
+          ... on RunFailureEvent { message error { message } }
+        }
+      }
+    }
+  }
+}
+"""
+
+ASSETS_QUERY = """
+query Assets {
+  assetNodes {
+    assetKey { path }
+    groupName
+    isMaterializable
+    assetMaterializations(limit: 1) { timestamp runId }
+    assetChecksOrError {
+      ... on AssetChecks {
+        checks {
+          name
+          executionForLatestMaterialization { status evaluation { success severity description } }
+        }
+      }
+    }
+  }
+}
+"""
+
+
+class DagsterApiError(Exception):
+    """Root of what can go wrong when talking to the Dagster webserver."""
+
+
+class DagsterUnreachableError(DagsterApiError):
+    """Nobody answered, or not in time; worth another try."""
+
+
+class LaunchRefusedError(DagsterApiError):
+    """Dagster did not accept the run; another try cannot help."""
+
+
+class RunTimeoutError(DagsterApiError):
+    """The run had not ended within the limit. It goes on running."""
+
+
+class RunStatus(StrEnum):
+    """States of a Dagster run, as its API spells them."""
+
+    QUEUED = "QUEUED"  # waits for a free slot
+    NOT_STARTED = "NOT_STARTED"  # recorded, not launched
+    MANAGED = "MANAGED"  # owned by something outside Dagster
+    STARTING = "STARTING"  # its process is coming up
+    STARTED = "STARTED"  # works
+    SUCCESS = "SUCCESS"  # ended well
+    FAILURE = "FAILURE"  # a step or the process failed
+    CANCELING = "CANCELING"  # somebody asked it to stop
+    CANCELED = "CANCELED"  # stopped by somebody
+
+    @property
+    def has_ended(self) -> bool:
+        """True when the status cannot change any more."""
+        return self in (RunStatus.SUCCESS, RunStatus.FAILURE, RunStatus.CANCELED)
+
+
+@dataclass(frozen=True)
+class StepFailure:
+    """Why one step failed; `step` is empty when the whole run did."""
+
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run stands. `seconds` is its own duration so far, 0 before it starts."""
+
+    run_id: str
+    job: str
+    status: RunStatus
+    seconds: float
+    steps_done: int
+    steps_total: int
+    failures: tuple[StepFailure, ...] = ()
+
+    @property
+    def succeeded(self) -> bool:
+        """True when the run ended well."""
+        return self.status is RunStatus.SUCCESS
+
+
+@dataclass(frozen=True)
+class CheckState:
+    """The last result of one asset check; `status` is `NEVER_RUN` before its first."""
+
+    name: str
+    status: str
+    severity: str
+    description: str
+
+
+@dataclass(frozen=True)
+class AssetState:
+    """One asset: its key (`group/name`), when it was last materialised (epoch seconds), its checks."""
+
+    key: str
+    group: str
+    materialised_at: float | None
+    run_id: str | None
+    checks: tuple[CheckState, ...]
+
+
+class DagsterGraphQL:
+    """One webserver. `base_url` is what a browser opens, such as http://127.0.0.1:3000."""
+
+    def __init__(
+        self, base_url: str, timeout: float = CALL_TIMEOUT_SECONDS, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._url = base_url.rstrip("/")
+        self._client = httpx.Client(timeout=timeout, transport=transport, trust_env=False)
+
+    def __enter__(self) -> DagsterGraphQL:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._client.close()
+
+    def query(self, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send one document and return its `data`.
+
+        Raises:
+            DagsterUnreachableError: no answer.
+            DagsterApiError: an answer that is not GraphQL data.
+        """
+        try:
+            reply = self._client.post(f"{self._url}/graphql", json={"query": text, "variables": dict(variables or {})})
+        except httpx.TransportError as error:
+            raise DagsterUnreachableError(
+                f"Dagster does not answer at {self._url} ({type(error).__name__}); see `gamestream status`."
+            ) from error
+        if reply.status_code in (502, 503, 504):
+            raise DagsterUnreachableError(
+                f"Dagster at {self._url} answers HTTP {reply.status_code}; wait and try again."
+            )
+        try:
+            content = reply.json()
+        except ValueError as error:
+            raise DagsterApiError(
+                f"{self._url} answers HTTP {reply.status_code} and no JSON; is it really the Dagster webserver?"
+            ) from error
+        if content.get("errors"):
+            raise DagsterApiError(
+                f"Dagster refused the query: {content['errors'][0].get('message', 'no reason')}"
+            )
+        return content["data"]
+
+    def locate_job(self, job: str) -> tuple[str, str]:
+        """(code location, repository) that holds `job`.
+
+        Raises:
+            LaunchRefusedError: no loaded code location has it; names those that failed to load.
+        """
+        data = self.query(JOBS_QUERY)
+        found = data["repositoriesOrError"]
+        for node in found.get("nodes", []):
+            if any(entry["name"] == job for entry in node["jobs"]):
+                return node["location"]["name"], node["name"]
+        broken = [
+            f"{entry['name']} did not load: {_first_line(entry['locationOrLoadError'].get('message', ''))}"
+            for entry in data["workspaceOrError"].get("locationEntries", [])
+            if (entry["locationOrLoadError"] or {}).get("__typename") == "PythonError"
+        ]
+        known = sorted({e["name"] for node in found.get("nodes", []) for e in node["jobs"] if e["name"][0] != "_"})
+        reason = "; ".join(broken) or f"known jobs: {', '.join(known) or 'none'}"
+        raise LaunchRefusedError(f"Dagster at {self._url} has no job {job!r} ({reason}).")
+
+    def launch(self, job: str, tags: Mapping[str, str] | None = None) -> str:
+        """Start `job` and return the run id."""
+        location, repository = self.locate_job(job)
+        params = {
+            "selector": {"repositoryLocationName": location, "repositoryName": repository, "jobName": job},
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in (tags or {}).items()]},
+        }
+        result = self.query(LAUNCH_MUTATION, {"params": params})["launchRun"]
+        if result["__typename"] == "LaunchRunSuccess":
+            return result["run"]["runId"]
+        messages = [error["message"] for error in result.get("errors", [])] or [result.get("message", "")]
+        raise LaunchRefusedError(f"Dagster refused to start {job!r} ({result['__typename']}): {'; '.join(messages)}")
+
+    def run(self, run_id: str) -> RunOutcome:
+        """How the run stands now; failures are filled in when it has failed."""
+        found = self.query(RUN_QUERY, {"runId": run_id})["runOrError"]
+        if found["__typename"] != "Run":
+            raise DagsterApiError(f"Dagster knows no run {run_id}: {found.get('message', found['__typename'])}")
+        status = RunStatus(found["status"])
+        start, end = found["startTime"], found["endTime"]
+        return RunOutcome(
+            run_id=run_id,
+            job=found["jobName"],
+            status=status,
+            seconds=max(0.0, (end or time.time()) - start) if start else 0.0,
+            steps_done=sum(step["status"] in ("SUCCESS", "SKIPPED") for step in found["stepStats"]),
+            steps_total=len(found["stepStats"]),
+            failures=self._failures(run_id) if status is RunStatus.FAILURE else (),
+        )
+
+    def _failures(self, run_id: str) -> tuple[StepFailure, ...]:
+        steps: list[StepFailure] = []
+        whole: list[StepFailure] = []
+        after: str | None = None
+        while True:
+            found = self.query(FAILURES_QUERY, {"runId": run_id, "after": after, "limit": EVENT_PAGE})["runOrError"]
+            page = found["eventConnection"]
+            for event in page["events"]:
+                if event["__typename"] == "ExecutionStepFailureEvent":
+                    steps.append(StepFailure(event["stepKey"] or "", _step_reason(event)))
+                elif event["__typename"] == "RunFailureEvent":
+                    whole.append(StepFailure("", _first_line((event["error"] or event)["message"])))
+            if not page["hasMore"]:
+                return tuple(steps or whole)
+            after = page["cursor"]
+
+    def wait(
+        self,
+        run_id: str,
+        timeout: float,
+        progress: Callable[[RunOutcome], None] | None = None,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> RunOutcome:
+        """Wait until the run has ended, at most `timeout` seconds; a short outage of the webserver is waited out.
+
+        Raises:
+            RunTimeoutError: it has not ended; it goes on running.
+            DagsterUnreachableError: the webserver stayed silent until the limit.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            silent: DagsterUnreachableError | None = None
+            outcome: RunOutcome | None = None
+            try:
+                outcome = self.run(run_id)
+            except DagsterUnreachableError as error:
+                silent = error
+            if outcome is not None:
+                if progress is not None:
+                    progress(outcome)
+                if outcome.status.has_ended:
+                    return outcome
+            if time.monotonic() >= deadline:
+                if silent is not None:
+                    raise silent
+                raise RunTimeoutError(
+                    f"Run {run_id} has not ended after {timeout:.0f} s; it goes on. Look at {self._url}/runs/{run_id}."
+                )
+            time.sleep(min(poll_seconds, max(0.0, deadline - time.monotonic())))
+
+    def assets(self) -> list[AssetState]:
+        """Every asset with its last materialisation and check results, by key."""
+        states = [_asset_state(node) for node in self.query(ASSETS_QUERY)["assetNodes"]]
+        return sorted(states, key=lambda state: state.key)
+
+
+def launch_job(url: str, job_name: str, tags: Mapping[str, str] | None = None) -> str:
+    """Start a job in the running Dagster instance; returns the run id."""
+    with DagsterGraphQL(url) as dagster:
+        return dagster.launch(job_name, tags)
+
+
+def wait_for_run(
+    url: str, run_id: str, timeout: float, progress: Callable[[RunOutcome], None] | None = None
+) -> RunOutcome:
+    """Wait for a run's end, at most `timeout` seconds."""
+    with DagsterGraphQL(url) as dagster:
+        return dagster.wait(run_id, timeout, progress)
+
+
+def asset_overview(url: str) -> list[AssetState]:
+    """What stands materialised, and what its checks say."""
+    with DagsterGraphQL(url) as dagster:
+        return dagster.assets()
+
+
+def _step_reason(event: Mapping[str, Any]) -> str:
+    """The innermost sentence: a step's own error is only `op X failed`, its cause says why."""
+    described = (event["failureMetadata"] or {}).get("description")
+    if described:
+        return described
+    error = event["error"] or {"message": "no reason recorded", "causes": []}
+    return _first_line(([cause["message"] for cause in error["causes"]] or [error["message"]])[-1])
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0] if text.strip() else ""
+
+
+def _asset_state(node: Mapping[str, Any]) -> AssetState:
+    last = node["assetMaterializations"][0] if node["assetMaterializations"] else None
+    return AssetState(
+        key="/".join(node["assetKey"]["path"]),
+        group=node["groupName"],
+        # the API gives milliseconds, as text
+        materialised_at=float(last["timestamp"]) / 1000 if last else None,
+        run_id=last["runId"] if last else None,
+        checks=tuple(_check_state(check) for check in node["assetChecksOrError"].get("checks", [])),
+    )
+
+
+def _check_state(check: Mapping[str, Any]) -> CheckState:
+    execution = check["executionForLatestMaterialization"]
+    evaluation = (execution or {}).get("evaluation") or {}
+    return CheckState(
+        name=check["name"],
+        status=execution["status"] if execution else "NEVER_RUN",
+        severity=evaluation.get("severity") or "",
+        description=evaluation.get("description") or "",
+    )
