@@ -1,0 +1,254 @@
+"""Kafka's admin calls that gamestream needs, each with a limit and with typed results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import KafkaError as NativeError
+from confluent_kafka.admin import (  # its documentation calls these public; its __init__ does not mark them so
+    AdminClient,
+    ConfigEntry,  # pyright: ignore[reportPrivateImportUsage]
+    ConfigResource,  # pyright: ignore[reportPrivateImportUsage]
+    NewTopic,  # pyright: ignore[reportPrivateImportUsage]
+    OffsetSpec,  # pyright: ignore[reportPrivateImportUsage]
+    ResourceType,  # pyright: ignore[reportPrivateImportUsage]
+)
+
+from gamestream_dagster.clients.errors import (
+    AlreadyExistsError,
+    NotFoundError,
+    ServiceError,
+    TerminalServiceError,
+    TransientServiceError,
+)
+
+T = TypeVar("T")
+
+_EARLIEST = cast(OffsetSpec, OffsetSpec.earliest())  # typed as optional, never None
+_LATEST = cast(OffsetSpec, OffsetSpec.latest())
+
+_UNKNOWN_TOPIC = (NativeError.UNKNOWN_TOPIC_OR_PART, NativeError._UNKNOWN_TOPIC, NativeError._UNKNOWN_PARTITION)
+_NO_ANSWER = (
+    NativeError._TIMED_OUT,
+    NativeError._TRANSPORT,
+    NativeError._ALL_BROKERS_DOWN,
+    NativeError._RESOLVE,
+    NativeError._TIMED_OUT_QUEUE,
+    NativeError.REQUEST_TIMED_OUT,
+)
+_REFUSED_RIGHTS = (
+    NativeError.TOPIC_AUTHORIZATION_FAILED,
+    NativeError.CLUSTER_AUTHORIZATION_FAILED,
+    NativeError.GROUP_AUTHORIZATION_FAILED,
+    NativeError._AUTHENTICATION,
+    NativeError.SASL_AUTHENTICATION_FAILED,
+)
+
+
+@dataclass(frozen=True)
+class TopicDescription:
+    """One topic as the cluster has it."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    """Replicas of the partition that has fewest."""
+    config: Mapping[str, str]
+    """Every topic setting in force, by Kafka's own names, defaults included."""
+    leaderless: tuple[int, ...]
+    """Partitions that nobody leads at the moment."""
+
+
+class KafkaAdmin:
+    """Topics and offsets of one Kafka cluster.
+
+    Args:
+        bootstrap: host:port, or several with commas.
+        timeout_seconds: limit of every single request.
+
+    Every method raises `TransientServiceError` when the cluster does not answer and `TerminalServiceError` when it
+    refuses; `NotFoundError` when the topic asked for does not exist.
+    """
+
+    def __init__(self, bootstrap: str, timeout_seconds: float = 10) -> None:
+        self.bootstrap = bootstrap
+        self.timeout_seconds = timeout_seconds
+        self._native: AdminClient | None = None
+
+    @property
+    def native(self) -> AdminClient:
+        """librdkafka's client, opened on first use."""
+        if self._native is None:
+            # log_level 2: librdkafka would print each refused connection to stderr; the typed error says it once.
+            self._native = AdminClient(
+                {
+                    "bootstrap.servers": self.bootstrap,
+                    "client.id": "gamestream-admin",
+                    "socket.timeout.ms": int(self.timeout_seconds * 1000),
+                    "socket.connection.setup.timeout.ms": max(1000, int(self.timeout_seconds * 1000)),
+                    "reconnect.backoff.max.ms": 1000,
+                    "log_level": 2,
+                }
+            )
+        return self._native
+
+    def topics(self) -> set[str]:
+        """Names of all topics, Kafka's own left out."""
+        found = self._call(lambda: self.native.list_topics(timeout=self.timeout_seconds), "list topics")
+        return {name for name in found.topics if not name.startswith("__")}
+
+    def describe(self, topic: str) -> TopicDescription | None:
+        """The topic, or None when the cluster answers that there is none."""
+        return self.describe_many([topic]).get(topic)
+
+    def describe_many(self, topics: Iterable[str]) -> dict[str, TopicDescription]:
+        """Those of `topics` that exist, by name. Two requests, whatever the number."""
+        metadata = self._call(lambda: self.native.list_topics(timeout=self.timeout_seconds), "list topics").topics
+        present = [name for name in topics if name in metadata and metadata[name].error is None]
+        if not present:
+            return {}
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in present]
+        futures = self._call(
+            lambda: self.native.describe_configs(resources, request_timeout=self.timeout_seconds), "describe topics"
+        )
+        described = {}
+        for resource, future in futures.items():
+            name = resource.name
+            try:
+                entries: dict[str, ConfigEntry] = self._result(future, f"describe topic {name!r}")
+            except NotFoundError:  # deleted between the two requests
+                continue
+            partitions = metadata[name].partitions
+            described[name] = TopicDescription(
+                name=name,
+                partitions=len(partitions),
+                replication_factor=min((len(p.replicas) for p in partitions.values()), default=0),
+                config={key: entry.value for key, entry in entries.items() if entry.value is not None},
+                leaderless=tuple(sorted(i for i, p in partitions.items() if p.leader < 0)),
+            )
+        return described
+
+    def create(
+        self, topic: str, partitions: int, config: Mapping[str, str] | None = None, replication_factor: int = -1
+    ) -> TopicDescription:
+        """Create a topic and wait until every partition of it has a leader.
+
+        Args:
+            topic: name.
+            partitions: how many.
+            config: Kafka's own setting names and values.
+            replication_factor: -1 is the broker's default.
+
+        Raises:
+            AlreadyExistsError: it exists; nothing was changed.
+        """
+        new = NewTopic(
+            topic, num_partitions=partitions, replication_factor=replication_factor, config=dict(config or {})
+        )
+        what = f"create topic {topic!r}"
+        futures = self._call(lambda: self.native.create_topics([new], request_timeout=self.timeout_seconds), what)
+        self._result(futures[topic], what)
+
+        def led() -> TopicDescription | None:
+            found = self.describe(topic)
+            return found if found and found.partitions == partitions and not found.leaderless else None
+
+        return self._wait_for(led, f"topic {topic!r} was created, but its partitions have no leader yet")
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic with its records, and wait until it is gone.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        what = f"delete topic {topic!r}"
+        futures = self._call(lambda: self.native.delete_topics([topic], request_timeout=self.timeout_seconds), what)
+        self._result(futures[topic], what)
+        self._wait_for(lambda: topic not in self.topics(), f"topic {topic!r} is marked for deletion, but still there")
+
+    def beginning_offsets(self, topic: str) -> dict[int, int]:
+        """Offset of the oldest record still there, by partition."""
+        return self._offsets(topic, _EARLIEST, IsolationLevel.READ_UNCOMMITTED)
+
+    def end_offsets(self, topic: str, read_committed: bool = False) -> dict[int, int]:
+        """Next offset to be written, by partition; with `read_committed`, the first one of an open transaction."""
+        isolation = IsolationLevel.READ_COMMITTED if read_committed else IsolationLevel.READ_UNCOMMITTED
+        return self._offsets(topic, _LATEST, isolation)
+
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Next offset that the group would read, by partition; partitions without a commit are left out."""
+        what = f"read the offsets of group {group!r}"
+        request = [ConsumerGroupTopicPartitions(group)]
+        futures = self._call(
+            lambda: self.native.list_consumer_group_offsets(request, request_timeout=self.timeout_seconds), what
+        )
+        try:
+            answer: ConsumerGroupTopicPartitions = self._result(futures[group], what)
+        except NotFoundError:
+            return {}
+        return {p.partition: p.offset for p in (answer.topic_partitions or []) if p.topic == topic and p.offset >= 0}
+
+    def _offsets(self, topic: str, spec: OffsetSpec, isolation: IsolationLevel) -> dict[int, int]:
+        what = f"read the offsets of topic {topic!r}"
+        metadata = self._call(lambda: self.native.list_topics(timeout=self.timeout_seconds), what).topics.get(topic)
+        if metadata is None or metadata.error is not None:
+            raise NotFoundError("Kafka", f"there is no topic {topic!r}", "create it with `gamestream apply`")
+        request = {TopicPartition(topic, partition): spec for partition in metadata.partitions}
+        futures = self._call(
+            lambda: self.native.list_offsets(request, isolation_level=isolation, request_timeout=self.timeout_seconds),
+            what,
+        )
+        found = {part.partition: self._result(future, what).offset for part, future in futures.items()}
+        return dict(sorted(found.items()))
+
+    def _wait_for(self, look: Callable[[], T | None], late: str) -> T:
+        deadline = time.monotonic() + self.timeout_seconds
+        while time.monotonic() < deadline:
+            found = look()
+            if found:
+                return found
+            time.sleep(0.05)
+        raise TransientServiceError("Kafka", f"{late} after {self.timeout_seconds:g} s", "look again in a moment")
+
+    def _call(self, request: Callable[[], T], what: str) -> T:
+        try:
+            return request()
+        except KafkaException as error:
+            raise self._typed(error, what) from error
+
+    def _result(self, future: Future[Any], what: str) -> Any:
+        try:
+            # The native request has the same limit; the second more is for its own report of it.
+            return future.result(timeout=self.timeout_seconds + 1)
+        except KafkaException as error:
+            raise self._typed(error, what) from error
+        except TimeoutError as error:
+            raise self._no_answer(what) from error
+
+    def _no_answer(self, what: str) -> TransientServiceError:
+        return TransientServiceError(
+            "Kafka",
+            f"no answer from {self.bootstrap} within {self.timeout_seconds:g} s (to {what})",
+            "start it with `gamestream up`, or look with `gamestream status`",
+        )
+
+    def _typed(self, error: KafkaException, what: str) -> ServiceError:
+        native: NativeError = error.args[0]
+        code = native.code()
+        said = f"{what} failed: {native.str() or native.name()}".rstrip(".")
+        if code in _NO_ANSWER:
+            return self._no_answer(what)
+        if code in _UNKNOWN_TOPIC or code == NativeError.GROUP_ID_NOT_FOUND:
+            return NotFoundError("Kafka", said, "create it with `gamestream apply`")
+        if code == NativeError.TOPIC_ALREADY_EXISTS:
+            return AlreadyExistsError("Kafka", said, "see how it differs with `gamestream plan`")
+        if code in _REFUSED_RIGHTS:
+            return TerminalServiceError("Kafka", said, "grant the client's principal the right")
+        if native.retriable():
+            return TransientServiceError("Kafka", said, "try again in a moment")
+        return TerminalServiceError("Kafka", said, "mend the request, or the cluster's rules, and try again")
