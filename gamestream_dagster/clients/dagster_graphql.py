@@ -9,110 +9,35 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
+
 CALL_TIMEOUT_SECONDS = 20.0
 POLL_SECONDS = 0.5
 EVENT_PAGE = 1000
-
-JOBS_QUERY = """
-query Jobs {
-  repositoriesOrError {
-    __typename
-    ... on RepositoryConnection { nodes { name location { name } jobs { name } } }
-    ... on PythonError { message }
-  }
-  workspaceOrError {
-    __typename
-    ... on Workspace {
-      locationEntries { name locationOrLoadError { __typename ... on PythonError { message } } }
-    }
-  }
-}
-"""
-
-LAUNCH_MUTATION = """
-mutation Launch($params: ExecutionParams!) {
-  launchRun(executionParams: $params) {
-    __typename
-    ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
-    ... on RunConfigValidationInvalid { errors { message } }
-    ... on PipelineNotFoundError { message }
-    ... on InvalidSubsetError { message }
-    ... on UnauthorizedError { message }
-  }
-}
-"""
-
-RUN_QUERY = """
-query Run($runId: ID!) {
-  runOrError(runId: $runId) {
-    __typename
-    ... on Run { runId jobName status startTime endTime stepStats { stepKey status } }
-    ... on RunNotFoundError { message }
-    ... on PythonError { message }
-  }
-}
-"""
-
-FAILURES_QUERY = """
-query Failures($runId: ID!, $after: String, $limit: Int!) {
-  runOrError(runId: $runId) {
-    ... on Run {
-      eventConnection(afterCursor: $after, limit: $limit) {
-        cursor
-        hasMore
-        events {
-          __typename
-          ... on ExecutionStepFailureEvent {
-            stepKey
-            failureMetadata { description }
-            error { message causes { message } }
-          }
-          ... on RunFailureEvent { message error { message } }
-        }
-      }
-    }
-  }
-}
-"""
-
-ASSETS_QUERY = """
-query Assets {
-  assetNodes {
-    assetKey { path }
-    groupName
-    isMaterializable
-    assetMaterializations(limit: 1) { timestamp runId }
-    assetChecksOrError {
-      ... on AssetChecks {
-        checks {
-          name
-          executionForLatestMaterialization { status evaluation { success severity description } }
-        }
-      }
-    }
-  }
-}
-"""
+DOCUMENT = Path(__file__).with_name("dagster.graphql")
 
 
-class DagsterApiError(Exception):
-    """Root of what can go wrong when talking to the Dagster webserver."""
+SERVICE = "Dagster"
 
 
-class DagsterUnreachableError(DagsterApiError):
-    """Nobody answered, or not in time; worth another try."""
+class DagsterUnreachableError(TransientServiceError):
+    """Nobody answered, or not in time."""
 
 
-class LaunchRefusedError(DagsterApiError):
-    """Dagster did not accept the run; another try cannot help."""
+class DagsterApiError(TerminalServiceError):
+    """An answer that is not what the API promises."""
 
 
-class RunTimeoutError(DagsterApiError):
+class LaunchRefusedError(TerminalServiceError):
+    """Dagster did not accept the run."""
+
+
+class RunTimeoutError(TransientServiceError):
     """The run had not ended within the limit. It goes on running."""
 
 
@@ -189,6 +114,7 @@ class DagsterGraphQL:
         self, base_url: str, timeout: float = CALL_TIMEOUT_SECONDS, transport: httpx.BaseTransport | None = None
     ) -> None:
         self._url = base_url.rstrip("/")
+        self._document = DOCUMENT.read_text(encoding="utf-8")
         self._client = httpx.Client(timeout=timeout, transport=transport, trust_env=False)
 
     def __enter__(self) -> DagsterGraphQL:
@@ -197,32 +123,37 @@ class DagsterGraphQL:
     def __exit__(self, *exception: object) -> None:
         self._client.close()
 
-    def query(self, text: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send one document and return its `data`.
+    def query(self, operation: str, variables: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Run one operation of `dagster.graphql` and return its `data`.
 
         Raises:
             DagsterUnreachableError: no answer.
             DagsterApiError: an answer that is not GraphQL data.
         """
+        body = {"query": self._document, "operationName": operation, "variables": dict(variables or {})}
         try:
-            reply = self._client.post(f"{self._url}/graphql", json={"query": text, "variables": dict(variables or {})})
+            reply = self._client.post(f"{self._url}/graphql", json=body)
         except httpx.TransportError as error:
             raise DagsterUnreachableError(
-                f"Dagster does not answer at {self._url} ({type(error).__name__}); see `gamestream status`."
+                SERVICE, f"no answer at {self._url} ({type(error).__name__})", "look with `gamestream status`"
             ) from error
         if reply.status_code in (502, 503, 504):
             raise DagsterUnreachableError(
-                f"Dagster at {self._url} answers HTTP {reply.status_code}; wait and try again."
+                SERVICE, f"{self._url} answers HTTP {reply.status_code}", "wait and try again"
             )
         try:
             content = reply.json()
         except ValueError as error:
             raise DagsterApiError(
-                f"{self._url} answers HTTP {reply.status_code} and no JSON; is it really the Dagster webserver?"
+                SERVICE,
+                f"{self._url} answers HTTP {reply.status_code} and no JSON",
+                "check that the address is the Dagster webserver's",
             ) from error
         if content.get("errors"):
             raise DagsterApiError(
-                f"Dagster refused the query: {content['errors'][0].get('message', 'no reason')}"
+                SERVICE,
+                f"query {operation} refused: {content['errors'][0].get('message', 'no reason given')}",
+                "check that the webserver has the version of the lock file",
             )
         return content["data"]
 
@@ -232,7 +163,7 @@ class DagsterGraphQL:
         Raises:
             LaunchRefusedError: no loaded code location has it; names those that failed to load.
         """
-        data = self.query(JOBS_QUERY)
+        data = self.query("Jobs")
         found = data["repositoriesOrError"]
         for node in found.get("nodes", []):
             if any(entry["name"] == job for entry in node["jobs"]):
@@ -244,7 +175,9 @@ class DagsterGraphQL:
         ]
         known = sorted({e["name"] for node in found.get("nodes", []) for e in node["jobs"] if e["name"][0] != "_"})
         reason = "; ".join(broken) or f"known jobs: {', '.join(known) or 'none'}"
-        raise LaunchRefusedError(f"Dagster at {self._url} has no job {job!r} ({reason}).")
+        raise LaunchRefusedError(
+            SERVICE, f"{self._url} has no job {job!r} ({reason})", "look at the page Deployment of the Dagster UI"
+        )
 
     def launch(self, job: str, tags: Mapping[str, str] | None = None) -> str:
         """Start `job` and return the run id."""
@@ -254,17 +187,23 @@ class DagsterGraphQL:
             "runConfigData": {},
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in (tags or {}).items()]},
         }
-        result = self.query(LAUNCH_MUTATION, {"params": params})["launchRun"]
+        result = self.query("Launch", {"params": params})["launchRun"]
         if result["__typename"] == "LaunchRunSuccess":
             return result["run"]["runId"]
         messages = [error["message"] for error in result.get("errors", [])] or [result.get("message", "")]
-        raise LaunchRefusedError(f"Dagster refused to start {job!r} ({result['__typename']}): {'; '.join(messages)}")
+        raise LaunchRefusedError(
+            SERVICE,
+            f"{job!r} was not started ({result['__typename']}: {'; '.join(messages)})",
+            "mend what it names and start it again",
+        )
 
     def run(self, run_id: str) -> RunOutcome:
         """How the run stands now; failures are filled in when it has failed."""
-        found = self.query(RUN_QUERY, {"runId": run_id})["runOrError"]
+        found = self.query("Run", {"runId": run_id})["runOrError"]
         if found["__typename"] != "Run":
-            raise DagsterApiError(f"Dagster knows no run {run_id}: {found.get('message', found['__typename'])}")
+            raise DagsterApiError(
+                SERVICE, f"no run {run_id} ({found.get('message', found['__typename'])})", "check the run id"
+            )
         status = RunStatus(found["status"])
         start, end = found["startTime"], found["endTime"]
         return RunOutcome(
@@ -282,7 +221,7 @@ class DagsterGraphQL:
         whole: list[StepFailure] = []
         after: str | None = None
         while True:
-            found = self.query(FAILURES_QUERY, {"runId": run_id, "after": after, "limit": EVENT_PAGE})["runOrError"]
+            found = self.query("Failures", {"runId": run_id, "after": after, "limit": EVENT_PAGE})["runOrError"]
             page = found["eventConnection"]
             for event in page["events"]:
                 if event["__typename"] == "ExecutionStepFailureEvent":
@@ -323,13 +262,15 @@ class DagsterGraphQL:
                 if silent is not None:
                     raise silent
                 raise RunTimeoutError(
-                    f"Run {run_id} has not ended after {timeout:.0f} s; it goes on. Look at {self._url}/runs/{run_id}."
+                    SERVICE,
+                    f"run {run_id} has not ended after {timeout:.0f} s and goes on",
+                    f"look at {self._url}/runs/{run_id}",
                 )
             time.sleep(min(poll_seconds, max(0.0, deadline - time.monotonic())))
 
     def assets(self) -> list[AssetState]:
         """Every asset with its last materialisation and check results, by key."""
-        states = [_asset_state(node) for node in self.query(ASSETS_QUERY)["assetNodes"]]
+        states = [_asset_state(node) for node in self.query("Assets")["assetNodes"]]
         return sorted(states, key=lambda state: state.key)
 
 
