@@ -1,0 +1,139 @@
+"""Brings the database to the tables of the project: revisions for the system's, creation for those of the boards.
+
+Nothing that exists is ever changed but by a revision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, MetaData, inspect, text
+
+from gamestream_dagster.clients.errors import TerminalServiceError
+from gamestream_dagster.warehouse.tables import load_metadata
+
+MIGRATIONS_DIR = Path(__file__).with_name("migrations")
+VERSION_TABLE = "alembic_version"
+# Two runs at once must not both create a table: whoever comes second waits, then finds it there.
+_LOCK_KEY = 7_201_611
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One migration."""
+
+    revision: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """What `upgrade` did; both empty when there was nothing to do."""
+
+    revisions: tuple[Revision, ...]
+    tables: tuple[str, ...]
+    """Tables that were created, those of the revisions included."""
+
+
+def revisions() -> tuple[Revision, ...]:
+    """Every migration, oldest first."""
+    script = ScriptDirectory.from_config(_config())
+    ordered = reversed(list(script.walk_revisions()))
+    return tuple(Revision(found.revision, (found.doc or "").rstrip(".")) for found in ordered)
+
+
+def pending(engine: Engine) -> tuple[Revision, ...]:
+    """Migrations that the database has not had, oldest first."""
+    with engine.connect() as connection:
+        return pending_on(connection)
+
+
+def pending_on(connection: Connection) -> tuple[Revision, ...]:
+    """As `pending`, on a connection.
+
+    Raises:
+        TerminalServiceError: the database was migrated by a newer version of gamestream.
+    """
+    applied = MigrationContext.configure(connection).get_current_revision()
+    known = revisions()
+    if applied is None:
+        return known
+    names = [found.revision for found in known]
+    if applied not in names:
+        raise TerminalServiceError(
+            "Postgres",
+            f"the tables stand at revision {applied}, which this version does not know",
+            "use the version of gamestream that made them, or a newer one",
+        )
+    return known[names.index(applied) + 1 :]
+
+
+def upgrade(engine: Engine, metadata: MetaData | None = None) -> Upgrade:
+    """Run the pending migrations, then create the tables that are still missing. In one transaction: all or nothing.
+
+    Args:
+        engine: of the database.
+        metadata: default: every table of the project.
+
+    Raises:
+        TerminalServiceError: a migration cannot run; nothing was changed.
+    """
+    wanted = load_metadata() if metadata is None else metadata
+    with locked(engine) as connection:
+        before = existing_tables(connection)
+        due = pending_on(connection)
+        if due:
+            _run_migrations(connection)
+        create_missing(connection, wanted)
+        return Upgrade(due, tuple(sorted((existing_tables(connection) - before) & set(wanted.tables))))
+
+
+def create_missing(connection: Connection, metadata: MetaData, only: str | None = None) -> None:
+    """Create the tables of `metadata` (or the one named) that do not exist. Those that do are left as they are."""
+    tables = None if only is None else [metadata.tables[only]]
+    metadata.create_all(connection, tables=tables, checkfirst=True)
+
+
+def existing_tables(connection: Connection) -> set[str]:
+    """Names of the tables in the database's schema."""
+    return set(inspect(connection).get_table_names())
+
+
+@contextmanager
+def locked(engine: Engine) -> Iterator[Connection]:
+    """A transaction that nobody else changes tables beside."""
+    with engine.begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        yield connection
+
+
+def run_pending(connection: Connection) -> tuple[Revision, ...]:
+    """Run the pending migrations in the connection's transaction; returns them."""
+    due = pending_on(connection)
+    if due:
+        _run_migrations(connection)
+    return due
+
+
+def _run_migrations(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise TerminalServiceError("Postgres", f"a migration cannot run ({error})", "mend it and try again") from error
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS_DIR).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config

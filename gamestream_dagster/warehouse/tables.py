@@ -1,0 +1,197 @@
+"""The tables in Postgres: the one definition of those of the system, and those that the boards describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.types import TypeEngine
+
+from gamestream_dagster.catalogue.boards import Board, CatalogueError, ColumnRole, ColumnType, load_boards
+
+NAMING = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+}
+
+
+def _time() -> TIMESTAMP:
+    return TIMESTAMP(timezone=True)
+
+
+system = MetaData(naming_convention=NAMING)
+"""The system tables alone; `load_metadata` gives these and the boards."""
+
+deployments = Table(
+    "deployments",
+    system,
+    Column("deployment_id", Text, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("flink_job_id", Text),
+    Column("state", Text, nullable=False),
+    Column("upgrade_mode", Text),
+    Column("restore_path", Text),
+    Column("savepoint_path", Text),
+    Column("submitted_at", _time()),
+    Column("running_at", _time()),
+    Column("ended_at", _time()),
+    Column("outcome", Text),
+    Column("reason", Text),
+    Column("spec", JSONB),
+    Column("compiled_plan", Text),
+    Column("version", Integer),
+    UniqueConstraint("job", "generation"),
+)
+
+incidents = Table(
+    "incidents",
+    system,
+    Column("incident_id", Text, primary_key=True),
+    Column("job", Text, nullable=False),
+    Column("opened_at", _time(), nullable=False),
+    Column("closed_at", _time()),
+    Column("kind", Text, nullable=False),
+    Column("attempt", Integer),
+    Column("summary", Text),
+    Column("timeline", JSONB),
+)
+
+reconciliation_runs = Table(
+    "reconciliation_runs",
+    system,
+    Column("run_id", Text, primary_key=True),
+    Column("started_at", _time(), nullable=False),
+    Column("finished_at", _time()),
+    Column("mode", Text, nullable=False),
+    Column("verdict", Text),
+    Column("reason", Text),
+    Column("job", Text),
+    Column("flink_job_id", Text),
+    Column("fingerprint", Text),
+    Column("checkpoint_id", BigInteger),
+    Column("low_cut", JSONB),
+    Column("high_cut", JSONB),
+    Column("bracket_events", BigInteger),
+    Column("rows_compared", Integer),
+    Column("rows_equal", Integer),
+    Column("rows_different", Integer),
+    Column("rows_unexplained", Integer),
+    Column("seconds", Double),
+    Column("report_path", Text),
+    Column("ledger", JSONB),
+)
+
+differences = Table(
+    "differences",
+    system,
+    Column("run_id", Text, ForeignKey("reconciliation_runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("difference_id", Integer, primary_key=True, autoincrement=False),
+    Column("board", Text, nullable=False),
+    Column("sink", Text, nullable=False),
+    Column("rnk", BigInteger),
+    Column("entity", Text),
+    Column("kind", Text, nullable=False),
+    Column("column_name", Text),
+    Column("streamed", JSONB),
+    Column("recomputed", JSONB),
+    Column("cause", Text, nullable=False),
+    Column("explanation", Text),
+    Column("evidence", JSONB),
+)
+
+ledger = Table(
+    "ledger",
+    system,
+    Column("topic", Text, primary_key=True),
+    Column("partition_id", Integer, primary_key=True, autoincrement=False),
+    Column("minute", _time(), primary_key=True),
+    Column("records", BigInteger, nullable=False),
+    Column("accepted", BigInteger, nullable=False),
+    Column("duplicate", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False),
+    Column("dead_lettered", BigInteger, nullable=False),
+    Column("reasons", JSONB),
+    Column("first_offset", BigInteger),
+    Column("last_offset", BigInteger),
+)
+
+job_progress = Table(
+    "job_progress",
+    system,
+    Column("job", Text, primary_key=True),
+    Column("partition_id", Integer, primary_key=True, autoincrement=False),
+    Column("records", BigInteger),
+    Column("last_offset", BigInteger),
+)
+
+alerts = Table(
+    "alerts",
+    system,
+    Column("alert_id", Text, primary_key=True),
+    Column("raised_at", _time(), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("details", JSONB),
+    Column("cleared_at", _time()),
+)
+
+SYSTEM_TABLES: tuple[str, ...] = tuple(system.tables)
+
+_BOARD_TYPES: dict[ColumnType, TypeEngine] = {
+    ColumnType.BIGINT: BigInteger(),
+    ColumnType.STRING: Text(),
+    ColumnType.DOUBLE: Double(),
+    ColumnType.TIMESTAMP: TIMESTAMP(timezone=True, precision=3),  # Flink's and Kafka's times are milliseconds
+}
+
+
+def board_table(board: Board, metadata: MetaData) -> Table:
+    """The table of one board: its columns in the order of `board.yaml`, keyed by rank.
+
+    Raises:
+        CatalogueError: a system table has the board's name.
+    """
+    if board.name in SYSTEM_TABLES:
+        raise CatalogueError(
+            f"{board.folder}: {board.name!r} is the name of a system table; give the board's folder another name"
+        )
+    columns = [
+        Column(
+            name,
+            _BOARD_TYPES[column.type],
+            primary_key=column.role is ColumnRole.RANK,
+            autoincrement=False,
+        )
+        for name, column in board.columns.items()
+    ]
+    return Table(board.name, metadata, *columns)
+
+
+def load_metadata(boards: Mapping[str, Board] | None = None) -> MetaData:
+    """Every table that should be in Postgres: the system's, then those of `boards` (default: the project's).
+
+    Raises:
+        CatalogueError: a board's description is not usable.
+    """
+    metadata = MetaData(naming_convention=NAMING)
+    for table in system.tables.values():
+        table.to_metadata(metadata)
+    for board in (load_boards() if boards is None else boards).values():
+        board_table(board, metadata)
+    return metadata
