@@ -1,0 +1,24 @@
+-- Every record that could be read, with `points`: the score if the record is accepted, else NULL.
+-- The rule is the one of gamestream_dagster/events/acceptance.py; both are tested against one table of cases.
+CREATE TEMPORARY VIEW checked_scores AS
+SELECT
+  user_id,
+  team_id,
+  team_name,
+  event_time,
+  kafka_partition,
+  kafka_offset,
+  CASE
+    WHEN user_id <> '' AND team_id <> '' AND team_name IS NOT NULL
+     AND CHAR_LENGTH(user_id) <= 200 AND CHAR_LENGTH(team_id) <= 200 AND CHAR_LENGTH(team_name) <= 200
+     -- Postgres cannot hold NUL: one such name would stop the sink for ever
+     AND POSITION(U&'\0000' IN user_id) = 0 AND POSITION(U&'\0000' IN team_id) = 0
+     AND POSITION(U&'\0000' IN team_name) = 0
+     -- only the canonical text of an integer: no fraction, no exponent, no sign but a minus
+     AND CAST(TRY_CAST(score AS BIGINT) AS STRING) = CAST(score AS STRING)
+     AND TRY_CAST(score AS BIGINT) BETWEEN 0 AND 1000000000000
+     -- judged by the record's own Kafka time, so that a replay decides as the live job did
+     AND event_time IS NOT NULL
+    THEN TRY_CAST(score AS BIGINT)
+  END AS points
+FROM user_score;

@@ -1,0 +1,75 @@
+-- Hot streaks: at each tick of 5 s of event time, the average of the last 10 s over the average of the last 60 s.
+-- A player with no event in the last 10 s has no short average, one whose long average is 0 no ratio: neither has a row.
+--
+-- Two HOP windows over 5 s slices, so that the cost is ticks x active players, whatever the rate of events. They meet in a
+-- third window of one tick and not in a join: windows of two sizes cannot be window-joined, and a plain join keeps its
+-- state for ever.
+
+CREATE TEMPORARY VIEW accepted_scores AS
+SELECT user_id, points, event_time
+FROM checked_scores
+WHERE points >= 0;
+
+CREATE TEMPORARY VIEW terms AS
+SELECT
+  window_time AS tick, user_id,
+  SUM(points) AS short_term_sum, COUNT(*) AS short_term_count,
+  CAST(0 AS BIGINT) AS long_term_sum, CAST(0 AS BIGINT) AS long_term_count
+FROM HOP(TABLE accepted_scores, DESCRIPTOR(event_time), INTERVAL '5' SECOND, INTERVAL '10' SECOND)
+GROUP BY window_start, window_end, window_time, user_id
+UNION ALL
+SELECT
+  window_time AS tick, user_id,
+  CAST(0 AS BIGINT), CAST(0 AS BIGINT),
+  SUM(points), COUNT(*)
+FROM HOP(TABLE accepted_scores, DESCRIPTOR(event_time), INTERVAL '5' SECOND, INTERVAL '60' SECOND)
+GROUP BY window_start, window_end, window_time, user_id;
+
+CREATE TEMPORARY VIEW ticks AS
+SELECT
+  window_start, window_end, user_id,
+  SUM(short_term_sum) AS short_term_sum, SUM(short_term_count) AS short_term_count,
+  SUM(long_term_sum) AS long_term_sum, SUM(long_term_count) AS long_term_count
+FROM TUMBLE(TABLE terms, DESCRIPTOR(tick), INTERVAL '5' SECOND)
+GROUP BY window_start, window_end, user_id;
+
+-- The order is that of the quotient (short sum / short count) / (long sum / long count) as a decimal with 19 places, not of
+-- a float: enough to keep any two quotients of one window apart.
+CREATE TEMPORARY VIEW ranked_ticks AS
+SELECT
+  CAST(window_end AS TIMESTAMP_LTZ(3)) AS as_of, rnk, user_id,
+  short_term_sum, short_term_count, long_term_sum, long_term_count, hotness
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY hotness DESC, user_id ASC) AS rnk
+  FROM (
+    SELECT *,
+      CAST(short_term_sum * long_term_count AS DECIMAL(19, 0)) / CAST(short_term_count * long_term_sum AS DECIMAL(19, 0))
+        AS hotness
+    FROM ticks
+    WHERE short_term_count > 0 AND long_term_sum > 0
+  )
+)
+WHERE rnk <= 10;
+
+-- The newest row of each rank: the sink's key is the rank, and readers take the rows of the newest `as_of`.
+CREATE TEMPORARY VIEW hot_streaks_board AS
+SELECT
+  as_of, rnk, user_id, short_term_sum, short_term_count, long_term_sum, long_term_count,
+  CAST(short_term_sum AS DOUBLE) / short_term_count AS short_term_avg,
+  CAST(long_term_sum AS DOUBLE) / long_term_count AS long_term_avg,
+  CAST(hotness AS DOUBLE) AS peak_hotness
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY rnk ORDER BY as_of DESC) AS newest
+  FROM ranked_ticks
+)
+WHERE newest = 1;
+
+CREATE TEMPORARY VIEW progress AS
+SELECT
+  'hot_streaks_v1' AS job,
+  kafka_partition AS partition_id,
+  COUNT(*) AS records,
+  COUNT(points) AS accepted,
+  MAX(kafka_offset) AS last_offset
+FROM checked_scores
+GROUP BY kafka_partition;

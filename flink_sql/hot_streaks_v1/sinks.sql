@@ -1,0 +1,53 @@
+-- Two sinks for each board: a compacted Kafka topic (exactly once) and a Postgres table (upsert), both from one view.
+-- Parallelism 1 keeps the rows of a board in order, and keeps two writers off one row.
+
+CREATE TEMPORARY TABLE hot_streaks_topic (
+  as_of TIMESTAMP_LTZ(3), rnk BIGINT, user_id STRING, short_term_sum BIGINT, short_term_count BIGINT, long_term_sum BIGINT, long_term_count BIGINT, short_term_avg DOUBLE, long_term_avg DOUBLE, peak_hotness DOUBLE,
+  PRIMARY KEY (rnk) NOT ENFORCED
+) WITH (
+  'connector' = 'upsert-kafka',
+  'topic' = 'hot-streaks',
+  'properties.bootstrap.servers' = ${kafka_bootstrap},
+  'properties.transaction.timeout.ms' = '900000',
+  'key.format' = 'json',
+  'value.format' = 'json',
+  'sink.parallelism' = '1',
+  'sink.delivery-guarantee' = 'exactly-once',
+  'sink.transactional-id-prefix' = 'gamestream-hot_streaks_v1-hot_streaks'
+);
+
+CREATE TEMPORARY TABLE hot_streaks_table (
+  as_of TIMESTAMP_LTZ(3), rnk BIGINT, user_id STRING, short_term_sum BIGINT, short_term_count BIGINT, long_term_sum BIGINT, long_term_count BIGINT, short_term_avg DOUBLE, long_term_avg DOUBLE, peak_hotness DOUBLE,
+  PRIMARY KEY (rnk) NOT ENFORCED
+) WITH (
+  'connector' = 'jdbc',
+  'url' = ${jdbc_url},
+  'table-name' = 'hot_streaks',
+  'username' = ${postgres_user},
+  'password' = ${postgres_password},
+  'sink.buffer-flush.max-rows' = '500',
+  'sink.buffer-flush.interval' = '500 ms',
+  'sink.max-retries' = '5',
+  'sink.parallelism' = '1'
+);
+
+CREATE TEMPORARY TABLE progress_table (
+  job STRING, partition_id INT, records BIGINT, accepted BIGINT, last_offset BIGINT,
+  PRIMARY KEY (job, partition_id) NOT ENFORCED
+) WITH (
+  'connector' = 'jdbc',
+  'url' = ${jdbc_url},
+  'table-name' = 'job_progress',
+  'username' = ${postgres_user},
+  'password' = ${postgres_password},
+  'sink.buffer-flush.max-rows' = '500',
+  'sink.buffer-flush.interval' = '1 s',
+  'sink.max-retries' = '5',
+  'sink.parallelism' = '1'
+);
+
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO hot_streaks_topic SELECT as_of, rnk, user_id, short_term_sum, short_term_count, long_term_sum, long_term_count, short_term_avg, long_term_avg, peak_hotness FROM hot_streaks_board;
+INSERT INTO hot_streaks_table SELECT as_of, rnk, user_id, short_term_sum, short_term_count, long_term_sum, long_term_count, short_term_avg, long_term_avg, peak_hotness FROM hot_streaks_board;
+INSERT INTO progress_table SELECT job, partition_id, records, accepted, last_offset FROM progress;
+END;

@@ -1,0 +1,117 @@
+-- Two sinks for each board: a compacted Kafka topic (exactly once) and a Postgres table (upsert), both from one view.
+-- Parallelism 1 keeps the rows of a board in order, and keeps two writers off one row.
+
+CREATE TEMPORARY TABLE top_teams_topic (
+  rnk BIGINT, team_id STRING, team_name STRING, total_score BIGINT,
+  PRIMARY KEY (rnk) NOT ENFORCED
+) WITH (
+  'connector' = 'upsert-kafka',
+  'topic' = 'top-teams',
+  'properties.bootstrap.servers' = ${kafka_bootstrap},
+  'properties.transaction.timeout.ms' = '900000',
+  'key.format' = 'json',
+  'value.format' = 'json',
+  'sink.parallelism' = '1',
+  'sink.delivery-guarantee' = 'exactly-once',
+  'sink.transactional-id-prefix' = 'gamestream-leaderboards_v1-top_teams'
+);
+
+CREATE TEMPORARY TABLE top_teams_table (
+  rnk BIGINT, team_id STRING, team_name STRING, total_score BIGINT,
+  PRIMARY KEY (rnk) NOT ENFORCED
+) WITH (
+  'connector' = 'jdbc',
+  'url' = ${jdbc_url},
+  'table-name' = 'top_teams',
+  'username' = ${postgres_user},
+  'password' = ${postgres_password},
+  'sink.buffer-flush.max-rows' = '500',
+  'sink.buffer-flush.interval' = '500 ms',
+  'sink.max-retries' = '5',
+  'sink.parallelism' = '1'
+);
+
+CREATE TEMPORARY TABLE top_players_topic (
+  rnk BIGINT, user_id STRING, team_name STRING, total_score BIGINT,
+  PRIMARY KEY (rnk) NOT ENFORCED
+) WITH (
+  'connector' = 'upsert-kafka',
+  'topic' = 'top-players',
+  'properties.bootstrap.servers' = ${kafka_bootstrap},
+  'properties.transaction.timeout.ms' = '900000',
+  'key.format' = 'json',
+  'value.format' = 'json',
+  'sink.parallelism' = '1',
+  'sink.delivery-guarantee' = 'exactly-once',
+  'sink.transactional-id-prefix' = 'gamestream-leaderboards_v1-top_players'
+);
+
+CREATE TEMPORARY TABLE top_players_table (
+  rnk BIGINT, user_id STRING, team_name STRING, total_score BIGINT,
+  PRIMARY KEY (rnk) NOT ENFORCED
+) WITH (
+  'connector' = 'jdbc',
+  'url' = ${jdbc_url},
+  'table-name' = 'top_players',
+  'username' = ${postgres_user},
+  'password' = ${postgres_password},
+  'sink.buffer-flush.max-rows' = '500',
+  'sink.buffer-flush.interval' = '500 ms',
+  'sink.max-retries' = '5',
+  'sink.parallelism' = '1'
+);
+
+CREATE TEMPORARY TABLE team_mvps_topic (
+  rnk BIGINT, team_id STRING, team_name STRING, user_id STRING, player_total BIGINT, team_total BIGINT, contrib_ratio DOUBLE,
+  PRIMARY KEY (rnk) NOT ENFORCED
+) WITH (
+  'connector' = 'upsert-kafka',
+  'topic' = 'team-mvps',
+  'properties.bootstrap.servers' = ${kafka_bootstrap},
+  'properties.transaction.timeout.ms' = '900000',
+  'key.format' = 'json',
+  'value.format' = 'json',
+  'sink.parallelism' = '1',
+  'sink.delivery-guarantee' = 'exactly-once',
+  'sink.transactional-id-prefix' = 'gamestream-leaderboards_v1-team_mvps'
+);
+
+CREATE TEMPORARY TABLE team_mvps_table (
+  rnk BIGINT, team_id STRING, team_name STRING, user_id STRING, player_total BIGINT, team_total BIGINT, contrib_ratio DOUBLE,
+  PRIMARY KEY (rnk) NOT ENFORCED
+) WITH (
+  'connector' = 'jdbc',
+  'url' = ${jdbc_url},
+  'table-name' = 'team_mvps',
+  'username' = ${postgres_user},
+  'password' = ${postgres_password},
+  'sink.buffer-flush.max-rows' = '500',
+  'sink.buffer-flush.interval' = '500 ms',
+  'sink.max-retries' = '5',
+  'sink.parallelism' = '1'
+);
+
+CREATE TEMPORARY TABLE progress_table (
+  job STRING, partition_id INT, records BIGINT, accepted BIGINT, last_offset BIGINT,
+  PRIMARY KEY (job, partition_id) NOT ENFORCED
+) WITH (
+  'connector' = 'jdbc',
+  'url' = ${jdbc_url},
+  'table-name' = 'job_progress',
+  'username' = ${postgres_user},
+  'password' = ${postgres_password},
+  'sink.buffer-flush.max-rows' = '500',
+  'sink.buffer-flush.interval' = '1 s',
+  'sink.max-retries' = '5',
+  'sink.parallelism' = '1'
+);
+
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO top_teams_topic SELECT rnk, team_id, team_name, total_score FROM top_teams_board;
+INSERT INTO top_teams_table SELECT rnk, team_id, team_name, total_score FROM top_teams_board;
+INSERT INTO top_players_topic SELECT rnk, user_id, team_name, total_score FROM top_players_board;
+INSERT INTO top_players_table SELECT rnk, user_id, team_name, total_score FROM top_players_board;
+INSERT INTO team_mvps_topic SELECT rnk, team_id, team_name, user_id, player_total, team_total, contrib_ratio FROM team_mvps_board;
+INSERT INTO team_mvps_table SELECT rnk, team_id, team_name, user_id, player_total, team_total, contrib_ratio FROM team_mvps_board;
+INSERT INTO progress_table SELECT job, partition_id, records, accepted, last_offset FROM progress;
+END;
