@@ -136,6 +136,7 @@ job_progress = Table(
     Column("job", Text, primary_key=True),
     Column("partition_id", Integer, primary_key=True, autoincrement=False),
     Column("records", BigInteger),
+    Column("accepted", BigInteger),
     Column("last_offset", BigInteger),
 )
 

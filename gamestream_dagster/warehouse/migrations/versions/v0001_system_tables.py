@@ -124,6 +124,7 @@ def _accounts() -> None:
         *(
             sa.Column(name, sa.BigInteger(), nullable=False)
             for name in ("records", "accepted", "duplicate", "late", "dead_lettered")
+            for name in ("accepted", "accepted", "duplicate", "late", "dead_lettered")
         ),
         sa.Column("reasons", JSONB()),
         sa.Column("first_offset", sa.BigInteger()),
