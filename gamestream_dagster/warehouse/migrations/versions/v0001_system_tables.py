@@ -124,7 +124,6 @@ def _accounts() -> None:
         *(
             sa.Column(name, sa.BigInteger(), nullable=False)
             for name in ("records", "accepted", "duplicate", "late", "dead_lettered")
-            for name in ("accepted", "accepted", "duplicate", "late", "dead_lettered")
         ),
         sa.Column("reasons", JSONB()),
         sa.Column("first_offset", sa.BigInteger()),
@@ -136,6 +135,7 @@ def _accounts() -> None:
         sa.Column("job", sa.Text(), nullable=False),
         sa.Column("partition_id", sa.Integer(), nullable=False),
         sa.Column("records", sa.BigInteger()),
+        sa.Column("accepted", sa.BigInteger()),
         sa.Column("last_offset", sa.BigInteger()),
         sa.PrimaryKeyConstraint("job", "partition_id", name="pk_job_progress"),
     )
