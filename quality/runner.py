@@ -1,0 +1,88 @@
+"""Runs the suites through Great Expectations and builds Data Docs: one run at a time, whatever thread asks."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.clients.postgres import engine
+from quality.results import QualityError, QualityResult, SuiteResult
+from quality.suites import load_suites
+
+if TYPE_CHECKING:
+    from gamestream_dagster.settings import Settings
+    from quality.suites.suite import Suite
+
+# A board is written rank by rank, so one look may fall into a write. A real fault is still there at the third look.
+LIVE_ATTEMPTS = 3
+LIVE_PAUSE_SECONDS = 1.5
+_SERIAL = threading.Lock()
+
+
+def run_suites(settings: Settings, suites: Sequence[str] | None = None) -> QualityResult:
+    """Validate the suites (all, or those named) and build Data Docs under `<home>/reports/data_docs`.
+
+    The pages of named suites go to `data_docs_selected` beside it, so that the pages of a full run stay whole.
+
+    A suite whose table is missing, or that finds no row, fails with a reason; it raises nothing.
+
+    Raises:
+        QualityError: no such suite, Postgres does not answer, or Great Expectations itself could not run.
+    """
+    # Great Expectations prints progress to stdout, which is for data.
+    with _SERIAL, contextlib.redirect_stdout(sys.stderr):
+        started = time.monotonic()
+        chosen = _choose(load_suites(settings), suites)
+        tables = _tables(settings)
+        from quality.data_docs import publish
+        from quality.gx_context import context, forget, postgres_source
+
+        gx_context = context()
+        forget(gx_context)
+        with postgres_source(gx_context, settings) as source:
+            results = tuple(_run(source, suite, tables, settings) for suite in chosen)
+        folder = "data_docs" if suites is None else "data_docs_selected"
+        index = publish(gx_context, settings.reports_dir / folder, results)
+        return QualityResult(suites=results, data_docs=index, seconds=round(time.monotonic() - started, 2))
+
+
+def _choose(known: dict[str, Suite], names: Sequence[str] | None) -> list[Suite]:
+    for name in names or ():
+        if name not in known:
+            raise QualityError(f"There is no suite {name!r}; choose from {', '.join(known)}.")
+    return [suite for name, suite in known.items() if names is None or name in names]
+
+
+def _tables(settings: Settings) -> set[str]:
+    database = engine(settings)
+    try:
+        return set(sa.inspect(database).get_table_names())
+    except (ServiceError, sa.exc.SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0].replace(settings.postgres_password_value, "***")
+        raise QualityError(f"Postgres could not be read ({reason}) See `gamestream status`.") from None
+    finally:
+        database.dispose()
+
+
+def _run(source: object, suite: Suite, tables: set[str], settings: Settings) -> SuiteResult:
+    from quality.suites.suite import PostgresRows
+    from quality.validation import not_run, validate
+
+    if isinstance(suite.rows, PostgresRows):
+        for table in suite.rows.tables:
+            if table not in tables:
+                return not_run(suite, f"Table {table} does not exist; run `gamestream apply`.")
+    attempt = 1
+    result = validate(source, suite, attempt, settings)
+    while suite.live and not result.success and attempt < LIVE_ATTEMPTS:
+        time.sleep(LIVE_PAUSE_SECONDS)
+        attempt += 1
+        result = validate(source, suite, attempt, settings)
+    return result

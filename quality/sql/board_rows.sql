@@ -1,0 +1,2 @@
+-- The rows of a board that people are 
+SELECT * FROM $board

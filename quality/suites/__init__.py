@@ -1,0 +1,28 @@
+"""The suites: one module a suite. `suite_names()` is cheap; `load_suites()` imports Great Expectations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gamestream_dagster.catalogue.boards import load_boards
+
+if TYPE_CHECKING:
+    from gamestream_dagster.settings import Settings
+    from quality.suites.suite import Suite
+
+DIFFERENCES = "differences"
+ARCHIVE = "archive"
+
+
+def suite_names() -> tuple[str, ...]:
+    """Every suite, without importing Great Expectations: each board's name, then the two that every stack has."""
+    return (*load_boards(), DIFFERENCES, ARCHIVE)
+
+
+def load_suites(settings: Settings) -> dict[str, Suite]:
+    """Every suite by name, in the order of `suite_names()`; nothing is connected to yet."""
+    from quality.suites import board, differences
+
+    suites = [board.suite(described) for described in load_boards().values()]
+    suites += [differences.suite(DIFFERENCES)]
+    return {suite.name: suite for suite in suites}

@@ -1,0 +1,95 @@
+"""The suite of a board, from its description alone: a new board has its suite as soon as its folder exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from great_expectations import expectations as gxe
+from great_expectations.expectations.expectation import Expectation
+
+from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole, ColumnType
+from quality.queries import own_expectations, query
+from quality.suites.ordering import is_share, out_of_order, ratio_not_its_integers
+from quality.suites.suite import PostgresRows, Suite, no_rows
+
+# Totals and counts: a score is never negative, so neither is anything that is summed or counted from it.
+_NEVER_NEGATIVE = (ColumnRole.SUM, ColumnRole.VALUE)
+
+
+def suite(board: Board) -> Suite:
+    """The suite of one board; a windowed board is looked at in its newest window alone."""
+    if board.window:
+        select = query("board_rows_newest", board=board.name, as_of=board.window.as_of)
+    else:
+        select = query("board_rows", board=board.name)
+    return Suite(
+        name=board.name,
+        title=board.title,
+        rows=PostgresRows(tables=(board.name,), select=select),
+        expectations=(*_shape(board), *_ranks(board), *_columns(board), *_own(board)),
+        nothing_found=f"Board {board.name} has no row; see that job {board.job} runs and that events arrive.",
+        live=True,
+    )
+
+
+def _shape(board: Board) -> Iterator[Expectation]:
+    yield gxe.ExpectTableRowCountToBeBetween(
+        min_value=1, max_value=board.rows, **_holds(f"Between 1 and {board.rows} rows")
+    )
+    yield gxe.ExpectTableColumnsToMatchSet(
+        column_set=list(board.columns), exact_match=True, **_holds("The columns of the board's description, no other")
+    )
+    for name in board.columns:
+        yield gxe.ExpectColumnValuesToNotBeNull(column=name, **_holds(f"{name} is never empty"))
+
+
+def _ranks(board: Board) -> Iterator[Expectation]:
+    rank = board.rank_column
+    yield gxe.ExpectColumnValuesToBeBetween(
+        column=rank, min_value=1, max_value=board.rows, **_holds(f"{rank} lies between 1 and {board.rows}")
+    )
+    yield gxe.ExpectColumnValuesToBeUnique(column=rank, **_holds(f"{rank} names one row"))
+    yield no_rows(query("rank_gap", rank=rank), f"{rank} runs from 1 without a gap")
+    who = ", ".join(board.entity)
+    if len(board.entity) == 1:
+        yield gxe.ExpectColumnValuesToBeUnique(column=who, **_holds(f"{who} stands on the board once"))
+    else:
+        yield gxe.ExpectCompoundColumnsToBeUnique(
+            column_list=list(board.entity), **_holds(f"{who} stand on the board once")
+        )
+    order = ", ".join(f"{term.column} {'desc' if term.descending else 'asc'}" for term in board.order)
+    yield no_rows(out_of_order(board), f"Rows stand in the order {order}, with no tie left")
+
+
+def _columns(board: Board) -> Iterator[Expectation]:
+    for name, column in board.columns.items():
+        if column.role in _NEVER_NEGATIVE and column.type is ColumnType.BIGINT:
+            yield gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, **_holds(f"{name} is not negative"))
+        if column.role is ColumnRole.RATIO:
+            yield from _ratio(board, name, column)
+        if column.role is ColumnRole.KEY and column.type is ColumnType.STRING:
+            yield gxe.ExpectColumnValueLengthsToBeBetween(column=name, min_value=1, **_holds(f"{name} is not blank"))
+    if board.window:
+        sentence = f"{board.window.as_of} is a multiple of {board.window.tick_seconds} s of event time"
+        ticks = query("window_end_off_tick", as_of=board.window.as_of, tick_seconds=board.window.tick_seconds)
+        yield no_rows(ticks, sentence)
+
+
+def _ratio(board: Board, name: str, column: Column) -> Iterator[Expectation]:
+    sentence = f"{name} is ({column.numerator}) / ({column.denominator})"
+    yield no_rows(ratio_not_its_integers(board, name), sentence)
+    if is_share(board, column):
+        yield gxe.ExpectColumnValuesToBeBetween(
+            column=name, min_value=0, strict_min=True, max_value=1, **_holds(f"{name} is a share: above 0, at most 1")
+        )
+    else:
+        yield gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, **_holds(f"{name} is not negative"))
+
+
+def _own(board: Board) -> Iterator[Expectation]:
+    for sentence, select in own_expectations(board.folder).values():
+        yield no_rows(select, sentence)
+
+
+def _holds(sentence: str) -> dict[str, object]:
+    return {"description": sentence, "meta": {"holds": sentence}}

@@ -1,0 +1,60 @@
+"""What a suite is: rows to look at, and what must hold for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+from great_expectations.expectations import UnexpectedRowsExpectation
+from great_expectations.expectations.expectation import Expectation
+from great_expectations.expectations.metadata_types import FailureSeverity
+
+from quality.results import Severity
+
+GX_SEVERITY = {
+    Severity.CRITICAL: FailureSeverity.CRITICAL,
+    Severity.WARNING: FailureSeverity.WARNING,
+    Severity.INFO: FailureSeverity.INFO,
+}
+
+
+@dataclass(frozen=True)
+class PostgresRows:
+    """Rows of a SELECT in the stack's Postgres, read anew by every expectation."""
+
+    tables: tuple[str, ...]
+    select: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A small frame of aggregates, computed when the suite is run."""
+
+    source: str
+    read: Callable[[], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One suite. `nothing_found` says what to do when there is no row to look at, which is a failure."""
+
+    name: str
+    title: str
+    rows: PostgresRows | Frame
+    expectations: tuple[Expectation, ...]
+    nothing_found: str
+    # A live board is written rank by rank: a failure that is gone at the next look was a write under way.
+    live: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The table or archive that the suite looks at."""
+        return self.rows.tables[0] if isinstance(self.rows, PostgresRows) else self.rows.source
+
+
+def no_rows(select: str, sentence: str, severity: Severity = Severity.CRITICAL) -> UnexpectedRowsExpectation:
+    """An expectation that this SELECT over `{batch}` finds nothing; `sentence` says what then holds."""
+    return UnexpectedRowsExpectation(
+        unexpected_rows_query=select, description=sentence, severity=GX_SEVERITY[severity], meta={"holds": sentence}
+    )
