@@ -1,5 +1,181 @@
+"""`gamestream up`, `down`, `status`, `doctor`, `logs`: the embedded servers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Annotated
+
 import typer
+from rich.console import Console
+
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, settings_from
+
+talk = Console(stderr=True, highlight=False)
+data = Console(highlight=False)
+
+Only = Annotated[str | None, typer.Option("--only", help="Comma-separated services or groups; what they need comes too.")]
+Purge = Annotated[bool, typer.Option("--purge", help="Delete the home as well: all data, logs, checkpoints.")]
+Lines = Annotated[int, typer.Option("--lines", "-n", min=1, help="How many lines of the end to show.")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new lines until interrupted.")]
+
+STATE_STYLES = {"HEALTHY": "green", "EXTERNAL": "green", "STARTING": "yellow", "STOPPED": "dim"}
 
 
 def register(app: typer.Typer) -> None:
-    """Filled by the part's owner."""
+    """Add the commands to the tree."""
+    for command in (up, down, status, doctor, logs):
+        app.command()(command)
+
+
+def up(home: Home = None, port_base: PortBase = None, only: Only = None) -> None:
+    """Start the servers that do not run yet, and wait until they are healthy."""
+    from gamestream_dagster.platform.stack import Stack
+
+    settings = settings_from(home, port_base)
+    names = [name.strip() for name in only.split(",") if name.strip()] if only else None
+    began = time.monotonic()
+    with _platform_errors(), _progress_display() as progress:
+        started = Stack(settings, progress).up(names)
+    if not started:
+        talk.print("Already running: nothing to start.  Next: [bold]gamestream status[/]")
+        return
+    talk.print(
+        f"Done. Started {len(started)} services in {time.monotonic() - began:.1f} s; home {settings.home}\n"
+        "Next: [bold]gamestream status[/]   |   stop with [bold]gamestream down[/]"
+    )
+
+
+def down(home: Home = None, port_base: PortBase = None, purge: Purge = False, yes: Yes = False) -> None:
+    """Stop all servers of the home."""
+    from gamestream_dagster.platform.stack import Stack
+
+    settings = settings_from(home, port_base)
+    if purge and not yes and settings.home.exists():
+        typer.confirm(f"Delete {settings.home} with all data, logs and checkpoints?", abort=True, err=True)
+    with _platform_errors(), _progress_display() as progress:
+        stopped = Stack(settings, progress).down(purge)
+    gone = f" {settings.home} is deleted." if purge else ""
+    talk.print(f"Done. Stopped {len(stopped)} services.{gone}" if stopped else f"Nothing was running.{gone}")
+
+
+def status(home: Home = None, port_base: PortBase = None, as_json: AsJson = False) -> None:
+    """Show each server: state, process, port, memory, uptime, link."""
+    from gamestream_dagster.platform.stack import Stack
+
+    settings = settings_from(home, port_base)
+    with _platform_errors():
+        rows = Stack(settings).status()
+    if as_json:
+        data.print_json(json.dumps([asdict(row) for row in rows]))
+    else:
+        _print_status(rows)
+    if any(row.state in ("FAILED", "UNREACHABLE", "STARTING") for row in rows):
+        raise typer.Exit(1)
+
+
+def doctor(home: Home = None, port_base: PortBase = None, as_json: AsJson = False) -> None:
+    """Check the machine and show every setting with its origin."""
+    from gamestream_dagster.cli import platform_doctor
+
+    platform_doctor.run(settings_from(home, port_base), as_json)
+
+
+def logs(service: str, home: Home = None, lines: Lines = 50, follow: Follow = False) -> None:
+    """Show the log of a server."""
+    from gamestream_dagster.platform import catalogue, layout
+    from gamestream_dagster.platform.stack import last_lines
+
+    settings = settings_from(home)
+    known = [*catalogue.services(), "supervisor"]
+    if service not in known:
+        raise CouldNotRun(f"There is no service {service!r}; choose from {', '.join(known)}.")
+    path = layout.log_file(settings, service)
+    if not path.exists():
+        raise CouldNotRun(f"{service} has no log in {settings.home} yet; start it with `gamestream up`.")
+    for line in last_lines(settings, service, lines):
+        typer.echo(line)
+    if follow:
+        _follow(path)
+
+
+def _follow(path) -> None:
+    position = path.stat().st_size
+    try:
+        while True:
+            size = path.stat().st_size if path.exists() else 0
+            if size < position:  # rotated
+                position = 0
+            if size > position:
+                with path.open(encoding="utf-8", errors="replace") as file:
+                    file.seek(position)
+                    typer.echo(file.read(1 << 20), nl=False)
+                    position = file.tell()
+                continue
+            time.sleep(0.3)
+    except KeyboardInterrupt:
+        return
+
+
+def _print_status(rows) -> None:
+    from rich.table import Table
+
+    table = Table("SERVICE", "STATUS", "PID", "PORT", "MEMORY", "UPTIME", "LINK", box=None, pad_edge=False)
+    for row in rows:
+        style = STATE_STYLES.get(row.state, "red")
+        table.add_row(
+            row.name,
+            f"[{style}]{row.state}[/]",
+            str(row.pid or "-"),
+            str(row.port or "-"),
+            f"{row.resident_bytes / 2**20:.0f} MiB" if row.resident_bytes else "-",
+            _duration(row.uptime_seconds),
+            row.link + (f"  ({row.detail})" if row.detail else ""),
+        )
+    data.print(table)
+    resident = sum(row.resident_bytes or 0 for row in rows)
+    running = sum(row.pid is not None for row in rows)
+    talk.print(f"{running} of {len(rows)} services run, {resident / 2**20:.0f} MiB resident.")
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+@contextmanager
+def _platform_errors() -> Iterator[None]:
+    from gamestream_dagster.platform.errors import PlatformError
+
+    try:
+        yield
+    except (PlatformError, PermissionError) as error:
+        raise CouldNotRun(str(error)) from error
+
+
+@contextmanager
+def _progress_display() -> Iterator:
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.fields[service]:<20}"), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=talk, transient=False) as display:
+        tasks: dict[str, int] = {}
+
+        def show(name: str, state, detail: str) -> None:
+            if name not in tasks:
+                tasks[name] = display.add_task("", total=1, service=name)
+            done = state in ("healthy", "external", "skipped", "stopped") or (name == "jars" and _all_done(detail))
+            display.update(tasks[name], description=f"{state} {detail}".strip(), completed=int(done))
+
+        yield show
+
+
+def _all_done(detail: str) -> bool:
+    done, _, total = detail.partition(" of ")
+    return done == total

@@ -1,0 +1,2 @@
+"""Dagster: code server, webserver and daemon (filled in later)."""
+SERVICES = ()

@@ -1,0 +1,43 @@
+"""Errors of the embedded platform. Each message is one sentence on what happened and what to do next."""
+
+from __future__ import annotations
+
+
+class PlatformError(Exception):
+    """Root: the platform could not do what was asked."""
+
+
+class PortTakenError(PlatformError):
+    """Another process listens on a port that a server of this stack needs."""
+
+
+class JarError(PlatformError):
+    """A jar could not be fetched, or is not the one that the lock names."""
+
+
+class MemoryShortError(PlatformError):
+    """The machine has too little free memory for the servers asked for."""
+
+
+class UnknownServiceError(PlatformError):
+    """A name given to `--only` or `logs` is neither a service nor a group of services."""
+
+
+class ServiceFailedError(PlatformError):
+    """A server ended while starting, or was not healthy in time."""
+
+
+class SupervisorError(PlatformError):
+    """The process supervisor could not be started or does not answer."""
+
+
+class StackBusyError(PlatformError):
+    """Another command is starting or stopping this stack."""
+
+
+class StackMismatchError(PlatformError):
+    """The running stack was started with other settings than the ones given now."""
+
+
+class JavaMissingError(PlatformError):
+    """No Java of at least version 17 was found."""

@@ -1,0 +1,268 @@
+"""Flink from the `apache-flink` wheel: JobManager, one TaskManager, SQL gateway.
+
+The wheel is a whole distribution; nothing in it is written. The processes run straight under `java`: the distribution's
+start scripts first run two more JVMs to work out memory, which would cost seconds at each start and at each restart of
+a killed TaskManager, so the sizes are given here instead, all of them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from gamestream_dagster.platform import health, jars, layout
+from gamestream_dagster.platform.errors import PlatformError
+from gamestream_dagster.platform.java import java
+from gamestream_dagster.platform.service import Program, Service
+from gamestream_dagster.settings import Settings
+
+SLOTS = 8
+JOBMANAGER_HEAP_MIB = 448
+GATEWAY_HEAP_MIB = 448
+LOG_CONFIG = Path(__file__).with_name("conf") / "log4j2.properties"
+
+
+@dataclass(frozen=True)
+class TaskManagerMemory:
+    """Every part of the TaskManager's memory, MiB. Flink wants them all when its own script does not sum them up."""
+
+    framework_heap: int = 128
+    task_heap: int = 832
+    managed: int = 128  # window aggregates and sorts; the state itself lives on the heap
+    network: int = 128
+    framework_off_heap: int = 128
+    task_off_heap: int = 64
+    metaspace: int = 256
+    overhead: int = 192
+
+    @property
+    def process(self) -> int:
+        """All of it."""
+        return (
+            self.framework_heap + self.task_heap + self.managed + self.network + self.framework_off_heap
+            + self.task_off_heap + self.metaspace + self.overhead
+        )  # fmt: skip
+
+    def jvm_options(self) -> tuple[str, ...]:
+        """Limits for the JVM that agree with what Flink is told."""
+        heap = self.framework_heap + self.task_heap
+        direct = self.framework_off_heap + self.task_off_heap + self.network
+        return (
+            f"-Xmx{heap}m",
+            f"-Xms{heap // 4}m",
+            f"-XX:MaxDirectMemorySize={direct}m",
+            f"-XX:MaxMetaspaceSize={self.metaspace}m",
+        )
+
+    def configuration(self) -> dict[str, str]:
+        """The same as Flink options."""
+        sizes = {
+            "framework.heap.size": self.framework_heap,
+            "task.heap.size": self.task_heap,
+            "managed.size": self.managed,
+            "network.min": self.network,
+            "network.max": self.network,
+            "framework.off-heap.size": self.framework_off_heap,
+            "task.off-heap.size": self.task_off_heap,
+            "jvm-metaspace.size": self.metaspace,
+            "jvm-overhead.min": self.overhead,
+            "jvm-overhead.max": self.overhead,
+        }
+        return {f"taskmanager.memory.{name}": f"{mib}m" for name, mib in sizes.items()}
+
+
+MEMORY = TaskManagerMemory()
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Flink's `config.yaml`, flat keys."""
+    return {
+        "jobmanager.rpc.address": "127.0.0.1",
+        "jobmanager.rpc.port": settings.port("flink_rpc"),
+        "jobmanager.bind-host": "127.0.0.1",
+        "blob.server.port": settings.port("flink_blob"),
+        "rest.address": "127.0.0.1",
+        "rest.bind-address": "127.0.0.1",
+        "rest.port": settings.port("flink"),
+        "rest.bind-port": settings.port("flink"),
+        # No code may be uploaded through the REST API; jobs come through the SQL gateway.
+        "web.submit.enable": False,
+        "web.cancel.enable": True,
+        "taskmanager.host": "127.0.0.1",
+        "taskmanager.bind-host": "127.0.0.1",
+        "taskmanager.rpc.port": settings.port("taskmanager_rpc"),
+        "taskmanager.data.port": settings.port("taskmanager_data"),
+        "taskmanager.data.bind-port": settings.port("taskmanager_data"),
+        "taskmanager.numberOfTaskSlots": SLOTS,
+        "taskmanager.cpu.cores": 2.0,
+        "taskmanager.resource-id": "taskmanager",
+        **MEMORY.configuration(),
+        "parallelism.default": 2,
+        "pipeline.object-reuse": True,
+        "state.backend.type": "hashmap",
+        "execution.checkpointing.incremental": False,
+        "execution.checkpointing.storage": "filesystem",
+        "execution.checkpointing.dir": settings.checkpoints_dir.as_uri(),
+        "execution.checkpointing.savepoint-dir": settings.savepoints_dir.as_uri(),
+        "execution.checkpointing.interval": f"{settings.checkpoint_interval_seconds} s",
+        "execution.checkpointing.min-pause": "500 ms",
+        "execution.checkpointing.timeout": "2 min",
+        "execution.checkpointing.num-retained": 5,
+        "execution.checkpointing.tolerable-failed-checkpoints": 5,
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        # A killed TaskManager is noticed in five seconds instead of fifty.
+        "heartbeat.interval": "1 s",
+        "heartbeat.timeout": "5 s",
+        "heartbeat.rpc-failure-threshold": 1,
+        # The supervisor brings a TaskManager back in seconds: try again soon, then ever more slowly, never give up.
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "500 ms",
+        "restart-strategy.exponential-delay.max-backoff": "30 s",
+        "restart-strategy.exponential-delay.backoff-multiplier": 1.5,
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": 2147483647,
+        "slot.request.timeout": 60000,
+        "sql-gateway.endpoint.type": "rest",
+        "sql-gateway.endpoint.rest.address": "127.0.0.1",
+        "sql-gateway.endpoint.rest.bind-address": "127.0.0.1",
+        "sql-gateway.endpoint.rest.port": settings.port("gateway"),
+        "sql-gateway.endpoint.rest.bind-port": settings.port("gateway"),
+        "sql-gateway.session.idle-timeout": "10 min",
+        "io.tmp.dirs": str(layout.service_dir(settings, "flink") / "tmp"),
+    }
+
+
+def prepare(settings: Settings) -> None:
+    """Link the distribution's and our jars, write the configuration, make the state folders."""
+    folder = layout.service_dir(settings, "flink")
+    for path in (folder / "conf", folder / "tmp", settings.checkpoints_dir, settings.savepoints_dir):
+        path.mkdir(parents=True, exist_ok=True)
+    distribution = _distribution()
+    jars.link(jars.for_use(jars.JarUse.FLINK_LIB), folder / "lib", sorted((distribution / "lib").glob("*.jar")))
+    jars.link(jars.for_use(jars.JarUse.FLINK_OPT), folder / "opt", sorted((distribution / "opt").glob("*.jar")))
+    text = yaml.safe_dump(configuration(settings), sort_keys=False)
+    layout.write_private(folder / "conf" / "config.yaml", text)
+
+
+def jobmanager(settings: Settings) -> Program:
+    """The JobManager's command."""
+    options = (f"-Xmx{JOBMANAGER_HEAP_MIB}m", "-Xms128m", "-XX:+UseSerialGC", "-XX:MaxMetaspaceSize=256m")
+    return _program(settings, "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", options)
+
+
+def taskmanager(settings: Settings) -> Program:
+    """The TaskManager's command."""
+    options = (*MEMORY.jvm_options(), "-XX:+UseG1GC")
+    return _program(settings, "org.apache.flink.runtime.taskexecutor.TaskManagerRunner", options)
+
+
+def gateway(settings: Settings) -> Program:
+    """The SQL gateway's command."""
+    options = (f"-Xmx{GATEWAY_HEAP_MIB}m", "-Xms128m", "-XX:+UseSerialGC", "-XX:MaxMetaspaceSize=384m")
+    opt = sorted((layout.service_dir(settings, "flink") / "opt").glob("*.jar"))
+    chosen = [path for path in opt if path.name.startswith(("flink-sql-gateway", "flink-python"))]
+    return _program(settings, "org.apache.flink.table.gateway.SqlGateway", options, chosen, config_dir=False)
+
+
+def probe_jobmanager(settings: Settings) -> str | None:
+    """Ask for the cluster's overview."""
+    return health.http_ok(f"{settings.flink_rest}/overview")
+
+
+def probe_taskmanager(settings: Settings) -> str | None:
+    """Ask the JobManager whether it has slots."""
+
+    def reason(response: httpx.Response) -> str | None:
+        return None if response.json().get("slots-total") else "the JobManager has no TaskManager yet"
+
+    return health.http_ok(f"{settings.flink_rest}/overview", reason)
+
+
+def probe_gateway(settings: Settings) -> str | None:
+    """Ask for the gateway's product name."""
+    return health.http_ok(f"{settings.flink_gateway}/info")
+
+
+def _program(
+    settings: Settings, main_class: str, options: tuple[str, ...], more: list[Path] | None = None, config_dir: bool = True
+) -> Program:
+    folder = layout.service_dir(settings, "flink")
+    conf = folder / "conf"
+    lib = sorted((folder / "lib").glob("*.jar"), key=lambda path: (path.name.startswith("flink-dist"), path.name))
+    environment = {
+        "FLINK_HOME": str(_distribution()),
+        "FLINK_CONF_DIR": str(conf),
+        "FLINK_LIB_DIR": str(folder / "lib"),
+        "FLINK_OPT_DIR": str(folder / "opt"),
+        "FLINK_PLUGINS_DIR": str(folder / "plugins"),
+        "FLINK_LOG_DIR": str(layout.logs_dir(settings)),
+    }
+    command = (
+        str(java()),
+        *options,
+        *_distribution_options(),
+        f"-Dlog4j.configurationFile={LOG_CONFIG}",
+        f"-Dlog.file={layout.logs_dir(settings) / (main_class.rsplit('.', 1)[-1] + '.log')}",
+        "-Djava.awt.headless=true",
+        "-cp",
+        ":".join(str(path) for path in [*lib, *(more or [])]),
+        main_class,
+        *(("--configDir", str(conf)) if config_dir else ()),
+    )
+    return Program(command=command, environment=environment)
+
+
+@cache
+def _distribution() -> Path:
+    # The package's own import pulls in pandas and py4j: only its folder is wanted.
+    found = importlib.util.find_spec("pyflink")
+    if found is None or not found.submodule_search_locations:
+        raise PlatformError("The Flink distribution is missing: install the project's requirements (apache-flink).")
+    return Path(found.submodule_search_locations[0])
+
+
+@cache
+def _distribution_options() -> tuple[str, ...]:
+    """The `--add-opens` list that Flink needs on Java 17 and newer, from the distribution's own configuration."""
+    content = yaml.safe_load((_distribution() / "conf" / "config.yaml").read_text(encoding="utf-8"))
+    return tuple(content["env"]["java"]["opts"]["all"].split())
+
+
+def _service(name: str, **fields: Any) -> Service:
+    return Service(name=name, group="flink", prepare=prepare, external="flink", **fields)
+
+
+SERVICES = (
+    _service(
+        "flink-jobmanager",
+        needs=(),
+        ports=("flink", "flink_rpc", "flink_blob"),
+        memory_mib=600,
+        program=jobmanager,
+        probe=probe_jobmanager,
+        link=lambda settings: settings.flink_rest,
+    ),
+    _service(
+        "flink-taskmanager",
+        needs=("flink-jobmanager",),
+        ports=("taskmanager_rpc", "taskmanager_data"),
+        memory_mib=1500,
+        program=taskmanager,
+        probe=probe_taskmanager,
+        link=lambda settings: f"{settings.flink_rest}/#/task-manager",
+    ),
+    _service(
+        "flink-gateway",
+        needs=("flink-jobmanager",),
+        ports=("gateway",),
+        memory_mib=550,
+        program=gateway,
+        probe=probe_gateway,
+        link=lambda settings: settings.flink_gateway,
+    ),
+)

@@ -1,0 +1,32 @@
+"""Asking servers whether they are well, and waiting until they are, always with a limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import httpx
+
+REQUEST_SECONDS = 3.0
+POLL_SECONDS = 0.15
+
+
+def http_ok(url: str, reason: Callable[[httpx.Response], str | None] = lambda _: None) -> str | None:
+    """None when a GET answers 2xx and `reason` finds nothing wrong in it; else a few words."""
+    try:
+        response = httpx.get(url, timeout=REQUEST_SECONDS, trust_env=False)
+        if response.is_success:
+            return reason(response)
+    except httpx.HTTPError as error:
+        return f"no answer from {url} ({type(error).__name__})"
+    return f"{url} answers {response.status_code}"
+
+
+def wait_until(probe: Callable[[], str | None], seconds: float, poll: float = POLL_SECONDS) -> str | None:
+    """Ask until the probe is content (None) or the time is over (its last words)."""
+    limit = time.monotonic() + seconds
+    while (found := probe()) is not None:
+        if time.monotonic() > limit:
+            return found
+        time.sleep(poll)
+    return None

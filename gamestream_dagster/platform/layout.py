@@ -1,0 +1,77 @@
+"""Where the platform keeps its files under a home and in the shared cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from gamestream_dagster.settings import Settings
+
+# The kernel's limit on a Unix socket's path is 107 bytes; supervisord adds `.<pid>` while it makes the socket.
+SOCKET_PATH_LIMIT = 96
+
+
+def run_dir(settings: Settings) -> Path:
+    """Sockets, locks, program descriptions of the running stack."""
+    return settings.home / "run"
+
+
+def logs_dir(settings: Settings) -> Path:
+    """One log a service."""
+    return settings.home / "logs"
+
+
+def log_file(settings: Settings, service: str) -> Path:
+    """The current log of a service; rotated ones stand beside it."""
+    return logs_dir(settings) / f"{service}.log"
+
+
+def service_dir(settings: Settings, name: str) -> Path:
+    """Data and configuration of one server."""
+    return settings.home / name
+
+
+def cache_dir() -> Path:
+    """Downloads shared by all stacks of a user."""
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "gamestream"
+
+
+def make_home(settings: Settings) -> None:
+    """Create the folders that every service expects."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    for folder in (run_dir(settings), settings.home / "secrets"):
+        folder.mkdir(exist_ok=True, mode=0o700)
+        folder.chmod(0o700)
+    logs_dir(settings).mkdir(exist_ok=True)
+
+
+def supervisor_socket(settings: Settings) -> Path:
+    """Control socket of the supervisor: under the home, or in a private short folder when that path is too long."""
+    path = run_dir(settings) / "supervisor.sock"
+    if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
+        return path
+    digest = hashlib.sha256(os.fsencode(settings.home)).hexdigest()[:16]
+    return _short_folder() / f"{digest}.sock"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only the user can read, in one step."""
+    partial = path.with_name(path.name + ".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    partial.chmod(0o600)
+    partial.replace(path)
+
+
+def _short_folder() -> Path:
+    root = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(root) / "gamestream" if root else Path(tempfile.gettempdir()) / f"gamestream-{os.getuid()}"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user; set XDG_RUNTIME_DIR to a folder of your own.")
+    folder.chmod(0o700)
+    return folder

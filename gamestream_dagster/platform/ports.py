@@ -1,0 +1,94 @@
+"""Finding out who has a port, and a range of ports that nobody has."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+from gamestream_dagster.platform.errors import PortTakenError
+from gamestream_dagster.settings import STANDARD_PORTS, Settings
+
+FIRST_BASE = 20000
+LAST_BASE = 32000  # the kernel hands out ports for outgoing connections from 32768 on
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A process that listens on a TCP port; pid and name are None when the system does not say whose it is."""
+
+    address: str
+    port: int
+    pid: int | None
+    name: str | None
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})" if self.pid else "a process of another user"
+
+
+def is_free(port: int) -> bool:
+    """True when a server could listen on 127.0.0.1:port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do; TIME_WAIT does not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return True
+
+
+def listeners(ports: Iterable[int] | None = None) -> list[Listener]:
+    """TCP listeners of this machine, all or on these ports."""
+    wanted = None if ports is None else set(ports)
+    found = []
+    for connection in psutil.net_connections("tcp"):
+        if connection.status != psutil.CONN_LISTEN or (wanted is not None and connection.laddr.port not in wanted):
+            continue
+        found.append(
+            Listener(connection.laddr.ip, connection.laddr.port, connection.pid, _process_name(connection.pid))
+        )
+    return found
+
+
+def require_free(settings: Settings, servers: Iterable[str]) -> None:
+    """Check that the ports of these servers (keys of `STANDARD_PORTS`) are free.
+
+    Raises:
+        PortTakenError: names the first one that is taken, who has it, and a port base that is free.
+    """
+    for server in servers:
+        port = settings.port(server)
+        if is_free(port):
+            continue
+        owner = next((str(each) for each in listeners([port])), "another process")
+        raise PortTakenError(
+            f"Port {port} ({server.replace('_', ' ')}) is taken by {owner}; stop that process, or choose other ports "
+            f"with `gamestream up --port-base {free_base()}`."
+        )
+
+
+def free_base(beside: Iterable[int] = ()) -> int:
+    """First of 16 consecutive free ports, outside the bases named in `beside`."""
+    size = len(STANDARD_PORTS)
+    taken = {port for base in beside for port in range(base, base + size)}
+    for base in range(FIRST_BASE, LAST_BASE, 100):
+        block = range(base, base + size)
+        if not taken.intersection(block) and all(is_free(port) for port in block):
+            return base
+    raise PortTakenError(
+        f"There are no {size} consecutive free ports between {FIRST_BASE} and {LAST_BASE}; stop some servers."
+    )
+
+
+def _process_name(pid: int | None) -> str | None:
+    if pid is None:
+        return None
+    try:
+        return psutil.Process(pid).name()
+    except psutil.NoSuchProcess:
+        return "a process that has just ended"

@@ -1,0 +1,323 @@
+"""One stack: starts its services in order of health, in parallel where possible, and stops them."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psutil
+import yaml
+
+from gamestream_dagster.platform import catalogue, jars, layout, memory, ports
+from gamestream_dagster.platform.errors import (
+    PlatformError,
+    ServiceFailedError,
+    StackBusyError,
+    StackMismatchError,
+)
+from gamestream_dagster.platform.service import (
+    Progress,
+    ProgressState,
+    Service,
+    ServiceState,
+    ServiceStatus,
+    silent,
+)
+from gamestream_dagster.platform.supervisor import ALIVE, GIVEN_UP, Supervisor, end_processes
+from gamestream_dagster.settings import Settings
+
+LOCK_SECONDS = 5
+JAR_USES = {
+    "kafka": (jars.JarUse.KAFKA,),
+    "registry": (jars.JarUse.REGISTRY,),
+    "flink": (jars.JarUse.FLINK_LIB, jars.JarUse.FLINK_OPT),
+}
+
+
+class Stack:
+    """The embedded servers of one home."""
+
+    def __init__(self, settings: Settings, progress: Progress = silent) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._supervisor = Supervisor(settings)
+
+    def up(self, only: Sequence[str] | None = None) -> list[str]:
+        """Start what is asked for and not running, and wait until it is healthy.
+
+        Args:
+            only: names of services or groups; None for all. What they need is started too.
+
+        Returns:
+            Names of the services that this call started; empty when everything ran already.
+
+        Raises:
+            PlatformError: something cannot be started; whatever this call had started is stopped again.
+        """
+        chosen = catalogue.select(only)
+        layout.make_home(self._settings)
+        with self._lock():
+            self._check_same_ports()
+            fresh = not self._supervisor.running()
+            if fresh:
+                self._supervisor.clear_leftovers()
+            missing = [service for service in chosen if self._to_start(service, fresh)]
+            try:
+                if missing:
+                    self._check_room(missing)
+                    self._fetch_jars(missing)
+                    self._write_stack_file()
+                    if fresh:
+                        self._supervisor.start_daemon(catalogue.services().values())
+                    self._start_all(missing)
+            except BaseException:  # an interrupt too must leave nothing half-started
+                self._undo(missing, fresh)
+                raise
+            return [service.name for service in missing]
+
+    def down(self, purge: bool = False) -> list[str]:
+        """Stop everything; with `purge` delete the home as well.
+
+        Returns:
+            Names of the services that were running.
+        """
+        if not self._settings.home.exists():
+            return []
+        layout.make_home(self._settings)
+        with self._lock():
+            stopped = self._stop_everything()
+            if purge:
+                shutil.rmtree(self._settings.home)
+        return stopped
+
+    def status(self) -> list[ServiceStatus]:
+        """State of each service, each asked through its own API, in parallel."""
+        states = self._supervisor.states() if self._supervisor.running() else {}
+        services = list(catalogue.services().values())
+        with ThreadPoolExecutor(len(services)) as pool:
+            return list(pool.map(lambda service: self._status_of(service, states.get(service.name)), services))
+
+    def _status_of(self, service: Service, info: dict | None) -> ServiceStatus:
+        if self._is_external(service):
+            why = service.probe(self._settings)
+            state = ServiceState.UNREACHABLE if why else ServiceState.EXTERNAL
+            return ServiceStatus(service.name, state, None, None, None, None, service.link(self._settings), why or "")
+        pid = info["pid"] or None if info else None
+        resident, uptime = _process_figures(pid)
+        why = ""
+        if info is None or info["statename"] == "STOPPED":
+            state = ServiceState.STOPPED
+        elif info["statename"] in ALIVE:
+            why = service.probe(self._settings) or ""
+            state = ServiceState.STARTING if why else ServiceState.HEALTHY
+        else:
+            state, why = ServiceState.FAILED, info["spawnerr"] or f"see `gamestream logs {service.name}`"
+        port = self._settings.port(service.ports[0]) if service.ports else None
+        return ServiceStatus(service.name, state, pid, port, resident, uptime, service.link(self._settings), why)
+
+    def _is_external(self, service: Service) -> bool:
+        return service.external is not None and self._settings.is_external(service.external)
+
+    def _to_start(self, service: Service, fresh: bool) -> bool:
+        if self._is_external(service):
+            why = service.probe(self._settings)
+            if why:
+                raise ServiceFailedError(
+                    f"{service.name} was given by its address and is not well: {why}; "
+                    "mend it, or take the address away to use the embedded one."
+                )
+            self._progress(service.name, ProgressState.EXTERNAL, service.link(self._settings))
+            return False
+        reason = service.missing(self._settings)
+        if reason:
+            self._progress(service.name, ProgressState.SKIPPED, reason)
+            return False
+        if not fresh and self._supervisor.states().get(service.name, {}).get("statename") in ALIVE:
+            self._progress(service.name, ProgressState.HEALTHY, "was running already")
+            return False
+        return True
+
+    def _check_room(self, missing: list[Service]) -> None:
+        ports.require_free(self._settings, [port for service in missing for port in service.ports])
+        memory.require(missing, memory.available_mib())
+
+    def _fetch_jars(self, missing: list[Service]) -> None:
+        uses = {use for service in missing for use in JAR_USES.get(service.group, ())}
+        wanted = jars.for_use(*uses)
+
+        def on_file(done: int, total: int) -> None:
+            self._progress("jars", ProgressState.FETCHING, f"{done} of {total}")
+
+        jars.ensure(wanted, on_file)
+
+    def _check_same_ports(self) -> None:
+        path = layout.run_dir(self._settings) / "stack.yaml"
+        if not path.exists() or not self._supervisor.running():
+            return
+        running = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("port_base")
+        if running != self._settings.port_base:
+            raise StackMismatchError(
+                f"The stack in {self._settings.home} runs with port base {running or 'unset'}, not "
+                f"{self._settings.port_base or 'unset'}; run `gamestream down` first, or give another --home."
+            )
+
+    def _write_stack_file(self) -> None:
+        base = self._settings.port_base
+        text = "# Written by `gamestream up`: where this home's servers listen.\n"
+        text += yaml.safe_dump({"port_base": base}) if base is not None else "{}\n"
+        layout.write_private(layout.run_dir(self._settings) / "stack.yaml", text)
+
+    def _start_all(self, missing: list[Service]) -> None:
+        done = {service.name: threading.Event() for service in missing}
+        failed = threading.Event()
+        with ThreadPoolExecutor(len(missing)) as pool:
+            futures = [pool.submit(self._start_one, service, done, failed) for service in missing]
+            errors = [error for future in futures if (error := future.exception()) is not None]
+        real = [error for error in errors if not isinstance(error, _GivenUpError)]
+        if real:
+            raise real[0]
+
+    def _start_one(self, service: Service, done: dict[str, threading.Event], failed: threading.Event) -> None:
+        try:
+            for need in service.needs:
+                while need in done and not done[need].wait(0.1):
+                    _stop_if(failed)
+            _stop_if(failed)
+            self._progress(service.name, ProgressState.PREPARING, "")
+            service.prepare(self._settings)
+            _stop_if(failed)
+            self._supervisor.describe(service.name, service.program(self._settings))
+            self._supervisor.start(service.name)
+            self._progress(service.name, ProgressState.STARTING, "")
+            self._wait_healthy(service, failed)
+            self._progress(service.name, ProgressState.HEALTHY, service.link(self._settings))
+            done[service.name].set()
+        except BaseException:
+            failed.set()
+            raise
+
+    def _wait_healthy(self, service: Service, failed: threading.Event) -> None:
+        limit = time.monotonic() + service.start_seconds
+        while (why := service.probe(self._settings)) is not None:
+            _stop_if(failed)
+            info = self._supervisor.states()[service.name]
+            if info["statename"] in GIVEN_UP:
+                why = "its process ended"
+            elif time.monotonic() < limit:
+                time.sleep(0.15)
+                continue
+            else:
+                why = f"not healthy after {service.start_seconds} s ({why})"
+            raise ServiceFailedError(
+                f"{service.name} did not start: {why}; the last it said: {self._last_words(service)}; "
+                f"see {layout.log_file(self._settings, service.name)}."
+            )
+
+    def _last_words(self, service: Service) -> str:
+        lines = last_lines(self._settings, service.name, 40)
+        told = [line for line in lines if "ERROR" in line or "FATAL" in line or "rror:" in line] or lines
+        return repr(told[-1].strip()[:300]) if told else "nothing"
+
+    def _undo(self, missing: list[Service], fresh: bool) -> None:
+        if not self._supervisor.running():
+            return
+        if fresh:
+            self._stop_everything()
+            return
+        for service in missing:
+            self._supervisor.stop(service.name)
+
+    def _stop_everything(self) -> list[str]:
+        if not self._supervisor.running():
+            ended = self._supervisor.clear_leftovers()
+            return [f"process {pid}" for pid in ended]
+        states = self._supervisor.states()
+        running = [name for name, info in states.items() if info["statename"] in ALIVE]
+        pids = [states[name]["pid"] for name in running if states[name]["pid"]]
+        children = _descendants(pids)
+        with ThreadPoolExecutor(max(1, len(running))) as pool:
+            for name in pool.map(self._stop_one, running):
+                self._progress(name, ProgressState.STOPPED, "")
+        self._supervisor.shutdown()
+        end_processes([child for child in children if child.is_running()])
+        self._supervisor.clear_leftovers()
+        return running
+
+    def _stop_one(self, name: str) -> str:
+        self._supervisor.stop(name)
+        return name
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One command at a time changes a stack."""
+        path = layout.run_dir(self._settings) / "lock"
+        with path.open("w") as file:
+            limit = time.monotonic() + LOCK_SECONDS
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > limit:
+                        raise StackBusyError(
+                            f"Another `gamestream up` or `down` is at work on {self._settings.home}; "
+                            "wait for it to end and run this again."
+                        ) from error
+                    time.sleep(0.1)
+            yield
+
+
+class _GivenUpError(PlatformError):
+    """Another service failed first, so this one was not started."""
+
+
+def last_lines(settings: Settings, service: str, count: int) -> list[str]:
+    """The last lines of a service's log; empty when there is none. Reads the end of the file alone."""
+    path = layout.log_file(settings, service)
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        file.seek(max(0, size - 400 * count))
+        text = file.read().decode("utf-8", errors="replace")
+    return text.splitlines()[-count:]
+
+
+def _stop_if(failed: threading.Event) -> None:
+    if failed.is_set():
+        raise _GivenUpError("Another service did not start.")
+
+
+def _process_figures(pid: int | None) -> tuple[int | None, float | None]:
+    """Resident bytes of a process and its children, and seconds since its start."""
+    if pid is None:
+        return None, None
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        resident = sum(_resident(each) for each in family)
+        return resident, time.time() - process.create_time()
+    except psutil.NoSuchProcess:
+        return None, None
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _descendants(pids: list[int]) -> list[psutil.Process]:
+    found = []
+    for pid in pids:
+        try:
+            found += psutil.Process(pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            continue
+    return found
