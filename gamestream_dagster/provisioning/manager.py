@@ -1,0 +1,205 @@
+"""The facade: observe, plan, apply and delete over every kind, and the same for one resource by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+from gamestream_dagster.catalogue.topics import load_topics
+from gamestream_dagster.clients.errors import AlreadyExistsError, ServiceError
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.provisioning.errors import ProvisioningError
+from gamestream_dagster.provisioning.model import (
+    Outcome,
+    Plan,
+    Provider,
+    ResourceKind,
+    ResourceState,
+    ResourceStatus,
+    StepResult,
+    make_plan,
+    unknown,
+)
+from gamestream_dagster.provisioning.specs import load_subjects
+from gamestream_dagster.provisioning.subjects import SubjectProvider
+from gamestream_dagster.provisioning.tables import MigrationProvider, TableProvider
+from gamestream_dagster.provisioning.topics import TopicProvider
+from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.tables import load_metadata
+
+Providers = Mapping[ResourceKind, Provider]
+
+
+@contextmanager
+def open_providers(settings: Settings) -> Iterator[Providers]:
+    """The providers of a stack, in the order of creation; nothing is connected before the first look."""
+    with ExitStack() as stack:
+        engine = stack.enter_context(open_engine(settings))
+        registry = stack.enter_context(Registry(settings.registry))
+        found: list[Provider] = [
+            MigrationProvider(engine),
+            TableProvider(load_metadata(), engine),
+            TopicProvider(load_topics(settings.topic_profile), KafkaAdmin(settings.kafka)),
+            SubjectProvider(load_subjects(), registry),
+        ]
+        yield {provider.kind: provider for provider in found}
+
+
+def plan(settings: Settings) -> Plan:
+    """Look at every resource and say what `apply` would do. Changes nothing, never raises `ServiceError`."""
+    with open_providers(settings) as providers:
+        return make_plan(observe_all(providers))
+
+
+def apply(
+    settings: Settings, planned: Plan, progress: Callable[[StepResult], None] = lambda _: None
+) -> list[StepResult]:
+    """Carry out the steps of a plan. Each looks again first, and creates only what is still missing.
+
+    Args:
+        settings: of the stack.
+        planned: from `plan`; steps of the kind `job` are left to `flink_jobs`.
+        progress: told of each step when it is over.
+    """
+    with open_providers(settings) as providers:
+        return apply_steps(providers, planned, progress)
+
+
+def observe_all(providers: Providers) -> list[ResourceStatus]:
+    """Every resource. A service that gives no answer makes its own resources UNKNOWN, and no others."""
+    statuses: list[ResourceStatus] = []
+    for provider in providers.values():
+        statuses += observe(provider, provider.names())
+    return statuses
+
+
+def observe(provider: Provider, names: list[str]) -> list[ResourceStatus]:
+    """How resources of one kind stand; UNKNOWN when the service cannot be asked."""
+    try:
+        return provider.observe(names)
+    except ServiceError as error:
+        return unknown(provider.kind, names, str(error))
+
+
+def apply_steps(
+    providers: Providers, planned: Plan, progress: Callable[[StepResult], None] = lambda _: None
+) -> list[StepResult]:
+    """As `apply`, over open providers. A step that fails does not keep the others from being tried."""
+    results = []
+    for step in planned.steps:
+        if step.kind not in providers:
+            continue
+        result = _apply_step(providers[step.kind], step)
+        progress(result)
+        results.append(result)
+    return results
+
+
+def _apply_step(provider: Provider, step: ResourceStatus) -> StepResult:
+    try:
+        status = ensure(provider, step.name)
+    except ServiceError as error:
+        return StepResult(step, Outcome.FAILED, step, str(error))
+    if status.state is ResourceState.UNKNOWN:
+        return StepResult(step, Outcome.FAILED, status, status.details[0])
+    return StepResult(step, Outcome.DONE if status.created else Outcome.NOTHING_TO_DO, status)
+
+
+def ensure(provider: Provider, name: str) -> ResourceStatus:
+    """Create one resource when it is missing; in every other state, only say which.
+
+    Raises:
+        ServiceError: it is missing and could not be created.
+    """
+    _known(provider, name)
+    [status] = observe(provider, [name])
+    if status.state is not ResourceState.MISSING:
+        return status
+    created = True
+    try:
+        provider.create(name)
+    except AlreadyExistsError:  # another run was quicker
+        created = False
+    [status] = observe(provider, [name])
+    return replace(status, created=created)
+
+
+def holdings(settings: Settings, kind: ResourceKind, name: str) -> str | None:
+    """What would be lost with a resource; None when it does not exist.
+
+    Raises:
+        ProvisioningError: no resource of this kind has this name.
+        ServiceError: the service gives no answer.
+    """
+    with open_providers(settings) as providers:
+        return _of(providers, kind, name).holdings(name)
+
+
+def delete(settings: Settings, kind: ResourceKind, name: str) -> None:
+    """Delete one resource of the catalogue with what it holds. Ask first: nothing here does.
+
+    Raises:
+        ProvisioningError: no resource of this kind has this name.
+        ServiceError: the service refuses or gives no answer.
+    """
+    with open_providers(settings) as providers:
+        _of(providers, kind, name).delete(name)
+
+
+def observe_topic(settings: Settings, name: str) -> ResourceStatus:
+    """How a topic of the catalogue stands."""
+    return _observe_one(settings, ResourceKind.TOPIC, name)
+
+
+def ensure_topic(settings: Settings, name: str) -> ResourceStatus:
+    """Create a topic when it is missing; see `ensure`."""
+    return _ensure_one(settings, ResourceKind.TOPIC, name)
+
+
+def observe_subject(settings: Settings, name: str) -> ResourceStatus:
+    """How a registry subject stands."""
+    return _observe_one(settings, ResourceKind.SUBJECT, name)
+
+
+def ensure_subject(settings: Settings, name: str) -> ResourceStatus:
+    """Register a subject when it is missing; see `ensure`."""
+    return _ensure_one(settings, ResourceKind.SUBJECT, name)
+
+
+def observe_table(settings: Settings, name: str) -> ResourceStatus:
+    """How a table stands."""
+    return _observe_one(settings, ResourceKind.TABLE, name)
+
+
+def ensure_table(settings: Settings, name: str) -> ResourceStatus:
+    """Create a table when it is missing, after the pending migrations; see `ensure`."""
+    return _ensure_one(settings, ResourceKind.TABLE, name)
+
+
+def _observe_one(settings: Settings, kind: ResourceKind, name: str) -> ResourceStatus:
+    with open_providers(settings) as providers:
+        [status] = observe(_of(providers, kind, name), [name])
+        return status
+
+
+def _ensure_one(settings: Settings, kind: ResourceKind, name: str) -> ResourceStatus:
+    with open_providers(settings) as providers:
+        return ensure(_of(providers, kind, name), name)
+
+
+def _of(providers: Providers, kind: ResourceKind, name: str) -> Provider:
+    provider = providers.get(kind)
+    if provider is None:
+        raise ProvisioningError(f"There is no kind {kind.value!r} here; choose one of {', '.join(providers)}.")
+    _known(provider, name)
+    return provider
+
+
+def _known(provider: Provider, name: str) -> None:
+    if name not in provider.names():
+        raise ProvisioningError(
+            f"There is no {provider.kind.value} {name!r} in the catalogue; choose one of {', '.join(provider.names())}."
+        )

@@ -1,0 +1,151 @@
+"""Registry subjects: a schema that readers of the topic can rely on stands there, whoever registered it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gamestream_dagster.clients.registry import RegisteredSchema
+from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
+
+# What Avro's schema resolution lets a reader's type (left) take from a writer's (right).
+_READABLE_AS: dict[str, frozenset[str]] = {
+    "long": frozenset({"long", "int"}),
+    "double": frozenset({"double", "float", "long", "int"}),
+    "float": frozenset({"float", "long", "int"}),
+    "string": frozenset({"string", "bytes"}),
+    "bytes": frozenset({"bytes", "string"}),
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One subject as it should be: records written with its newest schema can be read as `reader`."""
+
+    name: str
+    schema: Mapping[str, Any]
+    """Avro record to register when there is none."""
+    reader: Mapping[str, Any]
+    """Avro record that our readers want. A field with a default may be absent from what is registered."""
+    topic: str
+    description: str = ""
+
+
+class SchemaRegistry(Protocol):
+    """What is needed of `clients.registry.Registry`."""
+
+    def latest(self, subject: str) -> RegisteredSchema | None:
+        """Newest version."""
+        ...
+
+    def versions(self, subject: str) -> list[int]:
+        """All versions."""
+        ...
+
+    def register(self, subject: str, schema: Mapping[str, Any]) -> int:
+        """Register; returns the id."""
+        ...
+
+    def delete(self, subject: str) -> list[int]:
+        """Delete for good."""
+        ...
+
+
+class SubjectProvider:
+    """Subjects of the schema registry."""
+
+    kind = ResourceKind.SUBJECT
+
+    def __init__(self, specs: Mapping[str, Subject], registry: SchemaRegistry) -> None:
+        self._specs = specs
+        self._registry = registry
+
+    def names(self) -> list[str]:
+        """Subjects of the catalogue."""
+        return list(self._specs)
+
+    def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
+        """How they stand; one request each."""
+        return [subject_status(self._specs[name], self._registry.latest(name)) for name in names]
+
+    def create(self, name: str) -> None:
+        """Register the catalogue's schema. The registry's compatibility rules stay as they are."""
+        self._registry.register(name, self._specs[name].schema)
+
+    def holdings(self, name: str) -> str | None:
+        """How many versions, and what they are for."""
+        versions = self._registry.versions(name)
+        if not versions:
+            return None
+        count = "1 version" if len(versions) == 1 else f"{len(versions)} versions"
+        return f"{count}; Avro records already written with it can no longer be read"
+
+    def delete(self, name: str) -> None:
+        """Delete all its versions."""
+        self._registry.delete(name)
+
+
+def subject_status(spec: Subject, found: RegisteredSchema | None) -> ResourceStatus:
+    """Compare one subject. Pure."""
+    kind = ResourceKind.SUBJECT
+    if found is None:
+        change = f"register the schema of {spec.topic}, {len(spec.schema['fields'])} fields"
+        return ResourceStatus(kind, spec.name, ResourceState.MISSING, change=change)
+    facts = {"version": found.version, "schema_id": found.schema_id, "record": _full_name(found.schema)}
+    if found.schema_type != "AVRO":
+        differences: tuple[str, ...] = (f"holds a {found.schema_type} schema, should hold AVRO",)
+    else:
+        differences = unreadable(spec.reader, found.schema)
+    if differences:
+        return ResourceStatus(kind, spec.name, ResourceState.DRIFTED, differences, facts=facts)
+    remark = (
+        () if _same_fields(spec.schema, found.schema) else (f"version {found.version} is another producer's; readable",)
+    )
+    return ResourceStatus(kind, spec.name, ResourceState.PRESENT, remark, facts=facts)
+
+
+def unreadable(reader: Mapping[str, Any], writer: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why records of `writer` cannot be read as `reader`, field by field, by the rules of Avro. Names do not count."""
+    if writer.get("type") != "record":
+        return (f"is a {writer.get('type')}, should be a record",)
+    written = {field["name"]: field for field in writer.get("fields", [])}
+    problems = []
+    for field in reader["fields"]:
+        name = field["name"]
+        if name not in written:
+            if "default" not in field:
+                problems.append(f"field {name} is missing, should be {_words(_types(field['type']))}")
+            continue
+        wanted, actual = _types(field["type"]), _types(written[name]["type"])
+        if not all(any(_takes(one, other) for one in wanted) for other in actual):
+            problems.append(f"field {name} is {_words(actual)}, should be {_words(wanted)}")
+    return tuple(problems)
+
+
+def _takes(reader: str, writer: str) -> bool:
+    return writer in _READABLE_AS.get(reader, frozenset({reader}))
+
+
+def _types(declared: Any) -> tuple[str, ...]:
+    if isinstance(declared, list):
+        return tuple(name for part in declared for name in _types(part))
+    if isinstance(declared, Mapping):
+        return _types(declared["type"])
+    return (str(declared),)
+
+
+def _words(types: tuple[str, ...]) -> str:
+    return " or ".join(types)
+
+
+def _same_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    def shape(schema: Mapping[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
+        return [(field["name"], _types(field["type"])) for field in schema["fields"]]
+
+    return shape(one) == shape(other)
+
+
+def _full_name(schema: Mapping[str, Any]) -> str:
+    namespace = schema.get("namespace")
+    return f"{namespace}.{schema.get('name')}" if namespace else str(schema.get("name"))

@@ -1,0 +1,144 @@
+"""Postgres: pending migrations, and tables against their definition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, MetaData, Table, func, inspect, select
+from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
+from sqlalchemy.schema import DropTable
+
+from gamestream_dagster.clients.errors import ServiceError, TerminalServiceError, TransientServiceError
+from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
+from gamestream_dagster.warehouse import migrate
+from gamestream_dagster.warehouse.drift import find_drift
+
+_TRANSIENT_STATES = {
+    "55P03": "another session holds a lock on it",  # lock_not_available
+    "57014": "it took longer than the limit",  # query_canceled
+    "40P01": "it met another session's change",  # deadlock_detected
+    "53300": "the server has no connection left",  # too_many_connections
+}
+
+
+class MigrationProvider:
+    """Revisions of the system tables, oldest first."""
+
+    kind = ResourceKind.MIGRATION
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def names(self) -> list[str]:
+        """All revisions of the project."""
+        return [found.revision for found in migrate.revisions()]
+
+    def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
+        """Which of them the database has had."""
+        with _sentences("look at the migrations"):
+            due = {found.revision for found in migrate.pending(self._engine)}
+        titles = {found.revision: found.title for found in migrate.revisions()}
+        return [
+            ResourceStatus(self.kind, name, ResourceState.MISSING, change=f"run: {titles[name]}")
+            if name in due
+            else ResourceStatus(self.kind, name, ResourceState.PRESENT, facts={"title": titles[name]})
+            for name in names
+        ]
+
+    def create(self, name: str) -> None:
+        """Run all pending ones, in their order; the revision named is among them or was run before."""
+        with _sentences(f"run migration {name}"), migrate.locked(self._engine) as connection:
+            migrate.run_pending(connection)
+
+    def holdings(self, name: str) -> str | None:
+        """A migration is never taken back here."""
+        raise TerminalServiceError("Postgres", f"migration {name} cannot be deleted", "delete single tables instead")
+
+    def delete(self, name: str) -> None:
+        """A migration is never taken back here."""
+        self.holdings(name)
+
+
+class TableProvider:
+    """Postgres tables of the system and of the boards."""
+
+    kind = ResourceKind.TABLE
+
+    def __init__(self, metadata: MetaData, engine: Engine) -> None:
+        self._metadata = metadata
+        self._engine = engine
+
+    def names(self) -> list[str]:
+        """Tables of the definition; one that refers to another comes after it."""
+        return [table.name for table in self._metadata.sorted_tables]
+
+    def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
+        """How they stand, all seen in one snapshot."""
+        wanted = list(names)
+        with _sentences("look at the tables"), self._engine.connect() as connection:
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            existing = migrate.existing_tables(connection)
+            drift = find_drift(connection, self._subset(wanted))
+        return [table_status(self._metadata.tables[name], name in existing, drift.get(name, ())) for name in wanted]
+
+    def create(self, name: str) -> None:
+        """Create it. Pending migrations run first, so that a new database gets its history in order."""
+        with _sentences(f"create table {name!r}"), migrate.locked(self._engine) as connection:
+            migrate.run_pending(connection)
+            migrate.create_missing(connection, self._metadata, only=name)
+
+    def holdings(self, name: str) -> str | None:
+        """Number of rows."""
+        table = self._metadata.tables[name]
+        with _sentences(f"count the rows of {name!r}"), self._engine.connect() as connection:
+            if not inspect(connection).has_table(name):
+                return None
+            rows = connection.execute(select(func.count()).select_from(table)).scalar_one()
+        return "1 row" if rows == 1 else f"{rows:,} rows"
+
+    def delete(self, name: str) -> None:
+        """Drop it with its rows; refused when another table refers to it."""
+        with _sentences(f"drop table {name!r}"), migrate.locked(self._engine) as connection:
+            connection.execute(DropTable(self._metadata.tables[name]))
+
+    def _subset(self, names: list[str]) -> MetaData:
+        """Metadata of those tables, and of the ones that they refer to (a foreign key needs both ends)."""
+        subset = MetaData(naming_convention=self._metadata.naming_convention)
+        todo = list(names)
+        while todo:
+            table = self._metadata.tables[todo.pop()]
+            if table.name in subset.tables:
+                continue
+            table.to_metadata(subset)
+            todo += [key.column.table.name for key in table.foreign_keys]
+        return subset
+
+
+def table_status(table: Table, exists: bool, drift: tuple[str, ...]) -> ResourceStatus:
+    """The status of one table. Pure."""
+    columns = [column.name for column in table.columns]
+    if not exists:
+        change = f"create, {len(columns)} columns, key ({', '.join(c.name for c in table.primary_key.columns)})"
+        return ResourceStatus(ResourceKind.TABLE, table.name, ResourceState.MISSING, change=change)
+    state = ResourceState.DRIFTED if drift else ResourceState.PRESENT
+    return ResourceStatus(ResourceKind.TABLE, table.name, state, drift, facts={"columns": columns})
+
+
+@contextmanager
+def _sentences(what: str) -> Iterator[None]:
+    """Turn the driver's errors into one sentence; the statement and its values stay out of it."""
+    try:
+        yield
+    except ServiceError:
+        raise
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if state in _TRANSIENT_STATES:
+            reason = f"cannot {what}: {_TRANSIENT_STATES[state]}"
+            raise TransientServiceError("Postgres", reason, "try again in a moment") from error
+        said = str(error.orig).splitlines()[0] if error.orig else type(error).__name__
+        instruction = "delete first what depends on it" if state == "2BP01" else "mend that and try again"
+        if isinstance(error, OperationalError | InternalError) and not state:
+            raise TransientServiceError("Postgres", f"cannot {what}: {said}", "try again in a moment") from error
+        raise TerminalServiceError("Postgres", f"cannot {what}: {said}", instruction) from error
