@@ -72,13 +72,15 @@ def require_free(settings: Settings, servers: Iterable[str]) -> None:
         )
 
 
-def free_base(beside: Iterable[int] = ()) -> int:
-    """First of 16 consecutive free ports, outside the bases named in `beside`."""
+def free_base(first: int = FIRST_BASE) -> int:
+    """First of 16 consecutive free ports, looked for from `first` on and then from the beginning.
+
+    Raises:
+        PortTakenError: there is none.
+    """
     size = len(STANDARD_PORTS)
-    taken = {port for base in beside for port in range(base, base + size)}
-    for base in range(FIRST_BASE, LAST_BASE, 100):
-        block = range(base, base + size)
-        if not taken.intersection(block) and all(is_free(port) for port in block):
+    for base in [*range(first, LAST_BASE, 20), *range(FIRST_BASE, first, 20)]:
+        if all(is_free(port) for port in range(base, base + size)):
             return base
     raise PortTakenError(
         f"There are no {size} consecutive free ports between {FIRST_BASE} and {LAST_BASE}; stop some servers."

@@ -1,0 +1,62 @@
+"""Fixtures of all tests: the real servers, started once a session."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gamestream_dagster.settings import Settings, load_settings
+
+SERVERS = ("kafka", "registry", "postgres", "flink")
+
+
+def free_port_base() -> int:
+    """A free block of ports, from a random place on, so that two test sessions rarely look at the same block."""
+    from gamestream_dagster.platform import ports
+
+    return ports.free_base(random.randrange(29000, 31500, 20))
+
+
+@pytest.fixture
+def short_home() -> Iterator[Path]:
+    """A folder that is gone afterwards. Not pytest's own: Postgres under root must be able to pass through to it."""
+    folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
+    yield folder / "home"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Settings]:
+    """Kafka, registry, Postgres and Flink on free ports with an empty home; stopped and deleted at the end.
+
+    With `GAMESTREAM_TEST_HOME` the stack of that home is used instead, and left as it is.
+    """
+    from gamestream_dagster.platform.stack import Stack
+
+    given = os.environ.get("GAMESTREAM_TEST_HOME")
+    if given:
+        settings = load_settings(home=given)
+        Stack(settings).up(SERVERS)
+        yield settings
+        return
+    folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
+    settings = load_settings(home=folder / "home", port_base=free_port_base())
+    previous = signal.signal(signal.SIGTERM, _as_interrupt)  # else a CI that gives up leaves the servers behind
+    try:
+        Stack(settings).up(SERVERS)
+        yield settings
+    finally:
+        Stack(settings).down(purge=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _as_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
