@@ -29,5 +29,8 @@ CREATE TEMPORARY TABLE user_score (
   -- the events published before the first deployment count too
   'scan.startup.mode' = 'earliest-offset',
   'format' = 'json',
+  -- The default reader stops at the last known field, lifts fields out of nested objects, and never returns from an array
+  -- that is cut short; this one reads the whole document first.
+  'json.decode.json-parser.enabled' = 'false',
   'json.ignore-parse-errors' = 'true'
 );
