@@ -1,0 +1,227 @@
+"""What Flink's REST API answers, as frozen values. Times are milliseconds since 1970, durations milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+Reply = Mapping[str, Any]
+
+
+class FlinkState(StrEnum):
+    """State of a job, in Flink's own words."""
+
+    INITIALIZING = "INITIALIZING"  # the JobManager builds the job
+    CREATED = "CREATED"  # built, no task runs yet
+    RUNNING = "RUNNING"  # scheduled; its tasks may still be starting
+    FAILING = "FAILING"  # a task failed and no restart is left; on its way to FAILED
+    FAILED = "FAILED"  # ended by a failure
+    CANCELLING = "CANCELLING"  # somebody cancelled it; on its way to CANCELED
+    CANCELED = "CANCELED"  # ended by a cancel
+    FINISHED = "FINISHED"  # ended by itself, or stopped with a savepoint
+    RESTARTING = "RESTARTING"  # a task failed; waits for slots or for the restart delay
+    SUSPENDED = "SUSPENDED"  # this JobManager lost it; another one may run it
+    RECONCILING = "RECONCILING"  # the JobManager is finding out what runs
+
+    @property
+    def ended(self) -> bool:
+        """True when Flink will never run the job again by itself."""
+        return self in (FlinkState.FAILED, FlinkState.CANCELED, FlinkState.FINISHED)
+
+
+@dataclass(frozen=True)
+class ClusterOverview:
+    """The session cluster."""
+
+    version: str
+    task_managers: int
+    slots_total: int
+    slots_available: int
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Self:
+        """Read `/overview`."""
+        return cls(
+            version=reply["flink-version"],
+            task_managers=int(reply["taskmanagers"]),
+            slots_total=int(reply["slots-total"]),
+            slots_available=int(reply["slots-available"]),
+        )
+
+
+@dataclass(frozen=True)
+class TaskManagerInfo:
+    """One worker process."""
+
+    task_manager_id: str
+    slots: int
+    free_slots: int
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Self:
+        """Read one entry of `/taskmanagers`."""
+        return cls(task_manager_id=reply["id"], slots=int(reply["slotsNumber"]), free_slots=int(reply["freeSlots"]))
+
+
+@dataclass(frozen=True)
+class JobOverview:
+    """One line of the job list."""
+
+    job_id: str
+    name: str
+    state: FlinkState
+    started_ms: int
+    ended_ms: int | None
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Self:
+        """Read one entry of `/jobs/overview`."""
+        return cls(
+            job_id=reply["jid"],
+            name=reply["name"],
+            state=FlinkState(reply["state"]),
+            started_ms=int(reply["start-time"]),
+            ended_ms=_time(reply["end-time"]),
+        )
+
+
+@dataclass(frozen=True)
+class VertexInfo:
+    """One vertex (a chain of operators) of a job."""
+
+    vertex_id: str
+    name: str
+    parallelism: int
+    tasks_running: int
+
+    @property
+    def is_source(self) -> bool:
+        """True when the chain begins with a source."""
+        return self.name.startswith("Source: ")
+
+    @property
+    def all_running(self) -> bool:
+        """True when every subtask runs."""
+        return self.tasks_running == self.parallelism
+
+
+@dataclass(frozen=True)
+class JobDetail:
+    """A job with its vertices. `now_ms` is the JobManager's clock at the reply."""
+
+    job_id: str
+    name: str
+    state: FlinkState
+    started_ms: int
+    ended_ms: int | None
+    now_ms: int
+    vertices: tuple[VertexInfo, ...]
+
+    @property
+    def all_tasks_running(self) -> bool:
+        """True when the job is RUNNING and so is every one of its tasks (a job says RUNNING earlier)."""
+        vertices = self.vertices
+        return self.state is FlinkState.RUNNING and bool(vertices) and all(one.all_running for one in vertices)
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Self:
+        """Read `/jobs/<id>`."""
+        vertices = tuple(
+            VertexInfo(one["id"], one["name"], int(one["parallelism"]), int(one["tasks"]["RUNNING"]))
+            for one in reply["vertices"]
+        )
+        return cls(
+            job_id=reply["jid"],
+            name=reply["name"],
+            state=FlinkState(reply["state"]),
+            started_ms=int(reply["start-time"]),
+            ended_ms=_time(reply["end-time"]),
+            now_ms=int(reply["now"]),
+            vertices=vertices,
+        )
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """One checkpoint or savepoint."""
+
+    checkpoint_id: int
+    path: str | None
+    is_savepoint: bool
+    completed: bool
+    triggered_ms: int
+    acknowledged_ms: int | None
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Self:
+        """Read one entry of the history."""
+        return cls(
+            checkpoint_id=int(reply["id"]),
+            path=reply.get("external_path"),
+            is_savepoint=bool(reply["is_savepoint"]),
+            completed=reply["status"] == "COMPLETED",
+            triggered_ms=int(reply["trigger_timestamp"]),
+            acknowledged_ms=_time(reply.get("latest_ack_timestamp", -1)),
+        )
+
+
+@dataclass(frozen=True)
+class CheckpointSummary:
+    """The checkpoints of a job since it was submitted."""
+
+    completed_count: int
+    failed_count: int
+    restored_count: int
+    latest_completed: CheckpointInfo | None
+    latest_savepoint: CheckpointInfo | None
+    restored_id: int | None
+    restored_path: str | None
+    history: tuple[CheckpointInfo, ...]
+
+    @property
+    def newest(self) -> CheckpointInfo | None:
+        """The newest complete checkpoint or savepoint."""
+        found = [one for one in (self.latest_completed, self.latest_savepoint) if one]
+        return max(found, key=lambda one: one.checkpoint_id, default=None)
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Self:
+        """Read `/jobs/<id>/checkpoints`."""
+        latest = reply["latest"]
+        restored = latest.get("restored") or {}
+        return cls(
+            completed_count=int(reply["counts"]["completed"]),
+            failed_count=int(reply["counts"]["failed"]),
+            restored_count=int(reply["counts"]["restored"]),
+            latest_completed=_checkpoint(latest.get("completed")),
+            latest_savepoint=_checkpoint(latest.get("savepoint")),
+            restored_id=restored.get("id"),
+            restored_path=restored.get("external_path"),
+            history=tuple(CheckpointInfo.from_reply(one) for one in reply["history"]),
+        )
+
+
+@dataclass(frozen=True)
+class ExceptionEntry:
+    """One failure of a job."""
+
+    at_ms: int
+    exception: str
+    message: str
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Self:
+        """Read one entry of the exception history; the message is the first line of the stack trace."""
+        stack = str(reply.get("stacktrace") or "")
+        first = stack.splitlines()[0] if stack else ""
+        return cls(at_ms=int(reply["timestamp"]), exception=str(reply["exceptionName"]), message=first[:500])
+
+
+def _checkpoint(reply: Reply | None) -> CheckpointInfo | None:
+    return CheckpointInfo.from_reply(reply) if reply else None
+
+
+def _time(value: int) -> int | None:
+    return int(value) if int(value) >= 0 else None

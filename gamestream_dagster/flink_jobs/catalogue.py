@@ -1,0 +1,178 @@
+"""The job folders: `flink_sql/<job>/` with job.yaml, query.sql and sinks.sql; shared sources in `flink_sql/_sources/`.
+
+flink_sql/README.md is the contract of a folder; this module enforces it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, IDENTIFIER
+from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
+from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.sql_text import Statement, TokenKind, split
+
+SOURCES_FOLDER = "_sources"
+JOB_NAME = re.compile(r"^[a-z][a-z0-9_]{0,50}_v[1-9][0-9]*$")
+# Options that the job manager decides for each deployment.
+RESERVED_OPTIONS = (
+    "pipeline.name",
+    "$internal.pipeline.job-id",
+    "execution.state-recovery.path",
+    "execution.checkpointing.externalized-checkpoint-retention",
+    "table.plan.compile.catalog-objects",
+    "table.dml-sync",
+)
+_SECRET_OPTION = re.compile(r"(password|passwd|secret|token|credential|api[.-]?key|jaas)", re.IGNORECASE)
+
+
+def load_jobs(root: Path = FLINK_SQL_DIR) -> dict[str, JobSpec]:
+    """Every job folder under `root`, by name, in alphabetical order.
+
+    Raises:
+        JobSpecError: a folder cannot be used; the message names the file and the mend.
+    """
+    return {path.parent.name: _load(path, root) for path in sorted(root.glob("[!_]*/job.yaml"))}
+
+
+def load_job(name: str, root: Path = FLINK_SQL_DIR) -> JobSpec:
+    """One job folder.
+
+    Raises:
+        UnknownJobError: there is no such folder.
+        JobSpecError: it cannot be used.
+    """
+    path = root / name / "job.yaml"
+    if not IDENTIFIER.match(name) or not path.is_file():
+        known = ", ".join(sorted(found.parent.name for found in root.glob("[!_]*/job.yaml"))) or "none yet"
+        raise UnknownJobError(f"There is no job {name!r}; the jobs are: {known}")
+    return _load(path, root)
+
+
+def _load(path: Path, root: Path) -> JobSpec:
+    folder = path.parent
+    if not JOB_NAME.match(folder.name):
+        raise JobSpecError(f"{folder.name}: a job's folder is named `<small_letters>_v<number>`; rename it")
+    raw = _yaml(path)
+    names = raw.pop("sources", None) or []
+    if not isinstance(names, list) or not names:
+        raise JobSpecError(f"{_shown(path, root)}: `sources` must list at least one file of {SOURCES_FOLDER}/")
+    sources = [_source(str(name), root, path) for name in names]
+    avro = {source.path: variant for source in sources if (variant := _avro_variant(source, root))}
+    query, sinks = (_sql(folder / file, root) for file in ("query.sql", "sinks.sql"))
+    raw["flink"] = _options(raw.get("flink"), _shown(path, root))
+    known = {"name": folder.name, "folder": folder, "sources": sources, "avro_sources": avro}
+    for key in (*known, "query", "sinks"):
+        if key in raw:
+            raise JobSpecError(f"{_shown(path, root)}: `{key}` is not a field; it follows from the folder. Remove it")
+    try:
+        spec = JobSpec(**known, query=query, sinks=sinks, **raw)
+    except (ValidationError, TypeError) as error:
+        raise JobSpecError(f"{_shown(path, root)} cannot be used: {_reasons(error)}") from error
+    for file in (*sources, *avro.values()):
+        _check_definitions(file, ("TABLE", "VIEW"))
+    _check_definitions(query, ("VIEW",))
+    _check_sinks(sinks)
+    return spec
+
+
+def _reasons(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors())
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise JobSpecError(f"{path.parent.name}/{path.name} is not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise JobSpecError(f"{path.parent.name}/{path.name} must hold `field: value` lines")
+    return raw
+
+
+def _source(name: str, root: Path, job_yaml: Path) -> SqlFile:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*(\.sql)?", name):
+        raise JobSpecError(f"{_shown(job_yaml, root)}: source {name!r} must be a file name of {SOURCES_FOLDER}/")
+    return _sql(root / SOURCES_FOLDER / f"{name.removesuffix('.sql')}.sql", root)
+
+
+def _avro_variant(source: SqlFile, root: Path) -> SqlFile | None:
+    path = (root / source.path).with_suffix(".avro.sql")
+    return _sql(path, root) if path.is_file() else None
+
+
+def _sql(path: Path, root: Path) -> SqlFile:
+    if not path.is_file():
+        raise JobSpecError(f"{_shown(path, root)} is missing; see flink_sql/README.md for what it holds")
+    return SqlFile(path=_shown(path, root), text=path.read_text(encoding="utf-8"))
+
+
+def _shown(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def _options(raw: Any, where: str) -> dict[str, str]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise JobSpecError(f"{where}: `flink` must hold `option: value` lines")
+    options: dict[str, str] = {}
+    for key, value in raw.items():
+        if key in RESERVED_OPTIONS:
+            raise JobSpecError(f"{where}: the option {key} is decided for each deployment; remove it from `flink`")
+        if isinstance(value, dict | list) or value is None:
+            raise JobSpecError(f"{where}: the option {key} needs a single value")
+        options[str(key)] = str(value).lower() if isinstance(value, bool) else str(value)
+    return options
+
+
+def _split(file: SqlFile) -> list[Statement]:
+    try:
+        statements = split(file.text)
+    except JobSpecError as error:
+        raise JobSpecError(f"{file.path}: {error}") from error
+    if not statements:
+        raise JobSpecError(f"{file.path} holds no statement; see flink_sql/README.md for what belongs in it")
+    for statement in statements:
+        _check_secrets(statement, file)
+    return statements
+
+
+def _check_definitions(file: SqlFile, kinds: tuple[str, ...]) -> None:
+    for statement in _split(file):
+        _check_definition(statement, file, kinds)
+
+
+def _check_definition(statement: Statement, file: SqlFile, kinds: tuple[str, ...]) -> None:
+    if not any(statement.begins("CREATE", "TEMPORARY", kind) for kind in kinds):
+        allowed = " or ".join(f"CREATE TEMPORARY {kind}" for kind in kinds)
+        beginning = " ".join(statement.words[:3]) or statement.text[:20]
+        raise JobSpecError(f"{file.path}: only {allowed} may stand here, not `{beginning} ...`")
+
+
+def _check_sinks(file: SqlFile) -> None:
+    *definitions, last = _split(file)
+    for statement in definitions:
+        _check_definition(statement, file, ("TABLE", "VIEW"))
+    if not last.begins("EXECUTE", "STATEMENT", "SET", "BEGIN"):
+        raise JobSpecError(f"{file.path}: the last statement must be EXECUTE STATEMENT SET BEGIN INSERT ...; END;")
+    if "INSERT" not in last.words:
+        raise JobSpecError(f"{file.path}: the statement set has no INSERT")
+
+
+def _check_secrets(statement: Statement, file: SqlFile) -> None:
+    """Refuse `'...password...' = 'text'`: a secret comes from a placeholder."""
+    solid = [token for token in statement.tokens if token.kind is not TokenKind.SPACE]
+    for key, equals, value in zip(solid, solid[1:], solid[2:], strict=False):
+        is_option = key.kind is TokenKind.STRING and equals.text == "=" and value.kind is TokenKind.STRING
+        if is_option and _SECRET_OPTION.search(key.text) and "${" not in value.text:
+            raise JobSpecError(
+                f"{file.path}: the option {key.text} holds a secret; write ${{postgres_password}} instead"
+            )

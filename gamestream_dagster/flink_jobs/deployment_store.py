@@ -1,0 +1,161 @@
+"""The table `deployments`: the write-ahead record of every submission, and the lock of a job."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Engine, RowMapping, func, insert, select, text, update
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+from gamestream_dagster.clients.errors import TerminalServiceError
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.errors import ExecutorBusyError, StaleRecordError
+from gamestream_dagster.warehouse.tables import deployments
+
+_UNDEFINED_TABLE = "42P01"
+
+
+class DeploymentStore(Protocol):
+    """What the job manager needs of its memory; `PostgresDeploymentStore` is the real one."""
+
+    def last(self, job: str) -> Deployment | None:
+        """The newest generation of a job."""
+        ...
+
+    def history(self, job: str, limit: int = 50) -> list[Deployment]:
+        """The generations of a job, newest first."""
+        ...
+
+    def add(self, deployment: Deployment) -> None:
+        """Store a new generation; the one before it becomes SUPERSEDED in the same transaction."""
+        ...
+
+    def save(self, deployment: Deployment, **changes: Any) -> Deployment:
+        """Store changes of a generation, if nobody else changed it since it was read; returns the new value."""
+        ...
+
+    @contextmanager
+    def lock(self, job: str) -> Iterator[None]:
+        """Hold the job for this executor; another one is told so at once."""
+        ...
+
+    def now(self) -> datetime:
+        """The clock that all executors share."""
+        ...
+
+
+class PostgresDeploymentStore:
+    """The records in Postgres.
+
+    Raises (from every method):
+        TransientServiceError: Postgres gives no answer.
+        TerminalServiceError: the tables do not exist yet.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def last(self, job: str) -> Deployment | None:
+        """The newest generation of a job."""
+        return next(iter(self.history(job, 1)), None)
+
+    def history(self, job: str, limit: int = 50) -> list[Deployment]:
+        """The generations of a job, newest first."""
+        query = (
+            select(deployments).where(deployments.c.job == job).order_by(deployments.c.generation.desc()).limit(limit)
+        )
+        try:
+            with self._engine.connect() as connection:
+                return [_deployment(row) for row in connection.execute(query).mappings()]
+        except ProgrammingError as error:
+            if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
+                raise TerminalServiceError(
+                    "Postgres", "the table deployments does not exist", "create it with `gamestream apply`"
+                ) from error
+            raise
+
+    def add(self, deployment: Deployment) -> None:
+        """Store a new generation.
+
+        Raises:
+            StaleRecordError: the generation exists already: another executor was quicker.
+        """
+        older = (
+            update(deployments)
+            .where(deployments.c.job == deployment.job, deployments.c.generation < deployment.generation)
+            .where(deployments.c.state.not_in([DeploymentState.SUPERSEDED]))
+            .values(
+                state=DeploymentState.SUPERSEDED,
+                version=deployments.c.version + 1,
+                ended_at=func.coalesce(deployments.c.ended_at, func.now()),
+            )
+        )
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(older)
+                connection.execute(insert(deployments).values(**_row(deployment)))
+        except IntegrityError as error:
+            raise StaleRecordError(
+                f"Generation {deployment.generation} of {deployment.job} exists already: another executor stored it; "
+                "look with `gamestream jobs show`"
+            ) from error
+
+    def save(self, deployment: Deployment, **changes: Any) -> Deployment:
+        """Store changes of a generation, if nobody else changed it since it was read.
+
+        Raises:
+            StaleRecordError: the row has another version by now.
+        """
+        changed = replace(deployment, **changes, version=deployment.version + 1)
+        statement = (
+            update(deployments)
+            .where(deployments.c.deployment_id == deployment.deployment_id)
+            .where(deployments.c.version == deployment.version)
+            .values(**_row(changed))
+        )
+        with self._engine.begin() as connection:
+            if connection.execute(statement).rowcount != 1:
+                raise StaleRecordError(
+                    f"The record of {deployment.job} generation {deployment.generation} was changed by another process; "
+                    "look with `gamestream jobs show`"
+                )
+        return changed
+
+    @contextmanager
+    def lock(self, job: str) -> Iterator[None]:
+        """Hold the job for this executor. The lock ends with its connection, so a crash never leaves it behind.
+
+        Raises:
+            ExecutorBusyError: another executor holds it.
+        """
+        key = int.from_bytes(hashlib.sha256(f"gamestream/job/{job}".encode()).digest()[:8], "big", signed=True)
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one():
+                raise ExecutorBusyError(
+                    f"Another executor works on {job} now; wait until it is done, then look with `gamestream jobs show`"
+                )
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+    def now(self) -> datetime:
+        """Postgres' clock: the one clock that all executors share."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(func.now())).scalar_one()
+
+
+def _row(deployment: Deployment) -> dict[str, Any]:
+    return {**asdict(replace(deployment, spec={})), "state": deployment.state.value, "spec": dict(deployment.spec)}
+
+
+def _deployment(row: RowMapping) -> Deployment:
+    values = dict(row)
+    values["state"] = DeploymentState(values["state"])
+    values["spec"] = values["spec"] or {}
+    return Deployment(**values)

@@ -1,0 +1,219 @@
+"""The front of the job manager: plan, apply, observe, suspend, resume, history. Commands, assets and sensors call this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.clients.flink_rest import FlinkRest
+from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.flink_jobs.catalogue import load_job
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Trigger
+from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore, PostgresDeploymentStore
+from gamestream_dagster.flink_jobs.errors import ParkedError, TransientFlinkJobError
+from gamestream_dagster.flink_jobs.executor import Execution, FlinkControl, Target
+from gamestream_dagster.flink_jobs.observed import Figures, JobState, ObservedJob
+from gamestream_dagster.flink_jobs.observer import FlinkView, observe
+from gamestream_dagster.flink_jobs.planner import (
+    HEAL_WINDOW_MINUTES,
+    Choice,
+    Compatibility,
+    Decision,
+    Plan,
+    Question,
+    plan,
+)
+from gamestream_dagster.flink_jobs.render import bindings_for, render
+from gamestream_dagster.flink_jobs.spec import JobSpec
+from gamestream_dagster.flink_jobs.submission import GatewaySubmitter, Submitter, compare_plans
+from gamestream_dagster.settings import Settings
+
+Say = Callable[[str], None]
+# A plan that only mends the record, or a duplicate, is followed by another look.
+_MAX_ROUNDS = 5
+_LOOK_AGAIN = frozenset({Decision.RECORD, Decision.TIDY, Decision.FINISH})
+
+
+class Flink(FlinkView, FlinkControl, Protocol):
+    """Both sides of Flink's REST API."""
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What one job is managed with: tests put fakes in."""
+
+    target: Target
+    flink: Flink
+    submitter: Submitter
+    store: DeploymentStore
+    checkpoints_dir: Path | None
+
+    def question(self, choice: Choice = Choice.NONE, previous: Figures | None = None) -> tuple[Question, str | None]:
+        """Look, and put together all that the plan depends on; also the compiled plan, if one had to be made."""
+        spec, target = self.target.spec, self.target
+        record = self.store.last(spec.name)
+        observed = observe(self.flink, spec.name, record, self.checkpoints_dir, previous)
+        compatibility, compiled = self._compatibility(observed, record, choice)
+        return Question(
+            spec=spec,
+            fingerprint=target.fingerprint,
+            observed=observed,
+            record=record,
+            choice=choice,
+            compatibility=compatibility,
+            recent_heals=self._recent_heals(),
+        ), compiled
+
+    def _compatibility(
+        self, observed: ObservedJob, record: Deployment | None, choice: Choice
+    ) -> tuple[Compatibility, str | None]:
+        if record is None or record.fingerprint == self.target.fingerprint:
+            return Compatibility.SAME, None
+        if observed.state is JobState.UNKNOWN or choice is Choice.REPLAY or not self.target.spec.upgrade_mode.stateful:
+            return Compatibility.UNKNOWN, None
+        compiled = self.submitter.check(self.target.spec.name, self.target.rendered, self.target.options)
+        return compare_plans(record.compiled_plan, compiled), compiled
+
+    def _recent_heals(self) -> int:
+        since = self.store.now() - timedelta(minutes=HEAL_WINDOW_MINUTES)
+        found = self.store.history(self.target.spec.name, 10)
+        return sum(1 for one in found if one.trigger == Trigger.HEAL and one.submitted_at and one.submitted_at > since)
+
+    def plan(self, choice: Choice = Choice.NONE) -> Plan:
+        """The plan as it would be carried out now."""
+        return plan(self.question(choice)[0])
+
+    def apply(self, choice: Choice, say: Say) -> Deployment | None:
+        """Carry out the plan, while no other executor may.
+
+        Raises:
+            ExecutorBusyError: another executor works on the job.
+            ParkedError: a person has to choose first.
+            TransientFlinkJobError: nothing can be done now.
+        """
+        with self.store.lock(self.target.spec.name):
+            for _ in range(_MAX_ROUNDS):
+                question, compiled = self.question(choice)
+                made = plan(question)
+                say(f"{made.job}: {made.decision}: {made.reason}")
+                if made.decision is Decision.WAIT:
+                    raise TransientFlinkJobError(f"{made.job}: {made.reason}; apply again later")
+                if made.decision is Decision.PARK:
+                    raise ParkedError(f"{made.job}: {made.reason}. Decide with: {' | '.join(made.choices)}")
+                execution = Execution(
+                    self.target, self.flink, self.submitter, self.store, say, question.record, compiled
+                )
+                record = execution.run(made)
+                if made.decision not in _LOOK_AGAIN or self._done(record, choice):
+                    return record
+            raise TransientFlinkJobError(
+                f"{self.target.spec.name} did not settle in {_MAX_ROUNDS} rounds; look with `gamestream jobs show`"
+            )
+
+    def _done(self, record: Deployment | None, choice: Choice) -> bool:
+        return record is not None and record.state is DeploymentState.RUNNING and choice is Choice.NONE
+
+
+@contextmanager
+def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Iterator[Workbench]:
+    """Open all that managing one job takes; everything is closed at the end."""
+    spec = load_job(name, root)
+    target = target_for(settings, spec)
+    embedded = not settings.is_external("flink")
+    gateway = SqlGateway(settings.flink_gateway, secrets=(settings.postgres_password_value,))
+    plans_dir = settings.home / "flink" / "plans" if embedded else None
+    with FlinkRest(settings.flink_rest) as flink, open_engine(settings) as engine:
+        try:
+            yield Workbench(
+                target=target,
+                flink=flink,
+                submitter=GatewaySubmitter(gateway, plans_dir),
+                store=PostgresDeploymentStore(engine),
+                checkpoints_dir=settings.checkpoints_dir if embedded else None,
+            )
+        finally:
+            gateway.close()
+
+
+def target_for(settings: Settings, spec: JobSpec) -> Target:
+    """A job as it is to be deployed on this stack."""
+    bindings = bindings_for(settings, spec.name)
+    options = {
+        "execution.runtime-mode": "streaming",
+        "execution.checkpointing.interval": f"{settings.checkpoint_interval_seconds} s",
+        # a cancelled job leaves its last state behind
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        "table.dml-sync": "false",
+        **spec.flink,
+    }
+    savepoints = None if settings.is_external("flink") else (settings.savepoints_dir / spec.name).as_uri()
+    return Target(
+        spec=spec,
+        fingerprint=spec.fingerprint(options, bindings.shown, settings.score_format),
+        rendered=render(spec, bindings, settings.score_format),
+        options=options,
+        savepoints_dir=savepoints,
+    )
+
+
+def plan_job(settings: Settings, name: str, choice: Choice = Choice.NONE, root: Path = FLINK_SQL_DIR) -> Plan:
+    """What `apply_job` would do now. Changes nothing."""
+    with workbench(settings, name, root) as bench:
+        return bench.plan(choice)
+
+
+def apply_job(
+    settings: Settings,
+    name: str,
+    choice: Choice = Choice.NONE,
+    say: Say = lambda _: None,
+    root: Path = FLINK_SQL_DIR,
+) -> Deployment:
+    """Make the job as its folder says, and return its deployment; it goes on running when the caller ends.
+
+    Raises:
+        ExecutorBusyError, TransientFlinkJobError, TransientServiceError: nothing was lost, apply again later.
+        ParkedError, RedeployContractError, SubmissionRejectedError: a person has to mend or choose something.
+    """
+    with workbench(settings, name, root) as bench:
+        record = bench.apply(choice, say) or bench.store.last(name)
+    if record is None:
+        raise ParkedError(
+            f"{name} was never deployed: job.yaml says suspended. Set desired_state: running, apply again"
+        )
+    return record
+
+
+def suspend_job(settings: Settings, name: str, say: Say = lambda _: None, root: Path = FLINK_SQL_DIR) -> Deployment:
+    """Stop the job with a savepoint and leave it so until `resume_job`."""
+    return apply_job(settings, name, Choice.SUSPEND, say, root)
+
+
+def resume_job(settings: Settings, name: str, say: Say = lambda _: None, root: Path = FLINK_SQL_DIR) -> Deployment:
+    """Run the job again from its newest state."""
+    return apply_job(settings, name, Choice.RESUME, say, root)
+
+
+def observe_job(
+    settings: Settings, name: str, previous: Figures | None = None, root: Path = FLINK_SQL_DIR
+) -> ObservedJob:
+    """Look at the job once. No answer from Flink is the state UNKNOWN, not an error."""
+    with workbench(settings, name, root) as bench:
+        return observe(bench.flink, name, bench.store.last(name), bench.checkpoints_dir, previous)
+
+
+def history(settings: Settings, name: str, limit: int = 20, root: Path = FLINK_SQL_DIR) -> list[Deployment]:
+    """The deployments of the job, newest first."""
+    with workbench(settings, name, root) as bench:
+        return bench.store.history(name, limit)
+
+
+def without_plan(deployment: Deployment) -> Deployment:
+    """The deployment without its compiled plan, which is long and for machines."""
+    return replace(deployment, compiled_plan=None)

@@ -1,0 +1,160 @@
+"""What a job is: one frozen value made from Flink's answers. Nothing here asks or acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+# A restart loop: this many failures within this time, though the job says RUNNING in between.
+LOOP_FAILURES = 5
+LOOP_WINDOW_MS = 5 * 60_000
+# No complete checkpoint for this many intervals (and at least this long: a first checkpoint waits for the tasks).
+MISSED_CHECKPOINTS = 3
+MISSED_CHECKPOINT_FLOOR_MS = 30_000
+
+
+class JobState(StrEnum):
+    """State of a job as seen from outside."""
+
+    UNKNOWN = "UNKNOWN"  # Flink gave no answer: nothing may be concluded, nothing done
+    ABSENT = "ABSENT"  # Flink answers, and does not know the job
+    STARTING = "STARTING"  # submitted; not all of its tasks run yet
+    RUNNING = "RUNNING"  # all tasks run
+    RESTARTING = "RESTARTING"  # Flink is bringing it back by itself
+    STOPPING = "STOPPING"  # being cancelled
+    FAILED = "FAILED"  # ended by a failure
+    CANCELED = "CANCELED"  # ended by a cancel
+    FINISHED = "FINISHED"  # ended by itself, or stopped with a savepoint
+
+    @property
+    def live(self) -> bool:
+        """True when Flink holds the job and may run it."""
+        return self in (JobState.STARTING, JobState.RUNNING, JobState.RESTARTING, JobState.STOPPING)
+
+
+class Health(StrEnum):
+    """Verdict on a live job."""
+
+    HEALTHY = "HEALTHY"
+    STARTING = "STARTING"  # within its time to come up
+    RECOVERING = "RECOVERING"  # Flink restarts it, within bounds
+    LOOPING = "LOOPING"  # restarts again and again
+    NO_CHECKPOINT = "NO_CHECKPOINT"  # runs, but no checkpoint completes
+    STALLED = "STALLED"  # runs, but reads nothing while the lag grows
+    NOT_LIVE = "NOT_LIVE"  # there is nothing to judge
+
+    @property
+    def sick(self) -> bool:
+        """True when the job needs a redeploy."""
+        return self in (Health.LOOPING, Health.NO_CHECKPOINT, Health.STALLED)
+
+
+class RestoreKind(StrEnum):
+    """Where a state to go on from came from."""
+
+    SAVEPOINT = "savepoint"
+    CHECKPOINT = "checkpoint"
+    INHERITED = "inherited"  # what the last deployment itself was started from: it completed nothing newer
+
+
+@dataclass(frozen=True)
+class RestorePoint:
+    """A state that a job can go on from."""
+
+    path: str
+    kind: RestoreKind
+
+
+@dataclass(frozen=True)
+class LiveJob:
+    """One live job in Flink that bears our job's name."""
+
+    flink_job_id: str
+    started_ms: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the verdict rests on. None: not known. Times in milliseconds since 1970, on Flink's clock."""
+
+    now_ms: int
+    running_since_ms: int | None = None
+    restarts: int | None = None
+    recent_failures: int = 0
+    last_failure: str | None = None
+    checkpoint_interval_ms: int | None = None
+    checkpoint_id: int | None = None
+    checkpoint_at_ms: int | None = None
+    checkpoint_path: str | None = None
+    checkpoints_failed: int = 0
+    restored_path: str | None = None
+    lag_records: int | None = None
+    records_read: int | None = None
+    watermark_ms: int | None = None
+
+    @property
+    def checkpoint_age_ms(self) -> int | None:
+        """Time since the newest complete checkpoint."""
+        return None if self.checkpoint_at_ms is None else max(0, self.now_ms - self.checkpoint_at_ms)
+
+
+@dataclass(frozen=True)
+class ObservedJob:
+    """A job at one moment."""
+
+    job: str
+    state: JobState
+    flink_job_id: str | None = None
+    flink_name: str | None = None
+    fingerprint: str | None = None  # the short one, from the name in Flink
+    generation: int | None = None
+    health: Health = Health.NOT_LIVE
+    health_reason: str = ""
+    figures: Figures | None = None
+    duplicates: tuple[LiveJob, ...] = ()
+    restore: RestorePoint | None = None
+    url: str | None = None
+    detail: str = ""
+    slots_free: int | None = None
+    savepoint_path: str | None = field(default=None)  # of a job that stopped with one
+
+
+def assess(state: JobState, figures: Figures, previous: Figures | None = None) -> tuple[Health, str]:
+    """The verdict on a live job, and why, with its figure.
+
+    Args:
+        state: a live state.
+        figures: this look.
+        previous: the look before, if there was one: only two looks can tell that records stand still.
+    """
+    if figures.recent_failures >= LOOP_FAILURES:
+        minutes = LOOP_WINDOW_MS // 60_000
+        return Health.LOOPING, f"{figures.recent_failures} failures in {minutes} minutes, last: {figures.last_failure}"
+    if state is JobState.RESTARTING:
+        return Health.RECOVERING, f"restarting after: {figures.last_failure or 'a lost task'}"
+    overdue = _checkpoint_overdue(figures)
+    if overdue:
+        return Health.NO_CHECKPOINT, overdue
+    if previous and _stands_still(figures, previous):
+        return Health.STALLED, f"reads nothing while {figures.lag_records} records wait"
+    if state is JobState.STARTING:
+        return Health.STARTING, "not all tasks run yet"
+    return Health.HEALTHY, ""
+
+
+def _checkpoint_overdue(figures: Figures) -> str:
+    interval, since = figures.checkpoint_interval_ms, figures.checkpoint_at_ms
+    if not interval or figures.running_since_ms is None:
+        return ""
+    # A job that was just restarted has had no chance yet.
+    waited = figures.now_ms - max(since or 0, figures.running_since_ms)
+    if waited <= max(MISSED_CHECKPOINTS * interval, MISSED_CHECKPOINT_FLOOR_MS):
+        return ""
+    return f"no checkpoint for {waited / 1000:.0f} s, the interval is {interval / 1000:.0f} s"
+
+
+def _stands_still(figures: Figures, previous: Figures) -> bool:
+    known = None not in (figures.records_read, previous.records_read, figures.lag_records, previous.lag_records)
+    if not known:
+        return False
+    return figures.records_read == previous.records_read and (figures.lag_records or 0) > (previous.lag_records or 0)

@@ -1,0 +1,257 @@
+"""Looks at a job: Flink's REST API and the last deployment become one frozen value. It never acts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from gamestream_dagster.clients.errors import NotFoundError, TransientServiceError
+from gamestream_dagster.clients.flink_types import (
+    CheckpointSummary,
+    ClusterOverview,
+    ExceptionEntry,
+    FlinkState,
+    JobDetail,
+    JobOverview,
+)
+from gamestream_dagster.flink_jobs.deployment import Deployment
+from gamestream_dagster.flink_jobs.observed import (
+    LOOP_WINDOW_MS,
+    Figures,
+    JobState,
+    LiveJob,
+    ObservedJob,
+    RestoreKind,
+    RestorePoint,
+    assess,
+)
+from gamestream_dagster.flink_jobs.spec import parse_flink_job_name
+
+_PENDING = "pendingRecords"
+_READ = "numRecordsOut"
+
+
+class FlinkView(Protocol):
+    """The part of Flink's REST API that looking needs."""
+
+    def overview(self) -> ClusterOverview: ...
+    def jobs(self) -> list[JobOverview]: ...
+    def job(self, job_id: str) -> JobDetail: ...
+    def checkpoints(self, job_id: str) -> CheckpointSummary: ...
+    def checkpoint_interval_ms(self, job_id: str) -> int: ...
+    def exceptions(self, job_id: str, limit: int = 20) -> list[ExceptionEntry]: ...
+    def job_metrics(self, job_id: str, names: list[str]) -> dict[str, float]: ...
+    def vertex_metric_names(self, job_id: str, vertex_id: str) -> list[str]: ...
+    def vertex_metrics(
+        self, job_id: str, vertex_id: str, names: list[str], aggregate: str = "sum"
+    ) -> dict[str, float]: ...
+    def watermarks(self, job_id: str, vertex_id: str) -> dict[int, int]: ...
+    def job_page(self, job_id: str) -> str: ...
+
+
+def observe(
+    flink: FlinkView,
+    job: str,
+    record: Deployment | None,
+    checkpoints_dir: Path | None = None,
+    previous: Figures | None = None,
+) -> ObservedJob:
+    """Look at a job once.
+
+    Args:
+        flink: the REST client.
+        job: the job's name.
+        record: its last deployment, if any.
+        checkpoints_dir: where the cluster keeps checkpoints, if this machine can read it: a job that Flink has
+            forgotten is restored from there.
+        previous: the figures of the look before.
+    """
+    try:
+        return _observe(flink, job, record, checkpoints_dir, previous)
+    except (TransientServiceError, NotFoundError) as error:
+        # NotFound between two calls: the job is just changing. Either way nothing may be concluded.
+        return ObservedJob(job=job, state=JobState.UNKNOWN, detail=str(error))
+
+
+def _observe(
+    flink: FlinkView, job: str, record: Deployment | None, checkpoints_dir: Path | None, previous: Figures | None
+) -> ObservedJob:
+    slots_free = flink.overview().slots_available
+    ours = [one for one in flink.jobs() if (parsed := parse_flink_job_name(one.name)) and parsed[0] == job]
+    recorded = record.flink_job_id if record else None
+    detail = _choose(flink, ours, recorded)
+    if detail is None:
+        restore = restore_point(record, None, checkpoints_dir)
+        return ObservedJob(job=job, state=JobState.ABSENT, restore=restore, slots_free=slots_free)
+    others = sorted(
+        (LiveJob(one.job_id, one.started_ms) for one in ours if not one.state.ended and one.job_id != detail.job_id),
+        key=lambda one: one.started_ms,
+    )
+    checkpoints = flink.checkpoints(detail.job_id)
+    figures = _figures(flink, detail, checkpoints)
+    state = _state(detail, figures)
+    parsed = parse_flink_job_name(detail.name)
+    health = assess(state, figures, previous) if state.live else None
+    latest = checkpoints.latest_savepoint
+    observed = ObservedJob(
+        job=job,
+        state=state,
+        flink_job_id=detail.job_id,
+        flink_name=detail.name,
+        fingerprint=parsed[1] if parsed else None,
+        generation=parsed[2] if parsed else None,
+        figures=figures,
+        duplicates=tuple(others),
+        restore=restore_point(record, checkpoints if detail.job_id == recorded else None, checkpoints_dir),
+        url=flink.job_page(detail.job_id),
+        detail=figures.last_failure or "",
+        slots_free=slots_free,
+        savepoint_path=latest.path if state is JobState.FINISHED and latest else None,
+    )
+    if health is None:
+        return observed
+    return _with_health(observed, *health)
+
+
+def _with_health(observed: ObservedJob, health: object, reason: str) -> ObservedJob:
+    from dataclasses import replace
+
+    return replace(observed, health=health, health_reason=reason)
+
+
+def _choose(flink: FlinkView, ours: list[JobOverview], recorded: str | None) -> JobDetail | None:
+    """The job to look at: the recorded one while it lives, else the oldest live one, else the recorded one's end."""
+    live = sorted((one for one in ours if not one.state.ended), key=lambda one: one.started_ms)
+    if recorded and not any(one.job_id == recorded for one in live):
+        # The list is cached: a job that was submitted a moment ago is asked for by its id.
+        try:
+            detail = flink.job(recorded)
+        except NotFoundError:
+            detail = None
+        if detail and (not detail.state.ended or not live):
+            return detail
+    if live:
+        chosen = next((one for one in live if one.job_id == recorded), live[0])
+        return flink.job(chosen.job_id)
+    if recorded:
+        return None
+    ended = sorted(ours, key=lambda one: one.started_ms)
+    return flink.job(ended[-1].job_id) if ended else None
+
+
+def _state(detail: JobDetail, figures: Figures) -> JobState:
+    match detail.state:
+        case FlinkState.INITIALIZING | FlinkState.CREATED:
+            return JobState.STARTING
+        case FlinkState.RUNNING if detail.all_tasks_running:
+            return JobState.RUNNING
+        case FlinkState.RUNNING:
+            return JobState.RESTARTING if figures.restarts else JobState.STARTING
+        case FlinkState.CANCELLING:
+            return JobState.STOPPING
+        case FlinkState.FAILED:
+            return JobState.FAILED
+        case FlinkState.CANCELED:
+            return JobState.CANCELED
+        case FlinkState.FINISHED:
+            return JobState.FINISHED
+        case FlinkState.RESTARTING | FlinkState.FAILING | FlinkState.SUSPENDED | FlinkState.RECONCILING:
+            return JobState.RESTARTING
+
+
+def _figures(flink: FlinkView, detail: JobDetail, checkpoints: CheckpointSummary) -> Figures:
+    failures = flink.exceptions(detail.job_id)
+    recent = [one for one in failures if one.at_ms > detail.now_ms - LOOP_WINDOW_MS]
+    newest = checkpoints.newest
+    common = Figures(
+        now_ms=detail.now_ms,
+        running_since_ms=max([detail.started_ms, *(one.at_ms for one in failures)]),
+        recent_failures=len(recent),
+        last_failure=f"{failures[0].exception}: {failures[0].message}"[:300] if failures else None,
+        checkpoint_id=newest.checkpoint_id if newest else None,
+        checkpoint_at_ms=newest.acknowledged_ms if newest else None,
+        checkpoint_path=newest.path if newest else None,
+        checkpoints_failed=checkpoints.failed_count,
+        restored_path=checkpoints.restored_path,
+    )
+    if detail.state.ended:
+        return common
+    return _live_figures(flink, detail, common)
+
+
+def _live_figures(flink: FlinkView, detail: JobDetail, common: Figures) -> Figures:
+    from dataclasses import replace
+
+    restarts = flink.job_metrics(detail.job_id, ["numRestarts"]).get("numRestarts")
+    lag, read, watermark = 0.0, 0.0, None
+    lag_known = read_known = False
+    for vertex in detail.vertices:
+        if vertex.is_source:
+            names = [
+                name
+                for name in flink.vertex_metric_names(detail.job_id, vertex.vertex_id)
+                if name.endswith(f".{_PENDING}") or name == _READ
+            ]
+            for name, value in (flink.vertex_metrics(detail.job_id, vertex.vertex_id, names) if names else {}).items():
+                if name.endswith(_PENDING):
+                    lag, lag_known = lag + value, True
+                else:
+                    read, read_known = read + value, True
+        else:
+            marks = flink.watermarks(detail.job_id, vertex.vertex_id)
+            if marks:
+                watermark = min([*marks.values(), *([watermark] if watermark is not None else [])])
+    return replace(
+        common,
+        restarts=int(restarts) if restarts is not None else None,
+        checkpoint_interval_ms=flink.checkpoint_interval_ms(detail.job_id),
+        lag_records=int(lag) if lag_known else None,
+        records_read=int(read) if read_known else None,
+        watermark_ms=watermark,
+    )
+
+
+def restore_point(
+    record: Deployment | None, checkpoints: CheckpointSummary | None, checkpoints_dir: Path | None
+) -> RestorePoint | None:
+    """The newest state that the last deployment can go on from.
+
+    In this order: the savepoint that it was stopped with; its newest checkpoint as Flink knows it; its newest
+    complete checkpoint on disk; what it was itself started from.
+    """
+    if record is None:
+        return None
+    if record.savepoint_path:
+        return RestorePoint(record.savepoint_path, RestoreKind.SAVEPOINT)
+    if checkpoints and checkpoints.newest and checkpoints.newest.path:
+        kind = RestoreKind.SAVEPOINT if checkpoints.newest.is_savepoint else RestoreKind.CHECKPOINT
+        return RestorePoint(checkpoints.newest.path, kind)
+    on_disk = newest_on_disk(checkpoints_dir / record.flink_job_id) if checkpoints_dir else None
+    if on_disk:
+        return RestorePoint(on_disk.as_uri(), RestoreKind.CHECKPOINT)
+    if record.restore_path:
+        return RestorePoint(record.restore_path, RestoreKind.INHERITED)
+    return None
+
+
+def newest_on_disk(folder: Path) -> Path | None:
+    """The newest complete `chk-<n>` below a job's checkpoint folder; complete means that its `_metadata` is there."""
+    complete = [
+        (int(found.group(1)), path)
+        for path in folder.glob("chk-*")
+        if (found := re.fullmatch(r"chk-(\d+)", path.name)) and (path / "_metadata").is_file()
+    ]
+    return max(complete)[1] if complete else None
+
+
+def same_path(one: str | None, other: str | None) -> bool:
+    """True when two Flink paths name one place (`file:/a/b`, `file:///a/b/` and `/a/b` do)."""
+    return one is not None and other is not None and _normal(one) == _normal(other)
+
+
+def _normal(path: str) -> str:
+    parts = urlsplit(path)
+    scheme = parts.scheme or "file"
+    return f"{scheme}://{parts.netloc}{unquote(parts.path).rstrip('/')}"

@@ -1,0 +1,475 @@
+"""Decides: (spec, observed, last deployment) -> Plan. Pure: no I/O, no clock, no log. The dry run prints this value.
+
+The rules, in the order in which they are asked:
+1. No answer from Flink: wait. 2. The same job twice: stop the younger. 3. A step that was begun is brought to its end.
+4. What a person did in Flink, or asked for with `suspend`, is respected. 5. Desired against observed.
+A stateful job is never started from nothing, except the first time or when a person says `--replay`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome, Trigger
+from gamestream_dagster.flink_jobs.observed import Health, JobState, ObservedJob, RestoreKind, RestorePoint
+from gamestream_dagster.flink_jobs.spec import FINGERPRINT_LENGTH, DesiredState, JobSpec, UpgradeMode
+
+# Redeploys to heal a job within the window; one more is parked.
+HEAL_BUDGET = 3
+HEAL_WINDOW_MINUTES = 30
+
+
+class Decision(StrEnum):
+    """What a plan comes to."""
+
+    NOTHING = "NOTHING"  # the job is as it should be, or a person wants it as it is
+    DEPLOY = "DEPLOY"  # first deployment, or a replay: from the earliest offset
+    UPGRADE = "UPGRADE"  # stop the running version, go on with the new one from its state
+    RESTORE = "RESTORE"  # nothing runs: go on from the newest state
+    HEAL = "HEAL"  # it runs but is sick: stop it, go on from its state
+    FINISH = "FINISH"  # an earlier step was begun and not recorded as done: bring it to its end
+    SUSPEND = "SUSPEND"  # stop with a savepoint
+    TIDY = "TIDY"  # stop a duplicate
+    RECORD = "RECORD"  # only the record is brought up to date
+    WAIT = "WAIT"  # nothing can be said or done now; ask again later
+    PARK = "PARK"  # a person has to choose
+
+
+class Choice(StrEnum):
+    """What a person asks for on top of the folder."""
+
+    NONE = "none"  # make it as the folder says
+    RESUME = "resume"  # run again what was suspended, cancelled or parked, from its state
+    SUSPEND = "suspend"  # stop with a savepoint, and leave it so
+    REPLAY = "replay"  # throw the state away and read everything again from the earliest offset
+
+
+class Compatibility(StrEnum):
+    """Whether the new version can go on from the old one's state."""
+
+    SAME = "same"  # same fingerprint
+    COMPATIBLE = "compatible"  # the compiled plans have the same shape
+    INCOMPATIBLE = "incompatible"  # they differ
+    UNKNOWN = "unknown"  # no compiled plan to compare with
+
+
+class StartFrom(StrEnum):
+    """Where a submission starts."""
+
+    EARLIEST = "earliest"  # no state
+    PATH = "path"  # the path in the step
+    STOPPED = "stopped"  # the savepoint that the step before made
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Ask the cluster whether it can take the job, and Flink's planner whether it takes the SQL."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Stop with a savepoint. `or_else`: the state to go on from if a sick job cannot make one."""
+
+    flink_job_id: str
+    outcome: Outcome
+    or_else: RestorePoint | None = None
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Cancel without a savepoint. `recorded`: it is the recorded deployment, not a duplicate."""
+
+    flink_job_id: str
+    recorded: bool
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Store the intent with a new job id, submit, wait until it came up as promised."""
+
+    start: StartFrom
+    trigger: Trigger
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Resubmit:
+    """Submit a stored intent that never reached Flink, with the job id it has."""
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """Flink has the job of a stored intent: wait until it came up as promised."""
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """Write the record of a job that runs without one."""
+
+    flink_job_id: str
+
+
+@dataclass(frozen=True)
+class RecordEnd:
+    """Write how the deployment ended."""
+
+    state: DeploymentState
+    outcome: Outcome
+    savepoint_path: str | None = None
+
+
+Step = Preflight | Stop | Cancel | Submit | Resubmit | Confirm | Adopt | RecordEnd
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A decision, why, and the steps. `choices` are the commands that decide a parked change."""
+
+    job: str
+    decision: Decision
+    reason: str
+    fingerprint: str
+    steps: tuple[Step, ...] = ()
+    choices: tuple[str, ...] = ()
+
+    @property
+    def submits(self) -> int:
+        """How many steps could give Flink a job."""
+        return sum(isinstance(step, Submit | Resubmit) for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Everything that a plan depends on."""
+
+    spec: JobSpec
+    fingerprint: str
+    observed: ObservedJob
+    record: Deployment | None
+    choice: Choice = Choice.NONE
+    compatibility: Compatibility = Compatibility.UNKNOWN
+    recent_heals: int = 0
+
+    def answer(self, decision: Decision, reason: str, *steps: Step, choices: tuple[str, ...] = ()) -> Plan:
+        """A plan for this question's job."""
+        return Plan(self.spec.name, decision, reason, self.fingerprint, steps, choices)
+
+    def park(self, reason: str, *choices: str) -> Plan:
+        """A parked plan with the commands that decide."""
+        commands = tuple(f"gamestream jobs {choice}" for choice in choices)
+        return self.answer(Decision.PARK, reason, choices=commands)
+
+
+def plan(question: Question) -> Plan:
+    """The steps that take the job from what it is to what it should be."""
+    observed, record = question.observed, question.record
+    if observed.state is JobState.UNKNOWN:
+        return question.answer(Decision.WAIT, f"Flink gave no answer, the job is left as it is: {observed.detail}")
+    if observed.state is JobState.STOPPING:
+        return question.answer(Decision.WAIT, "the job is being cancelled; ask again when it has ended")
+    if observed.duplicates:
+        return _stop_duplicates(question)
+    if record is None:
+        return _without_record(question)
+    if record.flink_job_id != observed.flink_job_id and observed.state.live:
+        return _foreign(question)
+    match record.state:
+        case DeploymentState.SUBMITTING:
+            return _begun_submission(question, record)
+        case DeploymentState.STOPPING:
+            return _begun_stop(question, record)
+        case _:
+            return _live(question, record) if observed.state.live else _not_live(question, record)
+
+
+def _stop_duplicates(question: Question) -> Plan:
+    observed, record = question.observed, question.record
+    assert observed.figures is not None  # noqa: S101 - a job with duplicates is one that was looked at
+    ours = observed.flink_job_id
+    kept_by = "it is the recorded one" if record and record.flink_job_id == ours else "it is the older one"
+    steps = tuple(Cancel(other.flink_job_id, recorded=False) for other in observed.duplicates)
+    named = ", ".join(other.flink_job_id for other in observed.duplicates)
+    return question.answer(
+        Decision.TIDY, f"the job runs more than once; {ours} stays ({kept_by}), stop {named}", *steps
+    )
+
+
+def _without_record(question: Question) -> Plan:
+    observed, spec = question.observed, question.spec
+    if observed.state.live and observed.flink_job_id:
+        if observed.fingerprint == question.fingerprint[:FINGERPRINT_LENGTH]:
+            return question.answer(
+                Decision.RECORD, "the job runs as described, without a record of it", Adopt(observed.flink_job_id)
+            )
+        return (
+            question.park(
+                f"job {observed.flink_job_id} runs under this name in another version and without a record of its state; "
+                f"stop it in Flink ({observed.url}) with a savepoint, or start again from the events",
+                f"apply {spec.name} --replay",
+            )
+            if question.choice is not Choice.REPLAY
+            else _replay(question, live=True)
+        )
+    if question.choice is Choice.SUSPEND or spec.desired_state is DesiredState.SUSPENDED:
+        return question.answer(Decision.NOTHING, "suspended, and it was never deployed")
+    return question.answer(
+        Decision.DEPLOY,
+        "it was never deployed: start from the earliest offset",
+        Preflight(),
+        Submit(StartFrom.EARLIEST, Trigger.FIRST),
+    )
+
+
+def _foreign(question: Question) -> Plan:
+    observed, record = question.observed, question.record
+    known = record.flink_job_id if record else "none"
+    return question.park(
+        f"Flink runs {observed.flink_job_id} under this name, the record says {known}; "
+        f"cancel the one that is not wanted in Flink ({observed.url}), then apply again",
+        f"apply {question.spec.name}",
+    )
+
+
+def _begun_submission(question: Question, record: Deployment) -> Plan:
+    observed = question.observed
+    if observed.state.live:
+        return question.answer(
+            Decision.FINISH, f"generation {record.generation} was submitted and not yet confirmed", Confirm()
+        )
+    if observed.state is JobState.ABSENT and observed.restore and observed.restore.kind is RestoreKind.CHECKPOINT:
+        # It did run: what it completed since is newer than what it was started from.
+        return question.answer(
+            Decision.RECORD, "it ran and Flink no longer knows it", RecordEnd(DeploymentState.LOST, Outcome.FAILED)
+        )
+    if observed.state is JobState.ABSENT:
+        return question.answer(
+            Decision.FINISH,
+            f"generation {record.generation} was about to be submitted and Flink does not have it",
+            Preflight(),
+            Resubmit(),
+        )
+    return _record_end(question)
+
+
+def _begun_stop(question: Question, record: Deployment) -> Plan:
+    observed = question.observed
+    outcome = Outcome(record.outcome) if record.outcome in set(Outcome) else Outcome.UPGRADING
+    if observed.state.live:
+        stop = Stop(record.flink_job_id, outcome, _fallback(question))
+        return question.answer(Decision.FINISH, "a stop with savepoint was begun and the job still runs", stop)
+    if observed.state is JobState.FINISHED and observed.savepoint_path:
+        end = RecordEnd(DeploymentState.SUSPENDED, outcome, observed.savepoint_path)
+        return question.answer(Decision.FINISH, "the job was stopped with a savepoint; record it", end)
+    end = RecordEnd(DeploymentState.SUSPENDED, outcome, observed.restore.path if observed.restore else None)
+    return question.answer(Decision.FINISH, "the job ended while it was being stopped; record its newest state", end)
+
+
+def _live(question: Question, record: Deployment) -> Plan:
+    spec, observed = question.spec, question.observed
+    if question.choice is Choice.REPLAY:
+        return _replay(question, live=True)
+    if question.choice is Choice.SUSPEND:
+        return _suspend(question, Outcome.SUSPENDED_BY_HAND, "a person asks for it")
+    if spec.desired_state is DesiredState.SUSPENDED and question.choice is not Choice.RESUME:
+        return _suspend(question, Outcome.SUSPENDED_BY_SPEC, "job.yaml says suspended")
+    if record.fingerprint != question.fingerprint:
+        return _change(question)
+    if observed.health.sick:
+        return _heal(question)
+    if record.state is DeploymentState.PARKED:
+        if question.choice is Choice.RESUME:
+            return question.answer(Decision.FINISH, "a person asks to take the parked job as it runs", Confirm())
+        return _parked(question, record)
+    reason = (
+        "runs as described" if observed.health is Health.HEALTHY else f"{observed.health}: {observed.health_reason}"
+    )
+    return question.answer(Decision.NOTHING, reason)
+
+
+def _suspend(question: Question, outcome: Outcome, why: str) -> Plan:
+    job_id = question.observed.flink_job_id or ""
+    if question.spec.upgrade_mode is UpgradeMode.SAVEPOINT:
+        fallback = _fallback(question) if question.observed.health.sick else None
+        return question.answer(Decision.SUSPEND, f"{why}: stop with a savepoint", Stop(job_id, outcome, fallback))
+    restore = question.observed.restore
+    steps: tuple[Step, ...] = (
+        Cancel(job_id, recorded=True),
+        RecordEnd(DeploymentState.SUSPENDED, outcome, restore.path if restore else None),
+    )
+    if question.spec.upgrade_mode.stateful:  # a savepoint is never less than the last state
+        steps = (Stop(job_id, outcome, restore),)
+    return question.answer(Decision.SUSPEND, f"{why}: stop", *steps)
+
+
+def _change(question: Question) -> Plan:
+    spec, observed = question.spec, question.observed
+    job_id = observed.flink_job_id or ""
+    if not spec.upgrade_mode.stateful:
+        return question.answer(
+            Decision.UPGRADE,
+            "changed, and it keeps no state: stop it, start from the earliest offset",
+            Preflight(),
+            Cancel(job_id, recorded=True),
+            Submit(StartFrom.EARLIEST, Trigger.CHANGE),
+        )
+    if question.compatibility not in (Compatibility.SAME, Compatibility.COMPATIBLE):
+        return _incompatible(question)
+    return question.answer(
+        Decision.UPGRADE,
+        "changed, and its state fits: stop with a savepoint, go on from it",
+        Preflight(),
+        Stop(job_id, Outcome.UPGRADING, _fallback(question) if observed.health.sick else None),
+        Submit(StartFrom.STOPPED, Trigger.CHANGE),
+    )
+
+
+def _incompatible(question: Question) -> Plan:
+    name = question.spec.name
+    why = (
+        "its compiled plan differs from the running one, so the state does not fit"
+        if question.compatibility is Compatibility.INCOMPATIBLE
+        else "there is no compiled plan of the running version to compare with"
+    )
+    return question.park(
+        f"the folder changed and {why}; the running version is left alone. "
+        f"Choose: read all events again into a fresh state (--replay), or undo the change",
+        f"apply {name} --replay",
+    )
+
+
+def _heal(question: Question) -> Plan:
+    observed, spec = question.observed, question.spec
+    if question.recent_heals >= HEAL_BUDGET and question.choice is Choice.NONE:
+        return _over_budget(question)
+    job_id = observed.flink_job_id or ""
+    reason = f"{observed.health}: {observed.health_reason}"
+    if not spec.upgrade_mode.stateful:
+        restart = (Cancel(job_id, recorded=True), Submit(StartFrom.EARLIEST, Trigger.HEAL))
+        return question.answer(Decision.HEAL, f"{reason}; start it again", Preflight(), *restart)
+    return question.answer(
+        Decision.HEAL,
+        f"{reason}; stop with a savepoint if it can be had, go on from its state",
+        Preflight(),
+        Stop(job_id, Outcome.UPGRADING, _fallback(question)),
+        Submit(StartFrom.STOPPED, Trigger.HEAL),
+    )
+
+
+def _over_budget(question: Question) -> Plan:
+    return question.park(
+        f"it was redeployed {question.recent_heals} times in {HEAL_WINDOW_MINUTES} minutes and is still not well "
+        f"({question.observed.health_reason or question.observed.detail or question.observed.state}); find the cause first",
+        f"resume {question.spec.name}",
+        f"suspend {question.spec.name}",
+    )
+
+
+def _not_live(question: Question, record: Deployment) -> Plan:
+    spec, observed = question.spec, question.observed
+    if record.state is DeploymentState.RUNNING and observed.state is not JobState.ABSENT:
+        return _record_end(question)
+    if question.choice is Choice.REPLAY:
+        return _replay(question, live=False)
+    if question.choice is Choice.SUSPEND:
+        return _leave_suspended(question, record)
+    if question.choice is Choice.RESUME:
+        return _restore(question, record, Trigger.HAND, "a person asks to resume it")
+    if record.state is DeploymentState.PARKED:
+        return _parked(question, record)
+    if record.state in (DeploymentState.CANCELED, DeploymentState.FINISHED):
+        what = "cancelled" if record.state is DeploymentState.CANCELED else "ended or was stopped"
+        return question.answer(
+            Decision.NOTHING,
+            f"it {what} in Flink, which is respected; `gamestream jobs resume {spec.name}` runs it again",
+        )
+    if record.state is DeploymentState.SUSPENDED and record.outcome == Outcome.SUSPENDED_BY_HAND:
+        return question.answer(
+            Decision.NOTHING, f"a person suspended it; `gamestream jobs resume {spec.name}` runs it again"
+        )
+    if spec.desired_state is DesiredState.SUSPENDED:
+        return _leave_suspended(question, record)
+    if record.state is DeploymentState.SUSPENDED:
+        return _restore(question, record, Trigger.CHANGE, "it was stopped to go on from its savepoint")
+    if question.recent_heals >= HEAL_BUDGET:
+        return _over_budget(question)
+    why = "Flink no longer knows it" if observed.state is JobState.ABSENT else "it failed"
+    return _restore(question, record, Trigger.HEAL, why)
+
+
+def _leave_suspended(question: Question, record: Deployment) -> Plan:
+    if record.state is DeploymentState.SUSPENDED and (
+        question.choice is not Choice.SUSPEND or record.outcome == Outcome.SUSPENDED_BY_HAND
+    ):
+        return question.answer(Decision.NOTHING, "suspended")
+    by = Outcome.SUSPENDED_BY_HAND if question.choice is Choice.SUSPEND else Outcome.SUSPENDED_BY_SPEC
+    path = question.observed.restore.path if question.observed.restore else None
+    end = RecordEnd(DeploymentState.SUSPENDED, by, path)
+    return question.answer(Decision.RECORD, "it does not run; leave it so", end)
+
+
+def _restore(question: Question, record: Deployment, trigger: Trigger, why: str) -> Plan:
+    spec, observed = question.spec, question.observed
+    if not spec.upgrade_mode.stateful:
+        steps = (Preflight(), Submit(StartFrom.EARLIEST, trigger))
+        return question.answer(Decision.RESTORE, f"{why}; it keeps no state: start from the earliest offset", *steps)
+    changed = record.fingerprint != question.fingerprint
+    if changed and question.compatibility not in (Compatibility.SAME, Compatibility.COMPATIBLE):
+        return _incompatible(question)
+    if observed.restore:
+        submit = Submit(StartFrom.PATH, trigger, observed.restore.path)
+        return question.answer(
+            Decision.RESTORE, f"{why}; go on from its newest {observed.restore.kind}", Preflight(), submit
+        )
+    if not record.ever_checkpointed and not record.restore_path:
+        # It never completed a checkpoint and was started from nothing: there is no state to lose.
+        submit = Submit(StartFrom.EARLIEST, trigger)
+        return question.answer(
+            Decision.DEPLOY,
+            f"{why}; it never completed a checkpoint: start from the earliest offset",
+            Preflight(),
+            submit,
+        )
+    return question.park(
+        f"{why}, and none of its savepoints or checkpoints can be found; starting from nothing is a person's decision",
+        f"apply {spec.name} --replay",
+    )
+
+
+def _replay(question: Question, live: bool) -> Plan:
+    submit = Submit(StartFrom.EARLIEST, Trigger.HAND)
+    reason = "a person asks for a replay: fresh state, all events again from the earliest offset"
+    if not live:
+        return question.answer(Decision.DEPLOY, reason, Preflight(), submit)
+    job_id = question.observed.flink_job_id or ""
+    recorded = question.record is not None and question.record.flink_job_id == job_id
+    if not recorded or not question.spec.upgrade_mode.stateful:
+        return question.answer(Decision.DEPLOY, reason, Preflight(), Cancel(job_id, recorded), submit)
+    # The old state is kept in a savepoint: a replay can be regretted.
+    stop = Stop(job_id, Outcome.UPGRADING, _fallback(question))
+    return question.answer(
+        Decision.DEPLOY, f"{reason}; the old state is kept as a savepoint", Preflight(), stop, submit
+    )
+
+
+def _record_end(question: Question) -> Plan:
+    observed = question.observed
+    match observed.state:
+        case JobState.CANCELED:
+            end = RecordEnd(DeploymentState.CANCELED, Outcome.ENDED_BY_HAND)
+            return question.answer(Decision.RECORD, "it was cancelled in Flink by a person, which is respected", end)
+        case JobState.FINISHED:
+            end = RecordEnd(DeploymentState.FINISHED, Outcome.ENDED_BY_HAND, observed.savepoint_path)
+            return question.answer(Decision.RECORD, "it ended by itself or was stopped in Flink: respected", end)
+        case _:
+            end = RecordEnd(DeploymentState.FAILED, Outcome.FAILED)
+            return question.answer(Decision.RECORD, f"it failed: {observed.detail or 'Flink says no more'}", end)
+
+
+def _parked(question: Question, record: Deployment) -> Plan:
+    name = question.spec.name
+    return question.park(f"parked: {record.reason or 'no reason recorded'}", f"resume {name}", f"apply {name} --replay")
+
+
+def _fallback(question: Question) -> RestorePoint | None:
+    return question.observed.restore if question.spec.upgrade_mode.stateful else None
