@@ -33,6 +33,17 @@ def service_dir(settings: Settings, name: str) -> Path:
     return settings.home / name
 
 
+def program_file(settings: Settings, service: str) -> Path:
+    """Description of a service's program; written just before each start."""
+    return run_dir(settings) / "programs" / f"{service}.json"
+
+
+def started_at(settings: Settings, service: str) -> float:
+    """When the service was last started, epoch seconds; 0 when never."""
+    path = program_file(settings, service)
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
 def cache_dir() -> Path:
     """Downloads shared by all stacks of a user."""
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"

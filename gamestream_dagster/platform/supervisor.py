@@ -104,7 +104,7 @@ class Supervisor:
         """Write what the program's next start is to run."""
         described = {**asdict(program), "directory": str(program.directory) if program.directory else None}
         described["environment"] = {MARK: str(self._settings.home), **program.environment}
-        path = self._description(name)
+        path = layout.program_file(self._settings, name)
         path.parent.mkdir(exist_ok=True, mode=0o700)
         layout.write_private(path, json.dumps(described, default=str, indent=1))
 
@@ -168,9 +168,6 @@ class Supervisor:
         except psutil.Error:  # ended meanwhile, or another user's: not ours
             return False
 
-    def _description(self, name: str) -> Path:
-        return layout.run_dir(self._settings) / "programs" / f"{name}.json"
-
     def _configuration(self, services: Iterable[Service]) -> str:
         launcher = Path(__file__).with_name("launch.py")
         logs = _escaped(layout.logs_dir(self._settings))
@@ -183,7 +180,7 @@ class Supervisor:
         )
         for service in services:
             # -I: no user folders on the path; this package's own modules would hide the standard library's `platform`.
-            words = [sys.executable, "-I", str(launcher), str(self._description(service.name))]
+            words = [sys.executable, "-I", str(launcher), str(layout.program_file(self._settings, service.name))]
             text += PROGRAM.format(
                 name=service.name,
                 command=" ".join(f'"{_escaped(word)}"' for word in words),
