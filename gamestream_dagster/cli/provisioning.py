@@ -1,5 +1,178 @@
+"""`gamestream plan`, `apply`, `delete`: what should exist against what does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, settings_from
+
+if TYPE_CHECKING:
+    from gamestream_dagster.provisioning.model import Plan, ResourceKind, ResourceStatus, StepResult
+    from gamestream_dagster.settings import Settings
+
+# A pipe has no width of its own; a narrow guess would cut the sentences.
+data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+talk = Console(stderr=True, highlight=False)
+
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option("--only", help="Only this kind (migration, table, topic, subject, job); may be given several times."),
+]
+STATE_STYLES = {"PRESENT": "green", "MISSING": "yellow", "DRIFTED": "red", "UNKNOWN": "magenta"}
+OUTCOMES = {"DONE": "[green]done[/]   ", "NOTHING_TO_DO": "[dim]stands[/] ", "FAILED": "[red]FAILED[/] "}
 
 
 def register(app: typer.Typer) -> None:
-    """Filled by the part's owner."""
+    """Add the commands to the tree."""
+    app.command("plan")(plan)
+    app.command("apply")(apply)
+    app.command("delete")(delete)
+
+
+def plan(home: Home = None, port_base: PortBase = None, only: Kinds = None, as_json: AsJson = False) -> None:
+    """Show what is missing, what drifted, and what `apply` would do. Exit 0 nothing, 1 changes or drift, 2 unknown."""
+    settings = settings_from(home, port_base)
+    with _sentences():
+        found = _look(settings, _kinds(only))
+    _show(found, as_json)
+    if not as_json:
+        _closing(found, "Next: gamestream apply" if found.steps else "")
+    raise typer.Exit(found.exit_code)
+
+
+def apply(home: Home = None, port_base: PortBase = None, only: Kinds = None, as_json: AsJson = False) -> None:
+    """Create what is missing, deploy the jobs, leave drift alone and report it. Exit codes as of a plan afterwards."""
+    settings = settings_from(home, port_base)
+    with _sentences():
+        kinds = _kinds(only)
+        results = _carry_out(settings, _look(settings, kinds))
+        after = _look(settings, kinds)
+    _show(after, as_json, results)
+    if not as_json:
+        _closing(after, "Next: gamestream status" if after.exit_code == 0 else "Next: gamestream plan")
+    failed = any(result.outcome == "FAILED" for result in results)
+    raise typer.Exit(after.exit_code or (1 if failed else 0))
+
+
+def delete(
+    kind: Annotated[str, typer.Argument(help="topic, subject or table.")],
+    name: Annotated[str, typer.Argument(help="Its name, as `gamestream plan` shows it.")],
+    home: Home = None,
+    port_base: PortBase = None,
+    yes: Yes = False,
+) -> None:
+    """Delete one topic, subject or table with what it holds. Asks first."""
+    from gamestream_dagster.provisioning import manager
+
+    settings = settings_from(home, port_base)
+    with _sentences():
+        [wanted] = _kinds([kind])
+        if wanted == "job":
+            raise CouldNotRun("A job is not deleted; stop it with a savepoint: `gamestream jobs suspend NAME`.")
+        lost = manager.holdings(settings, wanted, name)
+        if lost is None:
+            talk.print(f"There is no {kind} {name}; nothing to delete.")
+            return
+        if not yes:
+            _ask(f"Delete {kind} {name} with {lost}?")
+        manager.delete(settings, wanted, name)
+    talk.print(f"Deleted {kind} {name} with {lost}. `gamestream apply` creates it anew, empty.")
+
+
+def _ask(question: str) -> None:
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:  # no terminal to answer from
+        agreed = False
+    if not agreed:
+        talk.print("Nothing was deleted. To delete without being asked, add --yes.")
+        raise typer.Exit(1)
+
+
+def _kinds(only: Sequence[str] | None) -> list[ResourceKind]:
+    from gamestream_dagster.provisioning.model import ResourceKind
+
+    try:
+        return [ResourceKind(name) for name in only] if only else list(ResourceKind)
+    except ValueError as error:
+        raise CouldNotRun(f"{error}; choose one of {', '.join(ResourceKind)}.") from error
+
+
+def _look(settings: Settings, kinds: list[ResourceKind]) -> Plan:
+    from gamestream_dagster.provisioning import manager
+
+    with talk.status("Looking at the resources ..."):
+        return manager.plan(settings, kinds)
+
+
+def _carry_out(settings: Settings, planned: Plan) -> list[StepResult]:
+    from gamestream_dagster.provisioning import manager
+
+    def told(result: StepResult) -> None:
+        line = f"{OUTCOMES[result.outcome]} {result.planned.kind:<9} {result.planned.name}"
+        talk.print(line + (f"  {result.error}" if result.error else ""), soft_wrap=True)
+
+    return manager.apply(settings, planned, told)
+
+
+def _show(found: Plan, as_json: bool, results: Sequence[StepResult] = ()) -> None:
+    if as_json:
+        failures = [{"kind": r.planned.kind, "name": r.planned.name, "error": r.error} for r in results if r.error]
+        answer = {
+            "exit_code": found.exit_code,
+            "counts": _counts(found),
+            "resources": [status.as_json() for status in found.statuses],
+            "failures": failures,
+        }
+        sys.stdout.write(json.dumps(answer, indent=2, default=str) + "\n")
+        return
+    table = Table("KIND", "NAME", "STATUS", "CHANGE", box=None, pad_edge=False)
+    for status in found.statuses:
+        style = STATE_STYLES[status.state]
+        table.add_row(status.kind, Text(status.name), Text(status.state, style), Text(_change(status)))
+    data.print(table)
+
+
+def _change(status: ResourceStatus) -> str:
+    said = [status.change] if status.change else []
+    said += status.details
+    return "; ".join(said) + (" (left as it is)" if status.state == "DRIFTED" and not status.change else "")
+
+
+def _counts(found: Plan) -> dict[str, int]:
+    from gamestream_dagster.provisioning.model import ResourceState
+
+    return {state.value: len(found.having(state)) for state in ResourceState}
+
+
+def _closing(found: Plan, following: str) -> None:
+    counts = _counts(found)
+    said = " ".join(f"{name}={count}" for name, count in counts.items())
+    talk.print(f"Done. {said} TOTAL={len(found.statuses)}")
+    if counts["DRIFTED"]:
+        talk.print("Drift is never changed by itself: change the resource or its description by hand.")
+    if following:
+        talk.print(following)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    from gamestream_dagster.catalogue.boards import CatalogueError
+    from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.events.event_types import EventTypesError
+    from gamestream_dagster.provisioning.errors import ProvisioningError
+    from gamestream_dagster.settings import SettingsError
+
+    try:
+        yield
+    except (CatalogueError, EventTypesError, ProvisioningError, ServiceError, SettingsError) as error:
+        raise CouldNotRun(str(error)) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
@@ -48,10 +48,10 @@ def open_providers(settings: Settings) -> Iterator[Providers]:
         yield {provider.kind: provider for provider in found}
 
 
-def plan(settings: Settings) -> Plan:
-    """Look at every resource and say what `apply` would do. Changes nothing, never raises `ServiceError`."""
+def plan(settings: Settings, kinds: Collection[ResourceKind] = tuple(ResourceKind)) -> Plan:
+    """Look at every resource of `kinds` and say what `apply` would do. Changes nothing, never raises `ServiceError`."""
     with open_providers(settings) as providers:
-        return make_plan(observe_all(providers))
+        return make_plan(observe_all({kind: found for kind, found in providers.items() if kind in kinds}))
 
 
 def apply(
@@ -109,14 +109,14 @@ def _apply_step(provider: Provider, step: ResourceStatus) -> StepResult:
 
 
 def ensure(provider: Provider, name: str) -> ResourceStatus:
-    """Create one resource when it is missing; in every other state, only say which.
+    """Do what the plan of one resource says: create it when it is missing, else only say how it stands.
 
     Raises:
         ServiceError: it is missing and could not be created.
     """
     _known(provider, name)
     [status] = observe(provider, [name])
-    if status.state is not ResourceState.MISSING:
+    if not make_plan([status]).steps:
         return status
     created = True
     try:
