@@ -4,6 +4,8 @@ Great Expectations' own pages load their looks and scripts from eight hosts, wit
 same pages get a style sheet of ours and a policy that forbids everything else, and the index is built from our results.
 """
 
+# pyright: reportPrivateImportUsage=false
+# (Great Expectations re-exports its public names without saying so to type checkers.)
 from __future__ import annotations
 
 import re
@@ -11,6 +13,7 @@ import shutil
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from great_expectations.data_context import EphemeralDataContext
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -50,7 +53,7 @@ def publish(context: EphemeralDataContext, folder: Path, results: tuple[SuiteRes
 def _build(context: EphemeralDataContext, folder: Path) -> None:
     store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder)}
     index = {"class_name": "DefaultSiteIndexBuilder", "show_cta_footer": False}
-    site = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}
+    site: Any = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}
     context.add_data_docs_site(SITE, site)
     context.build_data_docs(site_names=[SITE])
     # Fonts and pictures of the pages' original looks: 2 MB that nothing refers to any more.

@@ -1,5 +1,7 @@
 """The one Great Expectations context of the process, and a Postgres datasource that never holds the password."""
 
+# pyright: reportPrivateImportUsage=false
+# (Great Expectations re-exports its public names without saying so to type checkers.)
 from __future__ import annotations
 
 import logging
@@ -9,10 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import great_expectations as gx
 import sqlalchemy as sa
 from great_expectations.data_context import EphemeralDataContext
+from great_expectations.data_context.types.base import ProgressBarsConfig
+from great_expectations.data_context.types.resource_identifiers import ValidationResultIdentifier
 from great_expectations.datasource.fluent import PostgresDatasource
 
 from gamestream_dagster.settings import Settings
@@ -25,7 +30,7 @@ def context() -> EphemeralDataContext:
     """The process's only context: Great Expectations keeps a global one, and mixes up two that are used at once."""
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     made = gx.get_context(mode="ephemeral")
-    made.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    made.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     return made
 
 
@@ -45,7 +50,7 @@ def forget(made: EphemeralDataContext) -> None:
 def forget_results(made: EphemeralDataContext, suite: str | None = None) -> None:
     """Drop the stored results of one suite, or of all."""
     store = made.validation_results_store
-    for key in store.list_keys():
+    for key in cast(list[ValidationResultIdentifier], store.list_keys()):
         if suite is None or key.expectation_suite_identifier.name == suite:
             store.remove_key(key)
 
@@ -57,7 +62,9 @@ def postgres_source(made: EphemeralDataContext, settings: Settings) -> Iterator[
     So nothing that Great Expectations stores, renders or raises can hold it. The pool is closed at the end.
     """
     with tempfile.TemporaryDirectory(prefix="gamestream-quality-") as folder:
-        source = made.data_sources.add_postgres(
+        # Typed Any: the adder's signature leaves out `kwargs`, which it passes on to `create_engine`.
+        add: Any = made.data_sources.add_postgres
+        source = add(
             "postgres",
             connection_string=_url_without_password(settings),
             kwargs={

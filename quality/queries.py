@@ -60,6 +60,6 @@ def own_expectations(folder: Path) -> dict[str, tuple[str, str]]:
         text = path.read_text(encoding="utf-8")
         first = text.lstrip().splitlines()[0] if text.strip() else ""
         if not first.startswith("--") or "{batch}" not in text:
-            raise QueryError(f"{path}: begin with `-- what must hold` and select the rows that break it FROM {{batch}}")
+            raise QueryError(f"{path}: begin with `-- what must hold`, then look for rows of {{batch}} that break it")
         found[path.stem] = (first.lstrip("- ").rstrip(". "), strip_comments(text))
     return found

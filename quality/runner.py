@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.postgres import engine
@@ -64,7 +65,7 @@ def _tables(settings: Settings) -> set[str]:
     database = engine(settings)
     try:
         return set(sa.inspect(database).get_table_names())
-    except (ServiceError, sa.exc.SQLAlchemyError) as error:
+    except (ServiceError, SQLAlchemyError) as error:
         reason = str(error).splitlines()[0].replace(settings.postgres_password_value, "***")
         raise QualityError(f"Postgres could not be read ({reason}) See `gamestream status`.") from None
     finally:

@@ -1,5 +1,7 @@
 """One validation of one suite, translated into our own values."""
 
+# pyright: reportPrivateImportUsage=false
+# (Great Expectations re-exports its public names without saying so to type checkers.)
 from __future__ import annotations
 
 from typing import Any

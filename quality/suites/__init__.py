@@ -21,8 +21,8 @@ def suite_names() -> tuple[str, ...]:
 
 def load_suites(settings: Settings) -> dict[str, Suite]:
     """Every suite by name, in the order of `suite_names()`; nothing is connected to yet."""
-    from quality.suites import board, differences
+    from quality.suites import archive, board, differences
 
     suites = [board.suite(described) for described in load_boards().values()]
-    suites += [differences.suite(DIFFERENCES)]
+    suites += [differences.suite(DIFFERENCES), archive.suite(ARCHIVE, settings)]
     return {suite.name: suite for suite in suites}

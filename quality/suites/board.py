@@ -1,8 +1,11 @@
 """The suite of a board, from its description alone: a new board has its suite as soon as its folder exists."""
 
+# pyright: reportPrivateImportUsage=false
+# (Great Expectations re-exports its public names without saying so to type checkers.)
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from great_expectations import expectations as gxe
 from great_expectations.expectations.expectation import Expectation
@@ -91,5 +94,5 @@ def _own(board: Board) -> Iterator[Expectation]:
         yield no_rows(select, sentence)
 
 
-def _holds(sentence: str) -> dict[str, object]:
+def _holds(sentence: str) -> dict[str, Any]:
     return {"description": sentence, "meta": {"holds": sentence}}

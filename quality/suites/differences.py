@@ -1,5 +1,7 @@
 """The suite of the differences: what the last finished reconciliation found, and whether the policy accepts it."""
 
+# pyright: reportPrivateImportUsage=false
+# (Great Expectations re-exports its public names without saying so to type checkers.)
 from __future__ import annotations
 
 from great_expectations import expectations as gxe

@@ -1,5 +1,7 @@
 """What a suite is: rows to look at, and what must hold for them."""
 
+# pyright: reportPrivateImportUsage=false
+# (Great Expectations re-exports its public names without saying so to type checkers.)
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,0 +1,42 @@
+"""The page *Report*: the report of the last reconciliation, as it lies on disk, and where the Data Docs are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from gamestream_dagster.dashboard import source
+
+LARGEST_REPORT_BYTES = 20_000_000
+HEIGHT = 1100
+
+
+def render() -> None:
+    """Draw the page; called by Streamlit at each visit."""
+    snapshot = source.snapshot()
+    if snapshot.problem:
+        st.info(f"{snapshot.problem.title}. Next: `{snapshot.problem.command}`")
+        return
+    last = snapshot.verification
+    found = safe_report(source.settings().reports_dir, last.report_path if last else None)
+    if found is None:
+        st.info("No report yet. Next: `gamestream reconcile`")
+    else:
+        st.iframe(found.read_text(encoding="utf-8"), height=HEIGHT, alt="Report of the last reconciliation")
+        st.caption("The same report as a file")
+        st.code(str(found), language=None)
+    docs = source.settings().reports_dir / "data_docs" / "index.html"
+    if docs.exists():
+        st.caption("Great Expectations Data Docs: open this file in the browser")
+        st.code(str(docs), language=None)
+
+
+def safe_report(reports: Path, stored: str | None) -> Path | None:
+    """The report's file, when it lies under `reports`, is HTML and not too large to show; else None."""
+    if not stored:
+        return None
+    path = (reports / stored).resolve()
+    inside = path.is_relative_to(reports.resolve())
+    usable = inside and path.suffix == ".html" and path.is_file() and path.stat().st_size <= LARGEST_REPORT_BYTES
+    return path if usable else None

@@ -1,0 +1,133 @@
+"""What the pages show, read from Postgres in one snapshot; knows nothing of Streamlit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.exc import DBAPIError
+
+from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.warehouse.tables import deployments, differences, load_metadata, reconciliation_runs
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why there is nothing to show, and the command that mends it."""
+
+    title: str
+    sentence: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The last finished reconciliation."""
+
+    run_id: str
+    verdict: str
+    reason: str
+    finished_at: datetime
+    rows_compared: int
+    report_path: str | None
+    # board -> rank -> causes of the differences found there; None as rank: a row that is missing
+    differing: Mapping[str, Mapping[int | None, tuple[str, ...]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look at Postgres. Either `problem` is set, or the rest is of one instant."""
+
+    read_at: datetime
+    rows: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)  # by board, in rank order
+    missing: frozenset[str] = frozenset()  # boards without a table
+    job_states: Mapping[str, str] = field(default_factory=dict)  # job -> state of its last deployment
+    verification: Verification | None = None
+    problem: Problem | None = None
+
+
+def read_snapshot(engine: Engine, boards: Mapping[str, Board]) -> Snapshot:
+    """All boards, the state of their jobs and the last reconciliation, in one read-only transaction.
+
+    Never raises for a server that is away or a table that is missing: those come back as a `Problem`.
+    """
+    now = datetime.now(UTC)
+    metadata = load_metadata(boards)
+    try:
+        with engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as link:
+            present = set(sa.inspect(link).get_table_names())
+            if not present & set(boards):
+                return Snapshot(now, problem=_no_tables())
+            return Snapshot(
+                read_at=now,
+                rows={
+                    name: _board_rows(link, board, metadata.tables[name])
+                    for name, board in boards.items()
+                    if name in present
+                },
+                missing=frozenset(set(boards) - present),
+                job_states=_job_states(link) if deployments.name in present else {},
+                verification=_verification(link) if present >= {reconciliation_runs.name, differences.name} else None,
+            )
+    except ServiceError as error:
+        return Snapshot(now, problem=Problem("Postgres does not answer", str(error), "gamestream up"))
+    except DBAPIError as error:
+        reason = str(error.orig).splitlines()[0] if error.orig else "no reason given"
+        return Snapshot(now, problem=Problem("Postgres could not be read", f"{reason}.", "gamestream plan"))
+
+
+def _no_tables() -> Problem:
+    return Problem("No boards yet", "Postgres answers, but the boards have no tables.", "gamestream apply")
+
+
+def _board_rows(link: Connection, board: Board, table: Table) -> tuple[Row, ...]:
+    rank = table.c[board.rank_column]
+    select = sa.select(table).order_by(rank).limit(board.rows)
+    if board.window:
+        as_of = table.c[board.window.as_of]
+        select = select.where(as_of == sa.select(sa.func.max(as_of)).scalar_subquery())
+    return tuple(dict(row) for row in link.execute(select).mappings())
+
+
+def _job_states(link: Connection) -> dict[str, str]:
+    last = (
+        sa.select(deployments.c.job, deployments.c.state)
+        .distinct(deployments.c.job)
+        .order_by(deployments.c.job, deployments.c.generation.desc())
+    )
+    return {row.job: row.state for row in link.execute(last)}
+
+
+def _verification(link: Connection) -> Verification | None:
+    runs = reconciliation_runs.c
+    newest = (
+        sa.select(runs.run_id, runs.verdict, runs.reason, runs.finished_at, runs.rows_compared, runs.report_path)
+        .where(runs.finished_at.is_not(None))
+        .order_by(runs.finished_at.desc())
+        .limit(1)
+    )
+    run = link.execute(newest).first()
+    if run is None:
+        return None
+    found = differences.c
+    select = sa.select(found.board, found.rnk, found.cause).where(found.run_id == run.run_id).distinct().limit(1000)
+    differing: dict[str, dict[int | None, tuple[str, ...]]] = {}
+    for row in link.execute(select.order_by(found.board, found.rnk, found.cause)):
+        ranks = differing.setdefault(row.board, {})
+        ranks[row.rnk] = (*ranks.get(row.rnk, ()), row.cause)
+    return Verification(
+        run_id=run.run_id,
+        verdict=run.verdict or "COULD_NOT_RUN",
+        reason=run.reason or "",
+        finished_at=run.finished_at,
+        rows_compared=run.rows_compared or 0,
+        report_path=run.report_path,
+        differing=differing,
+    )

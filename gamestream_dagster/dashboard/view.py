@@ -1,0 +1,246 @@
+"""From a snapshot to what is drawn: who, how much, how long the bar, which badges. Works from the description alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole, ColumnType
+from gamestream_dagster.dashboard.snapshot import Row, Snapshot, Verification
+
+# Reconciliation runs each 15 minutes: a proof older than two of them is shown as old.
+PROOF_IS_OLD_AFTER = timedelta(minutes=30)
+WINDOW_IS_OLD_AFTER = timedelta(minutes=1)
+RUNNING = "RUNNING"
+
+
+class Tone(StrEnum):
+    """How a badge looks."""
+
+    GOOD = "good"  # proven, or as it should be
+    LIVE = "live"  # moving now
+    WARN = "warn"  # not proven, or old
+    BAD = "bad"  # a number is wrong, or its job is down
+    PLAIN = "plain"  # for the record
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A small label; `hint` is shown when the pointer rests on it."""
+
+    label: str
+    tone: Tone
+    hint: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a board, ready to draw."""
+
+    rank: int
+    who: str
+    about: str
+    value: str
+    share_of_bar: float  # 0..1
+    moved: str  # "up", "down", "new", "changed" or ""
+    warning: str  # why the last reconciliation doubts the row; empty when it does not
+
+
+@dataclass(frozen=True)
+class BoardView:
+    """One board, ready to draw."""
+
+    name: str
+    title: str
+    description: str
+    measure: str
+    badges: tuple[Badge, ...]
+    lines: tuple[Line, ...]
+    empty: str  # what to do when there are no lines
+
+
+# What a session saw last: board -> entity -> (rank, value).
+Seen = dict[str, dict[tuple[object, ...], tuple[int, str]]]
+
+
+def board_view(
+    board: Board, snapshot: Snapshot, seen: Mapping[tuple[object, ...], tuple[int, str]] | None
+) -> BoardView:
+    """Draw one board; `seen` is what the same reader saw a moment ago, None at the first look."""
+    rows = snapshot.rows.get(board.name, ())
+    measure = board.order[0].column
+    top = max((float(row[measure] or 0) for row in rows), default=0.0)
+    return BoardView(
+        name=board.name,
+        title=board.title,
+        description=board.description,
+        measure="share" if is_part_of_whole(board, board.columns[measure]) else in_words(measure),
+        badges=badges(board, snapshot),
+        lines=tuple(_line(board, row, top, seen, snapshot.verification) for row in rows),
+        empty=""
+        if rows
+        else "The table does not exist yet. Run: gamestream apply"
+        if board.name in snapshot.missing
+        else "No rows yet. Send events with: gamestream simulate",
+    )
+
+
+def in_reading_order(boards: Iterable[Board]) -> list[Board]:
+    """Plain totals first, then ratios, then the boards of a window; by title among equals."""
+    return sorted(
+        boards, key=lambda board: (bool(board.window), _measure(board).role is not ColumnRole.SUM, board.title)
+    )
+
+
+def _measure(board: Board) -> Column:
+    return board.columns[board.order[0].column]
+
+
+def remember(board: Board, snapshot: Snapshot) -> dict[tuple[object, ...], tuple[int, str]]:
+    """What a reader has now seen of a board, for the next `board_view`."""
+    measure = board.order[0].column
+    return {
+        _entity(board, row): (row[board.rank_column], number(board, measure, row[measure]))
+        for row in snapshot.rows.get(board.name, ())
+    }
+
+
+def badges(board: Board, snapshot: Snapshot) -> tuple[Badge, ...]:
+    """live / stopped, settled for windows that are closed, verified / differs / not verified."""
+    found = []
+    state = snapshot.job_states.get(board.job)
+    if state == RUNNING:
+        found.append(Badge("live", Tone.LIVE, f"Job {board.job} is running; rows change as events arrive."))
+    elif state is not None:
+        found.append(Badge(state.lower(), Tone.BAD, f"Job {board.job} is not running; the rows stand still."))
+    rows = snapshot.rows.get(board.name, ())
+    if board.window and rows:
+        found.append(_settled(rows[0][board.window.as_of], snapshot.read_at))
+    if rows:
+        found.append(_verified(board, snapshot.verification, snapshot.read_at))
+    return tuple(found)
+
+
+def _settled(as_of: datetime, now: datetime) -> Badge:
+    hint = f"The window that ends at {as_of:%Y-%m-%d %H:%M:%S} UTC is closed: these rows do not change any more."
+    old = now - as_of > WINDOW_IS_OLD_AFTER
+    return Badge(f"settled {as_of:%H:%M:%S}", Tone.WARN if old else Tone.PLAIN, hint)
+
+
+def _verified(board: Board, last: Verification | None, now: datetime) -> Badge:
+    if last is None:
+        return Badge("not verified yet", Tone.WARN, "No reconciliation has finished. Run: gamestream reconcile")
+    age = f"{ago(now - last.finished_at)} ago"
+    if last.verdict == "COULD_NOT_RUN":
+        return Badge("not verified", Tone.WARN, f"Run {last.run_id} could not look: {last.reason or 'no reason given'}")
+    count = len(last.differing.get(board.name, {}))
+    if count:
+        label = f"{count} {'row differs' if count == 1 else 'rows differ'}"
+        return Badge(f"{label} · {age}", Tone.BAD, f"Run {last.run_id} against the recompute: {last.verdict}.")
+    old = now - last.finished_at > PROOF_IS_OLD_AFTER
+    hint = f"Run {last.run_id} found no difference between this board and its recompute."
+    return Badge(f"verified {age}", Tone.WARN if old else Tone.GOOD, hint)
+
+
+def _line(
+    board: Board,
+    row: Row,
+    top: float,
+    seen: Mapping[tuple[object, ...], tuple[int, str]] | None,
+    last: Verification | None,
+) -> Line:
+    measure = board.order[0].column
+    main = subject_column(board)
+    rank, value = row[board.rank_column], number(board, measure, row[measure])
+    causes = last.differing.get(board.name, {}).get(rank, ()) if last else ()
+    return Line(
+        rank=rank,
+        who=str(row[main]),
+        about=_about(board, row, main, measure),
+        value=value,
+        share_of_bar=round(max(0.0, min(1.0, float(row[measure] or 0) / top)) if top > 0 else 0.0, 4),
+        moved=_moved(seen, _entity(board, row), rank, value),
+        warning=f"The last reconciliation found a difference here: {', '.join(causes)}" if causes else "",
+    )
+
+
+def _moved(
+    seen: Mapping[tuple[object, ...], tuple[int, str]] | None, who: tuple[object, ...], rank: int, value: str
+) -> str:
+    if seen is None:
+        return ""
+    if who not in seen:
+        return "new"
+    before, was = seen[who]
+    if before != rank:
+        return "up" if rank < before else "down"
+    return "changed" if was != value else ""
+
+
+def _entity(board: Board, row: Row) -> tuple[object, ...]:
+    return tuple(row[name] for name in board.entity)
+
+
+def subject_column(board: Board) -> str:
+    """The column that names the row for people: the chosen member, else the label of its key, else the key."""
+    for name, column in board.columns.items():
+        if column.role is ColumnRole.CHOICE:
+            return name
+    key = board.entity[0]
+    for name, column in board.columns.items():
+        if column.role is ColumnRole.LABEL and _stem(name) == _stem(key):
+            return name
+    return key
+
+
+def _about(board: Board, row: Row, main: str, measure: str) -> str:
+    """The second line: the label (or the key), and the integers that the measure is made of."""
+    others = [name for name, c in board.columns.items() if c.role is ColumnRole.LABEL and name != main]
+    if not others:
+        others = [name for name in board.entity if name != main and str(row[name]) != str(row[main])]
+    parts = [str(row[name]) for name in others]
+    described = board.columns[measure]
+    if is_part_of_whole(board, described):
+        parts.append(f"{row[described.numerator or '']:,} of {row[described.denominator or '']:,}")
+    else:
+        for name, column in board.columns.items():
+            if column.role is ColumnRole.RATIO and name != measure:
+                parts.append(f"{in_words(name)} {row[name]:,.1f}")
+    return " · ".join(parts)
+
+
+def number(board: Board, name: str, value: object) -> str:
+    """A value for people: 1,130 or 61.3 % or 1.38x."""
+    column = board.columns[name]
+    if value is None:
+        return "–"
+    if column.role is ColumnRole.RATIO:
+        plain = float(str(value))
+        return f"{plain * 100:.1f} %" if is_part_of_whole(board, column) else f"{plain:.2f}×"
+    return f"{value:,}" if column.type is ColumnType.BIGINT else str(value)
+
+
+def is_part_of_whole(board: Board, column: Column) -> bool:
+    """True when the numerator sums over finer keys than the denominator: a share, shown in per cent."""
+    part, whole = board.columns.get(column.numerator or ""), board.columns.get(column.denominator or "")
+    return part is not None and whole is not None and bool(whole.over) and set(whole.over) < set(part.over)
+
+
+def in_words(name: str) -> str:
+    """`total_score` -> `total score`."""
+    return name.replace("_", " ")
+
+
+def ago(age: timedelta) -> str:
+    """A short age: 12 s, 3 min, 5 h, 2 d."""
+    seconds = max(0, int(age.total_seconds()))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _stem(name: str) -> str:
+    return name.rsplit("_", 1)[0]
