@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -104,7 +105,7 @@ def _kinds(only: Sequence[str] | None) -> list[ResourceKind]:
     try:
         return [ResourceKind(name) for name in only] if only else list(ResourceKind)
     except ValueError as error:
-        raise CouldNotRun(f"{error}; choose one of {', '.join(ResourceKind)}.") from error
+        raise CouldNotRun(f"There is no kind {error.args[0].split()[0]}; choose one of {', '.join(ResourceKind)}.") from error
 
 
 def _look(settings: Settings, kinds: list[ResourceKind]) -> Plan:
@@ -119,9 +120,9 @@ def _carry_out(settings: Settings, planned: Plan) -> list[StepResult]:
 
     def told(result: StepResult) -> None:
         line = f"{OUTCOMES[result.outcome]} {result.planned.kind:<9} {result.planned.name}"
-        talk.print(line + (f"  {result.error}" if result.error else ""), soft_wrap=True)
+        talk.print(line + (f"  {escape(result.error)}" if result.error else ""), soft_wrap=True)
 
-    return manager.apply(settings, planned, told)
+    return manager.apply(settings, planned, told, lambda line: talk.print(f"  [dim]{escape(line)}[/]", soft_wrap=True))
 
 
 def _show(found: Plan, as_json: bool, results: Sequence[StepResult] = ()) -> None:
@@ -169,10 +170,11 @@ def _sentences() -> Iterator[None]:
     from gamestream_dagster.catalogue.boards import CatalogueError
     from gamestream_dagster.clients.errors import ServiceError
     from gamestream_dagster.events.event_types import EventTypesError
+    from gamestream_dagster.flink_jobs.errors import JobSpecError
     from gamestream_dagster.provisioning.errors import ProvisioningError
     from gamestream_dagster.settings import SettingsError
 
     try:
         yield
-    except (CatalogueError, EventTypesError, ProvisioningError, ServiceError, SettingsError) as error:
+    except (CatalogueError, EventTypesError, JobSpecError, ProvisioningError, ServiceError, SettingsError) as error:
         raise CouldNotRun(str(error)) from error

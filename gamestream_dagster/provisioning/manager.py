@@ -12,6 +12,7 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.provisioning.errors import ProvisioningError
+from gamestream_dagster.provisioning.jobs import JobProvider
 from gamestream_dagster.provisioning.model import (
     Outcome,
     Plan,
@@ -34,8 +35,11 @@ Providers = Mapping[ResourceKind, Provider]
 
 
 @contextmanager
-def open_providers(settings: Settings) -> Iterator[Providers]:
-    """The providers of a stack, in the order of creation; nothing is connected before the first look."""
+def open_providers(settings: Settings, say: Callable[[str], None] = lambda _: None) -> Iterator[Providers]:
+    """The providers of a stack, in the order of creation; nothing is connected before the first look.
+
+    `say` is told what the job manager does: a deployment takes a while.
+    """
     with ExitStack() as stack:
         engine = stack.enter_context(open_engine(settings))
         registry = stack.enter_context(Registry(settings.registry))
@@ -44,6 +48,7 @@ def open_providers(settings: Settings) -> Iterator[Providers]:
             TableProvider(load_metadata(), engine),
             TopicProvider(load_topics(settings.topic_profile), KafkaAdmin(settings.kafka)),
             SubjectProvider(load_subjects(), registry),
+            JobProvider(settings, engine, say),
         ]
         yield {provider.kind: provider for provider in found}
 
@@ -55,16 +60,20 @@ def plan(settings: Settings, kinds: Collection[ResourceKind] = tuple(ResourceKin
 
 
 def apply(
-    settings: Settings, planned: Plan, progress: Callable[[StepResult], None] = lambda _: None
+    settings: Settings,
+    planned: Plan,
+    progress: Callable[[StepResult], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[StepResult]:
     """Carry out the steps of a plan. Each looks again first, and creates only what is still missing.
 
     Args:
         settings: of the stack.
-        planned: from `plan`; steps of the kind `job` are left to `flink_jobs`.
+        planned: from `plan`.
         progress: told of each step when it is over.
+        say: told what the job manager does meanwhile.
     """
-    with open_providers(settings) as providers:
+    with open_providers(settings, say) as providers:
         return apply_steps(providers, planned, progress)
 
 
@@ -87,12 +96,18 @@ def observe(provider: Provider, names: list[str]) -> list[ResourceStatus]:
 def apply_steps(
     providers: Providers, planned: Plan, progress: Callable[[StepResult], None] = lambda _: None
 ) -> list[StepResult]:
-    """As `apply`, over open providers. A step that fails does not keep the others from being tried."""
-    results = []
+    """As `apply`, over open providers.
+
+    A step that fails does not keep the others from being tried, save the jobs: they need all that comes before them.
+    """
+    results: list[StepResult] = []
     for step in planned.steps:
-        if step.kind not in providers:
-            continue
-        result = _apply_step(providers[step.kind], step)
+        failed = next((found.planned for found in results if found.outcome is Outcome.FAILED), None)
+        if failed and step.kind is ResourceKind.JOB and failed.kind is not ResourceKind.JOB:
+            reason = f"not tried, since {failed.kind} {failed.name} failed; apply again when that is mended"
+            result = StepResult(step, Outcome.FAILED, step, reason)
+        else:
+            result = _apply_step(providers[step.kind], step)
         progress(result)
         results.append(result)
     return results
@@ -101,7 +116,7 @@ def apply_steps(
 def _apply_step(provider: Provider, step: ResourceStatus) -> StepResult:
     try:
         status = ensure(provider, step.name)
-    except ServiceError as error:
+    except (ServiceError, ProvisioningError) as error:
         return StepResult(step, Outcome.FAILED, step, str(error))
     if status.state is ResourceState.UNKNOWN:
         return StepResult(step, Outcome.FAILED, status, status.details[0])
@@ -113,6 +128,7 @@ def ensure(provider: Provider, name: str) -> ResourceStatus:
 
     Raises:
         ServiceError: it is missing and could not be created.
+        ProvisioningError: no such resource, or a job that could not be deployed.
     """
     _known(provider, name)
     [status] = observe(provider, [name])

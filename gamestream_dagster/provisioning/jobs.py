@@ -1,0 +1,87 @@
+"""Flink jobs beside the other resources. What to do about a job is decided and done by `flink_jobs` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sqlalchemy import Engine, inspect
+
+from gamestream_dagster.clients.errors import ServiceError, TerminalServiceError
+from gamestream_dagster.flink_jobs import manager
+from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.errors import FlinkJobError
+from gamestream_dagster.flink_jobs.planner import Decision, Plan
+from gamestream_dagster.provisioning.errors import ProvisioningError
+from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
+from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.tables import deployments
+
+_STATES = {
+    Decision.NOTHING: ResourceState.PRESENT,
+    Decision.DEPLOY: ResourceState.MISSING,
+    Decision.RESTORE: ResourceState.MISSING,  # was deployed, does not run
+    Decision.WAIT: ResourceState.UNKNOWN,
+}
+"""Every other decision means that the job is there, but not as described."""
+
+
+class JobProvider:
+    """Flink SQL jobs of `flink_sql/`."""
+
+    kind = ResourceKind.JOB
+
+    def __init__(self, settings: Settings, engine: Engine, say: Callable[[str], None] = lambda _: None) -> None:
+        self._settings = settings
+        self._engine = engine
+        self._say = say
+
+    def names(self) -> list[str]:
+        """Jobs of the catalogue."""
+        return list(load_jobs())
+
+    def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
+        """What the job manager would do about each; a job that cannot be asked about is UNKNOWN alone."""
+        with self._engine.connect() as connection:
+            recorded = inspect(connection).has_table(deployments.name)
+        if not recorded:
+            change = "look, and deploy if it does not run, once the table `deployments` stands"
+            return [ResourceStatus(self.kind, name, ResourceState.MISSING, change=change) for name in names]
+        return [self._observe_one(name) for name in names]
+
+    def _observe_one(self, name: str) -> ResourceStatus:
+        try:
+            return job_status(manager.plan_job(self._settings, name))
+        except (FlinkJobError, ServiceError) as error:
+            return ResourceStatus(self.kind, name, ResourceState.UNKNOWN, (str(error),))
+
+    def create(self, name: str) -> None:
+        """Make the job as its folder says: deploy, upgrade, restore or heal it.
+
+        Raises:
+            ProvisioningError: it could not be, or a person has to choose; says which commands decide.
+        """
+        try:
+            manager.apply_job(self._settings, name, say=self._say)
+        except FlinkJobError as error:
+            raise ProvisioningError(str(error)) from error
+
+    def holdings(self, name: str) -> str | None:
+        """A job is stopped, not deleted."""
+        raise TerminalServiceError("Flink", f"job {name} is not deleted", f"use `gamestream jobs suspend {name}`")
+
+    def delete(self, name: str) -> None:
+        """A job is stopped, not deleted."""
+        self.holdings(name)
+
+
+def job_status(planned: Plan) -> ResourceStatus:
+    """The status that follows from the job manager's plan. Pure."""
+    state = _STATES.get(planned.decision, ResourceState.DRIFTED)
+    facts = {"fingerprint": planned.fingerprint, "decision": planned.decision.value}
+    if planned.decision in (Decision.NOTHING, Decision.WAIT):
+        return ResourceStatus(ResourceKind.JOB, planned.job, state, (planned.reason,), facts=facts)
+    if planned.decision is Decision.PARK:
+        details = (f"parked: {planned.reason}", f"decide with {' | '.join(planned.choices)}")
+        return ResourceStatus(ResourceKind.JOB, planned.job, state, details, facts=facts)
+    change = f"{planned.decision.value.lower()}: {planned.reason}"
+    return ResourceStatus(ResourceKind.JOB, planned.job, state, change=change, facts=facts)
