@@ -1,0 +1,1 @@
+"""Reconciliation: the streamed boards against an independent recompute, at a bracket of cuts. No Dagster."""

@@ -1,0 +1,132 @@
+"""Records of a topic up to given offsets, straight from Kafka: assigned by partition, no consumer group.
+
+Offsets have holes (a transaction writes a marker after its records), so "read up to the end" is asked of the position
+that Kafka reports at a partition's end, never of a count of offsets.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from gamestream_dagster.archive.decode import Raw
+from gamestream_dagster.archive.errors import ArchiveBehindError
+
+BATCH_RECORDS = 10_000
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Records of one partition that follow each other, and where the reader then stands."""
+
+    partition: int
+    raw: Raw
+    next_offset: int
+
+
+def read_range(
+    bootstrap: str,
+    topic: str,
+    start: Mapping[int, int],
+    upto: Mapping[int, int],
+    stall_seconds: float = 30,
+    batch_records: int = BATCH_RECORDS,
+) -> Iterator[Chunk]:
+    """Committed records from `start` up to, not including, `upto`, in bounded chunks.
+
+    Args:
+        bootstrap: host:port of Kafka.
+        topic: name.
+        start: next offset to read, by partition; a partition without one begins at 0.
+        upto: where to stop, by partition.
+        stall_seconds: how long nothing may come before giving up.
+        batch_records: most records in one chunk.
+
+    Raises:
+        ArchiveBehindError: Kafka did not hand out the records (no answer, or a transaction stays open).
+    """
+    open_parts = {partition: end for partition, end in upto.items() if start.get(partition, 0) < end}
+    if not open_parts:
+        return
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "gamestream-archive",  # demanded by the client; nothing is committed and no group is joined
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 50,
+            "fetch.message.max.bytes": 4 << 20,
+            "queued.max.messages.kbytes": 32 << 10,
+            "log_level": 2,
+        }
+    )
+    try:
+        consumer.assign([TopicPartition(topic, partition, start.get(partition, 0)) for partition in open_parts])
+        yield from _read(consumer, topic, open_parts, stall_seconds, batch_records)
+    finally:
+        consumer.close()
+
+
+def _read(
+    consumer: Consumer, topic: str, open_parts: dict[int, int], stall_seconds: float, batch_records: int
+) -> Iterator[Chunk]:
+    deadline = time.monotonic() + stall_seconds
+    while open_parts:
+        messages = consumer.consume(batch_records, timeout=0.2)
+        chunks: dict[int, Raw] = {}
+        reached: dict[int, int] = {}
+        for message in messages:
+            partition = message.partition()
+            end = open_parts.get(partition)  # pyright: ignore[reportArgumentType]
+            error = message.error()
+            if end is None:
+                continue  # handed out before its partition was paused
+            offset = message.offset()
+            if error is not None:
+                if error.code() != KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
+                    raise ArchiveBehindError(
+                        f"Kafka does not hand out {topic} p{partition}: {error.str()}; "
+                        "see `gamestream status`, then try again."
+                    )
+                reached[partition] = offset
+            elif offset >= end:
+                reached[partition] = end
+            else:
+                raw = chunks.get(partition)
+                if raw is None:
+                    raw = chunks[partition] = Raw()
+                raw.offsets.append(offset)
+                raw.timestamps.append(message.timestamp()[1])
+                raw.keys.append(message.key())
+                raw.values.append(message.value())
+                if offset + 1 >= end:
+                    reached[partition] = end
+        for partition in chunks.keys() | reached.keys():
+            raw = chunks.get(partition, Raw())
+            after = raw.offsets[-1] + 1 if raw.offsets else 0
+            at = min(max(after, reached.get(partition, 0)), open_parts[partition])
+            if len(raw) or at >= open_parts[partition]:
+                deadline = time.monotonic() + stall_seconds
+                yield Chunk(partition, raw, at)
+            if at >= open_parts[partition]:
+                del open_parts[partition]
+                _pause(consumer, topic, partition)
+        if time.monotonic() > deadline:
+            waiting = ", ".join(f"p{partition} before {end}" for partition, end in sorted(open_parts.items()))
+            raise ArchiveBehindError(
+                f"Kafka handed out nothing of {topic} for {stall_seconds:.0f} s ({waiting}); see whether a producer "
+                "holds a transaction open and whether the broker answers, then try again."
+            )
+
+
+def _pause(consumer: Consumer, topic: str, partition: int) -> None:
+    try:
+        consumer.incremental_unassign([TopicPartition(topic, partition)])
+    except KafkaException as error:
+        raise ArchiveBehindError(f"Kafka refused to stop reading {topic} p{partition}: {error}; try again.") from error

@@ -1,0 +1,151 @@
+"""Raw records to columns, by the one acceptance rule.
+
+The plain record (an object of known fields, of the types that a producer writes) is judged here in one pass; every
+other one by `events.acceptance`, which knows all that Flink's reader does. Both are tested on the same table of cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from gamestream_dagster.events.acceptance import FAST_BYTES, Outcome, Refused, outcomes
+from gamestream_dagster.events.event_types import FUTURE_LIMIT_MS, score_event
+
+ARCHIVE_SCHEMA = pa.schema(
+    [
+        ("topic", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("item", pa.int32()),  # 0, or the place in a record that holds an array of several events
+        ("kafka_timestamp", pa.int64()),
+        ("key", pa.binary()),
+        ("value", pa.binary()),
+        ("user_id", pa.string()),
+        ("team_id", pa.string()),
+        ("team_name", pa.string()),
+        ("score", pa.int64()),
+        ("event_time_millis", pa.int64()),
+        ("event_type", pa.string()),
+        ("event_id", pa.string()),
+        ("reason", pa.string()),
+        ("remark", pa.string()),
+    ]
+)
+
+_FIELDS = score_event().fields
+_KNOWN = frozenset(_FIELDS)
+_MAX_TEXT = _FIELDS["user_id"].max_length or 0
+_MAX_SCORE = _FIELDS["score"].maximum or 0
+
+Judge = Callable[[bytes | None, int], Sequence[Outcome]]
+"""What becomes of one record: its value and its Kafka timestamp to at least one outcome."""
+
+
+@dataclass
+class Raw:
+    """Records of one partition as Kafka handed them out, column by column."""
+
+    offsets: list[int] = field(default_factory=list[int])
+    timestamps: list[int] = field(default_factory=list[int])
+    keys: list[bytes | None] = field(default_factory=list["bytes | None"])
+    values: list[bytes | None] = field(default_factory=list["bytes | None"])
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+def decode(topic: str, partition: int, raw: Raw, judge: Judge | None = None) -> pa.Table:
+    """Archive rows of some records, in order.
+
+    Args:
+        topic: name of the topic.
+        partition: number.
+        raw: the records.
+        judge: the rule; None is that of JSON, with its fast path.
+    """
+    rows: list[tuple[Any, ...]] = []
+    several: list[tuple[int, int]] = []  # place of a record that gives more than one row, and how many
+    fast = judge is None
+    rule: Judge = outcomes if judge is None else judge
+    for value, timestamp in zip(raw.values, raw.timestamps, strict=True):
+        row = _plain(value, timestamp) if fast else None
+        if row is not None:
+            rows.append(row)
+            continue
+        found = rule(value, timestamp)
+        if len(found) > 1:
+            several.append((len(rows), len(found)))
+        rows.extend(_row(outcome) for outcome in found)
+    return _table(topic, partition, raw, rows, several)
+
+
+def _plain(value: bytes | None, timestamp: int) -> tuple[Any, ...] | None:
+    """The row of a plain accepted record, or None when the exact rule must look at it."""
+    if value is None or len(value) > FAST_BYTES:
+        return None
+    try:
+        found = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+    if type(found) is not dict or not found.keys() <= _KNOWN:
+        return None
+    get = found.get
+    user_id, team_id, team_name = get("user_id"), get("team_id"), get("team_name")
+    score, time = get("score"), get("event_time_millis")
+    event_type, event_id = get("event_type"), get("event_id")
+    if (
+        type(score) is int
+        and 0 <= score <= _MAX_SCORE
+        and type(time) is int
+        and 0 <= time <= timestamp + FUTURE_LIMIT_MS
+        and type(user_id) is str
+        and 0 < len(user_id) <= _MAX_TEXT
+        and type(team_id) is str
+        and 0 < len(team_id) <= _MAX_TEXT
+        and type(team_name) is str
+        and len(team_name) <= _MAX_TEXT
+        and (event_type is None or type(event_type) is str)
+        and (event_id is None or type(event_id) is str)
+        # A NUL stands in JSON only as an escape (or raw, which the strict parser refuses).
+        and b"\\u0000" not in value
+    ):
+        return user_id, team_id, team_name, score, time, event_type, event_id, None, None
+    return None
+
+
+def _row(outcome: Outcome) -> tuple[Any, ...]:
+    if isinstance(outcome, Refused):
+        return None, None, None, None, None, None, None, outcome.reason.value, None
+    return (
+        outcome.user_id,
+        outcome.team_id,
+        outcome.team_name,
+        outcome.score,
+        outcome.event_time_millis,
+        outcome.event_type,
+        outcome.event_id,
+        None,
+        outcome.remark.value if outcome.remark else None,
+    )
+
+
+def _table(
+    topic: str, partition: int, raw: Raw, rows: list[tuple[Any, ...]], several: list[tuple[int, int]]
+) -> pa.Table:
+    offsets, timestamps, keys, values = raw.offsets, raw.timestamps, raw.keys, raw.values
+    items: list[int] = [0] * len(rows)
+    if several:
+        offsets, timestamps, keys, values = list(offsets), list(timestamps), list(keys), list(values)
+        for place, count in several:  # in order, so `place` is right after the earlier ones were spread
+            for column in (offsets, timestamps, keys, values):
+                column[place : place + 1] = [column[place]] * count
+            items[place : place + count] = range(count)
+    fields = list(zip(*rows, strict=True)) if rows else [()] * 9
+    columns = [[topic] * len(rows), [partition] * len(rows), offsets, items, timestamps, keys, values, *fields]
+    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, ARCHIVE_SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=ARCHIVE_SCHEMA)

@@ -1,0 +1,239 @@
+"""Bring the archive of a topic up to given offsets."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gamestream_dagster.archive.consume import read_range
+from gamestream_dagster.archive.decode import Judge, Raw, decode
+from gamestream_dagster.archive.errors import TopicRecreatedError, TruncatedByRetentionError
+from gamestream_dagster.archive.manifest import (
+    ArchivedFile,
+    Manifest,
+    exclusive,
+    load_manifest,
+    remove_orphans,
+    save_manifest,
+    sync_folder,
+)
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.settings import ScoreFormat, Settings
+
+FILE_RECORDS = 250_000
+"""Records that a file holds at most; with them in memory a run takes a few hundred MiB."""
+
+
+@dataclass(frozen=True)
+class ArchiveResult:
+    """What one run archived."""
+
+    topic: str
+    archived_from: Mapping[int, int]
+    """Next offset by partition before the run."""
+    archived_upto: Mapping[int, int]
+    """Next offset by partition after the run."""
+    records: int
+    refused: int
+    files: int
+    orphans_removed: int
+    seconds: float
+
+
+@dataclass
+class _Pending:
+    """Records of one partition that wait for their file."""
+
+    from_offset: int
+    next_offset: int
+    tables: list[pa.Table] = field(default_factory=list[pa.Table])
+    offsets: list[int] = field(default_factory=list[int])
+    first_timestamp: int = 0
+
+
+def archive_topic(
+    settings: Settings,
+    topic: str,
+    upto: Mapping[int, int] | None = None,
+    *,
+    stall_seconds: float = 30,
+    lock_seconds: float = 120,
+    file_records: int = FILE_RECORDS,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ArchiveResult:
+    """Copy the records of `topic` that are not archived yet, up to `upto`.
+
+    Each file counts from the moment at which the manifest names it: after a crash the next run goes on where the
+    manifest ends, so that no range is lost and none is there twice.
+
+    Args:
+        settings: the stack; `score_format` says how the records are encoded.
+        topic: name.
+        upto: next offset by partition to stop at; default: the end of each partition now.
+        stall_seconds: how long Kafka may hand out nothing.
+        lock_seconds: how long to wait for another process that archives the topic.
+        file_records: records of one file at most.
+        on_progress: called with (records archived, offsets to go in total) after each chunk.
+
+    Raises:
+        TruncatedByRetentionError: records were dropped by Kafka before they were archived; names the range.
+        TopicRecreatedError: the topic ends before the archive does.
+        ArchiveBusyError, ArchiveBehindError: worth another try.
+        ServiceError: Kafka or the registry gives no answer, or there is no such topic.
+    """
+    started = time.monotonic()
+    admin = KafkaAdmin(settings.kafka)
+    topic_dir = settings.archive_dir / topic
+    with exclusive(topic_dir, lock_seconds), ExitStack() as closing:
+        manifest = load_manifest(topic_dir)
+        orphans = remove_orphans(topic_dir, manifest)
+        ends = admin.end_offsets(topic)
+        wanted = dict(ends if upto is None else upto)
+        start = {partition: manifest.archived_upto.get(partition, 0) for partition in wanted}
+        _check_still_there(topic, start, wanted, admin.beginning_offsets(topic), ends)
+        judge = _judge(settings, closing)
+        run = _Run(topic, topic_dir, manifest, start, file_records)
+        total = sum(max(0, end - start[partition]) for partition, end in wanted.items())
+        for chunk in read_range(settings.kafka, topic, start, wanted, stall_seconds):
+            run.take(chunk.partition, chunk.raw, chunk.next_offset, judge)
+            if on_progress is not None:
+                on_progress(run.records, total)
+        run.finish()
+    return ArchiveResult(
+        topic=topic,
+        archived_from=start,
+        archived_upto=run.manifest.archived_upto,
+        records=run.records,
+        refused=run.refused,
+        files=len(run.manifest.files) - len(manifest.files),
+        orphans_removed=orphans,
+        seconds=time.monotonic() - started,
+    )
+
+
+def archived_upto(settings: Settings, topic: str) -> dict[int, int]:
+    """Next offset to archive, by partition; partitions of which nothing is archived are left out."""
+    return load_manifest(settings.archive_dir / topic).archived_upto
+
+
+def _check_still_there(
+    topic: str,
+    start: Mapping[int, int],
+    wanted: Mapping[int, int],
+    beginnings: Mapping[int, int],
+    ends: Mapping[int, int],
+) -> None:
+    for partition, at in start.items():
+        if at > ends.get(partition, 0):
+            raise TopicRecreatedError(topic, partition, at, ends.get(partition, 0))
+    lost = {
+        partition: (at, beginnings[partition])
+        for partition, at in start.items()
+        if beginnings.get(partition, 0) > at and wanted[partition] > at
+    }
+    if lost:
+        raise TruncatedByRetentionError(topic, lost)
+
+
+def _judge(settings: Settings, closing: ExitStack) -> Judge | None:
+    """The rule for the topic's encoding; None is that of JSON, which `decode` has a fast path for."""
+    if settings.score_format is ScoreFormat.JSON:
+        return None
+    from gamestream_dagster.clients.registry import Registry
+    from gamestream_dagster.events.avro import AvroDecoder
+
+    decoder = AvroDecoder(closing.enter_context(Registry(settings.registry)))
+    return lambda value, timestamp: (decoder.judge(value, timestamp),)
+
+
+class _Run:
+    """One run: gathers chunks by partition and writes a file when one is full."""
+
+    def __init__(
+        self, topic: str, topic_dir: Path, manifest: Manifest, start: Mapping[int, int], file_records: int
+    ) -> None:
+        self.topic = topic
+        self.topic_dir = topic_dir
+        self.manifest = manifest
+        self.records = 0
+        self.refused = 0
+        self._file_records = file_records
+        self._pending = {partition: _Pending(at, at) for partition, at in start.items()}
+
+    def take(self, partition: int, raw: Raw, next_offset: int, judge: Judge | None) -> None:
+        """Keep a chunk; write the partition's file when it is full."""
+        pending = self._pending[partition]
+        pending.next_offset = max(pending.next_offset, next_offset)
+        if not len(raw):
+            return
+        if not pending.tables:
+            pending.first_timestamp = raw.timestamps[0]
+        table = decode(self.topic, partition, raw, judge)
+        pending.tables.append(table)
+        pending.offsets.extend(raw.offsets)
+        self.records += len(raw)
+        self.refused += table.num_rows - table.column("reason").null_count
+        if sum(len(waiting.offsets) for waiting in self._pending.values()) >= self._file_records:
+            self.finish()
+
+    def finish(self) -> None:
+        """Write what waits, one file a partition, and name all of them in the manifest at once."""
+        written = [
+            self._write(partition, pending) for partition, pending in sorted(self._pending.items()) if pending.tables
+        ]
+        if written:
+            self.manifest = self.manifest.extended(*written)
+            save_manifest(self.topic_dir, self.manifest)
+        for partition, pending in self._pending.items():
+            if pending.tables:
+                self._pending[partition] = _Pending(pending.next_offset, pending.next_offset)
+
+    def _write(self, partition: int, pending: _Pending) -> ArchivedFile:
+        first, last = pending.offsets[0], pending.offsets[-1]
+        hour = datetime.fromtimestamp(pending.first_timestamp / 1000, UTC)
+        folder = self.topic_dir / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{partition}-{first}-{last}.parquet"
+        temporary = path.with_name(path.name + ".new")
+        table = pa.concat_tables(pending.tables)
+        with temporary.open("wb") as file:
+            pq.write_table(table, file, compression="zstd", compression_level=1, use_dictionary=True)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(folder)
+        return ArchivedFile(
+            path=str(path.relative_to(self.topic_dir)),
+            partition=partition,
+            from_offset=pending.from_offset,
+            first_offset=first,
+            last_offset=last,
+            next_offset=pending.next_offset,
+            records=len(pending.offsets),
+            rows=table.num_rows,
+            gaps=_gaps(pending),
+        )
+
+
+def _gaps(pending: _Pending) -> tuple[tuple[int, int], ...]:
+    """Offsets of the range that held no record when it was read: first, and one after the last."""
+    found: list[tuple[int, int]] = []
+    at = pending.from_offset
+    offsets = pending.offsets
+    if offsets[-1] - at + 1 != len(offsets):
+        for offset in offsets:
+            if offset > at:
+                found.append((at, offset))
+            at = offset + 1
+    at = offsets[-1] + 1
+    if pending.next_offset > at:
+        found.append((at, pending.next_offset))
+    return tuple(found)

@@ -1,0 +1,224 @@
+"""The independent recompute: DuckDB over the Parquet archive, at exact offsets. No code and no SQL of the Flink jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from gamestream_dagster.archive.reader import open_archive
+from gamestream_dagster.catalogue.boards import Board, ColumnRole
+from gamestream_dagster.reconciliation.compare import Best
+from gamestream_dagster.reconciliation.errors import BoardNotUsableError
+from gamestream_dagster.reconciliation.model import Entity, Row
+from gamestream_dagster.reconciliation.order import factors
+from gamestream_dagster.reconciliation.ranges import MAX_STEPS, LabelRange, SumRange
+from gamestream_dagster.reconciliation.statements import statement
+
+EVENT_COLUMNS = ("user_id", "team_id", "team_name", "event_type")
+"""Text columns of an event that a board may name in `entity`, `over`, `label` and `choice`."""
+
+MEMORY_LIMIT = "768MiB"
+"""DuckDB spills to disk beyond it; the rest of a run takes little."""
+
+Cut = Mapping[int, int]
+"""Next offset by partition."""
+
+
+class Recompute:
+    """Boards at any cut of the archive. Use as a context manager.
+
+    Args:
+        topic_dir: `<archive_dir>/<topic>`.
+        spill_dir: folder for what does not fit into memory.
+        threads: how many cores to use.
+    """
+
+    def __init__(self, topic_dir: Path, spill_dir: Path, threads: int = 2) -> None:
+        self._db = duckdb.connect(":memory:")
+        self._db.execute("SET memory_limit = $limit", {"limit": MEMORY_LIMIT})
+        self._db.execute("SET temp_directory = $folder", {"folder": str(spill_dir)})
+        self._db.execute("SET threads = $threads", {"threads": threads})
+        self._db.execute("SET preserve_insertion_order = false")
+        open_archive(self._db, topic_dir)
+        self._db.execute(
+            'CREATE TEMP TABLE cut ("partition" INTEGER PRIMARY KEY, low_offset BIGINT, high_offset BIGINT)'
+        )
+        self._db.execute("CREATE TEMP VIEW events AS " + statement("events"))
+        self._db.execute("CREATE TEMP VIEW bracketed AS " + statement("events"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free memory and spilled files."""
+        self._db.close()
+
+    def rows(self, board: Board, cut: Cut, rows: int | None = None, as_of: int | None = None) -> list[Row]:
+        """The board at a cut, best row first.
+
+        Args:
+            board: description; its `recompute.sql` runs over the accepted events before the cut.
+            cut: next offset by partition.
+            rows: how many ranks; default the board's own number.
+            as_of: end of the window, milliseconds, for a board that has one.
+
+        Raises:
+            BoardNotUsableError: the SQL does not run, or its columns are not the board's.
+        """
+        self._at(cut, cut)
+        parameters: dict[str, int] = {"rows": rows or board.rows}
+        if board.window is not None:
+            if as_of is None:
+                raise BoardNotUsableError(f"{board.name} has a window: say which with `as_of`.")
+            parameters["as_of"] = as_of
+        try:
+            found = self._query(board.recompute_sql, parameters)
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, OSError) as error:
+            raise BoardNotUsableError(f"{board.folder / 'recompute.sql'} does not run: {error}") from error
+        for row in found:
+            if row.keys() != board.columns.keys():
+                raise BoardNotUsableError(
+                    f"{board.folder / 'recompute.sql'} gives the columns {', '.join(row)}, "
+                    f"board.yaml describes {', '.join(board.columns)}; make them agree."
+                )
+        return found
+
+    def history(self, low: Cut, high: Cut, boards: Iterable[Board]) -> DuckHistory:
+        """What came between two cuts; `boards` are those of one job, whose sums share their groups."""
+        self._at(low, high)
+        groups = {name for board in boards for column in board.columns.values() for name in column.over}
+        return DuckHistory(self, low, high, tuple(sorted(groups)))
+
+    def events_between(self, low: Cut, high: Cut) -> int:
+        """Records, accepted or not, at or after the low and before the high cut."""
+        self._at(low, high)
+        return int(self._query(statement("events_between"), {})[0]["records"])
+
+    def newest_event_times(self, cut: Cut) -> dict[int, int]:
+        """Newest event time by partition, milliseconds; partitions without an accepted event are left out."""
+        self._at(cut, cut)
+        return {row["partition"]: row["newest"] for row in self._query(statement("event_time"), {})}
+
+    def with_keys(self, low: Cut, high: Cut, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int) -> list[Row]:
+        """Run a statement over `bracketed` and the relation `keys`, which holds `keys` under the names `columns`."""
+        self._at(low, high)
+        table = pa.table({name: pa.array([key[i] for key in keys], pa.string()) for i, name in enumerate(columns)})
+        self._db.register("keys", table)
+        try:
+            return self._query(sql, values)
+        finally:
+            self._db.unregister("keys")
+
+    def _at(self, low: Cut, high: Cut) -> None:
+        self._db.execute("DELETE FROM cut")
+        cuts = [[partition, low.get(partition, 0), offset] for partition, offset in high.items()]
+        if cuts:
+            self._db.executemany("INSERT INTO cut VALUES (?, ?, ?)", cuts)
+
+    def _query(self, sql: str, parameters: Mapping[str, int]) -> list[Row]:
+        cursor = self._db.execute(sql, dict(parameters)) if parameters else self._db.execute(sql)
+        names = [column[0] for column in cursor.description or []]
+        return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+
+
+class DuckHistory:
+    """`compare.History` over the archive; answers are remembered, so each kind of question is one scan."""
+
+    def __init__(self, recompute: Recompute, low: Cut, high: Cut, groups: tuple[str, ...]) -> None:
+        self._recompute = recompute
+        self._low = low
+        self._high = high
+        self._groups = groups
+        self._sums: dict[tuple[str, ...], dict[Entity, SumRange | None]] = {}
+
+    def sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
+        """Range of the sum of scores of each key."""
+        known = self._sums.setdefault(over, {})
+        wanted = [key for key in dict.fromkeys(keys) if key not in known]
+        if wanted:
+            known.update(dict.fromkeys(wanted))
+            known.update(self._read_sums(over, wanted))
+        return {key: found for key in keys if (found := known[key]) is not None}
+
+    def _read_sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> dict[Entity, SumRange]:
+        steps: dict[Entity, list[tuple[int, ...]] | None] = {}
+        sql = statement("steps", over=over, groups=self._groups or over)
+        for row in self._ask(over, keys, sql, max_steps=MAX_STEPS):
+            key = _key(over, row)
+            listed = steps.setdefault(key, [])
+            if row["scores"] is None or listed is None or sum(map(len, listed)) > MAX_STEPS:
+                steps[key] = None
+            else:
+                listed.append(tuple(row["scores"]))
+        found: dict[Entity, SumRange] = {}
+        for row in self._ask(over, keys, statement("totals", over=over)):
+            key = _key(over, row)
+            listed = steps.get(key, [])
+            found[key] = SumRange(
+                low=row["low_total"],
+                high=row["high_total"],
+                steps=None if listed is None else tuple(listed),
+                exists_at_low=row["low_events"] > 0,
+            )
+        return found
+
+    def labels(self, entity: tuple[str, ...], column: str, keys: Sequence[Entity]) -> Mapping[Entity, LabelRange]:
+        """Range of the greatest text of each key."""
+        sql = statement("labels", over=entity, label=(column,))
+        return {
+            _key(entity, row): LabelRange(row["low_label"], frozenset(row["later_labels"] or ()))
+            for row in self._ask(entity, keys, sql)
+        }
+
+    def best(self, entity: tuple[str, ...], choice: str, keys: Sequence[Entity]) -> Mapping[Entity, Best]:
+        """Best member of each key at the low cut."""
+        sql = statement("best", over=entity, member=(choice,))
+        return {
+            _key(entity, row): Best(str(row[choice]), int(row["total"])) for row in self._ask(entity, keys, sql)
+        }
+
+    def _ask(self, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int) -> list[Row]:
+        if not keys:
+            return []
+        return self._recompute.with_keys(self._low, self._high, columns, list(dict.fromkeys(keys)), sql, **values)
+
+
+def _key(columns: tuple[str, ...], row: Mapping[str, Any]) -> Entity:
+    return tuple(str(row[name]) for name in columns)
+
+
+def check_board(board: Board) -> None:
+    """See that a board can be reconciled by its description alone.
+
+    Raises:
+        BoardNotUsableError: names the file, what is wrong and the mend.
+    """
+    file = board.folder / "board.yaml"
+    named = list(board.entity)
+    for name, column in board.columns.items():
+        named += [*column.over]
+        if column.role in (ColumnRole.LABEL, ColumnRole.CHOICE):
+            named.append(name)
+        if column.role is ColumnRole.SUM and not column.over:
+            raise BoardNotUsableError(f"{file}: sum {name!r} needs `over`; name the columns that it is summed over.")
+        if column.role is ColumnRole.RATIO:
+            parts = [*factors(column.numerator, board, name), *factors(column.denominator, board, name)]
+            if board.window is None and any(board.columns[part].role is not ColumnRole.SUM for part in parts):
+                raise BoardNotUsableError(f"{file}: ratio {name!r} must be of columns with the role `sum`.")
+        if column.role is ColumnRole.VALUE and board.window is None:
+            raise BoardNotUsableError(f"{file}: {name!r} has the role `value`, which needs a `window`.")
+    for name in named:
+        if name not in EVENT_COLUMNS:
+            raise BoardNotUsableError(
+                f"{file}: {name!r} is no text column of an event; use one of {', '.join(EVENT_COLUMNS)}."
+            )

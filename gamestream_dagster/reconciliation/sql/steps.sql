@@ -1,0 +1,9 @@
+-- The scores between the cuts in order of offset, one list for each key, group and partition.
+-- $max_steps: a longer list comes back as NULL.
+SELECT
+  ${keys.over},
+  CASE WHEN count(*) <= $max_steps THEN list(score ORDER BY "offset") END AS scores
+FROM bracketed
+JOIN keys USING (${over})
+WHERE "offset" >= low_offset
+GROUP BY ${keys.over}, ${bracketed.groups}, "partition"

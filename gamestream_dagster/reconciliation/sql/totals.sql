@@ -1,0 +1,9 @@
+-- The sum of scores of each key, before the low and before the high cut.
+SELECT
+  ${keys.over},
+  coalesce(sum(score) FILTER (WHERE "offset" < low_offset), 0)::BIGINT AS low_total,
+  sum(score)::BIGINT AS high_total,
+  count(*) FILTER (WHERE "offset" < low_offset) AS low_events
+FROM bracketed
+JOIN keys USING (${over})
+GROUP BY ALL

@@ -1,0 +1,36 @@
+"""The SQL files of this package, with columns put in by name: identifiers alone, checked, never values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from gamestream_dagster.catalogue.boards import IDENTIFIER
+from gamestream_dagster.reconciliation.errors import BoardNotUsableError
+
+_FOLDER = Path(__file__).with_name("sql")
+_MARKER = re.compile(r"\$\{(?:([a-z]+)\.)?([a-z]+)\}")
+
+
+@cache
+def _text(name: str) -> str:
+    return (_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def statement(name: str, **columns: Sequence[str]) -> str:
+    """The statement of `sql/<name>.sql`; `${keys.over}` becomes `keys.user_id, keys.team_id` for over=(user_id, team_id).
+
+    Raises:
+        BoardNotUsableError: a column is no identifier.
+    """
+    for column in (column for listed in columns.values() for column in listed):
+        if not IDENTIFIER.match(column):
+            raise BoardNotUsableError(f"{column!r} is not the name of a column; mend the board's `board.yaml`.")
+
+    def listed(match: re.Match[str]) -> str:
+        prefix = f"{match[1]}." if match[1] else ""
+        return ", ".join(prefix + column for column in columns[match[2]])
+
+    return _MARKER.sub(listed, _text(name))
