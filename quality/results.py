@@ -64,8 +64,10 @@ class SuiteResult:
             return self.reason
         broken = self.failed()
         if not broken:
+            count = len(self.expectations)
             rows = "row" if self.evaluated == 1 else "rows"
-            return f"{len(self.expectations)} expectations hold over {self.evaluated} {rows}."
+            hold = "expectation holds" if count == 1 else "expectations hold"
+            return f"{count} {hold} over {self.evaluated} {rows}."
         first = broken[0]
         rest = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         seen = f": {first.detail}" if first.detail else ""

@@ -34,11 +34,12 @@ def _live() -> None:
         st.session_state[_CHANGED] = snapshot.read_at
     st.session_state[_SEEN] = now
     st.html(_header(snapshot, theme))
-    boards = in_reading_order(source.boards().values())
-    # One row of columns that the style sheet wraps: as many beside each other as the window holds.
-    for column, board in zip(st.columns(len(boards), gap="small"), boards, strict=True):
-        view = board_view(board, snapshot, before.get(board.name) if before else None)
-        column.html(markup("board", board=view, theme=theme))
+    views = [
+        board_view(board, snapshot, before.get(board.name) if before else None)
+        for board in in_reading_order(source.boards().values())
+    ]
+    # One element for all boards: the page is full at its first paint, never a board at a time.
+    st.html(markup("boards", boards=views, theme=theme))
 
 
 def _header(snapshot: Snapshot, theme: str) -> str:
@@ -67,5 +68,5 @@ def _proof(snapshot: Snapshot) -> Badge:
         return Badge("not verified yet", Tone.WARN, "Run: gamestream reconcile")
     tones = {"MATCH": Tone.GOOD, "EXPLAINED": Tone.GOOD, "DIFFERENT": Tone.BAD}
     hint = f"Run {last.run_id} compared {last.rows_compared} rows. {last.reason}".strip()
-    label = f"{last.verdict} · {ago(snapshot.read_at - last.finished_at)} ago"
+    label = f"{last.verdict} · {ago(snapshot.read_at - last.finished_at)}"
     return Badge(label, tones.get(last.verdict, Tone.WARN), hint)

@@ -10,10 +10,16 @@ from gamestream_dagster.dashboard import source
 
 LARGEST_REPORT_BYTES = 20_000_000
 HEIGHT = 1100
+REFRESH_SECONDS = 3
 
 
 def render() -> None:
     """Draw the page; called by Streamlit at each visit."""
+    _newest()
+
+
+@st.fragment(run_every=REFRESH_SECONDS)
+def _newest() -> None:
     snapshot = source.snapshot()
     if snapshot.problem:
         st.info(f"{snapshot.problem.title}. Next: `{snapshot.problem.command}`")

@@ -132,7 +132,7 @@ def _settled(as_of: datetime, now: datetime) -> Badge:
 def _verified(board: Board, last: Verification | None, now: datetime) -> Badge:
     if last is None:
         return Badge("not verified yet", Tone.WARN, "No reconciliation has finished. Run: gamestream reconcile")
-    age = f"{ago(now - last.finished_at)} ago"
+    age = ago(now - last.finished_at)
     if last.verdict == "COULD_NOT_RUN":
         return Badge("not verified", Tone.WARN, f"Run {last.run_id} could not look: {last.reason or 'no reason given'}")
     count = len(last.differing.get(board.name, {}))
@@ -234,12 +234,12 @@ def in_words(name: str) -> str:
 
 
 def ago(age: timedelta) -> str:
-    """A short age: 12 s, 3 min, 5 h, 2 d."""
-    seconds = max(0, int(age.total_seconds()))
+    """A short age: just now, 3 min ago, 5 h ago, 2 d ago. No seconds: a page that changes each second is restless."""
+    seconds = age.total_seconds()
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
+            return f"{int(seconds // size)} {unit} ago"
+    return "just now"
 
 
 def _stem(name: str) -> str:

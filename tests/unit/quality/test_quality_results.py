@@ -1,0 +1,127 @@
+"""What counts as a success, what the pages show of hostile names, and that the archive's counts find faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from quality.data_docs import _index, _make_local
+from quality.results import ExpectationResult, QualityError, QualityResult, Severity, SuiteResult
+from quality.suites.archive import read_partitions
+
+HELD = ExpectationResult("s", "rnk is never empty", "kind", "rnk", True, 10, 0, Severity.CRITICAL)
+FAILED = dataclasses.replace(HELD, success=False, unexpected=1, detail="<script>alert(1)</script>")
+SUITE = SuiteResult("s", "S", "s", 10, 1, (HELD,))
+
+
+def test_a_suite_that_evaluated_nothing_fails() -> None:
+    assert SUITE.success
+    assert not dataclasses.replace(SUITE, evaluated=0).success
+    assert not dataclasses.replace(SUITE, reason="Table s does not exist").success
+    assert not QualityResult((), Path("index.html"), 0.0).success
+
+
+def test_a_warning_is_shown_but_does_not_fail() -> None:
+    warning = dataclasses.replace(FAILED, severity=Severity.WARNING)
+    suite = dataclasses.replace(SUITE, expectations=(HELD, warning))
+    assert suite.success
+    assert suite.failed() == (warning,)
+    assert not dataclasses.replace(SUITE, expectations=(HELD, FAILED)).success
+
+
+def test_the_sentence_says_what_broke() -> None:
+    assert SUITE.sentence() == "1 expectation holds over 10 rows."
+    assert "rnk is never empty" in dataclasses.replace(SUITE, expectations=(FAILED,)).sentence()
+
+
+def test_a_result_is_json() -> None:
+    plain = json.loads(json.dumps(QualityResult((SUITE,), Path("a/index.html"), 1.5).as_dict()))
+    assert plain["success"] is True
+    assert plain["suites"][0]["success"] is True
+    assert plain["suites"][0]["expectations"][0]["severity"] == "critical"
+
+
+def test_the_index_escapes_what_was_seen_and_says_what_fails() -> None:
+    page = _index((dataclasses.replace(SUITE, expectations=(FAILED,)),), {"s": "validations/s/x.html"})
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "does not hold" in page
+    assert 'href="validations/s/x.html"' in page
+
+
+def test_pages_lose_everything_that_comes_from_outside(tmp_path: Path) -> None:
+    page = tmp_path / "validations" / "s" / "r" / "p.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(
+        '<html><head><link rel="stylesheet" href="https://cdn.example/x.css"/><script src="https://cdn.example/x.js">'
+        '</script></head><body><script>\nboom()</script><img class="a"\n src="https://cdn.example/x.png"/>kept</body></html>',
+        encoding="utf-8",
+    )
+    assert _make_local(tmp_path) == {"s": "validations/s/r/p.html"}
+    text = page.read_text(encoding="utf-8")
+    assert "https://" not in text
+    assert "boom" not in text
+    assert "kept" in text
+    assert '<link rel="stylesheet" href="../../../data_docs.css">' in text
+    assert "default-src 'none'" in text
+
+
+def test_great_expectations_is_told_not_to_call_home() -> None:
+    code = "import os, quality; print(os.environ['GX_ANALYTICS_ENABLED'])"
+    given = {**os.environ, "GX_ANALYTICS_ENABLED": "true"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert said.stdout.strip() == "false"
+
+
+def _parquet(folder: Path, first: int, last: int, **changed: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = {
+        "topic": "'user-score'",
+        '"partition"': "0::INT",
+        '"offset"': "range::BIGINT",
+        "kafka_timestamp": "1::BIGINT",
+        "user_id": "'u'",
+        "team_id": "'t'",
+        "team_name": "'T'",
+        "score": "1::BIGINT",
+        "event_time_millis": "1::BIGINT",
+        "reason": "NULL::VARCHAR",
+    } | changed
+    select = ", ".join(f"{value} AS {name}" for name, value in columns.items())
+    path = folder / f"0-{first}-{last}.parquet"
+    with duckdb.connect() as link:
+        link.execute(f"COPY (SELECT {select} FROM range({first}, {last + 1})) TO '{path}' (FORMAT parquet)")
+
+
+def test_the_archives_counts(tmp_path: Path) -> None:
+    day = tmp_path / "user-score" / "date=2026-11-21" / "hour=04"
+    _parquet(day, 0, 99)
+    _parquet(day, 100, 149, reason="CASE WHEN range < 110 THEN 'NOT_JSON' END", score="NULL::BIGINT")
+    row = read_partitions(tmp_path).to_dict("records")[0]
+    assert (row["files"], row["records"], row["accepted"]) == (2, 150, 140)
+    assert (row["overlapping_files"], row["files_with_doubles"]) == (0, 0)
+    assert row["accepted_incomplete"] == 40
+
+
+def test_the_archives_counts_find_doubles_and_overlaps(tmp_path: Path) -> None:
+    _parquet(tmp_path / "user-score" / "a", 0, 99)
+    _parquet(tmp_path / "user-score" / "b", 50, 149)
+    _parquet(tmp_path / "user-score" / "c", 200, 219, **{'"offset"': "200 + (range % 10)"})
+    row = read_partitions(tmp_path).to_dict("records")[0]
+    assert row["overlapping_files"] == 1
+    assert row["files_with_doubles"] == 1
+
+
+def test_an_archive_without_files_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(QualityError, match="gamestream archive"):
+        read_partitions(tmp_path)
