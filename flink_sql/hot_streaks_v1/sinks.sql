@@ -16,12 +16,14 @@ CREATE TEMPORARY TABLE hot_streaks_topic (
   'sink.transactional-id-prefix' = 'gamestream-hot_streaks_v1-hot_streaks'
 );
 
+-- The JDBC connector knows no TIMESTAMP_LTZ, and would read a TIMESTAMP in the time zone of its own JVM: the time is sent as
+-- text with its zone, and Postgres reads it (stringtype=unspecified).
 CREATE TEMPORARY TABLE hot_streaks_table (
-  as_of TIMESTAMP_LTZ(3), rnk BIGINT, user_id STRING, short_term_sum BIGINT, short_term_count BIGINT, long_term_sum BIGINT, long_term_count BIGINT, short_term_avg DOUBLE, long_term_avg DOUBLE, peak_hotness DOUBLE,
+  as_of STRING, rnk BIGINT, user_id STRING, short_term_sum BIGINT, short_term_count BIGINT, long_term_sum BIGINT, long_term_count BIGINT, short_term_avg DOUBLE, long_term_avg DOUBLE, peak_hotness DOUBLE,
   PRIMARY KEY (rnk) NOT ENFORCED
 ) WITH (
   'connector' = 'jdbc',
-  'url' = ${jdbc_url},
+  'url' = '${jdbc_url}?stringtype=unspecified',
   'table-name' = 'hot_streaks',
   'username' = ${postgres_user},
   'password' = ${postgres_password},
@@ -48,6 +50,6 @@ CREATE TEMPORARY TABLE progress_table (
 
 EXECUTE STATEMENT SET BEGIN
 INSERT INTO hot_streaks_topic SELECT as_of, rnk, user_id, short_term_sum, short_term_count, long_term_sum, long_term_count, short_term_avg, long_term_avg, peak_hotness FROM hot_streaks_board;
-INSERT INTO hot_streaks_table SELECT as_of, rnk, user_id, short_term_sum, short_term_count, long_term_sum, long_term_count, short_term_avg, long_term_avg, peak_hotness FROM hot_streaks_board;
+INSERT INTO hot_streaks_table SELECT CAST(as_of AS STRING) || '+00', rnk, user_id, short_term_sum, short_term_count, long_term_sum, long_term_count, short_term_avg, long_term_avg, peak_hotness FROM hot_streaks_board;
 INSERT INTO progress_table SELECT job, partition_id, records, accepted, last_offset FROM progress;
 END;
