@@ -1,0 +1,107 @@
+"""How a Flink SQL job looks in Dagster: its metadata and its health check."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from gamestream_dagster.components.keys import job_key
+from gamestream_dagster.flink_jobs.deployment import Deployment
+from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
+from gamestream_dagster.flink_jobs.spec import DesiredState, JobSpec
+from gamestream_dagster.resources.failures import explained
+from gamestream_dagster.resources.flink_jobs import FlinkJobs
+
+HEALTHY = "healthy"
+
+# Flink mends these itself, or has not had its time yet; nobody need come.
+_BEARABLE = (Health.HEALTHY, Health.STARTING, Health.RECOVERING)
+
+
+def job_metadata(deployment: Deployment, observed: ObservedJob) -> dict[str, Any]:
+    """What a materialisation of a job says: which version runs, from which state, and how it stands."""
+    metadata: dict[str, Any] = {
+        "flink_job_id": deployment.flink_job_id,
+        "fingerprint": deployment.fingerprint,
+        "generation": deployment.generation,
+        "deployment_state": deployment.state.value,
+        "outcome": deployment.outcome or "",
+        "restored_from": deployment.restore_path or "the earliest offset",
+        **observation_metadata(observed),
+    }
+    if observed.url:
+        metadata["flink_ui"] = dg.MetadataValue.url(observed.url)
+    if deployment.reason:
+        metadata["reason"] = deployment.reason
+    return metadata
+
+
+def observation_metadata(observed: ObservedJob) -> dict[str, Any]:
+    """Flink's state with the figures behind the verdict; figures that are not known are left out."""
+    metadata: dict[str, Any] = {"state": observed.state.value, "health": observed.health.value}
+    if observed.health_reason or observed.detail:
+        metadata["health_reason"] = observed.health_reason or observed.detail
+    if observed.figures is not None:
+        metadata.update(_figures(observed.figures))
+    return metadata
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    found = {
+        "checkpoint": figures.checkpoint_id,
+        "checkpoint_path": figures.checkpoint_path,
+        "checkpoint_age_seconds": None if figures.checkpoint_age_ms is None else figures.checkpoint_age_ms / 1000,
+        "checkpoints_failed": figures.checkpoints_failed,
+        "restarts": figures.restarts,
+        "lag_records": figures.lag_records,
+        "records_read": figures.records_read,
+        "watermark": None if figures.watermark_ms is None else _time(figures.watermark_ms),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _time(milliseconds: int) -> dg.MetadataValue:
+    return dg.MetadataValue.timestamp(datetime.fromtimestamp(milliseconds / 1000, tz=UTC))
+
+
+def health_check(spec: JobSpec) -> dg.AssetChecksDefinition:
+    """The check `healthy` of one job: looks at Flink, acts on nothing."""
+
+    @dg.asset_check(
+        asset=job_key(spec.name),
+        name=HEALTHY,
+        description="The job is in its desired state; restarts, checkpoints and lag are within bounds.",
+    )
+    def healthy(flink_jobs: dg.ResourceParam[FlinkJobs]) -> dg.AssetCheckResult:
+        with explained(f"look at the job {spec.name}", job=spec.name):
+            return health_result(spec, flink_jobs.observe(spec.name))
+
+    return healthy
+
+
+def health_result(spec: JobSpec, observed: ObservedJob) -> dg.AssetCheckResult:
+    """The check's result: ERROR when the job needs somebody, WARN when Flink could not be asked."""
+    passed, reason = judge(spec, observed)
+    unknown = observed.state is JobState.UNKNOWN
+    return dg.AssetCheckResult(
+        check_name=HEALTHY,
+        asset_key=job_key(spec.name),
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN if unknown else dg.AssetCheckSeverity.ERROR,
+        description=reason,
+        metadata=observation_metadata(observed),
+    )
+
+
+def judge(spec: JobSpec, observed: ObservedJob) -> tuple[bool, str]:
+    """Whether the job is as desired, and the sentence for it. "Could not look" is never "fine"."""
+    if observed.state is JobState.UNKNOWN:
+        return False, f"Flink gives no answer ({observed.detail}); nothing is known about the job."
+    if spec.desired_state is DesiredState.SUSPENDED:
+        return not observed.state.live, f"Desired suspended, found {observed.state.value}."
+    if observed.duplicates:
+        return False, f"{len(observed.duplicates)} more jobs of this name run; `gamestream jobs show {spec.name}`."
+    if not observed.state.live:
+        return False, f"Desired running, found {observed.state.value}; materialise the job."
+    reason = f": {observed.health_reason}" if observed.health_reason else ""
+    return observed.health in _BEARABLE, f"{observed.state.value}, {observed.health.value}{reason}."

@@ -1,0 +1,194 @@
+"""The sensor that watches the Flink SQL jobs. It only looks and asks for a run; the run plans and acts."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import orjson
+
+from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.components.flink_job_health import judge, observation_metadata
+from gamestream_dagster.components.keys import job_key
+from gamestream_dagster.flink_jobs.errors import FlinkJobError
+from gamestream_dagster.flink_jobs.observed import JobState
+from gamestream_dagster.flink_jobs.planner import Decision
+from gamestream_dagster.flink_jobs.spec import JobSpec
+from gamestream_dagster.resources.flink_jobs import FlinkJobs
+
+SENSOR = "job_health"
+INCIDENT_TAG = "gamestream/incident"
+# Dagster kills a tick after 60 s; what is left waits for the next tick, which begins with it.
+TICK_SECONDS = 20.0
+HEARTBEAT_SECONDS = 3600.0
+BACKOFF_SECONDS = 30.0
+MAX_BACKOFF_SECONDS = 600.0
+
+# Decisions that bring a job back. A suspension, like a first deployment, is left to the person who wants it.
+_HEALS = frozenset(
+    {
+        Decision.DEPLOY,
+        Decision.RESTORE,
+        Decision.HEAL,
+        Decision.FINISH,
+        Decision.RECORD,
+        Decision.TIDY,
+        Decision.UPGRADE,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One look at one job. `incident` is set when a run could bring the job back."""
+
+    job: str
+    reason: str
+    incident: str | None
+    metadata: Mapping[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """What makes an observation new. Figures that move at every look are left out: the event log must not grow."""
+        return "|".join(str(self.metadata.get(name, "")) for name in ("state", "health")) + f"|{self.incident or ''}"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One earlier run for an incident. `ended_at` is None while it works; epoch seconds."""
+
+    ended_at: float | None
+
+
+def look(spec: JobSpec, jobs: FlinkJobs) -> Finding:
+    """Look at one job, and plan only when it is not well: a healthy job costs a few REST calls.
+
+    Raises:
+        ServiceError, FlinkJobError: Postgres or the gateway gave no answer, or the folder cannot be used.
+    """
+    observed = jobs.observe(spec.name)
+    well, reason = judge(spec, observed)
+    metadata = observation_metadata(observed)
+    if well or observed.state is JobState.UNKNOWN:
+        return Finding(spec.name, reason, None, metadata)
+    last = jobs.last(spec.name)
+    if last is None:
+        return Finding(spec.name, "It was never deployed; materialise the job for the first time.", None, metadata)
+    plan = jobs.plan(spec.name)
+    # each deployment is an incident of its own: the second failure is healed as the first was
+    incident = last.deployment_id if plan.decision in _HEALS else None
+    return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, metadata)
+
+
+def decide(finding: Finding, attempts: Sequence[Attempt], now: float) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a run, or say why not. Pure.
+
+    Args:
+        finding: the look.
+        attempts: earlier runs for the same incident.
+        now: epoch seconds.
+    """
+    if finding.incident is None:
+        return dg.SkipReason(f"{finding.job}: {finding.reason}")
+    if any(attempt.ended_at is None for attempt in attempts):
+        return dg.SkipReason(f"{finding.job}: {finding.reason}. A run works on it.")
+    if attempts:
+        pause = min(BACKOFF_SECONDS * 2 ** (len(attempts) - 1), MAX_BACKOFF_SECONDS)
+        waited = now - max(attempt.ended_at or 0.0 for attempt in attempts)
+        if waited < pause:
+            return dg.SkipReason(
+                f"{finding.job}: {finding.reason}. Attempt {len(attempts)} failed; next in {pause:.0f} s."
+            )
+    return dg.RunRequest(
+        # a run key that was used never runs again, so every attempt has its own
+        run_key=f"{finding.job}:{finding.incident}:{len(attempts) + 1}",
+        asset_selection=[job_key(finding.job)],
+        tags={INCIDENT_TAG: finding.incident, "gamestream/job": finding.job},
+    )
+
+
+def observations(
+    findings: Iterable[Finding], seen: Mapping[str, Any], now: float
+) -> tuple[list[dg.AssetObservation], dict[str, Any]]:
+    """Observations to emit: on change, and one heartbeat an hour. Pure.
+
+    Returns:
+        the observations, and `seen` with what they hold: job -> {digest, at}.
+    """
+    events: list[dg.AssetObservation] = []
+    updated = dict(seen)
+    for finding in findings:
+        before = seen.get(finding.job, {})
+        if before.get("digest") == finding.digest and now - before.get("at", 0.0) < HEARTBEAT_SECONDS:
+            continue
+        metadata = {**finding.metadata, "decision": finding.reason}
+        events.append(dg.AssetObservation(asset_key=job_key(finding.job), metadata=metadata))
+        updated[finding.job] = {"digest": finding.digest, "at": now}
+    return events, updated
+
+
+def earlier_attempts(instance: dg.DagsterInstance, incident: str) -> list[Attempt]:
+    """Runs that were asked for on behalf of an incident."""
+    records = instance.get_run_records(filters=dg.RunsFilter(tags={INCIDENT_TAG: incident}), limit=50)
+    return [
+        Attempt(ended_at=(record.end_time or 0.0) if record.dagster_run.is_finished else None) for record in records
+    ]
+
+
+def tick(
+    specs: Mapping[str, JobSpec],
+    jobs: FlinkJobs,
+    attempts: Callable[[str], Sequence[Attempt]],
+    cursor: str | None,
+    clock: Callable[[], float] = time.time,
+) -> dg.SensorResult:
+    """One look at all jobs, begun with the one that the last tick had no time for."""
+    state = orjson.loads(cursor) if cursor else {}
+    start, findings, reasons = clock(), [], []
+    requests: list[dg.RunRequest] = []
+    following = ""
+    for name in _from(list(specs), state.get("next", "")):
+        if clock() - start > TICK_SECONDS:
+            following = name
+            break
+        try:
+            finding = look(specs[name], jobs)
+        except (ServiceError, FlinkJobError) as error:
+            reasons.append(f"{name}: could not look: {error}")
+            continue
+        findings.append(finding)
+        match decide(finding, attempts(finding.incident) if finding.incident else (), clock()):
+            case dg.RunRequest() as request:
+                requests.append(request)
+            case dg.SkipReason() as skip:
+                reasons.append(skip.skip_message or "")
+    events, seen = observations(findings, state.get("seen", {}), clock())
+    known = {name: value for name, value in seen.items() if name in specs}
+    return dg.SensorResult(
+        run_requests=requests,
+        skip_reason=None if requests else "; ".join(reasons),
+        asset_events=events,
+        cursor=orjson.dumps({"next": following, "seen": known}).decode(),
+    )
+
+
+def health_sensor(specs: Mapping[str, JobSpec], interval_seconds: int) -> dg.SensorDefinition:
+    """The sensor over all jobs of the catalogue."""
+
+    @dg.sensor(
+        name=SENSOR,
+        description="Looks at every Flink SQL job and asks for a run when one has to be brought back.",
+        minimum_interval_seconds=interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        asset_selection=[job_key(name) for name in specs],
+    )
+    def job_health(context: dg.SensorEvaluationContext, flink_jobs: dg.ResourceParam[FlinkJobs]) -> dg.SensorResult:
+        return tick(specs, flink_jobs, lambda incident: earlier_attempts(context.instance, incident), context.cursor)
+
+    return job_health
+
+
+def _from(names: list[str], first: str) -> list[str]:
+    at = names.index(first) if first in names else 0
+    return names[at:] + names[:at]

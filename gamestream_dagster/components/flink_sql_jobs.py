@@ -1,0 +1,142 @@
+"""The component `FlinkSqlJobs`: the folders of `flink_sql/` as assets, checks and a sensor."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from gamestream_dagster.catalogue.boards import Board, load_boards
+from gamestream_dagster.components.flink_job_health import health_check, job_metadata
+from gamestream_dagster.components.flink_job_sensor import health_sensor
+from gamestream_dagster.components.keys import Group, board_key, job_key, subject_key, table_key, topic_key
+from gamestream_dagster.components.markdown import markdown_table
+from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec import JobSpec
+from gamestream_dagster.provisioning.specs import load_subjects
+from gamestream_dagster.resources.boards import BoardTables
+from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
+from gamestream_dagster.resources.flink_jobs import FlinkJobs
+
+# what the job manager writes for every job
+RECORDS = ("deployments", "incidents")
+
+
+class FlinkSqlJobs(dg.Component, dg.Model, dg.Resolvable):
+    """One Flink SQL job for each folder of a catalogue.
+
+    A folder `<job>` with boards gives:
+    - `job/<job>`: materialising it plans and executes until the job runs as its folder says, and leaves it running;
+    - `board/<board>` for each board that it writes: materialising it records the rows as they stand;
+    - the check `healthy` on the job.
+    One sensor watches all jobs.
+    """
+
+    catalogue_dir: str = Field(description="Folder of the jobs, relative to the project's root.")
+    health_interval_seconds: int = Field(default=30, ge=10, description="Seconds between two looks at the jobs.")
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Read the folders; no server is asked."""
+        root = context.project_root / self.catalogue_dir
+        if not root.is_dir():
+            raise ValueError(f"catalogue_dir {self.catalogue_dir!r} is not a folder of {context.project_root.name}")
+        return build_job_definitions(root, self.health_interval_seconds)
+
+
+def build_job_definitions(root: Path, health_interval_seconds: int) -> dg.Definitions:
+    """Definitions of every job under `root`.
+
+    Raises:
+        ValueError: a job writes a board that is not described, or a board's job does not write it.
+    """
+    jobs, boards = load_jobs(root), load_boards(root)
+    _check_boards(jobs, boards)
+    assets: list[dg.AssetsDefinition] = []
+    for spec in jobs.values():
+        assets.append(_job_asset(spec, boards))
+        assets += [_board_asset(boards[name], spec) for name in spec.writes.boards]
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=[health_check(spec) for spec in jobs.values()],
+        sensors=[health_sensor(jobs, health_interval_seconds)] if jobs else [],
+    )
+
+
+def _check_boards(jobs: dict[str, JobSpec], boards: dict[str, Board]) -> None:
+    for spec in jobs.values():
+        for name in spec.writes.boards:
+            if name not in boards:
+                raise ValueError(f"{spec.name}/job.yaml writes board {name!r}; describe it in boards/{name}/board.yaml")
+    for board in boards.values():
+        if board.job not in jobs or board.name not in jobs[board.job].writes.boards:
+            raise ValueError(f"No job writes board {board.name!r}; add it to `writes` of {board.job}/job.yaml")
+
+
+def job_dependencies(spec: JobSpec, boards: dict[str, Board]) -> list[dg.AssetKey]:
+    """What must exist before the job runs: its topics, their schemas, its tables, and the manager's records."""
+    written = [boards[name] for name in spec.writes.boards]
+    subjects = [subject.name for subject in load_subjects().values() if subject.topic in spec.reads]
+    return [
+        *(topic_key(topic) for topic in spec.reads),
+        *(subject_key(subject) for subject in subjects),
+        *(topic_key(board.topic) for board in written),
+        *(topic_key(topic) for topic in spec.writes.topics),
+        *(table_key(board.name) for board in written),
+        *(table_key(table) for table in spec.writes.tables),
+        *(table_key(table) for table in RECORDS),
+    ]
+
+
+def _job_asset(spec: JobSpec, boards: dict[str, Board]) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=job_key(spec.name),
+        description=f"{spec.description}\n\nMaterialising it brings the running job to this folder and leaves it "
+        "running; nothing happens when the same version runs already.",
+        group_name=Group.STREAMING.value,
+        owners=list(spec.owners),
+        kinds={"flink", "sql"},
+        tags={"layer": "streaming", "upgrade_mode": spec.upgrade_mode.value},
+        deps=job_dependencies(spec, boards),
+        code_version=spec.code_version,
+        metadata={
+            "folder": f"flink_sql/{spec.name}",
+            "reads": ", ".join(spec.reads),
+            "writes": ", ".join((*spec.writes.boards, *spec.writes.tables, *spec.writes.topics)),
+            "query": dg.MetadataValue.md(f"```sql\n{spec.query.text.strip()}\n```"),
+        },
+        retry_policy=RETRY_TRANSIENT,
+    )
+    def job(context: dg.AssetExecutionContext, flink_jobs: dg.ResourceParam[FlinkJobs]) -> dg.MaterializeResult:
+        with explained(f"apply the job {spec.name}", job=spec.name):
+            deployment = flink_jobs.apply(spec.name, context.log.info)
+            observed = flink_jobs.observe(spec.name)
+        return dg.MaterializeResult(metadata=job_metadata(deployment, observed))
+
+    return job
+
+
+def _board_asset(board: Board, spec: JobSpec) -> dg.AssetsDefinition:
+    order = ", ".join(f"{term.column} {'descending' if term.descending else 'ascending'}" for term in board.order)
+
+    @dg.asset(
+        key=board_key(board.name),
+        description=f"{board.description}\n\nOrder: {order}. Kept live by {spec.name}; materialising it records the "
+        "rows as they stand in Postgres.",
+        group_name=Group.STREAMING.value,
+        owners=[board.owner],
+        kinds={"postgres", "kafka"},
+        tags={"layer": "board", "job": spec.name},
+        deps=[job_key(spec.name)],
+        metadata={"topic": board.topic, "table": board.name, "length": board.rows},
+        retry_policy=RETRY_TRANSIENT,
+    )
+    def read_board(boards: dg.ResourceParam[BoardTables]) -> dg.MaterializeResult:
+        with explained(f"read the board {board.name}", board=board.name):
+            found = boards.read(board)
+        metadata: dict[str, Any] = {
+            "dagster/row_count": len(found.rows),
+            "rows": markdown_table(found.columns, found.rows),
+        }
+        return dg.MaterializeResult(metadata=metadata)
+
+    return read_board

@@ -1,0 +1,50 @@
+"""The event archive: score events, copied from Kafka to Parquet by offset range."""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.components.keys import DEFAULT_OWNER, Group, archive_key, topic_key
+from gamestream_dagster.components.markdown import markdown_table
+from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
+from gamestream_dagster.resources.reconciliation import Archive
+
+if TYPE_CHECKING:  # the writer brings pyarrow along, which weighs half a second
+    from gamestream_dagster.archive.writer import ArchiveResult
+
+
+@dg.asset(
+    key=archive_key(SCORE_TOPIC),
+    description="Every record of `user-score` as Parquet, each offset range written once. Read by the recompute, "
+    "straight from Kafka, so that it can witness what a streaming job lost.",
+    group_name=Group.ARCHIVE,
+    owners=[DEFAULT_OWNER],
+    kinds={"parquet", "kafka"},
+    tags={"layer": "archive"},
+    deps=[topic_key(SCORE_TOPIC)],
+    retry_policy=RETRY_TRANSIENT,
+)
+def archive_user_score(archive: dg.ResourceParam[Archive]) -> dg.MaterializeResult:
+    """Archive up to the end offsets of now; what is archived already is not read again."""
+    with explained(f"archive {SCORE_TOPIC}"):
+        result = archive.bring_up_to_date(SCORE_TOPIC)
+    return dg.MaterializeResult(metadata=describe_archive(result))
+
+
+def describe_archive(result: "ArchiveResult") -> dict[str, Any]:
+    """Metadata of one archiving: the range of each partition, and what was written."""
+    upto = result.archived_upto
+    ranges = [
+        (p, result.archived_from.get(p, 0), upto[p], upto[p] - result.archived_from.get(p, 0)) for p in sorted(upto)
+    ]
+    return {
+        "records": result.records,
+        "refused": result.refused,
+        "files": result.files,
+        "orphans_removed": result.orphans_removed,
+        "seconds": round(result.seconds, 2),
+        "records_per_second": round(result.records / result.seconds) if result.seconds > 0 else 0,
+        "dagster/row_count": result.records,
+        "ranges": markdown_table(("partition", "from offset", "next offset", "offsets"), ranges),
+    }

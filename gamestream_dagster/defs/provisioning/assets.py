@@ -1,0 +1,85 @@
+"""What must exist before anything streams: topics, registry subjects, Postgres tables."""
+
+import dagster as dg
+import sqlalchemy as sa
+
+from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.topics import load_topics
+from gamestream_dagster.components.keys import DEFAULT_OWNER, subject_key, table_key, topic_key
+from gamestream_dagster.components.provisioned import Described, provisioned
+from gamestream_dagster.provisioning.model import ResourceKind
+from gamestream_dagster.provisioning.specs import load_subjects
+from gamestream_dagster.settings import TopicProfile
+from gamestream_dagster.warehouse.tables import load_metadata
+
+
+def _topics() -> list[Described]:
+    # the profile changes partition counts alone, never which topics there are
+    return [
+        Described(
+            key=topic_key(topic.name),
+            name=topic.name,
+            description=topic.description,
+            owner=topic.owner,
+            facts={"key": topic.key, **topic.config},
+            tags={"board": topic.board} if topic.board else {},
+        )
+        for topic in load_topics(TopicProfile.LAPTOP).values()
+    ]
+
+
+def _subjects() -> list[Described]:
+    return [
+        Described(
+            key=subject_key(subject.name),
+            name=subject.name,
+            description=subject.description or f"Schema of the records of {subject.topic}.",
+            owner=DEFAULT_OWNER,
+            facts={"topic": subject.topic, "fields": len(subject.schema["fields"])},
+        )
+        for subject in load_subjects().values()
+    ]
+
+
+def _tables() -> list[Described]:
+    boards = load_boards()
+    found = []
+    for table in load_metadata().sorted_tables:
+        board = boards.get(table.name)
+        found.append(
+            Described(
+                key=table_key(table.name),
+                name=table.name,
+                description=f"Rows of the board {board.title}." if board else _system_description(table),
+                owner=board.owner if board else DEFAULT_OWNER,
+                facts={"dagster/column_schema": _columns(table)},
+                tags={"board": board.name} if board else {"system": "true"},
+            )
+        )
+    return found
+
+
+def _system_description(table: sa.Table) -> str:
+    keys = ", ".join(column.name for column in table.primary_key.columns)
+    return table.info.get("description") or f"System table `{table.name}`, one row for each ({keys})."
+
+
+def _columns(table: sa.Table) -> dg.TableSchema:
+    single_key = len(table.primary_key.columns) == 1
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                str(column.type).lower(),
+                constraints=dg.TableColumnConstraints(
+                    nullable=bool(column.nullable), unique=single_key and column.primary_key
+                ),
+            )
+            for column in table.columns
+        ]
+    )
+
+
+topics, topic_drift = provisioned(ResourceKind.TOPIC, "kafka", _topics(), topic_key)
+subjects, subject_drift = provisioned(ResourceKind.SUBJECT, "avro", _subjects(), subject_key)
+tables, table_drift = provisioned(ResourceKind.TABLE, "postgres", _tables(), table_key)

@@ -1,0 +1,32 @@
+"""Binds the resources. Addresses and secrets are not here: `Settings` finds them from the home of the stack."""
+
+import dagster as dg
+
+from gamestream_dagster.resources.boards import BoardTablesResource
+from gamestream_dagster.resources.flink_jobs import FlinkJobsResource
+from gamestream_dagster.resources.page import DashboardResource
+from gamestream_dagster.resources.provisioning import ProvisionerResource
+from gamestream_dagster.resources.quality import QualityResource
+from gamestream_dagster.resources.reconciliation import ArchiveResource, ReconcilerResource
+from gamestream_dagster.resources.stack import StackResource
+from gamestream_dagster.resources.verdicts import VerdictsResource
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """One stack, and what is opened for it. Steps are API calls or one DuckDB query: one process a run is enough."""
+    stack = StackResource()
+    return dg.Definitions(
+        resources={
+            "stack": stack,
+            "provisioner": ProvisionerResource(stack=stack),
+            "flink_jobs": FlinkJobsResource(stack=stack),
+            "boards": BoardTablesResource(stack=stack),
+            "archive": ArchiveResource(stack=stack),
+            "reconciler": ReconcilerResource(stack=stack),
+            "verdicts": VerdictsResource(stack=stack),
+            "quality": QualityResource(stack=stack),
+            "dashboard": DashboardResource(stack=stack),
+        },
+        executor=dg.in_process_executor,
+    )

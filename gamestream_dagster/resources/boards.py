@@ -1,0 +1,55 @@
+"""Reads the boards as they stand in Postgres."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.settings import Settings
+
+
+@dataclass(frozen=True)
+class BoardRows:
+    """The rows of one board at one instant, by rank; at most `Board.rows`."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+class BoardTables:
+    """The board tables of one stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def read(self, board: Board) -> BoardRows:
+        """Every row of `board`, by rank.
+
+        Raises:
+            TransientServiceError: Postgres does not answer.
+            sqlalchemy.exc.ProgrammingError: the table is missing.
+        """
+        # identifiers come from the catalogue, which allows small letters, digits and _ alone
+        columns = [sa.column(name) for name in board.columns]
+        statement = (
+            sa.select(*columns)
+            .select_from(sa.table(board.name))
+            .order_by(sa.column(board.rank_column))
+            .limit(2 * board.rows)  # more than the board's length is a fault worth showing, not worth a flood
+        )
+        with open_engine(self._settings) as engine, engine.connect() as connection:
+            rows = tuple(tuple(row) for row in connection.execute(statement))
+        return BoardRows(columns=tuple(board.columns), rows=rows)
+
+
+class BoardTablesResource(dg.ConfigurableResource[BoardTables]):
+    """Opens the board tables of the stack."""
+
+    stack: dg.ResourceDependency[Settings]
+
+    def create_resource(self, context: dg.InitResourceContext) -> BoardTables:
+        """A plain reader."""
+        return BoardTables(self.stack)

@@ -1,0 +1,54 @@
+"""The job manager's facade as a Dagster resource. Nothing here owns a job's life: a job outlives every run."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from gamestream_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from gamestream_dagster.flink_jobs.deployment import Deployment
+    from gamestream_dagster.flink_jobs.observed import ObservedJob
+    from gamestream_dagster.flink_jobs.planner import Plan
+
+
+class FlinkJobs:
+    """The Flink SQL jobs of one stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def apply(self, job: str, say: Callable[[str], None]) -> "Deployment":
+        """Bring the job to what its folder says and leave it running; nothing happens when it stands so already."""
+        from gamestream_dagster.flink_jobs import manager
+
+        return manager.apply_job(self._settings, job, say=say)
+
+    def plan(self, job: str) -> "Plan":
+        """What `apply` would do. Acts on nothing."""
+        from gamestream_dagster.flink_jobs import manager
+
+        return manager.plan_job(self._settings, job)
+
+    def observe(self, job: str) -> "ObservedJob":
+        """How the job stands. Acts on nothing."""
+        from gamestream_dagster.flink_jobs import manager
+
+        return manager.observe_job(self._settings, job)
+
+    def last(self, job: str) -> "Deployment | None":
+        """The newest deployment of the job; None before its first."""
+        from gamestream_dagster.flink_jobs import manager
+
+        return next(iter(manager.history(self._settings, job, 1)), None)
+
+
+class FlinkJobsResource(dg.ConfigurableResource[FlinkJobs]):
+    """Opens the job manager of the stack."""
+
+    stack: dg.ResourceDependency[Settings]
+
+    def create_resource(self, context: dg.InitResourceContext) -> FlinkJobs:
+        """A plain facade."""
+        return FlinkJobs(self.stack)

@@ -1,0 +1,58 @@
+"""Archive and reconciliation facades as Dagster resources; DuckDB and Kafka are imported when they work."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from gamestream_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from gamestream_dagster.archive.writer import ArchiveResult
+    from gamestream_dagster.reconciliation.run import ReconciliationRun
+
+
+class Archive:
+    """The event archive of one stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def bring_up_to_date(self, topic: str) -> "ArchiveResult":
+        """Copy everything up to the topic's end offsets of now."""
+        from gamestream_dagster.archive.writer import archive_topic
+
+        return archive_topic(self._settings, topic, upto=None)
+
+
+class ArchiveResource(dg.ConfigurableResource[Archive]):
+    """Opens the event archive of the stack."""
+
+    stack: dg.ResourceDependency[Settings]
+
+    def create_resource(self, context: dg.InitResourceContext) -> Archive:
+        """A plain archiver."""
+        return Archive(self.stack)
+
+
+class Reconciler:
+    """The reconciliation of one stack."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def run(self, boards: Sequence[str]) -> "ReconciliationRun":
+        """Compare the boards with their recompute in `bracket` mode."""
+        from gamestream_dagster.reconciliation.run import reconcile
+
+        return reconcile(self._settings, mode="bracket", boards=list(boards))
+
+
+class ReconcilerResource(dg.ConfigurableResource[Reconciler]):
+    """Opens the reconciliation of the stack."""
+
+    stack: dg.ResourceDependency[Settings]
+
+    def create_resource(self, context: dg.InitResourceContext) -> Reconciler:
+        """A plain reconciler."""
+        return Reconciler(self.stack)
