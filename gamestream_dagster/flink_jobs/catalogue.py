@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import ValidationError
@@ -59,7 +59,7 @@ def _load(path: Path, root: Path) -> JobSpec:
     if not JOB_NAME.match(folder.name):
         raise JobSpecError(f"{folder.name}: a job's folder is named `<small_letters>_v<number>`; rename it")
     raw = _yaml(path)
-    names = raw.pop("sources", None) or []
+    names: list[Any] | None = raw.pop("sources", None)
     if not isinstance(names, list) or not names:
         raise JobSpecError(f"{_shown(path, root)}: `sources` must list at least one file of {SOURCES_FOLDER}/")
     sources = [_source(str(name), root, path) for name in names]
@@ -94,7 +94,7 @@ def _yaml(path: Path) -> dict[str, Any]:
         raise JobSpecError(f"{path.parent.name}/{path.name} is not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise JobSpecError(f"{path.parent.name}/{path.name} must hold `field: value` lines")
-    return raw
+    return cast("dict[str, Any]", raw)
 
 
 def _source(name: str, root: Path, job_yaml: Path) -> SqlFile:
@@ -124,7 +124,7 @@ def _options(raw: Any, where: str) -> dict[str, str]:
     if not isinstance(raw, dict):
         raise JobSpecError(f"{where}: `flink` must hold `option: value` lines")
     options: dict[str, str] = {}
-    for key, value in raw.items():
+    for key, value in cast("dict[Any, Any]", raw).items():
         if key in RESERVED_OPTIONS:
             raise JobSpecError(f"{where}: the option {key} is decided for each deployment; remove it from `flink`")
         if isinstance(value, dict | list) or value is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -40,7 +40,7 @@ class DeploymentStore(Protocol):
         ...
 
     @contextmanager
-    def lock(self, job: str) -> Iterator[None]:
+    def lock(self, job: str) -> Generator[None]:
         """Hold the job for this executor; another one is told so at once."""
         ...
 
@@ -121,13 +121,13 @@ class PostgresDeploymentStore:
         with self._engine.begin() as connection:
             if connection.execute(statement).rowcount != 1:
                 raise StaleRecordError(
-                    f"The record of {deployment.job} generation {deployment.generation} was changed by another process; "
-                    "look with `gamestream jobs show`"
+                    f"The record of {deployment.job} generation {deployment.generation} was changed by another "
+                    "process; look with `gamestream jobs show`"
                 )
         return changed
 
     @contextmanager
-    def lock(self, job: str) -> Iterator[None]:
+    def lock(self, job: str) -> Generator[None]:
         """Hold the job for this executor. The lock ends with its connection, so a crash never leaves it behind.
 
         Raises:

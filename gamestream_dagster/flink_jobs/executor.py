@@ -24,7 +24,7 @@ from gamestream_dagster.flink_jobs.errors import (
 )
 from gamestream_dagster.flink_jobs.observed import RestorePoint
 from gamestream_dagster.flink_jobs.observer import same_path
-from gamestream_dagster.flink_jobs.planner import (
+from gamestream_dagster.flink_jobs.plan import (
     Adopt,
     Cancel,
     Confirm,
@@ -48,12 +48,29 @@ _POLL_SECONDS = 0.25
 class FlinkControl(Protocol):
     """The part of Flink's REST API that acting needs."""
 
-    def overview(self) -> ClusterOverview: ...
-    def job(self, job_id: str) -> JobDetail: ...
-    def checkpoints(self, job_id: str) -> CheckpointSummary: ...
-    def stop_with_savepoint(self, job_id: str, target: str | None, timeout_seconds: float = 120.0) -> str: ...
-    def cancel(self, job_id: str) -> None: ...
-    def job_page(self, job_id: str) -> str: ...
+    def overview(self) -> ClusterOverview:
+        """The cluster."""
+        ...
+
+    def job(self, job_id: str) -> JobDetail:
+        """State, times and vertices of a job."""
+        ...
+
+    def checkpoints(self, job_id: str) -> CheckpointSummary:
+        """The checkpoints of a job."""
+        ...
+
+    def stop_with_savepoint(self, job_id: str, target: str | None, timeout_seconds: float = 120.0) -> str:
+        """Stop a job after a savepoint; its path."""
+        ...
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job."""
+        ...
+
+    def job_page(self, job_id: str) -> str:
+        """Address of the job in Flink's web page."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -149,7 +166,7 @@ class Execution:
         self._save(state=DeploymentState.SUSPENDED, savepoint_path=path, ended_at=self.store.now())
 
     def _stop_without_savepoint(self, job_id: str, or_else: RestorePoint | None, error: TerminalServiceError) -> str:
-        """A sick job that can make no savepoint is cancelled, if its last state is known; a healthy one is left alone."""
+        """A sick job that can make no savepoint is cancelled, if its state is known; a healthy one is left alone."""
         if or_else is None:
             self._save(state=DeploymentState.RUNNING, reason=error.reason)
             raise TerminalFlinkJobError(

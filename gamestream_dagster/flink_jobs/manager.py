@@ -1,8 +1,8 @@
-"""The front of the job manager: plan, apply, observe, suspend, resume, history. Commands, assets and sensors call this."""
+"""The front of the job manager: plan, apply, observe, suspend, resume, history, for commands, assets and sensors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,15 +20,8 @@ from gamestream_dagster.flink_jobs.errors import ParkedError, TransientFlinkJobE
 from gamestream_dagster.flink_jobs.executor import Execution, FlinkControl, Target
 from gamestream_dagster.flink_jobs.observed import Figures, JobState, ObservedJob
 from gamestream_dagster.flink_jobs.observer import FlinkView, observe
-from gamestream_dagster.flink_jobs.planner import (
-    HEAL_WINDOW_MINUTES,
-    Choice,
-    Compatibility,
-    Decision,
-    Plan,
-    Question,
-    plan,
-)
+from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Decision, Plan, Question
+from gamestream_dagster.flink_jobs.planner import HEAL_WINDOW_MINUTES, plan
 from gamestream_dagster.flink_jobs.render import bindings_for, render
 from gamestream_dagster.flink_jobs.spec import JobSpec
 from gamestream_dagster.flink_jobs.submission import GatewaySubmitter, Submitter, compare_plans
@@ -121,7 +114,7 @@ class Workbench:
 
 
 @contextmanager
-def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Iterator[Workbench]:
+def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Generator[Workbench]:
     """Open all that managing one job takes; everything is closed at the end."""
     spec = load_job(name, root)
     target = target_for(settings, spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -29,26 +30,58 @@ from gamestream_dagster.flink_jobs.observed import (
 )
 from gamestream_dagster.flink_jobs.spec import parse_flink_job_name
 
-_PENDING = "pendingRecords"
-_READ = "numRecordsOut"
+# Metrics of the source operator itself; the chain that it heads has others of the same name.
+_SOURCE = "Source__"
+_PENDING = ".pendingRecords"
+_READ = ".numRecordsIn"
 
 
 class FlinkView(Protocol):
     """The part of Flink's REST API that looking needs."""
 
-    def overview(self) -> ClusterOverview: ...
-    def jobs(self) -> list[JobOverview]: ...
-    def job(self, job_id: str) -> JobDetail: ...
-    def checkpoints(self, job_id: str) -> CheckpointSummary: ...
-    def checkpoint_interval_ms(self, job_id: str) -> int: ...
-    def exceptions(self, job_id: str, limit: int = 20) -> list[ExceptionEntry]: ...
-    def job_metrics(self, job_id: str, names: list[str]) -> dict[str, float]: ...
-    def vertex_metric_names(self, job_id: str, vertex_id: str) -> list[str]: ...
-    def vertex_metrics(
-        self, job_id: str, vertex_id: str, names: list[str], aggregate: str = "sum"
-    ) -> dict[str, float]: ...
-    def watermarks(self, job_id: str, vertex_id: str) -> dict[int, int]: ...
-    def job_page(self, job_id: str) -> str: ...
+    def overview(self) -> ClusterOverview:
+        """The cluster."""
+        ...
+
+    def jobs(self) -> list[JobOverview]:
+        """Every job that the cluster remembers."""
+        ...
+
+    def job(self, job_id: str) -> JobDetail:
+        """State, times and vertices of a job."""
+        ...
+
+    def checkpoints(self, job_id: str) -> CheckpointSummary:
+        """The checkpoints of a job."""
+        ...
+
+    def checkpoint_interval_ms(self, job_id: str) -> int:
+        """Checkpoint interval, milliseconds."""
+        ...
+
+    def exceptions(self, job_id: str, limit: int = 20) -> list[ExceptionEntry]:
+        """The newest failures of a job."""
+        ...
+
+    def job_metrics(self, job_id: str, names: list[str]) -> dict[str, float]:
+        """Metrics of a job by name."""
+        ...
+
+    def vertex_metric_names(self, job_id: str, vertex_id: str) -> list[str]:
+        """Names of the metrics of a vertex."""
+        ...
+
+    def vertex_metrics(self, job_id: str, vertex_id: str, names: list[str], aggregate: str = "sum") -> dict[str, float]:
+        """Metrics of a vertex, aggregated."""
+        ...
+
+    def watermarks(self, job_id: str, vertex_id: str) -> dict[int, int]:
+        """Input watermark of each subtask."""
+        ...
+
+    def job_page(self, job_id: str) -> str:
+        """Address of the job in Flink's web page."""
+        ...
 
 
 def observe(
@@ -93,7 +126,6 @@ def _observe(
     figures = _figures(flink, detail, checkpoints)
     state = _state(detail, figures)
     parsed = parse_flink_job_name(detail.name)
-    health = assess(state, figures, previous) if state.live else None
     latest = checkpoints.latest_savepoint
     observed = ObservedJob(
         job=job,
@@ -110,14 +142,9 @@ def _observe(
         slots_free=slots_free,
         savepoint_path=latest.path if state is JobState.FINISHED and latest else None,
     )
-    if health is None:
+    if not state.live:
         return observed
-    return _with_health(observed, *health)
-
-
-def _with_health(observed: ObservedJob, health: object, reason: str) -> ObservedJob:
-    from dataclasses import replace
-
+    health, reason = assess(state, figures, previous)
     return replace(observed, health=health, health_reason=reason)
 
 
@@ -182,35 +209,35 @@ def _figures(flink: FlinkView, detail: JobDetail, checkpoints: CheckpointSummary
 
 
 def _live_figures(flink: FlinkView, detail: JobDetail, common: Figures) -> Figures:
-    from dataclasses import replace
-
     restarts = flink.job_metrics(detail.job_id, ["numRestarts"]).get("numRestarts")
-    lag, read, watermark = 0.0, 0.0, None
-    lag_known = read_known = False
-    for vertex in detail.vertices:
-        if vertex.is_source:
-            names = [
-                name
-                for name in flink.vertex_metric_names(detail.job_id, vertex.vertex_id)
-                if name.endswith(f".{_PENDING}") or name == _READ
-            ]
-            for name, value in (flink.vertex_metrics(detail.job_id, vertex.vertex_id, names) if names else {}).items():
-                if name.endswith(_PENDING):
-                    lag, lag_known = lag + value, True
-                else:
-                    read, read_known = read + value, True
-        else:
-            marks = flink.watermarks(detail.job_id, vertex.vertex_id)
-            if marks:
-                watermark = min([*marks.values(), *([watermark] if watermark is not None else [])])
+    lag, read = _source_figures(flink, detail)
+    marks = [
+        mark
+        for vertex in detail.vertices
+        if not vertex.is_source
+        for mark in flink.watermarks(detail.job_id, vertex.vertex_id).values()
+    ]
     return replace(
         common,
         restarts=int(restarts) if restarts is not None else None,
         checkpoint_interval_ms=flink.checkpoint_interval_ms(detail.job_id),
-        lag_records=int(lag) if lag_known else None,
-        records_read=int(read) if read_known else None,
-        watermark_ms=watermark,
+        lag_records=lag,
+        records_read=read,
+        watermark_ms=min(marks, default=None),
     )
+
+
+def _source_figures(flink: FlinkView, detail: JobDetail) -> tuple[int | None, int | None]:
+    """Records that wait in Kafka and records read, over all sources; None until Flink has collected them."""
+    found: dict[str, list[float]] = {_PENDING: [], _READ: []}
+    for vertex in (one for one in detail.vertices if one.is_source):
+        known = flink.vertex_metric_names(detail.job_id, vertex.vertex_id)
+        names = [name for name in known if name.startswith(_SOURCE) and name.endswith((_PENDING, _READ))]
+        values = flink.vertex_metrics(detail.job_id, vertex.vertex_id, names) if names else {}
+        for name, value in values.items():
+            found[_PENDING if name.endswith(_PENDING) else _READ].append(value)
+    lag, read = (int(sum(values)) if values else None for values in found.values())
+    return lag, read
 
 
 def restore_point(

@@ -8,157 +8,30 @@ A stateful job is never started from nothing, except the first time or when a pe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
-
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome, Trigger
-from gamestream_dagster.flink_jobs.observed import Health, JobState, ObservedJob, RestoreKind, RestorePoint
-from gamestream_dagster.flink_jobs.spec import FINGERPRINT_LENGTH, DesiredState, JobSpec, UpgradeMode
+from gamestream_dagster.flink_jobs.observed import Health, JobState, RestoreKind, RestorePoint
+from gamestream_dagster.flink_jobs.plan import (
+    Adopt,
+    Cancel,
+    Choice,
+    Compatibility,
+    Confirm,
+    Decision,
+    Plan,
+    Preflight,
+    Question,
+    RecordEnd,
+    Resubmit,
+    StartFrom,
+    Step,
+    Stop,
+    Submit,
+)
+from gamestream_dagster.flink_jobs.spec import FINGERPRINT_LENGTH, DesiredState, UpgradeMode
 
 # Redeploys to heal a job within the window; one more is parked.
 HEAL_BUDGET = 3
 HEAL_WINDOW_MINUTES = 30
-
-
-class Decision(StrEnum):
-    """What a plan comes to."""
-
-    NOTHING = "NOTHING"  # the job is as it should be, or a person wants it as it is
-    DEPLOY = "DEPLOY"  # first deployment, or a replay: from the earliest offset
-    UPGRADE = "UPGRADE"  # stop the running version, go on with the new one from its state
-    RESTORE = "RESTORE"  # nothing runs: go on from the newest state
-    HEAL = "HEAL"  # it runs but is sick: stop it, go on from its state
-    FINISH = "FINISH"  # an earlier step was begun and not recorded as done: bring it to its end
-    SUSPEND = "SUSPEND"  # stop with a savepoint
-    TIDY = "TIDY"  # stop a duplicate
-    RECORD = "RECORD"  # only the record is brought up to date
-    WAIT = "WAIT"  # nothing can be said or done now; ask again later
-    PARK = "PARK"  # a person has to choose
-
-
-class Choice(StrEnum):
-    """What a person asks for on top of the folder."""
-
-    NONE = "none"  # make it as the folder says
-    RESUME = "resume"  # run again what was suspended, cancelled or parked, from its state
-    SUSPEND = "suspend"  # stop with a savepoint, and leave it so
-    REPLAY = "replay"  # throw the state away and read everything again from the earliest offset
-
-
-class Compatibility(StrEnum):
-    """Whether the new version can go on from the old one's state."""
-
-    SAME = "same"  # same fingerprint
-    COMPATIBLE = "compatible"  # the compiled plans have the same shape
-    INCOMPATIBLE = "incompatible"  # they differ
-    UNKNOWN = "unknown"  # no compiled plan to compare with
-
-
-class StartFrom(StrEnum):
-    """Where a submission starts."""
-
-    EARLIEST = "earliest"  # no state
-    PATH = "path"  # the path in the step
-    STOPPED = "stopped"  # the savepoint that the step before made
-
-
-@dataclass(frozen=True)
-class Preflight:
-    """Ask the cluster whether it can take the job, and Flink's planner whether it takes the SQL."""
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Stop with a savepoint. `or_else`: the state to go on from if a sick job cannot make one."""
-
-    flink_job_id: str
-    outcome: Outcome
-    or_else: RestorePoint | None = None
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """Cancel without a savepoint. `recorded`: it is the recorded deployment, not a duplicate."""
-
-    flink_job_id: str
-    recorded: bool
-
-
-@dataclass(frozen=True)
-class Submit:
-    """Store the intent with a new job id, submit, wait until it came up as promised."""
-
-    start: StartFrom
-    trigger: Trigger
-    path: str | None = None
-
-
-@dataclass(frozen=True)
-class Resubmit:
-    """Submit a stored intent that never reached Flink, with the job id it has."""
-
-
-@dataclass(frozen=True)
-class Confirm:
-    """Flink has the job of a stored intent: wait until it came up as promised."""
-
-
-@dataclass(frozen=True)
-class Adopt:
-    """Write the record of a job that runs without one."""
-
-    flink_job_id: str
-
-
-@dataclass(frozen=True)
-class RecordEnd:
-    """Write how the deployment ended."""
-
-    state: DeploymentState
-    outcome: Outcome
-    savepoint_path: str | None = None
-
-
-Step = Preflight | Stop | Cancel | Submit | Resubmit | Confirm | Adopt | RecordEnd
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A decision, why, and the steps. `choices` are the commands that decide a parked change."""
-
-    job: str
-    decision: Decision
-    reason: str
-    fingerprint: str
-    steps: tuple[Step, ...] = ()
-    choices: tuple[str, ...] = ()
-
-    @property
-    def submits(self) -> int:
-        """How many steps could give Flink a job."""
-        return sum(isinstance(step, Submit | Resubmit) for step in self.steps)
-
-
-@dataclass(frozen=True)
-class Question:
-    """Everything that a plan depends on."""
-
-    spec: JobSpec
-    fingerprint: str
-    observed: ObservedJob
-    record: Deployment | None
-    choice: Choice = Choice.NONE
-    compatibility: Compatibility = Compatibility.UNKNOWN
-    recent_heals: int = 0
-
-    def answer(self, decision: Decision, reason: str, *steps: Step, choices: tuple[str, ...] = ()) -> Plan:
-        """A plan for this question's job."""
-        return Plan(self.spec.name, decision, reason, self.fingerprint, steps, choices)
-
-    def park(self, reason: str, *choices: str) -> Plan:
-        """A parked plan with the commands that decide."""
-        commands = tuple(f"gamestream jobs {choice}" for choice in choices)
-        return self.answer(Decision.PARK, reason, choices=commands)
 
 
 def plan(question: Question) -> Plan:
@@ -185,31 +58,26 @@ def plan(question: Question) -> Plan:
 
 def _stop_duplicates(question: Question) -> Plan:
     observed, record = question.observed, question.record
-    assert observed.figures is not None  # noqa: S101 - a job with duplicates is one that was looked at
     ours = observed.flink_job_id
     kept_by = "it is the recorded one" if record and record.flink_job_id == ours else "it is the older one"
     steps = tuple(Cancel(other.flink_job_id, recorded=False) for other in observed.duplicates)
     named = ", ".join(other.flink_job_id for other in observed.duplicates)
-    return question.answer(
-        Decision.TIDY, f"the job runs more than once; {ours} stays ({kept_by}), stop {named}", *steps
-    )
+    reason = f"the job runs more than once; {ours} stays ({kept_by}), stop {named}"
+    return question.answer(Decision.TIDY, reason, *steps)
 
 
 def _without_record(question: Question) -> Plan:
     observed, spec = question.observed, question.spec
     if observed.state.live and observed.flink_job_id:
         if observed.fingerprint == question.fingerprint[:FINGERPRINT_LENGTH]:
-            return question.answer(
-                Decision.RECORD, "the job runs as described, without a record of it", Adopt(observed.flink_job_id)
-            )
-        return (
-            question.park(
-                f"job {observed.flink_job_id} runs under this name in another version and without a record of its state; "
-                f"stop it in Flink ({observed.url}) with a savepoint, or start again from the events",
-                f"apply {spec.name} --replay",
-            )
-            if question.choice is not Choice.REPLAY
-            else _replay(question, live=True)
+            adopt = Adopt(observed.flink_job_id)
+            return question.answer(Decision.RECORD, "the job runs as described, without a record of it", adopt)
+        if question.choice is Choice.REPLAY:
+            return _replay(question, live=True)
+        return question.park(
+            f"job {observed.flink_job_id} runs under this name in another version, and nothing is recorded of it; "
+            f"cancel it in Flink ({observed.url}), or start again from the events",
+            f"apply {spec.name} --replay",
         )
     if question.choice is Choice.SUSPEND or spec.desired_state is DesiredState.SUSPENDED:
         return question.answer(Decision.NOTHING, "suspended, and it was never deployed")
@@ -357,9 +225,11 @@ def _heal(question: Question) -> Plan:
 
 
 def _over_budget(question: Question) -> Plan:
+    observed = question.observed
+    why = observed.health_reason or observed.detail or observed.state
     return question.park(
         f"it was redeployed {question.recent_heals} times in {HEAL_WINDOW_MINUTES} minutes and is still not well "
-        f"({question.observed.health_reason or question.observed.detail or question.observed.state}); find the cause first",
+        f"({why}); find the cause first",
         f"resume {question.spec.name}",
         f"suspend {question.spec.name}",
     )

@@ -1,4 +1,4 @@
-"""Flink SQL as tokens: enough to split statements and to find placeholders without being fooled by quotes or comments."""
+"""Flink SQL as tokens: enough to split statements and find placeholders, whatever stands in quotes and comments."""
 
 from __future__ import annotations
 

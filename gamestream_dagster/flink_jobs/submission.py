@@ -1,4 +1,4 @@
-"""The conversation with the SQL gateway: check a job, compile its plan, submit it. One session for each, always closed."""
+"""The conversation with the SQL gateway: check a job, compile its plan, submit it. A session each, always closed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from gamestream_dagster.clients.errors import TerminalServiceError
 from gamestream_dagster.clients.flink_sql_gateway import GatewaySession, SqlGateway
 from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
-from gamestream_dagster.flink_jobs.planner import Compatibility
+from gamestream_dagster.flink_jobs.plan import Compatibility
 from gamestream_dagster.flink_jobs.render import RenderedJob
 
 RECOVERY_PATH = "execution.state-recovery.path"
