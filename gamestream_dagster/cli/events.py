@@ -1,5 +1,216 @@
+"""`gamestream simulate` and `gamestream replay`: score events into Kafka."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+from rich.console import Console
+
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+
+if TYPE_CHECKING:
+    from gamestream_dagster.events.replay import BadLine, ReplayResult
+    from gamestream_dagster.events.simulation import SimulationResult
+    from gamestream_dagster.events.simulator import SimulatorOptions
+    from gamestream_dagster.settings import Settings
+
+talk = Console(stderr=True, highlight=False)
+MAX_SHOWN = 20  # bad lines shown one by one; all are in the rejects file
+
+Topic = Annotated[str | None, typer.Option("--topic", help="Another topic than user-score.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
-    """Filled by the part's owner."""
+    """Add the commands to the app."""
+    app.command("simulate")(simulate)
+    app.command("replay")(replay)
+
+
+def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
+    rate: Annotated[float, typer.Option(help="Events per second, on average.")] = 100.0,
+    events: Annotated[int | None, typer.Option(help="Stop after so many events.", show_default=False)] = None,
+    duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", show_default=False)] = None,
+    late: Annotated[float, typer.Option(help="Per cent late by 5 to 10 minutes.")] = 0.0,
+    dup: Annotated[float, typer.Option(help="Per cent repeated with the same event_id.")] = 0.0,
+    bad: Annotated[float, typer.Option(help="Per cent refused, each kind in turn.")] = 0.0,
+    skew: Annotated[float, typer.Option(help="Per cent from a clock up to 3 seconds wrong.")] = 0.0,
+    burst: Annotated[float, typer.Option(help="Factor on the rate for 5 s in each minute.")] = 1.0,
+    teams: Annotated[int, typer.Option(help="Teams alive at a time, of 5 to 15 members.")] = 15,
+    players: Annotated[int | None, typer.Option(help="Players at a time, up to 200,000.", show_default=False)] = None,
+    team_minutes: Annotated[float, typer.Option(help="A team lives between this and twice this.")] = 20.0,
+    zipf: Annotated[float, typer.Option(help="Exponent of the players' activity; 0: all alike.")] = 0.0,
+    max_score: Annotated[int, typer.Option(help="Greatest score of one event.")] = 20,
+    dup_after: Annotated[float, typer.Option(help="Minutes at least between an event and its repetition.")] = 0.0,
+    dup_within: Annotated[float, typer.Option(help="Minutes at most between them.")] = 12.0,
+    seed: Annotated[int, typer.Option(help="The same seed and start give the same bytes.")] = 1,
+    start: Annotated[
+        str | None, typer.Option(help="Event time of the beginning (ISO, UTC); default: now.", show_default=False)
+    ] = None,
+    as_fast_as_possible: Annotated[
+        bool, typer.Option("--as-fast-as-possible", help="Do not wait until an event is due.")
+    ] = False,
+    truth: Annotated[
+        Path | None, typer.Option(help="Parquet file of what was sent (default under the home).", show_default=False)
+    ] = None,
+    no_truth: Annotated[bool, typer.Option("--no-truth", help="Do not write it.")] = False,
+    topic: Topic = None,
+    home: Home = None,
+    port_base: PortBase = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send score events of a simulated crowd, and write the truth about them beside the stream."""
+    given = dict(locals())
+    settings = settings_from(home, port_base)
+    options = _options(given, _start_ms(start))
+    if no_truth and truth:
+        raise CouldNotRun("--truth and --no-truth exclude each other; give one of them.")
+    path = None if no_truth else truth or settings.home / "truth" / f"{options.start_ms}-{seed}.parquet"
+    result = _simulate(settings, options, path, topic, paced=not as_fast_as_possible)
+    _print_simulation(result, as_json)
+
+
+def replay(  # noqa: PLR0917 - Typer reads the options from the signature
+    file: Annotated[str, typer.Argument(help="CSV, JSON lines (also .gz) or Parquet; or `nba`, the bundled sample.")],
+    speed: Annotated[
+        float | None, typer.Option(help="How much faster than event time, such as 60.", show_default=False, min=1e-6)
+    ] = None,
+    as_fast_as_possible: Annotated[
+        bool, typer.Option("--as-fast-as-possible", help="Do not wait (the default without --speed).")
+    ] = False,
+    rejects: Annotated[
+        Path | None, typer.Option(help="File for bad lines (default under the home).", show_default=False)
+    ] = None,
+    topic: Topic = None,
+    home: Home = None,
+    port_base: PortBase = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the score events of a file. Bad lines are counted, shown and written aside; exit code 1 if there are any."""
+    if speed is not None and as_fast_as_possible:
+        raise CouldNotRun("--speed and --as-fast-as-possible exclude each other; give one of them.")
+    settings = settings_from(home, port_base)
+    result = _replay(settings, file, speed, rejects, topic)
+    _print_replay(result, as_json)
+    if result.bad:
+        raise typer.Exit(1)
+
+
+def _options(given: dict[str, Any], start_ms: int) -> SimulatorOptions:
+    from pydantic import ValidationError
+
+    from gamestream_dagster.events.simulator import SimulatorOptions
+
+    known = {name: value for name, value in given.items() if name in SimulatorOptions.model_fields}
+    try:
+        return SimulatorOptions(start_ms=start_ms, **known)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = " ".join(f"--{str(part).replace('_', '-')}" for part in first["loc"])
+        raise CouldNotRun(f"{name or 'The options'}: {first['msg']}.") from error
+
+
+def _start_ms(text: str | None) -> int:
+    if text is None:
+        return int(time.time() * 1000)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CouldNotRun(f"--start {text!r} is not a time; write it as 2026-01-31T12:00:00.") from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment.timestamp() < 0:
+        raise CouldNotRun("--start is before 1970; events of that time are refused. Give a later time.")
+    return int(moment.timestamp() * 1000)
+
+
+def _simulate(
+    settings: Settings, options: SimulatorOptions, truth: Path | None, topic: str | None, *, paced: bool
+) -> SimulationResult:
+    from gamestream_dagster.events.feed import simulate_into
+
+    with _failures(), _progress(options.events, "events") as advance:
+        return simulate_into(
+            settings,
+            options,
+            truth=truth,
+            paced=paced,
+            topic=topic,
+            on_progress=lambda result: advance(result.sent, options.events),
+        )
+
+
+def _replay(
+    settings: Settings, file: str, speed: float | None, rejects: Path | None, topic: str | None
+) -> ReplayResult:
+    from gamestream_dagster.events.feed import replay_into
+
+    shown = 0
+
+    def show(bad: BadLine) -> None:
+        nonlocal shown
+        shown += 1
+        if shown <= MAX_SHOWN:
+            talk.print(f"line {bad.number}: {bad.reason}: {bad.detail}", style="yellow", markup=False)
+        elif shown == MAX_SHOWN + 1:
+            talk.print("more bad lines follow; all are written aside", style="yellow")
+
+    with _failures(), _progress(None, file) as advance:
+        return replay_into(settings, file, speed=speed, rejects=rejects, topic=topic, on_progress=advance, on_bad=show)
+
+
+def _print_simulation(result: SimulationResult, as_json: bool) -> None:
+    kinds = {kind: result.kinds.get(kind, 0) for kind in ("normal", "late", "dup", "bad")}
+    if as_json:
+        found = {"sent": result.sent, **kinds, "seconds": round(result.seconds, 3)}
+        _write({**found, "truth": str(result.truth) if result.truth else None, "interrupted": result.interrupted})
+    counts = " ".join(f"{kind.upper()}={count}" for kind, count in kinds.items())
+    stopped = "Stopped" if result.interrupted else "Done"
+    talk.print(f"{stopped}. SENT={result.sent} {counts}  {result.seconds:.1f} s, {result.per_second:,.0f} events/s")
+    if result.truth:
+        talk.print(f"truth: {result.truth}", markup=False, soft_wrap=True)
+    talk.print("Next: gamestream reconcile   |   gamestream board top_players", markup=False)
+
+
+def _print_replay(result: ReplayResult, as_json: bool) -> None:
+    if as_json:
+        found = {"sent": result.sent, "bad": result.bad, "reasons": dict(result.reasons)}
+        _write({**found, "seconds": round(result.seconds, 3), "rejects": str(result.rejects or "") or None})
+    reasons = "  " + " ".join(f"{reason}={count}" for reason, count in result.reasons.items()) if result.bad else ""
+    talk.print(f"Done. SENT={result.sent} BAD={result.bad}{reasons}  {result.seconds:.1f} s")
+    if result.rejects:
+        talk.print(f"bad lines: {result.rejects}", markup=False, soft_wrap=True)
+    talk.print("Next: gamestream reconcile   |   gamestream board top_players", markup=False)
+
+
+def _write(data: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(data) + "\n")
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    from gamestream_dagster.events.avro import AvroFormatError
+    from gamestream_dagster.events.producer import SendingError
+    from gamestream_dagster.events.readers import ReadingError
+
+    try:
+        yield
+    except (AvroFormatError, SendingError, ReadingError) as error:
+        raise CouldNotRun(str(error)) from error
+
+
+@contextmanager
+def _progress(total: int | None, what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on stderr; nothing where stderr is no terminal."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as display:
+        task = display.add_task(what, total=total)
+        yield lambda done, size: display.update(task, completed=done, total=size)

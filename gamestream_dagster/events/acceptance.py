@@ -60,7 +60,7 @@ REASON_TEXT: Final[dict[Reason, str]] = {
     Reason.MISSING_FIELD: "A required field is absent or null, an id is empty, or the time cannot be read.",
     Reason.TOO_LARGE: f"`user_id`, `team_id` or `team_name` has more than {_MAX_TEXT} characters.",
     Reason.BAD_TEXT: "`user_id`, `team_id` or `team_name` holds a NUL character, which Postgres cannot store.",
-    Reason.WRONG_TYPE: "The text of `score` is not a whole number as it prints: a fraction, an exponent, leading zeros, a word, an object.",
+    Reason.WRONG_TYPE: "The text of `score` is not a whole number as it prints: 7.5, 7.0, 7e0, 007, a word, an object.",
     Reason.OUT_OF_RANGE: f"`score` is below 0 or above {_MAX_SCORE:,}, or the time is before 1970.",
     Reason.FUTURE_TIMESTAMP: f"The time is more than {FUTURE_LIMIT_MS // 60_000} minutes after the Kafka timestamp.",
 }

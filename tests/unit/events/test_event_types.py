@@ -74,7 +74,7 @@ def test_json_schema_agrees_with_the_acceptance_rule_where_it_can():
     for case in load_cases():
         try:
             document = json.loads(case.value or b"", parse_constant=_refuse)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if validator.is_valid(document):
             agreed += 1

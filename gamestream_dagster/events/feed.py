@@ -1,0 +1,84 @@
+"""Replay and simulation against a stack: what `gamestream replay`, `gamestream simulate` and the demo call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.events.avro import score_encoder
+from gamestream_dagster.events.event_types import score_event
+from gamestream_dagster.events.producer import ScoreProducer
+from gamestream_dagster.events.replay import BadLine, ReplayResult, replay, sample_path
+from gamestream_dagster.events.score_event import encode_json
+from gamestream_dagster.events.simulation import SimulationResult, run_simulation
+from gamestream_dagster.events.simulator import Encode, SimulatorOptions
+from gamestream_dagster.settings import ScoreFormat, Settings
+
+
+def replay_into(
+    settings: Settings,
+    file: str | Path,
+    *,
+    speed: float | None = None,
+    rejects: Path | None = None,
+    topic: str | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, size: None,
+    on_bad: Callable[[BadLine], None] = lambda bad: None,
+) -> ReplayResult:
+    """Replay a file, or a bundled sample by its name (`nba`), into a stack's score topic.
+
+    Args:
+        settings: which stack, and whether its topic holds JSON or Avro.
+        file: path, or name of a sample.
+        speed: factor on event time; None: as fast as possible.
+        rejects: file for bad lines; default `<home>/rejects/<name>-<time>.jsonl`.
+        topic: default `user-score`.
+        on_progress: told how far it has come, and how far there is to go.
+        on_bad: told each bad line.
+
+    Raises:
+        ReadingError, SendingError, AvroFormatError: see there; each says what to do.
+    """
+    path = sample_path(str(file)) or Path(file)
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    aside = rejects or settings.home / "rejects" / f"{path.name.partition('.')[0]}-{now}.jsonl"
+    with _encoder(settings) as encode, ScoreProducer(settings.kafka, topic or score_event().topic) as producer:
+        return replay(path, producer, aside, encode=encode, speed=speed, on_progress=on_progress, on_bad=on_bad)
+
+
+def simulate_into(
+    settings: Settings,
+    options: SimulatorOptions,
+    *,
+    truth: Path | None = None,
+    paced: bool = True,
+    topic: str | None = None,
+    on_progress: Callable[[SimulationResult], None] = lambda result: None,
+) -> SimulationResult:
+    """Simulate a crowd into a stack's score topic.
+
+    Args:
+        settings: which stack, and whether its topic holds JSON or Avro.
+        options: what to simulate.
+        truth: Parquet file of the ground truth; None: none is written.
+        paced: send each record when it is due; False: as fast as possible.
+        topic: default `user-score`.
+        on_progress: told now and then.
+
+    Raises:
+        SendingError, AvroFormatError: see there; each says what to do.
+    """
+    with _encoder(settings) as encode, ScoreProducer(settings.kafka, topic or score_event().topic) as producer:
+        return run_simulation(options, producer, truth, encode=encode, paced=paced, on_progress=on_progress)
+
+
+@contextmanager
+def _encoder(settings: Settings) -> Iterator[Encode]:
+    if settings.score_format is ScoreFormat.JSON:
+        yield encode_json
+        return
+    with Registry(settings.registry) as registry:
+        yield score_encoder(registry)

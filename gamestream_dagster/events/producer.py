@@ -1,0 +1,166 @@
+"""Sends records to Kafka so that none is lost unnoticed: each is delivered, or counted as failed with the reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+# The same key must go to the same partition whoever writes: librdkafka's own partitioner differs from Java's murmur2.
+PRODUCER_SETTINGS: Final[dict[str, str | int | bool]] = {
+    "partitioner": "murmur2_random",
+    "acks": "all",
+    "enable.idempotence": True,
+    "compression.type": "lz4",
+    "linger.ms": 5,
+}
+FLUSH_SECONDS: Final = 30.0
+CONNECT_SECONDS: Final = 10.0
+
+OnDelivered = Callable[[int, int], None]  # partition, offset
+
+
+class SendingError(Exception):
+    """Records could not be sent; the message says how many, why, and what to do next."""
+
+
+@dataclass
+class Deliveries:
+    """What became of the records given to a producer."""
+
+    sent: int = 0
+    """Records handed over."""
+    delivered: int = 0
+    """Records that the broker has confirmed."""
+    failed: int = 0
+    """Records that were given up."""
+    first_error: str | None = None
+
+    @property
+    def outstanding(self) -> int:
+        """Records still on their way."""
+        return self.sent - self.delivered - self.failed
+
+
+class ScoreProducer:
+    """A Kafka producer for one topic, with back-pressure and an account of every record.
+
+    Use as a context manager: leaving it waits at most `FLUSH_SECONDS` for the last reports.
+
+    Args:
+        bootstrap: host:port of a broker.
+        topic: must exist.
+        client_id: name in the broker's logs.
+        settings: librdkafka settings to add or change.
+
+    Raises:
+        SendingError: no broker answers, or the topic does not exist.
+    """
+
+    def __init__(
+        self, bootstrap: str, topic: str, client_id: str = "gamestream", settings: dict[str, Any] | None = None
+    ) -> None:
+        self.topic = topic
+        self.deliveries = Deliveries()
+        self._bootstrap = bootstrap
+        self._connection_error: str | None = None
+        self._producer = Producer(
+            {
+                **PRODUCER_SETTINGS,
+                "bootstrap.servers": bootstrap,
+                "client.id": client_id,
+                "error_cb": self._note_error,
+                "log_level": 0,  # what goes wrong is said in one sentence, by SendingError
+                **(settings or {}),
+            }
+        )
+        self._check_topic()
+
+    def __enter__(self) -> ScoreProducer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.flush()
+        else:
+            self._producer.flush(1.0)
+
+    def send(self, key: bytes, value: bytes | None, on_delivered: OnDelivered | None = None) -> None:
+        """Hand one record over; waits while the local queue is full.
+
+        Raises:
+            SendingError: the key is empty (it would go to another partition than from Java), the record is too large,
+                or the queue stays full because nothing is delivered.
+        """
+        if not key:
+            raise SendingError(
+                "A record needs a key: an empty one goes to another partition than from Java's producer."
+            )
+        give_up = 0.0
+        while True:
+            try:
+                self._producer.produce(self.topic, value, key, on_delivery=self._report(on_delivered))
+            except BufferError as error:
+                now = time.monotonic()
+                give_up = give_up or now + FLUSH_SECONDS
+                if now > give_up:
+                    raise SendingError(self._stuck("The send queue stayed full")) from error
+                self._producer.poll(0.1)
+            except KafkaException as error:
+                reason = error.args[0]
+                raise SendingError(f"Kafka refuses the record ({reason.str()}); make it smaller.") from error
+            else:
+                self.deliveries.sent += 1
+                if self.deliveries.sent % 256 == 0:
+                    self._producer.poll(0)
+                return
+
+    def poll(self, seconds: float = 0.0) -> None:
+        """Serve delivery reports for at most `seconds`."""
+        self._producer.poll(seconds)
+
+    def flush(self, limit_seconds: float = FLUSH_SECONDS) -> Deliveries:
+        """Wait until every record is delivered.
+
+        Raises:
+            SendingError: some were not delivered within the limit, or failed; says how many and why.
+        """
+        left = self._producer.flush(limit_seconds)
+        if left or self.deliveries.failed:
+            raise SendingError(self._stuck(f"{left + self.deliveries.failed} records were not delivered"))
+        return self.deliveries
+
+    def _report(self, on_delivered: OnDelivered | None) -> Callable[[KafkaError | None, Message], None]:
+        def report(error: KafkaError | None, message: Message) -> None:
+            if error is not None:
+                self.deliveries.failed += 1
+                self.deliveries.first_error = self.deliveries.first_error or error.str()
+                return
+            self.deliveries.delivered += 1
+            if on_delivered is not None:
+                on_delivered(message.partition() or 0, message.offset() or 0)
+
+        return report
+
+    def _note_error(self, error: KafkaError) -> None:
+        self._connection_error = error.str()
+
+    def _stuck(self, what: str) -> str:
+        why = self.deliveries.first_error or self._connection_error or "no answer in time"
+        return f"{what} to {self.topic} at {self._bootstrap} ({why}); see `gamestream status`, then send again."
+
+    def _check_topic(self) -> None:
+        try:
+            described = self._producer.list_topics(self.topic, timeout=CONNECT_SECONDS).topics[self.topic]
+        except KafkaException as error:
+            raise SendingError(
+                f"No Kafka broker answers at {self._bootstrap}; start it with `gamestream up`, or give its address."
+            ) from error
+        if described.error is not None:
+            raise SendingError(f"There is no topic {self.topic} at {self._bootstrap}; make it with `gamestream apply`.")
