@@ -37,6 +37,7 @@ class Verification:
     finished_at: datetime
     rows_compared: int
     report_path: str | None
+    jobs: frozenset[str] = frozenset()  # whose boards it compared; empty: not recorded, so all of them
     # board -> rank -> causes of the differences found there; None as rank: a row that is missing
     differing: Mapping[str, Mapping[int | None, tuple[str, ...]]] = field(default_factory=dict)
 
@@ -108,7 +109,9 @@ def _job_states(link: Connection) -> dict[str, str]:
 def _verification(link: Connection) -> Verification | None:
     runs = reconciliation_runs.c
     newest = (
-        sa.select(runs.run_id, runs.verdict, runs.reason, runs.finished_at, runs.rows_compared, runs.report_path)
+        sa.select(
+            *(runs.run_id, runs.verdict, runs.reason, runs.finished_at, runs.rows_compared, runs.report_path, runs.job)
+        )
         .where(runs.finished_at.is_not(None))
         .order_by(runs.finished_at.desc())
         .limit(1)
@@ -129,5 +132,6 @@ def _verification(link: Connection) -> Verification | None:
         finished_at=run.finished_at,
         rows_compared=run.rows_compared or 0,
         report_path=run.report_path,
+        jobs=frozenset((run.job or "").replace(",", " ").split()),
         differing=differing,
     )

@@ -135,6 +135,8 @@ def _verified(board: Board, last: Verification | None, now: datetime) -> Badge:
     age = ago(now - last.finished_at)
     if last.verdict == "COULD_NOT_RUN":
         return Badge("not verified", Tone.WARN, f"Run {last.run_id} could not look: {last.reason or 'no reason given'}")
+    if last.jobs and board.job not in last.jobs:
+        return Badge("not verified", Tone.WARN, f"Run {last.run_id} did not compare the boards of job {board.job}.")
     count = len(last.differing.get(board.name, {}))
     if count:
         label = f"{count} {'row differs' if count == 1 else 'rows differ'}"

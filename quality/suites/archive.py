@@ -1,16 +1,20 @@
 # pyright: reportPrivateImportUsage=false
 # (Great Expectations re-exports its public names without saying so to type checkers.)
-"""The suite of the event archive: counts of its Parquet files by topic and partition, made by DuckDB."""
+"""The suite of the event archive: what its manifests say against what its Parquet files hold, counted by DuckDB."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
 from great_expectations import expectations as gxe
 
+from gamestream_dagster.archive.errors import ArchiveError
+from gamestream_dagster.archive.manifest import MANIFEST, Manifest
+from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.settings import Settings
 from quality.queries import query
 from quality.results import QualityError
@@ -21,8 +25,9 @@ NOTHING = "The archive holds no event yet; run `gamestream archive`."
 
 # Counts that must be nought, and what then holds.
 _NOUGHT = {
-    "files_with_doubles": "No file holds a record twice",
-    "overlapping_files": "No two files of a partition overlap",
+    "holes_and_overlaps": "The archived ranges have neither hole nor overlap",
+    "rows_astray": "The files hold the rows that the manifest says",
+    "offsets_astray": "The files hold no offset outside the manifest's ranges",
     "accepted_incomplete": "Accepted events have a player, a team, a score and a time",
     "accepted_out_of_range": "Accepted scores lie between 0 and 1,000,000,000,000",
     "without_place": "Every record has its offset and its Kafka timestamp",
@@ -41,7 +46,6 @@ def suite(name: str, settings: Settings) -> Suite:
         rows=Frame(source="archive", read=partial(read_partitions, settings.archive_dir)),
         expectations=(
             gxe.ExpectTableRowCountToBeBetween(min_value=1, description="A partition has been archived"),
-            gxe.ExpectColumnValuesToNotBeNull(column="topic", description="Every record names its topic"),
             gxe.ExpectColumnValuesToBeBetween(column="records", min_value=1, description="No partition is empty"),
             *nought,
         ),
@@ -50,16 +54,44 @@ def suite(name: str, settings: Settings) -> Suite:
 
 
 def read_partitions(archive: Path) -> pd.DataFrame:
-    """Counts by topic and partition, as `archive_partitions.sql` names them.
+    """One row for each topic and partition that a manifest names: counts, and the faults that `_NOUGHT` forbids.
 
     Raises:
-        QualityError: there is no file yet, or one cannot be read.
+        QualityError: nothing is archived yet, or a file cannot be read.
     """
-    if next(archive.glob("*/**/*.parquet"), None) is None:
+    rows = [row for path in sorted(archive.glob(f"*/{MANIFEST}")) for row in _topic(path.parent)]
+    if not rows:
         raise QualityError(NOTHING)
+    return pd.DataFrame(rows)
+
+
+def _topic(folder: Path) -> list[dict[str, Any]]:
     with duckdb.connect(config={"memory_limit": MEMORY, "threads": 2}) as link:
         try:
-            return link.execute(query("archive_partitions"), [str(archive / "*" / "**" / "*.parquet")]).df()
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            raise QualityError(f"The archive could not be read ({reason}); see `gamestream archive`.") from error
+            manifest = open_archive(link, folder).manifest
+            cursor = link.execute(query("archive_partitions"))
+            names = [column[0] for column in cursor.description or ()]
+            stored = {row[0]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
+        except (ArchiveError, duckdb.Error) as error:
+            raise QualityError(f"The archive cannot be read: {str(error).splitlines()[0]}") from error
+    return [_partition(manifest, partition_id, stored.get(partition_id)) for partition_id in manifest.archived_upto]
+
+
+def _partition(manifest: Manifest, partition_id: int, stored: dict[str, Any] | None) -> dict[str, Any]:
+    files = [file for file in manifest.files if file.partition == partition_id]
+    first, last = min(file.first_offset for file in files), max(file.last_offset for file in files)
+    found = stored or {"stored_rows": 0, "accepted": 0, "accepted_incomplete": 0, "accepted_out_of_range": 0}
+    outside = stored is not None and (found["first_offset"] < first or found["last_offset"] > last)
+    return {
+        "topic": manifest.topic,
+        "partition_id": partition_id,
+        "files": len(files),
+        "records": sum(file.records for file in files),
+        "accepted": found["accepted"],
+        "holes_and_overlaps": len(manifest.model_copy(update={"files": tuple(files)}).faults()),
+        "rows_astray": abs(found["stored_rows"] - sum(file.rows for file in files)),
+        "offsets_astray": int(outside),
+        "accepted_incomplete": found["accepted_incomplete"],
+        "accepted_out_of_range": found["accepted_out_of_range"],
+        "without_place": found.get("without_place", 0),
+    }

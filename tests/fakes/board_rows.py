@@ -55,7 +55,7 @@ def board_rows() -> dict[str, list[dict[str, Any]]]:
 def _streaks(as_of: datetime) -> list[dict[str, Any]]:
     rows = []
     for rank, who in enumerate(PLAYERS, 1):
-        short_sum, short_count, long_sum, long_count = 33 - rank * 2, 3, 20, 4
+        short_sum, short_count, long_sum, long_count = 33 - rank * 2, 3, 80, 16
         rows.append(
             {
                 "as_of": as_of,

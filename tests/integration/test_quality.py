@@ -77,6 +77,11 @@ FAULTS = {
         "share",
     ),
     "ratio not its integers": ("UPDATE team_mvps SET contrib_ratio = 0.905 WHERE rnk = 1", "team_mvps", "is (player"),
+    "a board's own": (
+        "UPDATE hot_streaks SET long_term_sum = short_term_sum - 1, long_term_count = 1 WHERE rnk = 10",
+        "hot_streaks",
+        "part of the last 60 s",
+    ),
     "window off its tick": ("UPDATE hot_streaks SET as_of = as_of + interval '1 s'", "hot_streaks", "multiple of 5 s"),
 }
 

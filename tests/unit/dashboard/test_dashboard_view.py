@@ -91,6 +91,8 @@ def test_badges_never_say_verified_without_a_proof() -> None:
     assert labels(looked())["not verified yet"] is Tone.WARN
     failed = verified(verdict="COULD_NOT_RUN", reason="no checkpoint")
     assert labels(looked(verification=failed))["not verified"] is Tone.WARN
+    other = verified(jobs=frozenset({"another_job"}))
+    assert labels(looked(verification=other))["not verified"] is Tone.WARN
     old = verified(finished_at=NOW - timedelta(hours=2))
     assert labels(looked(verification=old))["verified 2 h ago"] is Tone.WARN
 

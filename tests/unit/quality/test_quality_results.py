@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest, save_manifest
 from quality.data_docs import _index, _make_local
 from quality.results import ExpectationResult, QualityError, QualityResult, Severity, SuiteResult
 from quality.suites.archive import read_partitions
@@ -83,7 +84,9 @@ def test_great_expectations_is_told_not_to_call_home() -> None:
     assert said.stdout.strip() == "false"
 
 
-def _parquet(folder: Path, first: int, last: int, **changed: Any) -> None:
+def _archived(archive: Path, first: int, last: int, says: dict[str, Any] | None = None, **changed: str) -> None:
+    """Write a file of partition 0 and name it in the manifest; `says` goes into the manifest in place of the truth."""
+    folder = archive / "user-score"
     folder.mkdir(parents=True, exist_ok=True)
     columns = {
         "topic": "'user-score'",
@@ -101,25 +104,36 @@ def _parquet(folder: Path, first: int, last: int, **changed: Any) -> None:
     path = folder / f"0-{first}-{last}.parquet"
     with duckdb.connect() as link:
         link.execute(f"COPY (SELECT {select} FROM range({first}, {last + 1})) TO '{path}' (FORMAT parquet)")
+    count = last - first + 1
+    named = {"path": path.name, "partition": 0, "from_offset": first, "first_offset": first, "last_offset": last}
+    named |= {"next_offset": last + 1, "records": count, "rows": count, "gaps": (), **(says or {})}
+    save_manifest(folder, load_manifest(folder).extended(ArchivedFile(**named)))
 
 
 def test_the_archives_counts(tmp_path: Path) -> None:
-    day = tmp_path / "user-score" / "date=2026-11-21" / "hour=04"
-    _parquet(day, 0, 99)
-    _parquet(day, 100, 149, reason="CASE WHEN range < 110 THEN 'NOT_JSON' END", score="NULL::BIGINT")
-    row = read_partitions(tmp_path).to_dict("records")[0]
-    assert (row["files"], row["records"], row["accepted"]) == (2, 150, 140)
-    assert (row["overlapping_files"], row["files_with_doubles"]) == (0, 0)
+    _archived(tmp_path, 0, 99)
+    _archived(tmp_path, 100, 149, reason="CASE WHEN range < 110 THEN 'NOT_JSON' END", score="NULL::BIGINT")
+    (row,) = read_partitions(tmp_path).to_dict("records")
+    assert (row["topic"], row["files"], row["records"], row["accepted"]) == ("user-score", 2, 150, 140)
+    assert (row["holes_and_overlaps"], row["rows_astray"], row["offsets_astray"]) == (0, 0, 0)
     assert row["accepted_incomplete"] == 40
 
 
-def test_the_archives_counts_find_doubles_and_overlaps(tmp_path: Path) -> None:
-    _parquet(tmp_path / "user-score" / "a", 0, 99)
-    _parquet(tmp_path / "user-score" / "b", 50, 149)
-    _parquet(tmp_path / "user-score" / "c", 200, 219, **{'"offset"': "200 + (range % 10)"})
-    row = read_partitions(tmp_path).to_dict("records")[0]
-    assert row["overlapping_files"] == 1
-    assert row["files_with_doubles"] == 1
+def test_the_archives_counts_find_holes_lost_rows_and_strange_offsets(tmp_path: Path) -> None:
+    _archived(tmp_path, 0, 99)
+    _archived(tmp_path, 110, 149, says={"rows": 45, "records": 45})
+    _archived(tmp_path, 150, 159, **{'"offset"': "range + 1000"})
+    (row,) = read_partitions(tmp_path).to_dict("records")
+    assert row["holes_and_overlaps"] == 1
+    assert row["rows_astray"] == 5
+    assert row["offsets_astray"] == 1
+
+
+def test_an_archived_file_that_is_gone_is_told(tmp_path: Path) -> None:
+    _archived(tmp_path, 0, 99)
+    (tmp_path / "user-score" / "0-0-99.parquet").unlink()
+    with pytest.raises(QualityError, match="gone"):
+        read_partitions(tmp_path)
 
 
 def test_an_archive_without_files_says_what_to_do(tmp_path: Path) -> None:
