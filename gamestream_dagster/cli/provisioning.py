@@ -105,7 +105,8 @@ def _kinds(only: Sequence[str] | None) -> list[ResourceKind]:
     try:
         return [ResourceKind(name) for name in only] if only else list(ResourceKind)
     except ValueError as error:
-        raise CouldNotRun(f"There is no kind {error.args[0].split()[0]}; choose one of {', '.join(ResourceKind)}.") from error
+        wrong = ", ".join(name for name in only or () if name not in list(ResourceKind))
+        raise CouldNotRun(f"There is no kind {wrong}; choose one of {', '.join(ResourceKind)}.") from error
 
 
 def _look(settings: Settings, kinds: list[ResourceKind]) -> Plan:

@@ -85,7 +85,12 @@ def _sentence(diff: tuple[Any, ...]) -> tuple[str, str]:
         case ("modify_type", _, table, column, _, actual, wanted):
             return table, f"column {column} is {_type(actual)}, should be {_type(wanted)}"
         case ("modify_nullable", _, table, column, _, actual, _):
-            return table, f"column {column} may be null, should not" if actual else f"column {column} must not be null"
+            return (
+                table,
+                f"column {column} may be null, should not"
+                if actual
+                else f"column {column} must not be null, but may by definition",
+            )
         case ("add_index" | "add_constraint" | "add_fk" as what, item):
             return item.table.name, f"{_noun(what)} {item.name} is missing"
         case ("remove_index" | "remove_constraint" | "remove_fk" as what, item):

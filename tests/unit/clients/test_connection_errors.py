@@ -1,0 +1,83 @@
+"""Errors of Postgres and Kafka: the right type, one sentence, no password."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import psycopg
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from gamestream_dagster.clients.errors import (
+    AlreadyExistsError,
+    NotFoundError,
+    ServiceError,
+    TerminalServiceError,
+    TransientServiceError,
+)
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.postgres import connection_error, engine
+from gamestream_dagster.settings import load_settings
+
+CANARY = "canary-password"
+FATAL = 'connection to server at "127.0.0.1", port 5432 failed: FATAL:  '
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "part"),
+    [
+        (FATAL + 'password authentication failed for user "g"', TerminalServiceError, "password refused"),
+        (FATAL + 'database "x" does not exist', TerminalServiceError, "no such database"),
+        (FATAL + "the database system is starting up", TransientServiceError, "starting or stopping"),
+        ("connection failed: Connection refused", TransientServiceError, "nothing listens"),
+        ("connection timeout expired", TransientServiceError, "no answer"),
+        (f"could not use postgresql://g:{CANARY}@host", TransientServiceError, "cannot be made or broke"),
+    ],
+)
+def test_connection_errors_are_typed_and_hold_no_password(text: str, error: type[ServiceError], part: str):
+    found = connection_error(psycopg.OperationalError(text), "127.0.0.1:5432/g")
+    assert type(found) is error
+    assert part in str(found)
+    assert CANARY not in str(found)
+
+
+def test_engine_reports_a_dead_server_in_one_sentence(tmp_path: Path, free_port: int):
+    settings = load_settings(home=tmp_path, postgres_port=free_port, postgres_password=CANARY)
+    with pytest.raises(TransientServiceError, match=f"nothing listens at 127.0.0.1:{free_port}/gamestream") as caught:
+        engine(settings).connect()
+    assert CANARY not in repr(caught.value) + repr(engine(settings))
+
+
+def test_password_with_special_characters_reaches_the_driver_whole(tmp_path: Path):
+    settings = load_settings(home=tmp_path, postgres_port=1, postgres_password="a@b:/c%d")
+    assert engine(settings).url.password == "a@b:/c%d"
+    assert engine(settings).url.host == "127.0.0.1"
+
+
+def test_dead_broker_is_transient_within_the_limit(free_port: int):
+    with pytest.raises(TransientServiceError, match=r"no answer from 127\.0\.0\.1"):
+        KafkaAdmin(f"127.0.0.1:{free_port}", timeout_seconds=1).describe("x")
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, NotFoundError),
+        (KafkaError.TOPIC_ALREADY_EXISTS, AlreadyExistsError),
+        (KafkaError._TIMED_OUT, TransientServiceError),
+        (KafkaError._ALL_BROKERS_DOWN, TransientServiceError),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, TerminalServiceError),
+        (KafkaError.INVALID_REPLICATION_FACTOR, TerminalServiceError),
+    ],
+)
+def test_kafka_codes_become_typed_errors(code: int, error: type[ServiceError]):
+    found = KafkaAdmin("b:1")._typed(KafkaException(KafkaError(code, "because")), "create topic 'x'")
+    assert type(found) is error
