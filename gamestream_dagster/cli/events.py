@@ -157,7 +157,7 @@ def _replay(
         nonlocal shown
         shown += 1
         if shown <= MAX_SHOWN:
-            talk.print(f"line {bad.number}: {bad.reason}: {bad.detail}", style="yellow", markup=False)
+            talk.print(f"line {bad.number}: {bad.reason}: {bad.detail}", style="yellow", markup=False, soft_wrap=True)
         elif shown == MAX_SHOWN + 1:
             talk.print("more bad lines follow; all are written aside", style="yellow")
 
@@ -172,7 +172,7 @@ def _print_simulation(result: SimulationResult, as_json: bool) -> None:
         _write({**found, "truth": str(result.truth) if result.truth else None, "interrupted": result.interrupted})
     counts = " ".join(f"{kind.upper()}={count}" for kind, count in kinds.items())
     stopped = "Stopped" if result.interrupted else "Done"
-    talk.print(f"{stopped}. SENT={result.sent} {counts}  {result.seconds:.1f} s, {result.per_second:,.0f} events/s")
+    talk.print(f"{stopped}. SENT={result.sent} {counts}  {result.seconds:.1f} s, {result.per_second:,.0f} events/s", soft_wrap=True)
     if result.truth:
         talk.print(f"truth: {result.truth}", markup=False, soft_wrap=True)
     talk.print("Next: gamestream reconcile   |   gamestream board top_players", markup=False)
@@ -183,7 +183,7 @@ def _print_replay(result: ReplayResult, as_json: bool) -> None:
         found = {"sent": result.sent, "bad": result.bad, "reasons": dict(result.reasons)}
         _write({**found, "seconds": round(result.seconds, 3), "rejects": str(result.rejects or "") or None})
     reasons = "  " + " ".join(f"{reason}={count}" for reason, count in result.reasons.items()) if result.bad else ""
-    talk.print(f"Done. SENT={result.sent} BAD={result.bad}{reasons}  {result.seconds:.1f} s")
+    talk.print(f"Done. SENT={result.sent} BAD={result.bad}{reasons}  {result.seconds:.1f} s", soft_wrap=True)
     if result.rejects:
         talk.print(f"bad lines: {result.rejects}", markup=False, soft_wrap=True)
     talk.print("Next: gamestream reconcile   |   gamestream board top_players", markup=False)

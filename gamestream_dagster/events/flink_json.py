@@ -3,13 +3,15 @@
 Found by running Flink 2.3.0's own classes (Jackson 2 behind them) on every case of the acceptance table and on random
 input. It differs from strict JSON: bytes after the first value are not looked at, a byte order mark, UTF-16 and UTF-32
 are read, over-long UTF-8 and lone surrogates are let through, control characters may stand in strings, the last of
-two equal keys wins. Numbers keep their text. Limits are Jackson's: depth 1000, 1000 digits, names of 50,000 characters.
+two equal keys wins. Numbers keep their text. Not followed: Jackson may take a field name with a byte 0xFF in it for a
+known one (which one depends on the names it has met before); such a record is refused here. Limits are Jackson's: depth 1000, 1000 digits, names of 50,000 characters.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import Final
 
 MAX_DEPTH: Final = 1000
@@ -285,17 +287,11 @@ def _java_double(number: float) -> str:
 
 def _digits(number: float) -> tuple[str, int]:
     """Significant digits without the point and the decimal exponent of the first."""
-    shortest = repr(abs(number))
-    two = f"{abs(number):.1e}"
-    mantissa, _, exponent = f"{abs(number):.{len(_significant(shortest)) - 1}e}".partition("e")
-    if len(_significant(shortest)) == 1 and float(two) == abs(number):
-        mantissa, _, exponent = two.partition("e")
-    return mantissa.replace(".", "").rstrip("0") or "0", int(exponent)
-
-
-def _significant(text: str) -> str:
-    mantissa = text.partition("e")[0].replace(".", "").lstrip("0")
-    return mantissa.rstrip("0") or "0"
+    shortest = Decimal(repr(abs(number))).normalize()
+    if len(shortest.as_tuple().digits) == 1:
+        two = Decimal(f"{abs(number):.1e}")  # Java looks at two digits where one would do, and takes the nearest
+        shortest = two.normalize() if float(two) == abs(number) else shortest
+    return "".join(map(str, shortest.as_tuple().digits)), shortest.adjusted()
 
 
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
