@@ -1,0 +1,200 @@
+"""A Flink, a gateway and a deployment table in memory. Failures are given to the constructors."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gamestream_dagster.clients.errors import NotFoundError, TerminalServiceError, TransientServiceError
+from gamestream_dagster.clients.flink_types import (
+    CheckpointInfo,
+    CheckpointSummary,
+    ClusterOverview,
+    ExceptionEntry,
+    FlinkState,
+    JobDetail,
+    JobOverview,
+    VertexInfo,
+)
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.errors import ExecutorBusyError, StaleRecordError, SubmissionRejectedError
+from gamestream_dagster.flink_jobs.executor import JOB_ID_OPTION
+from gamestream_dagster.flink_jobs.render import RenderedJob
+
+NOW_MS = 1_700_000_000_000
+
+
+class Crash(BaseException):
+    """Stands for the death of the executor's process."""
+
+
+@dataclass
+class FakeJob:
+    """A job of the fake cluster."""
+
+    job_id: str
+    name: str
+    state: FlinkState = FlinkState.RUNNING
+    restored_path: str | None = None
+    started_ms: int = NOW_MS
+    savepoint: str | None = None
+    checkpoints: int = 1
+    failures: int = 0
+
+
+class FakeFlink:
+    """A session cluster. `silent`: gives no answer. `no_savepoints`: every savepoint fails. `loses_list`: /jobs is stale."""
+
+    def __init__(
+        self, silent: bool = False, no_savepoints: bool = False, slots: int = 8, empty_list: bool = False
+    ) -> None:
+        self.silent = silent
+        self.no_savepoints = no_savepoints
+        self.slots = slots
+        self.empty_list = empty_list
+        self.all: dict[str, FakeJob] = {}
+        self.cancelled: list[str] = []
+
+    @property
+    def live(self) -> list[FakeJob]:
+        return [job for job in self.all.values() if not job.state.ended]
+
+    def _job(self, job_id: str) -> FakeJob:
+        self._answer()
+        if job_id not in self.all:
+            raise NotFoundError("Flink", f"Job {job_id} not found", "look")
+        return self.all[job_id]
+
+    def _answer(self) -> None:
+        if self.silent:
+            raise TransientServiceError("Flink", "no answer", "try again")
+
+    def overview(self) -> ClusterOverview:
+        self._answer()
+        return ClusterOverview("2.3.0", 1, self.slots, self.slots - len(self.live))
+
+    def jobs(self) -> list[JobOverview]:
+        self._answer()
+        if self.empty_list:
+            return []
+        return [JobOverview(j.job_id, j.name, j.state, j.started_ms, None) for j in self.all.values()]
+
+    def job(self, job_id: str) -> JobDetail:
+        job = self._job(job_id)
+        vertices = (VertexInfo("v1", "Source: user_score[1]", 1, 1),)
+        return JobDetail(job.job_id, job.name, job.state, job.started_ms, None, NOW_MS + 60_000, vertices)
+
+    def checkpoints(self, job_id: str) -> CheckpointSummary:
+        job = self._job(job_id)
+        done = None
+        if job.checkpoints:
+            path = f"file:/ck/{job_id}/chk-{job.checkpoints}"
+            done = CheckpointInfo(job.checkpoints, path, False, True, NOW_MS + 55_000, NOW_MS + 55_001)
+        saved = CheckpointInfo(99, job.savepoint, True, True, NOW_MS, NOW_MS) if job.savepoint else None
+        restored = 1 if job.restored_path else 0
+        return CheckpointSummary(job.checkpoints, 0, restored, done, saved, restored or None, job.restored_path, ())
+
+    def checkpoint_interval_ms(self, job_id: str) -> int:
+        return 10_000
+
+    def exceptions(self, job_id: str, limit: int = 20) -> list[ExceptionEntry]:
+        return [ExceptionEntry(NOW_MS + 50_000, "java.io.IOException", "broken pipe")] * self._job(job_id).failures
+
+    def job_metrics(self, job_id: str, names: list[str]) -> dict[str, float]:
+        return {"numRestarts": float(self._job(job_id).failures)}
+
+    def vertex_metric_names(self, job_id: str, vertex_id: str) -> list[str]:
+        return []
+
+    def vertex_metrics(self, job_id: str, vertex_id: str, names: list[str], aggregate: str = "sum") -> dict[str, float]:
+        return {}
+
+    def watermarks(self, job_id: str, vertex_id: str) -> dict[int, int]:
+        return {}
+
+    def job_page(self, job_id: str) -> str:
+        return f"http://flink/#/job/{job_id}"
+
+    def stop_with_savepoint(self, job_id: str, target: str | None, timeout_seconds: float = 120.0) -> str:
+        job = self._job(job_id)
+        if self.no_savepoints:
+            raise TerminalServiceError("Flink", "the savepoint failed: disk full", "the job was left running")
+        job.savepoint, job.state = f"{target}/savepoint-{job_id[:6]}", FlinkState.FINISHED
+        return job.savepoint
+
+    def cancel(self, job_id: str) -> None:
+        self._job(job_id).state = FlinkState.CANCELED
+        self.cancelled.append(job_id)
+
+
+@dataclass
+class FakeSubmitter:
+    """A gateway in front of a fake cluster. `restores`: what Flink really restores, instead of what was asked."""
+
+    flink: FakeFlink
+    plan: str | None = '{"nodes": [], "edges": []}'
+    rejects: str = ""
+    crash_before: bool = False
+    crash_after: bool = False
+    restores: str | None = None
+    submitted: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def check(self, job: str, rendered: RenderedJob, options: Mapping[str, str]) -> str | None:
+        if self.rejects:
+            raise SubmissionRejectedError(f"Flink refuses {job}: {self.rejects}")
+        return self.plan
+
+    def submit(self, job: str, rendered: RenderedJob, options: Mapping[str, str], restore: str | None) -> str:
+        if self.crash_before:
+            self.crash_before = False
+            raise Crash
+        job_id = options[JOB_ID_OPTION]
+        if job_id in self.flink.all:
+            raise SubmissionRejectedError(f"Flink refuses {job}: Job has already been submitted")
+        self.submitted.append((job_id, restore))
+        self.flink.all[job_id] = FakeJob(job_id, options["pipeline.name"], restored_path=self.restores or restore)
+        if self.crash_after:
+            self.crash_after = False
+            raise Crash
+        return job_id
+
+
+class FakeStore:
+    """The deployment table. `busy`: another executor holds the lock."""
+
+    def __init__(self, busy: bool = False) -> None:
+        self.busy = busy
+        self.rows: list[Deployment] = []
+        self.clock = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def last(self, job: str) -> Deployment | None:
+        return self.rows[-1] if self.rows else None
+
+    def history(self, job: str, limit: int = 50) -> list[Deployment]:
+        return list(reversed(self.rows))[:limit]
+
+    def add(self, deployment: Deployment) -> None:
+        if any(row.generation == deployment.generation for row in self.rows):
+            raise StaleRecordError("exists already")
+        self.rows = [replace(row, state=DeploymentState.SUPERSEDED, version=row.version + 1) for row in self.rows]
+        self.rows.append(deployment)
+
+    def save(self, deployment: Deployment, **changes: Any) -> Deployment:
+        index = next(i for i, row in enumerate(self.rows) if row.deployment_id == deployment.deployment_id)
+        if self.rows[index].version != deployment.version:
+            raise StaleRecordError("changed meanwhile")
+        self.rows[index] = replace(deployment, **changes, version=deployment.version + 1)
+        return self.rows[index]
+
+    @contextmanager
+    def lock(self, job: str) -> Generator[None]:
+        if self.busy:
+            raise ExecutorBusyError(f"Another executor works on {job}")
+        yield
+
+    def now(self) -> datetime:
+        self.clock += timedelta(seconds=1)
+        return self.clock

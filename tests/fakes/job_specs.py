@@ -1,0 +1,35 @@
+"""Job specs for tests that need one and do not care what it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gamestream_dagster.flink_jobs.executor import Target
+from gamestream_dagster.flink_jobs.render import RenderedJob
+from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
+
+SOURCE = "CREATE TEMPORARY TABLE user_score (user_id STRING) WITH ('connector' = 'kafka', 'x' = ${kafka_bootstrap});"
+QUERY = "CREATE TEMPORARY VIEW v AS SELECT user_id FROM user_score;"
+SINKS = "EXECUTE STATEMENT SET BEGIN INSERT INTO s SELECT * FROM v; END;"
+
+
+def job_spec(**changes: Any) -> JobSpec:
+    """A valid spec, with fields changed."""
+    fields: dict[str, Any] = {
+        "name": "totals_v1",
+        "folder": Path("totals_v1"),
+        "description": "Totals.",
+        "owners": ("team:game-analytics",),
+        "reads": ("user-score",),
+        "writes": {"tables": ["totals"]},
+        "sources": (SqlFile(path="_sources/user_score.sql", text=SOURCE),),
+        "query": SqlFile(path="totals_v1/query.sql", text=QUERY),
+        "sinks": SqlFile(path="totals_v1/sinks.sql", text=SINKS),
+    }
+    return JobSpec(**{**fields, **changes})
+
+
+def target(fingerprint: str = "f" * 64, **changes: Any) -> Target:
+    """What is to be deployed; its SQL is never read by the fakes."""
+    return Target(job_spec(**changes), fingerprint, RenderedJob((), SINKS), {"parallelism.default": "1"}, "file:/sp")

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gamestream_dagster.flink_jobs.catalogue import load_job, load_jobs
+from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
+from gamestream_dagster.flink_jobs.spec import UpgradeMode
+from tests.fakes.job_specs import QUERY, SINKS, SOURCE
+
+JOB = {
+    "description": "Totals.",
+    "owners": ["team:game-analytics"],
+    "sources": ["user_score.sql"],
+    "reads": ["user-score"],
+    "writes": {"tables": ["totals"]},
+    "flink": {"parallelism.default": 2, "pipeline.object-reuse": True},
+}
+
+
+def folder(root: Path, job: str = "totals_v1", query: str = QUERY, sinks: str = SINKS, **changes: object) -> Path:
+    for directory in (root / "_sources", root / job):
+        directory.mkdir(parents=True, exist_ok=True)
+    (root / "_sources" / "user_score.sql").write_text(SOURCE)
+    content = {key: value for key, value in {**JOB, **changes}.items() if value is not None}
+    (root / job / "job.yaml").write_text(yaml.safe_dump(content))
+    (root / job / "query.sql").write_text(query)
+    (root / job / "sinks.sql").write_text(sinks)
+    return root
+
+
+def test_a_folder_is_read(tmp_path: Path) -> None:
+    spec = load_jobs(folder(tmp_path))["totals_v1"]
+    assert spec.upgrade_mode is UpgradeMode.SAVEPOINT
+    assert spec.flink == {"parallelism.default": "2", "pipeline.object-reuse": "true"}
+    assert [file.path for file in spec.files()] == [
+        "_sources/user_score.sql",
+        "totals_v1/query.sql",
+        "totals_v1/sinks.sql",
+    ]
+
+
+def test_the_jobs_of_the_project_can_be_read() -> None:
+    for name, spec in load_jobs().items():
+        assert name == spec.name
+        assert spec.reads
+
+
+SECRET = "CREATE TEMPORARY TABLE s (a STRING) WITH ('password' = 'hunter2'); " + SINKS
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"owners": None}, "owners"),
+        ({"description": ""}, "description"),
+        ({"owners": ["somebody"]}, "team:<name>"),
+        ({"sources": ["nowhere.sql"]}, "_sources/nowhere.sql is missing"),
+        ({"sources": ["../x.sql"]}, "must be a file name"),
+        ({"sources": None}, "at least one file"),
+        ({"reads": []}, "reads"),
+        ({"colour": "blue"}, "colour"),
+        ({"name": "other"}, "follows from the folder"),
+        ({"upgrade_mode": "sometimes"}, "upgrade_mode"),
+        ({"flink": {"pipeline.name": "x"}}, "pipeline.name is decided"),
+        ({"flink": {"a": [1]}}, "needs a single value"),
+        ({"query": "SELECT 1;"}, "only CREATE TEMPORARY VIEW"),
+        ({"query": "ADD JAR 'x.jar';"}, "only CREATE TEMPORARY VIEW"),
+        ({"query": ""}, "holds no statement"),
+        ({"query": "CREATE TEMPORARY VIEW v AS SELECT 'open;"}, "never closed"),
+        ({"sinks": "INSERT INTO s SELECT 1;"}, "EXECUTE STATEMENT SET"),
+        ({"sinks": "SET 'a' = 'b'; " + SINKS}, "only CREATE TEMPORARY TABLE"),
+        ({"sinks": "EXECUTE STATEMENT SET BEGIN END;"}, "no INSERT"),
+        ({"sinks": SECRET}, "holds a secret"),
+    ],
+)
+def test_a_broken_folder_is_refused_with_file_and_mend(
+    tmp_path: Path, changes: dict[str, object], named: str
+) -> None:
+    with pytest.raises(JobSpecError, match=named) as raised:
+        load_jobs(folder(tmp_path, **changes))  # type: ignore[arg-type]
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_folder_without_a_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JobSpecError, match="_v<number>"):
+        load_jobs(folder(tmp_path, job="totals"))
+
+
+def test_an_unknown_job_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UnknownJobError, match="totals_v1"):
+        load_job("nothing_v1", folder(tmp_path))
+    with pytest.raises(UnknownJobError):
+        load_job("../totals_v1", tmp_path)

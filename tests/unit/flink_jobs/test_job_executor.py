@@ -1,0 +1,261 @@
+"""The executor over a fake Flink, killed at each of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gamestream_dagster.clients.flink_types import FlinkState
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.errors import (
+    ExecutorBusyError,
+    ParkedError,
+    PreflightError,
+    RedeployContractError,
+    SubmissionRejectedError,
+    TerminalFlinkJobError,
+    TransientFlinkJobError,
+)
+from gamestream_dagster.flink_jobs.manager import Workbench
+from gamestream_dagster.flink_jobs.plan import Choice, Decision
+from tests.fakes.flink import Crash, FakeFlink, FakeJob, FakeStore, FakeSubmitter
+from tests.fakes.job_specs import target
+
+NEW_PLAN = '{"nodes": [{"id": 1, "type": "other"}], "edges": []}'
+
+
+class World:
+    """A cluster, a gateway and a table that outlive the executors."""
+
+    def __init__(self, **flink: Any) -> None:
+        self.flink = FakeFlink(**flink)
+        self.submitter = FakeSubmitter(self.flink)
+        self.store = FakeStore()
+        self.said: list[str] = []
+
+    def bench(self, fingerprint: str = "f" * 64, **spec: Any) -> Workbench:
+        return Workbench(target(fingerprint, **spec), self.flink, self.submitter, self.store, None)
+
+    def apply(self, choice: Choice = Choice.NONE, fingerprint: str = "f" * 64, **spec: Any) -> Deployment:
+        deployment = self.bench(fingerprint, **spec).apply(choice, self.said.append)
+        assert deployment is not None
+        return deployment
+
+    @property
+    def only(self) -> FakeJob:
+        (job,) = self.flink.live
+        return job
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_first_apply_deploys_and_the_second_does_nothing(world: World) -> None:
+    first = world.apply()
+    assert (first.state, first.generation, first.restore_path) == (DeploymentState.RUNNING, 1, None)
+    assert world.only.name == "totals_v1@ffffffff-g1"
+    assert world.apply() == first
+    assert len(world.submitter.submitted) == 1
+
+
+def test_suspend_and_resume_go_through_the_savepoint(world: World) -> None:
+    world.apply()
+    suspended = world.apply(Choice.SUSPEND)
+    assert suspended.state is DeploymentState.SUSPENDED
+    assert world.flink.live == []
+    assert world.apply().state is DeploymentState.SUSPENDED  # a person's wish is respected
+    resumed = world.apply(Choice.RESUME)
+    assert resumed.restore_path == suspended.savepoint_path
+    assert world.only.restored_path == suspended.savepoint_path
+
+
+def test_a_change_that_fits_goes_on_from_a_savepoint_of_the_old_version(world: World) -> None:
+    old = world.apply()
+    new = world.apply(fingerprint="e" * 64)
+    assert new.generation == 2
+    assert world.only.restored_path == f"file:/sp/savepoint-{old.flink_job_id[:6]}"
+    assert [row.state for row in world.store.rows] == [DeploymentState.SUPERSEDED, DeploymentState.RUNNING]
+
+
+def test_a_change_that_does_not_fit_leaves_the_old_version_running(world: World) -> None:
+    old = world.apply()
+    world.submitter.plan = NEW_PLAN
+    with pytest.raises(ParkedError, match="--replay"):
+        world.apply(fingerprint="e" * 64)
+    assert world.only.job_id == old.flink_job_id
+    replayed = world.apply(Choice.REPLAY, fingerprint="e" * 64)
+    assert replayed.restore_path is None
+    assert world.store.rows[0].savepoint_path  # can be regretted
+
+
+def test_a_bad_new_version_does_not_stop_the_old_one(world: World) -> None:
+    old = world.apply()
+    world.submitter.rejects = "Table 'x' not found"
+    with pytest.raises(SubmissionRejectedError, match="Table 'x' not found"):
+        world.apply(fingerprint="e" * 64)
+    assert world.only.job_id == old.flink_job_id
+
+
+def test_a_failed_savepoint_keeps_a_healthy_job_running(world: World) -> None:
+    old = world.apply()
+    world.flink.no_savepoints = True
+    with pytest.raises(TerminalFlinkJobError, match="goes on running"):
+        world.apply(fingerprint="e" * 64)
+    assert world.only.job_id == old.flink_job_id
+    assert world.store.rows[-1].state is DeploymentState.RUNNING
+
+
+def test_a_sick_job_without_a_savepoint_goes_on_from_its_last_checkpoint(world: World) -> None:
+    old = world.apply()
+    world.flink.no_savepoints = True
+    world.flink.all[old.flink_job_id].failures = 6
+    healed = world.apply()
+    assert world.only.restored_path == f"file:/ck/{old.flink_job_id}/chk-1"
+    assert healed.trigger == "HEAL"
+    assert world.flink.cancelled == [old.flink_job_id]
+
+
+def test_a_failed_job_is_restored_from_its_last_checkpoint(world: World) -> None:
+    old = world.apply()
+    world.only.state = FlinkState.FAILED
+    assert world.apply().restore_path == f"file:/ck/{old.flink_job_id}/chk-1"
+
+
+def test_a_cancel_by_hand_is_respected_until_resumed(world: World) -> None:
+    old = world.apply()
+    world.only.state = FlinkState.CANCELED
+    assert world.apply().state is DeploymentState.CANCELED
+    assert world.flink.live == []
+    assert world.apply(Choice.RESUME).restore_path == f"file:/ck/{old.flink_job_id}/chk-1"
+
+
+def test_another_executor_is_told_so(world: World) -> None:
+    world.store.busy = True
+    with pytest.raises(ExecutorBusyError):
+        world.apply()
+    assert world.submitter.submitted == []
+
+
+def test_no_answer_is_not_taken_for_a_missing_job(world: World) -> None:
+    world.apply()
+    world.flink.silent = True
+    with pytest.raises(TransientFlinkJobError, match="no answer"):
+        world.apply()
+    assert len(world.submitter.submitted) == 1
+
+
+def test_a_stale_list_of_jobs_does_not_lead_to_a_second_submission(world: World) -> None:
+    world.apply()
+    world.flink.empty_list = True
+    world.apply()
+    assert len(world.submitter.submitted) == 1
+
+
+def test_too_few_slots_change_nothing() -> None:
+    world = World(slots=0)
+    with pytest.raises(PreflightError, match="task slots"):
+        world.apply()
+    assert world.store.rows == []
+
+
+def test_a_job_restored_from_another_state_is_parked(world: World) -> None:
+    world.apply()
+    world.apply(Choice.SUSPEND)
+    world.submitter.restores = "file:/sp/other"
+    with pytest.raises(RedeployContractError, match="file:/sp/other"):
+        world.apply(Choice.RESUME)
+    assert world.store.rows[-1].state is DeploymentState.PARKED
+    with pytest.raises(ParkedError):
+        world.apply()
+
+
+def test_a_second_job_of_the_name_is_cancelled_and_the_recorded_one_stays(world: World) -> None:
+    ours = world.apply()
+    world.flink.all["other"] = FakeJob("other", "totals_v1@ffffffff-g1", started_ms=1)
+    world.apply()
+    assert world.only.job_id == ours.flink_job_id
+    assert world.flink.cancelled == ["other"]
+
+
+def test_a_stateless_job_is_restarted_without_state(world: World) -> None:
+    world.apply(upgrade_mode="stateless")
+    again = world.apply(fingerprint="e" * 64, upgrade_mode="stateless")
+    assert again.restore_path is None
+    assert len(world.flink.live) == 1
+
+
+# -- the executor dies ------------------------------------------------------------------------------------------
+
+
+def test_killed_between_intent_and_submission_submits_once_with_the_stored_id(world: World) -> None:
+    world.submitter.crash_before = True
+    with pytest.raises(Crash):
+        world.apply()
+    (intent,) = world.store.rows
+    assert intent.state is DeploymentState.SUBMITTING
+    done = world.apply()
+    assert [job_id for job_id, _ in world.submitter.submitted] == [intent.flink_job_id]
+    assert (done.generation, done.state) == (1, DeploymentState.RUNNING)
+
+
+def test_killed_after_submission_is_only_confirmed(world: World) -> None:
+    world.submitter.crash_after = True
+    with pytest.raises(Crash):
+        world.apply()
+    assert world.apply().state is DeploymentState.RUNNING
+    assert len(world.submitter.submitted) == 1
+
+
+@pytest.mark.parametrize("moment", ["crash_before", "crash_after"])
+def test_killed_in_an_upgrade_goes_on_from_the_savepoint(world: World, moment: str) -> None:
+    old = world.apply()
+    setattr(world.submitter, moment, True)
+    with pytest.raises(Crash):
+        world.apply(fingerprint="e" * 64)
+    done = world.apply(fingerprint="e" * 64)
+    assert world.only.restored_path == f"file:/sp/savepoint-{old.flink_job_id[:6]}" == done.restore_path
+    assert len(world.submitter.submitted) == 2
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["before the stop", "after the stop"])
+def test_killed_while_stopping(world: World, stopped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = world.apply()
+    real: Callable[..., str] = world.flink.stop_with_savepoint
+
+    def dies(job_id: str, target: str | None, timeout_seconds: float = 120.0) -> str:
+        if stopped:
+            real(job_id, target, timeout_seconds)
+        raise Crash
+
+    monkeypatch.setattr(world.flink, "stop_with_savepoint", dies)
+    with pytest.raises(Crash):
+        world.apply(fingerprint="e" * 64)
+    monkeypatch.undo()
+    world.apply(fingerprint="e" * 64)
+    assert world.only.restored_path == f"file:/sp/savepoint-{old.flink_job_id[:6]}"
+    assert world.store.last("totals_v1").outcome == Outcome.RESTORED  # type: ignore[union-attr]
+
+
+def test_the_dry_run_is_the_plan_and_changes_nothing(world: World) -> None:
+    made = world.bench().plan()
+    assert made.decision is Decision.DEPLOY
+    assert (world.store.rows, world.flink.all) == ([], {})
+
+
+def test_the_newest_checkpoint_on_disk_is_used_when_flink_has_forgotten_the_job(world: World, tmp_path: Path) -> None:
+    old = world.apply()
+    world.flink.all.clear()
+    for number, complete in [(2, True), (10, True), (11, False)]:
+        folder = tmp_path / old.flink_job_id / f"chk-{number}"
+        folder.mkdir(parents=True)
+        if complete:
+            (folder / "_metadata").touch()
+    bench = Workbench(target(), world.flink, world.submitter, world.store, tmp_path)
+    restored = bench.apply(Choice.NONE, world.said.append)
+    assert restored is not None
+    assert restored.restore_path == (tmp_path / old.flink_job_id / "chk-10").as_uri()
