@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, settings_from
 
+if TYPE_CHECKING:
+    from gamestream_dagster.platform.service import Progress, ProgressState, ServiceStatus
+
 talk = Console(stderr=True, highlight=False)
 data = Console(highlight=False)
+PIPED_WIDTH = 400  # wide enough that no cell is cut
 
-Only = Annotated[str | None, typer.Option("--only", help="Comma-separated services or groups; what they need comes too.")]
+Only = Annotated[
+    str | None, typer.Option("--only", help="Comma-separated services or groups; what they need comes too.")
+]
 Purge = Annotated[bool, typer.Option("--purge", help="Delete the home as well: all data, logs, checkpoints.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, help="How many lines of the end to show.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new lines until interrupted.")]
 
-STATE_STYLES = {"HEALTHY": "green", "EXTERNAL": "green", "STARTING": "yellow", "STOPPED": "dim"}
+STATE_STYLES = {
+    "HEALTHY": "green",
+    "EXTERNAL": "green",
+    "OK": "green",
+    "STARTING": "yellow",
+    "WARN": "yellow",
+    "STOPPED": "dim",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +54,8 @@ def up(home: Home = None, port_base: PortBase = None, only: Only = None) -> None
     settings = settings_from(home, port_base)
     names = [name.strip() for name in only.split(",") if name.strip()] if only else None
     began = time.monotonic()
+    # Ending the command must not leave half a stack: Stack.up cleans up when it is interrupted.
+    signal.signal(signal.SIGTERM, _as_interrupt)
     with _platform_errors(), _progress_display() as progress:
         started = Stack(settings, progress).up(names)
     if not started:
@@ -78,10 +96,23 @@ def status(home: Home = None, port_base: PortBase = None, as_json: AsJson = Fals
 
 
 def doctor(home: Home = None, port_base: PortBase = None, as_json: AsJson = False) -> None:
-    """Check the machine and show every setting with its origin."""
-    from gamestream_dagster.cli import platform_doctor
+    """Check the machine and the stack, and show every setting with its origin."""
+    from gamestream_dagster.platform import doctor as examiner
 
-    platform_doctor.run(settings_from(home, port_base), as_json)
+    settings = settings_from(home, port_base)
+    with _platform_errors():
+        checks = examiner.examine(settings)
+    rows = examiner.setting_rows(settings)
+    if as_json:
+        data.print_json(json.dumps({"checks": [asdict(c) for c in checks], "settings": [asdict(r) for r in rows]}))
+    else:
+        _print_table(("CHECK", "STATUS", "DETAIL"), [(c.name, c.state, c.detail) for c in checks])
+        data.print()
+        _print_table(("SETTING", "VALUE", "FROM"), [(r.name, r.value, r.origin) for r in rows])
+    passed, warned, failed = (sum(check.state == state for check in checks) for state in ("OK", "WARN", "FAIL"))
+    talk.print(f"Done. PASS={passed} WARN={warned} ERROR={failed} TOTAL={len(checks)}")
+    if failed:
+        raise typer.Exit(1)
 
 
 def logs(service: str, home: Home = None, lines: Lines = 50, follow: Follow = False) -> None:
@@ -102,7 +133,7 @@ def logs(service: str, home: Home = None, lines: Lines = 50, follow: Follow = Fa
         _follow(path)
 
 
-def _follow(path) -> None:
+def _follow(path: Path) -> None:
     position = path.stat().st_size
     try:
         while True:
@@ -120,25 +151,39 @@ def _follow(path) -> None:
         return
 
 
-def _print_status(rows) -> None:
-    from rich.table import Table
-
-    table = Table("SERVICE", "STATUS", "PID", "PORT", "MEMORY", "UPTIME", "LINK", box=None, pad_edge=False)
-    for row in rows:
-        style = STATE_STYLES.get(row.state, "red")
-        table.add_row(
+def _print_status(rows: list[ServiceStatus]) -> None:
+    cells = [
+        (
             row.name,
-            f"[{style}]{row.state}[/]",
+            row.state,
             str(row.pid or "-"),
             str(row.port or "-"),
             f"{row.resident_bytes / 2**20:.0f} MiB" if row.resident_bytes else "-",
             _duration(row.uptime_seconds),
             row.link + (f"  ({row.detail})" if row.detail else ""),
         )
-    data.print(table)
+        for row in rows
+    ]
+    _print_table(("SERVICE", "STATUS", "PID", "PORT", "MEMORY", "UPTIME", "LINK"), cells)
     resident = sum(row.resident_bytes or 0 for row in rows)
     running = sum(row.pid is not None for row in rows)
     talk.print(f"{running} of {len(rows)} services run, {resident / 2**20:.0f} MiB resident.")
+
+
+def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table whose second column is a state. Piped, it is as wide as its content, so that no cell is cut."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*head, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(
+            *(
+                Text(cell, STATE_STYLES.get(row[1], "red") if at == 1 and head[1] == "STATUS" else "")
+                for at, cell in enumerate(row)
+            )
+        )
+    (data if data.is_terminal else Console(highlight=False, width=PIPED_WIDTH)).print(table)
 
 
 def _duration(seconds: float | None) -> str:
@@ -147,6 +192,10 @@ def _duration(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _as_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -160,18 +209,36 @@ def _platform_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _progress_display() -> Iterator:
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+def _progress_display() -> Iterator[Progress]:
+    """One line a service on a terminal; elsewhere (CI, a pipe) one plain line when a service has arrived."""
+    from rich import progress as bars
+    from rich.markup import escape
 
-    columns = (SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.fields[service]:<20}"), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=talk, transient=False) as display:
-        tasks: dict[str, int] = {}
+    settled = ("healthy", "external", "skipped", "stopped")
+    if not talk.is_terminal:
 
-        def show(name: str, state, detail: str) -> None:
-            if name not in tasks:
-                tasks[name] = display.add_task("", total=1, service=name)
-            done = state in ("healthy", "external", "skipped", "stopped") or (name == "jars" and _all_done(detail))
-            display.update(tasks[name], description=f"{state} {detail}".strip(), completed=int(done))
+        def tell(name: str, state: ProgressState, detail: str) -> None:
+            if state in settled or (name == "jars" and _all_done(detail)):
+                talk.print(f"{name:<20} {state} {escape(detail)}".rstrip(), soft_wrap=True)
+
+        yield tell
+        return
+    columns = (
+        bars.SpinnerColumn(finished_text="[green]✓[/]"),
+        bars.TextColumn("{task.fields[service]:<20}"),
+        bars.TextColumn("{task.description}"),
+        bars.TimeElapsedColumn(),
+    )
+    lock = threading.Lock()
+    with bars.Progress(*columns, console=talk) as display:
+        tasks: dict[str, bars.TaskID] = {}
+
+        def show(name: str, state: ProgressState, detail: str) -> None:
+            with lock:
+                if name not in tasks:
+                    tasks[name] = display.add_task("", total=1, service=name)
+            done = state in settled or (name == "jars" and _all_done(detail))
+            display.update(tasks[name], description=f"{state} {escape(detail)}".strip(), completed=int(done))
 
         yield show
 

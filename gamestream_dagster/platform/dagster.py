@@ -103,7 +103,8 @@ def probe_code(settings: Settings) -> str | None:
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             request = health_pb2.HealthCheckRequest(service="DagsterApi")
-            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=health.REQUEST_SECONDS)
+            stub: Any = health_pb2_grpc.HealthStub(channel)  # its methods are made at run time
+            answer = stub.Check(request, timeout=health.REQUEST_SECONDS)
         except grpc.RpcError as error:
             return f"no answer from {address} ({error.code().name})"  # pyright: ignore[reportAttributeAccessIssue]
     return None if answer.status == health_pb2.HealthCheckResponse.SERVING else f"{address} is not serving yet"

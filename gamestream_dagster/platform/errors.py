@@ -41,3 +41,7 @@ class StackMismatchError(PlatformError):
 
 class JavaMissingError(PlatformError):
     """No Java of at least version 17 was found."""
+
+
+class PurgeRefusedError(PlatformError):
+    """The home may not be deleted: it is no stack's, or holds something that must stay."""

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import yaml
 
-from gamestream_dagster.platform import health, jars, layout
+from gamestream_dagster.platform import class_archives, health, jars, layout
 from gamestream_dagster.platform.errors import PlatformError
 from gamestream_dagster.platform.java import java
 from gamestream_dagster.platform.service import Program, Service
@@ -25,6 +25,8 @@ from gamestream_dagster.settings import Settings
 SLOTS = 8
 JOBMANAGER_HEAP_MIB = 448
 GATEWAY_HEAP_MIB = 448
+# For a JVM that works in short bursts: one collector thread, and no compiler that pays off after minutes.
+SHORT_WORK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 LOG_CONFIG = Path(__file__).with_name("conf") / "log4j2.properties"
 
 
@@ -151,7 +153,7 @@ def prepare(settings: Settings) -> None:
 
 def jobmanager(settings: Settings) -> Program:
     """The JobManager's command."""
-    options = (f"-Xmx{JOBMANAGER_HEAP_MIB}m", "-Xms128m", "-XX:+UseSerialGC", "-XX:MaxMetaspaceSize=256m")
+    options = (f"-Xmx{JOBMANAGER_HEAP_MIB}m", "-Xms128m", "-XX:MaxMetaspaceSize=256m", *SHORT_WORK)
     return _program(settings, "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", options)
 
 
@@ -163,7 +165,7 @@ def taskmanager(settings: Settings) -> Program:
 
 def gateway(settings: Settings) -> Program:
     """The SQL gateway's command."""
-    options = (f"-Xmx{GATEWAY_HEAP_MIB}m", "-Xms128m", "-XX:+UseSerialGC", "-XX:MaxMetaspaceSize=384m")
+    options = (f"-Xmx{GATEWAY_HEAP_MIB}m", "-Xms128m", "-XX:MaxMetaspaceSize=384m", *SHORT_WORK)
     opt = sorted((layout.service_dir(settings, "flink") / "opt").glob("*.jar"))
     chosen = [path for path in opt if path.name.startswith(("flink-sql-gateway", "flink-python"))]
     return _program(settings, "org.apache.flink.table.gateway.SqlGateway", options, chosen, config_dir=False)
@@ -189,11 +191,17 @@ def probe_gateway(settings: Settings) -> str | None:
 
 
 def _program(
-    settings: Settings, main_class: str, options: tuple[str, ...], more: list[Path] | None = None, config_dir: bool = True
+    settings: Settings,
+    main_class: str,
+    options: tuple[str, ...],
+    more: list[Path] | None = None,
+    config_dir: bool = True,
 ) -> Program:
     folder = layout.service_dir(settings, "flink")
     conf = folder / "conf"
+    # As the distribution's scripts do: its main jar last, the rest by name.
     lib = sorted((folder / "lib").glob("*.jar"), key=lambda path: (path.name.startswith("flink-dist"), path.name))
+    class_path = [path.resolve() for path in [*lib, *(more or [])]]
     environment = {
         "FLINK_HOME": str(_distribution()),
         "FLINK_CONF_DIR": str(conf),
@@ -205,12 +213,13 @@ def _program(
     command = (
         str(java()),
         *options,
+        *class_archives.options(main_class.rsplit(".", 1)[-1].lower(), class_path),
         *_distribution_options(),
         f"-Dlog4j.configurationFile={LOG_CONFIG}",
         f"-Dlog.file={layout.logs_dir(settings) / (main_class.rsplit('.', 1)[-1] + '.log')}",
         "-Djava.awt.headless=true",
         "-cp",
-        ":".join(str(path) for path in [*lib, *(more or [])]),
+        ":".join(str(path) for path in class_path),
         main_class,
         *(("--configDir", str(conf)) if config_dir else ()),
     )

@@ -7,7 +7,7 @@ import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
-from gamestream_dagster.platform import jars, layout
+from gamestream_dagster.platform import class_archives, jars, layout
 from gamestream_dagster.platform.errors import ServiceFailedError
 from gamestream_dagster.platform.java import java
 from gamestream_dagster.platform.service import Program, Service
@@ -72,7 +72,8 @@ def program(settings: Settings) -> Program:
     """The broker's command."""
     folder = layout.service_dir(settings, "kafka")
     options = (f"-Xmx{HEAP_MIB}m", f"-Xms{HEAP_MIB // 2}m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
-    return Program(command=_java_command(folder, *options, "kafka.Kafka", str(folder / "server.properties")))
+    archive = class_archives.options("kafka", _class_path(folder))
+    return Program(command=_java_command(folder, *options, *archive, "kafka.Kafka", str(folder / "server.properties")))
 
 
 def probe(settings: Settings) -> str | None:
@@ -110,7 +111,12 @@ def _format(folder: Path) -> None:
 
 def _java_command(folder: Path, *arguments: str) -> tuple[str, ...]:
     logging = f"-Dlog4j2.configurationFile={LOG_CONFIG}"
-    return (str(java()), "-cp", f"{folder / 'lib'}/*", logging, "-Djava.awt.headless=true", *arguments)
+    class_path = ":".join(str(path) for path in _class_path(folder))
+    return (str(java()), "-cp", class_path, logging, "-Djava.awt.headless=true", *arguments)
+
+
+def _class_path(folder: Path) -> list[Path]:
+    return sorted(path.resolve() for path in (folder / "lib").glob("*.jar"))
 
 
 SERVICES = (

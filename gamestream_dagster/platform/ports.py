@@ -47,11 +47,11 @@ def listeners(ports: Iterable[int] | None = None) -> list[Listener]:
     wanted = None if ports is None else set(ports)
     found = []
     for connection in psutil.net_connections("tcp"):
-        if connection.status != psutil.CONN_LISTEN or (wanted is not None and connection.laddr.port not in wanted):
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr:
             continue
-        found.append(
-            Listener(connection.laddr.ip, connection.laddr.port, connection.pid, _process_name(connection.pid))
-        )
+        address, port = connection.laddr
+        if wanted is None or port in wanted:
+            found.append(Listener(address, port, connection.pid, _process_name(connection.pid)))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gamestream_dagster.platform import health, jars, layout
+from gamestream_dagster.platform import class_archives, health, jars, layout
 from gamestream_dagster.platform.java import java
 from gamestream_dagster.platform.service import Program, Service
 from gamestream_dagster.settings import Settings
@@ -18,6 +18,7 @@ def prepare(settings: Settings) -> None:
 
 def program(settings: Settings) -> Program:
     """The registry's command. Its management interface listens on all addresses unless told otherwise."""
+    runner = jars.unpacked(_archive()) / "quarkus-run.jar"
     database = layout.service_dir(settings, "registry") / "schemas"
     properties = {
         "quarkus.http.host": "127.0.0.1",
@@ -37,9 +38,10 @@ def program(settings: Settings) -> Program:
             "-Xms64m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
+            *class_archives.options("registry", [runner]),
             *(f"-D{name}={value}" for name, value in properties.items()),
             "-jar",
-            str(jars.unpacked(_archive()) / "quarkus-run.jar"),
+            str(runner),
         )
     )
 

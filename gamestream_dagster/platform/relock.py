@@ -1,4 +1,4 @@
-"""Maintenance: write `jars.lock` anew (`python -m gamestream_dagster.platform.relock`, about a minute, needs the network).
+"""Maintenance: write `jars.lock` anew: `python -m gamestream_dagster.platform.relock`, a minute, needs the network.
 
 Resolves the roots below with all that they need, fetches everything and records each file's SHA-256.
 """
@@ -44,9 +44,19 @@ SINGLES = {
 }
 # Kafka Connect and its web server: the command-line tools ask for it, the broker does not load it.
 UNUSED_GROUPS = (
-    "org.eclipse.jetty", "org.glassfish", "jakarta.", "javax.", "io.swagger", "org.apache.maven", "org.codehaus.plexus",
-    "com.sun.activation", "org.javassist", "io.github.classgraph", "com.fasterxml.jackson.jakarta", "com.fasterxml.jackson.module",
-)  # fmt: skip
+    "org.eclipse.jetty",
+    "org.glassfish",
+    "jakarta.",
+    "javax.",
+    "io.swagger",
+    "org.apache.maven",
+    "org.codehaus.plexus",
+    "com.sun.activation",
+    "org.javassist",
+    "io.github.classgraph",
+    "com.fasterxml.jackson.jakarta",
+    "com.fasterxml.jackson.module",
+)
 UNUSED_ARTIFACTS = {"connect-runtime", "connect-api", "connect-json", "connect-transforms"}
 
 

@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import yaml
 
-from gamestream_dagster.platform import catalogue, jars, layout, memory, ports
+from gamestream_dagster.platform import catalogue, health, jars, layout, memory, ports
 from gamestream_dagster.platform.errors import (
     PlatformError,
+    PurgeRefusedError,
     ServiceFailedError,
     StackBusyError,
     StackMismatchError,
@@ -29,9 +31,10 @@ from gamestream_dagster.platform.service import (
     silent,
 )
 from gamestream_dagster.platform.supervisor import ALIVE, GIVEN_UP, Supervisor, end_processes
-from gamestream_dagster.settings import Settings
+from gamestream_dagster.settings import PROJECT_ROOT, Settings
 
 LOCK_SECONDS = 5
+RUNNING_SECONDS = 30  # for a service that runs already to answer; it may just have been restarted
 JAR_USES = {
     "kafka": (jars.JarUse.KAFKA,),
     "registry": (jars.JarUse.REGISTRY,),
@@ -85,15 +88,34 @@ class Stack:
 
         Returns:
             Names of the services that were running.
+
+        Raises:
+            PurgeRefusedError: the home is no stack's, or holds something that must stay.
         """
-        if not self._settings.home.exists():
+        if not layout.run_dir(self._settings).is_dir():
+            if purge and self._settings.home.exists():
+                raise PurgeRefusedError(
+                    f"{self._settings.home} holds no stack (it has no `run` folder), so it is not deleted; "
+                    "give the right --home, or delete it yourself."
+                )
             return []
+        if purge:
+            self._check_purgeable()
         layout.make_home(self._settings)
         with self._lock():
             stopped = self._stop_everything()
             if purge:
                 shutil.rmtree(self._settings.home)
         return stopped
+
+    def _check_purgeable(self) -> None:
+        kept = {"the user's home": Path.home(), "the project": PROJECT_ROOT, "the working folder": Path.cwd()}
+        for what, path in kept.items():
+            if path == self._settings.home or self._settings.home in path.parents:
+                raise PurgeRefusedError(
+                    f"{self._settings.home} holds {what}, so it is not deleted; "
+                    "run `gamestream down` and delete the stack's folders in it yourself."
+                )
 
     def status(self) -> list[ServiceStatus]:
         """State of each service, each asked through its own API, in parallel."""
@@ -138,9 +160,18 @@ class Stack:
             self._progress(service.name, ProgressState.SKIPPED, reason)
             return False
         if not fresh and self._supervisor.states().get(service.name, {}).get("statename") in ALIVE:
-            self._progress(service.name, ProgressState.HEALTHY, "was running already")
+            self._check_running_one(service)
             return False
         return True
+
+    def _check_running_one(self, service: Service) -> None:
+        why = health.wait_until(lambda: service.probe(self._settings), RUNNING_SECONDS)
+        if why:
+            raise ServiceFailedError(
+                f"{service.name} runs but is not well: {why}; see `gamestream logs {service.name}`, "
+                "or stop everything with `gamestream down` and start again."
+            )
+        self._progress(service.name, ProgressState.HEALTHY, "was running already")
 
     def _check_room(self, missing: list[Service]) -> None:
         ports.require_free(self._settings, [port for service in missing for port in service.ports])
@@ -177,7 +208,11 @@ class Stack:
         failed = threading.Event()
         with ThreadPoolExecutor(len(missing)) as pool:
             futures = [pool.submit(self._start_one, service, done, failed) for service in missing]
-            errors = [error for future in futures if (error := future.exception()) is not None]
+            try:
+                errors = [error for future in futures if (error := future.exception()) is not None]
+            except BaseException:  # an interrupt: the threads must not go on starting things
+                failed.set()
+                raise
         real = [error for error in errors if not isinstance(error, _GivenUpError)]
         if real:
             raise real[0]
@@ -209,7 +244,7 @@ class Stack:
             if info["statename"] in GIVEN_UP:
                 why = "its process ended"
             elif time.monotonic() < limit:
-                time.sleep(0.15)
+                time.sleep(health.POLL_SECONDS)
                 continue
             else:
                 why = f"not healthy after {service.start_seconds} s ({why})"
@@ -224,9 +259,7 @@ class Stack:
         return repr(told[-1].strip()[:300]) if told else "nothing"
 
     def _undo(self, missing: list[Service], fresh: bool) -> None:
-        if not self._supervisor.running():
-            return
-        if fresh:
+        if fresh or not self._supervisor.running():
             self._stop_everything()
             return
         for service in missing:

@@ -146,15 +146,15 @@ class Supervisor:
 
         Returns the pids that were ended.
         """
-        orphans = self.orphans()
+        orphans = self.processes()
         ended = [process.pid for process in orphans]
         end_processes(orphans)
         for path in (self._socket, layout.run_dir(self._settings) / "supervisor.pid"):
             path.unlink(missing_ok=True)
         return ended
 
-    def orphans(self) -> list[psutil.Process]:
-        """Processes that carry this stack's mark; call it only when its supervisor does not answer."""
+    def processes(self) -> list[psutil.Process]:
+        """Processes that carry this stack's mark, the supervisor's own included."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
