@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
+
+_SENTENCE_DETAIL = 240  # characters of what was seen that fit into one line of a terminal
 
 
 class QualityError(Exception):
@@ -70,7 +73,7 @@ class SuiteResult:
             return f"{count} {hold} over {self.evaluated} {rows}."
         first = broken[0]
         rest = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        seen = f": {first.detail}" if first.detail else ""
+        seen = f": {shorten(first.detail, _SENTENCE_DETAIL, placeholder=' …')}" if first.detail else ""
         return f"Does not hold: {first.expectation}{seen}{rest}"
 
 

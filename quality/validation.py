@@ -4,6 +4,7 @@
 # (Great Expectations re-exports its public names without saying so to type checkers.)
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import great_expectations as gx
@@ -107,8 +108,16 @@ def _detail(one: ExpectationValidationResult) -> str:
     values = one.result.get("partial_unexpected_list") or one.result.get("details", {}).get("unexpected_rows")
     if not values:
         return f"saw {one.result.get('observed_value')}"
-    shown = "; ".join(str(value) for value in values[:SAMPLE_ROWS])
+    shown = "; ".join(_plain(value) for value in values[:SAMPLE_ROWS])
     return f"{shown} and {len(values) - SAMPLE_ROWS} more" if len(values) > SAMPLE_ROWS else shown
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(part)}" for name, part in value.items() if part is not None)
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="milliseconds")
+    return str(value)
 
 
 def _raised(one: ExpectationValidationResult) -> str:

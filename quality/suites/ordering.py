@@ -11,20 +11,21 @@ from gamestream_dagster.catalogue.boards import IDENTIFIER, Board, CatalogueErro
 _BYTES = "C"
 # Great Expectations puts the validated rows here, with an alias of its own.
 _BATCH = sa.text("{batch}")
+_PARTS = ("_numerator", "_denominator")
+_NAME_LENGTH = 40  # with the longest ending this stays under the 63 bytes of a Postgres name
 _ROUNDING = sa.literal_column("1e-9")
 
 
 def out_of_order(board: Board) -> str:
     """SELECT over `{batch}` of the rows that do not stand strictly after the row one rank above them."""
     rank = sa.column(board.rank_column)
-    terms = [_order_values(board, term.column) for term in board.order]
     labels: list[list[sa.Label]] = []
-    for number, values in enumerate(terms):
-        above = [
-            sa.func.lag(value).over(order_by=rank).label(f"above_{number}_{part}") for part, value in enumerate(values)
-        ]
-        own = [value.label(f"own_{number}_{part}") for part, value in enumerate(values)]
-        labels.append([*above, *own])
+    for term in board.order:
+        values = _order_values(board, term.column)
+        names = [f"{term.column[:_NAME_LENGTH]}{part}" for part in (_PARTS if len(values) == 2 else ("",))]
+        pairs_of_values = list(zip(names, values, strict=True))
+        above = [sa.func.lag(value).over(order_by=rank).label(f"{name}_above") for name, value in pairs_of_values]
+        labels.append([*above, *(value.label(name) for name, value in pairs_of_values)])
     pairs = sa.select(rank, *(label for group in labels for label in group)).select_from(_BATCH).subquery("pairs")
     after: sa.ColumnElement[bool] = sa.false()
     for group, term in reversed(list(zip(labels, board.order, strict=True))):
