@@ -30,7 +30,7 @@ _SERIAL = threading.Lock()
 def run_suites(settings: Settings, suites: Sequence[str] | None = None) -> QualityResult:
     """Validate the suites (all, or those named) and build Data Docs under `<home>/reports/data_docs`.
 
-    The pages of named suites go to `data_docs_selected` beside it, so that the pages of a full run stay whole.
+    The pages of some suites alone go to `data_docs_selected` beside it, so that the pages of a full run stay whole.
 
     A suite whose table is missing, or that finds no row, fails with a reason; it raises nothing.
 
@@ -40,7 +40,8 @@ def run_suites(settings: Settings, suites: Sequence[str] | None = None) -> Quali
     # Great Expectations prints progress to stdout, which is for data.
     with _SERIAL, contextlib.redirect_stdout(sys.stderr):
         started = time.monotonic()
-        chosen = _choose(load_suites(settings), suites)
+        known = load_suites(settings)
+        chosen = _choose(known, suites)
         tables = _tables(settings)
         from quality.data_docs import publish
         from quality.gx_context import context, forget, postgres_source
@@ -49,7 +50,7 @@ def run_suites(settings: Settings, suites: Sequence[str] | None = None) -> Quali
         forget(gx_context)
         with postgres_source(gx_context, settings) as source:
             results = tuple(_run(source, suite, tables, settings) for suite in chosen)
-        folder = "data_docs" if suites is None else "data_docs_selected"
+        folder = "data_docs" if len(chosen) == len(known) else "data_docs_selected"
         index = publish(gx_context, settings.reports_dir / folder, results)
         return QualityResult(suites=results, data_docs=index, seconds=round(time.monotonic() - started, 2))
 

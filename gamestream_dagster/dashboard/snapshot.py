@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import Connection, Engine, MetaData, Table
 from sqlalchemy.exc import DBAPIError
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.errors import ServiceError
-from gamestream_dagster.warehouse.tables import deployments, differences, load_metadata, reconciliation_runs
+from gamestream_dagster.warehouse.tables import deployments, differences, reconciliation_runs
 
 Row = Mapping[str, Any]
 
@@ -54,13 +54,15 @@ class Snapshot:
     problem: Problem | None = None
 
 
-def read_snapshot(engine: Engine, boards: Mapping[str, Board]) -> Snapshot:
+def read_snapshot(engine: Engine, boards: Mapping[str, Board], tables: MetaData) -> Snapshot:
     """All boards, the state of their jobs and the last reconciliation, in one read-only transaction.
+
+    Give the same `tables` (from `load_metadata`) each time: SQLAlchemy keeps what it compiled by the tables' identity,
+    so new ones at each refresh would cost memory and time.
 
     Never raises for a server that is away or a table that is missing: those come back as a `Problem`.
     """
     now = datetime.now(UTC)
-    metadata = load_metadata(boards)
     try:
         with engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as link:
             present = set(sa.inspect(link).get_table_names())
@@ -69,7 +71,7 @@ def read_snapshot(engine: Engine, boards: Mapping[str, Board]) -> Snapshot:
             return Snapshot(
                 read_at=now,
                 rows={
-                    name: _board_rows(link, board, metadata.tables[name])
+                    name: _board_rows(link, board, tables.tables[name])
                     for name, board in boards.items()
                     if name in present
                 },

@@ -162,7 +162,7 @@ def test_no_finished_run_is_a_failure(right: Settings) -> None:
 
 def test_pages_open_offline_escape_names_and_hold_no_password(right: Settings) -> None:
     write(right, sa.text("UPDATE top_players SET total_score = -1 WHERE rnk = 3"))
-    result = runner.run_suites(right)
+    result = runner.run_suites(right, suite_names())
     assert [suite.suite for suite in result.suites] == list(suite_names())
     assert result.data_docs == right.reports_dir / "data_docs" / "index.html"
     pages = [path for path in result.data_docs.parent.rglob("*") if path.is_file()]
