@@ -30,6 +30,9 @@ def instance(settings: Settings) -> dict[str, Any]:
         "storage": {
             "postgres": {
                 "postgres_db": {
+                    # dagster-postgres is written for psycopg2, but SQLAlchemy 2.1 takes psycopg 3 unless told: there
+                    # `with connection:` closes it, so every request of the webserver would fail
+                    "scheme": "postgresql+psycopg2",
                     "hostname": settings.postgres_host,
                     "port": settings.postgres_port or settings.port("postgres"),
                     "username": settings.postgres_user,

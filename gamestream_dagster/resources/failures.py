@@ -13,10 +13,11 @@ RETRY_TRANSIENT = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPO
 
 def is_transient(error: BaseException) -> bool:
     """True when another try of the same thing may work: the classes say so, never the text."""
+    from gamestream_dagster.archive.errors import ArchiveBehindError, ArchiveBusyError
     from gamestream_dagster.clients.errors import TransientServiceError
     from gamestream_dagster.flink_jobs.errors import TransientFlinkJobError
 
-    return isinstance(error, (TransientServiceError, TransientFlinkJobError))
+    return isinstance(error, (TransientServiceError, TransientFlinkJobError, ArchiveBusyError, ArchiveBehindError))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the writer brings pyarrow along, which weighs half a second
     key=archive_key(SCORE_TOPIC),
     description="Every record of `user-score` as Parquet, each offset range written once. Read by the recompute, "
     "straight from Kafka, so that it can witness what a streaming job lost.",
-    group_name=Group.ARCHIVE,
+    group_name=Group.ARCHIVE.value,
     owners=[DEFAULT_OWNER],
     kinds={"parquet", "kafka"},
     tags={"layer": "archive"},

@@ -12,7 +12,7 @@ ANSWERS = "answers"
 @dg.asset(
     key=LEADERBOARDS_PAGE,
     description="The leaderboards page: every board live from Postgres. Materialising looks whether it answers.",
-    group_name=Group.SERVING,
+    group_name=Group.SERVING.value,
     owners=[DEFAULT_OWNER],
     kinds={"streamlit"},
     tags={"surface": "dashboard"},
