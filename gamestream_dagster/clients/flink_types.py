@@ -211,6 +211,11 @@ class ExceptionEntry:
     exception: str
     message: str
 
+    @property
+    def waits_for_slots(self) -> bool:
+        """True for a failed try to start while no TaskManager is there: a lost worker causes several of them."""
+        return "NoResourceAvailableException" in self.message or "NoResourceAvailableException" in self.exception
+
     @classmethod
     def from_reply(cls, reply: Reply) -> Self:
         """Read one entry of the exception history; the message is the first line of the stack trace."""

@@ -190,13 +190,16 @@ def _state(detail: JobDetail, figures: Figures) -> JobState:
 
 def _figures(flink: FlinkView, detail: JobDetail, checkpoints: CheckpointSummary) -> Figures:
     failures = flink.exceptions(detail.job_id)
-    recent = [one for one in failures if one.at_ms > detail.now_ms - LOOP_WINDOW_MS]
+    # A job that waits for a lost TaskManager is not in a loop: only what made it fail counts.
+    causes = [one for one in failures if not one.waits_for_slots]
+    recent = [one for one in causes if one.at_ms > detail.now_ms - LOOP_WINDOW_MS]
+    last = next(iter(causes or failures), None)
     newest = checkpoints.newest
     common = Figures(
         now_ms=detail.now_ms,
         running_since_ms=max([detail.started_ms, *(one.at_ms for one in failures)]),
         recent_failures=len(recent),
-        last_failure=f"{failures[0].exception}: {failures[0].message}"[:300] if failures else None,
+        last_failure=last.message[:300] if last else None,
         checkpoint_id=newest.checkpoint_id if newest else None,
         checkpoint_at_ms=newest.acknowledged_ms if newest else None,
         checkpoint_path=newest.path if newest else None,

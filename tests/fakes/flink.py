@@ -43,10 +43,11 @@ class FakeJob:
     savepoint: str | None = None
     checkpoints: int = 1
     failures: int = 0
+    waits: int = 0
 
 
 class FakeFlink:
-    """A session cluster. `silent`: gives no answer. `no_savepoints`: every savepoint fails. `loses_list`: /jobs is stale."""
+    """A session cluster. `silent`: no answer. `no_savepoints`: every savepoint fails. `empty_list`: /jobs is stale."""
 
     def __init__(
         self, silent: bool = False, no_savepoints: bool = False, slots: int = 8, empty_list: bool = False
@@ -101,7 +102,11 @@ class FakeFlink:
         return 10_000
 
     def exceptions(self, job_id: str, limit: int = 20) -> list[ExceptionEntry]:
-        return [ExceptionEntry(NOW_MS + 50_000, "java.io.IOException", "broken pipe")] * self._job(job_id).failures
+        job = self._job(job_id)
+        waiting = ExceptionEntry(NOW_MS + 51_000, "CompletionException", "x.NoResourceAvailableException: no slots")
+        return [waiting] * job.waits + [
+            ExceptionEntry(NOW_MS + 50_000, "java.io.IOException", "broken pipe")
+        ] * job.failures
 
     def job_metrics(self, job_id: str, names: list[str]) -> dict[str, float]:
         return {"numRestarts": float(self._job(job_id).failures)}

@@ -43,7 +43,9 @@ def raising(error: Exception) -> Handler:
     [
         raising(httpx.ConnectError("refused")),
         raising(httpx.ReadTimeout("slow")),
-        lambda _: httpx.Response(503, json={"errors": ["Service temporarily unavailable due to an ongoing leader election"]}),
+        lambda _: httpx.Response(
+            503, json={"errors": ["Service temporarily unavailable due to an ongoing leader election"]}
+        ),
         lambda _: httpx.Response(200, text="<html>starting</html>"),
     ],
     ids=["refused", "slow", "503", "not JSON"],
@@ -148,7 +150,10 @@ def test_pages_are_followed_to_the_end() -> None:
 def test_a_refused_statement_is_one_sentence_without_the_password_and_the_session_is_closed() -> None:
     gateway = Gateway(httpx.Response(500, json={"errors": ["Internal server error.", STACK]}))
     client = SqlGateway("http://gw", secrets=["hunter2"], transport=httpx.MockTransport(gateway))
-    with pytest.raises(TerminalServiceError, match="Object 'nothere' not found") as raised, client.session("x", {}) as s:
+    with (
+        pytest.raises(TerminalServiceError, match="Object 'nothere' not found") as raised,
+        client.session("x", {}) as s,
+    ):
         s.execute("SELECT * FROM nothere")
     assert "hunter2" not in str(raised.value)
     assert "\tat " not in str(raised.value)

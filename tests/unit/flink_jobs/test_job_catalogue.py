@@ -76,9 +76,7 @@ SECRET = "CREATE TEMPORARY TABLE s (a STRING) WITH ('password' = 'hunter2'); " +
         ({"sinks": SECRET}, "holds a secret"),
     ],
 )
-def test_a_broken_folder_is_refused_with_file_and_mend(
-    tmp_path: Path, changes: dict[str, object], named: str
-) -> None:
+def test_a_broken_folder_is_refused_with_file_and_mend(tmp_path: Path, changes: dict[str, object], named: str) -> None:
     with pytest.raises(JobSpecError, match=named) as raised:
         load_jobs(folder(tmp_path, **changes))  # type: ignore[arg-type]
     assert "hunter2" not in str(raised.value)

@@ -88,6 +88,13 @@ def test_a_restart_loop_is_seen_though_the_job_says_running() -> None:
     assert "broken pipe" in seen.health_reason
 
 
+def test_waiting_for_a_lost_task_manager_is_not_a_loop() -> None:
+    """One killed worker shows as one cause and several tries to start without slots (seen on Flink 2.3.0)."""
+    seen = observe(cluster(FakeJob("id1", NAME, failures=1, waits=8)), "totals_v1", RECORD)
+    assert seen.health is Health.HEALTHY
+    assert seen.detail == "broken pipe"
+
+
 def test_paths_are_compared_by_place() -> None:
     assert same_path("file:/a/b", "file:///a/b/")
     assert same_path("/a/b", "file:/a/b")

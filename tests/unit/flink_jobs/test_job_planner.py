@@ -253,9 +253,7 @@ records = st.none() | st.builds(
 
 questions = st.builds(
     Question,
-    spec=st.builds(
-        job_spec, desired_state=st.sampled_from(DesiredState), upgrade_mode=st.sampled_from(UpgradeMode)
-    ),
+    spec=st.builds(job_spec, desired_state=st.sampled_from(DesiredState), upgrade_mode=st.sampled_from(UpgradeMode)),
     fingerprint=st.just(NEW),
     observed=observations,
     record=records,

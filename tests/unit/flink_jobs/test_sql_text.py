@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,7 +54,9 @@ def test_what_is_not_closed_is_named(sql: str, named: str) -> None:
         split(sql)
 
 
-PIECES = st.sampled_from(["'a;b'", "'it''s'", "`c;d`", "-- e;f\n", "/* g;h */", "word", " ", "\n", ",", "(", "${p}", "é"])
+PIECES = st.sampled_from(
+    ["'a;b'", "'it''s'", "`c;d`", "-- e;f\n", "/* g;h */", "word", " ", "\n", ",", "(", "${p}", "é"]
+)
 
 
 @given(st.lists(st.lists(PIECES, max_size=8), max_size=6))
@@ -62,11 +66,12 @@ def test_statements_come_back_whatever_is_in_quotes_and_comments(statements: lis
 
 
 @given(st.text(alphabet="ab'`-/*;${}\n +", max_size=60))
-def test_tokens_are_the_text(sql: str) -> None:
-    try:
-        assert "".join(token.text for token in tokens(sql)) == sql
-    except JobSpecError as error:
-        assert "never closed" in str(error)
+def test_tokens_are_the_text_or_the_text_is_not_closed(sql: str) -> None:
+    read: list[str] = []
+    with contextlib.suppress(JobSpecError):
+        read.extend(token.text for token in tokens(sql))
+        assert "".join(read) == sql
+    assert sql.startswith("".join(read))
 
 
 def test_canonical_ignores_comments_and_white_space_and_nothing_else() -> None:

@@ -1,0 +1,235 @@
+"""The job manager on the real servers, with a small job of its own: a sum for each player into Postgres."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import yaml
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from sqlalchemy import text
+
+from gamestream_dagster.clients.flink_rest import FlinkRest
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.flink_jobs import manager
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.errors import ExecutorBusyError, ParkedError, SubmissionRejectedError
+from gamestream_dagster.flink_jobs.observed import JobState
+from gamestream_dagster.flink_jobs.plan import Choice, Decision
+from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse import migrate
+
+PARTITIONS = 2
+PLAYERS = 5
+
+
+def wait_for(what: str, condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.2)
+
+
+@dataclass
+class Game:
+    """A job folder with a topic and a table of its own; `sent` is what the table should hold."""
+
+    settings: Settings
+    root: Path
+    name: str
+    topic: str
+    table: str
+    sent: dict[str, int]
+
+    def write_job(self, **changes: object) -> None:
+        content = {
+            "description": "Sum of the scores of each player.",
+            "owners": ["team:game-analytics"],
+            "sources": ["scores.sql"],
+            "reads": [self.topic],
+            "writes": {"tables": [self.table]},
+            "flink": {"parallelism.default": 1},
+            "limits": {"start_seconds": 60, "checkpoint_seconds": 60, "stop_seconds": 60},
+            **changes,
+        }
+        (self.root / self.name / "job.yaml").write_text(yaml.safe_dump(content))
+
+    def write_query(self, where: str = "score >= 0") -> None:
+        query = f"SELECT player, SUM(score) AS total FROM scores WHERE {where} GROUP BY player"
+        (self.root / self.name / "query.sql").write_text(f"CREATE TEMPORARY VIEW totals AS {query};")
+
+    def write_sinks(self, columns: str = "player, total") -> None:
+        (self.root / self.name / "sinks.sql").write_text(
+            dedent(f"""
+            CREATE TEMPORARY TABLE totals_table (player STRING, total BIGINT, PRIMARY KEY (player) NOT ENFORCED)
+            WITH ('connector' = 'jdbc', 'url' = ${{jdbc_url}}, 'table-name' = '{self.table}',
+              'username' = ${{postgres_user}}, 'password' = ${{postgres_password}},
+              'sink.buffer-flush.interval' = '200 ms', 'sink.parallelism' = '1');
+            EXECUTE STATEMENT SET BEGIN INSERT INTO totals_table SELECT {columns} FROM totals; END;
+            """)
+        )
+
+    def send(self, count: int) -> None:
+        producer = Producer({"bootstrap.servers": self.settings.kafka})
+        for number in range(count):
+            player = f"p{number % PLAYERS}"
+            producer.produce(self.topic, key=player, value=f'{{"player":"{player}","score":{number % 9}}}')
+            self.sent[player] = self.sent.get(player, 0) + number % 9
+        assert producer.flush(20) == 0
+
+    def rows(self) -> dict[str, int]:
+        with open_engine(self.settings) as engine, engine.connect() as connection:
+            return {
+                row.player: row.total for row in connection.execute(text(f"SELECT player, total FROM {self.table}"))
+            }
+
+    def expect_totals(self) -> None:
+        wait_for("the totals", lambda: self.rows() == self.sent)
+
+    def apply(self, choice: Choice = Choice.NONE) -> Deployment:
+        return manager.apply_job(self.settings, self.name, choice, root=self.root)
+
+    def live(self) -> list[str]:
+        with FlinkRest(self.settings.flink_rest) as flink:
+            return [job.job_id for job in flink.jobs() if job.name.startswith(self.name + "@") and not job.state.ended]
+
+    def end(self) -> None:
+        with FlinkRest(self.settings.flink_rest) as flink:
+            for job_id in self.live():
+                flink.cancel(job_id)
+
+
+@pytest.fixture
+def game(stack: Settings, tmp_path: Path) -> Iterator[Game]:
+    made = new_game(stack, tmp_path)
+    yield made
+    made.end()
+
+
+def new_game(settings: Settings, root: Path) -> Game:
+    unique = uuid.uuid4().hex[:8]
+    game = Game(settings, root, f"totals_{unique}_v1", f"scores-{unique}", f"totals_{unique}", {})
+    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    for future in admin.create_topics([NewTopic(game.topic, PARTITIONS, 1)]).values():
+        future.result(20)
+    with open_engine(settings) as engine:
+        migrate.upgrade(engine)
+        with engine.begin() as connection:
+            connection.execute(text(f"CREATE TABLE {game.table} (player text PRIMARY KEY, total bigint)"))
+    for folder in ("_sources", game.name):
+        (root / folder).mkdir()
+    (root / "_sources" / "scores.sql").write_text(
+        dedent(f"""
+        CREATE TEMPORARY TABLE scores (player STRING, score BIGINT)
+        WITH ('connector' = 'kafka', 'topic' = '{game.topic}', 'properties.bootstrap.servers' = ${{kafka_bootstrap}},
+          'properties.group.id' = ${{group_id}}, 'scan.startup.mode' = 'earliest-offset', ${{score_format_options}});
+        """)
+    )
+    game.write_job()
+    game.write_query()
+    game.write_sinks()
+    return game
+
+
+def test_a_job_through_its_life(game: Game) -> None:
+    """Deployed, left alone, suspended, resumed, changed, replayed: totals hold at every point."""
+    game.send(100)  # before the first deployment: they count
+    with ThreadPoolExecutor(2) as pool:  # two executors at the same moment
+        tries = [pool.submit(game.apply) for _ in range(2)]
+        failures = [error for error in (one.exception() for one in tries) if error]
+    assert len(failures) <= 1
+    assert all(isinstance(error, ExecutorBusyError) for error in failures)
+    (job_id,) = game.live()
+    game.expect_totals()
+
+    again = game.apply()
+    assert (again.flink_job_id, again.generation, again.state) == (job_id, 1, DeploymentState.RUNNING)
+    assert manager.plan_job(game.settings, game.name, root=game.root).decision is Decision.NOTHING
+    assert game.settings.postgres_password_value not in (again.compiled_plan or "")
+
+    suspended = manager.suspend_job(game.settings, game.name, root=game.root)
+    assert game.live() == []
+    game.send(50)
+    assert game.apply().state is DeploymentState.SUSPENDED
+    resumed = manager.resume_job(game.settings, game.name, root=game.root)
+    assert resumed.restore_path == suspended.savepoint_path
+    game.expect_totals()  # counted again from nothing they would be too small at first, doubled never
+
+    game.write_job(restart_nonce=1)  # state fits: goes on
+    upgraded = game.apply()
+    assert (upgraded.generation, upgraded.trigger) == (3, "CHANGE")
+    game.send(50)
+    game.expect_totals()
+
+    game.write_query("score >= 0 AND player <> 'p0'")  # state does not fit: asks
+    with pytest.raises(ParkedError, match="--replay"):
+        game.apply()
+    assert game.live() == [upgraded.flink_job_id]
+    with open_engine(game.settings) as engine, engine.begin() as connection:
+        connection.execute(text(f"DELETE FROM {game.table}"))
+    replayed = game.apply(Choice.REPLAY)
+    assert replayed.restore_path is None
+    del game.sent["p0"]
+    game.expect_totals()
+    states = [one.state for one in manager.history(game.settings, game.name, root=game.root)]
+    assert states == [DeploymentState.RUNNING, *[DeploymentState.SUPERSEDED] * 3]
+
+
+def test_a_job_that_was_cancelled_by_hand_stays_so_until_resumed(game: Game) -> None:
+    game.send(60)
+    deployed = game.apply()
+    game.expect_totals()
+    with FlinkRest(game.settings.flink_rest) as flink:
+        checkpoint = flink.checkpoint_now(deployed.flink_job_id, 30)
+        flink.cancel(deployed.flink_job_id)
+        flink.wait_for_job(deployed.flink_job_id, lambda job: job.state.ended, 30, "end")
+    assert game.apply().state is DeploymentState.CANCELED
+    assert game.live() == []
+    game.send(20)
+    resumed = game.apply(Choice.RESUME)
+    assert resumed.restore_path is not None
+    assert int(resumed.restore_path.rsplit("chk-", 1)[1]) >= checkpoint.checkpoint_id
+    game.expect_totals()
+
+
+def test_a_killed_task_manager_brings_its_job_back_by_itself(game: Game) -> None:
+    from gamestream_dagster.platform.stack import Stack
+
+    game.send(60)
+    deployed = game.apply()
+    game.expect_totals()
+    pid = next(one.pid for one in Stack(game.settings).status() if one.name == "flink-taskmanager")
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    with FlinkRest(game.settings.flink_rest) as flink:
+        wait_for("the restart", lambda: flink.exceptions(deployed.flink_job_id) != [])
+        wait_for("all tasks", lambda: flink.job(deployed.flink_job_id).all_tasks_running)
+        restored = flink.checkpoints(deployed.flink_job_id)
+        assert restored.restored_path or restored.completed_count == 0
+    game.send(40)
+    game.expect_totals()
+    assert game.live() == [deployed.flink_job_id]
+    assert game.apply().generation == 1  # there was nothing to do
+
+
+def test_refused_sql_is_one_sentence_without_the_password_and_submits_nothing(game: Game) -> None:
+    game.write_sinks(columns="player, nothere")
+    with pytest.raises(SubmissionRejectedError, match="nothere") as raised:
+        game.apply()
+    assert game.settings.postgres_password_value not in str(raised.value)
+    assert game.live() == []
+    assert manager.history(game.settings, game.name, root=game.root) == []
+
+
+def test_flink_that_does_not_answer_is_unknown(game: Game) -> None:
+    silent = game.settings.model_copy(update={"flink_rest_url": "http://127.0.0.1:9"})
+    assert manager.observe_job(silent, game.name, root=game.root).state is JobState.UNKNOWN
