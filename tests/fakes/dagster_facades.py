@@ -1,0 +1,203 @@
+"""Hand-written stand-ins for the facades that the assets call. Each is told in its constructor what to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
+from gamestream_dagster.flink_jobs.planner import Decision, Plan
+from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
+from gamestream_dagster.resources.boards import BoardRows
+from gamestream_dagster.resources.page import PageAnswer
+from gamestream_dagster.resources.verdicts import LastReconciliation
+from quality.results import ExpectationResult, QualityResult, Severity, SuiteResult
+
+
+def deployment(job: str, generation: int = 1, state: DeploymentState = DeploymentState.RUNNING) -> Deployment:
+    """A deployment as the store would give it back."""
+    return Deployment(
+        deployment_id=f"{job}-{generation}",
+        job=job,
+        generation=generation,
+        fingerprint="f" * 64,
+        flink_job_id=f"{generation:032x}",
+        state=state,
+        upgrade_mode="savepoint",
+        outcome="DEPLOYED",
+    )
+
+
+def observed(job: str, state: JobState = JobState.RUNNING, health: Health = Health.HEALTHY) -> ObservedJob:
+    """A job as the observer would see it."""
+    figures = Figures(now_ms=60_000, checkpoint_id=7, checkpoint_at_ms=50_000, checkpoint_path="file:/chk-7", restarts=0)
+    return ObservedJob(
+        job=job,
+        state=state,
+        health=health if state.live else Health.NOT_LIVE,
+        figures=figures if state.live else None,
+        url="http://127.0.0.1:8081/#/job/running/1" if state.live else None,
+        detail="no answer within 5 s" if state is JobState.UNKNOWN else "",
+    )
+
+
+class FakeFlinkJobs:
+    """Jobs that stand as told; `applied` records what was asked for."""
+
+    def __init__(
+        self,
+        states: Mapping[str, ObservedJob] | None = None,
+        decision: Decision = Decision.RESTORE,
+        deployments: Mapping[str, Deployment | None] | None = None,
+        apply_error: Exception | None = None,
+        observe_error: Exception | None = None,
+    ) -> None:
+        self.states = dict(states or {})
+        self.decision = decision
+        self.deployments = dict(deployments or {})
+        self.apply_error = apply_error
+        self.observe_error = observe_error
+        self.applied: list[str] = []
+        self.planned: list[str] = []
+
+    def apply(self, job: str, say: Callable[[str], None]) -> Deployment:
+        self.applied.append(job)
+        if self.apply_error is not None:
+            raise self.apply_error
+        say(f"{job}: applied")
+        return deployment(job)
+
+    def plan(self, job: str) -> Plan:
+        self.planned.append(job)
+        return Plan(job, self.decision, "Flink no longer knows it", "f" * 64)
+
+    def observe(self, job: str) -> ObservedJob:
+        if self.observe_error is not None:
+            raise self.observe_error
+        return self.states.get(job) or observed(job)
+
+    def last(self, job: str) -> Deployment | None:
+        return self.deployments.get(job, deployment(job))
+
+
+class FakeProvisioner:
+    """Resources that are all missing at first; `drifted` and `unknown` name those that stand otherwise."""
+
+    def __init__(
+        self, drifted: Sequence[str] = (), unknown: Sequence[str] = (), error: Exception | None = None
+    ) -> None:
+        self.drifted = set(drifted)
+        self.unknown = set(unknown)
+        self.error = error
+        self.created: list[tuple[ResourceKind, str]] = []
+
+    def ensure(self, kind: ResourceKind, names: Sequence[str]) -> Iterator[ResourceStatus]:
+        for name in names:
+            if self.error is not None:
+                raise self.error
+            self.created.append((kind, name))
+            yield self._status(kind, name, created=True)
+
+    def observe(self, kind: ResourceKind, names: Sequence[str]) -> list[ResourceStatus]:
+        return [self._status(kind, name, created=False) for name in names]
+
+    def _status(self, kind: ResourceKind, name: str, created: bool) -> ResourceStatus:
+        if name in self.drifted:
+            details = ("has 1 partition, should have 4",)
+            return ResourceStatus(kind, name, ResourceState.DRIFTED, details, facts={"partitions": 1})
+        if name in self.unknown:
+            return ResourceStatus(kind, name, ResourceState.UNKNOWN, ("Kafka: no answer; start it.",))
+        return ResourceStatus(kind, name, ResourceState.PRESENT, facts={"columns": ["a", "b"]}, created=created)
+
+
+class FakeBoards:
+    """Every board has one row."""
+
+    def __init__(self, cell: Any = "curry|<b>") -> None:
+        self.cell = cell
+
+    def read(self, board: Board) -> BoardRows:
+        return BoardRows(columns=("rnk", "name"), rows=((1, self.cell),))
+
+
+class FakeVerdicts:
+    """Remembers alerts, and says what it was given about the last reconciliation."""
+
+    def __init__(self, last: LastReconciliation | None = None) -> None:
+        self._last = last
+        self.alerts: dict[str, tuple[str, str]] = {}
+
+    def last(self) -> LastReconciliation | None:
+        return self._last
+
+    def raise_alert(self, alert_id: str, severity: str, summary: str, details: Mapping[str, Any]) -> None:
+        self.alerts[alert_id] = (severity, summary)
+
+    def clear_alert(self, alert_id: str) -> None:
+        self.alerts.pop(alert_id, None)
+
+
+class FakeReconciler:
+    """Gives one run back."""
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+        self.boards: list[str] = []
+
+    def run(self, boards: Sequence[str]) -> Any:
+        self.boards = list(boards)
+        if isinstance(self._run, Exception):
+            raise self._run
+        return self._run
+
+
+class FakeArchive:
+    """Gives one result back."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def bring_up_to_date(self, topic: str) -> Any:
+        if isinstance(self._result, Exception):
+            raise self._result
+        return self._result
+
+
+class FakeDashboard:
+    """Answers, or says why not."""
+
+    def __init__(self, reason: str = "") -> None:
+        self._reason = reason
+
+    def look(self) -> PageAnswer:
+        return PageAnswer("http://127.0.0.1:8501", 0.01, self._reason)
+
+
+class FakeQuality:
+    """One result a suite; `evaluated` and `broken` (severity of one failed expectation) say which."""
+
+    def __init__(self, evaluated: int = 10, broken: Severity | None = None) -> None:
+        self.evaluated = evaluated
+        self.broken = broken
+        self.asked: list[str] = []
+
+    def run(self, suites: Sequence[str]) -> QualityResult:
+        self.asked = list(suites)
+        return QualityResult(tuple(self._suite(name) for name in suites), Path("/reports/index.html"), 0.1)
+
+    def _suite(self, name: str) -> SuiteResult:
+        one = ExpectationResult(
+            suite=name,
+            expectation="ranks have no gap",
+            kind="unexpected_rows_expectation",
+            column=None,
+            success=self.broken is None,
+            evaluated=self.evaluated,
+            unexpected=0 if self.broken is None else 1,
+            severity=self.broken or Severity.CRITICAL,
+        )
+        reason = "" if self.evaluated else "no row was found"
+        return SuiteResult(name, name, name, self.evaluated, 1, (one,), reason)

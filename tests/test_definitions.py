@@ -1,0 +1,145 @@
+"""The asset graph as a whole: it loads, it can be shown, it has no loose end, and a rename shows up in review."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from gamestream_dagster.settings import PROJECT_ROOT
+
+SNAPSHOT = Path(__file__).with_name("asset_keys.yaml")
+# Weighs seconds, and only runs need it: the code location must load without.
+HEAVY = ("great_expectations", "duckdb", "pyarrow", "pandas", "confluent_kafka", "pyflink", "streamlit", "alembic")
+
+
+@cache
+def loaded() -> dg.Definitions:
+    from gamestream_dagster.definitions import defs
+
+    return defs()
+
+
+@cache
+def specs() -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in loaded().resolve_all_asset_specs()}
+
+
+def test_asset_keys_checks_jobs_and_automation_are_as_in_the_snapshot() -> None:
+    definitions = loaded()
+    graph = definitions.resolve_asset_graph()
+    checks = defaultdict(list)
+    for key in graph.asset_check_keys:
+        checks[key.asset_key.to_user_string()].append(key.name)
+    repository = definitions.get_repository_def()
+    found = {
+        "assets": {name: sorted(checks[name]) for name in sorted(specs())},
+        "jobs": sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__")),
+        "schedules": sorted(schedule.name for schedule in repository.schedule_defs),
+        "sensors": sorted(sensor.name for sensor in repository.sensor_defs),
+    }
+    assert found == yaml.safe_load(SNAPSHOT.read_text(encoding="utf-8")), (
+        f"the asset graph changed; if that is meant, write this into {SNAPSHOT.name}:\n{yaml.safe_dump(found)}"
+    )
+
+
+def test_definitions_can_be_sent_to_the_webserver() -> None:
+    from dagster._core.remote_representation.external_data import RepositorySnap
+    from dagster._serdes import serialize_value
+
+    # A value that cannot be serialised fails only here, not when the definitions are loaded.
+    assert serialize_value(RepositorySnap.from_def(loaded().get_repository_def()))
+
+
+@pytest.mark.parametrize("name", sorted(specs()))
+def test_every_asset_says_who_what_and_where(name: str) -> None:
+    spec = specs()[name]
+    assert spec.owners, "an owner answers for every asset"
+    assert spec.kinds
+    assert spec.group_name in {"provisioning", "streaming", "archive", "reconciliation", "serving"}
+    assert spec.description
+    assert len(spec.description) > 15
+    assert {tag for tag in spec.tags if not tag.startswith("dagster/")}
+
+
+def test_lineage_has_no_loose_end() -> None:
+    """Walk the graph: what is provisioned is used, what is used exists, and all of it flows to what people look at."""
+    known = specs()
+    users: dict[str, set[str]] = defaultdict(set)
+    for name, spec in known.items():
+        for dep in spec.deps:
+            upstream = dep.asset_key.to_user_string()
+            assert upstream in known, f"{name} depends on {upstream}, which nothing defines"
+            users[upstream].add(name)
+    graph = loaded().resolve_asset_graph()
+    stubs = [key.to_user_string() for key in graph.get_all_asset_keys() if not graph.get(key).is_materializable]
+    assert stubs == []
+    ends = {name for name in known if not users[name]}
+    assert {name.split("/")[0] for name in ends} == {"serving"}, f"nothing uses {sorted(ends)}"
+    roots = {name.split("/")[0] for name, spec in known.items() if not list(spec.deps)}
+    assert roots == {"topic", "subject", "table"}
+
+
+def test_each_board_flows_from_topic_to_page() -> None:
+    from gamestream_dagster.catalogue.boards import load_boards
+
+    upstream = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs().items()}
+
+    def ancestors(name: str) -> set[str]:
+        return upstream[name].union(*(ancestors(one) for one in upstream[name]))
+
+    for board in load_boards().values():
+        expected = {"topic/user_score", f"job/{board.job}", f"table/{board.name}", f"topic/{board.topic.replace('-', '_')}"}
+        assert expected <= ancestors(f"board/{board.name}")
+        assert f"board/{board.name}" in ancestors("reconciliation/leaderboards")
+        assert f"board/{board.name}" in ancestors("serving/leaderboards_page")
+
+
+def test_workspace_and_project_name_one_location() -> None:
+    workspace = yaml.safe_load((PROJECT_ROOT / "workspace.yaml").read_text(encoding="utf-8"))
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["dg"]["project"]
+    [entry] = workspace["load_from"]
+    assert entry["python_module"]["location_name"] == project["code_location_name"] == "gamestream"
+    assert entry["python_module"]["module_name"] == f"{project['root_module']}.definitions"
+    assert not (PROJECT_ROOT / "src").exists(), "with a folder `src`, dg looks only there"
+
+
+def test_no_folder_mixes_a_component_with_python_files() -> None:
+    # dg ignores the Python files beside a defs.yaml without a word
+    for path in (PROJECT_ROOT / "gamestream_dagster" / "defs").rglob("defs.yaml"):
+        assert list(path.parent.glob("*.py")) == []
+
+
+def test_location_loads_without_the_heavy_libraries() -> None:
+    program = (
+        "import sys, gamestream_dagster.definitions as d; d.defs().get_repository_def();"
+        f"print(','.join(name for name in {HEAVY!r} if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "DAGSTER_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == ""
+
+
+def test_reconciliation_runs_every_15_minutes_and_jobs_are_watched_from_the_start() -> None:
+    repository = loaded().get_repository_def()
+    schedule = repository.get_schedule_def("reconcile_every_15_minutes")
+    assert schedule.cron_schedule == "*/15 * * * *"
+    assert schedule.job_name == "archive_and_reconcile"
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert repository.get_sensor_def("job_health").default_status is dg.DefaultSensorStatus.RUNNING
