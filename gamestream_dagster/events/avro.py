@@ -59,8 +59,13 @@ def score_encoder(registry: Registry, event: EventType | None = None) -> Callabl
 def _encoder(registered: RegisteredSchema) -> Callable[[ScoreEvent], bytes]:
     parsed = fastavro.parse_schema(dict(registered.schema))
     header = _HEADER.pack(0, registered.schema_id)
+    score_types = [_types(field["type"]) for field in registered.schema["fields"] if field["name"] == "score"]
+    largest = 2**63 - 1 if "long" in score_types[0] else 2**31 - 1
 
     def encode(event: ScoreEvent) -> bytes:
+        # fastavro writes a larger `int` without a word, and Flink's reader stops the job at it.
+        if not -largest <= event.score <= largest:
+            raise AvroFormatError(f"The score {event.score} does not fit the schema of its topic (at most {largest}).")
         buffer = io.BytesIO()
         buffer.write(header)
         try:
@@ -70,6 +75,13 @@ def _encoder(registered: RegisteredSchema) -> Callable[[ScoreEvent], bytes]:
         return buffer.getvalue()
 
     return encode
+
+
+def _types(schema: Any) -> set[str]:
+    """Names of the types that a field may have."""
+    if isinstance(schema, list):
+        return set().union(*(_types(branch) for branch in schema))
+    return _types(schema["type"]) if isinstance(schema, dict) else {schema}
 
 
 class AvroDecoder:

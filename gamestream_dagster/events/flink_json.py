@@ -3,8 +3,9 @@
 Found by running Flink 2.3.0's own classes (Jackson 2 behind them) on every case of the acceptance table and on random
 input. It differs from strict JSON: bytes after the first value are not looked at, a byte order mark, UTF-16 and UTF-32
 are read, over-long UTF-8 and lone surrogates are let through, control characters may stand in strings, the last of
-two equal keys wins. Numbers keep their text. Not followed: Jackson may take a field name with a byte 0xFF in it for a
-known one (which one depends on the names it has met before); such a record is refused here. Limits are Jackson's: depth 1000, 1000 digits, names of 50,000 characters.
+two equal keys wins. Numbers keep their text. Limits are Jackson's: depth 1000, 1000 digits, names of 50,000 characters.
+Not followed: Jackson may take a field name with a byte 0xFF in it for a known one (which, depends on the names it has
+met before); such a record is refused here.
 """
 
 from __future__ import annotations

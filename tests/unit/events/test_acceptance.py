@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from cases import load_arrays, load_cases
+from acceptance_cases import load_arrays, load_cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -9,7 +9,7 @@ import re
 import fastavro
 import jsonschema
 import pytest
-from cases import load_cases
+from acceptance_cases import load_cases
 
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_topics
 from gamestream_dagster.events.acceptance import Decoded

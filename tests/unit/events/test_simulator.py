@@ -9,8 +9,8 @@ from itertools import islice
 
 import duckdb
 import pytest
+from kept_records import KeptRecords
 from pydantic import ValidationError
-from sink import KeptRecords
 
 from gamestream_dagster.events.acceptance import Decoded, Refused, judge, judge_fields
 from gamestream_dagster.events.faults import BAD_AVRO_EVENTS, BAD_RECORDS

@@ -1,0 +1,319 @@
+"""Score events through the real broker and registry, as JSON and as Avro, from us and from the first generator."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import duckdb
+import httpx
+import pytest
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+from typer.testing import CliRunner
+
+from gamestream_dagster.cli.main import build
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.events.acceptance import Decoded, Refused, judge
+from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_encoder
+from gamestream_dagster.events.event_types import avro_schema, score_event
+from gamestream_dagster.events.feed import replay_into, simulate_into
+from gamestream_dagster.events.producer import ScoreProducer, SendingError
+from gamestream_dagster.events.score_event import ScoreEvent
+from gamestream_dagster.events.simulation import run_simulation
+from gamestream_dagster.events.simulator import SimulatorOptions, simulate
+from gamestream_dagster.settings import Settings
+
+EVENT = ScoreEvent("USR-1", "42", "EU-RubyKoala", 7, 1_700_000_000_000, "2023-11-14 22:13:20.000", "normal", "e-1")
+
+# Hashes of Java's `Utils.murmur2`, from Kafka's own tests.
+MURMUR2 = {
+    "21": -973932308,
+    "foobar": -790332482,
+    "a-little-bit-long-string": -985981536,
+    "a-little-bit-longer-string": -1486304829,
+    "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    "abc": 479470107,
+}
+
+
+@pytest.fixture
+def topic(stack: Settings, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A topic of its own, with as many partitions as the test's marker `partitions` says (default 4)."""
+    name = f"events-test-{uuid.uuid4().hex[:12]}"
+    admin = KafkaAdmin(stack.kafka)
+    admin.create(name, getattr(request, "param", 4))
+    yield name
+    admin.delete(name)
+
+
+def consume(stack: Settings, topic: str) -> dict[int, list[Message]]:
+    """Every record of the topic, by partition; fails when they do not come within 30 s."""
+    ends = KafkaAdmin(stack.kafka).end_offsets(topic)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": stack.kafka,
+            "group.id": f"test-{uuid.uuid4()}",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+        }
+    )
+    found: dict[int, list[Message]] = defaultdict(list)
+    try:
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+        deadline = time.monotonic() + 30
+        while missing := sum(ends.values()) - sum(map(len, found.values())):
+            assert time.monotonic() < deadline, f"{missing} records did not come within 30 s"
+            for message in consumer.consume(min(missing, 5000), timeout=1):
+                assert message.error() is None
+                found[message.partition() or 0].append(message)
+    finally:
+        consumer.close()
+    return found
+
+
+def test_a_simulation_arrives_to_the_byte_and_its_truth_says_where(stack: Settings, topic: str, tmp_path):
+    options = SimulatorOptions(
+        start_ms=1_700_000_000_000, events=20_000, rate=5000, late=3, dup=2, bad=4, players=300, seed=11
+    )
+    truth = tmp_path / "truth.parquet"
+    result = simulate_into(stack, options, truth=truth, paced=False, topic=topic)
+    assert result.sent == 20_000
+
+    found = consume(stack, topic)
+    assert len(found) == 4
+    sent = list(simulate(options))
+    places = duckdb.sql(f'SELECT number, "partition", "offset", kind FROM \'{truth}\' ORDER BY number').fetchall()
+    assert len(places) == 20_000
+    for record, (number, partition, offset, kind) in zip(sent, places, strict=True):
+        message = found[partition][offset]
+        assert (message.key(), message.value()) == (record.key, record.value)
+        assert (record.number, record.kind.value) == (number, kind)
+        assert isinstance(judge(message.value(), message.timestamp()[1]), Refused) == (kind == "bad")
+    # A player's records lie in one partition, in the order of sending.
+    partitions = defaultdict(set)
+    for record, (_, partition, _, _) in zip(sent, places, strict=True):
+        partitions[record.key].add(partition)
+    assert {len(seen) for seen in partitions.values()} == {1}
+
+
+@pytest.mark.parametrize("topic", [64], indirect=True)
+def test_keys_go_where_javas_producer_puts_them(stack: Settings, topic: str):
+    places: dict[str, int] = {}
+    with ScoreProducer(stack.kafka, topic) as producer:
+        for key in MURMUR2:
+            producer.send(key.encode(), b"{}", lambda partition, _, key=key: places.__setitem__(key, partition))
+    assert places == {key: (value & 0x7FFFFFFF) % 64 for key, value in MURMUR2.items()}
+
+
+def test_replay_through_the_command_line(stack: Settings, topic: str, tmp_path):
+    bad = tmp_path / "mixed.jsonl"
+    bad.write_text(json.dumps(EVENT._asdict()) + "\n{\n")
+    result = CliRunner().invoke(build(), ["replay", str(bad), "--topic", topic, "--home", str(stack.home), "--json"])
+    assert result.exit_code == 1, result.output
+    assert json.loads(result.stdout)["sent"] == 1
+
+    replayed = replay_into(stack, "nba", topic=topic)
+    assert (replayed.sent, replayed.bad) == (13_874, 0)
+    found = consume(stack, topic)
+    total = 0
+    for message in (message for messages in found.values() for message in messages):
+        outcome = judge(message.value(), message.timestamp()[1])
+        assert isinstance(outcome, Decoded)
+        total += outcome.score
+    assert total == EVENT.score + 5533 * 2 + 1095 * 3
+
+
+def test_a_missing_topic_is_said(stack: Settings):
+    with pytest.raises(SendingError, match="no topic none-of-ours"):
+        ScoreProducer(stack.kafka, "none-of-ours")
+
+
+def test_a_record_that_is_too_large_is_said(stack: Settings, topic: str):
+    with ScoreProducer(stack.kafka, topic) as producer, pytest.raises(SendingError, match="make it smaller"):
+        producer.send(b"u", b"x" * 2_000_000)
+
+
+# --- Avro -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class UserScore:
+    """The record of the first generator, which knows no event_id."""
+
+    user_id: str
+    team_id: str
+    team_name: str
+    score: int
+    event_time_millis: int
+    readable_time: str
+    event_type: str
+
+
+SEED_SCHEMA = json.dumps(
+    {
+        "namespace": "io.factorhouse.avro",
+        "type": "record",
+        "name": "UserScore",
+        "fields": [
+            {"name": "user_id", "type": "string"},
+            {"name": "team_id", "type": "string"},
+            {"name": "team_name", "type": "string"},
+            {"name": "score", "type": "int"},
+            {"name": "event_time_millis", "type": "long", "logicalType": "timestamp-millis"},
+            {"name": "readable_time", "type": "string"},
+            {"name": "event_type", "type": "string"},
+        ],
+    }
+)
+
+
+@pytest.fixture
+def registry(stack: Settings) -> Iterator[Registry]:
+    with Registry(stack.registry) as client:
+        yield client
+
+
+def feed_as_the_first_generator(stack: Settings, topic: str, scores: list[UserScore]) -> None:
+    """Registers its own schema, and produces with librdkafka's defaults, as that generator does."""
+    serializer = AvroSerializer(SchemaRegistryClient({"url": stack.registry}), SEED_SCHEMA, lambda one, _: asdict(one))
+    producer, failed = Producer({"bootstrap.servers": stack.kafka}), []
+    for score in scores:
+        value = serializer(score, SerializationContext(topic, MessageField.VALUE))
+        producer.produce(
+            topic, key=score.user_id.encode(), value=value, on_delivery=lambda e, _: e and failed.append(e)
+        )
+    assert producer.flush(30) == 0
+    assert failed == []
+
+
+def seed_scores(count: int) -> list[UserScore]:
+    return [UserScore(f"USR-{n}", "42", "Ruby-Koala", n, 1_700_000_000_000 + n, "r", "normal") for n in range(count)]
+
+
+def decoded(stack: Settings, topic: str, registry: Registry) -> list[Decoded]:
+    decoder = AvroDecoder(registry)
+    outcomes = [
+        decoder.judge(message.value(), message.timestamp()[1])
+        for messages in consume(stack, topic).values()
+        for message in messages
+    ]
+    assert all(isinstance(outcome, Decoded) for outcome in outcomes), outcomes
+    return sorted(outcome for outcome in outcomes if isinstance(outcome, Decoded))
+
+
+def of_topic(topic: str):
+    return score_event().model_copy(update={"topic": topic})
+
+
+def restrict(stack: Settings, subject: str, compatibility: str) -> None:
+    answer = httpx.put(
+        f"{stack.registry}/config/{subject}", json={"compatibility": compatibility}, timeout=10, trust_env=False
+    )
+    answer.raise_for_status()
+
+
+def test_avro_round_trip_registers_ours_into_an_empty_subject(stack: Settings, topic: str, registry: Registry):
+    encode = score_encoder(registry, of_topic(topic))
+    registered = registry.latest(f"{topic}-value")
+    assert registered is not None
+    assert dict(registered.schema) == avro_schema(score_event())
+    options = SimulatorOptions(start_ms=1_700_000_000_000, events=2000, rate=1000, bad=10, late=5)
+    with ScoreProducer(stack.kafka, topic) as producer:
+        result = run_simulation(options, producer, None, encode=encode, paced=False)
+    decoder = AvroDecoder(registry)
+    outcomes = {True: 0, False: 0}
+    sent = {record.event for record in simulate(options, encode) if record.kind.value != "bad"}
+    for messages in consume(stack, topic).values():
+        for message in messages:
+            outcome = decoder.judge(message.value(), message.timestamp()[1])
+            outcomes[isinstance(outcome, Decoded)] += 1
+            if isinstance(outcome, Decoded):
+                assert ScoreEvent(*outcome[:8]) in sent
+    assert outcomes == {True: 2000 - result.kinds["bad"], False: result.kinds["bad"]}
+
+
+@pytest.mark.parametrize("compatibility", ["NONE", "BACKWARD", "FULL"])
+def test_the_first_generator_feeds_us_unchanged_when_it_comes_first(
+    stack: Settings, topic: str, registry: Registry, compatibility: str
+):
+    feed_as_the_first_generator(stack, topic, seed_scores(100))
+    restrict(stack, f"{topic}-value", compatibility)
+    found = decoded(stack, topic, registry)
+    assert sorted(one.score for one in found) == list(range(100))
+    assert {one.event_id for one in found} == {None}
+    # We write with its schema, and add no version.
+    encode = score_encoder(registry, of_topic(topic))
+    assert registry.versions(f"{topic}-value") == [1]
+    with ScoreProducer(stack.kafka, topic) as producer:
+        producer.send(EVENT.key, encode(EVENT))
+    assert len(decoded(stack, topic, registry)) == 101
+
+
+@pytest.mark.parametrize("compatibility", ["NONE", "BACKWARD", "FULL"])
+def test_the_first_generator_feeds_us_unchanged_when_we_come_first(
+    stack: Settings, topic: str, registry: Registry, compatibility: str
+):
+    encode = score_encoder(registry, of_topic(topic))
+    restrict(stack, f"{topic}-value", compatibility)
+    with ScoreProducer(stack.kafka, topic) as producer:
+        producer.send(EVENT.key, encode(EVENT))
+    feed_as_the_first_generator(stack, topic, seed_scores(10))
+    found = decoded(stack, topic, registry)
+    assert len(found) == 11
+    assert {one.event_id for one in found} == {None, "e-1"}
+
+
+def test_a_foreign_schema_is_not_forced(stack: Settings, topic: str, registry: Registry):
+    registry.register(
+        f"{topic}-value", {"type": "record", "name": "Other", "fields": [{"name": "user_id", "type": "string"}]}
+    )
+    with pytest.raises(AvroFormatError, match="does not fit score events"):
+        score_encoder(registry, of_topic(topic))
+    assert registry.versions(f"{topic}-value") == [1]
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{}", b"\0\0\0\0", b"\0\x7f\xff\xff\xffabc"])
+def test_a_value_that_is_no_avro_is_refused(registry: Registry, value: bytes | None):
+    outcome = AvroDecoder(registry).judge(value, 0)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == "NOT_AVRO"
+
+
+def test_a_cut_avro_record_is_refused(stack: Settings, topic: str, registry: Registry):
+    value = score_encoder(registry, of_topic(topic))(EVENT)
+    for length in range(5, len(value) - 1):
+        outcome = AvroDecoder(registry).judge(value[:length], 2_000_000_000_000)
+        assert isinstance(outcome, Refused), length
+
+
+def test_a_score_over_32_bits_is_refused_not_wrapped(topic: str, registry: Registry):
+    with pytest.raises(AvroFormatError, match="does not fit"):
+        score_encoder(registry, of_topic(topic))(EVENT._replace(score=3_000_000_000))
+
+
+def test_the_partitioner_error_of_librdkafka_is_real(stack: Settings):
+    """Why we set the partitioner: with librdkafka's default the same keys go elsewhere."""
+    name = f"events-test-{uuid.uuid4().hex[:12]}"
+    admin = KafkaAdmin(stack.kafka)
+    admin.create(name, 64)
+    places: dict[str, int] = {}
+
+    def note(error: KafkaError | None, message: Message) -> None:
+        assert error is None
+        places[(message.key() or b"").decode()] = message.partition() or 0
+
+    producer = Producer({"bootstrap.servers": stack.kafka})
+    for key in MURMUR2:
+        producer.produce(name, b"{}", key.encode(), on_delivery=note)
+    assert producer.flush(30) == 0
+    admin.delete(name)
+    assert places != {key: (value & 0x7FFFFFFF) % 64 for key, value in MURMUR2.items()}

@@ -1,0 +1,115 @@
+"""`gamestream simulate` and `gamestream replay`: exit codes, the last line, and data apart from talk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from gamestream_dagster.cli import events as module
+from gamestream_dagster.cli.options import CouldNotRun
+from gamestream_dagster.events import feed
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "events"))
+from kept_records import KeptRecords
+
+GOOD = b'{"user_id":"u","team_id":"t","team_name":"n","score":1,"event_time_millis":1}\n'
+
+
+class Sink(KeptRecords):
+    last: Sink
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        super().__init__()
+        self.topic = topic
+        Sink.last = self
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path):
+    monkeypatch.setattr(feed, "ScoreProducer", Sink)
+    app = typer.Typer()
+    module.register(app)
+
+    def run(*arguments: str):
+        return CliRunner().invoke(app, [*arguments, "--home", str(tmp_path / "home")])
+
+    return run
+
+
+def test_replay_of_good_lines(call, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(GOOD * 3)
+    result = call("replay", str(path))
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "Done. SENT=3 BAD=0" in result.stderr
+    assert Sink.last.topic == "user-score"
+
+
+def test_replay_with_bad_lines_exits_1_and_shows_them(call, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(GOOD + b"{\n" * 50)
+    result = call("replay", str(path), "--json")
+    assert result.exit_code == 1
+    data = json.loads(result.stdout)
+    assert (data["sent"], data["bad"], data["reasons"]) == (1, 50, {"NOT_JSON": 50})
+    assert Path(data["rejects"]).read_text().count("\n") == 50
+    assert "line 2: NOT_JSON: " in result.stderr
+    assert "SENT=1 BAD=50  NOT_JSON=50" in result.stderr
+    assert result.stderr.count("line ") == module.MAX_SHOWN
+
+
+def test_the_sample_by_its_name(call):
+    result = call("replay", "nba")
+    assert result.exit_code == 0
+    assert "SENT=13874 BAD=0" in result.stderr
+
+
+def test_simulate(call, tmp_path):
+    result = call("simulate", "--events", "500", "--rate", "1000", "--bad", "10", "--as-fast-as-possible", "--json")
+    assert result.exit_code == 0, result.stderr
+    data = json.loads(result.stdout)
+    assert data["sent"] == len(Sink.last.records) == 500
+    assert data["bad"] > 0
+    assert Path(data["truth"]).is_file()
+    assert Path(data["truth"]).is_relative_to(tmp_path / "home")
+    assert "Done. SENT=500 NORMAL=" in result.stderr
+
+
+def test_the_same_seed_and_start_give_the_same_records(call):
+    arguments = ("simulate", "--events", "200", "--start", "2026-01-31T12:00:00", "--no-truth", "--as-fast-as-possible")
+    assert call(*arguments).exit_code == 0
+    first = Sink.last.records
+    assert call(*arguments).exit_code == 0
+    assert Sink.last.records == first
+    assert b'"readable_time":"2026-01-31 12:00:0' in (first[0][1] or b"")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("simulate", "--late", "80", "--dup", "30"), "over 100 per cent"),
+        (("simulate", "--rate", "0"), "--rate"),
+        (("simulate", "--players", "300000"), "--players"),
+        (("simulate", "--start", "yesterday"), "not a time"),
+        (("simulate", "--start", "1960-01-01"), "before 1970"),
+        (("simulate", "--truth", "x", "--no-truth"), "exclude each other"),
+        (("replay", "nba", "--speed", "2", "--as-fast-as-possible"), "exclude each other"),
+        (("replay", "none.csv"), "no file"),
+    ],
+)
+def test_what_cannot_run_says_why(call, arguments, said):
+    result = call(*arguments)
+    assert isinstance(result.exception, CouldNotRun)
+    assert said in str(result.exception)
