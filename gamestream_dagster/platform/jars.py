@@ -140,10 +140,12 @@ def unpacked(jar: Jar) -> Path:
             archive.extractall(partial, filter="data")
         partial.chmod(0o755)
         partial.rename(folder)
-    except OSError as error:
+    except (OSError, tarfile.TarError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         if not folder.is_dir():  # else another stack was quicker, which is as good
-            raise JarError(f"{jar.filename} cannot be unpacked ({error}); free disk space and run again.") from error
+            raise JarError(
+                f"{jar.path} cannot be unpacked ({error}); make room on the disk, or delete that file, and run again."
+            ) from error
     return folder
 
 
