@@ -57,11 +57,29 @@ def list_jobs(
         _print_json([{"wanted": spec.desired_state, **_observed_json(seen, last)} for spec, seen, last in rows])
         return
     table = Table("Job", "Wanted", "Is", "Health", "Version", "Checkpoint", "Waiting", box=None, pad_edge=False)
+    sentences: list[str] = []
     for spec, seen, last in rows:
-        version = f"g{last.generation} {last.fingerprint[:8]}" if last else "never deployed"
-        health = f"{seen.health} {seen.health_reason}".strip() if seen.state.live else _why(seen, last)
+        version = f"g{last.generation} {last.fingerprint[:8]}" if last else "-"
+        health, sentence = _verdict(seen, last)
+        if sentence:
+            sentences.append(f"{spec.name}: {sentence}")
         table.add_row(spec.name, spec.desired_state, seen.state, health, version, _checkpoint(seen), _lag(seen))
     data.print(table)
+    for sentence in sentences:
+        talk.print(sentence, markup=False, soft_wrap=True)
+
+
+def _verdict(seen: ObservedJob, last: Deployment | None) -> tuple[str, str]:
+    """One word for the table, and a sentence where a word is not enough."""
+    if seen.state.live:
+        return seen.health, seen.health_reason
+    if seen.state == "UNKNOWN":
+        return "?", seen.detail
+    if last is None:
+        return "never deployed", ""
+    if last.state.may_live and seen.state == "ABSENT":
+        return "GONE", "Flink no longer knows it; `gamestream jobs apply` goes on from its newest state"
+    return last.outcome or last.state, last.reason or seen.detail
 
 
 def show(
@@ -177,15 +195,13 @@ def history(
     if as_json:
         _print_json([_deployment_json(one) for one in found])
         return
-    table = Table(
-        "Generation", "Version", "State", "Outcome", "For", "Submitted", "From", "Reason", box=None, pad_edge=False
-    )
     for one in found:
-        submitted = one.submitted_at.strftime("%Y-%m-%d %H:%M:%S") if one.submitted_at else ""
-        origin = one.restore_path or "earliest offset"
-        row = (str(one.generation), one.fingerprint[:8], one.state, one.outcome or "", one.trigger, submitted, origin)
-        table.add_row(*row, one.reason or "")
-    data.print(table)
+        submitted = one.submitted_at.strftime("%Y-%m-%d %H:%M:%S") if one.submitted_at else "?"
+        data.print(
+            f"[bold]g{one.generation:<3}[/] {one.fingerprint[:8]}  {one.state:<10} {one.outcome or '':<17}  "
+            f"{submitted} UTC, {one.trigger} from {one.restore_path or 'the earliest offset'}  {one.reason or ''}",
+            soft_wrap=True,
+        )
 
 
 def _act(job: str, settings: Settings, choice: Choice, as_json: bool, folder: Path) -> None:
@@ -228,10 +244,6 @@ def _seen(settings: Settings, job: str, folder: Path) -> tuple[ObservedJob, Depl
     from gamestream_dagster.flink_jobs import manager
 
     return manager.observe_job(settings, job, root=folder), next(iter(manager.history(settings, job, 1, folder)), None)
-
-
-def _why(seen: ObservedJob, last: Deployment | None) -> str:
-    return seen.detail or (last.reason or last.outcome or last.state if last else "") or ""
 
 
 def _checkpoint(seen: ObservedJob) -> str:
