@@ -172,7 +172,10 @@ def _print_simulation(result: SimulationResult, as_json: bool) -> None:
         _write({**found, "truth": str(result.truth) if result.truth else None, "interrupted": result.interrupted})
     counts = " ".join(f"{kind.upper()}={count}" for kind, count in kinds.items())
     stopped = "Stopped" if result.interrupted else "Done"
-    talk.print(f"{stopped}. SENT={result.sent} {counts}  {result.seconds:.1f} s, {result.per_second:,.0f} events/s", soft_wrap=True)
+    talk.print(
+        f"{stopped}. SENT={result.sent} {counts}  {result.seconds:.1f} s, {result.per_second:,.0f} events/s",
+        soft_wrap=True,
+    )
     if result.truth:
         talk.print(f"truth: {result.truth}", markup=False, soft_wrap=True)
     talk.print("Next: gamestream reconcile   |   gamestream board top_players", markup=False)

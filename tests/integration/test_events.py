@@ -184,7 +184,9 @@ def registry(stack: Settings) -> Iterator[Registry]:
 
 def feed_as_the_first_generator(stack: Settings, topic: str, scores: list[UserScore]) -> None:
     """Registers its own schema, and produces with librdkafka's defaults, as that generator does."""
-    serializer = AvroSerializer(SchemaRegistryClient({"url": stack.registry, "timeout": 15}), SEED_SCHEMA, lambda one, _: asdict(one))
+    serializer = AvroSerializer(
+        SchemaRegistryClient({"url": stack.registry, "timeout": 15}), SEED_SCHEMA, lambda one, _: asdict(one)
+    )
     producer, failed = Producer({"bootstrap.servers": stack.kafka}), []
     for score in scores:
         value = serializer(score, SerializationContext(topic, MessageField.VALUE))
