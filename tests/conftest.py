@@ -7,7 +7,7 @@ import random
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,14 @@ from gamestream_dagster.settings import Settings, load_settings
 SERVERS = ("kafka", "registry", "postgres", "flink")
 
 
-def free_port_base() -> int:
-    """A free block of ports, from a random place on, so that two test sessions rarely look at the same block."""
+@pytest.fixture(scope="session")
+def free_port_base() -> Callable[[], int]:
+    """Finds free blocks of ports."""
+    return _free_port_base
+
+
+def _free_port_base() -> int:
+    """A free block, from a random place on, so that two test sessions rarely look at the same block."""
     from gamestream_dagster.platform import ports
 
     return ports.free_base(random.randrange(29000, 31500, 20))
@@ -47,7 +53,7 @@ def stack() -> Iterator[Settings]:
         yield settings
         return
     folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
-    settings = load_settings(home=folder / "home", port_base=free_port_base())
+    settings = load_settings(home=folder / "home", port_base=_free_port_base())
     previous = signal.signal(signal.SIGTERM, _as_interrupt)  # else a CI that gives up leaves the servers behind
     try:
         Stack(settings).up(SERVERS)

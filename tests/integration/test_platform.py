@@ -1,0 +1,237 @@
+"""The embedded servers themselves: two side by side, kills, tampering, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from gamestream_dagster.platform import health, jars, layout, ports
+from gamestream_dagster.platform.errors import JarError, PortTakenError
+from gamestream_dagster.platform.service import ServiceState
+from gamestream_dagster.platform.stack import Stack
+from gamestream_dagster.platform.supervisor import MARK, Supervisor
+from gamestream_dagster.settings import STANDARD_PORTS, Settings, load_settings
+
+WAIT_SECONDS = 60
+
+
+@pytest.fixture
+def small(short_home, free_port_base):
+    """A stack of its own, not started; gone afterwards with its processes."""
+    settings = load_settings(home=short_home, port_base=free_port_base())
+    yield settings
+    Stack(settings).down(purge=short_home.exists())
+
+
+def gamestream(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from gamestream_dagster.cli.main import main; main()", *arguments]
+    environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "400"}
+    return subprocess.run(
+        [*command, "--home", str(home)], capture_output=True, text=True, timeout=180, check=False, env=environment
+    )
+
+
+def pid_of(settings: Settings, service: str) -> int:
+    return next(row.pid for row in Stack(settings).status() if row.name == service)
+
+
+def marked_processes(home: Path) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == str(home) or str(home) in " ".join(process.cmdline()):
+                found.append(process.pid)
+        except psutil.Error:  # ended meanwhile
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def test_every_server_of_the_stack_answers_on_loopback_alone(stack):
+    rows = {row.name: row for row in Stack(stack).status()}
+    for name in ("kafka", "registry", "postgres", "flink-jobmanager", "flink-taskmanager", "flink-gateway"):
+        assert rows[name].state == ServiceState.HEALTHY, rows[name]
+        assert rows[name].resident_bytes > 2**20
+    ours = {process.pid for process in Supervisor(stack).processes()}
+    addresses = {each.address for each in ports.listeners() if each.pid in ours}
+    assert addresses
+    assert all(each.removeprefix("::ffff:").startswith("127.") for each in addresses), addresses
+    assert httpx.get(f"{stack.flink_rest}/overview").json()["slots-total"] == 8
+
+
+def test_kafka_makes_no_topic_by_itself_and_the_registry_keeps_a_schema(stack):
+    admin = AdminClient({"bootstrap.servers": stack.kafka})
+    admin.create_topics([NewTopic("platform-test", 2, 1)])["platform-test"].result(20)
+    try:
+        listed = admin.list_topics("platform-absent", timeout=10).topics["platform-absent"]
+        assert listed.error is not None
+        assert "platform-absent" not in admin.list_topics(timeout=10).topics
+    finally:
+        admin.delete_topics(["platform-test"])["platform-test"].result(20)
+    subject = f"{stack.registry}/subjects/platform-test-value"
+    httpx.post(f"{subject}/versions", json={"schema": '{"type": "string"}'}).raise_for_status()
+    assert httpx.get(f"{subject}/versions").json() == [1]
+    httpx.delete(subject).raise_for_status()
+
+
+def test_postgres_wants_the_password_and_has_no_open_superuser(stack):
+    where = {"host": "127.0.0.1", "port": stack.postgres_port or stack.port("postgres"), "dbname": "postgres"}
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(**where, user="gamestream", password="wrong")
+    with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry"):
+        psycopg.connect(**where, user="postgres", password="")
+    for database in (stack.postgres_database, stack.dagster_database):
+        with psycopg.connect(stack.postgres_dsn(database, driver="postgresql")) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("gamestream",)
+
+
+def test_a_killed_taskmanager_comes_back_and_so_does_its_job(stack):
+    job = _run_endless_job(stack)
+    try:
+        killed = pid_of(stack, "flink-taskmanager")
+        os.kill(killed, signal.SIGKILL)
+
+        def back() -> str | None:
+            pid = pid_of(stack, "flink-taskmanager")
+            state = httpx.get(f"{stack.flink_rest}/jobs/{job}").json()["state"]
+            attempts = httpx.get(f"{stack.flink_rest}/jobs/{job}/metrics?get=numRestarts").json()
+            restarted = attempts and float(attempts[0]["value"]) >= 1
+            return (
+                None if pid not in (None, killed) and state == "RUNNING" and restarted else f"{pid} {state} {attempts}"
+            )
+
+        assert health.wait_until(back, WAIT_SECONDS) is None
+    finally:
+        httpx.patch(f"{stack.flink_rest}/jobs/{job}?mode=cancel")
+    assert health.wait_until(lambda: _probe(stack, "flink-taskmanager"), WAIT_SECONDS) is None
+
+
+def test_up_twice_and_two_stacks_side_by_side_then_purge_leaves_nothing(small, short_home, free_port_base):
+    second = load_settings(home=short_home.parent / "second", port_base=free_port_base())
+    base = small.port_base
+    first_up = gamestream("up", "--only", "postgres", "--port-base", str(base), home=small.home)
+    assert first_up.returncode == 0, first_up.stderr
+    again = gamestream("up", "--only", "postgres", home=small.home)
+    assert (again.returncode, "Already running" in again.stderr) == (0, True)
+    try:
+        Stack(second).up(["postgres"])
+        for settings in (small, second):
+            with psycopg.connect(settings.postgres_dsn(driver="postgresql")) as connection:
+                connection.execute("CREATE TABLE mine AS SELECT %s AS home", [str(settings.home)])
+        with psycopg.connect(second.postgres_dsn(driver="postgresql")) as connection:
+            assert connection.execute("SELECT home FROM mine").fetchall() == [(str(second.home),)]
+    finally:
+        Stack(second).down(purge=True)
+    assert Stack(small).status()[2].state == ServiceState.HEALTHY  # the other one's end did not touch it
+    purged = gamestream("down", "--purge", "--yes", home=small.home)
+    assert purged.returncode == 0, purged.stderr
+    assert not small.home.exists()
+    assert marked_processes(small.home) == []
+    assert all(ports.is_free(port) for port in range(base, base + len(STANDARD_PORTS)))
+
+
+def test_data_outlives_down_and_a_killed_supervisor(small):
+    stack = Stack(small)
+    stack.up(["postgres"])
+    with psycopg.connect(small.postgres_dsn(driver="postgresql")) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+    stack.down()
+    stack.up(["postgres"])
+    orphan = pid_of(small, "postgres")
+    supervisor = int((layout.run_dir(small) / "supervisor.pid").read_text())
+    os.kill(supervisor, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(supervisor)] if psutil.pid_exists(supervisor) else [], timeout=10)
+    assert stack.up(["postgres"]) == ["postgres"]
+    assert pid_of(small, "postgres") != orphan
+    with psycopg.connect(small.postgres_dsn(driver="postgresql")) as connection:
+        assert connection.execute("SELECT one FROM kept").fetchall() == [(1,)]
+
+
+def test_a_taken_port_starts_nothing(small):
+    with socket.socket() as thief:
+        thief.bind(("127.0.0.1", small.port("kafka")))
+        thief.listen()
+        with pytest.raises(PortTakenError, match=rf"Port {small.port('kafka')} \(kafka\) is taken by .*{os.getpid()}"):
+            Stack(small).up(["kafka", "postgres"])
+    assert marked_processes(small.home) == []
+
+
+def test_a_server_that_cannot_start_takes_the_others_down_with_it(small):
+    layout.make_home(small)
+    broken = layout.service_dir(small, "kafka")
+    broken.mkdir()
+    (broken / "data").write_text("a file where Kafka wants a folder")
+    result = gamestream("up", "--only", "kafka,postgres", "--port-base", str(small.port_base), home=small.home)
+    assert result.returncode == 2
+    assert "Kafka" in result.stderr or "kafka" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert marked_processes(small.home) == []
+
+
+def test_a_tampered_jar_is_refused_and_nothing_starts(small, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    for jar in jars.for_use(jars.JarUse.KAFKA):
+        copy = cache / "gamestream" / jar.path.relative_to(layout.cache_dir())
+        copy.parent.mkdir(parents=True)
+        shutil.copyfile(jar.path, copy)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    victim = next(jar for jar in jars.for_use(jars.JarUse.KAFKA) if jar.artifact == "kafka-clients")
+    with victim.path.open("ab") as file:
+        file.write(b"one byte too many")
+    with pytest.raises(JarError, match=r"kafka-clients.*is not the .* that jars\.lock names"):
+        Stack(small).up(["kafka"])
+    assert marked_processes(small.home) == []
+
+
+def test_secrets_of_a_running_stack_are_in_private_files_alone(stack):
+    password = stack.postgres_password_value.encode()
+    for folder in ("run", "logs", "flink/conf", "kafka", "dagster"):
+        for path in (stack.home / folder).rglob("*"):
+            if path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o077:
+                assert password not in path.read_bytes(), path
+
+
+def _run_endless_job(stack: Settings) -> str:
+    """Start a job that never ends, through the gateway; returns its id once it runs."""
+    gateway = f"{stack.flink_gateway}/v2/sessions"
+    with httpx.Client(timeout=60) as client:
+        session = client.post(gateway, json={}).json()["sessionHandle"]
+        for statement in (
+            "CREATE TABLE numbers (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '5')",
+            "CREATE TABLE nowhere (n BIGINT) WITH ('connector' = 'blackhole')",
+            "INSERT INTO nowhere SELECT n FROM numbers",
+        ):
+            operation = client.post(f"{gateway}/{session}/statements", json={"statement": statement}).json()
+            url = f"{gateway}/{session}/operations/{operation['operationHandle']}/result/0"
+            assert health.wait_until(partial(_not_ready, client, url), WAIT_SECONDS) is None
+        job = client.get(url).json()["jobID"]
+        client.delete(f"{gateway}/{session}")
+
+        def running() -> str | None:
+            states = client.get(f"{stack.flink_rest}/jobs/{job}").json()["vertices"]
+            return None if states and all(each["status"] == "RUNNING" for each in states) else str(states)
+
+        assert health.wait_until(running, WAIT_SECONDS) is None
+    return job
+
+
+def _not_ready(client: httpx.Client, url: str) -> str | None:
+    answer = client.get(url)
+    answer.raise_for_status()
+    return "not ready" if answer.json()["resultType"] == "NOT_READY" else None
+
+
+def _probe(settings: Settings, name: str) -> str | None:
+    row = next(row for row in Stack(settings).status() if row.name == name)
+    return None if row.state == ServiceState.HEALTHY else row.detail
