@@ -33,7 +33,9 @@ def deployment(job: str, generation: int = 1, state: DeploymentState = Deploymen
 
 def observed(job: str, state: JobState = JobState.RUNNING, health: Health = Health.HEALTHY) -> ObservedJob:
     """A job as the observer would see it."""
-    figures = Figures(now_ms=60_000, checkpoint_id=7, checkpoint_at_ms=50_000, checkpoint_path="file:/chk-7", restarts=0)
+    figures = Figures(
+        now_ms=60_000, checkpoint_id=7, checkpoint_at_ms=50_000, checkpoint_path="file:/chk-7", restarts=0
+    )
     return ObservedJob(
         job=job,
         state=state,

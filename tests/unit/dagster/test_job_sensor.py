@@ -1,0 +1,171 @@
+"""The health sensor: what it asks for, and what it leaves alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import orjson
+import pytest
+
+from gamestream_dagster.clients.errors import TransientServiceError
+from gamestream_dagster.components.flink_job_sensor import (
+    HEARTBEAT_SECONDS,
+    INCIDENT_TAG,
+    TICK_SECONDS,
+    Attempt,
+    decide,
+    earlier_attempts,
+    look,
+    tick,
+)
+from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.observed import Health, JobState
+from gamestream_dagster.flink_jobs.planner import Decision
+from gamestream_dagster.flink_jobs.spec import JobSpec
+from tests.fakes.dagster_facades import FakeFlinkJobs, deployment, observed
+
+JOB = "leaderboards_v1"
+FAILED = {JOB: observed(JOB, JobState.FAILED)}
+
+
+@pytest.fixture(scope="module")
+def spec() -> JobSpec:
+    return load_jobs()[JOB]
+
+
+def no_attempts(_: str) -> list[Attempt]:
+    return []
+
+
+def test_healthy_job_is_not_even_planned(spec: JobSpec) -> None:
+    jobs = FakeFlinkJobs()
+    result = tick({JOB: spec}, jobs, no_attempts, None)
+    assert (result.run_requests, jobs.planned) == ([], [])
+    assert "RUNNING, HEALTHY" in result.skip_reason.skip_message
+
+
+def test_failed_job_gets_a_run_and_the_sensor_itself_acts_on_nothing(spec: JobSpec) -> None:
+    jobs = FakeFlinkJobs(FAILED)
+    [request] = tick({JOB: spec}, jobs, no_attempts, None).run_requests
+    assert request.run_key == f"{JOB}:{JOB}-1:1"
+    assert request.asset_selection == [dg.AssetKey(["job", JOB])]
+    assert jobs.applied == []
+
+
+def test_second_failure_is_healed_too(spec: JobSpec) -> None:
+    # a run key that was used never runs again: after the first redeploy there is a new deployment, so a new key
+    keys = set()
+    for generation in (1, 2, 3):
+        jobs = FakeFlinkJobs(FAILED, deployments={JOB: deployment(JOB, generation)})
+        [request] = tick({JOB: spec}, jobs, no_attempts, None).run_requests
+        keys.add(request.run_key)
+    assert len(keys) == 3
+
+
+def test_failed_attempt_is_followed_by_another_with_its_own_key(spec: JobSpec) -> None:
+    finding = look(spec, FakeFlinkJobs(FAILED))
+    first = decide(finding, [], now=1000)
+    waiting = decide(finding, [Attempt(ended_at=1000)], now=1010)
+    second = decide(finding, [Attempt(ended_at=1000)], now=1031)
+    assert isinstance(waiting, dg.SkipReason)
+    assert "next in 30 s" in (waiting.skip_message or "")
+    assert isinstance(first, dg.RunRequest)
+    assert isinstance(second, dg.RunRequest)
+    assert first.run_key != second.run_key
+
+
+def test_attempts_are_spaced_ever_wider_up_to_ten_minutes(spec: JobSpec) -> None:
+    finding = look(spec, FakeFlinkJobs(FAILED))
+    many = [Attempt(ended_at=0.0)] * 20
+    assert isinstance(decide(finding, many, now=599), dg.SkipReason)
+    assert isinstance(decide(finding, many, now=601), dg.RunRequest)
+
+
+def test_no_second_run_while_one_works_on_the_incident(spec: JobSpec) -> None:
+    decision = decide(look(spec, FakeFlinkJobs(FAILED)), [Attempt(ended_at=None)], now=9e9)
+    assert isinstance(decision, dg.SkipReason)
+    assert "A run works on it" in (decision.skip_message or "")
+
+
+@pytest.mark.parametrize("decision", [Decision.PARK, Decision.WAIT, Decision.NOTHING, Decision.SUSPEND])
+def test_decisions_of_a_person_are_left_to_the_person(spec: JobSpec, decision: Decision) -> None:
+    result = tick({JOB: spec}, FakeFlinkJobs(FAILED, decision), no_attempts, None)
+    assert result.run_requests == []
+    assert decision.value in result.skip_reason.skip_message
+
+
+@pytest.mark.parametrize("health", [Health.LOOPING, Health.NO_CHECKPOINT, Health.STALLED])
+def test_sick_job_that_says_running_gets_a_run(spec: JobSpec, health: Health) -> None:
+    jobs = FakeFlinkJobs({JOB: observed(JOB, health=health)}, Decision.HEAL)
+    assert len(tick({JOB: spec}, jobs, no_attempts, None).run_requests) == 1
+
+
+@pytest.mark.parametrize("health", [Health.STARTING, Health.RECOVERING])
+def test_job_that_flink_brings_back_itself_is_left_alone(spec: JobSpec, health: Health) -> None:
+    jobs = FakeFlinkJobs({JOB: observed(JOB, health=health)})
+    assert tick({JOB: spec}, jobs, no_attempts, None).run_requests == []
+
+
+def test_no_answer_from_flink_is_not_a_failure_of_the_job(spec: JobSpec) -> None:
+    jobs = FakeFlinkJobs({JOB: observed(JOB, JobState.UNKNOWN)})
+    result = tick({JOB: spec}, jobs, no_attempts, None)
+    assert result.run_requests == []
+    assert jobs.planned == []
+    assert "gives no answer" in result.skip_reason.skip_message
+
+
+def test_job_that_was_never_deployed_waits_for_a_person(spec: JobSpec) -> None:
+    jobs = FakeFlinkJobs({JOB: observed(JOB, JobState.ABSENT)}, Decision.DEPLOY, {JOB: None})
+    result = tick({JOB: spec}, jobs, no_attempts, None)
+    assert result.run_requests == []
+    assert "never deployed" in result.skip_reason.skip_message
+
+
+def test_silent_postgres_is_said_and_the_tick_goes_on(spec: JobSpec) -> None:
+    error = TransientServiceError("Postgres", "nothing listens", "start it")
+    result = tick({JOB: spec}, FakeFlinkJobs(observe_error=error), no_attempts, None)
+    assert "could not look: Postgres: nothing listens" in result.skip_reason.skip_message
+
+
+def test_observations_come_on_change_and_once_an_hour(spec: JobSpec) -> None:
+    now, cursor, emitted = 0.0, None, []
+    for _ in range(121):  # an hour of ticks at 30 s
+        result = tick({JOB: spec}, FakeFlinkJobs(), no_attempts, cursor, lambda at=now: at)
+        cursor = result.cursor
+        emitted.append(len(result.asset_events))
+        now += 30
+    assert sum(emitted) == 2
+    assert (emitted[0], emitted[120]) == (1, 1)
+    assert HEARTBEAT_SECONDS == 120 * 30
+    changed = tick({JOB: spec}, FakeFlinkJobs(FAILED), no_attempts, cursor, lambda at=now: at)
+    assert len(changed.asset_events) == 1
+
+
+def test_tick_that_runs_out_of_time_begins_with_the_rest_next_time() -> None:
+    specs = load_jobs()
+    first, second = list(specs)[:2]
+    clock = iter([0.0, 0.0, 0.0, TICK_SECONDS + 1, TICK_SECONDS + 1])
+    result = tick(specs, FakeFlinkJobs(), no_attempts, None, lambda: next(clock))
+    assert orjson.loads(result.cursor)["next"] == second
+    jobs = FakeFlinkJobs({second: observed(second, JobState.FAILED), first: observed(first, JobState.FAILED)})
+    tick(specs, jobs, no_attempts, result.cursor)
+    assert jobs.planned == [second, first]
+
+
+def test_attempts_are_counted_from_the_runs_of_the_incident(tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+
+        @dg.op
+        def work() -> None: ...
+
+        @dg.job
+        def heal() -> None:
+            work()
+
+        for incident in ("a", "a", "b"):
+            heal.execute_in_process(instance=instance, tags={INCIDENT_TAG: incident})
+        found = earlier_attempts(instance, "a")
+        assert len(found) == 2
+        assert all(attempt.ended_at for attempt in found)
+        assert earlier_attempts(instance, "c") == []
