@@ -153,8 +153,7 @@ def _program(settings: Settings, *arguments: str) -> Program:
             "GAMESTREAM_HOME": str(settings.home),
             PASSWORD_VARIABLE: settings.postgres_password_value,
             "DAGSTER_DISABLE_TELEMETRY": "true",
-            "MALLOC_ARENA_MAX": "2",  # many threads, little allocation: fewer arenas save a third of the memory
-            "PYTHONUNBUFFERED": "1",
+            **layout.python_environment(),
         },
         directory=PROJECT_ROOT,
     )

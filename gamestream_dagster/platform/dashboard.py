@@ -36,7 +36,7 @@ def program(settings: Settings) -> Program:
             str(APP),
             *(f"--{name}={value}" for name, value in options.items()),
         ),
-        environment={"GAMESTREAM_HOME": str(settings.home), "MALLOC_ARENA_MAX": "2"},
+        environment={"GAMESTREAM_HOME": str(settings.home), **layout.python_environment()},
         directory=layout.service_dir(settings, "dashboard"),
     )
 

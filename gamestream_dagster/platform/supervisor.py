@@ -91,7 +91,12 @@ class Supervisor:
             text=True,
             timeout=START_SECONDS,
             check=False,
-            env={**os.environ, MARK: str(self._settings.home), "PYTHONWARNINGS": "ignore"},
+            env={
+                **os.environ,
+                **layout.python_environment(),
+                MARK: str(self._settings.home),
+                "PYTHONWARNINGS": "ignore",
+            },
         )
         if done.returncode or health.wait_until(lambda: None if self.running() else "silent", START_SECONDS, 0.05):
             said = (done.stderr or done.stdout).strip().splitlines() or ["it does not answer"]
