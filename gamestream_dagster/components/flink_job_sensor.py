@@ -9,7 +9,7 @@ import dagster as dg
 import orjson
 
 from gamestream_dagster.clients.errors import ServiceError
-from gamestream_dagster.components.flink_job_health import judge, observation_metadata
+from gamestream_dagster.components.flink_job_health import HEALTHY, health_result
 from gamestream_dagster.components.keys import job_key
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
 from gamestream_dagster.flink_jobs.observed import JobState
@@ -46,12 +46,19 @@ class Finding:
     job: str
     reason: str
     incident: str | None
-    metadata: Mapping[str, Any]
+    check: dg.AssetCheckResult
+    """The look as a result of the check `healthy`."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """State, health and the figures behind them."""
+        return self.check.metadata
 
     @property
     def digest(self) -> str:
         """What makes an observation new. Figures that move at every look are left out: the event log must not grow."""
-        return "|".join(str(self.metadata.get(name, "")) for name in ("state", "health")) + f"|{self.incident or ''}"
+        state, health = (getattr(self.metadata[name], "value", "") for name in ("state", "health"))
+        return f"{state}|{health}|{self.check.passed}|{self.incident or ''}"
 
 
 @dataclass(frozen=True)
@@ -68,17 +75,17 @@ def look(spec: JobSpec, jobs: FlinkJobs) -> Finding:
         ServiceError, FlinkJobError: Postgres or the gateway gave no answer, or the folder cannot be used.
     """
     observed = jobs.observe(spec.name)
-    well, reason = judge(spec, observed)
-    metadata = observation_metadata(observed)
-    if well or observed.state is JobState.UNKNOWN:
-        return Finding(spec.name, reason, None, metadata)
+    check = health_result(spec, observed)
+    reason = check.description or ""
+    if check.passed or observed.state is JobState.UNKNOWN:
+        return Finding(spec.name, reason, None, check)
     last = jobs.last(spec.name)
     if last is None:
-        return Finding(spec.name, "It was never deployed; materialise the job for the first time.", None, metadata)
+        return Finding(spec.name, "It was never deployed; materialise the job for the first time.", None, check)
     plan = jobs.plan(spec.name)
     # each deployment is an incident of its own: the second failure is healed as the first was
     incident = last.deployment_id if plan.decision in _HEALS else None
-    return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, metadata)
+    return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check)
 
 
 def decide(finding: Finding, attempts: Sequence[Attempt], now: float) -> dg.RunRequest | dg.SkipReason:
@@ -110,13 +117,13 @@ def decide(finding: Finding, attempts: Sequence[Attempt], now: float) -> dg.RunR
 
 def observations(
     findings: Iterable[Finding], seen: Mapping[str, Any], now: float
-) -> tuple[list[dg.AssetObservation], dict[str, Any]]:
-    """Observations to emit: on change, and one heartbeat an hour. Pure.
+) -> tuple[list[dg.AssetObservation | dg.AssetCheckEvaluation], dict[str, Any]]:
+    """Observations to emit, each with the check's result: on change, and one heartbeat an hour. Pure.
 
     Returns:
-        the observations, and `seen` with what they hold: job -> {digest, at}.
+        the events, and `seen` with what they hold: job -> {digest, at}.
     """
-    events: list[dg.AssetObservation] = []
+    events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = []
     updated = dict(seen)
     for finding in findings:
         before = seen.get(finding.job, {})
@@ -124,6 +131,16 @@ def observations(
             continue
         metadata = {**finding.metadata, "decision": finding.reason}
         events.append(dg.AssetObservation(asset_key=job_key(finding.job), metadata=metadata))
+        events.append(
+            dg.AssetCheckEvaluation(
+                asset_key=job_key(finding.job),
+                check_name=HEALTHY,
+                passed=finding.check.passed,
+                severity=finding.check.severity,
+                description=finding.reason,
+                metadata=finding.metadata,
+            )
+        )
         updated[finding.job] = {"digest": finding.digest, "at": now}
     return events, updated
 

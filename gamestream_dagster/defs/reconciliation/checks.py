@@ -101,7 +101,7 @@ def _sentence(found: DifferenceSample) -> str:
     if not found.count:
         return "Every row is what the recompute gives."
     causes = ", ".join(f"{count} {cause}" for cause, count in sorted(found.causes.items()))
-    return f"{found.count} differences: {causes}. Look at the report."
+    return f"{found.count} {'difference' if found.count == 1 else 'differences'}: {causes}. Look at the report."
 
 
 @dg.multi_asset_check(

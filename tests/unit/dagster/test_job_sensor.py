@@ -135,11 +135,14 @@ def test_observations_come_on_change_and_once_an_hour(spec: JobSpec) -> None:
         cursor = result.cursor
         emitted.append(len(result.asset_events))
         now += 30
-    assert sum(emitted) == 2
-    assert (emitted[0], emitted[120]) == (1, 1)
+    # one observation and one check result each time
+    assert sum(emitted) == 4
+    assert (emitted[0], emitted[120]) == (2, 2)
     assert HEARTBEAT_SECONDS == 120 * 30
     changed = tick({JOB: spec}, FakeFlinkJobs(FAILED), no_attempts, cursor, lambda at=now: at)
-    assert len(changed.asset_events) == 1
+    observation, check = changed.asset_events
+    assert observation.metadata["state"].value == "FAILED"
+    assert (check.check_name, check.passed, check.severity) == ("healthy", False, dg.AssetCheckSeverity.ERROR)
 
 
 def test_tick_that_runs_out_of_time_begins_with_the_rest_next_time() -> None:
