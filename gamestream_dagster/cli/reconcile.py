@@ -1,5 +1,296 @@
+"""`gamestream reconcile`, `board`, `archive`: what the boards show, and whether it is true."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+
+if TYPE_CHECKING:
+    from gamestream_dagster.catalogue.boards import Board
+    from gamestream_dagster.reconciliation.model import Difference, LedgerBalance, ReconciliationRun, Row
+
+# A pipe has no width of its own; a narrow guess would cut the lines.
+data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+talk = Console(stderr=True, highlight=False)
+
+_VERDICT_STYLES = {"MATCH": "bold green", "EXPLAINED": "green", "DIFFERENT": "bold red", "COULD_NOT_RUN": "bold yellow"}
+
+
+class ModeName(StrEnum):
+    """Modes of the command line."""
+
+    BRACKET = "bracket"
+    DRAINED = "drained"
+
+
+class SinkName(StrEnum):
+    """Sinks of the command line."""
+
+    POSTGRES = "postgres"
+    KAFKA = "kafka"
 
 
 def register(app: typer.Typer) -> None:
-    """Filled by the part's owner."""
+    """Add the commands to the tree."""
+    app.command("reconcile")(reconcile)
+    app.command("board")(board)
+    app.command("archive")(archive)
+
+
+def reconcile(
+    home: Home = None,
+    port_base: PortBase = None,
+    mode: Annotated[
+        ModeName, typer.Option(help="bracket: while events flow. drained: input has stopped, both cuts are one.")
+    ] = ModeName.BRACKET,
+    board: Annotated[list[str] | None, typer.Option(help="Only this board; may be given several times.")] = None,
+    sink: Annotated[
+        list[SinkName] | None, typer.Option(help="Where to read the boards; default postgres, and kafka when drained.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the boards with an independent recompute of the same events. Exit 0 match, 1 different, 2 could not run."""
+    from gamestream_dagster.reconciliation.run import reconcile as run_reconciliation
+
+    settings = settings_from(home, port_base)
+    with _sentences(), talk.status("reconciling") as status:
+        run = run_reconciliation(
+            settings,
+            mode=mode.value,
+            boards=board,
+            sinks=[one.value for one in sink] if sink else None,
+            say=lambda doing: status.update(doing),
+        )
+    if as_json:
+        typer.echo(json.dumps(_run_data(run), indent=2))
+    else:
+        _show_run(run)
+    raise typer.Exit(run.exit_code)
+
+
+def board(
+    name: Annotated[str, typer.Argument(help="Name of the board, such as top_players.")],
+    home: Home = None,
+    port_base: PortBase = None,
+    sink: Annotated[SinkName, typer.Option(help="Where to read it.")] = SinkName.POSTGRES,
+    as_json: AsJson = False,
+) -> None:
+    """Print a board as it is streamed now."""
+    from gamestream_dagster.catalogue.boards import load_boards
+    from gamestream_dagster.clients.postgres import open_engine
+    from gamestream_dagster.reconciliation.sinks import read_tables, read_topic, visible
+
+    settings = settings_from(home, port_base)
+    with _sentences():
+        boards = load_boards()
+        if name not in boards:
+            raise CouldNotRun(f"There is no board {name!r}; the boards are: {', '.join(boards)}.")
+        described = boards[name]
+        if sink is SinkName.KAFKA:
+            rows = read_topic(settings.kafka, described)
+        else:
+            with open_engine(settings) as engine:
+                rows = read_tables(engine, [described])[name]
+        rows = visible(described, rows)
+    if as_json:
+        typer.echo(json.dumps([_readable(described, row) for row in rows], indent=2, ensure_ascii=False))
+        return
+    show_board(described, rows)
+    talk.print(f"Done. ROWS={len(rows)}  from {sink.value}\nNext: gamestream reconcile --board {name}")
+
+
+def archive(home: Home = None, port_base: PortBase = None, as_json: AsJson = False) -> None:
+    """Bring the event archive up to the topic's end, and check that every position is there once."""
+    from gamestream_dagster.archive.writer import archive_topic
+    from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+    from gamestream_dagster.reconciliation.cut import shown
+    from gamestream_dagster.reconciliation.ledger import archive_faults
+
+    settings = settings_from(home, port_base)
+    with _sentences(), talk.status("archiving") as status:
+        result = archive_topic(
+            settings,
+            SCORE_TOPIC,
+            on_progress=lambda done, total: status.update(f"archiving: {done:,} of {total:,}"),
+        )
+        faults = archive_faults(settings.archive_dir / SCORE_TOPIC)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "topic": result.topic,
+                    "archived_upto": {str(part): at for part, at in result.archived_upto.items()},
+                    "records": result.records,
+                    "refused": result.refused,
+                    "files": result.files,
+                    "seconds": round(result.seconds, 3),
+                    "faults": faults,
+                },
+                indent=2,
+            )
+        )
+    else:
+        rate = result.records / result.seconds if result.seconds else 0
+        data.print(f"archive  {result.topic} {shown(result.archived_upto)}")
+        data.print(
+            f"new      {result.records:,} records in {result.files} files, {result.refused:,} of them refused   "
+            f"{result.seconds:.1f} s   {rate:,.0f} records/s"
+        )
+        for fault in faults:
+            data.print(Text("FAULT    " + fault, style="red"))
+        talk.print(f"Done. FAULTS={len(faults)}\nNext: gamestream reconcile")
+    raise typer.Exit(1 if faults else 0)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Typed errors of the layers below end the command with exit code 2 and their own sentence."""
+    from gamestream_dagster.archive.errors import ArchiveError
+    from gamestream_dagster.catalogue.boards import CatalogueError
+    from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.events.avro import AvroFormatError
+    from gamestream_dagster.reconciliation.errors import ReconciliationError
+
+    try:
+        yield
+    except (ServiceError, ArchiveError, AvroFormatError, ReconciliationError, CatalogueError) as error:
+        raise CouldNotRun(escape(str(error))) from error
+
+
+def _show_run(run: ReconciliationRun) -> None:
+    from gamestream_dagster.reconciliation.cut import shown
+
+    if run.verdict.value == "COULD_NOT_RUN":
+        talk.print(Text(f"Could not run: {run.reason}", style="yellow"))
+        talk.print(
+            f"COULD_NOT_RUN: nothing was compared, and nothing is said about the boards.   report: {run.report_path}"
+        )
+        return
+    for job in run.jobs:
+        data.print(f"cut      checkpoint {job.checkpoint_id}  user-score {shown(job.low)}   {job.job}")
+    data.print(f"high     {shown(run.high)}   bracket of {run.bracket_events:,} events")
+    data.print(
+        f"rows     {run.rows_compared} compared, {run.rows_equal} equal, {run.rows_different} differ, "
+        f"{run.rows_unexplained} unexplained"
+        + (f"   ({run.unconfirmed} seen once and gone at the next checkpoint)" if run.unconfirmed else "")
+    )
+    for difference in run.differences:
+        data.print(_difference_line(difference))
+    if run.ledger is not None:
+        _show_ledger(run.ledger)
+    bad = run.rows_different
+    data.print(
+        Text.assemble(
+            (run.verdict.value, _VERDICT_STYLES[run.verdict.value]),
+            f"   PASS={run.rows_equal} WARN={bad - run.rows_unexplained} ERROR={run.rows_unexplained} "
+            f"UNEXPLAINED={run.rows_unexplained} TOTAL={run.rows_compared}   {run.seconds:.1f} s",
+        )
+    )
+    if run.differences:
+        talk.print("Why a row differs is not looked for yet (causes come with a later version): each is UNEXPLAINED.")
+    talk.print(f"Done. report: {run.report_path}", soft_wrap=True)
+    talk.print(f"Next: gamestream board {run.differences[0].board}" if run.differences else "Next: gamestream status")
+
+
+def _difference_line(difference: Difference) -> Text:
+    rank = f"#{difference.rank}" if difference.rank is not None else ""
+    who = " / ".join(difference.entity or ())
+    return Text.assemble(
+        ("DIFF", "bold red"),
+        f"     {difference.board} {rank}  {who}  {difference.kind.value}  {difference.explanation}   "
+        f"{difference.cause.value}  [{difference.sink.value}]",
+    )
+
+
+def _show_ledger(balance: LedgerBalance) -> None:
+    data.print(
+        f"ledger   {balance.records:,} in = {balance.accepted:,} accepted + {balance.duplicate:,} duplicate + "
+        f"{balance.late:,} late + {balance.dead_lettered:,} dead-lettered   "
+        + ("balanced" if balance.balanced else "NOT BALANCED")
+    )
+    if balance.reasons:
+        data.print("         refused: " + ", ".join(f"{count:,} {reason}" for reason, count in balance.reasons.items()))
+    for fault in balance.faults:
+        data.print(Text("         " + fault, style="red"))
+
+
+def show_board(described: Board, rows: list[Row]) -> None:
+    """Print a board as a table."""
+    table = Table(title=described.title, box=None, title_justify="left", title_style="bold")
+    for name, column in described.columns.items():
+        table.add_column(name, justify="left" if column.type.value in ("string", "timestamp") else "right")
+    for row in rows:
+        readable = _readable(described, row)
+        table.add_row(
+            *(
+                Text(f"{cell:.4f}" if isinstance(cell, float) else "" if cell is None else str(cell))
+                for cell in readable.values()
+            )
+        )
+    data.print(table)
+
+
+def _readable(described: Board, row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, column in described.columns.items():
+        value = row[name]
+        if column.type.value == "timestamp" and value is not None:
+            value = datetime.fromtimestamp(value / 1000, UTC).isoformat()
+        found[name] = value
+    return found
+
+
+def _run_data(run: ReconciliationRun) -> dict[str, Any]:
+    from gamestream_dagster.reconciliation.store import difference_data, ledger_data
+
+    return {
+        "run_id": run.run_id,
+        "mode": run.mode.value,
+        "verdict": run.verdict.value,
+        "reason": run.reason,
+        "started_at": run.started_at.isoformat(),
+        "seconds": round(run.seconds, 3),
+        "rows_compared": run.rows_compared,
+        "rows_equal": run.rows_equal,
+        "rows_different": run.rows_different,
+        "rows_unexplained": run.rows_unexplained,
+        "unconfirmed": run.unconfirmed,
+        "bracket_events": run.bracket_events,
+        "jobs": [
+            {
+                "job": job.job,
+                "flink_job_id": job.flink_job_id,
+                "fingerprint": job.fingerprint,
+                "checkpoint_id": job.checkpoint_id,
+                "low": {str(part): at for part, at in sorted(job.low.items())},
+            }
+            for job in run.jobs
+        ],
+        "high": {str(part): at for part, at in sorted(run.high.items())},
+        "boards": [
+            {
+                "board": one.board,
+                "sink": one.sink.value,
+                "rows_compared": one.rows_compared,
+                "rows_different": one.rows_different,
+                "as_of": one.as_of,
+            }
+            for one in run.boards
+        ],
+        "differences": [difference_data(difference) for difference in run.differences],
+        "ledger": None if run.ledger is None else ledger_data(run.ledger),
+        "report": str(run.report_path),
+    }
