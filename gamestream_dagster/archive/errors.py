@@ -26,7 +26,7 @@ class TopicRecreatedError(ArchiveError):
 
     def __init__(self, topic: str, partition: int, archived: int, end: int) -> None:
         super().__init__(
-            f"{topic}: partition {partition} ends at {end}, but is archived up to {archived}; the topic was created anew: "
+            f"{topic}: partition {partition} ends at {end}, but is archived up to {archived}; the topic was made anew: "
             "move the topic's archive folder away to begin a new archive."
         )
         self.topic = topic

@@ -62,7 +62,7 @@ def reconcile(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the boards with an independent recompute of the same events. Exit 0 match, 1 different, 2 could not run."""
+    """Compare the boards with an independent recompute. Exit 0 match, 1 different, 2 could not run."""
     from gamestream_dagster.reconciliation.run import reconcile as run_reconciliation
 
     settings = settings_from(home, port_base)
@@ -72,7 +72,7 @@ def reconcile(
             mode=mode.value,
             boards=board,
             sinks=[one.value for one in sink] if sink else None,
-            say=lambda doing: status.update(doing),
+            say=status.update,
         )
     if as_json:
         typer.echo(json.dumps(_run_data(run), indent=2))

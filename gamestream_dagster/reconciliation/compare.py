@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Protocol
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole
@@ -124,9 +125,7 @@ def _without_empty_columns(findings: _Findings, streamed: Sequence[Row]) -> list
         if not lacking:
             whole.append(row)
         elif findings.board.rank_column not in lacking:
-            findings.add(
-                DifferenceKind.VALUE, f"{lacking[0]} is empty", row, column=lacking[0], streamed=None
-            )
+            findings.add(DifferenceKind.VALUE, f"{lacking[0]} is empty", row, column=lacking[0], streamed=None)
     return whole
 
 
@@ -297,7 +296,7 @@ def _check_choice(findings: _Findings, row: Row, name: str, column: Column, best
 
 def _check_order(findings: _Findings, rows: Sequence[Row]) -> None:
     board = findings.board
-    for upper, lower in zip(rows, rows[1:], strict=False):
+    for upper, lower in pairwise(rows):
         if beats(board, upper, lower):
             continue
         for row, other, side in ((upper, lower, "before"), (lower, upper, "behind")):
@@ -325,7 +324,9 @@ def _check_membership(
     empty_ranks = sorted(set(range(1, filled + 1)) - ranks)
     present = {entity_of(board, row) for row in streamed}
     absent = [row for row in low_rows if entity_of(board, row) not in present]
-    surely = in_order(board, [row for row in absent if last is not None and beats(board, _floor(board, row, history), last)])
+    surely = in_order(
+        board, [row for row in absent if last is not None and beats(board, _floor(board, row, history), last)]
+    )
     if last is None or len(empty_ranks) > len(surely):
         surely = absent[: max(len(empty_ranks), len(surely))]
     for place in range(max(len(empty_ranks), len(surely))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cmp_to_key
+from math import isfinite
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole
@@ -32,7 +33,7 @@ def factors(expression: str | None, board: Board, column: str) -> list[str]:
     for name in names:
         if name not in board.columns:
             raise BoardNotUsableError(
-                f"{board.folder / 'board.yaml'}: ratio {column!r} needs columns of the board joined by `*`, not {name!r}; "
+                f"{board.folder / 'board.yaml'}: ratio {column!r} is of columns of the board joined by `*`, not {name!r}; "
                 "mend `numerator` and `denominator`."
             )
     return names
@@ -49,7 +50,7 @@ def ratio(column: Column, row: Row) -> Fraction | None:
 def shown_ratio_is_right(column: Column, row: Row, shown: Any) -> bool:
     """Whether the float shown beside the integers is their ratio."""
     exact = ratio(column, row)
-    if exact is None or not isinstance(shown, (int, float)) or shown != shown or shown in (float("inf"), -float("inf")):
+    if exact is None or not isinstance(shown, (int, float)) or not isfinite(shown):
         return False
     return abs(Fraction(shown) - exact) <= exact * RELATIVE_ERROR_OF_A_SHOWN_RATIO
 

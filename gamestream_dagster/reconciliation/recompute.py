@@ -1,8 +1,8 @@
-"""The independent recompute: DuckDB over the Parquet archive, at exact offsets. No code and no SQL of the Flink jobs."""
+"""The independent recompute: DuckDB over the Parquet archive, at exact offsets. Nothing of the Flink jobs is in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -109,7 +109,27 @@ class Recompute:
         self._at(cut, cut)
         return {row["partition"]: row["newest"] for row in self._query(statement("event_time"), {})}
 
-    def with_keys(self, low: Cut, high: Cut, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int) -> list[Row]:
+    def outcomes(self, cut: Cut) -> list[Row]:
+        """Rows of the archive before a cut, by reason; None is accepted."""
+        self._at(cut, cut)
+        return self._query(statement("outcomes"), {})
+
+    def counted(self, cut: Cut) -> dict[int, tuple[int, int]]:
+        """What a job should have counted before a cut: (rows, accepted rows) by partition."""
+        self._at(cut, cut)
+        return {row["partition_id"]: (row["records"], row["accepted"]) for row in self._query(statement("counted"), {})}
+
+    def minutes(self) -> Iterator[Row]:
+        """The ledger by partition and minute (milliseconds), in bounded batches."""
+        cursor = self._db.execute(statement("ledger"))
+        names = [column[0] for column in cursor.description or []]
+        while batch := cursor.fetchmany(1_000):
+            for values in batch:
+                yield dict(zip(names, values, strict=True))
+
+    def with_keys(
+        self, low: Cut, high: Cut, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int
+    ) -> list[Row]:
         """Run a statement over `bracketed` and the relation `keys`, which holds `keys` under the names `columns`."""
         self._at(low, high)
         table = pa.table({name: pa.array([key[i] for key in keys], pa.string()) for i, name in enumerate(columns)})
@@ -183,9 +203,7 @@ class DuckHistory:
     def best(self, entity: tuple[str, ...], choice: str, keys: Sequence[Entity]) -> Mapping[Entity, Best]:
         """Best member of each key at the low cut."""
         sql = statement("best", over=entity, member=(choice,))
-        return {
-            _key(entity, row): Best(str(row[choice]), int(row["total"])) for row in self._ask(entity, keys, sql)
-        }
+        return {_key(entity, row): Best(str(row[choice]), int(row["total"])) for row in self._ask(entity, keys, sql)}
 
     def _ask(self, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int) -> list[Row]:
         if not keys:

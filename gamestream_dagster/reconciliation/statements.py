@@ -20,7 +20,7 @@ def _text(name: str) -> str:
 
 
 def statement(name: str, **columns: Sequence[str]) -> str:
-    """The statement of `sql/<name>.sql`; `${keys.over}` becomes `keys.user_id, keys.team_id` for over=(user_id, team_id).
+    """The statement of `sql/<name>.sql`. `${keys.over}` becomes `keys.user_id, keys.team_id` for these two columns.
 
     Raises:
         BoardNotUsableError: a column is no identifier.

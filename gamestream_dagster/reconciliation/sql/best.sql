@@ -3,5 +3,5 @@ SELECT ${keys.over}, ${bracketed.member}, sum(score)::BIGINT AS total
 FROM bracketed
 JOIN keys USING (${over})
 WHERE "offset" < low_offset
-GROUP BY ALL
+GROUP BY ${keys.over}, ${bracketed.member}
 QUALIFY row_number() OVER (PARTITION BY ${keys.over} ORDER BY total DESC, ${bracketed.member}) = 1

@@ -6,4 +6,4 @@ SELECT
   count(*) FILTER (WHERE "offset" < low_offset) AS low_events
 FROM bracketed
 JOIN keys USING (${over})
-GROUP BY ALL
+GROUP BY ${keys.over}

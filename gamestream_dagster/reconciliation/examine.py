@@ -1,0 +1,131 @@
+"""One observation against the recompute: which rows of which board are outside what the input allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gamestream_dagster.catalogue.boards import Board, Window
+from gamestream_dagster.reconciliation.compare import compare_bracket, compare_equal
+from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, Sink
+from gamestream_dagster.reconciliation.observe import Observation
+from gamestream_dagster.reconciliation.recompute import Cut, Recompute
+from gamestream_dagster.reconciliation.sinks import newest_window
+
+DEPTH = 5
+"""The recompute at the low cut is read this many times deeper than the board, for shares that have since changed."""
+
+
+def examine(
+    recompute: Recompute,
+    boards: Sequence[Board],
+    sinks: Sequence[Sink],
+    seen: Observation,
+    since: Mapping[str, Cut],
+) -> list[BoardResult]:
+    """Compare every board in every sink.
+
+    Args:
+        recompute: over an archive that reaches the observation's high cut.
+        boards: which ones, in the order of the report.
+        sinks: where they were read.
+        seen: rows and cuts.
+        since: by job, a low cut that is old enough for a window to have been shown (see `_stale`).
+    """
+    results: list[BoardResult] = []
+    for board in boards:
+        low = seen.jobs[board.job].low
+        for sink in sinks:
+            rows = seen.boards[board.name, sink]
+            if board.window is not None:
+                results.append(_windowed(recompute, board, board.window, sink, seen, since[board.job]))
+                continue
+            if recompute.events_between(low, seen.high) == 0:
+                expected = recompute.rows(board, seen.high)
+                differences = compare_equal(board, sink, rows, expected)
+                compared = max(len(rows), len(expected))
+            else:
+                low_rows = recompute.rows(board, low, rows=DEPTH * board.rows)
+                history = recompute.history(low, seen.high, [one for one in boards if one.job == board.job])
+                differences = compare_bracket(board, sink, rows, low_rows, history)
+                compared = max(len(rows), min(board.rows, len(low_rows)))
+            results.append(BoardResult(board.name, sink, compared, tuple(differences)))
+    return results
+
+
+def _windowed(
+    recompute: Recompute, board: Board, window: Window, sink: Sink, seen: Observation, since: Cut
+) -> BoardResult:
+    """A board whose rows belong to a window: equality on the newest one, for what it holds does not change any more."""
+    as_of, rows = newest_window(board, seen.boards[board.name, sink])
+    differences: list[Difference] = []
+    compared = 0
+    if as_of is not None:
+        expected = recompute.rows(board, seen.high, as_of=as_of)
+        differences += compare_equal(board, sink, rows, expected)
+        compared = max(len(rows), len(expected))
+    differences += _stale(recompute, board, window, sink, seen, as_of, since)
+    return BoardResult(board.name, sink, max(compared, 1 if differences else 0), tuple(differences), as_of)
+
+
+def _stale(
+    recompute: Recompute,
+    board: Board,
+    window: Window,
+    sink: Sink,
+    seen: Observation,
+    as_of: int | None,
+    since: Cut,
+) -> list[Difference]:
+    """The newest window that the input up to `since` implies must be shown, or a later one.
+
+    One tick is allowed for: the watermark is told five times a second, not with every event. A partition without any
+    accepted event holds the watermark back, so then nothing is implied.
+    """
+    newest = recompute.newest_event_times(since)
+    if not newest or newest.keys() != seen.high.keys():
+        return []
+    tick = window.tick_seconds * 1000
+    watermark = min(newest.values()) - window.delay_seconds * 1000
+    implied = watermark // tick * tick - tick
+    if implied <= 0 or (as_of is not None and as_of >= implied):
+        return []
+    if not recompute.rows(board, seen.high, rows=1, as_of=implied):
+        return []  # nobody had a row in that window, so nothing was written
+    behind = "shows no window" if as_of is None else f"stands {(implied - as_of) / 1000:.0f} s of event time behind"
+    return [
+        Difference(
+            board=board.name,
+            sink=sink,
+            kind=DifferenceKind.STALE,
+            rank=None,
+            entity=None,
+            column=window.as_of,
+            streamed=as_of,
+            recomputed=implied,
+            explanation=f"the board {behind}, though the job has read the events of a later window",
+        )
+    ]
+
+
+def still_there(
+    first: Sequence[BoardResult], again: Sequence[BoardResult], boards: Mapping[str, Board]
+) -> list[BoardResult]:
+    """The differences of a later look that an earlier look showed too: the others were rows half written.
+
+    Sinks write a change of several rows in more than one step, so a single look can catch a board in between. A wrong
+    row stays. Rows of a board with a window are replaced at each tick, so there any difference counts as the same.
+    """
+    before = {(one.board, one.sink): one for one in first}
+    kept: list[BoardResult] = []
+    for result in again:
+        earlier = before[result.board, result.sink].differences
+        entities = {difference.entity for difference in earlier if difference.entity is not None}
+        ranks = {difference.rank for difference in earlier if difference.rank is not None}
+        windowed = boards[result.board].window is not None
+        same = tuple(
+            difference
+            for difference in result.differences
+            if (windowed and earlier) or difference.entity in entities or difference.rank in ranks
+        )
+        kept.append(BoardResult(result.board, result.sink, result.rows_compared, same, result.as_of))
+    return kept

@@ -1,0 +1,218 @@
+"""Looking at the running system: low cut, the boards, high cut, in this order.
+
+The low cut is what was surely in the sinks when the boards were read. A job's own progress is read first; a checkpoint
+is triggered after that, and when it is complete every sink has flushed whatever the job had read before. Progress left
+over from before a restart could be ahead of the job's state, so the cut is tested afterwards: the offsets that the
+source commits with the checkpoint must have reached it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import ProgrammingError
+
+from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.clients.errors import NotFoundError, ServiceError
+from gamestream_dagster.clients.flink_rest import FlinkRest
+from gamestream_dagster.clients.flink_types import CheckpointSummary
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.reconciliation.cut import check_bracket, covers, earlier, later
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
+from gamestream_dagster.reconciliation.model import JobCut, Row, Sink
+from gamestream_dagster.reconciliation.sinks import read_tables, read_topic
+from gamestream_dagster.warehouse.tables import job_progress
+
+COMMIT_WAIT_SECONDS = 5.0
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long to wait for what, seconds."""
+
+    checkpoint: float = 60.0
+    job_running: float = 60.0
+    drain: float = 60.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job says it has read one partition."""
+
+    records: int
+    accepted: int | None
+    last_offset: int
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The boards at one moment, and the two cuts between which they lie."""
+
+    jobs: Mapping[str, JobCut]
+    high: Mapping[int, int]
+    boards: Mapping[tuple[str, Sink], list[Row]]
+    progress: Mapping[str, Mapping[int, Progress]] = field(default_factory=dict[str, "Mapping[int, Progress]"])
+
+
+@dataclass(frozen=True)
+class _Live:
+    """A running job, and what would change if it were restarted in between."""
+
+    job: str
+    flink_job_id: str
+    fingerprint: str
+    restores: int
+    settled: bool
+    """A checkpoint was completed since the job last started: what it has committed and written is its own."""
+
+
+@dataclass(frozen=True)
+class Looker:
+    """Everything that is asked."""
+
+    engine: Engine
+    flink: FlinkRest
+    kafka: KafkaAdmin
+    topic: str
+    limits: Limits = field(default_factory=Limits)
+
+    def look(self, boards: Sequence[Board], sinks: Sequence[Sink]) -> Observation:
+        """One observation of `boards`, which may belong to several jobs.
+
+        Raises:
+            CouldNotLookError: a job does not run, or completes no checkpoint within the limit.
+            ServiceError: a server gives no answer.
+        """
+        jobs = sorted({board.job for board in boards})
+        deadline = time.monotonic() + self.limits.checkpoint + self.limits.job_running
+        while True:
+            found = self._try(jobs, boards, sinks)
+            if found is not None:
+                return found
+            if time.monotonic() > deadline:
+                raise CouldNotLookError(
+                    "a job was restarted again and again while its boards were read",
+                    "see `gamestream jobs list`",
+                )
+
+    def _try(self, jobs: Sequence[str], boards: Sequence[Board], sinks: Sequence[Sink]) -> Observation | None:
+        """One attempt; None when a job was restarted meanwhile."""
+        live = [self._running(job) for job in jobs]
+        if not all(job.settled for job in live):
+            self._checkpoint([job for job in live if not job.settled])
+        progress = {job: self._progress(job) for job in jobs}
+        low = {
+            job: later({p: one.last_offset + 1 for p, one in progress[job].items()}, self._committed(job))
+            for job in jobs
+        }
+        checkpoints = self._checkpoint(live)
+        rows: dict[tuple[str, Sink], list[Row]] = {}
+        if Sink.KAFKA in sinks:
+            # What a checkpoint wrote becomes visible when Flink commits the transaction, just after the checkpoint is
+            # complete; by the end of the next one that has happened.
+            checkpoints = self._checkpoint(live)
+            for board in boards:
+                rows[board.name, Sink.KAFKA] = read_topic(self.kafka.bootstrap, board)
+        if Sink.POSTGRES in sinks:
+            tables = read_tables(self.engine, boards)
+            rows.update({(name, Sink.POSTGRES): found for name, found in tables.items()})
+        high = self.kafka.end_offsets(self.topic)
+        cuts: dict[str, JobCut] = {}
+        for job in live:
+            sure = self._tested(job.job, low[job.job])
+            check_bracket(self.topic, sure, high)
+            cuts[job.job] = JobCut(
+                job.job, job.flink_job_id, job.fingerprint, checkpoints[job.job], {p: sure.get(p, 0) for p in high}
+            )
+        if any(self._changed(job) for job in live):
+            return None
+        return Observation(cuts, high, rows, progress)
+
+    def _tested(self, job: str, low: Mapping[int, int]) -> dict[int, int]:
+        """The low cut, as far as the offsets that the source committed with the checkpoint bear it out."""
+        deadline = time.monotonic() + COMMIT_WAIT_SECONDS
+        while True:
+            committed = self._committed(job)
+            if covers(committed, low):
+                return dict(low)
+            if time.monotonic() > deadline:
+                return earlier(low, committed)
+            time.sleep(_POLL_SECONDS)
+
+    def _running(self, job: str) -> _Live:
+        record = PostgresDeploymentStore(self.engine).last(job)
+        if record is None or not record.state.may_live:
+            state = "was never deployed" if record is None else f"is {record.state.value}"
+            raise CouldNotLookError(f"job {job} {state}", _deploy(job, record is not None))
+        deadline = time.monotonic() + self.limits.job_running
+        while True:
+            try:
+                detail = self.flink.job(record.flink_job_id)
+            except NotFoundError as error:
+                raise CouldNotLookError(f"Flink does not know job {job}", _deploy(job, True)) from error
+            if detail.state.ended:
+                raise CouldNotLookError(f"job {job} is down (Flink says {detail.state.value})", _deploy(job, True))
+            if detail.all_tasks_running:
+                summary = self.flink.checkpoints(record.flink_job_id)
+                return _Live(job, record.flink_job_id, record.fingerprint, summary.restored_count, _settled(summary))
+            if time.monotonic() > deadline:
+                raise CouldNotLookError(
+                    f"job {job} has not been running for {self.limits.job_running:.0f} s "
+                    f"(Flink says {detail.state.value})",
+                    f"see `gamestream jobs show {job}`",
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def _changed(self, before: _Live) -> bool:
+        now = self._running(before.job)
+        return (now.flink_job_id, now.restores) != (before.flink_job_id, before.restores)
+
+    def _checkpoint(self, jobs: Sequence[_Live]) -> dict[str, int]:
+        """Trigger one checkpoint of each job and wait for all; the ids by job."""
+        try:
+            triggers = {job: self.flink.trigger_checkpoint(job.flink_job_id) for job in jobs}
+            return {
+                job.job: self.flink.wait_for_checkpoint(
+                    job.flink_job_id, trigger, timeout_seconds=self.limits.checkpoint
+                ).checkpoint_id
+                for job, trigger in triggers.items()
+            }
+        except ServiceError as error:
+            raise CouldNotLookError(
+                f"no checkpoint within {self.limits.checkpoint:.0f} s ({error.reason})",
+                "see `gamestream jobs list` and the checkpoints in Flink's page",
+            ) from error
+
+    def _progress(self, job: str) -> dict[int, Progress]:
+        query = select(job_progress).where(job_progress.c.job == job)
+        try:
+            with self.engine.connect() as database:
+                found = database.execute(query).mappings().all()
+        except ProgrammingError as error:
+            raise CouldNotLookError(
+                "there is no table job_progress", "make the tables with `gamestream apply`"
+            ) from error
+        return {
+            row["partition_id"]: Progress(row["records"] or 0, row["accepted"], row["last_offset"])
+            for row in found
+            if row["last_offset"] is not None
+        }
+
+    def _committed(self, job: str) -> dict[int, int]:
+        return self.kafka.committed(f"gamestream-{job}", self.topic)
+
+
+def _settled(summary: CheckpointSummary) -> bool:
+    newest = summary.latest_completed
+    if newest is None:
+        return False
+    return summary.restored_id is None or newest.checkpoint_id > summary.restored_id
+
+
+def _deploy(job: str, before: bool) -> str:
+    return f"see `gamestream jobs show {job}`" if before else "deploy it with `gamestream apply`"
