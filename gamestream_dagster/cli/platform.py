@@ -204,8 +204,10 @@ def _platform_errors() -> Iterator[None]:
 
     try:
         yield
-    except (PlatformError, PermissionError) as error:
+    except PlatformError as error:
         raise CouldNotRun(str(error)) from error
+    except OSError as error:  # a full disk, a home that may not be written
+        raise CouldNotRun(f"{error}; see that the disk has room and that the home and the cache are yours.") from error
 
 
 @contextmanager

@@ -83,12 +83,10 @@ def supervisor_socket(settings: Settings) -> Path:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only the user can read, in one step."""
-    partial = path.with_name(path.name + ".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
-    partial.chmod(0o600)
-    partial.replace(path)
+    Path(partial).replace(path)
 
 
 def _short_folder() -> Path:

@@ -49,7 +49,7 @@ class Service:
     probe: Callable[[Settings], str | None]
     link: Callable[[Settings], str]
     external: str | None = None  # argument for `Settings.is_external`
-    start_seconds: int = 90
+    start_seconds: int = 180  # far more than a quiet machine needs; a process that ends is noticed at once
     stop_signal: str = "TERM"
     stop_seconds: int = 30  # then it is killed; a JVM may first write its class archive
     # Why the service cannot be started at present though nothing is wrong; None when it can.

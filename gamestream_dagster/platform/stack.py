@@ -204,36 +204,35 @@ class Stack:
         layout.write_private(layout.run_dir(self._settings) / "stack.yaml", text)
 
     def _start_all(self, missing: list[Service]) -> None:
-        done = {service.name: threading.Event() for service in missing}
-        failed = threading.Event()
+        start = _Start(missing)
         with ThreadPoolExecutor(len(missing)) as pool:
-            futures = [pool.submit(self._start_one, service, done, failed) for service in missing]
+            futures = [pool.submit(self._start_one, service, start) for service in missing]
             try:
                 errors = [error for future in futures if (error := future.exception()) is not None]
             except BaseException:  # an interrupt: the threads must not go on starting things
-                failed.set()
+                start.failed.set()
                 raise
         real = [error for error in errors if not isinstance(error, _GivenUpError)]
         if real:
             raise real[0]
 
-    def _start_one(self, service: Service, done: dict[str, threading.Event], failed: threading.Event) -> None:
+    def _start_one(self, service: Service, start: _Start) -> None:
         try:
             for need in service.needs:
-                while need in done and not done[need].wait(0.1):
-                    _stop_if(failed)
-            _stop_if(failed)
+                while need in start.done and not start.done[need].wait(0.1):
+                    _stop_if(start.failed)
+            _stop_if(start.failed)
             self._progress(service.name, ProgressState.PREPARING, "")
-            service.prepare(self._settings)
-            _stop_if(failed)
+            start.prepare_once(service, self._settings)
+            _stop_if(start.failed)
             self._supervisor.describe(service.name, service.program(self._settings))
             self._supervisor.start(service.name)
             self._progress(service.name, ProgressState.STARTING, "")
-            self._wait_healthy(service, failed)
+            self._wait_healthy(service, start.failed)
             self._progress(service.name, ProgressState.HEALTHY, service.link(self._settings))
-            done[service.name].set()
+            start.done[service.name].set()
         except BaseException:
-            failed.set()
+            start.failed.set()
             raise
 
     def _wait_healthy(self, service: Service, failed: threading.Event) -> None:
@@ -303,6 +302,23 @@ class Stack:
                         ) from error
                     time.sleep(0.1)
             yield
+
+
+class _Start:
+    """What the threads of one `up` share."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self.done = {service.name: threading.Event() for service in services}
+        self.failed = threading.Event()
+        self._groups = {service.group: threading.Lock() for service in services}
+        self._prepared: set[str] = set()
+
+    def prepare_once(self, service: Service, settings: Settings) -> None:
+        """The services of a group share their files: one thread writes them, the others wait for it."""
+        with self._groups[service.group]:
+            if service.group not in self._prepared:
+                service.prepare(settings)
+                self._prepared.add(service.group)
 
 
 class _GivenUpError(PlatformError):

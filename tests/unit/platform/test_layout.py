@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gamestream_dagster.platform import layout
@@ -50,3 +51,12 @@ def test_the_cache_follows_xdg(monkeypatch, tmp_path):
 
 def test_a_service_never_started_has_no_start_time(tmp_path):
     assert layout.started_at(Settings(home=tmp_path), "kafka") == 0.0
+
+
+def test_two_writers_of_one_private_file_do_not_disturb_each_other(tmp_path):
+    path = tmp_path / "config"
+    texts = {str(number) * 20000 for number in range(8)}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: layout.write_private(path, text), list(texts) * 5))
+    assert path.read_text() in texts
+    assert list(tmp_path.iterdir()) == [path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -136,6 +137,19 @@ def test_a_service_waits_for_the_health_of_what_it_needs(make_stack, health):
 
     make_stack(progress).up(["worker"])
     assert seen.index(("engine", ProgressState.HEALTHY)) < seen.index(("worker", ProgressState.PREPARING))
+
+
+def test_services_of_one_group_share_one_preparation(make_stack):
+    known, calls = make_stack.known, []
+
+    def prepare(_):
+        calls.append(threading.get_ident())
+        time.sleep(0.05)  # long enough for the others to come
+
+    for name in ("kafka", "postgres", "engine"):
+        known[name] = replace(known[name], group="shared", prepare=prepare)
+    make_stack().up(["shared"])
+    assert len(calls) == 1
 
 
 def test_a_second_up_starts_nothing_and_a_third_what_is_missing(make_stack):
