@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.cli.demo import wait_until_read
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.events.feed import replay_into
+from gamestream_dagster.settings import Settings
 
 HERE = Path(__file__).parent
 
@@ -14,3 +22,45 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.integration)
+
+
+@dataclass(frozen=True)
+class Boards:
+    """The whole streaming side on real servers, and what the boards showed when only the NBA shots had been sent."""
+
+    settings: Settings
+    on_nba: dict[str, list[dict[str, Any]]]
+
+    def rows(self, board: str) -> list[dict[str, Any]]:
+        """The board's rows in Postgres now, as readers see them."""
+        return board_rows(self.settings, board)
+
+    def drain(self) -> None:
+        """Wait until both jobs have read the topic to its end, flushed and committed."""
+        wait_until_read(self.settings, limit_seconds=90)
+
+
+@pytest.fixture(scope="session")
+def boards(stack: Settings) -> Boards:
+    """Topics and tables provisioned, the NBA shots published first, then both jobs deployed, and drained."""
+    from gamestream_dagster.flink_jobs.catalogue import load_jobs
+    from gamestream_dagster.flink_jobs.manager import apply_job
+    from gamestream_dagster.provisioning import manager
+    from gamestream_dagster.provisioning.model import ResourceKind
+
+    manager.apply(stack, manager.plan(stack, tuple(kind for kind in ResourceKind if kind is not ResourceKind.JOB)))
+    replay_into(stack, "nba")
+    for job in load_jobs():
+        apply_job(stack, job)
+    wait_until_read(stack, limit_seconds=120)
+    return Boards(stack, {board: board_rows(stack, board) for board in load_boards()})
+
+
+def board_rows(settings: Settings, board: str) -> list[dict[str, Any]]:
+    """A board's rows in Postgres, in the order of the ranks."""
+    from gamestream_dagster.reconciliation.sinks import read_tables, visible
+
+    described = load_boards()[board]
+    with open_engine(settings) as engine:
+        found = read_tables(engine, [described])[board]
+    return sorted(visible(described, found), key=lambda row: row["rnk"])
