@@ -107,6 +107,21 @@ def configuration(settings: Settings) -> dict[str, Any]:
         **MEMORY.configuration(),
         "parallelism.default": 2,
         "pipeline.object-reuse": True,
+        **_recovery(settings),
+        "slot.request.timeout": 60000,
+        "sql-gateway.endpoint.type": "rest",
+        "sql-gateway.endpoint.rest.address": "127.0.0.1",
+        "sql-gateway.endpoint.rest.bind-address": "127.0.0.1",
+        "sql-gateway.endpoint.rest.port": settings.port("gateway"),
+        "sql-gateway.endpoint.rest.bind-port": settings.port("gateway"),
+        "sql-gateway.session.idle-timeout": "10 min",
+        "io.tmp.dirs": str(layout.service_dir(settings, "flink") / "tmp"),
+    }
+
+
+def _recovery(settings: Settings) -> dict[str, Any]:
+    """State, checkpoints, and what happens when a TaskManager is lost."""
+    return {
         "state.backend.type": "hashmap",
         "execution.checkpointing.incremental": False,
         "execution.checkpointing.storage": "filesystem",
@@ -128,14 +143,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "restart-strategy.exponential-delay.max-backoff": "30 s",
         "restart-strategy.exponential-delay.backoff-multiplier": 1.5,
         "restart-strategy.exponential-delay.attempts-before-reset-backoff": 2147483647,
-        "slot.request.timeout": 60000,
-        "sql-gateway.endpoint.type": "rest",
-        "sql-gateway.endpoint.rest.address": "127.0.0.1",
-        "sql-gateway.endpoint.rest.bind-address": "127.0.0.1",
-        "sql-gateway.endpoint.rest.port": settings.port("gateway"),
-        "sql-gateway.endpoint.rest.bind-port": settings.port("gateway"),
-        "sql-gateway.session.idle-timeout": "10 min",
-        "io.tmp.dirs": str(layout.service_dir(settings, "flink") / "tmp"),
     }
 
 
