@@ -57,7 +57,7 @@ def _run_demo(settings: Settings, crowd: bool) -> None:
         _send_events(settings, crowd)
         _run_job(dagster, "deploy", "the Flink SQL jobs")
         with _step("Flink reads the topic to its end"):
-            _wait_until_read(settings)
+            wait_until_read(settings)
         _run_job(dagster, "archive_and_reconcile", "archive, recompute, compare, Great Expectations")
 
 
@@ -102,14 +102,14 @@ def _already_sent(settings: Settings) -> bool:
     return any(KafkaAdmin(settings.kafka).end_offsets(SCORE_TOPIC).values())
 
 
-def _wait_until_read(settings: Settings) -> None:
+def wait_until_read(settings: Settings, limit_seconds: float = READ_LIMIT_SECONDS) -> None:
     """Until every job has committed the topic's end: that happens with a checkpoint, which also flushes the sinks."""
     from gamestream_dagster.clients.kafka_admin import KafkaAdmin
     from gamestream_dagster.flink_jobs.catalogue import load_jobs
 
     admin = KafkaAdmin(settings.kafka)
     waiting = {(job, topic) for job, spec in load_jobs().items() for topic in spec.reads}
-    deadline = time.monotonic() + READ_LIMIT_SECONDS
+    deadline = time.monotonic() + limit_seconds
     while waiting:
         job, topic = next(iter(waiting))
         end, read = admin.end_offsets(topic), admin.committed(f"gamestream-{job}", topic)
@@ -118,7 +118,7 @@ def _wait_until_read(settings: Settings) -> None:
             continue
         if time.monotonic() > deadline:
             raise CouldNotRun(
-                f"{job} has not read {topic} to its end within {READ_LIMIT_SECONDS} s (read {read}, end {end}). "
+                f"{job} has not read {topic} to its end within {limit_seconds:.0f} s (read {read}, end {end}). "
                 f"Look at it with: gamestream jobs show {job}"
             )
         time.sleep(0.5)
