@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from gamestream_dagster.archive.decode import Raw
 from gamestream_dagster.archive.errors import ArchiveBehindError
@@ -32,6 +32,7 @@ def read_range(
     topic: str,
     start: Mapping[int, int],
     upto: Mapping[int, int],
+    *,
     stall_seconds: float = 30,
     batch_records: int = BATCH_RECORDS,
 ) -> Iterator[Chunk]:
@@ -78,35 +79,7 @@ def _read(
 ) -> Iterator[Chunk]:
     deadline = time.monotonic() + stall_seconds
     while open_parts:
-        messages = consumer.consume(batch_records, timeout=0.2)
-        chunks: dict[int, Raw] = {}
-        reached: dict[int, int] = {}
-        for message in messages:
-            partition = message.partition()
-            end = open_parts.get(partition)  # pyright: ignore[reportArgumentType]
-            error = message.error()
-            if end is None:
-                continue  # handed out before its partition was paused
-            offset = message.offset()
-            if error is not None:
-                if error.code() != KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
-                    raise ArchiveBehindError(
-                        f"Kafka does not hand out {topic} p{partition}: {error.str()}; "
-                        "see `gamestream status`, then try again."
-                    )
-                reached[partition] = offset
-            elif offset >= end:
-                reached[partition] = end
-            else:
-                raw = chunks.get(partition)
-                if raw is None:
-                    raw = chunks[partition] = Raw()
-                raw.offsets.append(offset)
-                raw.timestamps.append(message.timestamp()[1])
-                raw.keys.append(message.key())
-                raw.values.append(message.value())
-                if offset + 1 >= end:
-                    reached[partition] = end
+        chunks, reached = _by_partition(consumer.consume(batch_records, timeout=0.2), topic, open_parts)
         for partition in chunks.keys() | reached.keys():
             raw = chunks.get(partition, Raw())
             after = raw.offsets[-1] + 1 if raw.offsets else 0
@@ -123,6 +96,42 @@ def _read(
                 f"Kafka handed out nothing of {topic} for {stall_seconds:.0f} s ({waiting}); see whether a producer "
                 "holds a transaction open and whether the broker answers, then try again."
             )
+
+
+def _by_partition(
+    messages: list[Message], topic: str, open_parts: Mapping[int, int]
+) -> tuple[dict[int, Raw], dict[int, int]]:
+    """The records of each partition, and the position of those that are known to have come further than a record."""
+    chunks: dict[int, Raw] = {}
+    reached: dict[int, int] = {}
+    for message in messages:
+        partition, offset = message.partition() or 0, message.offset() or 0
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
+            raise ArchiveBehindError(
+                f"Kafka does not hand out {topic} p{partition}: {error.str()}; see `gamestream status`, then try again."
+            )
+        end = open_parts.get(partition)
+        if end is None:
+            continue  # handed out before its partition was let go
+        if error is not None:
+            reached[partition] = offset
+        elif offset >= end:
+            reached[partition] = end
+        else:
+            raw = chunks.get(partition)
+            if raw is None:
+                raw = chunks[partition] = Raw()
+            raw.offsets.append(offset)
+            raw.timestamps.append(message.timestamp()[1])
+            raw.keys.append(_bytes(message.key()))
+            raw.values.append(_bytes(message.value()))
+    return chunks, reached
+
+
+def _bytes(value: object) -> bytes | None:
+    """What the client hands out without a deserializer; its type hints allow for text too."""
+    return value if isinstance(value, bytes) else None
 
 
 def _pause(consumer: Consumer, topic: str, partition: int) -> None:

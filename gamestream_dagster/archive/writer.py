@@ -102,7 +102,7 @@ def archive_topic(
         judge = _judge(settings, closing)
         run = _Run(topic, topic_dir, manifest, start, file_records)
         total = sum(max(0, end - start[partition]) for partition, end in wanted.items())
-        for chunk in read_range(settings.kafka, topic, start, wanted, stall_seconds):
+        for chunk in read_range(settings.kafka, topic, start, wanted, stall_seconds=stall_seconds):
             run.take(chunk.partition, chunk.raw, chunk.next_offset, judge)
             if on_progress is not None:
                 on_progress(run.records, total)

@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
     app.command("archive")(archive)
 
 
-def reconcile(
+def reconcile(  # noqa: PLR0917 - one parameter an option
     home: Home = None,
     port_base: PortBase = None,
     mode: Annotated[

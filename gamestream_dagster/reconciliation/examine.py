@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gamestream_dagster.catalogue.boards import Board, Window
+from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.compare import compare_bracket, compare_equal
 from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, Sink
 from gamestream_dagster.reconciliation.observe import Observation
@@ -19,6 +19,7 @@ def examine(
     recompute: Recompute,
     boards: Sequence[Board],
     sinks: Sequence[Sink],
+    *,
     seen: Observation,
     since: Mapping[str, Cut],
 ) -> list[BoardResult]:
@@ -37,7 +38,7 @@ def examine(
         for sink in sinks:
             rows = seen.boards[board.name, sink]
             if board.window is not None:
-                results.append(_windowed(recompute, board, board.window, sink, seen, since[board.job]))
+                results.append(_windowed(recompute, board, sink, seen, since[board.job]))
                 continue
             if recompute.events_between(low, seen.high) == 0:
                 expected = recompute.rows(board, seen.high)
@@ -53,7 +54,7 @@ def examine(
 
 
 def _windowed(
-    recompute: Recompute, board: Board, window: Window, sink: Sink, seen: Observation, since: Cut
+    recompute: Recompute, board: Board, sink: Sink, seen: Observation, since: Cut
 ) -> BoardResult:
     """A board whose rows belong to a window: equality on the newest one, for what it holds does not change any more."""
     as_of, rows = newest_window(board, seen.boards[board.name, sink])
@@ -63,48 +64,41 @@ def _windowed(
         expected = recompute.rows(board, seen.high, as_of=as_of)
         differences += compare_equal(board, sink, rows, expected)
         compared = max(len(rows), len(expected))
-    differences += _stale(recompute, board, window, sink, seen, as_of, since)
+    implied = _implied_window(recompute, board, seen, since)
+    if implied is not None and (as_of is None or as_of < implied):
+        differences.append(_stale(board, sink, as_of, implied))
     return BoardResult(board.name, sink, max(compared, 1 if differences else 0), tuple(differences), as_of)
 
 
-def _stale(
-    recompute: Recompute,
-    board: Board,
-    window: Window,
-    sink: Sink,
-    seen: Observation,
-    as_of: int | None,
-    since: Cut,
-) -> list[Difference]:
-    """The newest window that the input up to `since` implies must be shown, or a later one.
+def _implied_window(recompute: Recompute, board: Board, seen: Observation, since: Cut) -> int | None:
+    """The window that must be shown, or a later one, by the input up to `since`; milliseconds. None: nothing is implied.
 
     One tick is allowed for: the watermark is told five times a second, not with every event. A partition without any
     accepted event holds the watermark back, so then nothing is implied.
     """
     newest = recompute.newest_event_times(since)
-    if not newest or newest.keys() != seen.high.keys():
-        return []
-    tick = window.tick_seconds * 1000
-    watermark = min(newest.values()) - window.delay_seconds * 1000
+    if board.window is None or not newest or newest.keys() != seen.high.keys():
+        return None
+    tick = board.window.tick_seconds * 1000
+    watermark = min(newest.values()) - board.window.delay_seconds * 1000
     implied = watermark // tick * tick - tick
-    if implied <= 0 or (as_of is not None and as_of >= implied):
-        return []
-    if not recompute.rows(board, seen.high, rows=1, as_of=implied):
-        return []  # nobody had a row in that window, so nothing was written
+    # Where nobody had a row in that window, nothing was written.
+    return implied if implied > 0 and recompute.rows(board, seen.high, rows=1, as_of=implied) else None
+
+
+def _stale(board: Board, sink: Sink, as_of: int | None, implied: int) -> Difference:
     behind = "shows no window" if as_of is None else f"stands {(implied - as_of) / 1000:.0f} s of event time behind"
-    return [
-        Difference(
-            board=board.name,
-            sink=sink,
-            kind=DifferenceKind.STALE,
-            rank=None,
-            entity=None,
-            column=window.as_of,
-            streamed=as_of,
-            recomputed=implied,
-            explanation=f"the board {behind}, though the job has read the events of a later window",
-        )
-    ]
+    return Difference(
+        board=board.name,
+        sink=sink,
+        kind=DifferenceKind.STALE,
+        rank=None,
+        entity=None,
+        column=board.window.as_of if board.window else None,
+        streamed=as_of,
+        recomputed=implied,
+        explanation=f"the board {behind}, though the job has read the events of a later window",
+    )
 
 
 def still_there(

@@ -28,7 +28,6 @@ class SumRange:
     steps: tuple[tuple[int, ...], ...] | None = ()
     """Scores between the cuts in order of offset, one tuple for each group; None: too many to list."""
     exists_at_low: bool = True
-    exists_at_high: bool = True
 
     @property
     def exact(self) -> bool:
@@ -44,9 +43,12 @@ class SumRange:
 
     def allows(self, value: int) -> bool:
         """Whether the sum can have stood at `value` at some moment between the cuts."""
-        if not self.exists_at_high or not self.low <= value <= self.high:
+        if not self.low <= value <= self.high:
             return False
-        if value in (self.low, self.high) and self.exists_at_low:
+        if value == self.low and not self.exists_at_low:
+            # There is no sum before the first event, so that event must have scored nothing.
+            return self.steps is None or any(group and group[0] == 0 for group in self.steps)
+        if value in (self.low, self.high):
             return True
         if self.steps is None or not self.exact:
             return True

@@ -184,7 +184,7 @@ class _Task:
     def _examine(self, seen: Observation, since: Mapping[str, Cut]) -> list[BoardResult]:
         self.say("recompute and compare")
         with self._recompute() as recompute:
-            return examine(recompute, self.boards, self.sinks, seen, since)
+            return examine(recompute, self.boards, self.sinks, seen=seen, since=since)
 
     def _account(self, engine: Engine, seen: Observation) -> tuple[LedgerBalance, int]:
         self.say("ledger")

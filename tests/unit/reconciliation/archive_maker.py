@@ -1,0 +1,65 @@
+"""Makes a real archive on disk from the events of the reference model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from reference_model import Event
+
+from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, Raw, decode
+from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, save_manifest
+
+TOPIC = "user-score"
+
+
+def value_of(event: Event) -> bytes:
+    return orjson.dumps(
+        {
+            "user_id": event.user_id,
+            "team_id": event.team_id,
+            "team_name": event.team_name,
+            "score": event.score,
+            "event_time_millis": event.event_time_millis,
+        }
+    )
+
+
+def make_archive(topic_dir: Path, events: Sequence[Event], refused: Sequence[tuple[int, int]] = ()) -> Path:
+    """Parquet and manifest of some events; `refused` are (partition, offset) of records that no board counts."""
+    topic_dir.mkdir(parents=True, exist_ok=True)
+    values = {(event.partition, event.offset): (value_of(event), event.event_time_millis) for event in events}
+    values.update({place: (b"not json", 1_000) for place in refused})
+    files: list[ArchivedFile] = []
+    for partition in sorted({partition for partition, _ in values}):
+        raw = Raw()
+        for (_, offset), (value, timestamp) in sorted(item for item in values.items() if item[0][0] == partition):
+            raw.offsets.append(offset)
+            raw.timestamps.append(timestamp)
+            raw.keys.append(b"key")
+            raw.values.append(value)
+        table = decode(TOPIC, partition, raw)
+        # The recompute must not depend on the order of rows.
+        shuffled = table.take(pa.array(sorted(range(table.num_rows), key=lambda i: hash((i, 7)) % 1009)))
+        path = topic_dir / f"{partition}-{raw.offsets[0]}-{raw.offsets[-1]}.parquet"
+        pq.write_table(shuffled.cast(ARCHIVE_SCHEMA), path)
+        present = set(raw.offsets)
+        missing = [(at, at + 1) for at in range(raw.offsets[0], raw.offsets[-1]) if at not in present]
+        files.append(
+            ArchivedFile(
+                path=path.name,
+                partition=partition,
+                from_offset=raw.offsets[0],
+                first_offset=raw.offsets[0],
+                last_offset=raw.offsets[-1],
+                next_offset=raw.offsets[-1] + 1,
+                records=len(raw),
+                rows=table.num_rows,
+                gaps=tuple(missing),
+            )
+        )
+    save_manifest(topic_dir, Manifest(topic=TOPIC, files=tuple(files)))
+    return topic_dir
