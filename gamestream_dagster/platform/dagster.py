@@ -51,7 +51,12 @@ def instance(settings: Settings) -> dict[str, Any]:
             "class": "LocalComputeLogManager",
             "config": {"base_dir": str(home / "compute_logs")},
         },
-        "concurrency": {"runs": {"max_concurrent_runs": MAX_CONCURRENT_RUNS}},
+        # Not `concurrency.runs`: that looks at its queue only every 5 s.
+        "run_coordinator": {
+            "module": "dagster.core.run_coordinator",
+            "class": "QueuedRunCoordinator",
+            "config": {"max_concurrent_runs": MAX_CONCURRENT_RUNS, "dequeue_interval_seconds": 1},
+        },
         # A run whose process was killed ends at last, and gives its place to the next.
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 180, "max_runtime_seconds": 3600},
         "retention": {
