@@ -71,7 +71,7 @@ def _windowed(
 
 
 def _implied_window(recompute: Recompute, board: Board, seen: Observation, since: Cut) -> int | None:
-    """The window that must be shown, or a later one, by the input up to `since`; milliseconds. None: nothing is implied.
+    """The window (milliseconds) that must be shown, or a later one, by the input up to `since`; None: none is implied.
 
     One tick is allowed for: the watermark is told five times a second, not with every event. A partition without any
     accepted event holds the watermark back, so then nothing is implied.

@@ -32,7 +32,7 @@ def make_archive(topic_dir: Path, events: Sequence[Event], refused: Sequence[tup
     """Parquet and manifest of some events; `refused` are (partition, offset) of records that no board counts."""
     topic_dir.mkdir(parents=True, exist_ok=True)
     values = {(event.partition, event.offset): (value_of(event), event.event_time_millis) for event in events}
-    values.update({place: (b"not json", 1_000) for place in refused})
+    values.update(dict.fromkeys(refused, (b"not json", 1000)))
     files: list[ArchivedFile] = []
     for partition in sorted({partition for partition, _ in values}):
         raw = Raw()

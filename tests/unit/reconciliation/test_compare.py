@@ -22,7 +22,7 @@ from gamestream_dagster.reconciliation.recompute import Recompute
 
 DESCRIBED = load_boards()
 JOB = [board for board in DESCRIBED.values() if board.window is None]
-untimed = settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+untimed = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 
 
 @contextmanager
@@ -190,7 +190,9 @@ def test_equality_names_each_kind():
     twice = [*right, {**right[0], "rnk": 5}]
     assert [(one.kind, one.rank) for one in compare_equal(board, Sink.KAFKA, twice, right)] == [("EXTRA", 5)]
     empty = [{**right[0], "team_name": None}, *right[1:]]
-    assert [(one.kind, one.column) for one in compare_equal(board, Sink.KAFKA, empty, right)] == [("VALUE", "team_name")]
+    assert [(one.kind, one.column) for one in compare_equal(board, Sink.KAFKA, empty, right)] == [
+        ("VALUE", "team_name")
+    ]
     assert compare_equal(board, Sink.KAFKA, list(reversed(right)), right) == []
 
 

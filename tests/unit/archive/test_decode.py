@@ -1,0 +1,108 @@
+"""Raw records to archive rows: the fast path and the exact rule are one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, Raw, decode
+from gamestream_dagster.events.acceptance import Decoded, outcomes
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "events"))
+from acceptance_cases import load_arrays, load_cases
+
+CASES = load_cases()
+NOW = 1_700_000_000_000
+
+
+def rows_of(*values: tuple[bytes | None, int]) -> list[dict]:
+    raw = Raw(
+        offsets=[10 + place for place in range(len(values))],
+        timestamps=[timestamp for _, timestamp in values],
+        keys=[b"k"] * len(values),
+        values=[value for value, _ in values],
+    )
+    table = decode("user-score", 2, raw)
+    assert table.schema == ARCHIVE_SCHEMA
+    return table.to_pylist()
+
+
+def agrees(row: dict, outcome) -> bool:
+    if isinstance(outcome, Decoded):
+        remark = outcome.remark.value if outcome.remark else None
+        fields = ("user_id", "team_id", "team_name", "score", "event_time_millis", "event_type", "event_id")
+        same = all(row[name] == getattr(outcome, name) for name in fields)
+        return same and row["reason"] is None and row["remark"] == remark
+    return row["reason"] == outcome.reason.value and row["user_id"] is None and row["score"] is None
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_case_of_the_shared_table(case):
+    [row] = rows_of((case.value, case.kafka_timestamp))
+    assert row["reason"] == (case.reason or None)
+    [outcome] = outcomes(case.value, case.kafka_timestamp)
+    assert agrees(row, outcome)
+    assert row["value"] == case.value
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from(["", "\0", "7", "1e3", "x" * 201, "u1", 0, 1, 10**12, 10**12 + 1, NOW, NOW + 3_600_001]),
+    st.lists(st.integers(), max_size=2),
+)
+objects = st.dictionaries(
+    st.sampled_from(["user_id", "team_id", "team_name", "score", "event_time_millis", "event_type", "event_id", "x"]),
+    scalars,
+)
+plain = st.fixed_dictionaries(
+    {
+        "user_id": st.text(max_size=3),
+        "team_id": st.text(min_size=1, max_size=3),
+        "team_name": st.text(max_size=3),
+        "score": st.one_of(st.integers(-1, 10**12 + 1), scalars),
+        "event_time_millis": st.one_of(st.integers(NOW - 5, NOW + 3_600_002), scalars),
+    },
+    optional={"event_type": scalars, "event_id": scalars, "readable_time": scalars, "extra": scalars},
+)
+
+
+@settings(deadline=None)
+@given(st.one_of(objects, plain))
+def test_the_fast_path_says_what_the_exact_rule_says(fields):
+    value = orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS, default=str) if _fits(fields) else b"{}"
+    rows = rows_of((value, NOW))
+    for row, outcome in zip(rows, outcomes(value, NOW), strict=True):
+        assert agrees(row, outcome), (value, row, outcome)
+
+
+def _fits(fields: dict) -> bool:
+    try:
+        orjson.dumps(fields)
+    except (TypeError, orjson.JSONEncodeError):
+        return False
+    return True
+
+
+@settings(deadline=None)
+@given(st.one_of(st.none(), st.binary(max_size=30)))
+def test_any_bytes_become_a_row(value):
+    for row, outcome in zip(rows_of((value, NOW)), outcomes(value, NOW), strict=True):
+        assert agrees(row, outcome)
+
+
+def test_an_array_is_one_record_and_several_rows():
+    case = next(case for case in load_arrays() if len(outcomes(case.value, case.kafka_timestamp)) > 1)
+    found = rows_of((b"nope", NOW), (case.value, case.kafka_timestamp), (b"", NOW))
+    count = len(found) - 2
+    assert count > 1
+    assert [row["offset"] for row in found] == [10, *[11] * count, 12]
+    assert [row["item"] for row in found] == [0, *range(count), 0]

@@ -1,0 +1,95 @@
+"""The manifest: a range is there once or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from gamestream_dagster.archive.errors import ArchiveBusyError, ArchiveDamagedError, TruncatedByRetentionError
+from gamestream_dagster.archive.manifest import (
+    ArchivedFile,
+    Manifest,
+    exclusive,
+    load_manifest,
+    remove_orphans,
+    save_manifest,
+)
+from gamestream_dagster.archive.reader import open_archive
+from gamestream_dagster.archive.writer import _check_still_there, _gaps, _Pending
+
+
+def file(partition: int, start: int, end: int, **changes) -> ArchivedFile:
+    values = {
+        "path": f"{partition}-{start}-{end - 1}.parquet",
+        "partition": partition,
+        "from_offset": start,
+        "first_offset": start,
+        "last_offset": end - 1,
+        "next_offset": end,
+        "records": end - start,
+        "rows": end - start,
+        "gaps": (),
+    }
+    return ArchivedFile(**{**values, **changes})
+
+
+def test_it_comes_back_as_it_was_saved(tmp_path):
+    manifest = Manifest(topic=tmp_path.name).extended(file(0, 0, 5), file(1, 0, 3), file(0, 5, 9, gaps=((7, 8),)))
+    save_manifest(tmp_path, manifest)
+    assert load_manifest(tmp_path) == manifest
+    assert manifest.archived_upto == {0: 9, 1: 3}
+    assert manifest.faults() == []
+    assert not list(tmp_path.glob("*.new"))
+
+
+def test_holes_and_overlaps_are_named_with_their_offsets():
+    manifest = Manifest(topic="t").extended(file(0, 0, 5), file(0, 7, 9), file(1, 0, 5), file(1, 4, 9))
+    assert manifest.faults() == [
+        "hole in the archive: p0@5..6 is in no file",
+        "overlap in the archive: p1@4..4 is in two files",
+    ]
+
+
+def test_a_damaged_manifest_says_what_to_do(tmp_path):
+    (tmp_path / "_manifest.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ArchiveDamagedError, match="restore it, or move the folder away"):
+        load_manifest(tmp_path)
+
+
+def test_what_a_crash_left_behind_is_removed_and_never_read(tmp_path):
+    kept = file(0, 0, 5)
+    for name in (kept.path, "0-5-9.parquet", "1-0-3.parquet.new"):
+        (tmp_path / name).write_bytes(b"x")
+    assert remove_orphans(tmp_path, Manifest(topic="t", files=(kept,))) == 2
+    assert [path.name for path in tmp_path.iterdir()] == [kept.path]
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    import duckdb
+
+    save_manifest(tmp_path, Manifest(topic="t").extended(file(3, 10, 20)))
+    with duckdb.connect() as database, pytest.raises(ArchiveDamagedError, match=r"p3@10\.\.19"):
+        open_archive(database, tmp_path)
+
+
+def test_one_archiver_at_a_time(tmp_path):
+    with (
+        exclusive(tmp_path, timeout_seconds=1),
+        pytest.raises(ArchiveBusyError, match="wait for it"),
+        exclusive(tmp_path, timeout_seconds=0.05),
+    ):
+        pass
+    with exclusive(tmp_path, timeout_seconds=0.05):
+        pass
+
+
+def test_positions_without_a_record_are_kept_as_gaps():
+    assert _gaps(_Pending(from_offset=3, next_offset=12, offsets=[4, 5, 8, 9])) == ((3, 4), (6, 8), (10, 12))
+    assert _gaps(_Pending(from_offset=4, next_offset=6, offsets=[4, 5])) == ()
+
+
+def test_what_retention_took_is_named():
+    with pytest.raises(TruncatedByRetentionError, match=r"p1@5\.\.6") as caught:
+        _check_still_there("t", {0: 2, 1: 5}, {0: 9, 1: 9}, {0: 0, 1: 7}, {0: 9, 1: 9})
+    assert caught.value.ranges == {1: (5, 7)}
+    # Archived before it was dropped: nothing is lost.
+    _check_still_there("t", {0: 7}, {0: 9}, {0: 7}, {0: 9})

@@ -1,0 +1,122 @@
+"""Cut arithmetic, windows, and which differences survive a second look."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import reference_model as model
+from archive_maker import make_archive
+from event_logs import AS_OF
+from hypothesis import given
+from hypothesis import strategies as st
+from reference_model import Event
+
+from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.reconciliation.cut import check_bracket, covers, earlier, earliest, later, shown
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
+from gamestream_dagster.reconciliation.examine import examine, still_there
+from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, JobCut, Sink
+from gamestream_dagster.reconciliation.observe import Observation, _settled
+from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.sinks import _milliseconds, newest_window
+
+BOARDS = load_boards()
+cuts = st.dictionaries(st.integers(0, 3), st.integers(0, 9))
+
+
+@given(cuts, cuts)
+def test_later_and_earlier_are_bounds(one, other):
+    assert covers(later(one, other), one)
+    assert covers(later(one, other), other)
+    assert covers(one, earlier(one, other))
+    assert covers(other, earlier(one, other))
+    assert earliest([one, other]) == earlier(one, other)
+
+
+def test_a_job_that_has_read_more_than_the_topic_holds_cannot_be_judged():
+    check_bracket("t", {0: 5}, {0: 5, 1: 3})
+    with pytest.raises(CouldNotLookError, match="p0 up to 5, but the topic ends at 4; the topic was created anew"):
+        check_bracket("t", {0: 5}, {0: 4})
+
+
+def test_a_cut_reads_well():
+    assert shown({1: 7, 0: 50123}) == "p0@50123 p1@7"
+
+
+@pytest.mark.parametrize(
+    "text", ["2023-11-14 22:13:20Z", "2023-11-14T22:13:20Z", "2023-11-14 22:13:20.000", 1_700_000_000_000]
+)
+def test_times_of_a_board_topic_are_read_however_flink_writes_them(text):
+    assert _milliseconds(text) == 1_700_000_000_000
+
+
+def test_readers_see_the_newest_window_alone():
+    board = BOARDS["hot_streaks"]
+    rows = [{"as_of": at, "rnk": rank} for rank, at in ((1, 10), (2, 10), (3, 5))]
+    assert newest_window(board, rows) == (10, rows[:2])
+    assert newest_window(board, []) == (None, [])
+
+
+def observation(job, low, high, rows) -> Observation:
+    return Observation({job: JobCut(job, "id", "print", 1, low)}, high, rows)
+
+
+def hot(recompute, rows, low, high, since=None):
+    board = BOARDS["hot_streaks"]
+    seen = observation(board.job, low, high, {(board.name, Sink.POSTGRES): rows})
+    [result] = examine(recompute, [board], [Sink.POSTGRES], seen=seen, since={board.job: since or low})
+    return result
+
+
+def test_a_board_with_a_window_is_compared_at_its_own(tmp_path):
+    """Two partitions, 40 s of play; the board shows a window that the newest events are not part of."""
+    events = [Event(p, n, f"u{p}", "t", "T", n % 7 + 1, AS_OF - 40_000 + n * 1000) for p in range(2) for n in range(40)]
+    make_archive(tmp_path / "user-score", events)
+    cut = {0: 40, 1: 40}
+    with Recompute(tmp_path / "user-score", tmp_path) as recompute:
+        right = model.hot_streaks(events, AS_OF - 10_000)
+        assert hot(recompute, right, cut, cut).differences == ()
+        # The newest event is 1 s before AS_OF, the watermark 6 s: AS_OF - 10 s was due, one tick is allowed for.
+        due = model.hot_streaks(events, AS_OF - 15_000)
+        assert hot(recompute, due, cut, cut).differences == ()
+        stale = hot(recompute, model.hot_streaks(events, AS_OF - 20_000), cut, cut)
+        assert [one.kind for one in stale.differences] == [DifferenceKind.STALE]
+        assert [one.kind for one in hot(recompute, [], cut, cut).differences] == [DifferenceKind.STALE]
+        wrong = [{**right[0], "short_term_sum": 1, "short_term_avg": 1 / right[0]["short_term_count"]}, *right[1:]]
+        found = hot(recompute, wrong, cut, cut).differences
+        assert {one.column for one in found} == {"short_term_sum", "peak_hotness"}
+        # Before anything was read, or with a silent partition, no window is due.
+        assert hot(recompute, [], {0: 0, 1: 0}, cut).differences == ()
+        assert hot(recompute, [], {0: 40, 1: 0}, cut).differences == ()
+
+
+def one(board="top_players", rank=None, entity=None) -> Difference:
+    return Difference(board, Sink.POSTGRES, DifferenceKind.VALUE, rank, entity, "c", 1, 2, "because")
+
+
+def looked(*differences, board="top_players") -> list[BoardResult]:
+    return [BoardResult(board, Sink.POSTGRES, 10, differences)]
+
+
+def test_only_what_a_second_look_shows_again_is_reported():
+    first = looked(one(rank=3, entity=("u3",)), one(rank=5, entity=("u5",)))
+    again = looked(one(rank=4, entity=("u3",)), one(rank=9, entity=("u9",)))
+    [result] = still_there(first, again, BOARDS)
+    assert [difference.entity for difference in result.differences] == [("u3",)]
+    assert still_there(first, looked(), BOARDS)[0].differences == ()
+    assert still_there(looked(), again, BOARDS)[0].differences == ()
+
+
+def test_in_a_board_with_a_window_any_second_difference_counts():
+    first = looked(one("hot_streaks", 1, ("a",)), board="hot_streaks")
+    again = looked(one("hot_streaks", 2, ("b",)), board="hot_streaks")
+    assert len(still_there(first, again, BOARDS)[0].differences) == 1
+
+
+@pytest.mark.parametrize(
+    ("newest", "restored", "settled"), [(None, None, False), (3, None, True), (3, 3, False), (4, 3, True)]
+)
+def test_a_job_is_settled_once_it_has_completed_a_checkpoint_of_its_own(newest, restored, settled):
+    latest = None if newest is None else SimpleNamespace(checkpoint_id=newest)
+    assert _settled(SimpleNamespace(latest_completed=latest, restored_id=restored)) is settled  # pyright: ignore
