@@ -28,7 +28,7 @@ TABLES = ("reconciliation_runs", "differences", "ledger", "alerts")
 
 @dg.asset(
     key=RECONCILIATION,
-    description="Every row of every board, in Postgres and in Kafka, compared with an independent recompute of the "
+    description="Every row of every board compared with an independent recompute of the "
     "archived events at a bracket of cuts, while the stream runs.",
     group_name=Group.RECONCILIATION.value,
     owners=[DEFAULT_OWNER],
