@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import pyarrow as pa
@@ -41,6 +41,8 @@ _FIELDS = score_event().fields
 _KNOWN = frozenset(_FIELDS)
 _MAX_TEXT = _FIELDS["user_id"].max_length or 0
 _MAX_SCORE = _FIELDS["score"].maximum or 0
+
+T = TypeVar("T")
 
 Judge = Callable[[bytes | None, int], Sequence[Outcome]]
 """What becomes of one record: its value and its Kafka timestamp to at least one outcome."""
@@ -140,12 +142,19 @@ def _table(
     offsets, timestamps, keys, values = raw.offsets, raw.timestamps, raw.keys, raw.values
     items: list[int] = [0] * len(rows)
     if several:
-        offsets, timestamps, keys, values = list(offsets), list(timestamps), list(keys), list(values)
-        for place, count in several:  # in order, so `place` is right after the earlier ones were spread
-            for column in (offsets, timestamps, keys, values):
-                column[place : place + 1] = [column[place]] * count
+        offsets, timestamps = _spread(offsets, several), _spread(timestamps, several)
+        keys, values = _spread(keys, several), _spread(values, several)
+        for place, count in several:
             items[place : place + count] = range(count)
     fields = list(zip(*rows, strict=True)) if rows else [()] * 9
     columns = [[topic] * len(rows), [partition] * len(rows), offsets, items, timestamps, keys, values, *fields]
     arrays = [pa.array(column, kind.type) for column, kind in zip(columns, ARCHIVE_SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=ARCHIVE_SCHEMA)
+
+
+def _spread(column: list[T], several: list[tuple[int, int]]) -> list[T]:
+    """The column with the values of some records repeated; places are those after the earlier ones were spread."""
+    spread = list(column)
+    for place, count in several:
+        spread[place : place + 1] = [spread[place]] * count
+    return spread

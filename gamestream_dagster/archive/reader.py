@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA
 from gamestream_dagster.archive.errors import ArchiveDamagedError
@@ -47,3 +50,16 @@ def open_archive(database: duckdb.DuckDBPyConnection, topic_dir: Path) -> OpenAr
             "restore the file, or move the archive folder away to archive anew."
         ) from error
     return OpenArchive(topic_dir, manifest)
+
+
+def rows_in(path: Path) -> int:
+    """How many rows a Parquet file holds, by its footer."""
+    return pq.read_metadata(path).num_rows
+
+
+def register_texts(
+    database: duckdb.DuckDBPyConnection, name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """Make the relation `name` in `database`: text columns, one value of each for a row."""
+    arrays = {column: pa.array([row[place] for row in rows], pa.string()) for place, column in enumerate(columns)}
+    database.register(name, pa.table(arrays))

@@ -53,9 +53,7 @@ def examine(
     return results
 
 
-def _windowed(
-    recompute: Recompute, board: Board, sink: Sink, seen: Observation, since: Cut
-) -> BoardResult:
+def _windowed(recompute: Recompute, board: Board, sink: Sink, seen: Observation, since: Cut) -> BoardResult:
     """A board whose rows belong to a window: equality on the newest one, for what it holds does not change any more."""
     as_of, rows = newest_window(board, seen.boards[board.name, sink])
     differences: list[Difference] = []

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow.parquet as pq
 from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest
+from gamestream_dagster.archive.reader import rows_in
 from gamestream_dagster.reconciliation.model import LedgerBalance
 from gamestream_dagster.reconciliation.observe import Progress
 from gamestream_dagster.reconciliation.recompute import Cut, Recompute
@@ -58,7 +58,7 @@ def archive_faults(topic_dir: Path) -> list[str]:
         path = topic_dir / file.path
         if not path.exists():
             found.append(f"hole in the archive: p{file.partition}@{file.first_offset}..{file.last_offset} (file gone)")
-        elif pq.read_metadata(path).num_rows != file.rows:
+        elif rows_in(path) != file.rows:
             found += _inside(path, file)
     return found
 

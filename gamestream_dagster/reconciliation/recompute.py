@@ -8,9 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import duckdb
-import pyarrow as pa
 
-from gamestream_dagster.archive.reader import open_archive
+from gamestream_dagster.archive.reader import open_archive, register_texts
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
 from gamestream_dagster.reconciliation.compare import Best
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
@@ -132,8 +131,7 @@ class Recompute:
     ) -> list[Row]:
         """Run a statement over `bracketed` and the relation `keys`, which holds `keys` under the names `columns`."""
         self._at(low, high)
-        table = pa.table({name: pa.array([key[i] for key in keys], pa.string()) for i, name in enumerate(columns)})
-        self._db.register("keys", table)
+        register_texts(self._db, "keys", columns, keys)
         try:
             return self._query(sql, values)
         finally:

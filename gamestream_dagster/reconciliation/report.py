@@ -43,8 +43,7 @@ def render_report(run: ReconciliationRun, trend: Sequence[PastRun]) -> str:
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    templates.filters["value"] = _value
-    templates.filters["time"] = _time
+    templates.filters.update(value=_value, time=_time)  # pyright: ignore[reportUnknownMemberType] - untyped in Jinja2
     return templates.get_template("report.html.j2").render(
         run=run,
         verdict_text=_VERDICT_TEXT[run.verdict],

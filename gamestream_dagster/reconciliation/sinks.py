@@ -104,7 +104,7 @@ def _compact(
                 )
             if value is None:
                 newest.pop(key, None)
-            elif isinstance(value, bytes):
+            else:
                 newest[key] = value
             if (message.offset() or 0) + 1 >= waiting.get(partition, 0):
                 waiting.pop(partition, None)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from sqlalchemy import Engine, insert, select
@@ -119,9 +119,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
     if isinstance(value, Mapping):
-        return {str(key): plain(member) for key, member in value.items()}
+        members = cast("Mapping[Any, Any]", value)
+        return {str(key): plain(member) for key, member in members.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(member) for member in value]
+        return [plain(member) for member in cast("Iterable[Any]", value)]
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return str(value)
     return orjson.loads(orjson.dumps(value, default=str))
