@@ -199,6 +199,7 @@ def test_a_row_changed_by_hand_is_found_by_the_next_run(boards, board: str, dama
     assert reconcile(boards.settings, "bracket").verdict is Verdict.MATCH
 
 
+@pytest.mark.timeout(900)  # 40 checkpoints on a machine that has other things to do
 def test_brackets_on_a_running_stream_give_no_false_alarm(boards):
     """20 in a row at 2,000 events/s with 3 % late, 2 % duplicate and 2 % bad events."""
     stop = threading.Event()

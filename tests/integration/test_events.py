@@ -7,15 +7,12 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 
 import duckdb
 import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
-from confluent_kafka.schema_registry import SchemaRegistryClient
-from confluent_kafka.schema_registry.avro import AvroSerializer
-from confluent_kafka.serialization import MessageField, SerializationContext
+from fakes.first_generator import feed_as_the_first_generator, seed_scores
 from typer.testing import CliRunner
 
 from gamestream_dagster.cli.main import build
@@ -145,60 +142,10 @@ def test_a_record_that_is_too_large_is_said(stack: Settings, topic: str):
 # --- Avro -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class UserScore:
-    """The record of the first generator, which knows no event_id."""
-
-    user_id: str
-    team_id: str
-    team_name: str
-    score: int
-    event_time_millis: int
-    readable_time: str
-    event_type: str
-
-
-SEED_SCHEMA = json.dumps(
-    {
-        "namespace": "io.factorhouse.avro",
-        "type": "record",
-        "name": "UserScore",
-        "fields": [
-            {"name": "user_id", "type": "string"},
-            {"name": "team_id", "type": "string"},
-            {"name": "team_name", "type": "string"},
-            {"name": "score", "type": "int"},
-            {"name": "event_time_millis", "type": "long", "logicalType": "timestamp-millis"},
-            {"name": "readable_time", "type": "string"},
-            {"name": "event_type", "type": "string"},
-        ],
-    }
-)
-
-
 @pytest.fixture
 def registry(stack: Settings) -> Iterator[Registry]:
     with Registry(stack.registry) as client:
         yield client
-
-
-def feed_as_the_first_generator(stack: Settings, topic: str, scores: list[UserScore]) -> None:
-    """Registers its own schema, and produces with librdkafka's defaults, as that generator does."""
-    serializer = AvroSerializer(
-        SchemaRegistryClient({"url": stack.registry, "timeout": 15}), SEED_SCHEMA, lambda one, _: asdict(one)
-    )
-    producer, failed = Producer({"bootstrap.servers": stack.kafka}), []
-    for score in scores:
-        value = serializer(score, SerializationContext(topic, MessageField.VALUE))
-        producer.produce(
-            topic, key=score.user_id.encode(), value=value, on_delivery=lambda e, _: e and failed.append(e)
-        )
-    assert producer.flush(30) == 0
-    assert failed == []
-
-
-def seed_scores(count: int) -> list[UserScore]:
-    return [UserScore(f"USR-{n}", "42", "Ruby-Koala", n, 1_700_000_000_000 + n, "r", "normal") for n in range(count)]
 
 
 def decoded(stack: Settings, topic: str, registry: Registry) -> list[Decoded]:
