@@ -324,6 +324,7 @@ def _check_membership(
     empty_ranks = sorted(set(range(1, filled + 1)) - ranks)
     present = {entity_of(board, row) for row in streamed}
     absent = [row for row in low_rows if entity_of(board, row) not in present]
+    _ask_at_once(board, absent, history)
     surely = in_order(
         board, [row for row in absent if last is not None and beats(board, _floor(board, row, history), last)]
     )
@@ -341,14 +342,26 @@ def _check_membership(
         )
 
 
+def _ask_at_once(board: Board, rows: Sequence[Row], history: History) -> None:
+    """Let the history look up in one scan what `_floor` asks for row by row."""
+    for name in {name for term in board.order for name in _lowering(board, term.column)}:
+        over = board.columns[name].over
+        history.sums(over, [tuple(str(row[part]) for part in over) for row in rows])
+
+
+def _lowering(board: Board, name: str) -> list[str]:
+    """Columns whose growth lowers a row in the order: the denominators of its ratios."""
+    column = board.columns[name]
+    if column.role is not ColumnRole.RATIO:
+        return []
+    return [part.strip() for part in (column.denominator or "").split("*")]
+
+
 def _floor(board: Board, row: Row, history: History) -> Row:
     """The row at its weakest between the cuts: what lifts it as at the low cut, what lowers it as at the high cut."""
     worst = dict(row)
     for term in board.order:
-        column = board.columns[term.column]
-        if column.role is not ColumnRole.RATIO:
-            continue
-        for name in (part.strip() for part in (column.denominator or "").split("*")):
+        for name in _lowering(board, term.column):
             over = board.columns[name].over
             key = tuple(str(row[part]) for part in over)
             worst[name] = history.sums(over, [key])[key].high

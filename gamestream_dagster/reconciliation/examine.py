@@ -8,7 +8,7 @@ from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.compare import compare_bracket, compare_equal
 from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, Sink
 from gamestream_dagster.reconciliation.observe import Observation
-from gamestream_dagster.reconciliation.recompute import Cut, Recompute
+from gamestream_dagster.reconciliation.recompute import Cut, DuckHistory, Recompute
 from gamestream_dagster.reconciliation.sinks import newest_window
 
 DEPTH = 5
@@ -32,24 +32,28 @@ def examine(
         seen: rows and cuts.
         since: by job, a low cut that is old enough for a window to have been shown (see `_stale`).
     """
+    histories: dict[str, DuckHistory] = {}
     results: list[BoardResult] = []
     for board in boards:
         low = seen.jobs[board.job].low
-        for sink in sinks:
-            rows = seen.boards[board.name, sink]
-            if board.window is not None:
-                results.append(_windowed(recompute, board, sink, seen, since[board.job]))
-                continue
-            if recompute.events_between(low, seen.high) == 0:
-                expected = recompute.rows(board, seen.high)
+        if board.window is not None:
+            results += [_windowed(recompute, board, sink, seen, since[board.job]) for sink in sinks]
+        elif recompute.events_between(low, seen.high) == 0:
+            expected = recompute.rows(board, seen.high)
+            for sink in sinks:
+                rows = seen.boards[board.name, sink]
                 differences = compare_equal(board, sink, rows, expected)
-                compared = max(len(rows), len(expected))
-            else:
-                low_rows = recompute.rows(board, low, rows=DEPTH * board.rows)
-                history = recompute.history(low, seen.high, [one for one in boards if one.job == board.job])
-                differences = compare_bracket(board, sink, rows, low_rows, history)
+                results.append(BoardResult(board.name, sink, max(len(rows), len(expected)), tuple(differences)))
+        else:
+            low_rows = recompute.rows(board, low, rows=DEPTH * board.rows)
+            if board.job not in histories:  # what one board asked for, another need not scan for again
+                same_job = [one for one in boards if one.job == board.job]
+                histories[board.job] = recompute.history(low, seen.high, same_job)
+            for sink in sinks:
+                rows = seen.boards[board.name, sink]
+                differences = compare_bracket(board, sink, rows, low_rows, histories[board.job])
                 compared = max(len(rows), min(board.rows, len(low_rows)))
-            results.append(BoardResult(board.name, sink, compared, tuple(differences)))
+                results.append(BoardResult(board.name, sink, compared, tuple(differences)))
     return results
 
 

@@ -158,6 +158,8 @@ class DuckHistory:
         self._high = high
         self._groups = groups
         self._sums: dict[tuple[str, ...], dict[Entity, SumRange | None]] = {}
+        self._labels: dict[tuple[str, ...], dict[Entity, LabelRange]] = {}
+        self._best: dict[tuple[str, ...], dict[Entity, Best]] = {}
 
     def sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
         """Range of the sum of scores of each key."""
@@ -192,16 +194,19 @@ class DuckHistory:
 
     def labels(self, entity: tuple[str, ...], column: str, keys: Sequence[Entity]) -> Mapping[Entity, LabelRange]:
         """Range of the greatest text of each key."""
+        known = self._labels.setdefault((*entity, column), {})
         sql = statement("labels", over=entity, label=(column,))
-        return {
-            _key(entity, row): LabelRange(row["low_label"], frozenset(row["later_labels"] or ()))
-            for row in self._ask(entity, keys, sql)
-        }
+        for row in self._ask(entity, [key for key in keys if key not in known], sql):
+            known[_key(entity, row)] = LabelRange(row["low_label"], frozenset(row["later_labels"] or ()))
+        return known
 
     def best(self, entity: tuple[str, ...], choice: str, keys: Sequence[Entity]) -> Mapping[Entity, Best]:
         """Best member of each key at the low cut."""
+        known = self._best.setdefault((*entity, choice), {})
         sql = statement("best", over=entity, member=(choice,))
-        return {_key(entity, row): Best(str(row[choice]), int(row["total"])) for row in self._ask(entity, keys, sql)}
+        for row in self._ask(entity, [key for key in keys if key not in known], sql):
+            known[_key(entity, row)] = Best(str(row[choice]), int(row["total"]))
+        return known
 
     def _ask(self, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int) -> list[Row]:
         if not keys:
