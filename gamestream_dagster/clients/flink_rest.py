@@ -144,10 +144,7 @@ class FlinkRest:
             TerminalServiceError: Flink could not complete it.
             TransientServiceError: not complete within `timeout_seconds`.
         """
-        path = f"/jobs/{job_id}/checkpoints/{trigger_id}"
-        what = f"the checkpoint of job {job_id}"
-        operation = self._wait_for_operation(path, what, timeout_seconds)
-        checkpoint_id = int(operation["checkpointId"])
+        checkpoint_id = self.wait_for_checkpoint_id(job_id, trigger_id, timeout_seconds)
         deadline = time.monotonic() + min(timeout_seconds, 10.0)
         while True:  # the summary is cached, so the new checkpoint may be missing from it at first
             for one in self.checkpoints(job_id).history:
@@ -158,6 +155,17 @@ class FlinkRest:
                     _SERVICE, f"checkpoint {checkpoint_id} of job {job_id} is complete but not listed", _ASK_LATER
                 )
             time.sleep(0.2)
+
+    def wait_for_checkpoint_id(self, job_id: str, trigger_id: str, timeout_seconds: float = 60.0) -> int:
+        """Wait until the checkpoint of `trigger_id` is complete; its entry in the list comes up to 3 s later.
+
+        Raises:
+            TerminalServiceError: Flink could not complete it.
+            TransientServiceError: not complete within `timeout_seconds`.
+        """
+        path = f"/jobs/{job_id}/checkpoints/{trigger_id}"
+        operation = self._wait_for_operation(path, f"the checkpoint of job {job_id}", timeout_seconds)
+        return int(operation["checkpointId"])
 
     def checkpoint_now(self, job_id: str, timeout_seconds: float = 60.0) -> CheckpointInfo:
         """Trigger a checkpoint and wait for that very one."""

@@ -177,9 +177,7 @@ class Looker:
         try:
             triggers = {job: self.flink.trigger_checkpoint(job.flink_job_id) for job in jobs}
             return {
-                job.job: self.flink.wait_for_checkpoint(
-                    job.flink_job_id, trigger, timeout_seconds=self.limits.checkpoint
-                ).checkpoint_id
+                job.job: self.flink.wait_for_checkpoint_id(job.flink_job_id, trigger, self.limits.checkpoint)
                 for job, trigger in triggers.items()
             }
         except ServiceError as error:
