@@ -30,11 +30,12 @@ _MEND_SQL = "mend the SQL of the job and apply again"
 
 @dataclass(frozen=True)
 class StatementResult:
-    """What a statement gave: the job it started, if any, and its rows."""
+    """What a statement gave: the job it started, if any, its rows, and the kind of each row, such as `DELETE`."""
 
     job_id: str | None
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    kinds: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -138,6 +139,7 @@ class GatewaySession:
         job_id: str | None = None
         columns: tuple[str, ...] = ()
         rows: list[tuple[Any, ...]] = []
+        kinds: list[str] = []
         while uri:
             reply = self._gateway.request("GET", uri)
             kind = reply["resultType"]
@@ -145,6 +147,7 @@ class GatewaySession:
                 job_id = reply.get("jobID") or job_id
                 columns = tuple(one["name"] for one in reply["results"]["columns"])
                 rows.extend(tuple(one["fields"]) for one in reply["results"]["data"])
+                kinds.extend(one["kind"] for one in reply["results"]["data"])
             if len(rows) > MAX_ROWS:
                 self._cancel(operation)
                 raise TerminalServiceError(_SERVICE, f"the result has more than {MAX_ROWS} rows", "add a LIMIT")
@@ -158,7 +161,7 @@ class GatewaySession:
                 time.sleep(0.05)
             uri = reply.get("nextResultUri") or uri
         self._gateway.request("DELETE", f"{root}/operations/{operation}/close")
-        return StatementResult(job_id, columns, tuple(rows))
+        return StatementResult(job_id, columns, tuple(rows), tuple(kinds))
 
     def explain(self, statement: str) -> str:
         """Flink's plan of a query or of `STATEMENT SET BEGIN ... END`; nothing is started."""

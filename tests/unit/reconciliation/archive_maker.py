@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import orjson
@@ -30,9 +30,14 @@ def value_of(event: Event) -> bytes:
 
 def make_archive(topic_dir: Path, events: Sequence[Event], refused: Sequence[tuple[int, int]] = ()) -> Path:
     """Parquet and manifest of some events; `refused` are (partition, offset) of records that no board counts."""
-    topic_dir.mkdir(parents=True, exist_ok=True)
     values = {(event.partition, event.offset): (value_of(event), event.event_time_millis) for event in events}
     values.update(dict.fromkeys(refused, (b"not json", 1000)))
+    return archive_records(topic_dir, values)
+
+
+def archive_records(topic_dir: Path, values: Mapping[tuple[int, int], tuple[bytes, int]]) -> Path:
+    """Parquet and manifest of records: (partition, offset) to the value and the Kafka timestamp."""
+    topic_dir.mkdir(parents=True, exist_ok=True)
     files: list[ArchivedFile] = []
     for partition in sorted({partition for partition, _ in values}):
         raw = Raw()

@@ -1,0 +1,113 @@
+"""How Flink plans the jobs: what makes them cheap hangs on details of the SQL that nobody sees in the rows."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pytest
+
+from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
+from gamestream_dagster.flink_jobs.catalogue import load_job
+from gamestream_dagster.flink_jobs.manager import target_for
+from gamestream_dagster.flink_jobs.render import bindings_for, render
+from gamestream_dagster.settings import ScoreFormat, Settings
+
+
+@pytest.fixture(scope="module")
+def plan_of(stack: Settings):
+    """Plans a job, each once: the operators that run, one a line, shared parts once."""
+
+    @cache
+    def explained(job: str, score_format: ScoreFormat) -> list[str]:
+        spec = load_job(job)
+        rendered = render(spec, bindings_for(stack, job), score_format)
+        gateway = SqlGateway(stack.flink_gateway, secrets=(stack.postgres_password_value,))
+        try:
+            with gateway.session(f"plan-{job}", target_for(stack, spec).options) as session:
+                for statement in rendered.definitions:
+                    session.execute(statement)
+                text = session.explain(rendered.statement_set_body)
+        finally:
+            gateway.close()
+        _, heading, running = text.partition("== Optimized Execution Plan ==")
+        assert heading, text[:500]
+        return running.splitlines()
+
+    return explained
+
+
+def operators(plan: list[str], name: str) -> list[str]:
+    """The lines of one kind of operator, such as `Rank`."""
+    return [line for line in plan if re.match(rf"^[\s:+-]*{name}\(", line)]
+
+
+formats = pytest.mark.parametrize("score_format", list(ScoreFormat), ids=lambda one: one.value)
+
+
+@formats
+def test_leaderboards_are_one_scan_and_one_sum(plan_of, score_format: ScoreFormat):
+    plan = plan_of("leaderboards_v1", score_format)
+    assert len(operators(plan, "TableSourceScan")) == 1
+    (shared,) = (line for line in operators(plan, "LocalGroupAggregate") if "groupBy=[user_id, team_id]" in line)
+    assert "SUM(points)" in shared
+    # partial sums travel, and not each event
+    assert len(operators(plan, "MiniBatchAssigner")) == 1
+
+
+@formats
+def test_leaderboards_keep_ten_rows_and_not_every_player(plan_of, score_format: ScoreFormat):
+    ranks = operators(plan_of("leaderboards_v1", score_format), "Rank")
+    strategy = {rank_of(line): found(r"strategy=\[(\w+)", line) for line in ranks}
+    assert strategy == {
+        "rankEnd=10 total_score DESC, user_id ASC": "UpdateFastStrategy",
+        "rankEnd=10 total_score DESC, team_id ASC": "UpdateFastStrategy",
+        "rankEnd=1 player_total DESC, user_id ASC": "UpdateFastStrategy",
+        # a share may fall: every team is kept, but no player
+        "rankEnd=10 share DESC, team_id ASC": "RetractStrategy",
+    }
+    assert len(ranks) == 4
+
+
+@pytest.mark.parametrize("job", ["leaderboards_v1", "hot_streaks_v1"])
+def test_no_state_is_forgotten(stack: Settings, plan_of, job: str):
+    """A sum whose state has expired would start from 0 in silence."""
+    assert "ttl" not in "\n".join(plan_of(job, ScoreFormat.JSON)).lower()  # a hint of the SQL
+    gateway = SqlGateway(stack.flink_gateway)
+    try:
+        with gateway.session(f"ttl-{job}", target_for(stack, load_job(job)).options) as session:
+            in_force = dict(session.execute("SET").rows)
+    finally:
+        gateway.close()
+    assert in_force["execution.runtime-mode"] == "streaming"
+    assert "table.exec.state.ttl" not in in_force
+
+
+@formats
+def test_hot_streaks_are_windows_alone(plan_of, score_format: ScoreFormat):
+    plan = plan_of("hot_streaks_v1", score_format)
+    assert len(operators(plan, "TableSourceScan")) == 1
+    assert len(operators(plan, "WindowRank")) == 1
+    assert len(operators(plan, "GlobalWindowAggregate")) == 3
+    # a join of two windows of different sizes would keep its state for ever
+    assert not operators(plan, r"\w*Join")
+    # the marker of a mini-batch swallows the watermarks of a shared source
+    assert not operators(plan, "MiniBatchAssigner")
+    # what is left of the board itself: the newest row of each rank
+    (newest,) = operators(plan, "Rank")
+    assert "rankEnd=1]" in newest
+    assert "partitionBy=[rnk]" in newest
+
+
+def rank_of(line: str) -> str:
+    """What a Rank orders by; the planner names the share by its place and the joined team by a number."""
+    end = found(r"(rankEnd=\d+)", line)
+    order = found(r"orderBy=\[([^]]*)\]", line)
+    return f"{end} {re.sub('[$][0-9]+', 'share', order).replace('team_id0', 'team_id')}"
+
+
+def found(pattern: str, line: str) -> str:
+    """What the group of a pattern stands for."""
+    match = re.search(pattern, line)
+    assert match, f"no {pattern} in {line}"
+    return match[1]

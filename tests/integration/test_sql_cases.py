@@ -1,0 +1,138 @@
+"""The cases of `flink_sql/*/tests` through real Flink: the job's own files, on a topic of the case's own that ends.
+
+tests/unit/flink_sql/test_cases_recompute.py sends the same cases through the recompute. A table over a file would not
+do: it assigns the watermark after the source, where no NULL is taken, and NULL is the time of a record from the future.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from sql_cases import Case, assert_rows, load_cases
+
+from gamestream_dagster.catalogue.boards import Board, ColumnType
+from gamestream_dagster.clients.flink_sql_gateway import SqlGateway, StatementResult
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.flink_jobs.catalogue import load_job
+from gamestream_dagster.flink_jobs.manager import target_for
+from gamestream_dagster.flink_jobs.render import bindings_for, render
+from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
+from gamestream_dagster.settings import Settings
+
+Row = dict[str, Any]
+TYPES = {"bigint": "BIGINT", "string": "STRING", "double": "DOUBLE", "timestamp": "TIMESTAMP_LTZ(3)"}
+ADDS = {"INSERT": 1, "UPDATE_AFTER": 1, "UPDATE_BEFORE": -1, "DELETE": -1}
+
+
+@pytest.mark.parametrize("case", load_cases(), ids=str)
+def test_flink_gives_the_rows(stack: Settings, case: Case):
+    with topic_of(stack, case) as topic:
+        changes = run(stack, case, topic)
+    for board in case.boards:
+        held, seen = fold(board, changes)
+        if board.window is None:
+            assert_rows(board, held, case.expected[board.name])
+            continue
+        ticks = case.ticks[board.name]
+        as_of = board.window.as_of
+        for tick, expected in ticks.items():
+            assert_rows(board, [row for row in seen if row[as_of] == tick], expected)
+        # The table keeps the rows of older ticks at the ranks that the newest has not: readers take the newest.
+        newest = max((tick for tick, rows in ticks.items() if rows), default=None)
+        assert max((row[as_of] for row in held), default=None) == newest
+        if newest is not None:
+            assert_rows(board, [row for row in held if row[as_of] == newest], ticks[newest])
+
+
+@contextmanager
+def topic_of(settings: Settings, case: Case) -> Iterator[str]:
+    """The case's records in a topic that lives as long as the block."""
+    admin = KafkaAdmin(settings.kafka)
+    topic = f"case-{uuid.uuid4().hex[:12]}"
+    # the cases' times are long past: without this Kafka might delete the records at once
+    admin.create(topic, 1 + max(record.partition for record in case.records), {"retention.ms": "-1"})
+    try:
+        producer = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 0, "enable.idempotence": True})
+        for record in case.records:
+            producer.produce(
+                topic, key=record.key, value=record.value, partition=record.partition, timestamp=record.kafka_time
+            )
+        assert producer.flush(30) == 0
+        assert admin.end_offsets(topic) == case.cut
+        yield topic
+    finally:
+        admin.delete(topic)
+
+
+def run(settings: Settings, case: Case, topic: str) -> StatementResult:
+    """All changes of all boards of the job, in one statement: column `board`, and every column of the boards."""
+    spec = over_case(load_job(case.job), topic)
+    rendered = render(spec, bindings_for(settings, topic))
+    # a failing job must say so at once, and not try again until the limit
+    options = {**target_for(settings, spec).options, "restart-strategy.type": "none"}
+    gateway = SqlGateway(settings.flink_gateway, secrets=(settings.postgres_password_value,))
+    try:
+        with gateway.session(f"case-{case}", options) as session:
+            for statement in rendered.definitions:
+                session.execute(statement)
+            return session.execute(all_boards(case.boards))
+    finally:
+        gateway.close()
+
+
+def over_case(spec: JobSpec, topic: str) -> JobSpec:
+    """The job as it is, but for its source: another topic, and an end."""
+    (source,) = (file for file in spec.sources if "'topic' = 'user-score'" in file.text)
+    changed = source.text.replace(
+        "'topic' = 'user-score'", f"'topic' = '{topic}',\n  'scan.bounded.mode' = 'latest-offset'"
+    )
+    files = tuple(SqlFile(path=file.path, text=changed) if file is source else file for file in spec.sources)
+    return spec.model_copy(update={"sources": files})
+
+
+def all_boards(boards: list[Board]) -> str:
+    """One query for the views of all boards; a column that a board lacks is NULL."""
+    types = {name: TYPES[column.type] for board in boards for name, column in board.columns.items()}
+    selects = []
+    for board in boards:
+        columns = [
+            f"`{name}`" if name in board.columns else f"CAST(NULL AS {kind}) AS `{name}`"
+            for name, kind in types.items()
+        ]
+        selects.append(f"SELECT '{board.name}' AS board, {', '.join(columns)} FROM {board.name}_board")
+    return "\nUNION ALL\n".join(selects)
+
+
+def fold(board: Board, changes: StatementResult) -> tuple[list[Row], list[Row]]:
+    """The rows that a board holds after all changes, and all that it ever held."""
+    held: Counter[tuple[tuple[str, Any], ...]] = Counter()
+    seen: dict[tuple[tuple[str, Any], ...], None] = {}
+    for kind, values in zip(changes.kinds, changes.rows, strict=True):
+        row = dict(zip(changes.columns, values, strict=True))
+        if row["board"].rstrip() != board.name:
+            continue
+        key = tuple((name, plain(row[name], column.type)) for name, column in board.columns.items())
+        held[key] += ADDS[kind]
+        seen[key] = None
+    assert all(count in (0, 1) for count in held.values()), f"{board.name} takes back what it never gave: {held}"
+    by_rank: dict[int, list[Row]] = defaultdict(list)
+    for key, count in held.items():
+        if count:
+            by_rank[dict(key)[board.rank_column]].append(dict(key))
+    assert all(len(rows) == 1 for rows in by_rank.values()), f"{board.name} has two rows of one rank: {by_rank}"
+    return [row for rows in by_rank.values() for row in rows], [dict(key) for key in seen]
+
+
+def plain(value: Any, kind: ColumnType) -> Any:
+    """The gateway writes a time as text in UTC; milliseconds since 1970 here."""
+    if kind is not ColumnType.TIMESTAMP:
+        return value
+    at = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,67 @@
+"""The cases of `flink_sql/*/tests` through the recompute; tests/integration/test_sql_cases.py is the Flink side."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from sql_cases import FLINK_SQL_DIR, Case, assert_rows, load_cases
+
+from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.reconciliation.recompute import Recompute
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "reconciliation"))
+from archive_maker import archive_records  # pyright: ignore[reportMissingImports]
+
+CASES = load_cases()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_recompute_gives_the_rows(case: Case, tmp_path: Path):
+    archive = archive_records(
+        tmp_path / "user-score",
+        {(record.partition, record.offset): (record.value, record.kafka_time) for record in case.records},
+    )
+    with Recompute(archive, tmp_path, threads=1) as recompute:
+        for board in case.boards:
+            if board.window is None:
+                assert_rows(board, recompute.rows(board, case.cut), case.expected[board.name])
+                continue
+            ticks = case.ticks[board.name]
+            for as_of, expected in ticks.items():
+                assert_rows(board, recompute.rows(board, case.cut, as_of=as_of), expected)
+            # The newest tick that a case tells is the last one with rows: readers see this one.
+            after = max(ticks) + board.window.tick_seconds * 1000
+            assert recompute.rows(board, case.cut, as_of=after) == []
+
+
+def test_every_job_has_cases():
+    assert {case.job for case in CASES} == {board.job for board in load_boards().values()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_case_says_what_it_is_about(case: Case):
+    text = yaml.safe_load((FLINK_SQL_DIR / case.job / "tests" / case.name / "input.yaml").read_text(encoding="utf-8"))
+    assert text["about"].strip()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("input.yaml", "user_id:", "usr_id:", "usr_id is unknown"),
+        ("expect.yaml", "user_id:", "usr_id:", "row 1 of hot_streaks has usr_id"),
+        ("expect.yaml", "hot_streaks:", "hot_streak:", "must give just the boards hot_streaks"),
+        ("input.yaml", "at: 65000", "at: 1", "comes too late for hot_streaks"),
+    ],
+)
+def test_a_case_that_cannot_be_used_is_refused(tmp_path: Path, file: str, old: str, new: str, message: str):
+    folder = tmp_path / "hot_streaks_v1" / "tests" / "stopped_player_leaves"
+    shutil.copytree(FLINK_SQL_DIR / "hot_streaks_v1" / "tests" / "stopped_player_leaves", folder)
+    text = (folder / file).read_text(encoding="utf-8")
+    assert old in text
+    (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(AssertionError, match=message):
+        load_cases(tmp_path)
