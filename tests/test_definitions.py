@@ -97,7 +97,12 @@ def test_each_board_flows_from_topic_to_page() -> None:
         return upstream[name].union(*(ancestors(one) for one in upstream[name]))
 
     for board in load_boards().values():
-        expected = {"topic/user_score", f"job/{board.job}", f"table/{board.name}", f"topic/{board.topic.replace('-', '_')}"}
+        expected = {
+            "topic/user_score",
+            f"job/{board.job}",
+            f"table/{board.name}",
+            f"topic/{board.topic.replace('-', '_')}",
+        }
         assert expected <= ancestors(f"board/{board.name}")
         assert f"board/{board.name}" in ancestors("reconciliation/leaderboards")
         assert f"board/{board.name}" in ancestors("serving/leaderboards_page")

@@ -17,7 +17,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print data as JSON on stdo
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before destroying something.")]
 
 
-class CouldNotRun(Exception):
+class CouldNotRun(Exception):  # noqa: N818 - the word of the exit code and of the verdict
     """The command could not look or act (exit code 2); the message says why and what to do next."""
 
 
