@@ -34,7 +34,7 @@ FROM TUMBLE(TABLE terms, DESCRIPTOR(tick), INTERVAL '5' SECOND)
 GROUP BY window_start, window_end, user_id;
 
 -- The order is that of the quotient (short sum / short count) / (long sum / long count) as a decimal with 19 places, not of
--- a float: enough to keep any two quotients of one window apart.
+-- a float: enough to keep two quotients of a window apart while short count x long sum stays below three billion.
 CREATE TEMPORARY VIEW ranked_ticks AS
 SELECT
   CAST(window_end AS TIMESTAMP_LTZ(3)) AS as_of, rnk, user_id,
@@ -57,7 +57,8 @@ SELECT
   as_of, rnk, user_id, short_term_sum, short_term_count, long_term_sum, long_term_count,
   CAST(short_term_sum AS DOUBLE) / short_term_count AS short_term_avg,
   CAST(long_term_sum AS DOUBLE) / long_term_count AS long_term_avg,
-  CAST(hotness AS DOUBLE) AS peak_hotness
+  -- from the integers: of a small quotient 19 places leave few digits
+  CAST(short_term_sum * long_term_count AS DOUBLE) / CAST(short_term_count * long_term_sum AS DOUBLE) AS peak_hotness
 FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY rnk ORDER BY as_of DESC) AS newest
   FROM ranked_ticks

@@ -51,7 +51,10 @@ GROUP BY user_id, team_id;
 -- moves one row and not one for each member. The share is a decimal with 19 places, not a float: two shares that differ
 -- keep their order for team totals up to three billion.
 CREATE TEMPORARY VIEW team_mvps_board AS
-SELECT rnk, team_id, team_name, user_id, player_total, team_total, CAST(share AS DOUBLE) AS contrib_ratio
+SELECT
+  rnk, team_id, team_name, user_id, player_total, team_total,
+  -- from the integers: of a small share 19 places leave few digits
+  CAST(player_total AS DOUBLE) / CAST(team_total AS DOUBLE) AS contrib_ratio
 FROM (
   SELECT *, ROW_NUMBER() OVER (ORDER BY share DESC, team_id ASC) AS rnk
   FROM (
