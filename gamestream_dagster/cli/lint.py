@@ -1,0 +1,116 @@
+"""`gamestream lint`: what is wrong with the SQL of the jobs before it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+
+if TYPE_CHECKING:
+    from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
+    from gamestream_dagster.flink_jobs.linter.lint import Report
+    from gamestream_dagster.settings import Settings
+
+talk = Console(stderr=True, highlight=False)
+data = Console(highlight=False)
+
+Paths = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Job folders, scripts, or folders of either; the project's own jobs when none is given."),
+]
+Gateway = Annotated[str | None, typer.Option("--gateway", help="Address of a SQL gateway whose planner is asked.")]
+NoPlanner = Annotated[bool, typer.Option("--no-planner", help="Only the rules that need no Flink.")]
+
+_FIRST_ANSWER_SECONDS = 3.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the tree."""
+    app.command()(lint)
+
+
+def lint(
+    paths: Paths = None,
+    *,
+    gateway: Gateway = None,
+    no_planner: NoPlanner = False,
+    home: Home = None,
+    port_base: PortBase = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find faults in Flink SQL: in its text, and in the plan that Flink makes of it. docs/lint.md lists the rules.
+
+    Exit code 0: nothing found; 1: findings; 2: could not look.
+    """
+    from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.flink_jobs.errors import FlinkJobError
+    from gamestream_dagster.flink_jobs.linter.lint import lint as run
+    from gamestream_dagster.flink_jobs.linter.source import units_of
+
+    if gateway and no_planner:
+        raise CouldNotRun("--gateway and --no-planner exclude each other; leave one out")
+    client = None if no_planner else _gateway(gateway, settings_from(home, port_base))
+    try:
+        report = run(units_of(paths or [FLINK_SQL_DIR]), client)
+    except (FlinkJobError, ServiceError) as error:
+        raise CouldNotRun(str(error)) from error
+    finally:
+        if client is not None:
+            client.close()
+    _print(report, as_json)
+    raise typer.Exit(1 if report.findings else 0)
+
+
+def _gateway(asked: str | None, settings: Settings) -> SqlGateway | None:
+    """The gateway to ask: the one named, which must answer, else the stack's, if it is up."""
+    from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
+
+    url = asked or settings.flink_gateway
+    probe = SqlGateway(url, timeout_seconds=_FIRST_ANSWER_SECONDS)
+    try:
+        probe.version()
+    except ServiceError as error:
+        if asked:
+            raise CouldNotRun(str(error)) from error
+        return None
+    finally:
+        probe.close()
+    return SqlGateway(url, timeout_seconds=30.0)
+
+
+def _print(report: Report, as_json: bool) -> None:
+    rows = [
+        {"file": _short(one.file), "line": one.line, "code": one.code, "severity": one.severity, "message": one.message}
+        for one in report.findings
+    ]
+    if as_json:
+        typer.echo(json.dumps({"findings": rows, "planner": report.plans is not None, "plans": report.plans}, indent=2))
+    elif rows:
+        table = Table("FILE", "LINE", "CODE", "SEVERITY", "MESSAGE", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*(str(value).replace("[", "\\[") for value in row.values()))
+        data.print(table)
+    errors = sum(row["severity"] == "error" for row in rows)
+    talk.print(f"{errors} errors, {len(rows) - errors} warnings; docs/lint.md says why and how to mend", markup=False)
+    if report.plans is None:
+        talk.print(
+            "The planner rules did NOT run: no SQL gateway was asked. "
+            "`gamestream up --only flink` starts one, --gateway names one.",
+            soft_wrap=True,
+        )
+    else:
+        talk.print(f"The planner was asked for {report.plans} plans.")
+
+
+def _short(file: str) -> str:
+    """Relative to where one stands, if it is below."""
+    path, here = Path(file).resolve(), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else file

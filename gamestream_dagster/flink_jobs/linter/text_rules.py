@@ -1,0 +1,258 @@
+"""The rules that need no planner: each looks at the shapes of one session and yields findings."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+
+from gamestream_dagster.flink_jobs.linter.findings import Finding
+from gamestream_dagster.flink_jobs.linter.shapes import (
+    FLOATS,
+    NAMES,
+    WINDOW_COLUMNS,
+    Shapes,
+    Table,
+    closing,
+    created,
+    is_view,
+    literals,
+)
+from gamestream_dagster.flink_jobs.linter.source import Lexeme, SqlStatement
+from gamestream_dagster.flink_jobs.sql_text import PLACEHOLDER, TokenKind
+
+_NARROW = frozenset({"INT", "INTEGER", "SMALLINT", "TINYINT"})
+_TTL = "table.exec.state.ttl"
+_SECRET = re.compile(r"password|passwd|secret|token|credential|api[.-]?key|jaas|user-info", re.IGNORECASE)
+_NO_SECRET = re.compile(r"credentials?[.-]source$", re.IGNORECASE)
+_USER_INFO = re.compile(r"://[^/\s:@]+:[^/\s@]+@|[?&;]password=[^&;\s]", re.IGNORECASE)
+_CLOCKS = frozenset({"CURRENT_TIMESTAMP", "LOCALTIMESTAMP", "CURRENT_TIME", "LOCALTIME", "CURRENT_DATE"})
+_CLOCK_CALLS = frozenset({"PROCTIME", "NOW", "UNIX_TIMESTAMP", "CURRENT_ROW_TIMESTAMP"})
+_WINDOWS = frozenset({"TUMBLE", "HOP", "CUMULATE", "SESSION"})
+_COMPARISONS = frozenset({"<", ">", "="})
+
+
+def start_at_latest(shapes: Shapes) -> Iterator[Finding]:
+    """GS01: `latest-offset` at a source."""
+    for table in shapes.own_tables:
+        value, line = table.options.get("scan.startup.mode", ("", 0))
+        if value.lower().startswith("latest"):
+            yield Finding(table.statement.file, line, "GS01", f"{table.name.lower()} starts at `{value}`")
+
+
+def narrow_sum(shapes: Shapes) -> Iterator[Finding]:
+    """GS02: the type of a source's column is followed to the SUM, unless the session gives the name another value."""
+    for query in shapes.queries:
+        for place, word in enumerate(query.words[:-1]):
+            if word != "SUM" or query.words[place + 1] != "(":
+                continue
+            inside = query.parts[place + 2 : closing(query.parts, place + 1)]
+            narrow = _narrow(inside, shapes)
+            if narrow:
+                message = f"SUM({''.join(part.text for part in inside) if len(inside) < 4 else '...'}) adds {narrow}"
+                yield Finding(query.file, query.parts[place].line, "GS02", message)
+
+
+def _narrow(inside: tuple[Lexeme, ...], shapes: Shapes) -> str | None:
+    words = [part.word for part in inside]
+    if words[:2] in (["CAST", "("], ["TRY_CAST", "("]) and words[-1] == ")":
+        return words[-2] if words[-2] in _NARROW else None
+    if not inside or inside[-1].kind not in NAMES or any(part.text not in "." for part in inside[1:-1:2]):
+        return None
+    return _column_type(words[-1], shapes, _NARROW)
+
+
+def _column_type(name: str, shapes: Shapes, wanted: frozenset[str], depth: int = 0) -> str | None:
+    """The type of a name if it is one of `wanted`: from the aliases of the session, else from the sources' columns."""
+    expressions = shapes.aliases.get(name, [])
+    for expression in expressions if depth < 8 else []:
+        words = [part.word for part in expression]
+        if words[:1] in (["CAST"], ["TRY_CAST"]) and closing(expression, 1) == len(expression) - 1:
+            found = words[-2] if words[-2] in wanted else None
+        elif len(expression) in (1, 3) and expression[-1].kind in NAMES and words[-1] != name:
+            found = _column_type(words[-1], shapes, wanted, depth + 1)
+        else:  # one float makes the whole of an expression a float
+            typed = itertools.pairwise(words)
+            found = next((kind for cast, kind in typed if cast == "AS" and kind in wanted & FLOATS), None)
+        if found:
+            return found
+    if any(len(expression) > 3 for expression in expressions):
+        return None  # computed anew under the same name
+    used = {word for query in shapes.queries for word in query.words}
+    sources = [table for table in shapes.all_tables if table.name not in shapes.sinks]
+    near = [table for table in sources if table.name in used] or sources
+    return next((table.types[name] for table in near if table.types.get(name) in wanted), None)
+
+
+def forgotten_state(shapes: Shapes) -> Iterator[Finding]:
+    """GS03: a TTL, by setting or by hint, where an aggregate, an OVER or a ranking has no window that ends it."""
+    if not any(_unbounded(query) for query in shapes.queries):
+        return
+    value, file, line = shapes.session.settings.get(_TTL, ("0", "", 0))
+    if not re.fullmatch(r"0+\s*\w*", value):
+        yield Finding(file, line, "GS03", f"{_TTL} = {value} while the state below it must last")
+    for query in shapes.queries:
+        for part in query.parts:
+            if part.kind is TokenKind.HINT and "STATE_TTL" in part.text.upper():
+                yield Finding(query.file, part.line, "GS03", "a STATE_TTL hint on state that must last")
+
+
+def _unbounded(query: SqlStatement) -> bool:
+    words = query.words
+    grouped = any(
+        words[place : place + 2] in (("GROUP", "BY"), ("PARTITION", "BY"))
+        and not WINDOW_COLUMNS & set(words[place + 2 : place + 12])
+        for place in range(len(words))
+    )
+    return grouped or (any(word == "ROW_NUMBER" for word in words) and not WINDOW_COLUMNS & set(words))
+
+
+def no_total_order(shapes: Shapes) -> Iterator[Finding]:
+    """GS04: no column of the order is one that the rows are grouped or partitioned by."""
+    for ranking in shapes.rankings:
+        free = [name for name in ranking.order if name not in ranking.partition]
+        if any(_is_key(name, shapes) for name in free):
+            continue
+        message = f"ORDER BY {', '.join(ranking.order).lower()} does not tell rows that tie apart"
+        yield Finding(ranking.statement.file, ranking.line, "GS04", message)
+
+
+def _is_key(name: str, shapes: Shapes, depth: int = 0) -> bool:
+    """A key by name, or another name for one, or a CAST of one. A name that is also an aggregate's is none."""
+    expressions = shapes.aliases.get(name, [])
+    if any(expression and expression[0].word in ("MAX", "MIN", "SUM", "COUNT", "AVG") for expression in expressions):
+        return False
+    if name in shapes.keys:
+        return True
+    for expression in expressions if depth < 8 else []:
+        words = [part.word for part in expression]
+        plain = words[-1] if len(words) in (1, 3) else words[2] if words[:2] == ["CAST", "("] else ""
+        if plain and plain != name and _is_key(plain, shapes, depth + 1):
+            return True
+    return False
+
+
+def float_order(shapes: Shapes) -> Iterator[Finding]:
+    """GS06: a float in a ranking's order, or beside <, > or =."""
+    for ranking in shapes.rankings:
+        for name in ranking.order:
+            if kind := name if name in FLOATS else _column_type(name, shapes, FLOATS):
+                message = f"ranked by {name.lower()}, a {kind}"
+                yield Finding(ranking.statement.file, ranking.line, "GS06", message)
+    for query in shapes.queries:
+        parts = query.parts
+        for place, part in enumerate(parts):
+            if part.text not in _COMPARISONS:
+                continue
+            for near in (place - 1, place + 1):
+                if not 0 <= near < len(parts) or parts[near].kind not in NAMES:
+                    continue
+                if kind := _column_type(parts[near].word, shapes, FLOATS):
+                    yield Finding(query.file, part.line, "GS06", f"compares {parts[near].text}, a {kind}")
+
+
+def clock_in_result(shapes: Shapes) -> Iterator[Finding]:
+    """GS07: the clock of the machine in a query. Lookup joins and the order of a deduplication may use it."""
+    columns = {name for table in shapes.all_tables for name in table.processing_time}
+    for query in shapes.queries:
+        words = query.words
+        for place, part in enumerate(query.parts):
+            if part.kind not in NAMES or words[place - 2 : place] in (("ORDER", "BY"), ("AS", "OF")):
+                continue
+            qualified = (
+                place >= 4 and query.parts[place - 1].text == "." and words[place - 4 : place - 2] == ("AS", "OF")
+            )
+            called = part.word in _CLOCK_CALLS and words[place + 1 : place + 3] == ("(", ")")
+            if called or part.word in _CLOCKS or (part.word in columns and not qualified):
+                yield Finding(query.file, part.line, "GS07", f"{part.text} is the time of reading")
+
+
+def window_without_watermark(shapes: Shapes) -> Iterator[Finding]:
+    """GS08: a window whose rows come from tables none of which has a watermark."""
+    bodies = {created(one): one for one in shapes.queries if is_view(one)}
+    for query in shapes.queries:
+        for place, line in _windows(query):
+            tables = _tables_below(query, shapes, bodies, frozenset())
+            if tables and not any(table.watermark or table.processing_time for table in tables):
+                names = ", ".join(sorted({table.name.lower() for table in tables}))
+                message = f"{query.parts[place].text} over {names}, where no watermark is declared"
+                yield Finding(query.file, line, "GS08", message)
+
+
+def _windows(query: SqlStatement) -> Iterator[tuple[int, int]]:
+    for place, word in enumerate(query.words[:-2]):
+        table_function = word in _WINDOWS and query.words[place + 1] == "("
+        if table_function or (word == "RANGE" and query.words[place + 1 : place + 3] == ("BETWEEN", "INTERVAL")):
+            yield place, query.parts[place].line
+
+
+def _tables_below(
+    query: SqlStatement, shapes: Shapes, views: dict[str, SqlStatement], seen: frozenset[str]
+) -> list[Table]:
+    names = set(query.words) - seen
+    below = [table for table in shapes.all_tables if table.name in names - shapes.sinks]
+    for name in names & views.keys():
+        if views[name] is not query:
+            below += _tables_below(views[name], shapes, views, seen | {name})
+    return below
+
+
+def secrets(shapes: Shapes) -> Iterator[Finding]:
+    """GS09: an option whose name promises a secret and whose value is written out; its value is never shown."""
+    for statement in shapes.session.statements:
+        for option, (value, line) in literals(statement.parts):
+            named = _SECRET.search(option) and not _NO_SECRET.search(option)
+            if PLACEHOLDER.search(value) or not value:
+                continue
+            if named or _USER_INFO.search(value):
+                yield Finding(statement.file, line, "GS09", f"the option '{option}' holds a secret")
+
+
+def add_jar(shapes: Shapes) -> Iterator[Finding]:
+    """GS10: ADD JAR."""
+    for statement in shapes.session.statements:
+        if statement.begins("ADD", "JAR"):
+            jar = statement.parts[-1].value.rsplit("/", 1)[-1]
+            yield Finding(statement.file, statement.line, "GS10", f"adds {jar} to the session")
+
+
+def drop_table(shapes: Shapes) -> Iterator[Finding]:
+    """GS11: DROP TABLE."""
+    for statement in shapes.session.statements:
+        if statement.begins("DROP") and "TABLE" in statement.words[1:3]:
+            name = statement.parts[-1].word.lower()
+            yield Finding(statement.file, statement.line, "GS11", f"drops {name} at each deployment")
+
+
+def parallel_board(shapes: Shapes) -> Iterator[Finding]:
+    """GS14: several writers of a table whose key is a rank."""
+    for table in shapes.own_tables:
+        value, line = table.options.get("sink.parallelism", ("1", 0))
+        ranked = {"RNK", "RANK", "POSITION"} | shapes.rank_names
+        if value != "1" and len(table.key) == 1 and table.key[0] in ranked:
+            message = f"{table.name.lower()} is keyed by {table.key[0].lower()} and written by {value} tasks"
+            yield Finding(table.statement.file, line, "GS14", message)
+
+
+def name_as_key(shapes: Shapes) -> Iterator[Finding]:
+    """GS15: PARTITION BY a name alone."""
+    for ranking in shapes.rankings:
+        if len(ranking.partition) == 1 and ranking.partition[0].endswith("_NAME"):
+            message = f"PARTITION BY {ranking.partition[0].lower()} merges what has one name"
+            yield Finding(ranking.statement.file, ranking.line, "GS15", message)
+
+
+TEXT_RULES: dict[str, Callable[[Shapes], Iterator[Finding]]] = {
+    "GS01": start_at_latest,
+    "GS02": narrow_sum,
+    "GS03": forgotten_state,
+    "GS04": no_total_order,
+    "GS06": float_order,
+    "GS07": clock_in_result,
+    "GS08": window_without_watermark,
+    "GS09": secrets,
+    "GS10": add_jar,
+    "GS11": drop_table,
+    "GS14": parallel_board,
+    "GS15": name_as_key,
+}
