@@ -22,7 +22,6 @@ from gamestream_dagster.flink_jobs.errors import (
     SubmissionRejectedError,
     TerminalFlinkJobError,
 )
-from gamestream_dagster.flink_jobs.observed import RestorePoint
 from gamestream_dagster.flink_jobs.observer import same_path
 from gamestream_dagster.flink_jobs.plan import (
     Adopt,
@@ -160,23 +159,25 @@ class Execution:
         try:
             path = self.flink.stop_with_savepoint(step.flink_job_id, self.target.savepoints_dir, limit)
         except TerminalServiceError as error:
-            path = self._stop_without_savepoint(step.flink_job_id, step.or_else, error)
+            path = self._stop_without_savepoint(step, error)
         self._wait_ended(step.flink_job_id, limit)
         self.stopped_at = path
         self._save(state=DeploymentState.SUSPENDED, savepoint_path=path, ended_at=self.store.now())
 
-    def _stop_without_savepoint(self, job_id: str, or_else: RestorePoint | None, error: TerminalServiceError) -> str:
+    def _stop_without_savepoint(self, step: Stop, error: TerminalServiceError) -> str | None:
         """A sick job that can make no savepoint is cancelled, if its state is known; a healthy one is left alone."""
-        if or_else is None:
+        job_id, or_else = step.flink_job_id, step.or_else
+        if or_else is None and not step.dispensable:
             self._save(state=DeploymentState.RUNNING, reason=error.reason)
             raise TerminalFlinkJobError(
                 f"{self.target.spec.name} was not stopped, it goes on running: {error.reason}; "
                 f"mend what keeps it from a savepoint ({self.flink.job_page(job_id)}), then apply again"
             ) from error
-        self.say(f"{self.target.spec.name}: no savepoint ({error.reason}); go on from its newest {or_else.kind}")
+        instead = f"go on from its newest {or_else.kind}" if or_else else "cancel it, its state is given up"
+        self.say(f"{self.target.spec.name}: no savepoint ({error.reason}); {instead}")
         newest = self.flink.checkpoints(job_id).newest
         self.flink.cancel(job_id)
-        return newest.path if newest and newest.path else or_else.path
+        return newest.path if newest and newest.path else (or_else.path if or_else else None)
 
     def _cancel(self, step: Cancel) -> None:
         self.say(f"{self.target.spec.name}: cancel job {step.flink_job_id}")

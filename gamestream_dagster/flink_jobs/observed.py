@@ -118,6 +118,12 @@ class ObservedJob:
     slots_free: int | None = None
     savepoint_path: str | None = field(default=None)  # of a job that stopped with one
 
+    @property
+    def never_checkpointed(self) -> bool:
+        """True when Flink itself says of a live job that it has no state: none completed, none restored."""
+        known = self.figures if self.state.live else None
+        return known is not None and known.checkpoint_id is None and known.restored_path is None
+
 
 def assess(state: JobState, figures: Figures, previous: Figures | None = None) -> tuple[Health, str]:
     """The verdict on a live job, and why, with its figure.

@@ -59,11 +59,15 @@ class Preflight:
 
 @dataclass(frozen=True)
 class Stop:
-    """Stop with a savepoint. `or_else`: the state to go on from if a sick job cannot make one."""
+    """Stop with a savepoint. `or_else`: the state to go on from if a sick job cannot make one.
+
+    `dispensable`: a person gives the state up, so a job that can make no savepoint is cancelled all the same.
+    """
 
     flink_job_id: str
     outcome: Outcome
     or_else: RestorePoint | None = None
+    dispensable: bool = False
 
 
 @dataclass(frozen=True)

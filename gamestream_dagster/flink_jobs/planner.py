@@ -3,7 +3,8 @@
 The rules, in the order in which they are asked:
 1. No answer from Flink: wait. 2. The same job twice: stop the younger. 3. A step that was begun is brought to its end.
 4. What a person did in Flink, or asked for with `suspend`, is respected. 5. Desired against observed.
-A stateful job is never started from nothing, except the first time or when a person says `--replay`.
+A stateful job is never started from nothing, except the first time, when a person says `--replay`, or when it has
+no state that could be lost: it was started from nothing and never completed a checkpoint.
 """
 
 from __future__ import annotations
@@ -101,6 +102,8 @@ def _foreign(question: Question) -> Plan:
 
 def _begun_submission(question: Question, record: Deployment) -> Plan:
     observed = question.observed
+    if observed.state.live and observed.health.sick and _nothing_to_lose(question):
+        return _live(question, record)  # waiting for a checkpoint of a job that cannot make one helps nobody
     if observed.state.live:
         return question.answer(
             Decision.FINISH, f"generation {record.generation} was submitted and not yet confirmed", Confirm()
@@ -124,7 +127,7 @@ def _begun_stop(question: Question, record: Deployment) -> Plan:
     observed = question.observed
     outcome = Outcome(record.outcome) if record.outcome in set(Outcome) else Outcome.UPGRADING
     if observed.state.live:
-        stop = Stop(record.flink_job_id, outcome, _fallback(question))
+        stop = Stop(record.flink_job_id, outcome, _fallback(question), question.choice is Choice.REPLAY)
         return question.answer(Decision.FINISH, "a stop with savepoint was begun and the job still runs", stop)
     if observed.state is JobState.FINISHED and observed.savepoint_path:
         end = RecordEnd(DeploymentState.SUSPENDED, outcome, observed.savepoint_path)
@@ -157,7 +160,8 @@ def _live(question: Question, record: Deployment) -> Plan:
 
 def _suspend(question: Question, outcome: Outcome, why: str) -> Plan:
     job_id = question.observed.flink_job_id or ""
-    if question.spec.upgrade_mode is UpgradeMode.SAVEPOINT:
+    replaceable = question.observed.health.sick and _nothing_to_lose(question)
+    if question.spec.upgrade_mode is UpgradeMode.SAVEPOINT and not replaceable:
         fallback = _fallback(question) if question.observed.health.sick else None
         return question.answer(Decision.SUSPEND, f"{why}: stop with a savepoint", Stop(job_id, outcome, fallback))
     restore = question.observed.restore
@@ -165,7 +169,8 @@ def _suspend(question: Question, outcome: Outcome, why: str) -> Plan:
         Cancel(job_id, recorded=True),
         RecordEnd(DeploymentState.SUSPENDED, outcome, restore.path if restore else None),
     )
-    if question.spec.upgrade_mode.stateful:  # a savepoint is never less than the last state
+    # a savepoint is never less than the last state
+    if question.spec.upgrade_mode.stateful and not replaceable:
         steps = (Stop(job_id, outcome, restore),)
     return question.answer(Decision.SUSPEND, f"{why}: stop", *steps)
 
@@ -181,6 +186,8 @@ def _change(question: Question) -> Plan:
             Cancel(job_id, recorded=True),
             Submit(StartFrom.EARLIEST, Trigger.CHANGE),
         )
+    if _nothing_to_lose(question):
+        return _replace(question, Decision.UPGRADE, "changed", Trigger.CHANGE)
     if question.compatibility not in (Compatibility.SAME, Compatibility.COMPATIBLE):
         return _incompatible(question)
     return question.answer(
@@ -189,6 +196,25 @@ def _change(question: Question) -> Plan:
         Preflight(),
         Stop(job_id, Outcome.UPGRADING, _fallback(question) if observed.health.sick else None),
         Submit(StartFrom.STOPPED, Trigger.CHANGE),
+    )
+
+
+def _nothing_to_lose(question: Question) -> bool:
+    """Whether the live job has no state: known from Flink and from the record, not for want of an answer."""
+    observed, record = question.observed, question.record
+    if record is None or record.flink_job_id != observed.flink_job_id or not observed.never_checkpointed:
+        return False
+    return not (record.ever_checkpointed or record.restore_path or record.savepoint_path or observed.restore)
+
+
+def _replace(question: Question, decision: Decision, why: str, trigger: Trigger) -> Plan:
+    return question.answer(
+        decision,
+        f"{why}; the running version never completed a checkpoint, so no state is lost: "
+        "cancel it, start from the earliest offset",
+        Preflight(),
+        Cancel(question.observed.flink_job_id or "", recorded=True),
+        Submit(StartFrom.EARLIEST, trigger),
     )
 
 
@@ -215,6 +241,8 @@ def _heal(question: Question) -> Plan:
     if not spec.upgrade_mode.stateful:
         restart = (Cancel(job_id, recorded=True), Submit(StartFrom.EARLIEST, Trigger.HEAL))
         return question.answer(Decision.HEAL, f"{reason}; start it again", Preflight(), *restart)
+    if _nothing_to_lose(question):
+        return _replace(question, Decision.HEAL, reason, Trigger.HEAL)
     return question.answer(
         Decision.HEAL,
         f"{reason}; stop with a savepoint if it can be had, go on from its state",
@@ -315,11 +343,10 @@ def _replay(question: Question, live: bool) -> Plan:
     recorded = question.record is not None and question.record.flink_job_id == job_id
     if not recorded or not question.spec.upgrade_mode.stateful:
         return question.answer(Decision.DEPLOY, reason, Preflight(), Cancel(job_id, recorded), submit)
-    # The old state is kept in a savepoint: a replay can be regretted.
-    stop = Stop(job_id, Outcome.UPGRADING, _fallback(question))
-    return question.answer(
-        Decision.DEPLOY, f"{reason}; the old state is kept as a savepoint", Preflight(), stop, submit
-    )
+    # The old state is kept in a savepoint, if one can be had: a replay can be regretted.
+    stop = Stop(job_id, Outcome.UPGRADING, _fallback(question), dispensable=True)
+    kept = "the old state is kept as a savepoint if the job can make one"
+    return question.answer(Decision.DEPLOY, f"{reason}; {kept}", Preflight(), stop, submit)
 
 
 def _record_end(question: Question) -> Plan:

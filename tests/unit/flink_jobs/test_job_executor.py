@@ -120,6 +120,34 @@ def test_a_sick_job_without_a_savepoint_goes_on_from_its_last_checkpoint(world: 
     assert world.flink.cancelled == [old.flink_job_id]
 
 
+def looping_first_deployment(world: World) -> Deployment:
+    """A first version that fails again and again and never completes a checkpoint; its executor was killed."""
+    world.submitter.crash_after = True
+    with pytest.raises(Crash):
+        world.apply()
+    world.only.failures, world.only.checkpoints, world.flink.no_savepoints = 6, 0, True
+    return world.store.rows[-1]
+
+
+def test_a_first_version_that_only_loops_is_replaced_by_a_change(world: World) -> None:
+    old = looping_first_deployment(world)
+    world.submitter.plan = NEW_PLAN
+    new = world.apply(fingerprint="e" * 64)
+    assert world.flink.cancelled == [old.flink_job_id]
+    assert (new.generation, new.state, new.restore_path) == (2, DeploymentState.RUNNING, None)
+    assert world.only.job_id == new.flink_job_id
+
+
+def test_a_replay_cancels_a_job_that_can_make_no_savepoint(world: World) -> None:
+    old = looping_first_deployment(world)
+    world.flink.all[old.flink_job_id].failures = 0  # not judged as looping: the plan asks for a savepoint
+    world.store.save(old, state=DeploymentState.PARKED, reason="no checkpoint")
+    new = world.apply(Choice.REPLAY, fingerprint="e" * 64)
+    assert world.flink.cancelled == [old.flink_job_id]
+    assert (world.only.job_id, new.restore_path) == (new.flink_job_id, None)
+    assert any("its state is given up" in line for line in world.said)
+
+
 def test_a_failed_job_is_restored_from_its_last_checkpoint(world: World) -> None:
     old = world.apply()
     world.only.state = FlinkState.FAILED

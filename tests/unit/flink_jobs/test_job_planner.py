@@ -103,6 +103,45 @@ def test_a_replay_keeps_the_old_state_as_a_savepoint() -> None:
     made = decide(seen(), record(fingerprint=OLD), compatibility=Compatibility.INCOMPATIBLE, choice=Choice.REPLAY)
     assert kinds(made) == ["Preflight", "Stop", "Submit"]
     assert made.steps[-1] == Submit(StartFrom.EARLIEST, Trigger.HAND)
+    assert made.steps[1] == Stop("id1", Outcome.UPGRADING, CHECKPOINT, dispensable=True)
+
+
+EMPTY = Figures(now_ms=1_000_000, recent_failures=6, last_failure="boom")
+
+
+@pytest.mark.parametrize("state", [DeploymentState.PARKED, DeploymentState.SUBMITTING])
+@pytest.mark.parametrize("compatibility", Compatibility)
+def test_a_changed_job_that_never_had_a_state_is_replaced(state: DeploymentState, compatibility: Compatibility) -> None:
+    looping = seen(health=Health.LOOPING, restore=None, figures=EMPTY)
+    made = decide(looping, record(state, fingerprint=OLD, running_at=None), compatibility=compatibility)
+    assert made.decision is Decision.UPGRADE
+    assert made.steps == (Preflight(), Cancel("id1", recorded=True), Submit(StartFrom.EARLIEST, Trigger.CHANGE))
+
+
+@pytest.mark.parametrize(
+    ("last", "observed"),
+    [
+        ({"running_at": NOW}, {}),
+        ({"restore_path": "file:/sp/0"}, {}),
+        ({"savepoint_path": "file:/sp/0"}, {}),
+        ({}, {"restore": CHECKPOINT}),
+        ({}, {"figures": None}),
+        ({}, {"figures": replace(EMPTY, checkpoint_id=3)}),
+        ({}, {"figures": replace(EMPTY, restored_path="file:/sp/0")}),
+    ],
+)
+def test_a_state_that_may_exist_is_not_thrown_away(last: dict[str, Any], observed: dict[str, Any]) -> None:
+    looping = seen(**{"health": Health.LOOPING, "restore": None, "figures": EMPTY, **observed})
+    parked = record(DeploymentState.PARKED, **{"fingerprint": OLD, "running_at": None, **last})
+    assert decide(looping, parked, compatibility=Compatibility.INCOMPATIBLE).decision is Decision.PARK
+
+
+def test_a_looping_job_without_any_state_is_healed_and_suspended_by_a_cancel() -> None:
+    looping, parked = seen(health=Health.LOOPING, restore=None, figures=EMPTY), record(running_at=None)
+    cancel = Cancel("id1", recorded=True)
+    assert decide(looping, parked).steps == (Preflight(), cancel, Submit(StartFrom.EARLIEST, Trigger.HEAL))
+    suspended = decide(looping, parked, choice=Choice.SUSPEND)
+    assert suspended.steps == (cancel, RecordEnd(DeploymentState.SUSPENDED, Outcome.SUSPENDED_BY_HAND))
 
 
 def test_gone_after_a_cluster_restart_goes_on_from_the_newest_state() -> None:
@@ -237,6 +276,7 @@ observations = st.builds(
     flink_job_id=st.sampled_from(["id1", "id2"]),
     fingerprint=st.sampled_from(["aaaaaaaa", "bbbbbbbb"]),
     health=st.sampled_from(Health),
+    figures=st.sampled_from([None, EMPTY, replace(EMPTY, checkpoint_id=3), replace(EMPTY, restored_path="file:/sp/0")]),
     duplicates=st.sampled_from([(), (LiveJob("id3", 1),)]),
     restore=st.sampled_from([None, CHECKPOINT, SAVEPOINT, RestorePoint("file:/sp/0", RestoreKind.INHERITED)]),
     savepoint_path=st.sampled_from([None, "file:/sp/1"]),
@@ -288,7 +328,16 @@ def test_no_plan_lowers_a_stateful_mode(question: Question) -> None:
     if not (spec.upgrade_mode.stateful and from_nothing and question.choice is not Choice.REPLAY):
         return
     # Only where there never was a state: no deployment, or one that started from nothing and completed nothing.
+    # Of a live job Flink itself says so.
+    assert not question.observed.state.live or question.observed.never_checkpointed
     assert last is None or (not last.ever_checkpointed and not last.restore_path and not question.observed.restore)
+
+
+def has_no_state(question: Question) -> bool:
+    last, observed = question.record, question.observed
+    if last is None or last.ever_checkpointed or last.restore_path or last.savepoint_path:
+        return False
+    return observed.restore is None and observed.never_checkpointed
 
 
 @given(questions)
@@ -296,7 +345,9 @@ def test_a_running_stateful_job_is_only_stopped_with_its_state(question: Questio
     made = plan(question)
     for step in made.steps:
         if isinstance(step, Cancel) and step.recorded:
-            assert not question.spec.upgrade_mode.stateful
+            assert not question.spec.upgrade_mode.stateful or has_no_state(question)
+        if isinstance(step, Stop) and step.dispensable:
+            assert question.choice is Choice.REPLAY
     if question.spec.upgrade_mode.stateful and made.submits and any(isinstance(s, Stop) for s in made.steps):
         submit = made.steps[-1]
         assert isinstance(submit, Submit)
