@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
 
 talk = Console(stderr=True, highlight=False)
-data = Console(highlight=False)
 
 Paths = Annotated[
     list[Path] | None,
@@ -29,6 +30,7 @@ Gateway = Annotated[str | None, typer.Option("--gateway", help="Address of a SQL
 NoPlanner = Annotated[bool, typer.Option("--no-planner", help="Only the rules that need no Flink.")]
 
 _FIRST_ANSWER_SECONDS = 3.0
+_WIDTH_IN_A_PIPE = 400  # a finding a line, for grep and for CI's log
 
 
 def register(app: typer.Typer) -> None:
@@ -96,8 +98,9 @@ def _print(report: Report, as_json: bool) -> None:
     elif rows:
         table = Table("FILE", "LINE", "CODE", "SEVERITY", "MESSAGE", box=None, pad_edge=False)
         for row in rows:
-            table.add_row(*(str(value).replace("[", "\\[") for value in row.values()))
-        data.print(table)
+            table.add_row(*(escape(str(value)) for value in row.values()))
+        width = None if sys.stdout.isatty() else _WIDTH_IN_A_PIPE
+        Console(highlight=False, width=width).print(table)
     errors = sum(row["severity"] == "error" for row in rows)
     talk.print(f"{errors} errors, {len(rows) - errors} warnings; docs/lint.md says why and how to mend", markup=False)
     if report.plans is None:

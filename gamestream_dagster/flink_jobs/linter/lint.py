@@ -27,7 +27,7 @@ def lint(units: Iterable[Unit], gateway: SqlGateway | None) -> Report:
 
     Raises:
         TransientServiceError: the gateway gives no answer.
-        RenderError: a placeholder of a job has no value.
+        TerminalFlinkJobError: a placeholder of a job has no value, or the gateway's answer is no plan.
     """
     found: set[Finding] = set()
     plans = 0

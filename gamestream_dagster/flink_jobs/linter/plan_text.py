@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from gamestream_dagster.flink_jobs.errors import TerminalFlinkJobError
+
 _HEADING = "== Optimized Execution Plan =="
 _NODE = re.compile(
     r"^(?P<indent>[\s:|]*(?:[+:]- )?)(?P<kind>\w+)\((?P<body>.*?)\)(?:\(reuse_id=\[(?P<reuse>\d+)\]\))?$"
@@ -88,11 +90,13 @@ def parse(explained: str) -> list[Node]:
     """Every node of the plan, children linked; `Reused` is replaced by what it stands for.
 
     Raises:
-        ValueError: the text holds no execution plan.
+        TerminalFlinkJobError: the text holds no execution plan.
     """
     _, heading, text = explained.partition(_HEADING)
     if not heading:
-        raise ValueError("Flink's answer to EXPLAIN holds no execution plan")
+        raise TerminalFlinkJobError(
+            "Flink's answer to EXPLAIN holds no execution plan; use a gateway of Flink 1.14 or newer"
+        )
     nodes: list[Node] = []
     reusable: dict[str, Node] = {}
     path: list[tuple[int, Node]] = []

@@ -163,7 +163,7 @@ def clock_in_result(shapes: Shapes) -> Iterator[Finding]:
                 place >= 4 and query.parts[place - 1].text == "." and words[place - 4 : place - 2] == ("AS", "OF")
             )
             called = part.word in _CLOCK_CALLS and words[place + 1 : place + 3] == ("(", ")")
-            if called or part.word in _CLOCKS or (part.word in columns and not qualified):
+            if called or part.text.upper() in _CLOCKS or (part.word in columns and not qualified):
                 yield Finding(query.file, part.line, "GS07", f"{part.text} is the time of reading")
 
 

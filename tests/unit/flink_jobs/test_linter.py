@@ -9,7 +9,7 @@ import pytest
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.cli.main import main
-from gamestream_dagster.flink_jobs.errors import JobSpecError
+from gamestream_dagster.flink_jobs.errors import JobSpecError, TerminalFlinkJobError
 from gamestream_dagster.flink_jobs.linter import text_rules
 from gamestream_dagster.flink_jobs.linter.findings import RULES, rules_table
 from gamestream_dagster.flink_jobs.linter.lint import lint, text_findings
@@ -179,7 +179,7 @@ def test_refusals_of_the_planner(reason: str, code: str) -> None:
 
 
 def test_a_plan_without_its_heading_is_not_taken_for_a_clean_one() -> None:
-    with pytest.raises(ValueError, match="no execution plan"):
+    with pytest.raises(TerminalFlinkJobError, match="no execution plan"):
         parse("== Abstract Syntax Tree ==\n")
 
 
@@ -205,6 +205,9 @@ def test_exit_codes_and_what_did_not_run(run: Callable[..., tuple[int, str, str]
     rows = json.loads(out)["findings"]
     assert {"file", "line", "code", "severity", "message"} == set(rows[0])
     assert "planner rules did NOT run" in err.splitlines()[-1]
+    code, out, _ = run("--no-planner", str(CASES / "clocks_and_floats.sql"))
+    assert out.splitlines()[0].split() == ["FILE", "LINE", "CODE", "SEVERITY", "MESSAGE"]
+    assert len(out.splitlines()) == len(rows) + 1, "a line for each finding, also in a pipe"
     assert run("--no-planner")[0] == 0
     assert run("--no-planner", "no/such/path")[0] == 2
     code, _, err = run("--gateway", "http://127.0.0.1:1")
