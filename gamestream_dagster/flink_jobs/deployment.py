@@ -50,6 +50,7 @@ class Trigger(StrEnum):
     FIRST = "FIRST"
     CHANGE = "CHANGE"  # the folder or an address changed
     HEAL = "HEAL"  # it failed, vanished, looped or stalled
+    CLUSTER = "CLUSTER"  # the cluster lost it, as a restart does; not counted
     HAND = "HAND"  # a person asked: resume or replay
 
 

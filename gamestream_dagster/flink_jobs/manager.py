@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Protocol
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.catalogue import load_job
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Trigger
 from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore, PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.errors import ParkedError, TransientFlinkJobError
 from gamestream_dagster.flink_jobs.executor import Execution, FlinkControl, Target
-from gamestream_dagster.flink_jobs.observed import Figures, JobState, ObservedJob
+from gamestream_dagster.flink_jobs.observed import Figures, JobState, ObservedJob, RestoreFacts
 from gamestream_dagster.flink_jobs.observer import FlinkView, observe
 from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Decision, Plan, Question
 from gamestream_dagster.flink_jobs.planner import HEAL_WINDOW_MINUTES, plan
@@ -46,12 +48,14 @@ class Workbench:
     submitter: Submitter
     store: DeploymentStore
     checkpoints_dir: Path | None
+    events_lost: Callable[[], int | None] = lambda: None
 
     def question(self, choice: Choice = Choice.NONE, previous: Figures | None = None) -> tuple[Question, str | None]:
         """Look, and put together all that the plan depends on; also the compiled plan, if one had to be made."""
         spec, target = self.target.spec, self.target
         record = self.store.last(spec.name)
         observed = observe(self.flink, spec.name, record, self.checkpoints_dir, previous)
+        observed = self._with_events_lost(observed)
         compatibility, compiled = self._compatibility(observed, record, choice)
         return Question(
             spec=spec,
@@ -72,6 +76,13 @@ class Workbench:
             return Compatibility.UNKNOWN, None
         compiled = self.submitter.check(self.target.spec.name, self.target.rendered, self.target.options)
         return compare_plans(record.compiled_plan, compiled), compiled
+
+    def _with_events_lost(self, observed: ObservedJob) -> ObservedJob:
+        """Kafka is asked only where the answer decides: something could be restored."""
+        if observed.restore is None or observed.state.live or observed.state is JobState.UNKNOWN:
+            return observed
+        facts = observed.restore_facts or RestoreFacts()
+        return replace(observed, restore_facts=replace(facts, events_lost=self.events_lost()))
 
     def _recent_heals(self) -> int:
         since = self.store.now() - timedelta(minutes=HEAL_WINDOW_MINUTES)
@@ -129,6 +140,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 submitter=GatewaySubmitter(gateway, plans_dir),
                 store=PostgresDeploymentStore(engine),
                 checkpoints_dir=settings.checkpoints_dir if embedded else None,
+                events_lost=lambda: events_lost(settings, spec),
             )
         finally:
             gateway.close()
@@ -153,6 +165,23 @@ def target_for(settings: Settings, spec: JobSpec) -> Target:
         options=options,
         savepoints_dir=savepoints,
     )
+
+
+def events_lost(settings: Settings, spec: JobSpec) -> int | None:
+    """Offsets that the job's group has not read and that Kafka has deleted; None when Kafka cannot be asked.
+
+    The group's commits are those of the newest checkpoint. A partition without a commit says nothing.
+    """
+    admin = KafkaAdmin(settings.kafka, timeout_seconds=3)
+    lost = 0
+    try:
+        for topic in spec.reads:
+            committed = admin.committed(f"gamestream-{spec.name}", topic)
+            first = admin.beginning_offsets(topic) if committed else {}
+            lost += sum(max(0, first.get(partition, 0) - offset) for partition, offset in committed.items())
+    except ServiceError:
+        return None  # not known: Flink itself will say what it cannot read
+    return lost
 
 
 def plan_job(settings: Settings, name: str, choice: Choice = Choice.NONE, root: Path = FLINK_SQL_DIR) -> Plan:

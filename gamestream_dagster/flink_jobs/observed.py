@@ -66,6 +66,15 @@ class RestorePoint:
 
 
 @dataclass(frozen=True)
+class RestoreFacts:
+    """What is known about the restore point of a job that does not run. None: cannot be known from here."""
+
+    exists: bool | None = None
+    age_hours: float | None = None
+    events_lost: int | None = None  # offsets that it has not read and that its topics no longer hold
+
+
+@dataclass(frozen=True)
 class LiveJob:
     """One live job in Flink that bears our job's name."""
 
@@ -117,6 +126,8 @@ class ObservedJob:
     detail: str = ""
     slots_free: int | None = None
     savepoint_path: str | None = field(default=None)  # of a job that stopped with one
+    restore_facts: RestoreFacts | None = None  # only of a job that does not run
+    cluster_lost: bool = False  # Flink no longer knows it, and no end of it was ever seen
 
     @property
     def never_checkpointed(self) -> bool:

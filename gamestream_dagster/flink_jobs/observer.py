@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -17,13 +18,14 @@ from gamestream_dagster.clients.flink_types import (
     JobDetail,
     JobOverview,
 )
-from gamestream_dagster.flink_jobs.deployment import Deployment
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.observed import (
     LOOP_WINDOW_MS,
     Figures,
     JobState,
     LiveJob,
     ObservedJob,
+    RestoreFacts,
     RestoreKind,
     RestorePoint,
     assess,
@@ -34,6 +36,8 @@ from gamestream_dagster.flink_jobs.spec import parse_flink_job_name
 _SOURCE = "Source__"
 _PENDING = ".pendingRecords"
 _READ = ".numRecordsIn"
+# A recorded state that says of no end: a job that Flink has forgotten in it was lost with its cluster.
+_NO_END = frozenset({DeploymentState.SUBMITTING, DeploymentState.RUNNING, DeploymentState.LOST})
 
 
 class FlinkView(Protocol):
@@ -117,7 +121,14 @@ def _observe(
     detail = _choose(flink, ours, recorded)
     if detail is None:
         restore = restore_point(record, None, checkpoints_dir)
-        return ObservedJob(job=job, state=JobState.ABSENT, restore=restore, slots_free=slots_free)
+        return ObservedJob(
+            job=job,
+            state=JobState.ABSENT,
+            restore=restore,
+            slots_free=slots_free,
+            restore_facts=_facts(restore, checkpoints_dir),
+            cluster_lost=record is not None and record.state in _NO_END,
+        )
     others = sorted(
         (LiveJob(one.job_id, one.started_ms) for one in ours if not one.state.ended and one.job_id != detail.job_id),
         key=lambda one: one.started_ms,
@@ -143,7 +154,7 @@ def _observe(
         savepoint_path=latest.path if state is JobState.FINISHED and latest else None,
     )
     if not state.live:
-        return observed
+        return replace(observed, restore_facts=_facts(observed.restore, checkpoints_dir))
     health, reason = assess(state, figures, previous)
     return replace(observed, health=health, health_reason=reason)
 
@@ -264,6 +275,16 @@ def restore_point(
     if record.restore_path:
         return RestorePoint(record.restore_path, RestoreKind.INHERITED)
     return None
+
+
+def _facts(restore: RestorePoint | None, checkpoints_dir: Path | None) -> RestoreFacts | None:
+    """What this machine sees of a restore point; nothing where it does not share the cluster's disk."""
+    if restore is None or checkpoints_dir is None or urlsplit(restore.path).scheme not in ("", "file"):
+        return None
+    metadata = Path(unquote(urlsplit(restore.path).path)) / "_metadata"
+    if not metadata.is_file():
+        return RestoreFacts(exists=False)
+    return RestoreFacts(exists=True, age_hours=max(0.0, time.time() - metadata.stat().st_mtime) / 3600)
 
 
 def newest_on_disk(folder: Path) -> Path | None:

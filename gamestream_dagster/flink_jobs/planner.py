@@ -28,6 +28,7 @@ from gamestream_dagster.flink_jobs.plan import (
     Stop,
     Submit,
 )
+from gamestream_dagster.flink_jobs.restoring import doubt, nothing_to_lose, usable_restore
 from gamestream_dagster.flink_jobs.spec import FINGERPRINT_LENGTH, DesiredState, UpgradeMode
 
 # Redeploys to heal a job within the window; one more is parked.
@@ -102,7 +103,7 @@ def _foreign(question: Question) -> Plan:
 
 def _begun_submission(question: Question, record: Deployment) -> Plan:
     observed = question.observed
-    if observed.state.live and observed.health.sick and _nothing_to_lose(question):
+    if observed.state.live and observed.health.sick and nothing_to_lose(question):
         return _live(question, record)  # waiting for a checkpoint of a job that cannot make one helps nobody
     if observed.state.live:
         return question.answer(
@@ -132,7 +133,8 @@ def _begun_stop(question: Question, record: Deployment) -> Plan:
     if observed.state is JobState.FINISHED and observed.savepoint_path:
         end = RecordEnd(DeploymentState.SUSPENDED, outcome, observed.savepoint_path)
         return question.answer(Decision.FINISH, "the job was stopped with a savepoint; record it", end)
-    end = RecordEnd(DeploymentState.SUSPENDED, outcome, observed.restore.path if observed.restore else None)
+    restore = usable_restore(question)
+    end = RecordEnd(DeploymentState.SUSPENDED, outcome, restore.path if restore else None)
     return question.answer(Decision.FINISH, "the job ended while it was being stopped; record its newest state", end)
 
 
@@ -160,11 +162,11 @@ def _live(question: Question, record: Deployment) -> Plan:
 
 def _suspend(question: Question, outcome: Outcome, why: str) -> Plan:
     job_id = question.observed.flink_job_id or ""
-    replaceable = question.observed.health.sick and _nothing_to_lose(question)
+    replaceable = question.observed.health.sick and nothing_to_lose(question)
     if question.spec.upgrade_mode is UpgradeMode.SAVEPOINT and not replaceable:
         fallback = _fallback(question) if question.observed.health.sick else None
         return question.answer(Decision.SUSPEND, f"{why}: stop with a savepoint", Stop(job_id, outcome, fallback))
-    restore = question.observed.restore
+    restore = usable_restore(question)
     steps: tuple[Step, ...] = (
         Cancel(job_id, recorded=True),
         RecordEnd(DeploymentState.SUSPENDED, outcome, restore.path if restore else None),
@@ -186,7 +188,7 @@ def _change(question: Question) -> Plan:
             Cancel(job_id, recorded=True),
             Submit(StartFrom.EARLIEST, Trigger.CHANGE),
         )
-    if _nothing_to_lose(question):
+    if nothing_to_lose(question):
         return _replace(question, Decision.UPGRADE, "changed", Trigger.CHANGE)
     if question.compatibility not in (Compatibility.SAME, Compatibility.COMPATIBLE):
         return _incompatible(question)
@@ -197,14 +199,6 @@ def _change(question: Question) -> Plan:
         Stop(job_id, Outcome.UPGRADING, _fallback(question) if observed.health.sick else None),
         Submit(StartFrom.STOPPED, Trigger.CHANGE),
     )
-
-
-def _nothing_to_lose(question: Question) -> bool:
-    """Whether the live job has no state: known from Flink and from the record, not for want of an answer."""
-    observed, record = question.observed, question.record
-    if record is None or record.flink_job_id != observed.flink_job_id or not observed.never_checkpointed:
-        return False
-    return not (record.ever_checkpointed or record.restore_path or record.savepoint_path or observed.restore)
 
 
 def _replace(question: Question, decision: Decision, why: str, trigger: Trigger) -> Plan:
@@ -225,9 +219,24 @@ def _incompatible(question: Question) -> Plan:
         if question.compatibility is Compatibility.INCOMPATIBLE
         else "there is no compiled plan of the running version to compare with"
     )
+    if not question.observed.state.live:
+        return _incompatible_and_dead(question, why)
     return question.park(
         f"the folder changed and {why}; the running version is left alone. "
         f"Choose: read all events again into a fresh state (--replay), or undo the change",
+        f"apply {name} --replay",
+    )
+
+
+def _incompatible_and_dead(question: Question, why: str) -> Plan:
+    """The record keeps options and hashes of the old version but not its SQL, so only its folder can bring it back."""
+    name, record = question.spec.name, question.record
+    version = f" (code version {record.spec.get('code_version', 'not recorded')})" if record else ""
+    generation = f"generation {record.generation}{version}" if record else "the old version"
+    return question.park(
+        f"it does not run, the folder changed meanwhile and {why}. To heal it, put flink_sql/{name} back as "
+        f"{generation} had it and apply; to go on with the change, read all events again into a fresh state",
+        f"apply {name}",
         f"apply {name} --replay",
     )
 
@@ -241,7 +250,7 @@ def _heal(question: Question) -> Plan:
     if not spec.upgrade_mode.stateful:
         restart = (Cancel(job_id, recorded=True), Submit(StartFrom.EARLIEST, Trigger.HEAL))
         return question.answer(Decision.HEAL, f"{reason}; start it again", Preflight(), *restart)
-    if _nothing_to_lose(question):
+    if nothing_to_lose(question):
         return _replace(question, Decision.HEAL, reason, Trigger.HEAL)
     return question.answer(
         Decision.HEAL,
@@ -289,6 +298,8 @@ def _not_live(question: Question, record: Deployment) -> Plan:
         return _leave_suspended(question, record)
     if record.state is DeploymentState.SUSPENDED:
         return _restore(question, record, Trigger.CHANGE, "it was stopped to go on from its savepoint")
+    if observed.cluster_lost:  # not the job's fault, so not at its budget's cost
+        return _restore(question, record, Trigger.CLUSTER, "the cluster lost it, as a restart does")
     if question.recent_heals >= HEAL_BUDGET:
         return _over_budget(question)
     why = "Flink no longer knows it" if observed.state is JobState.ABSENT else "it failed"
@@ -301,8 +312,8 @@ def _leave_suspended(question: Question, record: Deployment) -> Plan:
     ):
         return question.answer(Decision.NOTHING, "suspended")
     by = Outcome.SUSPENDED_BY_HAND if question.choice is Choice.SUSPEND else Outcome.SUSPENDED_BY_SPEC
-    path = question.observed.restore.path if question.observed.restore else None
-    end = RecordEnd(DeploymentState.SUSPENDED, by, path)
+    restore = usable_restore(question)
+    end = RecordEnd(DeploymentState.SUSPENDED, by, restore.path if restore else None)
     return question.answer(Decision.RECORD, "it does not run; leave it so", end)
 
 
@@ -314,6 +325,9 @@ def _restore(question: Question, record: Deployment, trigger: Trigger, why: str)
     changed = record.fingerprint != question.fingerprint
     if changed and question.compatibility not in (Compatibility.SAME, Compatibility.COMPATIBLE):
         return _incompatible(question)
+    against = doubt(question)
+    if against:
+        return question.park(f"{why}, but {against}", f"apply {spec.name} --replay")
     if observed.restore:
         submit = Submit(StartFrom.PATH, trigger, observed.restore.path)
         return question.answer(
@@ -369,4 +383,4 @@ def _parked(question: Question, record: Deployment) -> Plan:
 
 
 def _fallback(question: Question) -> RestorePoint | None:
-    return question.observed.restore if question.spec.upgrade_mode.stateful else None
+    return usable_restore(question) if question.spec.upgrade_mode.stateful else None

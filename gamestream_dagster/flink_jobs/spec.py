@@ -49,7 +49,7 @@ class Writes(BaseModel):
 
 
 class Limits(BaseModel):
-    """How long each part of a deployment may take, seconds."""
+    """How long each part of a deployment may take, and how old a state it may go on from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,6 +57,7 @@ class Limits(BaseModel):
     checkpoint_seconds: float = Field(default=120, gt=0, description="Until the first new checkpoint is complete.")
     stop_seconds: float = Field(default=120, gt=0, description="Until a savepoint is complete and the job has stopped.")
     steady_seconds: float = Field(default=0, ge=0, description="How long it must run before it counts as deployed.")
+    restore_age_hours: float = Field(default=168, gt=0, description="A state that is older is not taken unasked.")
 
 
 class SqlFile(BaseModel):

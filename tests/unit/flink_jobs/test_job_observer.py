@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from gamestream_dagster.clients.flink_types import FlinkState
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
-from gamestream_dagster.flink_jobs.observed import Health, JobState, RestoreKind
+from gamestream_dagster.flink_jobs.observed import Health, JobState, RestoreFacts, RestoreKind
 from gamestream_dagster.flink_jobs.observer import observe, same_path
 from tests.fakes.flink import FakeFlink, FakeJob
 
@@ -93,6 +96,37 @@ def test_waiting_for_a_lost_task_manager_is_not_a_loop() -> None:
     seen = observe(cluster(FakeJob("id1", NAME, failures=1, waits=8)), "totals_v1", RECORD)
     assert seen.health is Health.HEALTHY
     assert seen.detail == "broken pipe"
+
+
+@pytest.mark.parametrize(
+    ("state", "lost"),
+    [
+        (DeploymentState.RUNNING, True),
+        (DeploymentState.LOST, True),
+        (DeploymentState.FAILED, False),
+        (DeploymentState.CANCELED, False),
+        (DeploymentState.SUSPENDED, False),
+    ],
+)
+def test_only_a_job_whose_end_was_never_seen_was_lost_with_its_cluster(state: DeploymentState, lost: bool) -> None:
+    assert observe(cluster(), "totals_v1", replace(RECORD, state=state)).cluster_lost is lost
+    assert not observe(cluster(FakeJob("id1", NAME, FlinkState.FAILED)), "totals_v1", RECORD).cluster_lost
+
+
+def test_the_restore_point_is_looked_at_where_this_machine_can(tmp_path: Path) -> None:
+    savepoint = tmp_path / "sp" / "savepoint-1"
+    record = replace(RECORD, savepoint_path=savepoint.as_uri())
+    assert observe(cluster(), "totals_v1", record, tmp_path).restore_facts == RestoreFacts(exists=False)
+    savepoint.mkdir(parents=True)
+    (savepoint / "_metadata").touch()
+    os.utime(savepoint / "_metadata", (time.time() - 7200, time.time() - 7200))
+    facts = observe(cluster(), "totals_v1", record, tmp_path).restore_facts
+    assert facts is not None
+    assert facts.exists
+    assert facts.age_hours == pytest.approx(2, abs=0.1)
+    elsewhere = replace(RECORD, savepoint_path="s3://bucket/sp/1")
+    assert observe(cluster(), "totals_v1", elsewhere, tmp_path).restore_facts is None
+    assert observe(cluster(), "totals_v1", record, None).restore_facts is None
 
 
 def test_paths_are_compared_by_place() -> None:

@@ -17,6 +17,7 @@ from gamestream_dagster.flink_jobs.observed import (
     JobState,
     LiveJob,
     ObservedJob,
+    RestoreFacts,
     RestoreKind,
     RestorePoint,
     assess,
@@ -184,6 +185,55 @@ def test_the_fourth_redeploy_in_the_window_is_parked(observed: ObservedJob) -> N
     assert decide(observed, record(), recent_heals=HEAL_BUDGET - 1).steps
 
 
+def test_a_loss_of_the_cluster_costs_no_budget_and_a_failure_does() -> None:
+    lost = decide(seen(JobState.ABSENT, cluster_lost=True), record(), recent_heals=HEAL_BUDGET + 1)
+    assert lost.steps == (Preflight(), Submit(StartFrom.PATH, Trigger.CLUSTER, CHECKPOINT.path))
+    failed = decide(seen(JobState.ABSENT), record(DeploymentState.FAILED), recent_heals=HEAL_BUDGET)
+    assert failed.decision is Decision.PARK
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.ABSENT])
+def test_a_dead_job_whose_change_does_not_fit_says_what_to_run(state: JobState) -> None:
+    last = record(DeploymentState.FAILED, fingerprint=OLD, spec={"code_version": "1234abcd"})
+    made = decide(seen(state), last, compatibility=Compatibility.INCOMPATIBLE)
+    assert made.choices == ("gamestream jobs apply totals_v1", "gamestream jobs apply totals_v1 --replay")
+    assert "generation 1 (code version 1234abcd)" in made.reason
+    assert "left alone" not in made.reason  # nothing runs
+
+
+INHERITED = RestorePoint("file:/sp/0", RestoreKind.INHERITED)
+
+
+@pytest.mark.parametrize(
+    ("observed", "sentence"),
+    [
+        ({"restore_facts": RestoreFacts(exists=False)}, "gone or incomplete"),
+        ({"restore_facts": RestoreFacts(True, age_hours=169)}, "169 h old, the limit is 168 h"),
+        ({"restore_facts": RestoreFacts(True, 1, events_lost=7)}, "7 events"),
+        ({"restore": INHERITED}, "the checkpoints that it completed itself cannot be read"),
+    ],
+)
+@pytest.mark.parametrize("choice", [Choice.NONE, Choice.RESUME])
+def test_a_state_that_is_in_doubt_is_not_restored(observed: dict[str, Any], sentence: str, choice: Choice) -> None:
+    made = decide(seen(JobState.ABSENT, **observed), record(), choice=choice)
+    assert made.decision is Decision.PARK
+    assert sentence in made.reason
+    assert made.choices == ("gamestream jobs apply totals_v1 --replay",)
+
+
+def test_a_state_without_doubt_is_restored() -> None:
+    good = seen(JobState.ABSENT, restore_facts=RestoreFacts(True, 167.9, 0))
+    assert decide(good, record()).decision is Decision.RESTORE
+    # it completed nothing itself: what it was started from is its newest state
+    first = seen(JobState.ABSENT, restore=INHERITED)
+    assert decide(first, record(DeploymentState.FAILED, running_at=None)).steps[-1] == Submit(
+        StartFrom.PATH, Trigger.HEAL, "file:/sp/0"
+    )
+    older = {"restore_age_hours": 200}
+    aged = seen(JobState.ABSENT, restore_facts=RestoreFacts(True, 199))
+    assert decide(aged, record(), spec={"limits": older}).decision is Decision.RESTORE
+
+
 @pytest.mark.parametrize("state", [JobState.STARTING, JobState.RESTARTING])
 def test_a_job_that_flink_brings_back_itself_is_left_alone(state: JobState) -> None:
     assert decide(seen(state, Health.RECOVERING), record()).decision is Decision.NOTHING
@@ -280,6 +330,14 @@ observations = st.builds(
     duplicates=st.sampled_from([(), (LiveJob("id3", 1),)]),
     restore=st.sampled_from([None, CHECKPOINT, SAVEPOINT, RestorePoint("file:/sp/0", RestoreKind.INHERITED)]),
     savepoint_path=st.sampled_from([None, "file:/sp/1"]),
+    restore_facts=st.none()
+    | st.builds(
+        RestoreFacts,
+        exists=st.sampled_from([None, True, False]),
+        age_hours=st.sampled_from([None, 1.0, 500.0]),
+        events_lost=st.sampled_from([None, 0, 3]),
+    ),
+    cluster_lost=st.booleans(),
 ).map(lambda one: replace(one, flink_job_id=None) if one.state in (JobState.ABSENT, JobState.UNKNOWN) else one)
 
 records = st.none() | st.builds(
@@ -331,6 +389,28 @@ def test_no_plan_lowers_a_stateful_mode(question: Question) -> None:
     # Of a live job Flink itself says so.
     assert not question.observed.state.live or question.observed.never_checkpointed
     assert last is None or (not last.ever_checkpointed and not last.restore_path and not question.observed.restore)
+
+
+@given(questions)
+def test_no_plan_goes_on_from_a_state_in_doubt_or_records_an_older_one(question: Question) -> None:
+    facts, last = question.observed.restore_facts, question.record
+    made = plan(question)
+    restored = [step.path for step in made.steps if isinstance(step, Submit) and step.start is StartFrom.PATH]
+    if restored and facts:
+        assert facts.exists is not False
+        assert (facts.age_hours or 0) <= question.spec.limits.restore_age_hours
+        assert not facts.events_lost
+    if question.observed.restore == INHERITED and last and last.ever_checkpointed:
+        kept = [step.savepoint_path for step in made.steps if isinstance(step, RecordEnd)]
+        fallbacks = [step.or_else for step in made.steps if isinstance(step, Stop)]
+        assert INHERITED.path not in restored + kept
+        assert INHERITED not in fallbacks
+
+
+@given(questions)
+def test_the_budget_holds_for_every_heal(question: Question) -> None:
+    made = plan(replace(question, recent_heals=HEAL_BUDGET, choice=Choice.NONE))
+    assert all(step.trigger is not Trigger.HEAL for step in made.steps if isinstance(step, Submit))
 
 
 def has_no_state(question: Question) -> bool:

@@ -1,0 +1,61 @@
+"""The rules about the state that a job may go on from: whether it has one, which may be taken, and what speaks against.
+
+Pure, like the planner that asks them.
+"""
+
+from __future__ import annotations
+
+from gamestream_dagster.flink_jobs.observed import RestoreKind, RestorePoint
+from gamestream_dagster.flink_jobs.plan import Question
+
+
+def nothing_to_lose(question: Question) -> bool:
+    """Whether the live job has no state: known from Flink and from the record, not for want of an answer."""
+    observed, record = question.observed, question.record
+    if record is None or record.flink_job_id != observed.flink_job_id or not observed.never_checkpointed:
+        return False
+    return not (record.ever_checkpointed or record.restore_path or record.savepoint_path or observed.restore)
+
+
+def usable_restore(question: Question) -> RestorePoint | None:
+    """The state that may be taken without asking.
+
+    What the deployment was itself started from is not, once it has completed a checkpoint of its own.
+    """
+    return None if older_than_its_own(question) else question.observed.restore
+
+
+def older_than_its_own(question: Question) -> bool:
+    """Whether only the state is left that the deployment was started from, though it had a newer one."""
+    restore, record = question.observed.restore, question.record
+    inherited = restore is not None and restore.kind is RestoreKind.INHERITED
+    return inherited and record is not None and record.ever_checkpointed
+
+
+def doubt(question: Question) -> str:
+    """What speaks against going on from the observed state, with what can be done; empty when nothing does."""
+    restore, facts = question.observed.restore, question.observed.restore_facts
+    if restore is None:
+        return ""
+    again = "or read all events again"
+    if older_than_its_own(question):
+        return (
+            f"the checkpoints that it completed itself cannot be read, and {restore.path}, from which it was started, "
+            f"is older; put the checkpoints back, {again}"
+        )
+    if facts is None:
+        return ""
+    if facts.exists is False:
+        return f"its {restore.kind} {restore.path} is gone or incomplete (no _metadata); put it back, {again}"
+    limit = question.spec.limits.restore_age_hours
+    if facts.age_hours is not None and facts.age_hours > limit:
+        return (
+            f"its {restore.kind} {restore.path} is {facts.age_hours:.0f} h old, the limit is {limit:.0f} h; "
+            f"raise limits.restore_age_hours in job.yaml and apply, {again}"
+        )
+    if facts.events_lost:
+        return (
+            f"{facts.events_lost} events that it has not read yet are no longer in its topics: going on would leave "
+            "them out; bring them back into the topics, or read again what is still there"
+        )
+    return ""
