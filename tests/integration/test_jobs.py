@@ -22,7 +22,12 @@ from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs import manager
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
-from gamestream_dagster.flink_jobs.errors import ExecutorBusyError, ParkedError, SubmissionRejectedError
+from gamestream_dagster.flink_jobs.errors import (
+    ExecutorBusyError,
+    ParkedError,
+    RedeployContractError,
+    SubmissionRejectedError,
+)
 from gamestream_dagster.flink_jobs.observed import JobState
 from gamestream_dagster.flink_jobs.plan import Choice, Decision
 from gamestream_dagster.settings import Settings
@@ -67,11 +72,11 @@ class Game:
         query = f"SELECT player, SUM(score) AS total FROM scores WHERE {where} GROUP BY player"
         (self.root / self.name / "query.sql").write_text(f"CREATE TEMPORARY VIEW totals AS {query};")
 
-    def write_sinks(self, columns: str = "player, total") -> None:
+    def write_sinks(self, columns: str = "player, total", url: str = "${jdbc_url}") -> None:
         (self.root / self.name / "sinks.sql").write_text(
             dedent(f"""
             CREATE TEMPORARY TABLE totals_table (player STRING, total BIGINT, PRIMARY KEY (player) NOT ENFORCED)
-            WITH ('connector' = 'jdbc', 'url' = ${{jdbc_url}}, 'table-name' = '{self.table}',
+            WITH ('connector' = 'jdbc', 'url' = {url}, 'table-name' = '{self.table}',
               'username' = ${{postgres_user}}, 'password' = ${{postgres_password}},
               'sink.buffer-flush.interval' = '200 ms', 'sink.parallelism' = '1');
             EXECUTE STATEMENT SET BEGIN INSERT INTO totals_table SELECT {columns} FROM totals; END;
@@ -198,6 +203,26 @@ def test_a_job_that_was_cancelled_by_hand_stays_so_until_resumed(game: Game) -> 
     resumed = game.apply(Choice.RESUME)
     assert resumed.restore_path is not None
     assert int(resumed.restore_path.rsplit("chk-", 1)[1]) >= checkpoint.checkpoint_id
+    game.expect_totals()
+
+
+def test_a_first_version_that_only_fails_is_replaced_by_a_change_or_a_replay(game: Game) -> None:
+    """It cannot open its sink, has no checkpoint and can make no savepoint: nothing stands in the way of the mend."""
+    game.send(60)
+    game.write_job(limits={"start_seconds": 8, "checkpoint_seconds": 4, "stop_seconds": 60})
+    game.write_sinks(url="'jdbc:postgresql://127.0.0.1:9/nowhere'")  # no task ever gets to run for long
+    with pytest.raises(RedeployContractError, match="parked"):
+        game.apply()
+    (first,) = game.live()
+    with pytest.raises(RedeployContractError, match="parked"):
+        game.apply(Choice.REPLAY)
+    (second,) = game.live()
+    assert second != first
+    game.write_job()
+    game.write_sinks()
+    mended = game.apply()
+    assert (mended.generation, mended.restore_path) == (3, None)
+    assert game.live() == [mended.flink_job_id]
     game.expect_totals()
 
 
