@@ -1,4 +1,7 @@
-"""The sensor that watches the Flink SQL jobs. It only looks and asks for a run; the run plans and acts."""
+"""The sensor that watches the Flink SQL jobs. It only looks and asks for a run; the run plans and acts.
+
+What it finds parked, which no run could mend, stands in the table `alerts`.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -77,12 +80,16 @@ def look(spec: JobSpec, jobs: FlinkJobs) -> Finding:
     observed = jobs.observe(spec.name)
     check = health_result(spec, observed)
     reason = check.description or ""
+    if check.passed:
+        jobs.note_if_well(observed)
     if check.passed or observed.state is JobState.UNKNOWN:
         return Finding(spec.name, reason, None, check)
     last = jobs.last(spec.name)
     if last is None:
         return Finding(spec.name, "It was never deployed; materialise the job for the first time.", None, check)
     plan = jobs.plan(spec.name)
+    if plan.decision is Decision.PARK:
+        jobs.note_parked(plan)
     # each deployment is an incident of its own: the second failure is healed as the first was
     incident = last.deployment_id if plan.decision in _HEALS else None
     return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check)

@@ -15,12 +15,13 @@ from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.flink_jobs.alerts import JobAlerts, PostgresJobAlerts
 from gamestream_dagster.flink_jobs.catalogue import load_job
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Trigger
 from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore, PostgresDeploymentStore
-from gamestream_dagster.flink_jobs.errors import ParkedError, TransientFlinkJobError
+from gamestream_dagster.flink_jobs.errors import ParkedError, TerminalFlinkJobError, TransientFlinkJobError
 from gamestream_dagster.flink_jobs.executor import Execution, FlinkControl, Target
-from gamestream_dagster.flink_jobs.observed import Figures, JobState, ObservedJob, RestoreFacts
+from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob, RestoreFacts
 from gamestream_dagster.flink_jobs.observer import FlinkView, observe
 from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Decision, Plan, Question
 from gamestream_dagster.flink_jobs.planner import HEAL_WINDOW_MINUTES, plan
@@ -48,6 +49,7 @@ class Workbench:
     submitter: Submitter
     store: DeploymentStore
     checkpoints_dir: Path | None
+    alerts: JobAlerts
     events_lost: Callable[[], int | None] = lambda: None
 
     def question(self, choice: Choice = Choice.NONE, previous: Figures | None = None) -> tuple[Question, str | None]:
@@ -93,6 +95,18 @@ class Workbench:
         """The plan as it would be carried out now."""
         return plan(self.question(choice)[0])
 
+    def note_parked(self, made: Plan) -> None:
+        """Let an alert stand for a parked plan."""
+        details = {"choices": list(made.choices), "fingerprint": made.fingerprint}
+        self.alerts.raise_alert(made.job, f"{made.job}: {made.reason}", details)
+
+    def note_if_well(self, observed: ObservedJob) -> None:
+        """End the alert of a job that runs as its folder says, whoever mended it."""
+        record = self.store.last(observed.job)
+        as_described = record is not None and record.fingerprint == self.target.fingerprint
+        if as_described and record.state is DeploymentState.RUNNING and observed.health is Health.HEALTHY:
+            self.alerts.clear_alert(observed.job)
+
     def apply(self, choice: Choice, say: Say) -> Deployment | None:
         """Carry out the plan, while no other executor may.
 
@@ -109,16 +123,30 @@ class Workbench:
                 if made.decision is Decision.WAIT:
                     raise TransientFlinkJobError(f"{made.job}: {made.reason}; apply again later")
                 if made.decision is Decision.PARK:
+                    self.note_parked(made)
                     raise ParkedError(f"{made.job}: {made.reason}. Decide with: {' | '.join(made.choices)}")
                 execution = Execution(
                     self.target, self.flink, self.submitter, self.store, say, question.record, compiled
                 )
-                record = execution.run(made)
+                record = self._run(execution, made)
                 if made.decision not in _LOOK_AGAIN or self._done(record, choice):
                     return record
             raise TransientFlinkJobError(
                 f"{self.target.spec.name} did not settle in {_MAX_ROUNDS} rounds; look with `gamestream jobs show`"
             )
+
+    def _run(self, execution: Execution, made: Plan) -> Deployment | None:
+        name = self.target.spec.name
+        try:
+            record = execution.run(made)
+        except TerminalFlinkJobError as error:
+            if execution.record and execution.record.state is DeploymentState.PARKED:
+                details = {"generation": execution.record.generation, "fingerprint": made.fingerprint}
+                self.alerts.raise_alert(name, str(error), details)
+            raise
+        if made.steps and record and record.state is DeploymentState.RUNNING:
+            self.alerts.clear_alert(name)
+        return record
 
     def _done(self, record: Deployment | None, choice: Choice) -> bool:
         return record is not None and record.state is DeploymentState.RUNNING and choice is Choice.NONE
@@ -140,6 +168,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 submitter=GatewaySubmitter(gateway, plans_dir),
                 store=PostgresDeploymentStore(engine),
                 checkpoints_dir=settings.checkpoints_dir if embedded else None,
+                alerts=PostgresJobAlerts(engine),
                 events_lost=lambda: events_lost(settings, spec),
             )
         finally:
@@ -228,6 +257,18 @@ def observe_job(
     """Look at the job once. No answer from Flink is the state UNKNOWN, not an error."""
     with workbench(settings, name, root) as bench:
         return observe(bench.flink, name, bench.store.last(name), bench.checkpoints_dir, previous)
+
+
+def note_parked(settings: Settings, made: Plan, root: Path = FLINK_SQL_DIR) -> None:
+    """Let an alert `job/<name>` stand for a parked plan; it ends when the job runs as described again."""
+    with workbench(settings, made.job, root) as bench:
+        bench.note_parked(made)
+
+
+def note_if_well(settings: Settings, observed: ObservedJob, root: Path = FLINK_SQL_DIR) -> None:
+    """End the job's alert if it runs as its folder says."""
+    with workbench(settings, observed.job, root) as bench:
+        bench.note_if_well(observed)
 
 
 def history(settings: Settings, name: str, limit: int = 20, root: Path = FLINK_SQL_DIR) -> list[Deployment]:

@@ -37,6 +37,18 @@ class FlinkJobs:
 
         return manager.observe_job(self._settings, job)
 
+    def note_parked(self, plan: "Plan") -> None:
+        """Let an alert stand for a parked plan. The job itself is left alone."""
+        from gamestream_dagster.flink_jobs import manager
+
+        manager.note_parked(self._settings, plan)
+
+    def note_if_well(self, observed: "ObservedJob") -> None:
+        """End the alert of a job that runs as its folder says. The job itself is left alone."""
+        from gamestream_dagster.flink_jobs import manager
+
+        manager.note_if_well(self._settings, observed)
+
     def last(self, job: str) -> "Deployment | None":
         """The newest deployment of the job; None before its first."""
         from gamestream_dagster.flink_jobs import manager

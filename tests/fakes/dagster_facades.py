@@ -64,6 +64,7 @@ class FakeFlinkJobs:
         self.observe_error = observe_error
         self.applied: list[str] = []
         self.planned: list[str] = []
+        self.alerts: dict[str, str] = {}
 
     def apply(self, job: str, say: Callable[[str], None]) -> Deployment:
         self.applied.append(job)
@@ -80,6 +81,12 @@ class FakeFlinkJobs:
         if self.observe_error is not None:
             raise self.observe_error
         return self.states.get(job) or observed(job)
+
+    def note_parked(self, plan: Plan) -> None:
+        self.alerts[plan.job] = plan.reason
+
+    def note_if_well(self, observed: ObservedJob) -> None:
+        self.alerts.pop(observed.job, None)
 
     def last(self, job: str) -> Deployment | None:
         return self.deployments.get(job, deployment(job))

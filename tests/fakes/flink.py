@@ -167,6 +167,19 @@ class FakeSubmitter:
         return job_id
 
 
+class FakeAlerts:
+    """The alerts that stand: summary by job."""
+
+    def __init__(self) -> None:
+        self.standing: dict[str, str] = {}
+
+    def raise_alert(self, job: str, summary: str, details: Mapping[str, Any]) -> None:
+        self.standing[job] = summary
+
+    def clear_alert(self, job: str) -> None:
+        self.standing.pop(job, None)
+
+
 class FakeStore:
     """The deployment table. `busy`: another executor holds the lock."""
 

@@ -97,6 +97,12 @@ class Game:
                 row.player: row.total for row in connection.execute(text(f"SELECT player, total FROM {self.table}"))
             }
 
+    def alerts(self) -> list[str]:
+        """What stands in the table `alerts` about the job."""
+        query = text("SELECT summary FROM alerts WHERE source = :source AND cleared_at IS NULL")
+        with open_engine(self.settings) as engine, engine.connect() as connection:
+            return list(connection.scalars(query, {"source": f"job/{self.name}"}))
+
     def expect_totals(self) -> None:
         wait_for("the totals", lambda: self.rows() == self.sent)
 
@@ -218,10 +224,13 @@ def test_a_first_version_that_only_fails_is_replaced_by_a_change_or_a_replay(gam
         game.apply(Choice.REPLAY)
     (second,) = game.live()
     assert second != first
+    (alert,) = game.alerts()
+    assert "generation 2 is parked" in alert
     game.write_job()
     game.write_sinks()
     mended = game.apply()
     assert (mended.generation, mended.restore_path) == (3, None)
+    assert game.alerts() == []
     assert game.live() == [mended.flink_job_id]
     game.expect_totals()
 

@@ -95,6 +95,18 @@ def test_decisions_of_a_person_are_left_to_the_person(spec: JobSpec, decision: D
     assert decision.value in result.skip_reason.skip_message
 
 
+def test_parked_job_has_an_alert_until_it_is_well_again(spec: JobSpec) -> None:
+    jobs = FakeFlinkJobs(FAILED, Decision.PARK)
+    tick({JOB: spec}, jobs, no_attempts, None)
+    assert jobs.alerts == {JOB: "Flink no longer knows it"}
+    jobs.states = {JOB: observed(JOB, JobState.UNKNOWN)}
+    tick({JOB: spec}, jobs, no_attempts, None)
+    assert JOB in jobs.alerts  # no answer is not "well"
+    jobs.states = {}
+    tick({JOB: spec}, jobs, no_attempts, None)
+    assert jobs.alerts == {}
+
+
 @pytest.mark.parametrize("health", [Health.LOOPING, Health.NO_CHECKPOINT, Health.STALLED])
 def test_sick_job_that_says_running_gets_a_run(spec: JobSpec, health: Health) -> None:
     jobs = FakeFlinkJobs({JOB: observed(JOB, health=health)}, Decision.HEAL)

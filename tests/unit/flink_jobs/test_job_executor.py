@@ -21,7 +21,7 @@ from gamestream_dagster.flink_jobs.errors import (
 )
 from gamestream_dagster.flink_jobs.manager import Workbench
 from gamestream_dagster.flink_jobs.plan import Choice, Decision
-from tests.fakes.flink import Crash, FakeFlink, FakeJob, FakeStore, FakeSubmitter
+from tests.fakes.flink import Crash, FakeAlerts, FakeFlink, FakeJob, FakeStore, FakeSubmitter
 from tests.fakes.job_specs import target
 
 NEW_PLAN = '{"nodes": [{"id": 1, "type": "other"}], "edges": []}'
@@ -34,10 +34,11 @@ class World:
         self.flink = FakeFlink(**flink)
         self.submitter = FakeSubmitter(self.flink)
         self.store = FakeStore()
+        self.alerts = FakeAlerts()
         self.said: list[str] = []
 
     def bench(self, fingerprint: str = "f" * 64, **spec: Any) -> Workbench:
-        return Workbench(target(fingerprint, **spec), self.flink, self.submitter, self.store, None)
+        return Workbench(target(fingerprint, **spec), self.flink, self.submitter, self.store, None, self.alerts)
 
     def apply(self, choice: Choice = Choice.NONE, fingerprint: str = "f" * 64, **spec: Any) -> Deployment:
         deployment = self.bench(fingerprint, **spec).apply(choice, self.said.append)
@@ -202,6 +203,32 @@ def test_a_job_restored_from_another_state_is_parked(world: World) -> None:
         world.apply()
 
 
+def test_a_parked_job_has_an_alert_until_it_runs_again(world: World) -> None:
+    world.apply()
+    world.apply(Choice.SUSPEND)
+    world.submitter.restores = "file:/sp/other"
+    with pytest.raises(RedeployContractError):
+        world.apply(Choice.RESUME)
+    assert "file:/sp/other" in world.alerts.standing["totals_v1"]
+    with pytest.raises(ParkedError):
+        world.apply()
+    assert "totals_v1" in world.alerts.standing
+    world.submitter.restores = None
+    world.apply(Choice.REPLAY)
+    assert world.alerts.standing == {}
+
+
+def test_the_alert_of_a_parked_change_ends_when_the_change_is_undone_and_not_before(world: World) -> None:
+    world.apply()
+    world.submitter.plan = NEW_PLAN
+    with pytest.raises(ParkedError):
+        world.apply(fingerprint="e" * 64)
+    for fingerprint, stands in [("e" * 64, True), ("f" * 64, False)]:
+        bench = world.bench(fingerprint)
+        bench.note_if_well(bench.question()[0].observed)
+        assert ("totals_v1" in world.alerts.standing) is stands
+
+
 def test_a_second_job_of_the_name_is_cancelled_and_the_recorded_one_stays(world: World) -> None:
     ours = world.apply()
     world.flink.all["other"] = FakeJob("other", "totals_v1@ffffffff-g1", started_ms=1)
@@ -283,7 +310,7 @@ def test_the_newest_checkpoint_on_disk_is_used_when_flink_has_forgotten_the_job(
         folder.mkdir(parents=True)
         if complete:
             (folder / "_metadata").touch()
-    bench = Workbench(target(), world.flink, world.submitter, world.store, tmp_path)
+    bench = Workbench(target(), world.flink, world.submitter, world.store, tmp_path, world.alerts)
     restored = bench.apply(Choice.NONE, world.said.append)
     assert restored is not None
     assert restored.restore_path == (tmp_path / old.flink_job_id / "chk-10").as_uri()
