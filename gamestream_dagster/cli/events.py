@@ -49,7 +49,9 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     zipf: Annotated[float, typer.Option(help="Exponent of the players' activity; 0: all alike.")] = 0.0,
     max_score: Annotated[int, typer.Option(help="Greatest score of one event.")] = 20,
     dup_after: Annotated[float, typer.Option(help="Minutes at least between an event and its repetition.")] = 0.0,
-    dup_within: Annotated[float, typer.Option(help="Minutes at most between them.")] = 12.0,
+    dup_within: Annotated[
+        float, typer.Option(help="Minutes at most between them; the usual retry comes within 3 s.")
+    ] = 0.05,
     seed: Annotated[int, typer.Option(help="The same seed and start give the same bytes.")] = 1,
     start: Annotated[
         str | None, typer.Option(help="Event time of the beginning (ISO, UTC); default: now.", show_default=False)

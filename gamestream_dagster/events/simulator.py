@@ -61,7 +61,7 @@ class SimulatorOptions(BaseModel):
     zipf: float = Field(default=0.0, ge=0, le=5)
     max_score: int = Field(default=20, ge=0, le=1_000_000_000)
     dup_after: float = Field(default=0.0, ge=0, description="A repetition comes at least so many minutes later.")
-    dup_within: float = Field(default=12.0, gt=0, description="... and at most so many.")
+    dup_within: float = Field(default=0.05, gt=0, description="... and at most so many; a retry of a producer: 3 s.")
 
     @model_validator(mode="after")
     def _consistent(self) -> SimulatorOptions:

@@ -109,7 +109,8 @@ def still_there(
     """The differences of a later look that an earlier look showed too: the others were rows half written.
 
     Sinks write a change of several rows in more than one step, so a single look can catch a board in between. A wrong
-    row stays. Rows of a board with a window are replaced at each tick, so there any difference counts as the same.
+    row stays. Rows of a board with a window are replaced at each tick, so there any difference counts as the same; but
+    a board whose window is old and has moved since is late, not stuck.
     """
     before = {(one.board, one.sink): one for one in first}
     kept: list[BoardResult] = []
@@ -117,11 +118,16 @@ def still_there(
         earlier = before[result.board, result.sink].differences
         entities = {difference.entity for difference in earlier if difference.entity is not None}
         ranks = {difference.rank for difference in earlier if difference.rank is not None}
+        stuck_at = {difference.streamed for difference in earlier if difference.kind is DifferenceKind.STALE}
         windowed = boards[result.board].window is not None
         same = tuple(
             difference
             for difference in result.differences
-            if (windowed and earlier) or difference.entity in entities or difference.rank in ranks
+            if (
+                difference.streamed in stuck_at
+                if difference.kind is DifferenceKind.STALE
+                else (windowed and earlier) or difference.entity in entities or difference.rank in ranks
+            )
         )
         kept.append(BoardResult(result.board, result.sink, result.rows_compared, same, result.as_of))
     return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -16,11 +17,12 @@ from gamestream_dagster.components.flink_job_sensor import (
     Attempt,
     decide,
     earlier_attempts,
+    figures_from,
     look,
     tick,
 )
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.observed import Health, JobState
+from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
 from gamestream_dagster.flink_jobs.planner import Decision
 from gamestream_dagster.flink_jobs.spec import JobSpec
 from tests.fakes.dagster_facades import FakeFlinkJobs, deployment, observed
@@ -93,6 +95,44 @@ def test_decisions_of_a_person_are_left_to_the_person(spec: JobSpec, decision: D
     result = tick({JOB: spec}, FakeFlinkJobs(FAILED, decision), no_attempts, None)
     assert result.run_requests == []
     assert decision.value in result.skip_reason.skip_message
+
+
+def at(seconds: int, read: int, lag: int, job_id: str = "1") -> dict[str, ObservedJob]:
+    figures = Figures(now_ms=seconds * 1000, flink_job_id=job_id, records_read=read, lag_records=lag)
+    return {JOB: replace(observed(JOB), figures=figures)}
+
+
+def ticks(spec: JobSpec, looks: list[dict[str, ObservedJob]]) -> list[list[dg.RunRequest]]:
+    cursor, requests = None, []
+    for states in looks:
+        result = tick({JOB: spec}, FakeFlinkJobs(states, Decision.HEAL), no_attempts, cursor)
+        cursor = result.cursor
+        requests.append(list(result.run_requests))
+    return requests
+
+
+def test_job_that_stands_still_while_more_waits_gets_a_run_with_the_figures(spec: JobSpec) -> None:
+    *before, [request] = ticks(spec, [at(0, 90, 0), at(30, 100, 5), at(60, 100, 9), at(90, 100, 12)])
+    assert before == [[], [], []]  # 30 s without a record is no fault yet
+    assert figures_from(request.tags) == Figures(now_ms=30_000, flink_job_id="1", records_read=100, lag_records=5)
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        [at(0, 100, 0), at(3600, 100, 0), at(3630, 100, 3)],  # quiet for an hour, then a record that just came
+        [at(0, 100, 5), at(60, 100, 5)],  # nothing new waits
+        [at(0, 100, 5), at(60, 101, 9)],  # slow
+        [at(0, 0, 5), at(60, 0, 9, "2")],  # another deployment, which has not begun to read
+    ],
+    ids=["quiet", "no growth", "slow", "redeployed"],
+)
+def test_job_that_does_not_stand_still_is_left_alone(spec: JobSpec, looks: list[dict[str, ObservedJob]]) -> None:
+    assert not any(ticks(spec, looks))
+
+
+def test_run_of_a_person_has_no_figures() -> None:
+    assert figures_from({}) is None
 
 
 def test_parked_job_has_an_alert_until_it_is_well_again(spec: JobSpec) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome, Trigger
 from gamestream_dagster.flink_jobs.observed import (
+    STALL_MS,
     Figures,
     Health,
     JobState,
@@ -479,12 +480,15 @@ def test_the_verdict_rests_on_figures(changes: dict[str, Any], expected: Health)
 
 
 def test_standing_still_takes_two_looks() -> None:
-    before = replace(WELL, records_read=100, lag_records=10)
+    before = replace(WELL, now_ms=WELL.now_ms - STALL_MS, records_read=100, lag_records=10)
     for now, expected in [
         (replace(before, lag_records=20), Health.STALLED),
         (replace(before, lag_records=10), Health.HEALTHY),
         (replace(before, lag_records=20, records_read=101), Health.HEALTHY),
         (replace(before, lag_records=None), Health.HEALTHY),
     ]:
-        assert assess(JobState.RUNNING, now, before)[0] is expected
-    assert assess(JobState.RUNNING, replace(before, lag_records=20))[0] is Health.HEALTHY
+        assert assess(JobState.RUNNING, replace(now, now_ms=WELL.now_ms), before)[0] is expected
+    later = replace(before, now_ms=WELL.now_ms, lag_records=20)
+    assert assess(JobState.RUNNING, later)[0] is Health.HEALTHY
+    assert assess(JobState.RUNNING, replace(later, now_ms=later.now_ms - 1), before)[0] is Health.HEALTHY
+    assert assess(JobState.RUNNING, replace(later, flink_job_id="other"), before)[0] is Health.HEALTHY

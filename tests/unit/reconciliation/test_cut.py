@@ -114,6 +114,16 @@ def test_in_a_board_with_a_window_any_second_difference_counts():
     assert len(still_there(first, again, BOARDS)[0].differences) == 1
 
 
+def stale(as_of: int) -> Difference:
+    return Difference("hot_streaks", Sink.POSTGRES, DifferenceKind.STALE, None, None, "as_of", as_of, 99_000, "old")
+
+
+def test_an_old_window_counts_only_when_it_has_not_moved_between_the_looks():
+    first = looked(stale(5_000), board="hot_streaks")
+    assert still_there(first, looked(stale(10_000), board="hot_streaks"), BOARDS)[0].differences == ()
+    assert still_there(first, looked(stale(5_000), board="hot_streaks"), BOARDS)[0].differences == (stale(5_000),)
+
+
 @pytest.mark.parametrize(
     ("newest", "restored", "settled"), [(None, None, False), (3, None, True), (3, 3, False), (4, 3, True)]
 )
