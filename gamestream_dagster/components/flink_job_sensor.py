@@ -15,13 +15,15 @@ from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.components.flink_job_health import HEALTHY, health_result
 from gamestream_dagster.components.keys import job_key
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
-from gamestream_dagster.flink_jobs.observed import JobState
+from gamestream_dagster.flink_jobs.observed import Figures, JobState, last_movement
 from gamestream_dagster.flink_jobs.planner import Decision
 from gamestream_dagster.flink_jobs.spec import JobSpec
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
 SENSOR = "job_health"
 INCIDENT_TAG = "gamestream/incident"
+# the earlier figures that the run needs to see what the sensor saw: that a job stands still
+FIGURES_TAG = "gamestream/figures"
 # Dagster kills a tick after 60 s; what is left waits for the next tick, which begins with it.
 TICK_SECONDS = 20.0
 HEARTBEAT_SECONDS = 3600.0
@@ -51,6 +53,9 @@ class Finding:
     incident: str | None
     check: dg.AssetCheckResult
     """The look as a result of the check `healthy`."""
+    figures: Figures | None = None
+    previous: Figures | None = None
+    """What it was compared with."""
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -71,28 +76,34 @@ class Attempt:
     ended_at: float | None
 
 
-def look(spec: JobSpec, jobs: FlinkJobs) -> Finding:
+def look(spec: JobSpec, jobs: FlinkJobs, previous: Figures | None = None) -> Finding:
     """Look at one job, and plan only when it is not well: a healthy job costs a few REST calls.
+
+    Args:
+        spec: the job.
+        jobs: the job manager.
+        previous: the figures to compare with, from an earlier look.
 
     Raises:
         ServiceError, FlinkJobError: Postgres or the gateway gave no answer, or the folder cannot be used.
     """
-    observed = jobs.observe(spec.name)
+    observed = jobs.observe(spec.name, previous)
+    figures = observed.figures
     check = health_result(spec, observed)
     reason = check.description or ""
     if check.passed:
         jobs.note_if_well(observed)
     if check.passed or observed.state is JobState.UNKNOWN:
-        return Finding(spec.name, reason, None, check)
+        return Finding(spec.name, reason, None, check, figures)
     last = jobs.last(spec.name)
     if last is None:
         return Finding(spec.name, "It was never deployed; materialise the job for the first time.", None, check)
-    plan = jobs.plan(spec.name)
+    plan = jobs.plan(spec.name, previous)
     if plan.decision is Decision.PARK:
         jobs.note_parked(plan)
     # each deployment is an incident of its own: the second failure is healed as the first was
     incident = last.deployment_id if plan.decision in _HEALS else None
-    return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check)
+    return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check, figures, previous)
 
 
 def decide(finding: Finding, attempts: Sequence[Attempt], now: float) -> dg.RunRequest | dg.SkipReason:
@@ -118,8 +129,23 @@ def decide(finding: Finding, attempts: Sequence[Attempt], now: float) -> dg.RunR
         # a run key that was used never runs again, so every attempt has its own
         run_key=f"{finding.job}:{finding.incident}:{len(attempts) + 1}",
         asset_selection=[job_key(finding.job)],
-        tags={INCIDENT_TAG: finding.incident, "gamestream/job": finding.job},
+        tags={INCIDENT_TAG: finding.incident, "gamestream/job": finding.job, **_figures_tag(finding.previous)},
     )
+
+
+def _figures_tag(figures: Figures | None) -> dict[str, str]:
+    return {} if figures is None else {FIGURES_TAG: orjson.dumps(kept_figures(figures)).decode()}
+
+
+def kept_figures(figures: Figures) -> dict[str, Any]:
+    """The few figures that two looks are compared by."""
+    names = ("now_ms", "flink_job_id", "records_read", "lag_records")
+    return {name: getattr(figures, name) for name in names}
+
+
+def figures_from(tags: Mapping[str, str]) -> Figures | None:
+    """The figures that the sensor gave to the run; None for a run that a person started."""
+    return Figures(**orjson.loads(tags[FIGURES_TAG])) if FIGURES_TAG in tags else None
 
 
 def observations(
@@ -172,16 +198,20 @@ def tick(
     start, findings, reasons = clock(), [], []
     requests: list[dg.RunRequest] = []
     following = ""
+    figures = {name: Figures(**kept) for name, kept in state.get("figures", {}).items() if name in specs}
     for name in _from(list(specs), state.get("next", "")):
         if clock() - start > TICK_SECONDS:
             following = name
             break
         try:
-            finding = look(specs[name], jobs)
+            finding = look(specs[name], jobs, figures.get(name))
         except (ServiceError, FlinkJobError) as error:
             reasons.append(f"{name}: could not look: {error}")
             continue
         findings.append(finding)
+        moved = last_movement(figures.get(name), finding.figures)
+        if moved is not None:
+            figures[name] = moved
         match decide(finding, attempts(finding.incident) if finding.incident else (), clock()):
             case dg.RunRequest() as request:
                 requests.append(request)
@@ -193,7 +223,9 @@ def tick(
         run_requests=requests,
         skip_reason=None if requests else "; ".join(reasons),
         asset_events=events,
-        cursor=orjson.dumps({"next": following, "seen": known}).decode(),
+        cursor=orjson.dumps(
+            {"next": following, "seen": known, "figures": {name: kept_figures(one) for name, one in figures.items()}}
+        ).decode(),
     )
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.components.flink_job_health import health_check, job_metadata
-from gamestream_dagster.components.flink_job_sensor import health_sensor
+from gamestream_dagster.components.flink_job_sensor import figures_from, health_sensor
 from gamestream_dagster.components.keys import Group, board_key, job_key, subject_key, table_key, topic_key
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
@@ -108,7 +108,7 @@ def _job_asset(spec: JobSpec, boards: dict[str, Board]) -> dg.AssetsDefinition:
     )
     def job(context: dg.AssetExecutionContext, flink_jobs: dg.ResourceParam[FlinkJobs]) -> dg.MaterializeResult:
         with explained(f"apply the job {spec.name}", job=spec.name):
-            deployment = flink_jobs.apply(spec.name, context.log.info)
+            deployment = flink_jobs.apply(spec.name, context.log.info, figures_from(context.run.tags))
             observed = flink_jobs.observe(spec.name)
         return dg.MaterializeResult(metadata=job_metadata(deployment, observed))
 

@@ -91,9 +91,9 @@ class Workbench:
         found = self.store.history(self.target.spec.name, 10)
         return sum(1 for one in found if one.trigger == Trigger.HEAL and one.submitted_at and one.submitted_at > since)
 
-    def plan(self, choice: Choice = Choice.NONE) -> Plan:
+    def plan(self, choice: Choice = Choice.NONE, previous: Figures | None = None) -> Plan:
         """The plan as it would be carried out now."""
-        return plan(self.question(choice)[0])
+        return plan(self.question(choice, previous)[0])
 
     def note_parked(self, made: Plan) -> None:
         """Let an alert stand for a parked plan."""
@@ -103,11 +103,12 @@ class Workbench:
     def note_if_well(self, observed: ObservedJob) -> None:
         """End the alert of a job that runs as its folder says, whoever mended it."""
         record = self.store.last(observed.job)
-        as_described = record is not None and record.fingerprint == self.target.fingerprint
-        if as_described and record.state is DeploymentState.RUNNING and observed.health is Health.HEALTHY:
+        if record is None or record.fingerprint != self.target.fingerprint:
+            return
+        if record.state is DeploymentState.RUNNING and observed.health is Health.HEALTHY:
             self.alerts.clear_alert(observed.job)
 
-    def apply(self, choice: Choice, say: Say) -> Deployment | None:
+    def apply(self, choice: Choice, say: Say, previous: Figures | None = None) -> Deployment | None:
         """Carry out the plan, while no other executor may.
 
         Raises:
@@ -117,7 +118,7 @@ class Workbench:
         """
         with self.store.lock(self.target.spec.name):
             for _ in range(_MAX_ROUNDS):
-                question, compiled = self.question(choice)
+                question, compiled = self.question(choice, previous)
                 made = plan(question)
                 say(f"{made.job}: {made.decision}: {made.reason}")
                 if made.decision is Decision.WAIT:
@@ -213,10 +214,17 @@ def events_lost(settings: Settings, spec: JobSpec) -> int | None:
     return lost
 
 
-def plan_job(settings: Settings, name: str, choice: Choice = Choice.NONE, root: Path = FLINK_SQL_DIR) -> Plan:
+def plan_job(
+    settings: Settings,
+    name: str,
+    choice: Choice = Choice.NONE,
+    root: Path = FLINK_SQL_DIR,
+    *,
+    previous: Figures | None = None,
+) -> Plan:
     """What `apply_job` would do now. Changes nothing."""
     with workbench(settings, name, root) as bench:
-        return bench.plan(choice)
+        return bench.plan(choice, previous)
 
 
 def apply_job(
@@ -225,15 +233,25 @@ def apply_job(
     choice: Choice = Choice.NONE,
     say: Say = lambda _: None,
     root: Path = FLINK_SQL_DIR,
+    *,
+    previous: Figures | None = None,
 ) -> Deployment:
     """Make the job as its folder says, and return its deployment; it goes on running when the caller ends.
+
+    Args:
+        settings: the stack.
+        name: the job.
+        choice: what a person asks for on top of the folder.
+        say: takes a sentence about each step.
+        root: the folder of the job folders.
+        previous: figures of an earlier look, without which a job that stands still cannot be told from a quiet one.
 
     Raises:
         ExecutorBusyError, TransientFlinkJobError, TransientServiceError: nothing was lost, apply again later.
         ParkedError, RedeployContractError, SubmissionRejectedError: a person has to mend or choose something.
     """
     with workbench(settings, name, root) as bench:
-        record = bench.apply(choice, say) or bench.store.last(name)
+        record = bench.apply(choice, say, previous) or bench.store.last(name)
     if record is None:
         raise ParkedError(
             f"{name} was never deployed: job.yaml says suspended. Set desired_state: running, apply again"

@@ -11,6 +11,8 @@ LOOP_WINDOW_MS = 5 * 60_000
 # No complete checkpoint for this many intervals (and at least this long: a first checkpoint waits for the tasks).
 MISSED_CHECKPOINTS = 3
 MISSED_CHECKPOINT_FLOOR_MS = 30_000
+# It reads nothing for this long while more and more waits: shorter pauses (a checkpoint, a slow sink) are no fault.
+STALL_MS = 45_000
 
 
 class JobState(StrEnum):
@@ -87,6 +89,7 @@ class Figures:
     """What the verdict rests on. None: not known. Times in milliseconds since 1970, on Flink's clock."""
 
     now_ms: int
+    flink_job_id: str | None = None
     running_since_ms: int | None = None
     restarts: int | None = None
     recent_failures: int = 0
@@ -142,7 +145,7 @@ def assess(state: JobState, figures: Figures, previous: Figures | None = None) -
     Args:
         state: a live state.
         figures: this look.
-        previous: the look before, if there was one: only two looks can tell that records stand still.
+        previous: an earlier look (`last_movement`), if there was one: only two can tell that records stand still.
     """
     if figures.recent_failures >= LOOP_FAILURES:
         minutes = LOOP_WINDOW_MS // 60_000
@@ -174,4 +177,14 @@ def _stands_still(figures: Figures, previous: Figures) -> bool:
     known = None not in (figures.records_read, previous.records_read, figures.lag_records, previous.lag_records)
     if not known:
         return False
+    if figures.flink_job_id != previous.flink_job_id or figures.now_ms - previous.now_ms < STALL_MS:
+        return False
     return figures.records_read == previous.records_read and (figures.lag_records or 0) > (previous.lag_records or 0)
+
+
+def last_movement(previous: Figures | None, figures: Figures | None) -> Figures | None:
+    """The look to compare the next one with: the first since which the job has read nothing though records wait."""
+    if figures is None or previous is None or figures.flink_job_id != previous.flink_job_id:
+        return figures
+    still = figures.records_read is not None and figures.records_read == previous.records_read
+    return previous if still and figures.lag_records else figures

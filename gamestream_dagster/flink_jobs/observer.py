@@ -208,6 +208,7 @@ def _figures(flink: FlinkView, detail: JobDetail, checkpoints: CheckpointSummary
     newest = checkpoints.newest
     common = Figures(
         now_ms=detail.now_ms,
+        flink_job_id=detail.job_id,
         running_since_ms=max([detail.started_ms, *(one.at_ms for one in failures)]),
         recent_failures=len(recent),
         last_failure=last.message[:300] if last else None,

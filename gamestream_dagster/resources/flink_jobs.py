@@ -9,7 +9,7 @@ from gamestream_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.deployment import Deployment
-    from gamestream_dagster.flink_jobs.observed import ObservedJob
+    from gamestream_dagster.flink_jobs.observed import Figures, ObservedJob
     from gamestream_dagster.flink_jobs.planner import Plan
 
 
@@ -19,23 +19,23 @@ class FlinkJobs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def apply(self, job: str, say: Callable[[str], None]) -> "Deployment":
+    def apply(self, job: str, say: Callable[[str], None], previous: "Figures | None" = None) -> "Deployment":
         """Bring the job to what its folder says and leave it running; nothing happens when it stands so already."""
         from gamestream_dagster.flink_jobs import manager
 
-        return manager.apply_job(self._settings, job, say=say)
+        return manager.apply_job(self._settings, job, say=say, previous=previous)
 
-    def plan(self, job: str) -> "Plan":
+    def plan(self, job: str, previous: "Figures | None" = None) -> "Plan":
         """What `apply` would do. Acts on nothing."""
         from gamestream_dagster.flink_jobs import manager
 
-        return manager.plan_job(self._settings, job)
+        return manager.plan_job(self._settings, job, previous=previous)
 
-    def observe(self, job: str) -> "ObservedJob":
+    def observe(self, job: str, previous: "Figures | None" = None) -> "ObservedJob":
         """How the job stands. Acts on nothing."""
         from gamestream_dagster.flink_jobs import manager
 
-        return manager.observe_job(self._settings, job)
+        return manager.observe_job(self._settings, job, previous)
 
     def note_parked(self, plan: "Plan") -> None:
         """Let an alert stand for a parked plan. The job itself is left alone."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
-from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
+from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob, assess
 from gamestream_dagster.flink_jobs.planner import Decision, Plan
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.resources.boards import BoardRows
@@ -64,23 +65,29 @@ class FakeFlinkJobs:
         self.observe_error = observe_error
         self.applied: list[str] = []
         self.planned: list[str] = []
+        self.compared: list[Figures | None] = []
         self.alerts: dict[str, str] = {}
 
-    def apply(self, job: str, say: Callable[[str], None]) -> Deployment:
+    def apply(self, job: str, say: Callable[[str], None], previous: Figures | None = None) -> Deployment:
         self.applied.append(job)
+        self.compared.append(previous)
         if self.apply_error is not None:
             raise self.apply_error
         say(f"{job}: applied")
         return deployment(job)
 
-    def plan(self, job: str) -> Plan:
+    def plan(self, job: str, previous: Figures | None = None) -> Plan:
         self.planned.append(job)
         return Plan(job, self.decision, "Flink no longer knows it", "f" * 64)
 
-    def observe(self, job: str) -> ObservedJob:
+    def observe(self, job: str, previous: Figures | None = None) -> ObservedJob:
         if self.observe_error is not None:
             raise self.observe_error
-        return self.states.get(job) or observed(job)
+        seen = self.states.get(job) or observed(job)
+        if seen.figures is None or not seen.state.live:
+            return seen
+        health, reason = assess(seen.state, seen.figures, previous)
+        return replace(seen, health=health, health_reason=reason) if health is Health.STALLED else seen
 
     def note_parked(self, plan: Plan) -> None:
         self.alerts[plan.job] = plan.reason

@@ -198,6 +198,7 @@ def test_job_says_which_version_runs_from_which_state() -> None:
     assert shown["restored_from"] == "the earliest offset"
     assert (shown["checkpoint"], shown["checkpoint_age_seconds"]) == (7, 10.0)
     assert shown["flink_ui"].endswith("/#/job/running/1")
+    assert jobs.compared == [None]  # a person started it: no sensor saw the job stand still
 
 
 @pytest.mark.parametrize(
