@@ -37,11 +37,12 @@ test: $(INSTALLED)  ## Every test, on real servers that it starts and stops itse
 unit: $(INSTALLED)  ## The tests that need no server
 	$(BIN)/pytest tests/unit
 
-lint: $(INSTALLED)  ## ruff, basedpyright and dg, as CI runs them
+lint: $(INSTALLED)  ## ruff, basedpyright, dg and our own SQL linter, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/dg check defs
+	$(BIN)/gamestream lint --no-planner
 
 format: $(INSTALLED)  ## Put the code into its standard form
 	$(BIN)/ruff check --fix .
