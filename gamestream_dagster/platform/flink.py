@@ -220,7 +220,7 @@ def _program(
     command = (
         str(java()),
         *options,
-        *class_archives.options(main_class.rsplit(".", 1)[-1].lower(), class_path),
+        *class_archives.options(),
         *_distribution_options(),
         f"-Dlog4j.configurationFile={LOG_CONFIG}",
         f"-Dlog.file={layout.logs_dir(settings) / (main_class.rsplit('.', 1)[-1] + '.log')}",

@@ -72,8 +72,11 @@ def program(settings: Settings) -> Program:
     """The broker's command."""
     folder = layout.service_dir(settings, "kafka")
     options = (f"-Xmx{HEAP_MIB}m", f"-Xms{HEAP_MIB // 2}m", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
-    archive = class_archives.options("kafka", _class_path(folder))
-    return Program(command=_java_command(folder, *options, *archive, "kafka.Kafka", str(folder / "server.properties")))
+    return Program(
+        command=_java_command(
+            folder, *options, *class_archives.options(), "kafka.Kafka", str(folder / "server.properties")
+        )
+    )
 
 
 def probe(settings: Settings) -> str | None:

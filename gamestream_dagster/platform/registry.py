@@ -38,7 +38,7 @@ def program(settings: Settings) -> Program:
             "-Xms64m",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
-            *class_archives.options("registry", [runner]),
+            *class_archives.options(),
             *(f"-D{name}={value}" for name, value in properties.items()),
             "-jar",
             str(runner),

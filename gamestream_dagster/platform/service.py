@@ -51,7 +51,7 @@ class Service:
     external: str | None = None  # argument for `Settings.is_external`
     start_seconds: int = 180  # far more than a quiet machine needs; a process that ends is noticed at once
     stop_signal: str = "TERM"
-    stop_seconds: int = 30  # then it is killed; a JVM may first write its class archive
+    stop_seconds: int = 30  # then it is killed
     # Why the service cannot be started at present though nothing is wrong; None when it can.
     missing: Callable[[Settings], str | None] = lambda _: None
 

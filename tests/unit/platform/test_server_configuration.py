@@ -110,18 +110,7 @@ def test_an_unknown_choice_is_refused_with_the_known_ones():
         catalogue.select(["kafak"])
 
 
-def test_a_class_archive_that_was_cut_is_not_used(tmp_path):
-    whole, cut = tmp_path / "whole.jsa", tmp_path / "cut.jsa"
-    whole.write_bytes(b"\xf0\x0b\xab\xa8 rest")
-    cut.write_bytes(b"\0" * 64)
-    assert class_archives._is_whole(whole)
-    assert not class_archives._is_whole(cut)
-    assert not class_archives._is_whole(tmp_path / "none.jsa")
-
-
-def test_a_changed_jar_asks_for_another_class_archive(tmp_path):
-    jar = tmp_path / "a.jar"
-    jar.write_bytes(b"1")
-    before = class_archives._digest([jar])
-    jar.write_bytes(b"22")
-    assert class_archives._digest([jar]) != before
+def test_a_jvm_maps_the_classes_of_its_runtime_and_writes_no_archive_of_its_own():
+    options = class_archives.options()
+    assert any(option.startswith("-XX:SharedArchiveFile=") and option.endswith("java.jsa") for option in options)
+    assert not any("ArchiveClassesAtExit" in option for option in options)
