@@ -223,6 +223,8 @@ def _show_ledger(balance: LedgerBalance) -> None:
     )
     if balance.reasons:
         data.print("         refused: " + ", ".join(f"{count:,} {reason}" for reason, count in balance.reasons.items()))
+    if balance.remarks:
+        data.print("         accepted with: " + ", ".join(f"{count:,} {one}" for one, count in balance.remarks.items()))
     for fault in balance.faults:
         data.print(Text("         " + fault, style="red"))
 

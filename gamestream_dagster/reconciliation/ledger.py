@@ -5,6 +5,7 @@ Records are counted by position, for offsets have holes that hold no record (tra
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,16 +37,25 @@ def balance(
         high: cut up to which records are counted.
         progress: by job and partition, what the jobs themselves counted: the second, independent counter.
     """
-    found = {row["reason"]: row["records"] for row in recompute.outcomes(high)}
-    accepted = found.pop(None, 0)
+    refused: Counter[str] = Counter()
+    remarks: Counter[str] = Counter()
+    accepted = 0
+    for row in recompute.outcomes(high):
+        if row["reason"] is not None:
+            refused[row["reason"]] += row["records"]
+            continue
+        accepted += row["records"]
+        if row["remark"] is not None:
+            remarks[row["remark"]] += row["records"]
     return LedgerBalance(
         topic=topic_dir.name,
-        records=accepted + sum(found.values()),
+        records=accepted + refused.total(),
         accepted=accepted,
         duplicate=0,
         late=0,
-        dead_lettered=sum(found.values()),
-        reasons=dict(sorted(found.items())),
+        dead_lettered=refused.total(),
+        reasons=dict(sorted(refused.items())),
+        remarks=dict(sorted(remarks.items())),
         faults=(*archive_faults(topic_dir), *_counter_faults(recompute, progress)),
     )
 

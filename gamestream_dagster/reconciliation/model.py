@@ -130,6 +130,8 @@ class LedgerBalance:
     reasons: Mapping[str, int]
     faults: tuple[str, ...] = ()
     """Holes, overlaps and counters that disagree, one sentence each, with partition and offsets."""
+    remarks: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Accepted records with something to be said, such as UNKNOWN_FIELD."""
 
     @property
     def balanced(self) -> bool:

@@ -92,6 +92,7 @@ def ledger_data(balance: LedgerBalance) -> dict[str, Any]:
         "late": balance.late,
         "dead_lettered": balance.dead_lettered,
         "reasons": dict(balance.reasons),
+        "remarks": dict(balance.remarks),
         "balanced": balance.balanced,
         "faults": list(balance.faults),
     }

@@ -5,7 +5,8 @@ SELECT
   count(*) AS records,
   count(*) FILTER (WHERE reason IS NULL) AS accepted,
   count(reason) AS dead_lettered,
-  histogram(reason) FILTER (WHERE reason IS NOT NULL) AS reasons,
+  -- an accepted record may carry a remark, such as UNKNOWN_FIELD
+  histogram(coalesce(reason, remark)) FILTER (WHERE coalesce(reason, remark) IS NOT NULL) AS reasons,
   min("offset") AS first_offset,
   max("offset") AS last_offset
 FROM archive

@@ -1,7 +1,7 @@
 -- What became of every record before the cut, over all partitions.
-SELECT reason, count(*) AS records
+SELECT reason, remark, count(*) AS records
 FROM archive
 JOIN cut ON archive."partition" = cut."partition"
 WHERE archive."offset" < cut.high_offset
-GROUP BY reason
-ORDER BY reason
+GROUP BY reason, remark
+ORDER BY reason, remark

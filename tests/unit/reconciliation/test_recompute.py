@@ -95,8 +95,8 @@ def test_records_are_counted_by_position(tmp_path):
     with Recompute(tmp_path / "user-score", tmp_path) as recompute:
         assert recompute.events_between({0: 1}, {0: 9}) == 3
         assert recompute.outcomes({0: 10}) == [
-            {"reason": "NOT_JSON", "records": 1},
-            {"reason": None, "records": 4},
+            {"reason": "NOT_JSON", "remark": None, "records": 1},
+            {"reason": None, "remark": None, "records": 4},
         ]
         assert recompute.counted({0: 10}) == {0: (4, 4)}
 
