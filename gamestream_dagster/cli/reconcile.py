@@ -211,7 +211,7 @@ def _difference_line(difference: Difference) -> Text:
     return Text.assemble(
         ("DIFF", "bold red"),
         f"     {difference.board} {rank}  {who}  {difference.kind.value}  {difference.explanation}   "
-        f"{difference.cause.value}  [{difference.sink.value}]",
+        f"{difference.cause}  [{difference.sink.value}]",
     )
 
 

@@ -23,6 +23,8 @@ class Mode(StrEnum):
 
     BRACKET = "bracket"  # no pause: the board lies between two cuts
     DRAINED = "drained"  # input has stopped: both cuts are one, every comparison is equality
+    SAVEPOINT = "savepoint"  # the jobs stop with a savepoint and go on afterwards: equality at their own cut
+    TRANSACTIONAL = "transactional"  # the Kafka boards as readers with read_committed see them
 
 
 class Sink(StrEnum):
@@ -60,9 +62,24 @@ class DifferenceKind(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a difference exists. Causes by counterfactual come with a later version; until then there is one."""
+    """Why a difference exists: what has to be supposed so that the recompute gives what the sink shows."""
 
-    UNEXPLAINED = "UNEXPLAINED"  # no cause is known: an alarm
+    SINK_LAG = "SINK_LAG"  # the sink shows what the job wrote earlier
+    LATE = "LATE"  # events came behind the watermark, and a window no longer took them
+    DUPLICATE = "DUPLICATE"  # events were counted twice
+    DEAD_LETTERED = "DEAD_LETTERED"  # the job counted what validation refuses, or refused what it accepts
+    MISSING_EVENTS = "MISSING_EVENTS"  # a run of offsets was never counted
+    STATE_EXPIRED = "STATE_EXPIRED"  # a total restarted after an idle gap
+    OVERFLOW = "OVERFLOW"  # a total wrapped at 32 bits
+    TIE_ORDER = "TIE_ORDER"  # same values, other order
+    STALE_ROW = "STALE_ROW"  # a row that should have been deleted
+    RESTORED_FROM_OLD_STATE = "RESTORED_FROM_OLD_STATE"  # a deployment went on from less than the best state
+    EDITED_BY_HAND = "EDITED_BY_HAND"  # what this sink shows was never a result, and the other sink is right
+    UNEXPLAINED = "UNEXPLAINED"  # none of these: an alarm
+
+
+Causes = tuple[Cause, ...]
+"""Causes that together make one difference, in the order of `Cause`."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +96,26 @@ class Difference:
     recomputed: Any
     """The value, or what would be allowed, as plain JSON data."""
     explanation: str
-    cause: Cause = Cause.UNEXPLAINED
+    """In what way the row is outside what the input allows."""
+    alternatives: tuple[Causes, ...] = ()
+    """Each is a smallest set of causes that gives what the sink shows; more than one: they cannot be told apart."""
+    accepted: bool = False
+    """The policy accepts every alternative."""
+    action: str = ""
+    """What to do about it."""
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """`events` (the first of those that carry the cause) and `events_total`, beside what the cause itself has to say."""
+
+    @property
+    def cause(self) -> str:
+        """`LATE`, `DUPLICATE + LATE` (both together), `LATE or DUPLICATE` (either), or `UNEXPLAINED`."""
+        told = [" + ".join(causes) for causes in self.alternatives]
+        return " or ".join(told) or Cause.UNEXPLAINED.value
+
+    @property
+    def unexplained(self) -> bool:
+        """No cause was found."""
+        return not self.alternatives
 
     @property
     def row(self) -> tuple[str, Sink, int | None, Entity | None]:
@@ -117,6 +152,33 @@ class JobCut:
     """Next offset by partition."""
 
 
+class FaultKind(StrEnum):
+    """In what way the two counters of the ledger disagree, or the archive is not whole."""
+
+    HOLE = "HOLE"  # the archive lacks offsets
+    OVERLAP = "OVERLAP"  # the archive has offsets twice
+    MISSING = "MISSING"  # a job did not count what the archive holds
+    TWICE = "TWICE"  # a job counted more than the archive holds
+    UNLIKE = "UNLIKE"  # the counts differ, and no single run of offsets tells why
+
+
+@dataclass(frozen=True)
+class LedgerFault:
+    """One place where the ledger does not add up."""
+
+    kind: FaultKind
+    where: str
+    """`archive`, or the job that counted."""
+    partition: int
+    first_offset: int
+    last_offset: int
+    """The named run of offsets, both included; for `UNLIKE` the span of the minute."""
+    records: int
+    """How many records are missing or too many."""
+    sentence: str
+    """For people: names the partition and the offsets."""
+
+
 @dataclass(frozen=True)
 class LedgerBalance:
     """The ledger in one line: every record of the topic up to the archive's end, by what became of it."""
@@ -128,8 +190,8 @@ class LedgerBalance:
     late: int
     dead_lettered: int
     reasons: Mapping[str, int]
-    faults: tuple[str, ...] = ()
-    """Holes, overlaps and counters that disagree, one sentence each, with partition and offsets."""
+    faults: tuple[LedgerFault, ...] = ()
+    """Holes, overlaps and counters that disagree."""
     remarks: Mapping[str, int] = field(default_factory=dict[str, int])
     """Accepted records with something to be said, such as UNKNOWN_FIELD."""
 
@@ -183,7 +245,7 @@ class ReconciliationRun:
     @property
     def rows_unexplained(self) -> int:
         """Rows with a difference whose cause is not known."""
-        return len({d.row for d in self.differences if d.cause is Cause.UNEXPLAINED})
+        return len({d.row for d in self.differences if d.unexplained})
 
     @property
     def exit_code(self) -> int:

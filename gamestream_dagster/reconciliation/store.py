@@ -53,6 +53,7 @@ def save_run(engine: Engine, run: ReconciliationRun) -> None:
         "seconds": run.seconds,
         "report_path": None if run.report_path is None else str(run.report_path),
         "ledger": None if run.ledger is None else ledger_data(run.ledger),
+        "boards": sorted(run.descriptions),
     }
     with engine.begin() as database:
         database.execute(insert(reconciliation_runs).values(row))
@@ -94,7 +95,7 @@ def ledger_data(balance: LedgerBalance) -> dict[str, Any]:
         "reasons": dict(balance.reasons),
         "remarks": dict(balance.remarks),
         "balanced": balance.balanced,
-        "faults": list(balance.faults),
+        "faults": [fault.sentence for fault in balance.faults],
     }
 
 
@@ -109,8 +110,10 @@ def difference_data(difference: Difference) -> dict[str, Any]:
         "column_name": difference.column,
         "streamed": plain(difference.streamed),
         "recomputed": plain(difference.recomputed),
-        "cause": difference.cause.value,
+        "cause": difference.cause,
+        "accepted": difference.accepted,
         "explanation": difference.explanation,
+        "action": difference.action,
         "evidence": plain(dict(difference.evidence)),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -94,6 +95,7 @@ reconciliation_runs = Table(
     Column("seconds", Double),
     Column("report_path", Text),
     Column("ledger", JSONB),
+    Column("boards", JSONB),
 )
 
 differences = Table(
@@ -110,7 +112,9 @@ differences = Table(
     Column("streamed", JSONB),
     Column("recomputed", JSONB),
     Column("cause", Text, nullable=False),
+    Column("accepted", Boolean),
     Column("explanation", Text),
+    Column("action", Text),
     Column("evidence", JSONB),
 )
 
@@ -138,6 +142,34 @@ job_progress = Table(
     Column("records", BigInteger),
     Column("accepted", BigInteger),
     Column("last_offset", BigInteger),
+)
+
+job_ledger = Table(
+    "job_ledger",
+    system,
+    Column("job", Text, primary_key=True),
+    Column("partition_id", Integer, primary_key=True, autoincrement=False),
+    Column("minute_millis", BigInteger, primary_key=True, autoincrement=False),
+    Column("records", BigInteger),
+    Column("accepted", BigInteger),
+    Column("duplicate", BigInteger),
+    Column("offset_sum", BigInteger),
+    Column("offset_square_sum", BigInteger),
+    Column("first_offset", BigInteger),
+    Column("last_offset", BigInteger),
+)
+"""What a job itself counted, by partition and minute of the Kafka timestamp. The sums are of `offset % 1,000,000` and of its
+square: with the number of records they name a run of offsets that the job lacks or has twice."""
+
+closed_seasons = Table(
+    "closed_seasons",
+    system,
+    Column("board", Text, primary_key=True),
+    Column("season_id", _time(), primary_key=True),
+    Column("season", Text, nullable=False),
+    Column("closed_at", _time(), nullable=False),
+    Column("rows", JSONB, nullable=False),
+    Column("certificate", JSONB, nullable=False),
 )
 
 alerts = Table(

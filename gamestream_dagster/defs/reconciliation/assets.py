@@ -94,7 +94,7 @@ def describe_run(run: ReconciliationRun) -> dict[str, Any]:
 
 
 def _verdict_check(run: ReconciliationRun) -> dg.AssetCheckResult:
-    faults = [] if run.ledger is None or run.ledger.balanced else list(run.ledger.faults) or ["the ledger is unequal"]
+    faults = [] if run.ledger is None or run.ledger.balanced else [fault.sentence for fault in run.ledger.faults] or ["the ledger is unequal"]
     return dg.AssetCheckResult(
         check_name=VERDICT,
         passed=run.verdict in (Verdict.MATCH, Verdict.EXPLAINED) and not faults,
