@@ -226,7 +226,7 @@ def _show_ledger(balance: LedgerBalance) -> None:
     if balance.remarks:
         data.print("         accepted with: " + ", ".join(f"{count:,} {one}" for one, count in balance.remarks.items()))
     for fault in balance.faults:
-        data.print(Text("         " + fault, style="red"))
+        data.print(Text("         " + fault.sentence, style="red"))
 
 
 def show_board(described: Board, rows: list[Row]) -> None:
