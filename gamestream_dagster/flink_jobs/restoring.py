@@ -59,3 +59,8 @@ def doubt(question: Question) -> str:
             "them out; bring them back into the topics, or read again what is still there"
         )
     return ""
+
+
+def fallback(question: Question) -> RestorePoint | None:
+    """The state to go on from when a sick job can make no savepoint."""
+    return usable_restore(question) if question.spec.upgrade_mode.stateful else None

@@ -21,8 +21,8 @@ from gamestream_dagster.clients.flink_types import (
 )
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.errors import ExecutorBusyError, StaleRecordError, SubmissionRejectedError
-from gamestream_dagster.flink_jobs.executor import JOB_ID_OPTION
 from gamestream_dagster.flink_jobs.render import RenderedJob
+from gamestream_dagster.flink_jobs.submitting import JOB_ID_OPTION
 
 NOW_MS = 1_700_000_000_000
 

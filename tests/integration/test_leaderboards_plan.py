@@ -9,8 +9,8 @@ import pytest
 
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 from gamestream_dagster.flink_jobs.catalogue import load_job
-from gamestream_dagster.flink_jobs.manager import target_for
 from gamestream_dagster.flink_jobs.render import bindings_for, render
+from gamestream_dagster.flink_jobs.targets import target_for
 from gamestream_dagster.settings import ScoreFormat, Settings
 
 

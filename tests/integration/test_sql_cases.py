@@ -21,9 +21,9 @@ from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway, StatementResult
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.flink_jobs.catalogue import load_job
-from gamestream_dagster.flink_jobs.manager import target_for
 from gamestream_dagster.flink_jobs.render import bindings_for, render
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.targets import target_for
 from gamestream_dagster.settings import Settings
 
 Row = dict[str, Any]

@@ -19,8 +19,8 @@ from gamestream_dagster.flink_jobs.errors import (
     TerminalFlinkJobError,
     TransientFlinkJobError,
 )
-from gamestream_dagster.flink_jobs.manager import Workbench
 from gamestream_dagster.flink_jobs.plan import Choice, Decision
+from gamestream_dagster.flink_jobs.workbench import Workbench
 from tests.fakes.flink import Crash, FakeAlerts, FakeFlink, FakeJob, FakeStore, FakeSubmitter
 from tests.fakes.job_specs import target
 

@@ -1,27 +1,20 @@
-"""The planner's table, one test a row, and the rules that hold for every state."""
+"""The planner's table, one test a row."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome, Trigger
+from gamestream_dagster.flink_jobs.deployment import DeploymentState, Outcome, Trigger
+from gamestream_dagster.flink_jobs.healing import HEAL_BUDGET
 from gamestream_dagster.flink_jobs.observed import (
-    STALL_MS,
-    Figures,
     Health,
     JobState,
     LiveJob,
     ObservedJob,
     RestoreFacts,
-    RestoreKind,
-    RestorePoint,
-    assess,
 )
 from gamestream_dagster.flink_jobs.plan import (
     Adopt,
@@ -30,47 +23,26 @@ from gamestream_dagster.flink_jobs.plan import (
     Compatibility,
     Confirm,
     Decision,
-    Plan,
     Preflight,
-    Question,
     RecordEnd,
     Resubmit,
     StartFrom,
     Stop,
     Submit,
 )
-from gamestream_dagster.flink_jobs.planner import HEAL_BUDGET, plan
-from gamestream_dagster.flink_jobs.spec import DesiredState, UpgradeMode
-from tests.fakes.job_specs import job_spec
-
-NEW, OLD = "a" * 64, "b" * 64
-CHECKPOINT = RestorePoint("file:/ck/1/chk-7", RestoreKind.CHECKPOINT)
-SAVEPOINT = RestorePoint("file:/sp/1", RestoreKind.SAVEPOINT)
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def record(state: DeploymentState = DeploymentState.RUNNING, **changes: Any) -> Deployment:
-    made = Deployment("totals_v1-g1", "totals_v1", 1, NEW, "id1", state, "savepoint", submitted_at=NOW, running_at=NOW)
-    return replace(made, **changes)
-
-
-def seen(state: JobState = JobState.RUNNING, health: Health = Health.HEALTHY, **changes: Any) -> ObservedJob:
-    if state is JobState.ABSENT:
-        made = ObservedJob("totals_v1", state, restore=CHECKPOINT)
-    else:
-        made = ObservedJob(
-            "totals_v1", state, "id1", "totals_v1@aaaaaaaa-g1", "aaaaaaaa", 1, health, "why", restore=CHECKPOINT
-        )
-    return replace(made, **changes)
-
-
-def decide(observed: ObservedJob, last: Deployment | None = None, **changes: Any) -> Plan:
-    spec = job_spec(**changes.pop("spec", {}))
-    return plan(Question(spec, NEW, observed, last, **changes))
-
-
-def kinds(made: Plan) -> list[str]:
-    return [type(step).__name__ for step in made.steps]
+from gamestream_dagster.flink_jobs.spec import DesiredState
+from tests.fakes.job_questions import (
+    CHECKPOINT,
+    EMPTY,
+    INHERITED,
+    NOW,
+    OLD,
+    SAVEPOINT,
+    decide,
+    kinds,
+    record,
+    seen,
+)
 
 
 def test_never_deployed_starts_from_the_earliest_offset() -> None:
@@ -106,9 +78,6 @@ def test_a_replay_keeps_the_old_state_as_a_savepoint() -> None:
     assert kinds(made) == ["Preflight", "Stop", "Submit"]
     assert made.steps[-1] == Submit(StartFrom.EARLIEST, Trigger.HAND)
     assert made.steps[1] == Stop("id1", Outcome.UPGRADING, CHECKPOINT, dispensable=True)
-
-
-EMPTY = Figures(now_ms=1_000_000, recent_failures=6, last_failure="boom")
 
 
 @pytest.mark.parametrize("state", [DeploymentState.PARKED, DeploymentState.SUBMITTING])
@@ -200,9 +169,6 @@ def test_a_dead_job_whose_change_does_not_fit_says_what_to_run(state: JobState) 
     assert made.choices == ("gamestream jobs apply totals_v1", "gamestream jobs apply totals_v1 --replay")
     assert "generation 1 (code version 1234abcd)" in made.reason
     assert "left alone" not in made.reason  # nothing runs
-
-
-INHERITED = RestorePoint("file:/sp/0", RestoreKind.INHERITED)
 
 
 @pytest.mark.parametrize(
@@ -316,179 +282,3 @@ def test_parked_stays_parked_until_a_person_decides() -> None:
     assert "no checkpoint" in decide(seen(), last).reason
     assert decide(seen(), last).decision is Decision.PARK
     assert decide(seen(), last, choice=Choice.RESUME).steps == (Confirm(),)
-
-
-# -- what holds for every state ---------------------------------------------------------------------------------
-
-observations = st.builds(
-    ObservedJob,
-    job=st.just("totals_v1"),
-    state=st.sampled_from(JobState),
-    flink_job_id=st.sampled_from(["id1", "id2"]),
-    fingerprint=st.sampled_from(["aaaaaaaa", "bbbbbbbb"]),
-    health=st.sampled_from(Health),
-    figures=st.sampled_from([None, EMPTY, replace(EMPTY, checkpoint_id=3), replace(EMPTY, restored_path="file:/sp/0")]),
-    duplicates=st.sampled_from([(), (LiveJob("id3", 1),)]),
-    restore=st.sampled_from([None, CHECKPOINT, SAVEPOINT, RestorePoint("file:/sp/0", RestoreKind.INHERITED)]),
-    savepoint_path=st.sampled_from([None, "file:/sp/1"]),
-    restore_facts=st.none()
-    | st.builds(
-        RestoreFacts,
-        exists=st.sampled_from([None, True, False]),
-        age_hours=st.sampled_from([None, 1.0, 500.0]),
-        events_lost=st.sampled_from([None, 0, 3]),
-    ),
-    cluster_lost=st.booleans(),
-).map(lambda one: replace(one, flink_job_id=None) if one.state in (JobState.ABSENT, JobState.UNKNOWN) else one)
-
-records = st.none() | st.builds(
-    record,
-    state=st.sampled_from(DeploymentState),
-    fingerprint=st.sampled_from([NEW, OLD]),
-    restore_path=st.sampled_from([None, "file:/sp/0"]),
-    running_at=st.sampled_from([None, NOW]),
-    outcome=st.none() | st.sampled_from(Outcome).map(str),
-)
-
-questions = st.builds(
-    Question,
-    spec=st.builds(job_spec, desired_state=st.sampled_from(DesiredState), upgrade_mode=st.sampled_from(UpgradeMode)),
-    fingerprint=st.just(NEW),
-    observed=observations,
-    record=records,
-    choice=st.sampled_from(Choice),
-    compatibility=st.sampled_from(Compatibility),
-    recent_heals=st.integers(0, 5),
-)
-
-
-@given(questions)
-def test_nothing_is_done_on_no_answer(question: Question) -> None:
-    made = plan(replace(question, observed=replace(question.observed, state=JobState.UNKNOWN)))
-    assert (made.decision, made.steps) == (Decision.WAIT, ())
-
-
-@given(questions)
-def test_no_plan_submits_twice_or_beside_a_running_job(question: Question) -> None:
-    made = plan(question)
-    assert made.submits <= 1
-    if made.submits and question.observed.state.live:
-        stops = [step for step in made.steps if isinstance(step, Stop | Cancel)]
-        assert [step.flink_job_id for step in stops] == [question.observed.flink_job_id]
-        assert made.steps.index(stops[0]) < len(made.steps) - 1
-        assert not question.observed.duplicates
-
-
-@given(questions)
-def test_no_plan_lowers_a_stateful_mode(question: Question) -> None:
-    spec, last = question.spec, question.record
-    made = plan(question)
-    from_nothing = [s for s in made.steps if isinstance(s, Submit) and s.start is StartFrom.EARLIEST]
-    if not (spec.upgrade_mode.stateful and from_nothing and question.choice is not Choice.REPLAY):
-        return
-    # Only where there never was a state: no deployment, or one that started from nothing and completed nothing.
-    # Of a live job Flink itself says so.
-    assert not question.observed.state.live or question.observed.never_checkpointed
-    assert last is None or (not last.ever_checkpointed and not last.restore_path and not question.observed.restore)
-
-
-@given(questions)
-def test_no_plan_goes_on_from_a_state_in_doubt_or_records_an_older_one(question: Question) -> None:
-    facts, last = question.observed.restore_facts, question.record
-    made = plan(question)
-    restored = [step.path for step in made.steps if isinstance(step, Submit) and step.start is StartFrom.PATH]
-    if restored and facts:
-        assert facts.exists is not False
-        assert (facts.age_hours or 0) <= question.spec.limits.restore_age_hours
-        assert not facts.events_lost
-    if question.observed.restore == INHERITED and last and last.ever_checkpointed:
-        kept = [step.savepoint_path for step in made.steps if isinstance(step, RecordEnd)]
-        fallbacks = [step.or_else for step in made.steps if isinstance(step, Stop)]
-        assert INHERITED.path not in restored + kept
-        assert INHERITED not in fallbacks
-
-
-@given(questions)
-def test_the_budget_holds_for_every_heal(question: Question) -> None:
-    made = plan(replace(question, recent_heals=HEAL_BUDGET, choice=Choice.NONE))
-    assert all(step.trigger is not Trigger.HEAL for step in made.steps if isinstance(step, Submit))
-
-
-def has_no_state(question: Question) -> bool:
-    last, observed = question.record, question.observed
-    if last is None or last.ever_checkpointed or last.restore_path or last.savepoint_path:
-        return False
-    return observed.restore is None and observed.never_checkpointed
-
-
-@given(questions)
-def test_a_running_stateful_job_is_only_stopped_with_its_state(question: Question) -> None:
-    made = plan(question)
-    for step in made.steps:
-        if isinstance(step, Cancel) and step.recorded:
-            assert not question.spec.upgrade_mode.stateful or has_no_state(question)
-        if isinstance(step, Stop) and step.dispensable:
-            assert question.choice is Choice.REPLAY
-    if question.spec.upgrade_mode.stateful and made.submits and any(isinstance(s, Stop) for s in made.steps):
-        submit = made.steps[-1]
-        assert isinstance(submit, Submit)
-        assert submit.start is StartFrom.STOPPED or question.choice is Choice.REPLAY
-
-
-@given(questions)
-def test_every_plan_says_why_and_a_parked_one_how_to_decide(question: Question) -> None:
-    made = plan(question)
-    assert made.reason
-    assert (made.decision is Decision.PARK) == bool(made.choices)
-    if made.decision in (Decision.NOTHING, Decision.WAIT, Decision.PARK):
-        assert made.steps == ()
-    else:
-        assert made.steps
-
-
-@given(questions)
-def test_a_healthy_job_as_described_is_left_alone(question: Question) -> None:
-    observed = replace(seen(), restore=question.observed.restore)
-    spec = question.spec.model_copy(update={"desired_state": DesiredState.RUNNING})
-    made = plan(replace(question, spec=spec, observed=observed, record=record(), choice=Choice.NONE))
-    assert made.decision is Decision.NOTHING
-
-
-# -- health -----------------------------------------------------------------------------------------------------
-
-WELL = Figures(
-    now_ms=1_000_000, running_since_ms=0, checkpoint_interval_ms=10_000, checkpoint_at_ms=990_000, recent_failures=0
-)
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({}, Health.HEALTHY),
-        ({"recent_failures": 5}, Health.LOOPING),
-        ({"recent_failures": 4}, Health.HEALTHY),
-        ({"checkpoint_at_ms": 960_000}, Health.NO_CHECKPOINT),
-        ({"checkpoint_at_ms": None}, Health.NO_CHECKPOINT),
-        ({"checkpoint_at_ms": None, "running_since_ms": 990_000}, Health.HEALTHY),
-        ({"checkpoint_interval_ms": 60_000, "checkpoint_at_ms": 900_000}, Health.HEALTHY),
-    ],
-)
-def test_the_verdict_rests_on_figures(changes: dict[str, Any], expected: Health) -> None:
-    verdict, reason = assess(JobState.RUNNING, replace(WELL, **changes))
-    assert verdict is expected
-    assert bool(reason) == (expected is not Health.HEALTHY)
-
-
-def test_standing_still_takes_two_looks() -> None:
-    before = replace(WELL, now_ms=WELL.now_ms - STALL_MS, records_read=100, lag_records=10)
-    for now, expected in [
-        (replace(before, lag_records=20), Health.STALLED),
-        (replace(before, lag_records=10), Health.HEALTHY),
-        (replace(before, lag_records=20, records_read=101), Health.HEALTHY),
-        (replace(before, lag_records=None), Health.HEALTHY),
-    ]:
-        assert assess(JobState.RUNNING, replace(now, now_ms=WELL.now_ms), before)[0] is expected
-    later = replace(before, now_ms=WELL.now_ms, lag_records=20)
-    assert assess(JobState.RUNNING, later)[0] is Health.HEALTHY
-    assert assess(JobState.RUNNING, replace(later, now_ms=later.now_ms - 1), before)[0] is Health.HEALTHY
-    assert assess(JobState.RUNNING, replace(later, flink_job_id="other"), before)[0] is Health.HEALTHY

@@ -1,0 +1,140 @@
+"""The steps that give Flink a job: look whether it can take it, store the intent, submit."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+from gamestream_dagster.clients.errors import NotFoundError
+from gamestream_dagster.flink_jobs.confirming import confirm
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome, Trigger
+from gamestream_dagster.flink_jobs.errors import (
+    PreflightError,
+    RedeployContractError,
+    SubmissionRejectedError,
+    TerminalFlinkJobError,
+)
+from gamestream_dagster.flink_jobs.plan import Adopt, StartFrom, Submit
+from gamestream_dagster.flink_jobs.spec import flink_job_name
+from gamestream_dagster.flink_jobs.work import Work
+
+JOB_ID_OPTION = "$internal.pipeline.job-id"
+
+
+def preflight(work: Work) -> None:
+    """Slots, and Flink's own planner on the SQL."""
+    spec = work.target.spec
+    needed = int(work.target.options.get("parallelism.default", "1"))
+    overview = work.flink.overview()
+    free = overview.slots_available + _slots_held(work)
+    if free < needed:
+        raise PreflightError(
+            f"{spec.name} needs {needed} task slots and {free} of {overview.slots_total} are free "
+            f"({overview.task_managers} TaskManagers); free some, or see `gamestream status`"
+        )
+    work.say(f"{spec.name}: Flink plans the SQL")
+    work.compiled_plan = work.submitter.check(spec.name, work.target.rendered, work.target.options)
+
+
+def _slots_held(work: Work) -> int:
+    """Slots that the recorded job would give back when it is stopped."""
+    if work.record is None or not work.record.state.may_live:
+        return 0
+    try:
+        detail = work.flink.job(work.record.flink_job_id)
+    except NotFoundError:
+        return 0
+    return 0 if detail.state.ended else max((vertex.tasks_running for vertex in detail.vertices), default=0)
+
+
+def submit(work: Work, step: Submit) -> None:
+    """Store the intent, submit it, wait until it came up as promised."""
+    restore = {StartFrom.EARLIEST: None, StartFrom.PATH: step.path, StartFrom.STOPPED: work.stopped_at}[step.start]
+    if step.start is not StartFrom.EARLIEST and restore is None:
+        raise TerminalFlinkJobError(
+            f"{work.target.spec.name} was not submitted: the state to go on from is missing; "
+            "look with `gamestream jobs show`"
+        )
+    _refuse_second(work)
+    deployment = _intent(work, step.trigger, restore)
+    work.store.add(deployment)
+    work.record = deployment
+    _send(work)
+    confirm(work)
+
+
+def resubmit(work: Work) -> None:
+    """Submit a stored intent that never reached Flink, with the job id that it has."""
+    _refuse_second(work)
+    _send(work)
+    confirm(work)
+
+
+def _refuse_second(work: Work) -> None:
+    """Ask Flink once more, by id: its list of jobs is cached, and two jobs would write one board."""
+    if work.record is None:
+        return
+    job_id = work.record.flink_job_id
+    if work.holds(job_id):
+        raise TerminalFlinkJobError(
+            f"{work.target.spec.name} was not submitted: job {job_id} of generation "
+            f"{work.record.generation} still runs; look with `gamestream jobs show`, then apply again"
+        )
+
+
+def _intent(work: Work, trigger: Trigger, restore: str | None) -> Deployment:
+    target = work.target
+    generation = work.record.generation + 1 if work.record else 1
+    return Deployment(
+        deployment_id=f"{target.spec.name}-g{generation}",
+        job=target.spec.name,
+        generation=generation,
+        fingerprint=target.fingerprint,
+        flink_job_id=uuid.uuid4().hex,
+        state=DeploymentState.SUBMITTING,
+        upgrade_mode=target.spec.upgrade_mode.value,
+        restore_path=restore,
+        submitted_at=work.store.now(),
+        spec={
+            "trigger": trigger.value,
+            "code_version": target.spec.code_version,
+            "options": dict(target.options),
+            "writes": target.spec.writes.model_dump(mode="json"),
+        },
+        compiled_plan=work.compiled_plan,
+    )
+
+
+def _send(work: Work) -> None:
+    record = work.recorded
+    name = flink_job_name(record.job, record.fingerprint, record.generation)
+    origin = f"from {record.restore_path}" if record.restore_path else "from the earliest offset"
+    work.say(f"{record.job}: submit {name} {origin}")
+    options = {**work.target.options, "pipeline.name": name, JOB_ID_OPTION: record.flink_job_id}
+    try:
+        submitted = work.submitter.submit(record.job, work.target.rendered, options, record.restore_path)
+    except SubmissionRejectedError as error:
+        if work.holds(record.flink_job_id):
+            return  # refused because it is there already: an earlier try did reach Flink
+        work.park(f"not submitted: {error}")
+        raise
+    if submitted != record.flink_job_id:
+        work.park(f"Flink gave it the id {submitted} instead of {record.flink_job_id}")
+        raise RedeployContractError(
+            f"{record.job}: Flink did not take the job id that was stored; this Flink version is not supported, "
+            f"cancel job {submitted} by hand"
+        )
+
+
+def adopt(work: Work, step: Adopt) -> None:
+    """Write the record of a job that runs without one."""
+    detail = work.flink.job(step.flink_job_id)
+    deployment = _intent(work, Trigger.FIRST, work.flink.checkpoints(step.flink_job_id).restored_path)
+    work.record = replace(
+        deployment,
+        flink_job_id=detail.job_id,
+        state=DeploymentState.RUNNING,
+        running_at=work.store.now(),
+        outcome=Outcome.ADOPTED.value,
+    )
+    work.store.add(work.record)

@@ -1,0 +1,120 @@
+"""What the steps of a plan share: the job at work, the servers, its record, and the waits, each with its limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, Protocol
+
+from gamestream_dagster.clients.errors import NotFoundError
+from gamestream_dagster.clients.flink_types import CheckpointSummary, ClusterOverview, JobDetail
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore
+from gamestream_dagster.flink_jobs.errors import RedeployContractError, TerminalFlinkJobError
+from gamestream_dagster.flink_jobs.render import RenderedJob
+from gamestream_dagster.flink_jobs.spec import JobSpec
+from gamestream_dagster.flink_jobs.submission import Submitter
+
+POLL_SECONDS = 0.25
+
+
+class FlinkControl(Protocol):
+    """The part of Flink's REST API that acting needs."""
+
+    def overview(self) -> ClusterOverview:
+        """The cluster."""
+        ...
+
+    def job(self, job_id: str) -> JobDetail:
+        """State, times and vertices of a job."""
+        ...
+
+    def checkpoints(self, job_id: str) -> CheckpointSummary:
+        """The checkpoints of a job."""
+        ...
+
+    def stop_with_savepoint(self, job_id: str, target: str | None, timeout_seconds: float = 120.0) -> str:
+        """Stop a job after a savepoint; its path."""
+        ...
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job."""
+        ...
+
+    def job_page(self, job_id: str) -> str:
+        """Address of the job in Flink's web page."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be deployed: the spec with everything that depends on the stack."""
+
+    spec: JobSpec
+    fingerprint: str
+    rendered: RenderedJob = field(repr=False)
+    options: Mapping[str, str]
+    savepoints_dir: str | None  # a Flink path; None: the cluster's own
+
+
+@dataclass
+class Work:
+    """One run over the steps of a plan: what the steps hand to each other."""
+
+    target: Target
+    flink: FlinkControl
+    submitter: Submitter
+    store: DeploymentStore
+    say: Callable[[str], None]
+    record: Deployment | None
+    compiled_plan: str | None = field(default=None, repr=False)
+    stopped_at: str | None = None  # the savepoint (or checkpoint) that the last Stop ended with
+
+    @property
+    def recorded(self) -> Deployment:
+        """The deployment at work.
+
+        Raises:
+            TerminalFlinkJobError: there is none.
+        """
+        if self.record is None:
+            raise TerminalFlinkJobError(f"{self.target.spec.name} has no deployment to work on; apply it again")
+        return self.record
+
+    def save(self, **changes: Any) -> None:
+        """Store changes of the deployment at work."""
+        self.record = self.store.save(self.recorded, **changes)
+
+    def park(self, why: str) -> None:
+        """Record that a person has to decide."""
+        self.save(state=DeploymentState.PARKED, outcome=Outcome.CONTRACT_BROKEN.value, reason=why)
+
+    def break_off(self, why: str) -> NoReturn:
+        """Park the generation and say so. The job, if it runs, is left running."""
+        record = self.recorded
+        self.park(why)
+        raise RedeployContractError(
+            f"{record.job} generation {record.generation} is parked: {why}. Look at "
+            f"{self.flink.job_page(record.flink_job_id)}, then `gamestream jobs resume {record.job}`"
+        )
+
+    def holds(self, job_id: str) -> bool:
+        """Whether Flink has the job and has not ended it."""
+        try:
+            return not self.flink.job(job_id).state.ended
+        except NotFoundError:
+            return False
+
+    def wait_for(self, job_id: str, wanted: Callable[[JobDetail], bool], limit: float, what: str) -> JobDetail:
+        """Wait until `wanted` holds; a job that ends, or takes longer than `limit` seconds, is parked."""
+        deadline = time.monotonic() + limit
+        while True:
+            detail = self.flink.job(job_id)
+            if wanted(detail):
+                return detail
+            if detail.state.ended:
+                self.break_off(f"it ended as {detail.state}")
+            if time.monotonic() > deadline:
+                self.break_off(f"it did not {what} within {limit:.0f} s (it is {detail.state})")
+            time.sleep(POLL_SECONDS)

@@ -1,0 +1,53 @@
+"""The verdict on a live job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gamestream_dagster.flink_jobs.observed import (
+    STALL_MS,
+    Figures,
+    Health,
+    JobState,
+    assess,
+)
+
+WELL = Figures(
+    now_ms=1_000_000, running_since_ms=0, checkpoint_interval_ms=10_000, checkpoint_at_ms=990_000, recent_failures=0
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Health.HEALTHY),
+        ({"recent_failures": 5}, Health.LOOPING),
+        ({"recent_failures": 4}, Health.HEALTHY),
+        ({"checkpoint_at_ms": 960_000}, Health.NO_CHECKPOINT),
+        ({"checkpoint_at_ms": None}, Health.NO_CHECKPOINT),
+        ({"checkpoint_at_ms": None, "running_since_ms": 990_000}, Health.HEALTHY),
+        ({"checkpoint_interval_ms": 60_000, "checkpoint_at_ms": 900_000}, Health.HEALTHY),
+    ],
+)
+def test_the_verdict_rests_on_figures(changes: dict[str, Any], expected: Health) -> None:
+    verdict, reason = assess(JobState.RUNNING, replace(WELL, **changes))
+    assert verdict is expected
+    assert bool(reason) == (expected is not Health.HEALTHY)
+
+
+def test_standing_still_takes_two_looks() -> None:
+    before = replace(WELL, now_ms=WELL.now_ms - STALL_MS, records_read=100, lag_records=10)
+    for now, expected in [
+        (replace(before, lag_records=20), Health.STALLED),
+        (replace(before, lag_records=10), Health.HEALTHY),
+        (replace(before, lag_records=20, records_read=101), Health.HEALTHY),
+        (replace(before, lag_records=None), Health.HEALTHY),
+    ]:
+        assert assess(JobState.RUNNING, replace(now, now_ms=WELL.now_ms), before)[0] is expected
+    later = replace(before, now_ms=WELL.now_ms, lag_records=20)
+    assert assess(JobState.RUNNING, later)[0] is Health.HEALTHY
+    assert assess(JobState.RUNNING, replace(later, now_ms=later.now_ms - 1), before)[0] is Health.HEALTHY
+    assert assess(JobState.RUNNING, replace(later, flink_job_id="other"), before)[0] is Health.HEALTHY
