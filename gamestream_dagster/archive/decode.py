@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from gamestream_dagster.events.acceptance import FAST_BYTES, Outcome, Refused, outcomes
+from gamestream_dagster.events.acceptance import FAST_BYTES, Outcome, Refused, outcomes, whole_number
 from gamestream_dagster.events.event_types import FUTURE_LIMIT_MS, score_event
 
 ARCHIVE_SCHEMA = pa.schema(
@@ -34,9 +35,17 @@ ARCHIVE_SCHEMA = pa.schema(
         ("event_id", pa.string()),
         ("reason", pa.string()),
         ("remark", pa.string()),
+        # Milliseconds: how far the records before this one in its partition had moved the watermark. None: not at all.
+        ("newest_before", pa.int64()),
     ]
 )
 
+_RECORD_SCHEMA = pa.schema(list(ARCHIVE_SCHEMA)[:-1])
+"""What a row holds without the rows before it."""
+
+_NOTHING = -1  # before every time
+_NO_TIME = pa.scalar(None, pa.int64())
+_call = pc.call_function
 _FIELDS = score_event().fields
 _KNOWN = frozenset(_FIELDS)
 _MAX_TEXT = _FIELDS["user_id"].max_length or 0
@@ -61,14 +70,17 @@ class Raw:
         return len(self.offsets)
 
 
-def decode(topic: str, partition: int, raw: Raw, judge: Judge | None = None) -> pa.Table:
-    """Archive rows of some records, in order.
+def decode(
+    topic: str, partition: int, raw: Raw, judge: Judge | None = None, newest_before: int | None = None
+) -> pa.Table:
+    """Archive rows of some records, in order. A refused record keeps those of its fields that can be read.
 
     Args:
         topic: name of the topic.
         partition: number.
         raw: the records.
         judge: the rule; None is that of JSON, with its fast path.
+        newest_before: `newest_event_time` of the partition's earlier records, milliseconds; None where there are none.
     """
     rows: list[tuple[Any, ...]] = []
     several: list[tuple[int, int]] = []  # place of a record that gives more than one row, and how many
@@ -83,7 +95,41 @@ def decode(topic: str, partition: int, raw: Raw, judge: Judge | None = None) -> 
         if len(found) > 1:
             several.append((len(rows), len(found)))
         rows.extend(_row(outcome) for outcome in found)
-    return _table(topic, partition, raw, rows, several)
+    return _with_newest(_table(topic, partition, raw, rows, several), newest_before)
+
+
+def newest_event_time(table: pa.Table, before: int | None = None) -> int | None:
+    """How far a partition's records up to the last one of `table` have moved the watermark, milliseconds.
+
+    Args:
+        table: rows of `decode`, in order.
+        before: the answer for an empty table.
+    """
+    if not table.num_rows:
+        return before
+    last = table.slice(table.num_rows - 1)
+    moved = (last.column("newest_before")[0].as_py(), _moving_times(last)[0].as_py())
+    return max((one for one in moved if one is not None), default=None)
+
+
+def _with_newest(table: pa.Table, before: int | None) -> pa.Table:
+    first = pa.array([_NOTHING if before is None else before], pa.int64())
+    seen = _call("cumulative_max", [pa.concat_arrays([first, pc.fill_null(_moving_times(table), _NOTHING)])])
+    newest = seen.slice(0, table.num_rows)
+    newest = _call("if_else", [_call("equal", [newest, _NOTHING]), _NO_TIME, newest])
+    return table.append_column(ARCHIVE_SCHEMA.field("newest_before"), newest)
+
+
+def _moving_times(table: pa.Table) -> pa.Array:
+    """The time to which each record moves the watermark: its event time, never ahead of its Kafka time; null for none.
+
+    As in Flink, a refused record moves it too if its time can be read and is not what it is refused for.
+    """
+    event, kafka = (table.column(name).combine_chunks() for name in ("event_time_millis", "kafka_timestamp"))
+    not_ahead = _call("less_equal", [event, _call("add", [kafka, FUTURE_LIMIT_MS])])
+    fits = _call("and", [_call("greater_equal", [event, 0]), not_ahead])
+    least = _call("min_element_wise", [event, kafka], pc.ElementWiseAggregateOptions(skip_nulls=False))
+    return _call("if_else", [fits, least, _NO_TIME])
 
 
 def _plain(value: bytes | None, timestamp: int) -> tuple[Any, ...] | None:
@@ -122,7 +168,18 @@ def _plain(value: bytes | None, timestamp: int) -> tuple[Any, ...] | None:
 
 def _row(outcome: Outcome) -> tuple[Any, ...]:
     if isinstance(outcome, Refused):
-        return None, None, None, None, None, None, None, outcome.reason.value, None
+        read = (outcome.fields or {}).get
+        return (
+            read("user_id"),
+            read("team_id"),
+            read("team_name"),
+            whole_number(read("score")),
+            read("event_time_millis"),
+            read("event_type"),
+            read("event_id"),
+            outcome.reason.value,
+            None,
+        )
     return (
         outcome.user_id,
         outcome.team_id,
@@ -148,8 +205,8 @@ def _table(
             items[place : place + count] = range(count)
     fields = list(zip(*rows, strict=True)) if rows else [()] * 9
     columns = [[topic] * len(rows), [partition] * len(rows), offsets, items, timestamps, keys, values, *fields]
-    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, ARCHIVE_SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=ARCHIVE_SCHEMA)
+    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _RECORD_SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=_RECORD_SCHEMA)
 
 
 def _spread(column: list[T], several: list[tuple[int, int]]) -> list[T]:

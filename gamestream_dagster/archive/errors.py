@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class ArchiveError(Exception):
     """Root of this area; raised only as one of the classes below."""
@@ -42,3 +44,13 @@ class ArchiveBehindError(ArchiveError):
 
 class ArchiveDamagedError(ArchiveError):
     """The manifest or a file of the archive cannot be used."""
+
+
+class ArchiveLayoutError(ArchiveError):
+    """The archive has other columns than this version reads and writes."""
+
+    def __init__(self, topic_dir: Path, found: int, wanted: int) -> None:
+        super().__init__(
+            f"The archive in {topic_dir} has the layout {found}, this version reads {wanted}; move the folder away, "
+            "and the next run archives anew what Kafka still holds."
+        )

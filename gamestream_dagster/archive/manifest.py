@@ -16,9 +16,12 @@ from pathlib import Path
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gamestream_dagster.archive.errors import ArchiveBusyError, ArchiveDamagedError
+from gamestream_dagster.archive.errors import ArchiveBusyError, ArchiveDamagedError, ArchiveLayoutError
 
 MANIFEST = "_manifest.json"
+LAYOUT = 2
+"""Of the files' columns: 1 had no `newest_before`, and nothing of a refused record but its bytes."""
+
 _LOCK = "_lock"
 
 
@@ -38,6 +41,10 @@ class ArchivedFile(BaseModel):
     gaps: tuple[tuple[int, int], ...] = Field(
         description="Offsets without a record inside the range (transaction markers): first, and one after the last."
     )
+    newest_event_time: int | None = Field(
+        default=None,
+        description="How far the partition's records up to here have moved the watermark, milliseconds.",
+    )
 
 
 class Manifest(BaseModel):
@@ -46,6 +53,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     topic: str
+    layout: int = LAYOUT
     files: tuple[ArchivedFile, ...] = ()
 
     @property
@@ -55,6 +63,12 @@ class Manifest(BaseModel):
         for file in self.files:
             upto[file.partition] = max(upto.get(file.partition, 0), file.next_offset)
         return dict(sorted(upto.items()))
+
+    @property
+    def newest_event_times(self) -> dict[int, int | None]:
+        """`newest_event_time` at the end of each partition's last file."""
+        in_order = sorted(self.files, key=lambda file: file.next_offset)
+        return {file.partition: file.newest_event_time for file in in_order}
 
     def extended(self, *files: ArchivedFile) -> Manifest:
         """With more files at the end."""
@@ -74,17 +88,28 @@ class Manifest(BaseModel):
         return found
 
 
+class _Layout(BaseModel):
+    """What a manifest of any version says about its files; the first version said nothing."""
+
+    layout: int = 1
+
+
 def load_manifest(topic_dir: Path) -> Manifest:
     """The manifest of a topic's folder; an empty one where nothing was archived.
 
     Raises:
         ArchiveDamagedError: the file cannot be read.
+        ArchiveLayoutError: another version of gamestream wrote the archive.
     """
     path = topic_dir / MANIFEST
     if not path.exists():
         return Manifest(topic=topic_dir.name)
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        stored = path.read_bytes()
+        layout = _Layout.model_validate_json(stored).layout
+        if layout != LAYOUT:
+            raise ArchiveLayoutError(topic_dir, layout, LAYOUT)
+        return Manifest.model_validate_json(stored)
     except (ValidationError, OSError) as error:
         raise ArchiveDamagedError(
             f"{path} cannot be read ({type(error).__name__}); restore it, or move the folder away to archive anew."

@@ -63,3 +63,11 @@ def register_texts(
     """Make the relation `name` in `database`: text columns, one value of each for a row."""
     arrays = {column: pa.array([row[place] for row in rows], pa.string()) for place, column in enumerate(columns)}
     database.register(name, pa.table(arrays))
+
+
+def register_numbers(
+    database: duckdb.DuckDBPyConnection, name: str, columns: Sequence[str], rows: Sequence[Sequence[int]]
+) -> None:
+    """Make the relation `name` in `database`: columns of 64-bit integers."""
+    arrays = {column: pa.array([row[place] for row in rows], pa.int64()) for place, column in enumerate(columns)}
+    database.register(name, pa.table(arrays))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.consume import read_range
-from gamestream_dagster.archive.decode import Judge, Raw, decode
+from gamestream_dagster.archive.decode import Judge, Raw, decode, newest_event_time
 from gamestream_dagster.archive.errors import TopicRecreatedError, TruncatedByRetentionError
 from gamestream_dagster.archive.manifest import (
     ArchivedFile,
@@ -167,6 +167,7 @@ class _Run:
         self.refused = 0
         self._file_records = file_records
         self._pending = {partition: _Pending(at, at) for partition, at in start.items()}
+        self._newest: dict[int, int | None] = dict(manifest.newest_event_times)
 
     def take(self, partition: int, raw: Raw, next_offset: int, judge: Judge | None) -> None:
         """Keep a chunk; write the partition's file when it is full."""
@@ -176,7 +177,8 @@ class _Run:
             return
         if not pending.tables:
             pending.first_timestamp = raw.timestamps[0]
-        table = decode(self.topic, partition, raw, judge)
+        table = decode(self.topic, partition, raw, judge, self._newest.get(partition))
+        self._newest[partition] = newest_event_time(table)
         pending.tables.append(table)
         pending.offsets.extend(raw.offsets)
         self.records += len(raw)
@@ -220,6 +222,7 @@ class _Run:
             records=len(pending.offsets),
             rows=table.num_rows,
             gaps=_gaps(pending),
+            newest_event_time=self._newest.get(partition),
         )
 
 

@@ -25,6 +25,7 @@ _MAX_SCORE: Final = _FIELDS["score"].maximum or 0
 _MAX_DIGITS: Final = len(str(_MAX_SCORE))
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")  # as a number prints: SQL compares the text with the number's own
 _MAX_LONG: Final = 2**63 - 1
+_MAX_LONG_TEXT: Final = len(str(-_MAX_LONG))
 
 # Up to this many bytes none of Jackson's limits (depth, digits, length of a name) can be reached, so that a strict
 # parser which succeeds has read what Flink reads. Longer values take the exact, slow way.
@@ -81,10 +82,11 @@ class Decoded(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A refused record: the reason, and a sentence about this record."""
+    """A refused record: the reason, a sentence about this record, and the fields that were judged, where it has any."""
 
     reason: Reason
     detail: str
+    fields: dict[str, Any] | None = None
 
 
 Outcome = Decoded | Refused
@@ -134,21 +136,21 @@ def judge_fields(fields: dict[str, Any], kafka_timestamp: int) -> Outcome:
     user_id, team_id, team_name = fields.get("user_id"), fields.get("team_id"), fields.get("team_name")
     score, time = fields.get("score"), fields.get(_TIME)
     if not user_id or not team_id or team_name is None or score is None or time is None:
-        return Refused(Reason.MISSING_FIELD, _missing(fields))
+        return _refused(Reason.MISSING_FIELD, _missing(fields), fields)
     if len(user_id) > _MAX_TEXT or len(team_id) > _MAX_TEXT or len(team_name) > _MAX_TEXT:
-        return Refused(Reason.TOO_LARGE, f"user_id, team_id or team_name has more than {_MAX_TEXT} characters")
+        return _refused(Reason.TOO_LARGE, f"user_id, team_id or team_name has more than {_MAX_TEXT} characters", fields)
     if "\0" in user_id or "\0" in team_id or "\0" in team_name:
-        return Refused(Reason.BAD_TEXT, "user_id, team_id or team_name holds a NUL character")
+        return _refused(Reason.BAD_TEXT, "user_id, team_id or team_name holds a NUL character", fields)
     if _WHOLE_NUMBER.fullmatch(score) is None:
-        return Refused(Reason.WRONG_TYPE, f"score {score[:40]!r} is not a whole number")
+        return _refused(Reason.WRONG_TYPE, f"score {score[:40]!r} is not a whole number", fields)
     points = int(score) if len(score) <= _MAX_DIGITS else -1
     if points < 0 or points > _MAX_SCORE:
-        return Refused(Reason.OUT_OF_RANGE, f"score {score[:40]} is not between 0 and {_MAX_SCORE}")
+        return _refused(Reason.OUT_OF_RANGE, f"score {score[:40]} is not between 0 and {_MAX_SCORE}", fields)
     if time < 0:
-        return Refused(Reason.OUT_OF_RANGE, f"event_time_millis {time} is negative")
+        return _refused(Reason.OUT_OF_RANGE, f"event_time_millis {time} is negative", fields)
     if time > kafka_timestamp + FUTURE_LIMIT_MS:
-        return Refused(
-            Reason.FUTURE_TIMESTAMP, f"event_time_millis is {time - kafka_timestamp} ms ahead of Kafka's time"
+        return _refused(
+            Reason.FUTURE_TIMESTAMP, f"event_time_millis is {time - kafka_timestamp} ms ahead of Kafka's time", fields
         )
     get = fields.get
     return Decoded(
@@ -162,6 +164,18 @@ def judge_fields(fields: dict[str, Any], kafka_timestamp: int) -> Outcome:
         get("event_id"),
         get("remark"),
     )
+
+
+def _refused(reason: Reason, detail: str, fields: dict[str, Any]) -> Refused:
+    return Refused(reason, detail, {name: fields.get(name) for name in FIELD_NAMES})
+
+
+def whole_number(text: str | None) -> int | None:
+    """A score's text as a 64-bit integer; None where it is none. For what a refused record would have counted."""
+    if text is None or len(text) > _MAX_LONG_TEXT or _WHOLE_NUMBER.fullmatch(text) is None:
+        return None
+    number = int(text)
+    return number if -_MAX_LONG - 1 <= number <= _MAX_LONG else None
 
 
 def _missing(fields: dict[str, Any]) -> str:

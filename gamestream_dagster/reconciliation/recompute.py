@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import duckdb
 
-from gamestream_dagster.archive.reader import open_archive, register_texts
+from gamestream_dagster.archive.reader import open_archive, register_numbers, register_texts
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
 from gamestream_dagster.reconciliation.compare import Best
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
@@ -27,17 +28,25 @@ MEMORY_LIMIT = "768MiB"
 Cut = Mapping[int, int]
 """Next offset by partition."""
 
+Position = tuple[int, int, int]
+"""One record item: partition, offset, and the place in a record that holds several events (0 for nearly all)."""
+
 
 class Recompute:
     """Boards at any cut of the archive. Use as a context manager.
+
+    Its database has these relations, for the SQL of boards and of causes: `records` (every archived record item, see
+    records.sql), `events` and `bracketed` (the counted events before the high cut, see events.sql), `cut` (partition,
+    low_offset, high_offset).
 
     Args:
         topic_dir: `<archive_dir>/<topic>`.
         spill_dir: folder for what does not fit into memory.
         threads: how many cores to use.
+        event_ids: whether the topic's events carry ids, so that copies are told and left out.
     """
 
-    def __init__(self, topic_dir: Path, spill_dir: Path, threads: int = 2) -> None:
+    def __init__(self, topic_dir: Path, spill_dir: Path, threads: int = 2, *, event_ids: bool = True) -> None:
         self._db = duckdb.connect(":memory:")
         self._db.execute("SET memory_limit = $limit", {"limit": MEMORY_LIMIT})
         self._db.execute("SET temp_directory = $folder", {"folder": str(spill_dir)})
@@ -47,6 +56,13 @@ class Recompute:
         self._db.execute(
             'CREATE TEMP TABLE cut ("partition" INTEGER PRIMARY KEY, low_offset BIGINT, high_offset BIGINT)'
         )
+        self._db.execute('CREATE TEMP TABLE removed ("partition" INTEGER, "offset" BIGINT, item INTEGER)')
+        self._db.execute('CREATE TEMP TABLE added ("partition" INTEGER, "offset" BIGINT, item INTEGER)')
+        self._db.execute(
+            'CREATE TEMP TABLE copies ("partition" INTEGER, "offset" BIGINT, item INTEGER, since_previous BIGINT)'
+        )
+        self._copies_found = not event_ids
+        self._db.execute("CREATE TEMP VIEW records AS " + statement("records"))
         self._db.execute("CREATE TEMP VIEW events AS " + statement("events"))
         self._db.execute("CREATE TEMP VIEW bracketed AS " + statement("events"))
 
@@ -66,7 +82,7 @@ class Recompute:
         """The board at a cut, best row first.
 
         Args:
-            board: description; its `recompute.sql` runs over the accepted events before the cut.
+            board: description; its `recompute.sql` runs over the counted events before the cut.
             cut: next offset by partition.
             rows: how many ranks; default the board's own number.
             as_of: end of the window, milliseconds, for a board that has one.
@@ -75,6 +91,7 @@ class Recompute:
             BoardNotUsableError: the SQL does not run, or its columns are not the board's.
         """
         self._at(cut, cut)
+        self._find_copies()
         parameters: dict[str, int] = {"rows": rows or board.rows}
         if board.window is not None:
             if as_of is None:
@@ -129,13 +146,53 @@ class Recompute:
     def with_keys(
         self, low: Cut, high: Cut, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int
     ) -> list[Row]:
-        """Run a statement over `bracketed` and the relation `keys`, which holds `keys` under the names `columns`."""
+        """Run a statement over the relations and `keys`, which holds `keys` under the names `columns`."""
         self._at(low, high)
+        self._find_copies()
         register_texts(self._db, "keys", columns, keys)
         try:
             return self._query(sql, values)
         finally:
             self._db.unregister("keys")
+
+    def query(self, low: Cut, high: Cut, sql: str, **values: int) -> list[Row]:
+        """Run a statement over the relations between two cuts."""
+        self._at(low, high)
+        self._find_copies()
+        return self._query(sql, values)
+
+    @contextmanager
+    def supposing(self, removed: Iterable[Position] = (), added: Iterable[Position] = ()) -> Generator[None]:
+        """Let `events` and `bracketed` be what they would be without some events, and with others once more.
+
+        Args:
+            removed: counted events to leave out.
+            added: record items to count once more, as often as they are named: copies, refused records whose user,
+                team and score can be read, or counted events.
+        """
+        self._suppose("INSERT INTO removed FROM supposed", removed)
+        self._suppose("INSERT INTO added FROM supposed", added)
+        try:
+            yield
+        finally:
+            self._db.execute("DELETE FROM removed")
+            self._db.execute("DELETE FROM added")
+
+    def _suppose(self, insert: str, positions: Iterable[Position]) -> None:
+        register_numbers(self._db, "supposed", ("partition", "offset", "item"), list(positions))
+        try:
+            self._db.execute(insert)
+        finally:
+            self._db.unregister("supposed")
+
+    def _find_copies(self) -> None:
+        """Once, over the whole archive: the copies before a cut are those of the whole that lie before it."""
+        if self._copies_found:
+            return
+        self._db.execute("CREATE TEMP TABLE repeated AS " + statement("repeated"))
+        self._db.execute("INSERT INTO copies " + statement("copies"))
+        self._db.execute("DROP TABLE repeated")
+        self._copies_found = True
 
     def _at(self, low: Cut, high: Cut) -> None:
         self._db.execute("DELETE FROM cut")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, Raw, decode
-from gamestream_dagster.events.acceptance import Decoded, outcomes
+from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, Raw, decode, newest_event_time
+from gamestream_dagster.events.acceptance import Decoded, outcomes, whole_number
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "events"))
 from acceptance_cases import load_arrays, load_cases
@@ -38,7 +38,9 @@ def agrees(row: dict, outcome) -> bool:
         fields = ("user_id", "team_id", "team_name", "score", "event_time_millis", "event_type", "event_id")
         same = all(row[name] == getattr(outcome, name) for name in fields)
         return same and row["reason"] is None and row["remark"] == remark
-    return row["reason"] == outcome.reason.value and row["user_id"] is None and row["score"] is None
+    read = outcome.fields or {}
+    same = all(row[name] == read.get(name) for name in ("user_id", "team_id", "team_name", "event_time_millis"))
+    return same and row["reason"] == outcome.reason.value and row["score"] == whole_number(read.get("score"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -106,3 +108,46 @@ def test_an_array_is_one_record_and_several_rows():
     assert count > 1
     assert [row["offset"] for row in found] == [10, *[11] * count, 12]
     assert [row["item"] for row in found] == [0, *range(count), 0]
+
+
+def scored(time: int, score: object = 1) -> bytes:
+    fields = {"user_id": "u", "team_id": "t", "team_name": "T", "score": score, "event_time_millis": time}
+    return orjson.dumps(fields)
+
+
+def test_a_refused_record_keeps_what_can_be_read_of_it():
+    [negative, fraction, word] = rows_of((scored(NOW, -7), NOW), (scored(NOW, 1.5), NOW), (b"nope", NOW))
+    assert (negative["user_id"], negative["team_id"], negative["score"]) == ("u", "t", -7)
+    assert (fraction["user_id"], fraction["score"], fraction["event_time_millis"]) == ("u", None, NOW)
+    assert (word["user_id"], word["event_time_millis"], word["reason"]) == (None, None, "NOT_JSON")
+
+
+def test_each_row_knows_how_far_the_watermark_had_come():
+    """Never ahead of the Kafka time; a refused record moves it too, but not by a time that is itself refused."""
+    values = [
+        (scored(NOW), NOW + 9),
+        (scored(NOW + 500), NOW + 9),
+        (scored(NOW + 20, -1), NOW + 20),
+        (scored(NOW + 4_000_000), NOW + 30),
+        (b"nope", NOW + 40),
+        (scored(NOW - 60_000), NOW + 50),
+        (scored(NOW + 60), NOW + 60),
+    ]
+    newest = [row["newest_before"] for row in rows_of(*values)]
+    assert newest == [None, NOW, NOW + 9, NOW + 20, NOW + 20, NOW + 20, NOW + 20]
+
+
+@given(st.lists(st.integers(-5, 50), max_size=12), st.integers(0, 12))
+def test_the_newest_time_goes_on_from_chunk_to_chunk(times, split):
+    def table(some: list[int], first: int, before: int | None):
+        raw = Raw(
+            [first + n for n in range(len(some))], [30] * len(some), [None] * len(some), [scored(t) for t in some]
+        )
+        return decode("user-score", 0, raw, newest_before=before)
+
+    head = table(times[:split], 0, None)
+    tail = table(times[split:], split, newest_event_time(head))
+    chunked = [*head.column("newest_before").to_pylist(), *tail.column("newest_before").to_pylist()]
+    assert chunked == table(times, 0, None).column("newest_before").to_pylist()
+    usable = [min(time, 30) for time in times if time >= 0]
+    assert newest_event_time(tail, newest_event_time(head)) == max(usable, default=None)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gamestream_dagster.archive.errors import ArchiveBusyError, ArchiveDamagedError, TruncatedByRetentionError
+from gamestream_dagster.archive.errors import (
+    ArchiveBusyError,
+    ArchiveDamagedError,
+    ArchiveLayoutError,
+    TruncatedByRetentionError,
+)
 from gamestream_dagster.archive.manifest import (
     ArchivedFile,
     Manifest,
@@ -53,6 +58,17 @@ def test_a_damaged_manifest_says_what_to_do(tmp_path):
     (tmp_path / "_manifest.json").write_text("{", encoding="utf-8")
     with pytest.raises(ArchiveDamagedError, match="restore it, or move the folder away"):
         load_manifest(tmp_path)
+
+
+def test_an_archive_of_the_older_layout_says_what_to_do(tmp_path):
+    (tmp_path / "_manifest.json").write_text('{"topic": "t", "files": []}', encoding="utf-8")
+    with pytest.raises(ArchiveLayoutError, match="has the layout 1, this version reads 2; move the folder away"):
+        load_manifest(tmp_path)
+
+
+def test_the_newest_time_goes_on_after_the_last_file():
+    files = (file(0, 5, 9, newest_event_time=70), file(0, 0, 5, newest_event_time=60), file(1, 0, 3))
+    assert Manifest(topic="t", files=files).newest_event_times == {0: 70, 1: None}
 
 
 def test_what_a_crash_left_behind_is_removed_and_never_read(tmp_path):

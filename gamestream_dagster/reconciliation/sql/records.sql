@@ -1,0 +1,12 @@
+-- Every archived record item, before a cut or not.
+-- copy: an earlier accepted record carries the same id; since_previous: see copies.sql, null for what is no copy.
+-- late_by: milliseconds that the event time lies behind what the earlier records of its partition had moved the watermark to
+-- (before its delay); null when nothing had.
+SELECT
+  archive.*,
+  copies."offset" IS NOT NULL AS copy,
+  copies.since_previous,
+  archive.newest_before - archive.event_time_millis AS late_by
+FROM archive
+LEFT JOIN copies
+  ON archive."partition" = copies."partition" AND archive."offset" = copies."offset" AND archive.item = copies.item
