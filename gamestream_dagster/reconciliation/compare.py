@@ -172,6 +172,19 @@ def _check_shown_ratio(findings: _Findings, name: str, column: Column, row: Row)
     )
 
 
+def value_differences(board: Board, sink: Sink, row: Row, history: History) -> list[Difference]:
+    """What is wrong with one row by itself: a stranger, or values that no cut in the bracket gives."""
+    findings = _Findings(board, sink)
+    _check_values(findings, _without_strangers(findings, _without_empty_columns(findings, [row]), history), history)
+    return findings.found
+
+
+def unlike(board: Board, sink: Sink, row: Row, expected: Row | None) -> list[Difference]:
+    """What is wrong with one row by itself against the row that the recompute gives for its entity, if any."""
+    rows = [] if expected is None else [expected]
+    return [one for one in compare_equal(board, sink, [row], rows) if one.kind is not DifferenceKind.RANK]
+
+
 def compare_bracket(
     board: Board, sink: Sink, streamed: Sequence[Row], low_rows: Sequence[Row], history: History
 ) -> list[Difference]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.reconciliation.causes.trial import DEPTH
 from gamestream_dagster.reconciliation.compare import compare_bracket, compare_equal
 from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, Sink
 from gamestream_dagster.reconciliation.observe import Observation
 from gamestream_dagster.reconciliation.recompute import Cut, DuckHistory, Recompute
 from gamestream_dagster.reconciliation.sinks import newest_window
-
-DEPTH = 5
-"""The recompute at the low cut is read this many times deeper than the board, for shares that have since changed."""
 
 
 def examine(
@@ -35,20 +33,14 @@ def examine(
     histories: dict[str, DuckHistory] = {}
     results: list[BoardResult] = []
     for board in boards:
-        low = seen.jobs[board.job].low
+        low, high = seen.jobs[board.job].low, seen.high_of(board.job)
         if board.window is not None:
             results += [_windowed(recompute, board, sink, seen, since[board.job]) for sink in sinks]
-        elif recompute.events_between(low, seen.high) == 0:
-            expected = recompute.rows(board, seen.high)
-            for sink in sinks:
-                rows = seen.boards[board.name, sink]
-                differences = compare_equal(board, sink, rows, expected)
-                results.append(BoardResult(board.name, sink, max(len(rows), len(expected)), tuple(differences)))
         else:
             low_rows = recompute.rows(board, low, rows=DEPTH * board.rows)
             if board.job not in histories:  # what one board asked for, another need not scan for again
                 same_job = [one for one in boards if one.job == board.job]
-                histories[board.job] = recompute.history(low, seen.high, same_job)
+                histories[board.job] = recompute.history(low, high, same_job)
             for sink in sinks:
                 rows = seen.boards[board.name, sink]
                 differences = compare_bracket(board, sink, rows, low_rows, histories[board.job])
@@ -63,7 +55,7 @@ def _windowed(recompute: Recompute, board: Board, sink: Sink, seen: Observation,
     differences: list[Difference] = []
     compared = 0
     if as_of is not None:
-        expected = recompute.rows(board, seen.high, as_of=as_of)
+        expected = recompute.rows(board, seen.high_of(board.job), as_of=as_of)
         differences += compare_equal(board, sink, rows, expected)
         compared = max(len(rows), len(expected))
     implied = _implied_window(recompute, board, seen, since)
@@ -85,7 +77,7 @@ def _implied_window(recompute: Recompute, board: Board, seen: Observation, since
     watermark = min(newest.values()) - board.window.delay_seconds * 1000
     implied = watermark // tick * tick - tick
     # Where nobody had a row in that window, nothing was written.
-    return implied if implied > 0 and recompute.rows(board, seen.high, rows=1, as_of=implied) else None
+    return implied if implied > 0 and recompute.rows(board, seen.high_of(board.job), rows=1, as_of=implied) else None
 
 
 def _stale(board: Board, sink: Sink, as_of: int | None, implied: int) -> Difference:

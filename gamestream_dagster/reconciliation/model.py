@@ -104,7 +104,7 @@ class Difference:
     action: str = ""
     """What to do about it."""
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """`events` (the first of those that carry the cause) and `events_total`, beside what the cause itself has to say."""
+    """`events` (the first that carry the cause) and `events_total`, beside what the cause itself has to say."""
 
     @property
     def cause(self) -> str:

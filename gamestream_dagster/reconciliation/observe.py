@@ -57,6 +57,12 @@ class Observation:
     high: Mapping[int, int]
     boards: Mapping[tuple[str, Sink], list[Row]]
     progress: Mapping[str, Mapping[int, Progress]] = field(default_factory=dict[str, "Mapping[int, Progress]"])
+    exact: bool = False
+    """The jobs stood still: each board is the result of its job's low cut."""
+
+    def high_of(self, job: str) -> Mapping[int, int]:
+        """The high cut of one job's boards."""
+        return self.jobs[job].low if self.exact else self.high
 
 
 @dataclass(frozen=True)
@@ -105,22 +111,17 @@ class Looker:
         live = [self._running(job) for job in jobs]
         if not all(job.settled for job in live):
             self._checkpoint([job for job in live if not job.settled])
-        progress = {job: self._progress(job) for job in jobs}
+        progress = {job: self.progress(job) for job in jobs}
         low = {
             job: later({p: one.last_offset + 1 for p, one in progress[job].items()}, self._committed(job))
             for job in jobs
         }
         checkpoints = self._checkpoint(live)
-        rows: dict[tuple[str, Sink], list[Row]] = {}
         if Sink.KAFKA in sinks:
             # What a checkpoint wrote becomes visible when Flink commits the transaction, just after the checkpoint is
             # complete; by the end of the next one that has happened.
             checkpoints = self._checkpoint(live)
-            for board in boards:
-                rows[board.name, Sink.KAFKA] = read_topic(self.kafka.bootstrap, board)
-        if Sink.POSTGRES in sinks:
-            tables = read_tables(self.engine, boards)
-            rows.update({(name, Sink.POSTGRES): found for name, found in tables.items()})
+        rows = self.rows(boards, sinks)
         high = self.kafka.end_offsets(self.topic)
         cuts: dict[str, JobCut] = {}
         for job in live:
@@ -132,6 +133,25 @@ class Looker:
         if any(self._changed(job) for job in live):
             return None
         return Observation(cuts, high, rows, progress)
+
+    def rows(self, boards: Sequence[Board], sinks: Sequence[Sink]) -> dict[tuple[str, Sink], list[Row]]:
+        """The boards as the sinks hold them now."""
+        rows: dict[tuple[str, Sink], list[Row]] = {}
+        if Sink.KAFKA in sinks:
+            rows.update({(board.name, Sink.KAFKA): read_topic(self.kafka.bootstrap, board) for board in boards})
+        if Sink.POSTGRES in sinks:
+            tables = read_tables(self.engine, boards)
+            rows.update({(name, Sink.POSTGRES): found for name, found in tables.items()})
+        return rows
+
+    def check_running(self, jobs: Sequence[str]) -> None:
+        """See that the jobs run.
+
+        Raises:
+            CouldNotLookError: one of them does not.
+        """
+        for job in jobs:
+            self._running(job)
 
     def _tested(self, job: str, low: Mapping[int, int]) -> dict[int, int]:
         """The low cut, as far as the offsets that the source committed with the checkpoint bear it out."""
@@ -186,7 +206,8 @@ class Looker:
                 "see `gamestream jobs list` and the checkpoints in Flink's page",
             ) from error
 
-    def _progress(self, job: str) -> dict[int, Progress]:
+    def progress(self, job: str) -> dict[int, Progress]:
+        """How far the job says it has read, by partition."""
         query = select(job_progress).where(job_progress.c.job == job)
         try:
             with self.engine.connect() as database:

@@ -1,10 +1,10 @@
-"""One reconciliation from end to end: look, archive, recompute, compare, look again where rows differ, judge."""
+"""A reconciliation as commands and Dagster ask for it: the run, its stored rows and its report."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -13,37 +13,31 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gamestream_dagster.archive.errors import ArchiveError
-from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.clients.errors import ServiceError
-from gamestream_dagster.clients.flink_rest import FlinkRest
-from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.cut import Cut, earliest
+from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
-from gamestream_dagster.reconciliation.examine import examine, still_there
-from gamestream_dagster.reconciliation.ledger import balance, write_ledger
 from gamestream_dagster.reconciliation.model import (
-    BoardResult,
-    JobCut,
-    LedgerBalance,
     Mode,
     ReconciliationRun,
     Sink,
     Verdict,
 )
-from gamestream_dagster.reconciliation.observe import Limits, Looker, Observation
-from gamestream_dagster.reconciliation.recompute import Recompute, check_board
+from gamestream_dagster.reconciliation.observe import Limits
+from gamestream_dagster.reconciliation.recompute import check_board
 from gamestream_dagster.reconciliation.report import write_report
 from gamestream_dagster.reconciliation.store import last_runs, save_run
+from gamestream_dagster.reconciliation.task import Task
 from gamestream_dagster.settings import Settings
 
-CONFIRMATIONS = 2
-"""Looks, each after another checkpoint, that must show a difference again before it is reported."""
-
 _TREND = 30
-_DRAIN_POLL_SECONDS = 1.0
+_USUAL_SINKS: Mapping[Mode, Sequence[Sink]] = {
+    Mode.BRACKET: (Sink.POSTGRES,),
+    Mode.DRAINED: (Sink.POSTGRES, Sink.KAFKA),
+    Mode.SAVEPOINT: (Sink.POSTGRES, Sink.KAFKA),
+    Mode.TRANSACTIONAL: (Sink.KAFKA,),
+}
 
 Say = Callable[[str], None]
 
@@ -62,9 +56,10 @@ def reconcile(
 
     Args:
         settings: the stack.
-        mode: `bracket` (no pause) or `drained` (input has stopped: equality).
+        mode: a `Mode`: `bracket` (no pause), `drained` (input has stopped: equality), `savepoint` (the jobs stop with a
+            savepoint and go on), `transactional` (the Kafka boards as readers with read_committed see them).
         boards: names; default all.
-        sinks: `postgres`, `kafka`; default Postgres in bracket mode and both in drained mode.
+        sinks: `postgres`, `kafka`; default by mode.
         limits: how long to wait for what.
         root: folder of the jobs and boards.
         say: told what is being done, a few words at a time.
@@ -77,13 +72,14 @@ def reconcile(
     """
     chosen = _choose(load_boards(root), boards)
     asked = Mode(mode)
-    usual = [Sink.POSTGRES, Sink.KAFKA] if asked is Mode.DRAINED else [Sink.POSTGRES]
-    task = _Task(
+    task = Task(
         settings=settings,
         mode=asked,
         boards=chosen,
-        sinks=[Sink(sink) for sink in sinks] if sinks else usual,
+        sinks=[Sink(sink) for sink in sinks] if sinks else _USUAL_SINKS[asked],
         limits=limits or Limits(),
+        root=root,
+        policy=load_policy(),
         say=say,
     )
     started_at, started = datetime.now(UTC), time.monotonic()
@@ -113,103 +109,6 @@ def _choose(known: Mapping[str, Board], names: Sequence[str] | None) -> list[Boa
     for board in chosen:
         check_board(board)
     return chosen
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What to reconcile, and how."""
-
-    settings: Settings
-    mode: Mode
-    boards: Sequence[Board]
-    sinks: Sequence[Sink]
-    limits: Limits
-    say: Say
-
-    @property
-    def topic_dir(self) -> Path:
-        return self.settings.archive_dir / SCORE_TOPIC
-
-    def run(self, engine: Engine, run: ReconciliationRun) -> ReconciliationRun:
-        """Look, and look again as long as something differs."""
-        with FlinkRest(self.settings.flink_rest) as flink:
-            looker = Looker(engine, flink, KafkaAdmin(self.settings.kafka), SCORE_TOPIC, self.limits)
-            seen = self._look(looker)
-            since: dict[str, Cut] = {job: cut.low for job, cut in seen.jobs.items()}
-            results = self._examine(seen, since)
-            first = sum(len(result.differences) for result in results)
-            for _ in range(CONFIRMATIONS):
-                if not any(result.differences for result in results):
-                    break
-                self.say("rows differ: looking again after another checkpoint")
-                seen = self._look(looker)
-                again = self._examine(seen, since)
-                results = still_there(results, again, run.descriptions)
-        ledger, events = self._account(engine, seen)
-        found = sum(len(result.differences) for result in results)
-        return replace(
-            run,
-            verdict=Verdict.DIFFERENT if found else Verdict.MATCH,
-            reason=_reason(results),
-            boards=tuple(results),
-            jobs=tuple(seen.jobs.values()),
-            high=seen.high,
-            bracket_events=events,
-            ledger=ledger,
-            unconfirmed=max(0, first - found),
-        )
-
-    def _look(self, looker: Looker) -> Observation:
-        """One observation, archived up to its high cut; in drained mode one whose cuts are the same."""
-        deadline = time.monotonic() + self.limits.drain
-        while True:
-            self.say("checkpoint and boards")
-            seen = looker.look(self.boards, self.sinks)
-            self.say("archive")
-            archive_topic(self.settings, SCORE_TOPIC, seen.high)
-            if self.mode is Mode.BRACKET:
-                return seen
-            with self._recompute() as recompute:
-                behind = recompute.events_between(_low(seen.jobs.values()), seen.high)
-            if behind == 0:
-                return seen
-            if time.monotonic() > deadline:
-                raise CouldNotLookError(
-                    f"the stream is not drained: {behind} records lie between the two cuts after "
-                    f"{self.limits.drain:.0f} s",
-                    "stop what sends events, or use the mode `bracket`",
-                )
-            time.sleep(_DRAIN_POLL_SECONDS)
-
-    def _examine(self, seen: Observation, since: Mapping[str, Cut]) -> list[BoardResult]:
-        self.say("recompute and compare")
-        with self._recompute() as recompute:
-            return examine(recompute, self.boards, self.sinks, seen=seen, since=since)
-
-    def _account(self, engine: Engine, seen: Observation) -> tuple[LedgerBalance, int]:
-        self.say("ledger")
-        with self._recompute() as recompute:
-            found = balance(recompute, self.topic_dir, seen.high, seen.progress)
-            write_ledger(engine, recompute, SCORE_TOPIC)
-            return found, recompute.events_between(_low(seen.jobs.values()), seen.high)
-
-    def _recompute(self) -> Recompute:
-        spill = self.settings.home / "tmp" / "recompute"
-        spill.mkdir(parents=True, exist_ok=True)
-        return Recompute(self.topic_dir, spill)
-
-
-def _low(jobs: Iterable[JobCut]) -> dict[int, int]:
-    return earliest(job.low for job in jobs)
-
-
-def _reason(results: Sequence[BoardResult]) -> str:
-    different = [result for result in results if result.differences]
-    if not different:
-        return "every row is what the input allows"
-    rows = sum(result.rows_different for result in different)
-    where = ", ".join(dict.fromkeys(f"{result.board} ({result.sink.value})" for result in different))
-    return f"{rows} rows differ in {where}; why is not looked for yet, so each counts as UNEXPLAINED"
 
 
 def _keep(settings: Settings, engine: Engine, run: ReconciliationRun) -> ReconciliationRun:

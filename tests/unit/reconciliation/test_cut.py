@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.reconciliation.board_topic import milliseconds
 from gamestream_dagster.reconciliation.cut import check_bracket, covers, earlier, earliest, later, shown
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.examine import examine, still_there
 from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, JobCut, Sink
 from gamestream_dagster.reconciliation.observe import Observation, _settled
 from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.sinks import _milliseconds, newest_window
+from gamestream_dagster.reconciliation.sinks import newest_window
 
 BOARDS = load_boards()
 cuts = st.dictionaries(st.integers(0, 3), st.integers(0, 9))
@@ -48,7 +49,7 @@ def test_a_cut_reads_well():
     "text", ["2023-11-14 22:13:20Z", "2023-11-14T22:13:20Z", "2023-11-14 22:13:20.000", 1_700_000_000_000]
 )
 def test_times_of_a_board_topic_are_read_however_flink_writes_them(text):
-    assert _milliseconds(text) == 1_700_000_000_000
+    assert milliseconds(text) == 1_700_000_000_000
 
 
 def test_readers_see_the_newest_window_alone():

@@ -1,0 +1,98 @@
+"""`gamestream repair`: put right what was understood, where the sink and not the job is wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+
+if TYPE_CHECKING:
+    from gamestream_dagster.reconciliation.repair import RepairOutcome, RepairPlan, RepairStep
+
+data = Console(highlight=False, width=200, soft_wrap=True)
+talk = Console(stderr=True, highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(repair)
+
+
+def repair(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run/--yes", help="Only say what would be done (the default).")] = True,
+    board: Annotated[list[str] | None, typer.Option(help="Only this board; may be given more than once.")] = None,
+    as_json: AsJson = False,
+    home: Home = None,
+    port_base: PortBase = None,
+) -> None:
+    """Write the job's rows back where a sink is behind, was edited, or holds what should be gone. Exit 1: not done."""
+    from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.reconciliation.errors import ReconciliationError
+    from gamestream_dagster.reconciliation.model import Sink, Verdict
+    from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
+    from gamestream_dagster.reconciliation.run import reconcile
+
+    settings = settings_from(home, port_base)
+    try:
+        run = reconcile(settings, boards=board, sinks=list(Sink), say=lambda text: talk.print(Text(text, style="dim")))
+        if run.verdict is Verdict.COULD_NOT_RUN:
+            raise CouldNotRun(run.reason)
+        plan = plan_repair(run)
+        done = [] if dry_run else apply_repair(settings, run, plan, lambda text: talk.print(Text(text, style="dim")))
+    except (ReconciliationError, ServiceError) as error:
+        raise CouldNotRun(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps(_as_data(plan, done), ensure_ascii=False, default=str))
+    else:
+        _show(plan, done, dry_run)
+    open_steps = len(plan.steps) - sum(outcome is RepairOutcome.DONE for _, outcome in done)
+    raise typer.Exit(1 if open_steps else 0)
+
+
+def _as_data(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]]) -> dict[str, object]:
+    outcomes = {id(step): outcome.value for step, outcome in done}
+    return {
+        "steps": [{**asdict(step), "outcome": outcomes.get(id(step), "PLANNED")} for step in plan.steps],
+        "left_alone": [
+            {
+                "board": one.difference.board,
+                "sink": one.difference.sink.value,
+                "rank": one.difference.rank,
+                "cause": one.difference.cause,
+                "why": one.why,
+            }
+            for one in plan.left_alone
+        ],
+    }
+
+
+def _show(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]], dry_run: bool) -> None:
+    outcomes = {id(step): outcome.value for step, outcome in done}
+    for step in plan.steps:
+        right = "nothing" if step.right is None else json.dumps(step.right, ensure_ascii=False)
+        state = outcomes.get(id(step), "planned")
+        data.print(
+            Text(
+                f"{step.action.value:6} {step.board} #{step.rank} in {step.sink.value}  {step.cause}  -> {right}  "
+                f"{state}"
+            )
+        )
+    for one in plan.left_alone:
+        difference = one.difference
+        data.print(
+            Text(
+                f"LEAVE  {difference.board} #{difference.rank or '-'} in {difference.sink.value}  {difference.cause}  "
+                f"{one.why}"
+            )
+        )
+    if not plan.steps:
+        talk.print("Nothing to repair." if not plan.left_alone else "Nothing that a sink could be repaired of.")
+    elif dry_run:
+        talk.print("Nothing was changed. Do it with `gamestream repair --yes`.")

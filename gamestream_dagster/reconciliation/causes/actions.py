@@ -1,0 +1,30 @@
+"""What to do about a difference, by cause: one sentence with the command."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gamestream_dagster.reconciliation.model import Cause, Difference
+
+_REPLAY = "`gamestream jobs apply {job} --replay`"
+_ACTIONS: Mapping[Cause, str] = {
+    Cause.SINK_LAG: "the sink is behind the job: see `gamestream status` and its locks, then `gamestream repair`",
+    Cause.LATE: "nothing: the window had closed; see why producers are late if it grows",
+    Cause.DUPLICATE: f"{_REPLAY} counts each event once; find the producer that sends again",
+    Cause.DEAD_LETTERED: f"make the job's rule and the acceptance rule agree, then {_REPLAY}",
+    Cause.MISSING_EVENTS: f"{_REPLAY} reads the lost run of offsets again",
+    Cause.STATE_EXPIRED: f"take the time to live off the job's state, then {_REPLAY}",
+    Cause.OVERFLOW: f"sum as BIGINT, then {_REPLAY}",
+    Cause.TIE_ORDER: "nothing: the values are right; add the missing term to the job's ORDER BY",
+    Cause.STALE_ROW: "`gamestream repair` deletes the row",
+    Cause.RESTORED_FROM_OLD_STATE: f"{_REPLAY}; `gamestream jobs history {{job}}` says who restored it",
+    Cause.EDITED_BY_HAND: "`gamestream repair` writes the job's row back; find out who else may write to the sink",
+}
+_ALARM = "an alarm: look at `gamestream why` and `gamestream jobs history {job}`; do not repair what nobody understands"
+
+
+def action(difference: Difference, job: str) -> str:
+    """What to do, in one line."""
+    causes = dict.fromkeys(cause for causes in difference.alternatives for cause in causes)
+    told = [_ACTIONS[cause].format(job=job) for cause in causes]
+    return "; ".join(dict.fromkeys(told)) or _ALARM.format(job=job)

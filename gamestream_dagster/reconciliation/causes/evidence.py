@@ -1,0 +1,169 @@
+"""The events of some entities that causes could be about, read from the archive."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
+from gamestream_dagster.reconciliation.causes.supposition import (
+    MOST_STEPS,
+    Candidate,
+    Supposition,
+    dead_lettered,
+    duplicates,
+    late,
+    overflow,
+)
+from gamestream_dagster.reconciliation.cut import Cut
+from gamestream_dagster.reconciliation.model import Cause, Entity, FaultKind, LedgerFault, Row
+from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.statements import statement
+
+MOST_CANDIDATES = 50_000
+"""Records that are looked at for one board at most; beyond it no cause is found, and the row stays unexplained."""
+
+_NEVER = 2**62
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where suppositions about the entities of one board come from."""
+
+    recompute: Recompute
+    board: Board
+    groups: tuple[str, ...]
+    """Columns of the finest sums of the board's job."""
+    low: Cut
+    high: Cut
+    as_of: int | None
+    facts: JobFacts
+    faults: Sequence[LedgerFault]
+
+    def families(self, entities: Sequence[Entity]) -> dict[Entity, dict[Cause, list[Supposition]]]:
+        """By entity and cause the guesses to try, the fullest first; causes without any event are left out."""
+        found: dict[Entity, dict[Cause, list[Supposition]]] = {entity: {} for entity in entities}
+        for entity, candidates in self._candidates(entities).items():
+            families = found[entity]
+            families[Cause.DUPLICATE] = duplicates(candidates)
+            families[Cause.DEAD_LETTERED] = dead_lettered(candidates)
+            if self.board.window is not None:
+                families[Cause.LATE] = late(candidates, self.board.window.delay_seconds * 1000)
+        for cause, by_entity in (*self._lost(entities), *self._expired(entities)):
+            for entity, suppositions in by_entity.items():
+                found[entity].setdefault(cause, []).extend(suppositions)
+        if self.board.window is None:
+            for families in found.values():
+                families[Cause.OVERFLOW] = overflow()
+        return {
+            entity: {cause: families[cause] for cause in Cause if families.get(cause)}
+            for entity, families in found.items()
+        }
+
+    def _candidates(self, entities: Sequence[Entity]) -> dict[Entity, list[Candidate]]:
+        window = self.board.window
+        bounds = {"delay": _NEVER, "from_time": -_NEVER, "to_time": _NEVER}
+        if window is not None and self.as_of is not None:
+            from_time = self.as_of - window.length_seconds * 1000
+            bounds = {"delay": window.delay_seconds * 1000, "from_time": from_time, "to_time": self.as_of}
+        sql = statement("candidates", over=self.board.entity)
+        return self._read(entities, sql, **bounds)
+
+    def _lost(self, entities: Sequence[Entity]) -> list[tuple[Cause, dict[Entity, list[Supposition]]]]:
+        """Runs of offsets that the job's own counter lacks, or has twice: together, then one by one."""
+        runs = [fault for fault in self.faults if fault.where == self.board.job and fault.kind in _RUNS]
+        found: list[tuple[Cause, dict[Entity, list[Supposition]]]] = []
+        sql = statement("in_range", over=self.board.entity)
+        lost: dict[Entity, list[Supposition]] = defaultdict(list)
+        cause = Cause.MISSING_EVENTS
+        for run in runs[:MOST_STEPS]:
+            span = {"partition": run.partition, "first_offset": run.first_offset, "last_offset": run.last_offset}
+            restore: OldRestore | None = None
+            for entity, events in self._read(entities, sql, **span).items():
+                restore = restore or self._old_restore(events)
+                cause = _cause_of(run, restore)
+                facts: dict[str, Any] = {"run": span, "ledger": run.sentence}
+                if restore is not None and cause is Cause.RESTORED_FROM_OLD_STATE:
+                    facts |= {"generation": restore.generation, "restored": restore.restored, "newer": restore.newer}
+                missing = run.kind is FaultKind.MISSING
+                members = tuple(events)
+                lost[entity].append(
+                    Supposition((cause,), members if missing else (), () if missing else members, facts=facts)
+                )
+        for entity, single in lost.items():
+            by_cause: dict[Cause, list[Supposition]] = defaultdict(list)
+            for one in single:
+                by_cause[one.causes[0]].append(one)
+            for cause, members in by_cause.items():
+                whole = members[0]
+                for one in members[1:]:
+                    whole = whole.joined(one)
+                found.append((cause, {entity: [whole, *members] if len(members) > 1 else members}))
+        return found
+
+    def _old_restore(self, events: Sequence[Candidate]) -> OldRestore | None:
+        """The restore from an old state before which these events had come."""
+        newest = max(event.kafka_timestamp for event in events)
+        later = [one for one in self.facts.old_restores if one.submitted_at.timestamp() * 1000 > newest]
+        return later[0] if later else None
+
+    def _expired(self, entities: Sequence[Entity]) -> list[tuple[Cause, dict[Entity, list[Supposition]]]]:
+        """Events before an idle gap, where the job's state has a time to live; half of it, for timers and clocks."""
+        if not self.facts.ttls_millis or self.board.window is not None:
+            return []
+        least = min(self.facts.ttls_millis) // 2
+        sql = statement("before_gap", over=self.board.entity, groups=self.groups)
+        found: dict[Entity, list[Supposition]] = {}
+        facts = {"time_to_live_ms": list(self.facts.ttls_millis)}
+        for entity, rows in self._rows(entities, sql, least=least).items():
+            gaps = sorted({row["longest_gap"] for row in rows})[-MOST_STEPS:]
+            found[entity] = [
+                Supposition(
+                    (Cause.STATE_EXPIRED,),
+                    tuple(_candidate(row) for row in rows if row["longest_gap"] >= gap),
+                    facts=facts | {"idle_for_at_least_ms": gap},
+                )
+                for gap in gaps
+            ]
+        return [(Cause.STATE_EXPIRED, found)]
+
+    def _read(self, entities: Sequence[Entity], sql: str, **values: int) -> dict[Entity, list[Candidate]]:
+        rows = self._rows(entities, sql, **values)
+        return {entity: [_candidate(row) for row in mine] for entity, mine in rows.items()}
+
+    def _rows(self, entities: Sequence[Entity], sql: str, **values: int) -> Mapping[Entity, list[Row]]:
+        found: dict[Entity, list[Row]] = defaultdict(list)
+        rows = self.recompute.with_keys(
+            self.low, self.high, self.board.entity, entities, sql, most=MOST_CANDIDATES, **values
+        )
+        if len(rows) < MOST_CANDIDATES:
+            for row in rows:
+                found[tuple(str(row[name]) for name in self.board.entity)].append(row)
+        return found
+
+
+_RUNS = frozenset({FaultKind.MISSING, FaultKind.TWICE})
+
+
+def _cause_of(run: LedgerFault, restore: OldRestore | None) -> Cause:
+    if restore is not None:
+        return Cause.RESTORED_FROM_OLD_STATE
+    return Cause.MISSING_EVENTS if run.kind is FaultKind.MISSING else Cause.DUPLICATE
+
+
+def _candidate(row: Row) -> Candidate:
+    return Candidate(
+        position=(row["partition"], row["offset"], row["item"]),
+        kafka_timestamp=row["kafka_timestamp"],
+        event_time_millis=row["event_time_millis"],
+        score=row["score"],
+        event_id=row["event_id"],
+        reason=row["reason"],
+        remark=row["remark"],
+        copy=bool(row["copy"]),
+        since_previous=row["since_previous"],
+        late_by=row["late_by"],
+    )

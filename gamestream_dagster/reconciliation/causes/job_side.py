@@ -1,0 +1,179 @@
+"""Why the job's own result differs: suppositions about the events of single players and teams, smallest set first.
+
+First the rows that are wrong by themselves: each guess of each cause for all of them at once, then pairs of causes.
+Then those that are right but stand elsewhere, or not at all: they may follow from the first, or have an own cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gamestream_dagster.reconciliation.causes.evidence import Evidence
+from gamestream_dagster.reconciliation.causes.supposition import Supposition, pairs, unwrapped
+from gamestream_dagster.reconciliation.causes.trial import Trial, by_itself, same_place
+from gamestream_dagster.reconciliation.compare import entity_of
+from gamestream_dagster.reconciliation.model import Cause, Causes, Difference, DifferenceKind, Entity
+from gamestream_dagster.reconciliation.order import order_value
+
+EVENTS_SHOWN = 20
+_NOTHING = Supposition(())
+
+
+@dataclass
+class JobSide:
+    """Explains the differences of one board in one sink."""
+
+    trial: Trial
+    evidence: Evidence
+    topic: str
+    found: dict[Entity, list[Supposition]] = field(default_factory=dict[Entity, list[Supposition]])
+    """By entity the guesses that make its row right; one for each cause, all of the same size."""
+
+    def explain(self, differences: Sequence[Difference]) -> list[Difference]:
+        """The differences, with causes and evidence where there are any."""
+        explained = [self._tie(one, differences) for one in differences]
+        open_ones = [one for one in explained if one.unexplained]
+        entities = list(dict.fromkeys(one.entity for one in open_ones if one.entity is not None))
+        if not entities:
+            return explained
+        families = self.evidence.families(entities)
+        wrong = list(dict.fromkeys(one.entity for one in open_ones if by_itself(one) and one.entity is not None))
+        right = self.trial.right(dict.fromkeys(wrong, _NOTHING))  # they only stand where they should not
+        self._find({entity: families[entity] for entity in wrong if entity not in right})
+        absent = [
+            one.entity
+            for one in open_ones
+            if one.kind is DifferenceKind.MISSING and one.entity is not None and one.entity not in self.found
+        ]
+        self._find_absent({entity: families[entity] for entity in dict.fromkeys(absent)}, open_ones)
+        return self._told(explained)
+
+    def _find(self, families: Mapping[Entity, Mapping[Cause, Sequence[Supposition]]]) -> None:
+        """Guesses of one cause for every entity; pairs for those that no single cause explains."""
+        for cause in Cause:
+            self._try({entity: guesses.get(cause, ()) for entity, guesses in families.items()})
+        left = {entity: pairs(guesses) for entity, guesses in families.items() if entity not in self.found}
+        for causes in dict.fromkeys(one.causes for guesses in left.values() for one in guesses):
+            self._try({entity: [one for one in guesses if one.causes == causes] for entity, guesses in left.items()})
+
+    def _try(self, guesses: Mapping[Entity, Sequence[Supposition]]) -> None:
+        """Keep the first guess that makes an entity's row right: the n-th guesses of all entities in one go."""
+        done: set[Entity] = set()
+        for place in range(max(map(len, guesses.values()), default=0)):
+            now = {e: listed[place] for e, listed in guesses.items() if place < len(listed) and e not in done}
+            for entity in self.trial.right(now) if now else ():
+                self.found.setdefault(entity, []).append(now[entity])
+                done.add(entity)
+
+    def _find_absent(
+        self, families: Mapping[Entity, Mapping[Cause, Sequence[Supposition]]], differences: Sequence[Difference]
+    ) -> None:
+        """Guesses for those who should be on the board: the guess must take them off it."""
+        if not families:
+            return
+        missing = {one.entity: one for one in differences if one.kind is DifferenceKind.MISSING}
+        still = self._still_absent({})
+        for cause in Cause:
+            for place in range(max((len(one.get(cause, ())) for one in families.values()), default=0)):
+                now = {
+                    entity: guesses[cause][place]
+                    for entity, guesses in families.items()
+                    if entity in still and place < len(guesses.get(cause, ())) and not self._has(entity, cause)
+                }
+                if not now:
+                    continue
+                if cause is Cause.OVERFLOW:
+                    off = {entity for entity in now if self._wraps_away(missing[entity])}
+                else:
+                    off = now.keys() - self._still_absent(now)
+                for entity in off:
+                    self.found.setdefault(entity, []).append(now[entity])
+
+    def _has(self, entity: Entity, cause: Cause) -> bool:
+        return any(one.causes == (cause,) for one in self.found.get(entity, ()))
+
+    def _still_absent(self, extra: Mapping[Entity, Supposition]) -> set[Entity | None]:
+        left = self.trial.differences(self._chosen() | dict(extra))
+        return {one.entity for one in left if one.kind is DifferenceKind.MISSING}
+
+    def _wraps_away(self, difference: Difference) -> bool:
+        """Whether a wrapped total would keep the row off the board."""
+        row: Any = difference.recomputed
+        board = self.trial.board
+        last = max(self.trial.rows, key=lambda one: one[board.rank_column], default=None)
+        term = board.order[0]
+        if last is None or not isinstance(row, dict) or term.column not in row or not term.descending:
+            return False
+        if not isinstance(row[term.column], int):
+            return False
+        total = int(row[term.column])
+        wrapped = (total + 2**31) % 2**32 - 2**31
+        return unwrapped(wrapped, total, total) is not None and wrapped < order_value(board, term.column, last)
+
+    def _chosen(self) -> dict[Entity, Supposition]:
+        return {entity: guesses[0] for entity, guesses in self.found.items()}
+
+    def _told(self, differences: Sequence[Difference]) -> list[Difference]:
+        told: list[Difference] = []
+        chosen = self._chosen()
+        left = {same_place(one) for one in self.trial.differences(chosen)} if chosen else None
+        for one in differences:
+            guesses = self.found.get(one.entity) if one.entity is not None else None
+            if not one.unexplained:
+                told.append(one)
+            elif guesses:
+                told.append(self._with_events(one, guesses))
+            elif left is not None and self._follows(one, left, chosen):
+                causes = self._all_causes(chosen)
+                who = [" / ".join(entity) for entity in chosen][:EVENTS_SHOWN]
+                told.append(replace(one, alternatives=causes, evidence={"follows_from": who}))
+            else:
+                told.append(one)
+        return told
+
+    def _follows(
+        self, difference: Difference, left: set[tuple[object, ...]], chosen: Mapping[Entity, Supposition]
+    ) -> bool:
+        """Whether the difference goes away with the others, so that it has no cause of its own."""
+        if same_place(difference) not in left:
+            return True
+        # A wrapped total stands in the order of the wrapped values: the recompute cannot show that order.
+        wrapped = any(one.wrapped for one in chosen.values())
+        return wrapped and difference.kind in (DifferenceKind.RANK, DifferenceKind.EXTRA)
+
+    @staticmethod
+    def _all_causes(chosen: Mapping[Entity, Supposition]) -> tuple[Causes, ...]:
+        named = {cause for one in chosen.values() for cause in one.causes}
+        return (tuple(cause for cause in Cause if cause in named),)
+
+    def _with_events(self, difference: Difference, guesses: Sequence[Supposition]) -> Difference:
+        first = guesses[0]
+        evidence: dict[str, Any] = {
+            "events": [event.evidence(self.topic) for event in first.events[:EVENTS_SHOWN]],
+            "events_total": len(first.events),
+            **first.facts,
+        }
+        if len(guesses) > 1:
+            evidence["also_possible"] = [{"causes": list(one.causes), **one.facts} for one in guesses[1:]]
+        alternatives = tuple(dict.fromkeys(one.causes for one in guesses))
+        return replace(difference, alternatives=alternatives, evidence=evidence)
+
+    def _tie(self, difference: Difference, differences: Sequence[Difference]) -> Difference:
+        """Rows that stand in another order although all but the last term of the order is equal."""
+        board = self.trial.board
+        if difference.kind is not DifferenceKind.RANK or len(board.order) < 2:
+            return difference
+        mine = next((row for row in self.trial.rows if entity_of(board, row) == difference.entity), None)
+        others = {one.entity for one in differences if one.kind is DifferenceKind.RANK} - {difference.entity}
+        if mine is None:
+            return difference
+        for row in self.trial.rows:
+            if entity_of(board, row) in others and all(
+                order_value(board, term.column, row) == order_value(board, term.column, mine)
+                for term in board.order[:-1]
+            ):
+                facts = {"same_values_as": " / ".join(entity_of(board, row))}
+                return replace(difference, alternatives=((Cause.TIE_ORDER,),), evidence=facts)
+        return difference

@@ -1,0 +1,115 @@
+"""Trying suppositions: which rows come out right, and what is left of a board's differences."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from gamestream_dagster.catalogue.boards import Board, ColumnRole
+from gamestream_dagster.reconciliation.causes.supposition import Supposition, unwrapped
+from gamestream_dagster.reconciliation.compare import (
+    compare_bracket,
+    compare_equal,
+    entity_of,
+    unlike,
+    value_differences,
+)
+from gamestream_dagster.reconciliation.cut import Cut
+from gamestream_dagster.reconciliation.model import Difference, DifferenceKind, Entity, Row, Sink
+from gamestream_dagster.reconciliation.recompute import Recompute
+
+DEPTH = 5
+"""The recompute at the low cut is read this many times deeper than the board, for shares that have since changed."""
+
+_ALL_ROWS = 2**31
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One board in one sink, and the recompute that it is tried against."""
+
+    recompute: Recompute
+    board: Board
+    job_boards: Sequence[Board]
+    sink: Sink
+    rows: Sequence[Row]
+    low: Cut
+    high: Cut
+    as_of: int | None
+
+    def differences(self, suppositions: Mapping[Entity, Supposition] | None = None) -> list[Difference]:
+        """All that is wrong with the board if the suppositions hold; each is about one entity's events.
+
+        Sums that wrapped are right in themselves but stand in an order of their own, so the order is not judged then.
+        """
+        with self._supposing(suppositions or {}):
+            if self.board.window is not None:
+                expected = self.recompute.rows(self.board, self.high, as_of=self.as_of)
+                return compare_equal(self.board, self.sink, self.rows, expected)
+            low_rows = self.recompute.rows(self.board, self.low, rows=DEPTH * self.board.rows)
+            history = self.recompute.history(self.low, self.high, self.job_boards)
+            return compare_bracket(self.board, self.sink, self.rows, low_rows, history)
+
+    def right(self, suppositions: Mapping[Entity, Supposition]) -> set[Entity]:
+        """The entities whose rows are right by themselves if the suppositions hold, wherever they stand."""
+        mine = [row for row in self.rows if self._whole(row) and entity_of(self.board, row) in suppositions]
+        entities = [entity_of(self.board, row) for row in mine]
+        with self._supposing(suppositions):
+            if self.board.window is not None:
+                expected = self._rows_of(entities)
+                wrong = {
+                    e: unlike(self.board, self.sink, row, expected.get(e))
+                    for e, row in zip(entities, mine, strict=True)
+                }
+            else:
+                history = self.recompute.history(self.low, self.high, self.job_boards)
+                wrong = {
+                    e: value_differences(self.board, self.sink, row, history)
+                    for e, row in zip(entities, mine, strict=True)
+                }
+        return {entity for entity, found in wrong.items() if self._excused(found, suppositions[entity])}
+
+    def _excused(self, found: Sequence[Difference], supposition: Supposition) -> bool:
+        if not supposition.wrapped:
+            return not found
+        return bool(found) and all(self._wrapped(one) for one in found)
+
+    def _wrapped(self, difference: Difference) -> bool:
+        """Whether a sum is outside its range only because it wrapped at 32 bits."""
+        column = self.board.columns.get(difference.column or "")
+        if column is None or column.role is not ColumnRole.SUM or not isinstance(difference.recomputed, dict):
+            return False
+        allowed = cast("dict[str, int]", difference.recomputed)
+        return unwrapped(difference.streamed, allowed["low"], allowed["high"]) is not None
+
+    def _rows_of(self, entities: Sequence[Entity]) -> dict[Entity, Row]:
+        """The recomputed rows of some entities, whatever their ranks."""
+        over = self.board.entity
+        joined = " AND ".join(f"CAST(found.{name} AS VARCHAR) = keys.{name}" for name in over)
+        body = self.board.recompute_sql.rstrip().rstrip(";")
+        sql = f"SELECT found.* FROM ({body}) AS found JOIN keys ON {joined}"  # noqa: S608 - names are identifiers
+        values = {"rows": _ALL_ROWS} | ({} if self.as_of is None else {"as_of": self.as_of})
+        rows = self.recompute.with_keys(self.high, self.high, over, entities, sql, **values)
+        return {entity_of(self.board, row): row for row in rows}
+
+    def _whole(self, row: Row) -> bool:
+        return all(row.get(name) is not None for name in self.board.columns)
+
+    @contextmanager
+    def _supposing(self, suppositions: Mapping[Entity, Supposition]) -> Generator[None]:
+        removed = [event.position for one in suppositions.values() for event in one.removed]
+        added = [event.position for one in suppositions.values() for event in one.added]
+        with self.recompute.supposing(removed=list(dict.fromkeys(removed)), added=list(dict.fromkeys(added))):
+            yield
+
+
+def by_itself(difference: Difference) -> bool:
+    """Whether the difference is in the row's own values, and not in where the row stands among others."""
+    return difference.kind in (DifferenceKind.VALUE, DifferenceKind.EXTRA)
+
+
+def same_place(difference: Difference) -> tuple[object, ...]:
+    """What makes two differences of two comparisons one and the same."""
+    return difference.kind, difference.rank, difference.entity, difference.column

@@ -1,0 +1,219 @@
+"""The steps of one reconciliation: look, archive, recompute, compare, look again where rows differ, explain, judge."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from gamestream_dagster.archive.writer import archive_topic
+from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.clients.flink_rest import FlinkRest
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.reconciliation.causes.explain import Explainer
+from gamestream_dagster.reconciliation.causes.job_facts import read_facts
+from gamestream_dagster.reconciliation.causes.policy import Policy
+from gamestream_dagster.reconciliation.cut import Cut, earliest
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
+from gamestream_dagster.reconciliation.examine import examine, still_there
+from gamestream_dagster.reconciliation.ledger import balance, write_ledger
+from gamestream_dagster.reconciliation.model import (
+    BoardResult,
+    JobCut,
+    LedgerBalance,
+    Mode,
+    ReconciliationRun,
+    Sink,
+    Verdict,
+)
+from gamestream_dagster.reconciliation.observe import Limits, Looker, Observation
+from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.standstill import Standstill
+from gamestream_dagster.settings import Settings
+
+CONFIRMATIONS = 2
+"""Looks, each after another checkpoint, that must show a difference again before it is reported."""
+
+_BOTH = (Sink.POSTGRES, Sink.KAFKA)
+_DRAIN_POLL_SECONDS = 1.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to reconcile, and how."""
+
+    settings: Settings
+    mode: Mode
+    boards: Sequence[Board]
+    sinks: Sequence[Sink]
+    limits: Limits
+    root: Path
+    policy: Policy
+    say: Say
+
+    @property
+    def topic_dir(self) -> Path:
+        """Where the archive of the input is."""
+        return self.settings.archive_dir / SCORE_TOPIC
+
+    def run(self, engine: Engine, run: ReconciliationRun) -> ReconciliationRun:
+        """Look, and look again as long as something differs.
+
+        Raises:
+            CouldNotLookError, ArchiveError, ServiceError: nothing can be said.
+        """
+        with ExitStack() as closing:
+            flink = closing.enter_context(FlinkRest(self.settings.flink_rest))
+            looker = Looker(engine, flink, KafkaAdmin(self.settings.kafka), SCORE_TOPIC, self.limits)
+            looks = _Looks(self, looker, closing)
+            first = sum(len(result.differences) for result in looks.first())
+            looks.again()
+            recompute, seen = looks.recompute, looks.seen
+            self.say("ledger")
+            ledger = balance(recompute, self.topic_dir, seen.high, seen.progress)
+            write_ledger(engine, recompute, SCORE_TOPIC)
+            results = self._explained(engine, looks, ledger)
+            events = recompute.events_between(_low(seen.jobs.values()), seen.high)
+        found = sum(len(result.differences) for result in results)
+        verdict = _verdict(results, ledger)
+        return replace(
+            run,
+            verdict=verdict,
+            reason=_reason(results, ledger),
+            boards=tuple(results),
+            jobs=tuple(seen.jobs.values()),
+            high=seen.high,
+            bracket_events=events,
+            ledger=ledger,
+            unconfirmed=max(0, first - found),
+        )
+
+    def _explained(self, engine: Engine, looks: _Looks, ledger: LedgerBalance) -> list[BoardResult]:
+        if not any(result.differences for result in looks.results):
+            return looks.results
+        explainer = Explainer(
+            recompute=looks.recompute,
+            boards={board.name: board for board in self.boards},
+            seen=looks.seen,
+            witnesses={(one.board, one.sink): one for one in looks.witnesses},
+            faults=ledger.faults,
+            facts={job: read_facts(engine, job) for job in {board.job for board in self.boards}},
+            policy=self.policy,
+            topic=SCORE_TOPIC,
+            bootstrap=self.settings.kafka,
+            say=self.say,
+        )
+        return explainer.explain(looks.results)
+
+    def look(self, looker: Looker, sinks: Sequence[Sink]) -> Observation:
+        """One observation, archived up to its high cut; in drained mode one whose cuts are the same."""
+        deadline = time.monotonic() + self.limits.drain
+        while True:
+            self.say("checkpoint and boards")
+            if self.mode is Mode.SAVEPOINT:
+                seen = Standstill(self.settings, looker, self.root, self.say).look(self.boards, sinks)
+            else:
+                seen = looker.look(self.boards, sinks)
+            self.say("archive")
+            archive_topic(self.settings, SCORE_TOPIC, seen.high)
+            if self.mode is not Mode.DRAINED:
+                return seen
+            behind = self._behind(seen)
+            if behind == 0:
+                return seen
+            if time.monotonic() > deadline:
+                raise CouldNotLookError(
+                    f"the stream is not drained: {behind} records lie between the two cuts after "
+                    f"{self.limits.drain:.0f} s",
+                    "stop what sends events, or use the mode `bracket`",
+                )
+            time.sleep(_DRAIN_POLL_SECONDS)
+
+    def _behind(self, seen: Observation) -> int:
+        """Records between the cuts, by position: offsets that hold no record (markers) do not count."""
+        low = _low(seen.jobs.values())
+        if low == dict(seen.high):
+            return 0
+        with self.open() as recompute:
+            return recompute.events_between(low, seen.high)
+
+    def open(self) -> Recompute:
+        """The recompute over the archive as it is now."""
+        spill = self.settings.home / "tmp" / "recompute"
+        spill.mkdir(parents=True, exist_ok=True)
+        return Recompute(self.topic_dir, spill)
+
+
+@dataclass
+class _Looks:
+    """The looks of one run; the last one is what is reported."""
+
+    task: Task
+    looker: Looker
+    closing: ExitStack
+    results: list[BoardResult] = field(default_factory=list[BoardResult])
+    """Differences that every look has shown, in the sinks that were asked for."""
+    witnesses: list[BoardResult] = field(default_factory=list[BoardResult])
+    """What the last look found in both sinks."""
+
+    def first(self) -> list[BoardResult]:
+        """Look; both sinks at once where the jobs have to stop for it."""
+        exact = self.task.mode is Mode.SAVEPOINT
+        self.seen = self.task.look(self.looker, _BOTH if exact else self.task.sinks)
+        self.since: dict[str, Cut] = {job: cut.low for job, cut in self.seen.jobs.items()}
+        self.witnesses = self._examine(_BOTH if exact else self.task.sinks)
+        self.results = [one for one in self.witnesses if one.sink in self.task.sinks]
+        return self.results
+
+    def again(self) -> None:
+        """As long as rows differ: look at both sinks after another checkpoint; not where the jobs stood still."""
+        if self.seen.exact:
+            return
+        boards = {board.name: board for board in self.task.boards}
+        for _ in range(CONFIRMATIONS):
+            if not any(result.differences for result in self.results):
+                return
+            self.task.say("rows differ: looking again after another checkpoint")
+            self.recompute.close()
+            self.seen = self.task.look(self.looker, _BOTH)
+            self.witnesses = self._examine(_BOTH)
+            mine = [one for one in self.witnesses if one.sink in self.task.sinks]
+            self.results = still_there(self.results, mine, boards)
+
+    def _examine(self, sinks: Sequence[Sink]) -> list[BoardResult]:
+        self.task.say("recompute and compare")
+        self.recompute = self.closing.enter_context(self.task.open())
+        return examine(self.recompute, self.task.boards, sinks, seen=self.seen, since=self.since)
+
+
+def _low(jobs: Iterable[JobCut]) -> dict[int, int]:
+    return earliest(job.low for job in jobs)
+
+
+def _verdict(results: Sequence[BoardResult], ledger: LedgerBalance) -> Verdict:
+    found = [difference for result in results for difference in result.differences]
+    if not ledger.balanced or not all(one.accepted for one in found):
+        return Verdict.DIFFERENT
+    return Verdict.EXPLAINED if found else Verdict.MATCH
+
+
+def _reason(results: Sequence[BoardResult], ledger: LedgerBalance) -> str:
+    told: list[str] = []
+    different = [result for result in results if result.differences]
+    if different:
+        rows = sum(result.rows_different for result in different)
+        where = ", ".join(dict.fromkeys(f"{result.board} ({result.sink.value})" for result in different))
+        causes = dict.fromkeys(one.cause for result in different for one in result.differences)
+        told.append(f"{rows} rows differ in {where}: {', '.join(causes)}")
+    if not ledger.balanced:
+        told.append(
+            "the ledger does not balance: " + ("; ".join(fault.sentence for fault in ledger.faults) or "see its parts")
+        )
+    return "; ".join(told) or "every row is what the input allows"
