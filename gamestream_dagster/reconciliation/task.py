@@ -15,9 +15,11 @@ from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.reconciliation.board_topic import BoardTopic
 from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import read_facts
 from gamestream_dagster.reconciliation.causes.policy import Policy
+from gamestream_dagster.reconciliation.causes.witness import earlier_versions
 from gamestream_dagster.reconciliation.cut import Cut, earliest
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.examine import examine, still_there
@@ -77,8 +79,8 @@ class Task:
             looks.again()
             recompute, seen = looks.recompute, looks.seen
             self.say("ledger")
-            ledger = balance(recompute, self.topic_dir, seen.high, seen.progress)
-            write_ledger(engine, recompute, SCORE_TOPIC)
+            ledger = balance(recompute, self.topic_dir, seen.high)
+            write_ledger(engine, recompute, SCORE_TOPIC, seen.high)
             results = self._explained(engine, looks, ledger)
             events = recompute.events_between(_low(seen.jobs.values()), seen.high)
         found = sum(len(result.differences) for result in results)
@@ -107,7 +109,7 @@ class Task:
             facts={job: read_facts(engine, job) for job in {board.job for board in self.boards}},
             policy=self.policy,
             topic=SCORE_TOPIC,
-            bootstrap=self.settings.kafka,
+            versions=lambda board, rows: earlier_versions(BoardTopic(self.settings.kafka, board), rows),
             say=self.say,
         )
         return explainer.explain(looks.results)

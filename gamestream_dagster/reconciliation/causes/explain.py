@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.reconciliation.board_topic import BoardTopic
 from gamestream_dagster.reconciliation.causes.actions import action
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.job_side import JobSide
 from gamestream_dagster.reconciliation.causes.policy import Policy
 from gamestream_dagster.reconciliation.causes.trial import Trial
-from gamestream_dagster.reconciliation.causes.witness import Sides, earlier_versions, past_values, testify
+from gamestream_dagster.reconciliation.causes.witness import Sides, past_values, testify
 from gamestream_dagster.reconciliation.compare import rank_of
 from gamestream_dagster.reconciliation.model import (
     BoardResult,
@@ -46,7 +45,8 @@ class Explainer:
     facts: Mapping[str, JobFacts]
     policy: Policy
     topic: str
-    bootstrap: str
+    versions: Callable[[Board, Sequence[Row]], Mapping[int, int]]
+    """By rank, where the board's topic once held just this row."""
     say: Callable[[str], None] = lambda _: None
 
     def explain(self, results: Sequence[BoardResult]) -> list[BoardResult]:
@@ -102,7 +102,7 @@ class Explainer:
             board,
             shown,
             right,
-            earlier_versions(BoardTopic(self.bootstrap, board), board, shown) if sink is Sink.POSTGRES else {},
+            self.versions(board, shown) if sink is Sink.POSTGRES else {},
             past_values(self.recompute, board, self._job_boards(board), shown, low),
         )
 

@@ -43,11 +43,12 @@ class Sides:
     """By entity, whether the values shown are those of some earlier cut; None: cannot be told."""
 
 
-def earlier_versions(topic: BoardTopic, board: Board, rows: Sequence[Row]) -> dict[int, int]:
+def earlier_versions(topic: BoardTopic, rows: Sequence[Row]) -> dict[int, int]:
     """By rank, the newest offset at which the board's topic held just this row; ranks that never had it are left out.
 
     Reads the topic once, in bounded memory.
     """
+    board = topic.board
     wanted = {rank_of(board, row): row for row in rows if row.get(board.rank_column) is not None}
     found: dict[int, int] = {}
     for change in topic.changes():

@@ -1,0 +1,308 @@
+"""Each cause alone and in pairs, planted in small worlds: named right, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+import reference_model as model
+from cause_worlds import MINUTE, START, Sent, World, explained, players, steady
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
+from gamestream_dagster.reconciliation.model import Cause, Difference, FaultKind, LedgerFault
+
+
+def named(differences: list[Difference]) -> set[str]:
+    return {one.cause for one in differences}
+
+
+def counted_as_int(events, wrap: bool = True):
+    """`SUM` on INT: every sum wraps at 32 bits."""
+    rows = players(events, 1000)
+    for row in rows:
+        row["total_score"] = (row["total_score"] + 2**31) % 2**32 - 2**31
+    rows.sort(key=lambda row: (-row["total_score"], row["user_id"]))
+    return [{**row, "rnk": rank} for rank, row in enumerate(rows[:10], 1)]
+
+
+COPY = Sent("p1", 107, at=20 * MINUTE, event_id="e1", note="copy")
+REFUSED = Sent("p2", -40, at=50_000, event_id="r1", note="refused")
+IDLE = 3_600_000
+
+
+@pytest.fixture
+def world():
+    return World({0: steady(), 1: [replace(one, user="q" + one.user[1:], event_id=None) for one in steady(12, 3)]})
+
+
+def with_sent(world: World, *more: Sent) -> World:
+    return replace(world, sent={**world.sent, 0: [*world.sent[0], *more]})
+
+
+def test_a_board_that_is_right_has_nothing_to_explain(world, tmp_path):
+    assert explained(world, tmp_path, "top_players", players(world.truth())) == []
+
+
+def test_a_copy_counted_again(world, tmp_path):
+    planted = with_sent(world, replace(world.sent[0][1], at=20 * MINUTE))
+    found = explained(planted, tmp_path, "top_players", players(planted.events(lambda _: True)))
+    assert named(found) == {"DUPLICATE"}
+    told = found[0]
+    assert told.accepted
+    assert told.entity == ("p1",)
+    assert told.evidence["events_total"] == 1
+    event = told.evidence["events"][0]
+    assert (event["partition"], event["offset"], event["event_id"]) == (0, 30, "e1")
+    assert event["copy_after_ms"] == 20 * MINUTE - 1000
+    assert "--replay" in told.action
+
+
+def test_only_the_copies_beyond_the_horizon_counted_again(world, tmp_path):
+    near, far = replace(world.sent[0][1], at=31_000), replace(world.sent[0][7], at=40 * MINUTE)
+    planted = with_sent(world, near, far)
+    events = planted.truth() + planted.events(lambda one: one is far)
+    found = explained(planted, tmp_path, "top_players", players(events))
+    assert named(found) == {"DUPLICATE"}
+    assert found[0].evidence["events_total"] == 1
+    assert found[0].evidence["copies_at_least_ms_apart"] > 30 * MINUTE
+
+
+def test_a_refused_event_counted(world, tmp_path):
+    planted = with_sent(world, REFUSED)
+    found = explained(planted, tmp_path, "top_players", players(planted.events(lambda _: True)))
+    assert named(found) == {"DEAD_LETTERED"}
+    assert found[0].evidence["counted_in_spite_of"] == ["OUT_OF_RANGE"]
+    assert not found[0].accepted
+
+
+def test_a_player_who_has_nothing_but_refused_events(world, tmp_path):
+    planted = with_sent(world, Sent("strange", -1, at=50_000, team="t1"))
+    rows = players(planted.events(lambda _: True))
+    assert rows[-1]["user_id"] == "strange"
+    assert named(explained(planted, tmp_path, "top_players", rows)) == {"DEAD_LETTERED"}
+
+
+def missing(first: int, last: int, kind: FaultKind = FaultKind.MISSING) -> LedgerFault:
+    return LedgerFault(kind, "leaderboards_v1", 0, first, last, last - first + 1, f"p0@{first}..{last}")
+
+
+def test_a_lost_run_of_offsets(world, tmp_path):
+    planted = replace(world, faults=(missing(6, 9),))
+    events = [one for one in planted.truth() if not (one.partition == 0 and 6 <= one.offset <= 9)]
+    found = explained(planted, tmp_path, "top_players", players(events))
+    assert named(found) == {"MISSING_EVENTS"}
+    assert {one.entity for one in found} == {("p0",), ("p1",), ("p2",), ("p3",)}
+    assert found[0].evidence["run"] == {"partition": 0, "first_offset": 6, "last_offset": 9}
+
+
+def test_a_lost_run_that_the_ledger_does_not_know_is_not_guessed(world, tmp_path):
+    events = [one for one in world.truth() if not (one.partition == 0 and one.offset == 6)]
+    assert named(explained(world, tmp_path, "top_players", players(events))) == {"UNEXPLAINED"}
+
+
+def test_a_run_counted_twice(world, tmp_path):
+    planted = replace(world, faults=(missing(6, 7, FaultKind.TWICE),))
+    again = [one for one in planted.truth() if one.partition == 0 and 6 <= one.offset <= 7]
+    assert named(explained(planted, tmp_path, "top_players", players([*planted.truth(), *again]))) == {"DUPLICATE"}
+
+
+def test_an_old_state_restored(world, tmp_path):
+    restore = OldRestore(3, datetime.fromtimestamp(START / 1000 + 3600, UTC), "old", "new")
+    planted = replace(world, faults=(missing(6, 9),), facts=JobFacts("leaderboards_v1", (), (restore,)))
+    events = [one for one in planted.truth() if not (one.partition == 0 and 6 <= one.offset <= 9)]
+    found = explained(planted, tmp_path, "top_players", players(events))
+    assert named(found) == {"RESTORED_FROM_OLD_STATE"}
+    assert found[0].evidence["generation"] == 3
+
+
+def test_totals_that_restarted_after_an_idle_gap(world, tmp_path):
+    later = [Sent("p5", 511, at=IDLE + n, event_id=f"l{n}") for n in range(3)]
+    planted = replace(with_sent(world, *later), facts=JobFacts("leaderboards_v1", (30 * MINUTE,)))
+    events = [one for one in planted.truth() if one.user_id != "p5" or one.event_time_millis > START + 10 * MINUTE]
+    found = explained(planted, tmp_path, "top_players", players(events))
+    assert named(found) == {"STATE_EXPIRED"}
+    assert found[0].evidence["time_to_live_ms"] == [30 * MINUTE]
+
+
+def test_no_state_expires_in_a_job_without_a_time_to_live(world, tmp_path):
+    planted = with_sent(world, Sent("p5", 511, at=IDLE, event_id="l"))
+    events = [one for one in planted.truth() if one.user_id != "p5" or one.event_time_millis > START + 10 * MINUTE]
+    assert named(explained(planted, tmp_path, "top_players", players(events))) == {"UNEXPLAINED"}
+
+
+def test_sums_that_wrapped(world, tmp_path):
+    planted = with_sent(world, *(Sent("p0", 1_500_000_000, at=60_000 + n, event_id=f"b{n}") for n in range(2)))
+    found = explained(planted, tmp_path, "top_players", counted_as_int(planted.truth()))
+    assert named(found) == {"OVERFLOW"}
+
+
+def test_a_wrapped_player_who_fell_off_the_board(tmp_path):
+    sent = [Sent(f"p{n:02}", 1000 + n, at=n, event_id=f"e{n}", team="t") for n in range(12)]
+    sent += [Sent("p11", 2_147_483_000, at=100, event_id="big", team="t")]
+    world = World({0: sent})
+    found = explained(world, tmp_path, "top_players", counted_as_int(world.truth()))
+    assert named(found) == {"OVERFLOW"}
+    assert [one.kind.value for one in found] == ["MISSING"]
+
+
+def test_ties_in_another_order(tmp_path):
+    world = World({0: [Sent("a", 5, event_id="1"), Sent("b", 5, event_id="2"), Sent("c", 1, event_id="3")]})
+    rows = players(world.truth())
+    swapped = [{**rows[1], "rnk": 1}, {**rows[0], "rnk": 2}, rows[2]]
+    found = explained(world, tmp_path, "top_players", swapped)
+    assert named(found) == {"TIE_ORDER"}
+    assert all(one.accepted for one in found)
+
+
+def test_rows_in_a_wrong_order_that_are_no_tie(tmp_path):
+    world = World({0: [Sent("a", 6, event_id="1"), Sent("b", 5, event_id="2")]})
+    rows = players(world.truth())
+    swapped = [{**rows[1], "rnk": 1}, {**rows[0], "rnk": 2}]
+    assert named(explained(world, tmp_path, "top_players", swapped)) == {"UNEXPLAINED"}
+
+
+# The sinks as witnesses: Kafka is right.
+
+
+def test_a_row_edited_by_hand(world, tmp_path):
+    right = players(world.truth())
+    wrong = [{**row, "total_score": row["total_score"] + 3} if row["rnk"] == 2 else row for row in right]
+    found = explained(world, tmp_path, "top_players", wrong, right)
+    assert named(found) == {"EDITED_BY_HAND"}
+    assert found[0].evidence["the_other_sink_shows"] == right[1]
+
+
+def test_a_row_deleted_by_hand(world, tmp_path):
+    right = players(world.truth())
+    found = explained(world, tmp_path, "top_players", [row for row in right if row["rnk"] != 4], right)
+    assert named(found) == {"EDITED_BY_HAND"}
+
+
+def test_a_row_that_stands_where_it_stood_earlier(world, tmp_path):
+    right, earlier = players(world.truth()), players(model.before(world.truth(), {0: 24, 1: 12}))
+    found = explained(world, tmp_path, "top_players", earlier, right)
+    assert named(found) == {"SINK_LAG"}
+
+
+def test_the_boards_own_topic_proves_a_lag(world, tmp_path):
+    right = players(world.truth())
+    wrong = [{**row, "total_score": row["total_score"] - 1} if row["rnk"] == 2 else row for row in right]
+    found = explained(replace(world, versions={2: 77}), tmp_path, "top_players", wrong, right)
+    assert named(found) == {"SINK_LAG"}
+    assert found[0].evidence["written_at"] == {"topic": "top-players", "offset": 77}
+
+
+def test_a_rank_that_should_have_been_deleted(world, tmp_path):
+    right = players(world.truth())
+    old = players(model.before(world.truth(), {0: 24, 1: 12}))[0]
+    stale = [*right, {**old, "rnk": 10}]
+    found = explained(replace(world, versions={10: 5}), tmp_path, "top_players", stale, right)
+    assert named(found) == {"STALE_ROW"}
+
+
+# Windows
+
+
+def ticks(world: World, events, as_of: int):
+    return model.hot_streaks(events, as_of)
+
+
+def test_events_that_came_too_late_for_their_window(tmp_path):
+    sent = [Sent(f"p{n % 4}", 10 + n, at=1000 * n, event_id=f"e{n}") for n in range(58)]
+    sent += [Sent("p1", 500, at=58_000, behind=30_000, event_id="late", note="late")]
+    sent += [Sent(f"p{n % 4}", 10, at=1000 * n, event_id=f"f{n}") for n in range(59, 80)]
+    world = World({0: sent})
+    as_of = START + 60_000
+    found = explained(world, tmp_path, "hot_streaks", ticks(world, world.events(lambda one: one.note != "late"), as_of))
+    assert found
+    assert named(found) == {"LATE"}
+    assert all(one.accepted for one in found)
+    carried = [one for one in found if one.entity == ("p1",)][0].evidence["events"]
+    assert [one["event_id"] for one in carried] == ["late"]
+    assert carried[0]["behind_ms"] == 29_000
+
+
+def test_a_late_event_and_a_copy_counted_again_in_one_row(tmp_path):
+    sent = [Sent(f"p{n % 4}", 10 + n, at=1000 * n, event_id=f"e{n}") for n in range(58)]
+    sent += [replace(sent[53], at=58_000, behind=5_000, note="copy")]
+    sent += [Sent("p1", 500, at=58_500, behind=30_000, event_id="late", note="late")]
+    sent += [Sent(f"p{n % 4}", 10, at=1000 * n, event_id=f"f{n}") for n in range(59, 80)]
+    world = World({0: sent})
+    as_of = START + 60_000
+    found = explained(world, tmp_path, "hot_streaks", ticks(world, world.events(lambda one: one.note != "late"), as_of))
+    assert "LATE + DUPLICATE" in named(found)
+    assert "UNEXPLAINED" not in named(found)
+
+
+# Pairs
+
+
+def pair_worlds(base: World):
+    copy = replace(base.sent[0][1], at=20 * MINUTE)
+    refused = Sent("p1", -40, at=50_000, event_id="r1")
+    big = [Sent("p1", 1_500_000_000, at=60_000 + n, event_id=f"b{n}") for n in range(2)]
+    both = with_sent(base, refused, copy)
+    yield "DUPLICATE + DEAD_LETTERED", both, players(both.events(lambda _: True))
+    both = with_sent(base, *big, copy)
+    yield "DUPLICATE + OVERFLOW", both, counted_as_int(both.events(lambda _: True))
+    both = with_sent(base, *big, refused)
+    yield "DEAD_LETTERED + OVERFLOW", both, counted_as_int(both.events(lambda _: True))
+    both = replace(with_sent(base, copy), faults=(missing(7, 7),))
+    events = [one for one in both.events(lambda _: True) if not (one.partition == 0 and one.offset == 7)]
+    yield "DUPLICATE + MISSING_EVENTS", both, players(events)
+    both = replace(with_sent(base, refused), faults=(missing(7, 7),))
+    events = [one for one in both.events(lambda _: True) if not (one.partition == 0 and one.offset == 7)]
+    yield "DEAD_LETTERED + MISSING_EVENTS", both, players(events)
+    later = [Sent("p1", 511, at=IDLE + n, event_id=f"l{n}") for n in range(3)]
+    both = replace(with_sent(base, *later, replace(later[0], at=2 * IDLE - 1)), facts=JobFacts("x", (30 * MINUTE,)))
+    events = [one for one in both.events(lambda one: one.user != "p1" or one.at >= IDLE)]
+    yield "DUPLICATE + STATE_EXPIRED", both, None
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_two_causes_of_one_row(world, tmp_path, place):
+    expected, planted, rows = list(pair_worlds(world))[place]
+    found = explained(planted, tmp_path, "top_players", rows)
+    assert expected in named(found)
+    assert "UNEXPLAINED" not in named(found)
+
+
+def test_a_row_that_the_job_has_wrong_and_somebody_edited(world, tmp_path):
+    planted = with_sent(world, replace(world.sent[0][1], at=20 * MINUTE))
+    kafka = players(planted.events(lambda _: True))
+    postgres = [
+        {**row, "total_score": row["total_score"] + 1} if row["user_id"] == "p1" else row for row in kafka
+    ]
+    found = explained(planted, tmp_path, "top_players", postgres, kafka)
+    assert named(found) == {"DUPLICATE + EDITED_BY_HAND"}
+
+
+# In a bracket
+
+
+@pytest.mark.parametrize("read", range(25, 32))
+def test_a_copy_counted_again_while_events_flow(world, tmp_path, read):
+    """The board was read anywhere between the cuts; the cause is the same."""
+    planted = with_sent(world, replace(world.sent[0][1], at=20 * MINUTE), Sent("p1", 33, at=21 * MINUTE, event_id="x"))
+    shown = players(model.before(planted.events(lambda _: True), {0: read, 1: 12}))
+    found = explained(planted, tmp_path, "top_players", shown, low={0: 25, 1: 12})
+    assert named(found) <= {"DUPLICATE"}
+    assert bool(found) == (read == 31)
+
+
+@given(amount=st.integers(1, 10**6), rank=st.integers(1, 5))
+def test_no_amount_is_explained_by_chance(tmp_path_factory, amount, rank):
+    """A job that is wrong by some amount for no reason: a cause is named only if that very event exists."""
+    base = World({0: [*steady(), *(replace(one, at=20 * MINUTE + one.at) for one in steady()[:12])]})
+    rows = players(base.truth())
+    rows[rank - 1]["total_score"] += amount
+    rows.sort(key=lambda row: -row["total_score"])
+    rows = [{**row, "rnk": place} for place, row in enumerate(rows, 1)]
+    found = explained(base, tmp_path_factory.mktemp("w"), "top_players", rows)
+    for one in found:
+        if one.cause != Cause.UNEXPLAINED:
+            assert one.evidence["events_total"] > 0
+            assert sum(event["score"] for event in one.evidence["events"]) == amount
