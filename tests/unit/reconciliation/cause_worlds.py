@@ -117,6 +117,7 @@ def explained(
     tmp_path: Path,
     board: str,
     postgres: Sequence[Row],
+    *,
     kafka: Sequence[Row] | None = None,
     low: Mapping[int, int] | None = None,
 ) -> list[Difference]:
