@@ -52,6 +52,13 @@ class ScoreFormat(StrEnum):
     AVRO = "avro"
 
 
+class RecomputeEngine(StrEnum):
+    """What recomputes the boards of a reconciliation; both give the same rows."""
+
+    DUCKDB = "duckdb"  # in the process, on one machine
+    FLINK = "flink"  # a batch job on the Flink cluster, for more events than one machine's
+
+
 class TopicProfile(StrEnum):
     """Which partition counts the topics get."""
 
@@ -80,6 +87,9 @@ class Settings(BaseModel):
     dagster_database: str = Field(default="dagster", description="Database of Dagster's own storage.")
     score_format: ScoreFormat = Field(default=ScoreFormat.JSON, description="Encoding of `user-score`.")
     topic_profile: TopicProfile = Field(default=TopicProfile.LAPTOP, description="Partition counts of the topics.")
+    recompute_engine: RecomputeEngine = Field(
+        default=RecomputeEngine.DUCKDB, description="What recomputes the boards: duckdb, or a batch job on flink."
+    )
     checkpoint_interval_seconds: int = Field(default=10, ge=1, description="Flink checkpoint interval, seconds.")
     origins: dict[str, str] = Field(default_factory=dict, description="Where each value came from.", repr=False)
 
@@ -161,6 +171,11 @@ class Settings(BaseModel):
     def archive_dir(self) -> Path:
         """Folder of the Parquet event archive."""
         return self.home / "archive"
+
+    @property
+    def batch_jars_dir(self) -> Path:
+        """Folder of the archives that a Flink session needs to read Parquet; absent where Flink is not embedded."""
+        return self.home / "flink" / "batch"
 
     @property
     def reports_dir(self) -> Path:

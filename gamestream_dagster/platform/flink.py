@@ -154,6 +154,7 @@ def prepare(settings: Settings) -> None:
     distribution = _distribution()
     jars.link(jars.for_use(jars.JarUse.FLINK_LIB), folder / "lib", sorted((distribution / "lib").glob("*.jar")))
     jars.link(jars.for_use(jars.JarUse.FLINK_OPT), folder / "opt", sorted((distribution / "opt").glob("*.jar")))
+    jars.link(jars.for_use(jars.JarUse.FLINK_BATCH), settings.batch_jars_dir)
     text = yaml.safe_dump(configuration(settings), sort_keys=False)
     layout.write_private(folder / "conf" / "config.yaml", text)
 

@@ -30,6 +30,7 @@ class JarUse(StrEnum):
     REGISTRY = "registry"  # the registry's distribution, a tar.gz
     FLINK_LIB = "flink-lib"  # on every Flink process's class path
     FLINK_OPT = "flink-opt"  # on the SQL gateway's class path alone
+    FLINK_BATCH = "flink-batch"  # loaded by the batch recompute's sessions alone
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ HEADER = """\
 """
 KAFKA = "4.3.0"
 FLINK = "2.3.0"
+HADOOP = "3.4.2"
 
 # Resolved with everything they need.
 TREES = {
@@ -41,6 +42,18 @@ SINGLES = {
         ("org.postgresql", "postgresql", "42.7.14"),
     ],
     JarUse.FLINK_OPT: [("org.apache.flink", "flink-sql-gateway", FLINK)],
+    # Flink's Parquet reader, and what it loads of Hadoop: its configuration class and a base class of its readers (tried).
+    # Not in lib: with Hadoop on its class path every Flink process would log in to Hadoop at its start. The native part of
+    # zstd comes from lib (the Avro format brings it): a native library can be loaded by one class loader only.
+    JarUse.FLINK_BATCH: [
+        ("org.apache.flink", "flink-sql-parquet", FLINK),
+        ("org.apache.hadoop", "hadoop-common", HADOOP),
+        ("org.apache.hadoop", "hadoop-mapreduce-client-core", HADOOP),
+        ("org.apache.hadoop.thirdparty", "hadoop-shaded-guava", "1.4.0"),
+        ("com.fasterxml.woodstox", "woodstox-core", "5.4.0"),
+        ("org.codehaus.woodstox", "stax2-api", "4.2.1"),
+        ("org.apache.commons", "commons-collections4", "4.4"),
+    ],
 }
 # Kafka Connect and its web server: the command-line tools ask for it, the broker does not load it.
 UNUSED_GROUPS = (
