@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -47,6 +48,16 @@ class ArchivedFile(BaseModel):
     )
 
 
+@dataclass(frozen=True)
+class Break:
+    """Offsets of one partition, both ends included, that no file covers (a hole), or two of them (an overlap)."""
+
+    partition: int
+    first_offset: int
+    last_offset: int
+    hole: bool
+
+
 class Manifest(BaseModel):
     """All ranges of one topic, in the order in which they were written."""
 
@@ -74,16 +85,16 @@ class Manifest(BaseModel):
         """With more files at the end."""
         return self.model_copy(update={"files": (*self.files, *files)})
 
-    def faults(self) -> list[str]:
-        """Holes and overlaps between the ranges, one sentence each; empty when each position is covered once."""
-        found: list[str] = []
+    def breaks(self) -> list[Break]:
+        """Holes and overlaps between the ranges; empty when each position is covered once."""
+        found: list[Break] = []
         reached: dict[int, int] = {}
         for file in sorted(self.files, key=lambda file: (file.partition, file.from_offset)):
             at = reached.get(file.partition, file.from_offset)
             if file.from_offset > at:
-                found.append(f"hole in the archive: p{file.partition}@{at}..{file.from_offset - 1} is in no file")
+                found.append(Break(file.partition, at, file.from_offset - 1, hole=True))
             elif file.from_offset < at:
-                found.append(f"overlap in the archive: p{file.partition}@{file.from_offset}..{at - 1} is in two files")
+                found.append(Break(file.partition, file.from_offset, min(at, file.next_offset) - 1, hole=False))
             reached[file.partition] = max(at, file.next_offset)
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +65,6 @@ def register_texts(
     database.register(name, pa.table(arrays))
 
 
-def register_numbers(
-    database: duckdb.DuckDBPyConnection, name: str, columns: Sequence[str], rows: Sequence[Sequence[int]]
-) -> None:
+def register_numbers(database: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, Sequence[int]]) -> None:
     """Make the relation `name` in `database`: columns of 64-bit integers."""
-    arrays = {column: pa.array([row[place] for row in rows], pa.int64()) for place, column in enumerate(columns)}
-    database.register(name, pa.table(arrays))
+    database.register(name, pa.table({column: pa.array(values, pa.int64()) for column, values in columns.items()}))

@@ -5,7 +5,6 @@ Records are counted by position, for offsets have holes that hold no record (tra
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,17 +16,22 @@ from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest
 from gamestream_dagster.archive.reader import rows_in
-from gamestream_dagster.reconciliation.model import LedgerBalance
-from gamestream_dagster.reconciliation.observe import Progress
+from gamestream_dagster.reconciliation.counters import JobLedger, counted_copies, counter_faults
+from gamestream_dagster.reconciliation.model import FaultKind, LedgerBalance, LedgerFault
 from gamestream_dagster.reconciliation.recompute import Cut, Recompute
 from gamestream_dagster.reconciliation.statements import statement
 from gamestream_dagster.warehouse.tables import ledger
 
 _BATCH = 1_000
+_ARCHIVE = "archive"
 
 
 def balance(
-    recompute: Recompute, topic_dir: Path, high: Cut, progress: Mapping[str, Mapping[int, Progress]]
+    recompute: Recompute,
+    topic_dir: Path,
+    high: Cut,
+    counted: JobLedger | None = None,
+    low: Mapping[str, Cut] | None = None,
 ) -> LedgerBalance:
     """The ledger up to a cut in one line, with whatever does not add up.
 
@@ -35,77 +39,119 @@ def balance(
         recompute: over the archive.
         topic_dir: the archive's folder, for its own positions.
         high: cut up to which records are counted.
-        progress: by job and partition, what the jobs themselves counted: the second, independent counter.
+        counted: what the jobs themselves counted: the second, independent counter.
+        low: by job, the cut up to which it has surely counted, as was known before `counted` was read.
     """
-    refused: Counter[str] = Counter()
-    remarks: Counter[str] = Counter()
-    accepted = 0
-    for row in recompute.outcomes(high):
-        if row["reason"] is not None:
-            refused[row["reason"]] += row["records"]
-            continue
-        accepted += row["records"]
-        if row["remark"] is not None:
-            remarks[row["remark"]] += row["records"]
+    recompute.count_minutes(high)
+    [totals] = recompute.query({}, high, statement("ledger_totals"))
+    words = recompute.query({}, high, statement("ledger_words"))
+    remarks = {row["word"]: row["records"] for row in words if row["kind"] == "remark"}
+    faults = archive_faults(topic_dir)
+    if counted is not None:
+        faults += counter_faults(recompute, high, counted, low or {}, faults)
+        copies = counted_copies(recompute, high, counted)
+        remarks |= {f"copies that {job} counted": records for job, records in copies.items()}
     return LedgerBalance(
         topic=topic_dir.name,
-        records=accepted + refused.total(),
-        accepted=accepted,
-        duplicate=0,
-        late=0,
-        dead_lettered=refused.total(),
-        reasons=dict(sorted(refused.items())),
-        remarks=dict(sorted(remarks.items())),
-        faults=(*archive_faults(topic_dir), *_counter_faults(recompute, progress)),
+        records=totals["records"],
+        accepted=totals["accepted"],
+        duplicate=totals["duplicate"],
+        late=totals["late"],
+        dead_lettered=totals["dead_lettered"],
+        reasons={row["word"]: row["records"] for row in words if row["kind"] == "reason"},
+        remarks=remarks,
+        faults=tuple(faults),
     )
 
 
-def archive_faults(topic_dir: Path) -> list[str]:
+def archive_faults(topic_dir: Path) -> list[LedgerFault]:
     """Holes and overlaps of the archive, each with partition and offsets; empty when every position is there once."""
     manifest = load_manifest(topic_dir)
-    found = manifest.faults()
+    found = [
+        _archive_fault(
+            FaultKind.HOLE if one.hole else FaultKind.OVERLAP, one.partition, one.first_offset, one.last_offset
+        )
+        for one in manifest.breaks()
+    ]
     for file in manifest.files:
         path = topic_dir / file.path
         if not path.exists():
-            found.append(f"hole in the archive: p{file.partition}@{file.first_offset}..{file.last_offset} (file gone)")
+            found.append(
+                _archive_fault(FaultKind.HOLE, file.partition, file.first_offset, file.last_offset, file.records)
+            )
         elif rows_in(path) != file.rows:
             found += _inside(path, file)
-    return found
+    return _neighbours_joined(found)
 
 
-def _inside(path: Path, file: ArchivedFile) -> list[str]:
-    """Which offsets a file lacks of those that it held when it was written."""
+def _archive_fault(kind: FaultKind, partition: int, first: int, last: int, records: int | None = None) -> LedgerFault:
+    where = f"p{partition}@{first}..{last}"
+    lacks = kind is FaultKind.HOLE
+    sentence = f"hole in the archive: {where} is gone" if lacks else f"overlap in the archive: {where} is there twice"
+    return LedgerFault(kind, _ARCHIVE, partition, first, last, records or last - first + 1, sentence)
+
+
+def _inside(path: Path, file: ArchivedFile) -> list[LedgerFault]:
+    """Which offsets a file lacks, or has twice, of those that it held when it was written."""
     with duckdb.connect(":memory:") as database:
         runs = database.execute(statement("offsets"), {"path": str(path)}).fetchall()
-    markers = set(file.gaps)
-    found: list[str] = []
+        twice = database.execute(statement("twice_in_file"), {"path": str(path)}).fetchall()
+    found = [_archive_fault(FaultKind.OVERLAP, file.partition, first, last, records) for first, last, records in twice]
     at = file.from_offset
     for first, last in [*runs, (file.next_offset, file.next_offset - 1)]:
-        if first > at and (at, first) not in markers:
-            found.append(f"hole in the archive: p{file.partition}@{at}..{first - 1}")
+        found += [
+            _archive_fault(FaultKind.HOLE, file.partition, start, end - 1, _records(start, end, file.gaps))
+            for start, end in _without_gaps(at, first, file.gaps)
+        ]
         at = max(at, last + 1)
-    return found or [f"{file.path} holds another number of rows than was written: p{file.partition} is not as archived"]
+    if found:
+        return found
+    sentence = f"{file.path} holds another number of rows than was written: p{file.partition} is not as archived"
+    first, last = file.first_offset, file.last_offset
+    return [
+        LedgerFault(FaultKind.UNLIKE, _ARCHIVE, file.partition, first, last, abs(rows_in(path) - file.rows), sentence)
+    ]
 
 
-def _counter_faults(recompute: Recompute, progress: Mapping[str, Mapping[int, Progress]]) -> list[str]:
-    found: list[str] = []
-    for job, parts in sorted(progress.items()):
-        counted = recompute.counted({partition: one.last_offset + 1 for partition, one in parts.items()})
-        for partition, one in sorted(parts.items()):
-            records, accepted = counted.get(partition, (0, 0))
-            if (one.records, one.accepted if one.accepted is not None else accepted) != (records, accepted):
-                found.append(
-                    f"{job} counted {one.records} records ({one.accepted} accepted) of p{partition} up to offset "
-                    f"{one.last_offset}, the archive holds {records} ({accepted})"
-                )
+def _without_gaps(start: int, end: int, gaps: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+    """What is left of offsets `start` up to `end` without those that never held a record; markers at the ends only
+    shorten it."""
+    for first, after in gaps:
+        if first <= start < after:
+            start = after
+    for first, after in reversed(gaps):
+        if first < end <= after:
+            end = first
+    return [(start, end)] if start < end else []
+
+
+def _records(start: int, end: int, gaps: tuple[tuple[int, int], ...]) -> int:
+    return end - start - sum(max(0, min(end, after) - max(start, first)) for first, after in gaps)
+
+
+def _neighbours_joined(faults: list[LedgerFault]) -> list[LedgerFault]:
+    """A run that goes on in the next file is one."""
+    found: list[LedgerFault] = []
+    for one in sorted(faults, key=lambda one: (one.partition, one.kind, one.first_offset)):
+        before = found[-1] if found else None
+        if (
+            before is not None
+            and (before.partition, before.kind, before.last_offset + 1) == (one.partition, one.kind, one.first_offset)
+            and one.kind is not FaultKind.UNLIKE
+        ):
+            records = before.records + one.records
+            found[-1] = _archive_fault(one.kind, one.partition, before.first_offset, one.last_offset, records)
+        else:
+            found.append(one)
     return found
 
 
-def write_ledger(engine: Engine, recompute: Recompute, topic: str) -> int:
-    """Bring the table `ledger` up to the archive; returns the minutes that were written.
+def write_ledger(engine: Engine, recompute: Recompute, topic: str, high: Cut) -> int:
+    """Bring the table `ledger` up to a cut; returns the minutes that were written.
 
     Only minutes that gained records since the last time are written, each as a whole.
     """
+    recompute.count_minutes(high)
     newest = select(ledger.c.partition_id, func.max(ledger.c.last_offset)).where(ledger.c.topic == topic)
     written = 0
     with engine.begin() as database:
@@ -115,9 +161,7 @@ def write_ledger(engine: Engine, recompute: Recompute, topic: str) -> int:
             if row["last_offset"] <= known.get(row["partition_id"], -1):
                 continue
             minute = datetime.fromtimestamp(row.pop("minute") / 1000, UTC)
-            batch.append(
-                {**row, "topic": topic, "minute": minute, "duplicate": 0, "late": 0, "reasons": row["reasons"] or {}}
-            )
+            batch.append({**row, "topic": topic, "minute": minute, "reasons": row["reasons"] or {}})
             if len(batch) == _BATCH:
                 written += _upsert(database, batch)
                 batch = []

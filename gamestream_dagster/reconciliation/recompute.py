@@ -25,6 +25,9 @@ EVENT_COLUMNS = ("user_id", "team_id", "team_name", "event_type")
 MEMORY_LIMIT = "768MiB"
 """DuckDB spills to disk beyond it; the rest of a run takes little."""
 
+LATE_MS = 5_000
+"""An event further behind than this came after its slice of a window may have been counted: the watermark's delay."""
+
 Cut = Mapping[int, int]
 """Next offset by partition."""
 
@@ -62,6 +65,7 @@ class Recompute:
             'CREATE TEMP TABLE copies ("partition" INTEGER, "offset" BIGINT, item INTEGER, since_previous BIGINT)'
         )
         self._copies_found = not event_ids
+        self._minutes_upto: dict[int, int] | None = None
         self._db.execute("CREATE TEMP VIEW records AS " + statement("records"))
         self._db.execute("CREATE TEMP VIEW events AS " + statement("events"))
         self._db.execute("CREATE TEMP VIEW bracketed AS " + statement("events"))
@@ -125,18 +129,16 @@ class Recompute:
         self._at(cut, cut)
         return {row["partition"]: row["newest"] for row in self._query(statement("event_time"), {})}
 
-    def outcomes(self, cut: Cut) -> list[Row]:
-        """Rows of the archive before a cut, by reason; None is accepted."""
-        self._at(cut, cut)
-        return self._query(statement("outcomes"), {})
-
-    def counted(self, cut: Cut) -> dict[int, tuple[int, int]]:
-        """What a job should have counted before a cut: (rows, accepted rows) by partition."""
-        self._at(cut, cut)
-        return {row["partition_id"]: (row["records"], row["accepted"]) for row in self._query(statement("counted"), {})}
+    def count_minutes(self, cut: Cut) -> None:
+        """Make the relation `minutes`, the ledger up to a cut (see minutes.sql); once for each cut."""
+        if self._minutes_upto != dict(cut):
+            self._at(cut, cut)
+            self._find_copies()
+            self._db.execute(statement("minutes"), {"late": LATE_MS})
+            self._minutes_upto = dict(cut)
 
     def minutes(self) -> Iterator[Row]:
-        """The ledger by partition and minute (milliseconds), in bounded batches."""
+        """Rows of the table `ledger` by partition and minute (milliseconds), in bounded batches."""
         cursor = self._db.execute(statement("ledger"))
         names = [column[0] for column in cursor.description or []]
         while batch := cursor.fetchmany(1_000):
@@ -154,6 +156,15 @@ class Recompute:
             return self._query(sql, values)
         finally:
             self._db.unregister("keys")
+
+    @contextmanager
+    def with_numbers(self, name: str, columns: Mapping[str, Sequence[int]]) -> Generator[None]:
+        """Have the relation `name` for a while: columns of whole numbers, all of one length."""
+        register_numbers(self._db, name, columns)
+        try:
+            yield
+        finally:
+            self._db.unregister(name)
 
     def query(self, low: Cut, high: Cut, sql: str, **values: int) -> list[Row]:
         """Run a statement over the relations between two cuts."""
@@ -179,11 +190,10 @@ class Recompute:
             self._db.execute("DELETE FROM added")
 
     def _suppose(self, insert: str, positions: Iterable[Position]) -> None:
-        register_numbers(self._db, "supposed", ("partition", "offset", "item"), list(positions))
-        try:
+        listed = list(positions)
+        names = ("partition", "offset", "item")
+        with self.with_numbers("supposed", {name: [one[place] for one in listed] for place, name in enumerate(names)}):
             self._db.execute(insert)
-        finally:
-            self._db.unregister("supposed")
 
     def _find_copies(self) -> None:
         """Once, over the whole archive: the copies before a cut are those of the whole that lie before it."""

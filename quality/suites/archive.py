@@ -88,7 +88,7 @@ def _partition(manifest: Manifest, partition_id: int, stored: dict[str, Any] | N
         "files": len(files),
         "records": sum(file.records for file in files),
         "accepted": found["accepted"],
-        "holes_and_overlaps": len(manifest.model_copy(update={"files": tuple(files)}).faults()),
+        "holes_and_overlaps": len(manifest.model_copy(update={"files": tuple(files)}).breaks()),
         "rows_astray": abs(found["stored_rows"] - sum(file.rows for file in files)),
         "offsets_astray": int(outside),
         "accepted_incomplete": found["accepted_incomplete"],

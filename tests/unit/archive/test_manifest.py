@@ -12,6 +12,7 @@ from gamestream_dagster.archive.errors import (
 )
 from gamestream_dagster.archive.manifest import (
     ArchivedFile,
+    Break,
     Manifest,
     exclusive,
     load_manifest,
@@ -42,16 +43,13 @@ def test_it_comes_back_as_it_was_saved(tmp_path):
     save_manifest(tmp_path, manifest)
     assert load_manifest(tmp_path) == manifest
     assert manifest.archived_upto == {0: 9, 1: 3}
-    assert manifest.faults() == []
+    assert manifest.breaks() == []
     assert not list(tmp_path.glob("*.new"))
 
 
 def test_holes_and_overlaps_are_named_with_their_offsets():
     manifest = Manifest(topic="t").extended(file(0, 0, 5), file(0, 7, 9), file(1, 0, 5), file(1, 4, 9))
-    assert manifest.faults() == [
-        "hole in the archive: p0@5..6 is in no file",
-        "overlap in the archive: p1@4..4 is in two files",
-    ]
+    assert manifest.breaks() == [Break(0, 5, 6, hole=True), Break(1, 4, 4, hole=False)]
 
 
 def test_a_damaged_manifest_says_what_to_do(tmp_path):

@@ -94,11 +94,11 @@ def test_records_are_counted_by_position(tmp_path):
     make_archive(tmp_path / "user-score", events, refused=[(0, 7)])
     with Recompute(tmp_path / "user-score", tmp_path) as recompute:
         assert recompute.events_between({0: 1}, {0: 9}) == 3
-        assert recompute.outcomes({0: 10}) == [
-            {"reason": "NOT_JSON", "remark": None, "records": 1},
-            {"reason": None, "remark": None, "records": 4},
-        ]
-        assert recompute.counted({0: 10}) == {0: (4, 4)}
+        recompute.count_minutes({0: 8})
+        refused, accepted = recompute.minutes()
+        assert (refused["records"], refused["dead_lettered"], refused["reasons"]) == (1, 1, {"NOT_JSON": 1})
+        assert (accepted["records"], accepted["accepted"]) == (3, 3)
+        assert (accepted["first_offset"], accepted["last_offset"]) == (0, 5)
 
 
 @pytest.mark.parametrize("board", DESCRIBED.values(), ids=DESCRIBED.keys())

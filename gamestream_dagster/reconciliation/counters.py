@@ -1,0 +1,315 @@
+"""The ledger's second counter: what each job counted by itself, minute by minute, against the archive.
+
+A job's row of a minute is what it had counted of it at some moment, up to the row's own last offset. So it is compared
+with the archive up to that offset, whenever it was written, and a running stream gives no false alarm. Beyond that,
+every record before the job's low cut must have been counted: the rows are read after the checkpoint that bears it out.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import ProgrammingError
+
+from gamestream_dagster.reconciliation.cut import Cut
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
+from gamestream_dagster.reconciliation.model import FaultKind, LedgerFault, Row
+from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.statements import statement
+from gamestream_dagster.warehouse.tables import job_ledger
+
+MAX_SEARCHES = 100
+"""Minutes of which the missing run is looked for, each with a look into the archive; more are only told as unlike."""
+
+_MODULUS = 1_000_000
+_NUMBERS = (
+    "partition_id",
+    "minute",
+    "records",
+    "accepted",
+    "duplicate",
+    "offset_sum",
+    "offset_square_sum",
+    "first_offset",
+    "last_offset",
+)
+_BATCH = 10_000
+
+
+@dataclass
+class JobLedger:
+    """What jobs counted, column by column, so that a week of minutes of many partitions takes little memory."""
+
+    jobs: list[str] = field(default_factory=list[str])
+    columns: dict[str, array[int]] = field(
+        default_factory=lambda: {name: array("q") for name in ("job", *_NUMBERS)},
+    )
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """One row of the table `job_ledger`; one without an offset says nothing yet."""
+        if row["last_offset"] is None:
+            return
+        if row["job"] not in self.jobs:
+            self.jobs.append(row["job"])
+        self.columns["job"].append(self.jobs.index(row["job"]))
+        self.columns["minute"].append(row["minute_millis"])
+        for name in _NUMBERS:
+            if name != "minute":
+                self.columns[name].append(row[name] or 0)
+
+
+def read_job_ledger(engine: Engine, jobs: Sequence[str]) -> JobLedger:
+    """The jobs' own ledger in one snapshot: to be read after the checkpoint that bears the low cut out.
+
+    Raises:
+        CouldNotLookError: there is no such table.
+    """
+    found = JobLedger()
+    query = select(job_ledger).where(job_ledger.c.job.in_(list(jobs)))
+    try:
+        with engine.connect().execution_options(stream_results=True, max_row_buffer=_BATCH) as database:
+            for row in database.execute(query).mappings():
+                found.add({str(name): value for name, value in row.items()})
+    except ProgrammingError as error:
+        raise CouldNotLookError("there is no table job_ledger", "make the tables with `gamestream apply`") from error
+    return found
+
+
+@dataclass(frozen=True)
+class _Unlike:
+    """One minute of one job beside what the archive holds of it up to the same offset."""
+
+    job: str
+    partition: int
+    minute: int
+    upto: int
+    counted: Row
+    held: Row
+
+    @property
+    def missing(self) -> int:
+        """Rows that the job lacks; below 0: rows that it has too many."""
+        return self.held["records"] - self.counted["records"]
+
+    @property
+    def sums(self) -> tuple[int, int]:
+        """The same for the sums of offsets and of their squares."""
+        return (
+            _signed(self.held["offset_sum"] - self.counted["offset_sum"]),
+            _signed(self.held["offset_square_sum"] - self.counted["offset_square_sum"]),
+        )
+
+    @property
+    def accepted_alike(self) -> bool:
+        """Whether as many records were judged to be accepted, copies included."""
+        return self.counted["accepted"] + self.counted["duplicate"] == self.held["accepted"]
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and last offset of what either side knows of the minute."""
+        known = [row for row in (self.counted, self.held) if row["first_offset"] is not None]
+        return min(row["first_offset"] for row in known), max(row["last_offset"] for row in known)
+
+
+def counter_faults(
+    recompute: Recompute, high: Cut, counted: JobLedger, low: Mapping[str, Cut], archive_faults: Iterable[LedgerFault]
+) -> list[LedgerFault]:
+    """Where a job's own counter and the archive disagree, as runs of offsets.
+
+    Args:
+        recompute: over the archive; its table `minutes` stands at `high`.
+        high: cut up to which the archive is compared.
+        counted: what the jobs counted.
+        low: by job, the cut that its rows surely contain.
+        archive_faults: what the archive itself lacks: not told again as what a job has too many.
+    """
+    unlike = _explained_by_holes(_unlike_minutes(recompute, high, counted, low), list(archive_faults))
+    found: list[LedgerFault] = []
+    for number, one in enumerate(unlike):
+        found.append(_fault(recompute, high, one, search=number < MAX_SEARCHES))
+    return _joined(recompute, high, found)
+
+
+def counted_copies(recompute: Recompute, high: Cut, counted: JobLedger) -> dict[str, int]:
+    """Copies that a job which drops copies counted all the same: they came beyond its horizon."""
+    with recompute.with_numbers("job_minutes", counted.columns):
+        rows = recompute.query({}, high, statement("counted_copies"))
+    return {counted.jobs[row["job"]]: row["copies"] for row in rows if row["copies"]}
+
+
+def _unlike_minutes(recompute: Recompute, high: Cut, counted: JobLedger, low: Mapping[str, Cut]) -> list[_Unlike]:
+    jobs: list[str] = [*counted.jobs, *(job for job in low if job not in counted.jobs)]
+    sure = [
+        (number, partition, low.get(job, {}).get(partition, 0)) for number, job in enumerate(jobs) for partition in high
+    ]
+    columns = ("job", "partition_id", "low")
+    with (
+        recompute.with_numbers("job_minutes", counted.columns),
+        recompute.with_numbers("job_low", {name: [row[at] for row in sure] for at, name in enumerate(columns)}),
+    ):
+        suspects: list[Row] = recompute.query({}, high, statement("unlike_minutes"))
+    if not suspects:
+        return []
+    ids = {"id": range(len(suspects))} | {
+        name: [row[name] for row in suspects] for name in ("partition_id", "minute", "upto")
+    }
+    first, last = min(row["minute"] for row in suspects), max(row["minute"] for row in suspects) + 60_000
+    with recompute.with_numbers("suspects", ids):
+        rows = recompute.query({}, high, statement("held_by_archive"), first=first, last=last)
+    held = {row["id"]: row for row in rows}
+    nothing: Row = dict.fromkeys(("records", "accepted", "offset_sum", "offset_square_sum"), 0)
+    nothing |= dict.fromkeys(("first_offset", "last_offset"))
+    pairs = [
+        _Unlike(jobs[int(row["job"])], row["partition_id"], row["minute"], row["upto"], row, held.get(number, nothing))
+        for number, row in enumerate(suspects)
+    ]
+    return [one for one in pairs if one.missing or any(one.sums) or not one.accepted_alike]
+
+
+def _explained_by_holes(unlike: Sequence[_Unlike], faults: Sequence[LedgerFault]) -> list[_Unlike]:
+    """Without the minutes in which the job has just what the archive lacks or the archive holds twice."""
+    kept: list[_Unlike] = []
+    for job, partition in dict.fromkeys((one.job, one.partition) for one in unlike):
+        here = [one for one in unlike if (one.job, one.partition) == (job, partition)]
+        broken = [one for one in faults if one.partition == partition]
+        read = max((one.counted["last_offset"] or 0 for one in here), default=0)
+        holes = [one for one in broken if one.kind is FaultKind.HOLE]
+        lost = (
+            [x for one in holes for x in range(one.first_offset, min(one.last_offset, read) + 1)]
+            if _small(holes)
+            else []
+        )
+        surplus = [one for one in here if one.missing < 0]
+        if lost and _total(surplus) == (-len(lost), *_sums_of(lost)):
+            here = [one for one in here if one.missing >= 0]
+        twice = [one for one in broken if one.kind is FaultKind.OVERLAP]
+        kept += [one for one in here if not any(_touches(one, fault) for fault in twice)]
+    return kept
+
+
+def _small(holes: Sequence[LedgerFault]) -> bool:
+    return sum(one.last_offset - one.first_offset + 1 for one in holes) <= _MODULUS
+
+
+def _total(minutes: Sequence[_Unlike]) -> tuple[int, int, int]:
+    return (
+        sum(one.missing for one in minutes),
+        sum(one.sums[0] for one in minutes),
+        sum(one.sums[1] for one in minutes),
+    )
+
+
+def _sums_of(offsets: Sequence[int]) -> tuple[int, int]:
+    return -sum(x % _MODULUS for x in offsets), -sum((x % _MODULUS) ** 2 for x in offsets)
+
+
+def _touches(one: _Unlike, fault: LedgerFault) -> bool:
+    first, last = one.span
+    return first <= fault.last_offset and last >= fault.first_offset
+
+
+def _fault(recompute: Recompute, high: Cut, one: _Unlike, *, search: bool) -> LedgerFault:
+    if one.missing > 0 and one.counted["records"] == 0:
+        run = (one.held["first_offset"], one.held["last_offset"])
+    else:
+        run = _run(recompute, high, one) if search and one.missing else None
+    if run is None:
+        first, last = one.span
+        return LedgerFault(
+            FaultKind.UNLIKE, one.job, one.partition, first, last, abs(one.missing), _unlike(one, first, last)
+        )
+    kind = FaultKind.MISSING if one.missing > 0 else FaultKind.TWICE
+    return LedgerFault(kind, one.job, one.partition, *run, abs(one.missing), "")
+
+
+def _run(recompute: Recompute, high: Cut, one: _Unlike) -> tuple[int, int] | None:
+    """The one run of record positions that makes the difference; None: there is none, or more than one would."""
+    sign = 1 if one.missing > 0 else -1
+    found = recompute.query(
+        {},
+        high,
+        statement("run_of_offsets"),
+        partition_id=one.partition,
+        minute=one.minute,
+        upto=one.upto,
+        records=abs(one.missing),
+        offset_sum=sign * one.sums[0],
+        offset_square_sum=sign * one.sums[1],
+    )
+    return (found[0]["first_offset"], found[0]["last_offset"]) if len(found) == 1 else None
+
+
+def _joined(recompute: Recompute, high: Cut, faults: Sequence[LedgerFault]) -> list[LedgerFault]:
+    """Runs of neighbouring minutes as one, where everything between them is in them too.
+
+    The minutes' runs reach into each other where Kafka's times are not in the order of the offsets.
+    """
+    found: list[LedgerFault] = []
+    for one in sorted(faults, key=lambda one: (one.where, one.partition, one.kind, one.first_offset)):
+        before = found[-1] if found else None
+        if before is None or one.kind is FaultKind.UNLIKE or not _same_story(before, one):
+            found.append(one)
+        elif one.first_offset <= before.last_offset + 1:
+            found[-1] = _both(before, one)
+        else:
+            # What lies between may be no record, or none that a job sees.
+            between = {"first": before.last_offset + 1, "last": one.first_offset - 1}
+            if len(faults) <= MAX_SEARCHES and not _rows_between(recompute, high, one.partition, between):
+                found[-1] = _both(before, one)
+            else:
+                found.append(one)
+    return [
+        one if one.kind is FaultKind.UNLIKE else _told(recompute, high, one, look=number < MAX_SEARCHES)
+        for number, one in enumerate(found)
+    ]
+
+
+def _same_story(one: LedgerFault, other: LedgerFault) -> bool:
+    return (one.where, one.partition, one.kind) == (other.where, other.partition, other.kind)
+
+
+def _both(one: LedgerFault, other: LedgerFault) -> LedgerFault:
+    last = max(one.last_offset, other.last_offset)
+    return replace(one, last_offset=last, records=one.records + other.records)
+
+
+def _told(recompute: Recompute, high: Cut, fault: LedgerFault, *, look: bool) -> LedgerFault:
+    """With its sentence, which says so where not every record between the two offsets is wrong."""
+    bounds = {"first": fault.first_offset, "last": fault.last_offset}
+    return _named(fault, _rows_between(recompute, high, fault.partition, bounds) if look else fault.records)
+
+
+def _rows_between(recompute: Recompute, high: Cut, partition: int, bounds: Mapping[str, int]) -> int:
+    rows = recompute.query({}, high, statement("yielded_between"), partition_id=partition, **bounds)
+    return int(rows[0]["records"])
+
+
+def _named(fault: LedgerFault, inside: int) -> LedgerFault:
+    where = f"p{fault.partition}@{fault.first_offset}..{fault.last_offset}"
+    what = f"{fault.records}" if inside == fault.records else f"{fault.records} of the {inside}"
+    if fault.kind is FaultKind.MISSING:
+        sentence = f"{fault.where} never counted {where}: {what} records that the archive holds"
+    else:
+        sentence = f"{fault.where} counted {where} twice: {what} records more than the archive holds"
+    return replace(fault, sentence=sentence)
+
+
+def _unlike(one: _Unlike, first: int, last: int) -> str:
+    at = f"{datetime.fromtimestamp(one.minute / 1000, UTC):%Y-%m-%d %H:%M} UTC (p{one.partition}@{first}..{last})"
+    if not one.missing and not any(one.sums):
+        counted = one.counted["accepted"] + one.counted["duplicate"]
+        return f"{one.job} accepted {counted} records of {at}, the archive {one.held['accepted']}"
+    return (
+        f"{one.job} counted {one.counted['records']} records of {at}, the archive holds {one.held['records']}, and no "
+        "single run of offsets tells them apart"
+    )
+
+
+def _signed(difference: int) -> int:
+    """Sums of 64 bits wrap, in Flink as here."""
+    return (difference + 2**63) % 2**64 - 2**63
