@@ -58,8 +58,8 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     mode: Annotated[
         ModeName,
         typer.Option(
-            help="bracket: while events flow. drained: input has stopped, both cuts are one. savepoint: the jobs stop with a "
-            "savepoint and go on. transactional: the Kafka boards as readers with read_committed see them."
+            help="bracket: while events flow. drained: input has stopped, both cuts are one. savepoint: the jobs stop "
+            "with a savepoint and go on. transactional: the Kafka boards as readers with read_committed see them."
         ),
     ] = ModeName.BRACKET,
     board: Annotated[list[str] | None, typer.Option(help="Only this board; may be given several times.")] = None,

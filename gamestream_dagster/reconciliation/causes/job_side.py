@@ -6,13 +6,15 @@ Then those that are right but stand elsewhere, or not at all: they may follow fr
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
 from gamestream_dagster.reconciliation.causes.supposition import Supposition, pairs, unwrapped
-from gamestream_dagster.reconciliation.causes.trial import Trial, by_itself, same_place
+from gamestream_dagster.reconciliation.causes.trial import Place, Trial, by_itself, same_place
+from gamestream_dagster.reconciliation.causes.witness import past_values
 from gamestream_dagster.reconciliation.compare import entity_of
 from gamestream_dagster.reconciliation.model import Cause, Causes, Difference, DifferenceKind, Entity
 from gamestream_dagster.reconciliation.order import order_value
@@ -28,8 +30,8 @@ class JobSide:
     trial: Trial
     evidence: Evidence
     topic: str
-    found: dict[Entity, list[Supposition]] = field(default_factory=dict[Entity, list[Supposition]])
-    """By entity the guesses that make its row right; one for each cause, all of the same size."""
+    found: dict[Place, list[Supposition]] = field(default_factory=dict[Place, list[Supposition]])
+    """By row the guesses that make it right; one for each cause, all of the same size."""
 
     def explain(self, differences: Sequence[Difference]) -> list[Difference]:
         """The differences, with causes and evidence where there are any."""
@@ -39,33 +41,37 @@ class JobSide:
         if not entities:
             return explained
         families = self.evidence.families(entities)
-        wrong = list(dict.fromkeys(one.entity for one in open_ones if by_itself(one) and one.entity is not None))
+        wrong = [(one.entity, one.rank) for one in open_ones if by_itself(one) and one.entity is not None]
         right = self.trial.right(dict.fromkeys(wrong, _NOTHING))  # they only stand where they should not
-        self._find({entity: families[entity] for entity in wrong if entity not in right})
-        absent = [
-            one.entity
-            for one in open_ones
-            if one.kind is DifferenceKind.MISSING and one.entity is not None and one.entity not in self.found
-        ]
+        self._find({place: families[place[0]] for place in dict.fromkeys(wrong) if place not in right})
+        absent = [one.entity for one in open_ones if one.kind is DifferenceKind.MISSING and one.entity is not None]
         self._find_absent({entity: families[entity] for entity in dict.fromkeys(absent)}, open_ones)
         return self._told(explained)
 
-    def _find(self, families: Mapping[Entity, Mapping[Cause, Sequence[Supposition]]]) -> None:
-        """Guesses of one cause for every entity; pairs for those that no single cause explains."""
+    def _find(self, families: Mapping[Place, Mapping[Cause, Sequence[Supposition]]]) -> None:
+        """Guesses of one cause for every row; pairs for those that no single cause explains."""
         for cause in Cause:
-            self._try({entity: guesses.get(cause, ()) for entity, guesses in families.items()})
-        left = {entity: pairs(guesses) for entity, guesses in families.items() if entity not in self.found}
+            self._try({place: guesses.get(cause, ()) for place, guesses in families.items()})
+        left = {place: pairs(guesses) for place, guesses in families.items() if place not in self.found}
         for causes in dict.fromkeys(one.causes for guesses in left.values() for one in guesses):
-            self._try({entity: [one for one in guesses if one.causes == causes] for entity, guesses in left.items()})
+            self._try({place: [one for one in guesses if one.causes == causes] for place, guesses in left.items()})
 
-    def _try(self, guesses: Mapping[Entity, Sequence[Supposition]]) -> None:
-        """Keep the first guess that makes an entity's row right: the n-th guesses of all entities in one go."""
-        done: set[Entity] = set()
-        for place in range(max(map(len, guesses.values()), default=0)):
-            now = {e: listed[place] for e, listed in guesses.items() if place < len(listed) and e not in done}
-            for entity in self.trial.right(now) if now else ():
-                self.found.setdefault(entity, []).append(now[entity])
-                done.add(entity)
+    def _try(self, guesses: Mapping[Place, Sequence[Supposition]]) -> None:
+        """Keep the first guess that makes a row right: the n-th guesses of all rows in one go.
+
+        Two rows of one entity are tried one after the other: both are made of the same events.
+        """
+        done: set[Place] = set()
+        turns: dict[Entity, list[Place]] = defaultdict(list)
+        for place in guesses:
+            turns[place[0]].append(place)
+        for turn in range(max(map(len, turns.values()), default=0)):
+            mine = {places[turn]: guesses[places[turn]] for places in turns.values() if turn < len(places)}
+            for number in range(max(map(len, mine.values()), default=0)):
+                now = {p: listed[number] for p, listed in mine.items() if number < len(listed) and p not in done}
+                for place in self.trial.right(now) if now else ():
+                    self.found.setdefault(place, []).append(now[place])
+                    done.add(place)
 
     def _find_absent(
         self, families: Mapping[Entity, Mapping[Cause, Sequence[Supposition]]], differences: Sequence[Difference]
@@ -80,7 +86,9 @@ class JobSide:
                 now = {
                     entity: guesses[cause][place]
                     for entity, guesses in families.items()
-                    if entity in still and place < len(guesses.get(cause, ())) and not self._has(entity, cause)
+                    if entity in still
+                    and place < len(guesses.get(cause, ()))
+                    and not self._has((entity, missing[entity].rank), cause)
                 }
                 if not now:
                     continue
@@ -89,10 +97,10 @@ class JobSide:
                 else:
                     off = now.keys() - self._still_absent(now)
                 for entity in off:
-                    self.found.setdefault(entity, []).append(now[entity])
+                    self.found.setdefault((entity, missing[entity].rank), []).append(now[entity])
 
-    def _has(self, entity: Entity, cause: Cause) -> bool:
-        return any(one.causes == (cause,) for one in self.found.get(entity, ()))
+    def _has(self, place: Place, cause: Cause) -> bool:
+        return any(one.causes == (cause,) for one in self.found.get(place, ()))
 
     def _still_absent(self, extra: Mapping[Entity, Supposition]) -> set[Entity | None]:
         left = self.trial.differences(self._chosen() | dict(extra))
@@ -106,25 +114,27 @@ class JobSide:
         term = board.order[0]
         if last is None or not isinstance(row, dict) or term.column not in row or not term.descending:
             return False
-        if not isinstance(row[term.column], int):
+        total = cast("object", row[term.column])
+        if not isinstance(total, int):
             return False
-        total = int(row[term.column])
         wrapped = (total + 2**31) % 2**32 - 2**31
         return unwrapped(wrapped, total, total) is not None and wrapped < order_value(board, term.column, last)
 
     def _chosen(self) -> dict[Entity, Supposition]:
-        return {entity: guesses[0] for entity, guesses in self.found.items()}
+        return {entity: guesses[0] for (entity, _), guesses in self.found.items()}
 
     def _told(self, differences: Sequence[Difference]) -> list[Difference]:
         told: list[Difference] = []
         chosen = self._chosen()
         left = {same_place(one) for one in self.trial.differences(chosen)} if chosen else None
         for one in differences:
-            guesses = self.found.get(one.entity) if one.entity is not None else None
+            guesses = self.found.get((one.entity, one.rank)) if one.entity is not None else None
             if not one.unexplained:
                 told.append(one)
             elif guesses:
                 told.append(self._with_events(one, guesses))
+            elif self._left_behind(one):
+                told.append(replace(one, alternatives=((Cause.STALE_ROW,),)))
             elif left is not None and self._follows(one, left, chosen):
                 causes = self._all_causes(chosen)
                 who = [" / ".join(entity) for entity in chosen][:EVENTS_SHOWN]
@@ -132,6 +142,20 @@ class JobSide:
             else:
                 told.append(one)
         return told
+
+    def _left_behind(self, difference: Difference) -> bool:
+        """A superfluous row with the values of an earlier cut: nobody deleted it."""
+        board = self.trial.board
+        row = next(
+            (row for row in self.trial.rows if self.trial.place(row) == (difference.entity, difference.rank)), None
+        )
+        if row is None or difference.rank is None or board.window is not None:
+            return False
+        twice = [1 for one in self.trial.rows if entity_of(board, one) == difference.entity]
+        if len(twice) < 2 and 1 <= difference.rank <= board.rows:
+            return False
+        past = past_values(self.trial.recompute, board, self.trial.job_boards, [row], self.trial.high)
+        return past.get(entity_of(board, row)) is True
 
     def _follows(
         self, difference: Difference, left: set[tuple[object, ...]], chosen: Mapping[Entity, Supposition]

@@ -23,6 +23,9 @@ from gamestream_dagster.reconciliation.recompute import Recompute
 DEPTH = 5
 """The recompute at the low cut is read this many times deeper than the board, for shares that have since changed."""
 
+Place = tuple[Entity, int | None]
+"""One row: who it is about, and at which rank; a faulty board may have somebody twice."""
+
 _ALL_ROWS = 2**31
 
 
@@ -52,24 +55,23 @@ class Trial:
             history = self.recompute.history(self.low, self.high, self.job_boards)
             return compare_bracket(self.board, self.sink, self.rows, low_rows, history)
 
-    def right(self, suppositions: Mapping[Entity, Supposition]) -> set[Entity]:
-        """The entities whose rows are right by themselves if the suppositions hold, wherever they stand."""
-        mine = [row for row in self.rows if self._whole(row) and entity_of(self.board, row) in suppositions]
-        entities = [entity_of(self.board, row) for row in mine]
-        with self._supposing(suppositions):
+    def right(self, suppositions: Mapping[Place, Supposition]) -> set[Place]:
+        """Which of some rows are right by themselves if the suppositions hold, wherever they stand."""
+        mine = {place: row for row in self.rows if self._whole(row) and (place := self.place(row)) in suppositions}
+        with self._supposing({entity: suppositions[entity, rank] for entity, rank in mine}):
             if self.board.window is not None:
-                expected = self._rows_of(entities)
+                expected = self._rows_of([entity for entity, _ in mine])
                 wrong = {
-                    e: unlike(self.board, self.sink, row, expected.get(e))
-                    for e, row in zip(entities, mine, strict=True)
+                    place: unlike(self.board, self.sink, row, expected.get(place[0])) for place, row in mine.items()
                 }
             else:
                 history = self.recompute.history(self.low, self.high, self.job_boards)
-                wrong = {
-                    e: value_differences(self.board, self.sink, row, history)
-                    for e, row in zip(entities, mine, strict=True)
-                }
-        return {entity for entity, found in wrong.items() if self._excused(found, suppositions[entity])}
+                wrong = {place: value_differences(self.board, self.sink, row, history) for place, row in mine.items()}
+        return {place for place, found in wrong.items() if self._excused(found, suppositions[place])}
+
+    def place(self, row: Row) -> Place:
+        """Who stands where."""
+        return entity_of(self.board, row), row.get(self.board.rank_column)
 
     def _excused(self, found: Sequence[Difference], supposition: Supposition) -> bool:
         if not supposition.wrapped:

@@ -305,3 +305,23 @@ def test_no_amount_is_explained_by_chance(tmp_path_factory, amount, rank):
         if one.cause != Cause.UNEXPLAINED:
             assert one.evidence["events_total"] > 0
             assert sum(event["score"] for event in one.evidence["events"]) == amount
+
+
+# Rows that nobody deleted, in both sinks
+
+
+def test_ranks_that_an_earlier_version_of_the_job_had(tmp_path):
+    world = World({0: [Sent(f"p{n:02}", 1000 - n, at=n, event_id=f"e{n}") for n in range(12)]})
+    found = explained(world, tmp_path, "top_players", players(world.truth(), 12))
+    assert [(one.rank, one.cause) for one in found] == [(11, "STALE_ROW"), (12, "STALE_ROW")]
+
+
+def test_an_old_total_that_stays_beside_the_new_one(world, tmp_path):
+    """State that expires sends no retraction: the old row keeps its rank, and the player comes in once more."""
+    later = [Sent("p5", 511, at=IDLE + n, event_id=f"l{n}") for n in range(3)]
+    planted = replace(with_sent(world, *later), facts=JobFacts("leaderboards_v1", (30 * MINUTE,)))
+    before = players(world.truth())
+    fresh = players([one for one in planted.truth() if one.event_time_millis > START + 10 * MINUTE])
+    rows = sorted([*before, *fresh], key=lambda row: (-row["total_score"], row["user_id"]))
+    found = explained(planted, tmp_path, "top_players", [{**row, "rnk": rank} for rank, row in enumerate(rows, 1)])
+    assert {(one.entity, one.cause) for one in found} == {(("p5",), "STALE_ROW"), (("p5",), "STATE_EXPIRED")}
