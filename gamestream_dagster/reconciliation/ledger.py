@@ -23,7 +23,7 @@ from gamestream_dagster.reconciliation.statements import statement
 from gamestream_dagster.warehouse.tables import ledger
 
 _BATCH = 1_000
-_ARCHIVE = "archive"
+ARCHIVE = "archive"
 
 
 def balance(
@@ -88,7 +88,7 @@ def _archive_fault(kind: FaultKind, partition: int, first: int, last: int, recor
     where = f"p{partition}@{first}..{last}"
     lacks = kind is FaultKind.HOLE
     sentence = f"hole in the archive: {where} is gone" if lacks else f"overlap in the archive: {where} is there twice"
-    return LedgerFault(kind, _ARCHIVE, partition, first, last, records or last - first + 1, sentence)
+    return LedgerFault(kind, ARCHIVE, partition, first, last, records or last - first + 1, sentence)
 
 
 def _inside(path: Path, file: ArchivedFile) -> list[LedgerFault]:
@@ -109,7 +109,7 @@ def _inside(path: Path, file: ArchivedFile) -> list[LedgerFault]:
     sentence = f"{file.path} holds another number of rows than was written: p{file.partition} is not as archived"
     first, last = file.first_offset, file.last_offset
     return [
-        LedgerFault(FaultKind.UNLIKE, _ARCHIVE, file.partition, first, last, abs(rows_in(path) - file.rows), sentence)
+        LedgerFault(FaultKind.UNLIKE, ARCHIVE, file.partition, first, last, abs(rows_in(path) - file.rows), sentence)
     ]
 
 

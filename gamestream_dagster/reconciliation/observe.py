@@ -21,6 +21,7 @@ from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_types import CheckpointSummary
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.reconciliation.counters import JobLedger, read_job_ledger
 from gamestream_dagster.reconciliation.cut import check_bracket, covers, earlier, later
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import JobCut, Row, Sink
@@ -56,7 +57,8 @@ class Observation:
     jobs: Mapping[str, JobCut]
     high: Mapping[int, int]
     boards: Mapping[tuple[str, Sink], list[Row]]
-    progress: Mapping[str, Mapping[int, Progress]] = field(default_factory=dict[str, "Mapping[int, Progress]"])
+    counted: JobLedger = field(default_factory=JobLedger)
+    """What the jobs themselves counted: the second counter of the ledger."""
     exact: bool = False
     """The jobs stood still: each board is the result of its job's low cut."""
 
@@ -122,6 +124,7 @@ class Looker:
             # complete; by the end of the next one that has happened.
             checkpoints = self._checkpoint(live)
         rows = self.rows(boards, sinks)
+        counted = read_job_ledger(self.engine, jobs)
         high = self.kafka.end_offsets(self.topic)
         cuts: dict[str, JobCut] = {}
         for job in live:
@@ -132,7 +135,7 @@ class Looker:
             )
         if any(self._changed(job) for job in live):
             return None
-        return Observation(cuts, high, rows, progress)
+        return Observation(cuts, high, rows, counted)
 
     def rows(self, boards: Sequence[Board], sinks: Sequence[Sink]) -> dict[tuple[str, Sink], list[Row]]:
         """The boards as the sinks hold them now."""

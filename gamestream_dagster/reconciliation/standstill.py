@@ -11,6 +11,7 @@ from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.flink_jobs.deployment import Deployment
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
 from gamestream_dagster.flink_jobs.manager import resume_job, suspend_job
+from gamestream_dagster.reconciliation.counters import read_job_ledger
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import JobCut, Sink
 from gamestream_dagster.reconciliation.observe import Looker, Observation
@@ -50,13 +51,14 @@ class Standstill:
     def _read(self, stopped: Sequence[Deployment], boards: Sequence[Board], sinks: Sequence[Sink]) -> Observation:
         rows = self.looker.rows(boards, sinks)
         progress = {one.job: self.looker.progress(one.job) for one in stopped}
+        counted = read_job_ledger(self.looker.engine, [one.job for one in stopped])
         ends = self.looker.kafka.end_offsets(self.looker.topic)
         cuts: dict[str, JobCut] = {}
         for one in stopped:
             read = {partition: found.last_offset + 1 for partition, found in progress[one.job].items()}
             cut = {partition: read.get(partition, 0) for partition in ends}
             cuts[one.job] = JobCut(one.job, one.flink_job_id, one.fingerprint, 0, cut)
-        return Observation(cuts, ends, rows, progress, exact=True)
+        return Observation(cuts, ends, rows, counted, exact=True)
 
     def _go_on(self, jobs: Sequence[str]) -> None:
         """Every job is tried, whatever becomes of the others."""

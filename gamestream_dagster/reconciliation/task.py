@@ -23,7 +23,7 @@ from gamestream_dagster.reconciliation.causes.witness import earlier_versions
 from gamestream_dagster.reconciliation.cut import Cut, earliest
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.examine import examine, still_there
-from gamestream_dagster.reconciliation.ledger import balance, write_ledger
+from gamestream_dagster.reconciliation.ledger import ARCHIVE, balance, write_ledger
 from gamestream_dagster.reconciliation.model import (
     BoardResult,
     JobCut,
@@ -79,8 +79,13 @@ class Task:
             looks.again()
             recompute, seen = looks.recompute, looks.seen
             self.say("ledger")
-            ledger = balance(recompute, self.topic_dir, seen.high)
+            low = {job: cut.low for job, cut in seen.jobs.items()}
+            ledger = balance(recompute, self.topic_dir, seen.high, seen.counted, low)
             write_ledger(engine, recompute, SCORE_TOPIC, seen.high)
+            damaged = [fault.sentence for fault in ledger.faults if fault.where == ARCHIVE]
+            if damaged:
+                reason = f"the archive cannot judge: {'; '.join(damaged)}; mend it with `gamestream archive --mend`"
+                return replace(run, reason=reason, high=seen.high, jobs=tuple(seen.jobs.values()), ledger=ledger)
             results = self._explained(engine, looks, ledger)
             events = recompute.events_between(_low(seen.jobs.values()), seen.high)
         found = sum(len(result.differences) for result in results)
