@@ -6,7 +6,9 @@ from typing import Any
 import dagster as dg
 
 from gamestream_dagster.components.keys import job_key
+from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.flink_jobs.deployment import Deployment
+from gamestream_dagster.flink_jobs.incidents import Incident
 from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
 from gamestream_dagster.flink_jobs.spec import DesiredState, JobSpec
 from gamestream_dagster.resources.failures import explained
@@ -18,8 +20,8 @@ HEALTHY = "healthy"
 _BEARABLE = (Health.HEALTHY, Health.STARTING, Health.RECOVERING)
 
 
-def job_metadata(deployment: Deployment, observed: ObservedJob) -> dict[str, Any]:
-    """What a materialisation of a job says: which version runs, from which state, and how it stands."""
+def job_metadata(deployment: Deployment, observed: ObservedJob, incident: Incident | None = None) -> dict[str, Any]:
+    """What a materialisation of a job says: which version runs, from which state, how it stands, what befell it."""
     metadata: dict[str, Any] = {
         "flink_job_id": deployment.flink_job_id,
         "fingerprint": deployment.fingerprint,
@@ -28,6 +30,7 @@ def job_metadata(deployment: Deployment, observed: ObservedJob) -> dict[str, Any
         "outcome": deployment.outcome or "",
         "restored_from": deployment.restore_path or "the earliest offset",
         **observation_metadata(observed),
+        **incident_metadata(incident),
     }
     if observed.url:
         metadata["flink_ui"] = dg.MetadataValue.url(observed.url)
@@ -44,6 +47,23 @@ def observation_metadata(observed: ObservedJob) -> dict[str, Any]:
     if observed.figures is not None:
         metadata.update(_figures(observed.figures))
     return metadata
+
+
+def incident_metadata(incident: Incident | None) -> dict[str, Any]:
+    """The newest incident with its timeline, to be read in the UI; nothing when there never was one."""
+    if incident is None:
+        return {}
+    ended = incident.outcome
+    state = "open" if ended is None else ended.value
+    metadata: dict[str, Any] = {
+        "incident": f"{incident.incident_id}: {incident.kind.value}, {state}, {incident.attempt} submissions",
+        "incident_timeline": markdown_table(
+            ("at", "seconds", "what", "why"),
+            [(entry.at, entry.seconds, entry.moment.value, entry.text) for entry in incident.timeline],
+        ),
+    }
+    times = {"seconds_to_seen": incident.seen_seconds, "seconds_to_back": incident.back_seconds}
+    return {**metadata, **{name: value for name, value in times.items() if value is not None}}
 
 
 def _figures(figures: Figures) -> dict[str, Any]:

@@ -12,11 +12,12 @@ import dagster as dg
 import orjson
 
 from gamestream_dagster.clients.errors import ServiceError
-from gamestream_dagster.components.flink_job_health import HEALTHY, health_result
+from gamestream_dagster.components.flink_job_health import HEALTHY, health_result, incident_metadata
 from gamestream_dagster.components.keys import job_key
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
+from gamestream_dagster.flink_jobs.noting import NOTHING_NOTED, Noted
 from gamestream_dagster.flink_jobs.observed import Figures, JobState, last_movement
-from gamestream_dagster.flink_jobs.planner import Decision
+from gamestream_dagster.flink_jobs.plan import Choice, Decision
 from gamestream_dagster.flink_jobs.spec import JobSpec
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
@@ -56,17 +57,21 @@ class Finding:
     figures: Figures | None = None
     previous: Figures | None = None
     """What it was compared with."""
+    noted: Noted = NOTHING_NOTED
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """State, health and the figures behind them."""
-        return self.check.metadata
+        """State, health and the figures behind them; the newest incident; why not what the folder says, if so."""
+        pending = {"pending": self.noted.pending} if self.noted.pending else {}
+        return {**self.check.metadata, **pending, **incident_metadata(self.noted.incident)}
 
     @property
     def digest(self) -> str:
         """What makes an observation new. Figures that move at every look are left out: the event log must not grow."""
         state, health = (getattr(self.metadata[name], "value", "") for name in ("state", "health"))
-        return f"{state}|{health}|{self.check.passed}|{self.incident or ''}"
+        incident = self.noted.incident
+        told = f"{incident.incident_id}/{len(incident.timeline)}" if incident else ""
+        return f"{state}|{health}|{self.check.passed}|{self.incident or ''}|{self.noted.pending}|{told}"
 
 
 @dataclass(frozen=True)
@@ -91,19 +96,20 @@ def look(spec: JobSpec, jobs: FlinkJobs, previous: Figures | None = None) -> Fin
     figures = observed.figures
     check = health_result(spec, observed)
     reason = check.description or ""
-    if check.passed:
-        jobs.note_if_well(observed)
-    if check.passed or observed.state is JobState.UNKNOWN:
+    if observed.state is JobState.UNKNOWN:
         return Finding(spec.name, reason, None, check, figures)
+    noted = jobs.note(observed)
+    if check.passed:
+        return Finding(spec.name, reason, None, check, figures, noted=noted)
     last = jobs.last(spec.name)
     if last is None:
         return Finding(spec.name, "It was never deployed; materialise the job for the first time.", None, check)
-    plan = jobs.plan(spec.name, previous)
+    plan = jobs.plan(spec.name, previous, Choice.HEAL)
     if plan.decision is Decision.PARK:
         jobs.note_parked(plan)
     # each deployment is an incident of its own: the second failure is healed as the first was
     incident = last.deployment_id if plan.decision in _HEALS else None
-    return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check, figures, previous)
+    return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check, figures, previous, noted)
 
 
 def decide(finding: Finding, attempts: Sequence[Attempt], now: float) -> dg.RunRequest | dg.SkipReason:

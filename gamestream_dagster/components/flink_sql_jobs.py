@@ -8,10 +8,11 @@ from pydantic import Field
 
 from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.components.flink_job_health import health_check, job_metadata
-from gamestream_dagster.components.flink_job_sensor import figures_from, health_sensor
+from gamestream_dagster.components.flink_job_sensor import INCIDENT_TAG, figures_from, health_sensor
 from gamestream_dagster.components.keys import Group, board_key, job_key, subject_key, table_key, topic_key
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.plan import Choice
 from gamestream_dagster.flink_jobs.spec import JobSpec
 from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.resources.boards import BoardTables
@@ -20,6 +21,17 @@ from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
 # what the job manager writes for every job
 RECORDS = ("deployments", "incidents")
+
+
+class JobChoice(dg.Config):
+    """What a person asks for on top of the folder when materialising a job."""
+
+    choice: Choice = Field(
+        default=Choice.NONE,
+        description="NONE: as the folder says. RESUME, SUSPEND, REDEPLOY: the version that runs, through a savepoint. "
+        "ROLLBACK: the last good version with its own state. KEEP: stay with the running version against the folder's "
+        "change. REPLAY: give the state up and read all events again.",
+    )
 
 
 class FlinkSqlJobs(dg.Component, dg.Model, dg.Resolvable):
@@ -106,11 +118,17 @@ def _job_asset(spec: JobSpec, boards: dict[str, Board]) -> dg.AssetsDefinition:
         },
         retry_policy=RETRY_TRANSIENT,
     )
-    def job(context: dg.AssetExecutionContext, flink_jobs: dg.ResourceParam[FlinkJobs]) -> dg.MaterializeResult:
+    def job(
+        context: dg.AssetExecutionContext, config: JobChoice, flink_jobs: dg.ResourceParam[FlinkJobs]
+    ) -> dg.MaterializeResult:
+        tags = context.run.tags
+        # a run that nobody asked for brings back what was deployed and decides nothing
+        choice = Choice.HEAL if INCIDENT_TAG in tags else config.choice
         with explained(f"apply the job {spec.name}", job=spec.name):
-            deployment = flink_jobs.apply(spec.name, context.log.info, figures_from(context.run.tags))
+            deployment = flink_jobs.apply(spec.name, context.log.info, figures_from(tags), choice)
             observed = flink_jobs.observe(spec.name)
-        return dg.MaterializeResult(metadata=job_metadata(deployment, observed))
+            incident = flink_jobs.incident(spec.name)
+        return dg.MaterializeResult(metadata=job_metadata(deployment, observed, incident))
 
     return job
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from gamestream_dagster.flink_jobs.deployment import DeploymentState, Outcome, Trigger
+from gamestream_dagster.flink_jobs.deployment import (
+    Deployment,
+    DeploymentState,
+    Hold,
+    HoldKind,
+    Outcome,
+    Trigger,
+)
 from gamestream_dagster.flink_jobs.plan import (
     Cancel,
     Compatibility,
     Decision,
+    Keep,
     Plan,
     Preflight,
     Question,
@@ -16,7 +24,7 @@ from gamestream_dagster.flink_jobs.plan import (
     Stop,
     Submit,
 )
-from gamestream_dagster.flink_jobs.restoring import fallback, nothing_to_lose, usable_restore
+from gamestream_dagster.flink_jobs.restoring import doubt_about, fallback, nothing_to_lose, usable_restore
 from gamestream_dagster.flink_jobs.spec import UpgradeMode
 
 
@@ -52,57 +60,160 @@ def change(question: Question) -> Plan:
         )
     if nothing_to_lose(question):
         return start_over(question, Decision.UPGRADE, "changed", Trigger.CHANGE)
-    if question.compatibility not in (Compatibility.SAME, Compatibility.COMPATIBLE):
+    if not fits(question):
         return incompatible(question)
     return question.answer(
         Decision.UPGRADE,
-        "changed, and its state fits: stop with a savepoint, go on from it",
+        f"changed, and its state fits: stop with a savepoint, go on from it{_rolled_back(question)}",
         Preflight(),
         Stop(job_id, Outcome.UPGRADING, fallback(question) if observed.health.sick else None),
         Submit(StartFrom.STOPPED, Trigger.CHANGE),
     )
 
 
-def start_over(question: Question, decision: Decision, why: str, trigger: Trigger) -> Plan:
+def _rolled_back(question: Question) -> str:
+    """What a person who applies after a rollback should know."""
+    return " (a person went back from this version; applying goes forward again)" if question.hold else ""
+
+
+def fits(question: Question) -> bool:
+    """Whether the folder's version can go on from the state of the recorded one."""
+    return question.compatibility in (Compatibility.SAME, Compatibility.COMPATIBLE)
+
+
+def as_deployed(question: Question) -> int | None:
+    """The generation whose own SQL runs again; None where the folder's is the same, or the record has no SQL."""
+    record = question.record
+    return record.generation if record and question.changed and record.stored else None
+
+
+def start_over(question: Question, decision: Decision, why: str, trigger: Trigger, deployed: int | None = None) -> Plan:
     """Replace a live version that has no state yet."""
     return question.answer(
         decision,
         f"{why}; the running version never completed a checkpoint, so no state is lost: "
         "cancel it, start from the earliest offset",
-        Preflight(),
+        Preflight(deployed),
         Cancel(question.observed.flink_job_id or "", recorded=True),
-        Submit(StartFrom.EARLIEST, trigger),
+        Submit(StartFrom.EARLIEST, trigger, deployed=deployed, hold=question.hold if deployed else None),
     )
+
+
+def why_not(question: Question) -> str:
+    """Why the folder's version cannot take over the state."""
+    if question.refusal:
+        return f"Flink refuses its SQL ({question.refusal})"
+    if question.compatibility is Compatibility.INCOMPATIBLE:
+        return "its compiled plan differs from the running one, so the state does not fit"
+    return "there is no compiled plan of the running version to compare with"
 
 
 def incompatible(question: Question) -> Plan:
     """Park a change whose state does not fit."""
-    name = question.spec.name
-    why = (
-        "its compiled plan differs from the running one, so the state does not fit"
-        if question.compatibility is Compatibility.INCOMPATIBLE
-        else "there is no compiled plan of the running version to compare with"
-    )
-    if not question.observed.state.live:
-        return _incompatible_and_dead(question, why)
-    return question.park(
-        f"the folder changed and {why}; the running version is left alone. "
-        f"Choose: read all events again into a fresh state (--replay), or undo the change",
-        f"apply {name} --replay",
-    )
-
-
-def _incompatible_and_dead(question: Question, why: str) -> Plan:
-    """The record keeps options and hashes of the old version but not its SQL, so only its folder can bring it back."""
     name, record = question.spec.name, question.record
+    if question.observed.state.live or (record and record.stored):
+        return question.park(
+            f"the folder changed and {why_not(question)}; the running version is left alone. Choose: read all events "
+            "again into a fresh state (--replay), stay with the running version (--keep), or undo the change",
+            f"apply {name} --replay",
+            f"apply {name} --keep",
+        )
     version = f" (code version {record.spec.get('code_version', 'not recorded')})" if record else ""
     generation = f"generation {record.generation}{version}" if record else "the old version"
     return question.park(
-        f"it does not run, the folder changed meanwhile and {why}. To heal it, put flink_sql/{name} back as "
-        f"{generation} had it and apply; to go on with the change, read all events again into a fresh state",
+        f"it does not run, the folder changed meanwhile, {why_not(question)}, and the record of {generation} holds no "
+        f"SQL. To heal it, put flink_sql/{name} back as that generation had it and apply; to go on with the change, "
+        "read all events again into a fresh state",
         f"apply {name}",
         f"apply {name} --replay",
     )
+
+
+def keep(question: Question, record: Deployment) -> Plan:
+    """Stay with the recorded version, and remember it against the folder's present one."""
+    name = question.spec.name
+    if not question.changed:
+        return question.refuse("the job is what the folder says; there is no change to keep it from", f"show {name}")
+    if question.spec.upgrade_mode.stateful and fits(question) and not nothing_to_lose(question):
+        return question.refuse(
+            "the folder's change fits the state, so there is nothing to choose: apply takes it over. To stay with the "
+            f"running version, undo the change in flink_sql/{name}",
+            f"apply {name}",
+        )
+    return question.answer(
+        Decision.RECORD,
+        f"a person stays with generation {record.generation}; the folder's version {question.fingerprint[:8]} is not "
+        "taken, another one asks anew",
+        Keep(Hold(HoldKind.KEEP, question.fingerprint)),
+    )
+
+
+def new_season(question: Question) -> Plan:
+    """A fresh state with a new season: meaningful only where every board of the job has seasons."""
+    name = question.spec.name
+    return question.refuse(
+        "its boards count all events there ever were, so a fresh state without them would be wrong for ever; a new "
+        "season needs boards with seasons. Read all events again (--replay) or stay with the running version (--keep)",
+        f"apply {name} --replay",
+        f"apply {name} --keep",
+    )
+
+
+def redeploy(question: Question) -> Plan:
+    """The version that runs again, through a savepoint, because a person asks for it."""
+    observed, name = question.observed, question.spec.name
+    deployed = as_deployed(question)
+    why = "a person asks for the same version again"
+    if question.changed and deployed is None:
+        return question.refuse(
+            f"the folder changed, and the record of the running version holds no SQL to submit again; put "
+            f"flink_sql/{name} back, or take the change",
+            f"plan {name}",
+        )
+    if not question.spec.upgrade_mode.stateful:
+        again = Submit(StartFrom.EARLIEST, Trigger.REDEPLOY, deployed=deployed, hold=question.hold)
+        cancel = Cancel(observed.flink_job_id or "", recorded=True)
+        return question.answer(Decision.REDEPLOY, f"{why}; it keeps no state", Preflight(deployed), cancel, again)
+    if nothing_to_lose(question):
+        return start_over(question, Decision.REDEPLOY, why, Trigger.REDEPLOY, deployed)
+    return question.answer(
+        Decision.REDEPLOY,
+        f"{why}: stop with a savepoint, go on from it",
+        Preflight(deployed),
+        Stop(observed.flink_job_id or "", Outcome.UPGRADING, fallback(question) if observed.health.sick else None),
+        Submit(StartFrom.STOPPED, Trigger.REDEPLOY, deployed=deployed, hold=question.hold),
+    )
+
+
+def rollback(question: Question, record: Deployment) -> Plan:
+    """Back to the last good version with its own state: what the bad one made of the state is left behind."""
+    name, point = question.spec.name, question.rollback
+    if point is None:
+        return question.refuse(
+            f"there is nothing to go back to: no version before {record.fingerprint[:8]} came up with a checkpoint and "
+            "has its SQL recorded",
+            f"history {name}",
+        )
+    target = f"generation {point.generation} ({point.fingerprint[:8]})"
+    stateful = question.spec.upgrade_mode.stateful
+    if stateful and point.restore is None:
+        return question.refuse(f"no state of {target} can be found, so there is no way back to it", f"history {name}")
+    against = doubt_about(point.restore, point.facts, question) if stateful and point.restore else ""
+    if against:
+        return question.refuse(f"it cannot go back to {target}: {against}", f"history {name}")
+    hold = None if point.fingerprint == question.fingerprint else Hold(HoldKind.ROLLBACK, question.fingerprint)
+    start, path = (StartFrom.PATH, point.restore.path) if stateful and point.restore else (StartFrom.EARLIEST, None)
+    submit = Submit(start, Trigger.ROLLBACK, path, deployed=point.generation, hold=hold)
+    origin = f"its {point.restore.kind} {path}" if stateful and point.restore else "the earliest offset"
+    reason = f"a person goes back to {target}, from {origin}"
+    if not question.observed.state.live:
+        return question.answer(Decision.ROLLBACK, reason, Preflight(point.generation), submit)
+    job_id = question.observed.flink_job_id or ""
+    if not stateful or nothing_to_lose(question):
+        end: Step = Cancel(job_id, recorded=True)
+    else:  # what runs now is kept too, if it can be: a rollback can be regretted
+        end = Stop(job_id, Outcome.UPGRADING, fallback(question), dispensable=True)
+    return question.answer(Decision.ROLLBACK, reason, Preflight(point.generation), end, submit)
 
 
 def replay(question: Question, live: bool) -> Plan:

@@ -1,13 +1,17 @@
-"""The redeploy contract's second half: the job runs, from exactly that state, with a new checkpoint complete."""
+"""The redeploy contract's second half: it runs, from exactly that state, with a new checkpoint, and steadily."""
 
 from __future__ import annotations
 
 import time
 
-from gamestream_dagster.clients.flink_types import CheckpointSummary, FlinkState
+from gamestream_dagster.clients.flink_types import CheckpointSummary
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.incidents import Moment
 from gamestream_dagster.flink_jobs.observer import same_path
 from gamestream_dagster.flink_jobs.work import POLL_SECONDS, Work
+
+# A restart begins the steady time anew; this many times the steady time is the limit of watching.
+_STEADY_TRIES = 3
 
 
 def confirm(work: Work) -> None:
@@ -19,6 +23,7 @@ def confirm(work: Work) -> None:
     record, limits = work.recorded, work.target.spec.limits
     job_id = record.flink_job_id
     work.wait_for(job_id, lambda detail: detail.all_tasks_running, limits.start_seconds, "have all its tasks running")
+    work.note(Moment.RUNNING, f"all its tasks run, restored from {record.restore_path or 'nothing'}")
     work.say(f"{record.job}: runs; wait for its first checkpoint")
     checkpoints = _wait_checkpoint(work, job_id, limits.checkpoint_seconds)
     if not _restored_right(record, checkpoints):
@@ -26,7 +31,8 @@ def confirm(work: Work) -> None:
             f"it should go on from {record.restore_path or 'nothing'}, "
             f"Flink restored {checkpoints.restored_path or 'nothing'}"
         )
-    _hold(work, job_id, limits.steady_seconds)
+    newest = checkpoints.newest
+    work.note(Moment.CHECKPOINT, f"checkpoint {newest.checkpoint_id} is complete" if newest else "one is complete")
     outcome = Outcome.RESTORED if record.restore_path else Outcome.DEPLOYED
     work.save(
         state=DeploymentState.RUNNING,
@@ -35,6 +41,7 @@ def confirm(work: Work) -> None:
         reason=None,
         ended_at=None,
     )
+    work.submitted = True
     work.say(f"{record.job}: runs as generation {record.generation}, {work.flink.job_page(job_id)}")
 
 
@@ -61,10 +68,25 @@ def _restored_right(record: Deployment, checkpoints: CheckpointSummary) -> bool:
     return same_path(restored, record.restore_path)
 
 
-def _hold(work: Work, job_id: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        detail = work.flink.job(job_id)
-        if detail.state is not FlinkState.RUNNING:
-            work.break_off(f"it became {detail.state} within {seconds:.0f} s")
-        time.sleep(POLL_SECONDS)
+def watch_steady(work: Work) -> None:
+    """Watch a job that came up until it has run for its steady time without a break.
+
+    The record says RUNNING before: whoever stops watching leaves nothing undone, and the health sensor sees the rest.
+
+    Raises:
+        RedeployContractError: it ended, or was not steady within three times that time; it is parked.
+    """
+    record, steady = work.recorded, work.target.spec.limits.steady_seconds
+    if not steady:
+        return
+    work.say(f"{record.job}: watch it for {steady:.0f} s")
+    begun = since = time.monotonic()
+    while (now := time.monotonic()) - since < steady:
+        detail = work.flink.job(record.flink_job_id)
+        if detail.state.ended:
+            work.break_off(f"it ended as {detail.state} {now - begun:.0f} s after it came up")
+        if not detail.all_tasks_running:
+            since = now
+        if now - begun > steady * _STEADY_TRIES:
+            work.break_off(f"it never ran for {steady:.0f} s without a restart")
+        time.sleep(min(steady, 4 * POLL_SECONDS))

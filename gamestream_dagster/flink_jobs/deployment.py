@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -52,11 +52,28 @@ class Trigger(StrEnum):
     HEAL = "HEAL"  # it failed, vanished, looped or stalled
     CLUSTER = "CLUSTER"  # the cluster lost it, as a restart does; not counted
     HAND = "HAND"  # a person asked: resume or replay
+    REDEPLOY = "REDEPLOY"  # a person asked for the same version again, through a savepoint
+    ROLLBACK = "ROLLBACK"  # a person went back to an earlier version
+
+
+class HoldKind(StrEnum):
+    """Why a version runs that is not the folder's."""
+
+    KEEP = "keep"  # the folder's change does not fit, and a person stays with the old version
+    ROLLBACK = "rollback"  # a person went back to an earlier version; the next apply goes forward again
+
+
+@dataclass(frozen=True)
+class Hold:
+    """A person's decision against one version of the folder; another version asks anew."""
+
+    kind: HoldKind
+    against: str  # fingerprint of the folder's version that is not taken
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A row of the table `deployments`. `spec` holds no secret: options, hashes and placeholders' names."""
+    """A row of the table `deployments`. `spec` holds what ran: SQL with its placeholders, options; never a secret."""
 
     deployment_id: str
     job: str
@@ -82,6 +99,58 @@ class Deployment:
         return str(self.spec.get("trigger", Trigger.FIRST.value))
 
     @property
+    def deployed(self) -> int | None:
+        """The generation whose SQL was taken in place of the folder's."""
+        return self.spec.get("deployed")
+
+    @property
+    def stored(self) -> bool:
+        """True when the record holds the SQL that ran, so that it can run again whatever became of the folder."""
+        return bool(self.spec.get("files"))
+
+    @property
+    def hold(self) -> Hold | None:
+        """The person's decision under which this version runs, though the folder has another."""
+        kept = self.spec.get("hold")
+        return Hold(HoldKind(kept["kind"]), kept["against"]) if kept else None
+
+    @property
     def ever_checkpointed(self) -> bool:
         """True when it is known to have completed a checkpoint of its own."""
         return self.running_at is not None
+
+
+def pending(record: Deployment | None, fingerprint: str) -> str:
+    """What a person should know when what runs is not what the folder says; empty when it is."""
+    if record is None or record.fingerprint == fingerprint:
+        return ""
+    name = record.job
+    which = f"generation {record.generation} ({record.fingerprint[:8]}), and the folder has {fingerprint[:8]}"
+    kept = record.hold
+    if kept is None or kept.against != fingerprint:
+        return f"it is {which}: see what would be done with `gamestream jobs plan {name}`"
+    if kept.kind is HoldKind.KEEP:
+        return f"it is {which}: a person stays with it; take the change with `gamestream jobs apply {name} --replay`"
+    return f"it is {which}: a person went back to it; go forward again with `gamestream jobs apply {name}`"
+
+
+def last_good(history: Sequence[Deployment]) -> Deployment | None:
+    """The newest version before the one of `history[0]` that came up with a checkpoint and whose SQL is recorded.
+
+    Args:
+        history: the generations of one job, newest first.
+
+    A version that a rollback left behind is no candidate: from the generation that a rollback made, the search goes
+    on below the one that it went back to.
+    """
+    if not history:
+        return None
+    current, below = history[0], history[0].generation
+    for one in history:
+        if one.generation > below:
+            continue
+        if one.fingerprint != current.fingerprint and one.ever_checkpointed and one.stored:
+            return one
+        if one.trigger == Trigger.ROLLBACK and one.deployed is not None:
+            below = one.deployed
+    return None

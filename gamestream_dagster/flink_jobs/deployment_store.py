@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, RowMapping, func, insert, select, text, update
+from sqlalchemy import Engine, RowMapping, Select, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from gamestream_dagster.clients.errors import TerminalServiceError
@@ -29,6 +29,10 @@ class DeploymentStore(Protocol):
 
     def history(self, job: str, limit: int = 50) -> list[Deployment]:
         """The generations of a job, newest first."""
+        ...
+
+    def generation(self, job: str, number: int) -> Deployment | None:
+        """One generation of a job."""
         ...
 
     def add(self, deployment: Deployment) -> None:
@@ -66,9 +70,15 @@ class PostgresDeploymentStore:
 
     def history(self, job: str, limit: int = 50) -> list[Deployment]:
         """The generations of a job, newest first."""
-        query = (
-            select(deployments).where(deployments.c.job == job).order_by(deployments.c.generation.desc()).limit(limit)
-        )
+        query = select(deployments).where(deployments.c.job == job)
+        return self._read(query.order_by(deployments.c.generation.desc()).limit(limit))
+
+    def generation(self, job: str, number: int) -> Deployment | None:
+        """One generation of a job."""
+        query = select(deployments).where(deployments.c.job == job, deployments.c.generation == number)
+        return next(iter(self._read(query)), None)
+
+    def _read(self, query: Select[Any]) -> list[Deployment]:
         try:
             with self._engine.connect() as connection:
                 return [_deployment(row) for row in connection.execute(query).mappings()]

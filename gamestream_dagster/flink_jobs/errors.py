@@ -47,5 +47,9 @@ class RedeployContractError(TerminalFlinkJobError):
     """A job was submitted but did not come up as promised; it is parked, and the message says why."""
 
 
+class RefusedError(TerminalFlinkJobError):
+    """What a person asks for cannot be done; nothing was changed, and the message says what can be done."""
+
+
 class ParkedError(TerminalFlinkJobError):
     """The plan needs a person's choice; the message says which commands decide."""

@@ -6,12 +6,15 @@ id, so a submission that is repeated after a crash cannot run twice. A job is ne
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from gamestream_dagster.flink_jobs.confirming import confirm
 from gamestream_dagster.flink_jobs.deployment import Deployment
 from gamestream_dagster.flink_jobs.plan import (
     Adopt,
     Cancel,
     Confirm,
+    Keep,
     Plan,
     Preflight,
     RecordEnd,
@@ -39,7 +42,7 @@ def execute(work: Work, plan: Plan) -> Deployment | None:
 def _do(work: Work, step: Step) -> None:
     match step:
         case Preflight():
-            preflight(work)
+            preflight(work, step)
         case Stop():
             stop(work, step)
         case Cancel():
@@ -47,13 +50,15 @@ def _do(work: Work, step: Step) -> None:
         case Submit():
             submit(work, step)
         case Resubmit():
-            resubmit(work)
+            resubmit(work, step)
         case Confirm():
             confirm(work)
         case Adopt():
             adopt(work, step)
         case RecordEnd():
             _record_end(work, step)
+        case Keep():
+            work.save(spec={**work.recorded.spec, "hold": asdict(step.hold)})
 
 
 def _record_end(work: Work, step: RecordEnd) -> None:
@@ -62,4 +67,5 @@ def _record_end(work: Work, step: RecordEnd) -> None:
         outcome=step.outcome.value,
         savepoint_path=step.savepoint_path or work.recorded.savepoint_path,
         ended_at=work.store.now(),
+        reason=step.reason or work.recorded.reason,
     )

@@ -6,12 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
-from gamestream_dagster.flink_jobs.deployment import Deployment
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.flink_jobs import noting
+from gamestream_dagster.flink_jobs.applying import Say, apply
+from gamestream_dagster.flink_jobs.catalogue import load_job
+from gamestream_dagster.flink_jobs.deployment import Deployment, pending
 from gamestream_dagster.flink_jobs.errors import ParkedError
+from gamestream_dagster.flink_jobs.incident_store import PostgresIncidents
+from gamestream_dagster.flink_jobs.incidents import Incident
+from gamestream_dagster.flink_jobs.noting import Noted
 from gamestream_dagster.flink_jobs.observed import Figures, ObservedJob
-from gamestream_dagster.flink_jobs.observer import observe
 from gamestream_dagster.flink_jobs.plan import Choice, Plan
-from gamestream_dagster.flink_jobs.workbench import Say, workbench
+from gamestream_dagster.flink_jobs.workbench import workbench
 from gamestream_dagster.settings import Settings
 
 
@@ -36,6 +42,7 @@ def apply_job(
     root: Path = FLINK_SQL_DIR,
     *,
     previous: Figures | None = None,
+    steady: bool = False,
 ) -> Deployment:
     """Make the job as its folder says, and return its deployment; it goes on running when the caller ends.
 
@@ -46,13 +53,15 @@ def apply_job(
         say: takes a sentence about each step.
         root: the folder of the job folders.
         previous: figures of an earlier look, without which a job that stands still cannot be told from a quiet one.
+        steady: watch a job that came up for `limits.steady_seconds`; without it the health sensor sees what follows.
 
     Raises:
         ExecutorBusyError, TransientFlinkJobError, TransientServiceError: nothing was lost, apply again later.
         ParkedError, RedeployContractError, SubmissionRejectedError: a person has to mend or choose something.
+        RefusedError: what is asked for cannot be done; nothing was changed.
     """
     with workbench(settings, name, root) as bench:
-        record = bench.apply(choice, say, previous) or bench.store.last(name)
+        record = apply(bench, choice, say, previous, steady=steady) or bench.store.last(name)
     if record is None:
         raise ParkedError(
             f"{name} was never deployed: job.yaml says suspended. Set desired_state: running, apply again"
@@ -75,19 +84,39 @@ def observe_job(
 ) -> ObservedJob:
     """Look at the job once. No answer from Flink is the state UNKNOWN, not an error."""
     with workbench(settings, name, root) as bench:
-        return observe(bench.flink, name, bench.store.last(name), bench.checkpoints_dir, previous)
+        return bench.look(previous)[0]
+
+
+def pending_change(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> str:
+    """What a person should know when what runs is not what the folder says; empty when it is."""
+    with workbench(settings, name, root) as bench:
+        return pending(bench.store.last(name), bench.target.fingerprint)
 
 
 def note_parked(settings: Settings, made: Plan, root: Path = FLINK_SQL_DIR) -> None:
     """Let an alert `job/<name>` stand for a parked plan; it ends when the job runs as described again."""
     with workbench(settings, made.job, root) as bench:
-        bench.note_parked(made)
+        noting.note_parked(bench, made)
 
 
-def note_if_well(settings: Settings, observed: ObservedJob, root: Path = FLINK_SQL_DIR) -> None:
-    """End the job's alert if it runs as its folder says."""
+def note_look(settings: Settings, observed: ObservedJob, root: Path = FLINK_SQL_DIR) -> Noted:
+    """Keep what a look found: the job's incident opens or ends, and its alert ends when it is well."""
     with workbench(settings, observed.job, root) as bench:
-        bench.note_if_well(observed)
+        return noting.note_look(bench, observed)
+
+
+def incidents(
+    settings: Settings, name: str | None = None, limit: int = 20, root: Path = FLINK_SQL_DIR
+) -> list[Incident]:
+    """Incidents, newest first; of every job when none is named.
+
+    Raises:
+        UnknownJobError: there is no such job.
+    """
+    if name is not None:
+        load_job(name, root)
+    with open_engine(settings) as engine:
+        return PostgresIncidents(engine).history(name, limit)
 
 
 def history(settings: Settings, name: str, limit: int = 20, root: Path = FLINK_SQL_DIR) -> list[Deployment]:
@@ -97,5 +126,6 @@ def history(settings: Settings, name: str, limit: int = 20, root: Path = FLINK_S
 
 
 def without_plan(deployment: Deployment) -> Deployment:
-    """The deployment without its compiled plan, which is long and for machines."""
-    return replace(deployment, compiled_plan=None)
+    """The deployment without its compiled plan and the text of its SQL, which are long and for machines."""
+    files = [file["path"] for file in deployment.spec.get("files", [])]
+    return replace(deployment, compiled_plan=None, spec={**deployment.spec, "files": files})

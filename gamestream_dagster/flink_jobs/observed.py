@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+_CHECKPOINT = re.compile(r"/chk-\d+/?$")
 
 # A restart loop: this many failures within this time, though the job says RUNNING in between.
 LOOP_FAILURES = 5
@@ -66,6 +69,11 @@ class RestorePoint:
     path: str
     kind: RestoreKind
 
+    @property
+    def is_checkpoint(self) -> bool:
+        """True for a checkpoint's folder; a sick job that could make no savepoint is stopped with one."""
+        return _CHECKPOINT.search(self.path) is not None
+
 
 @dataclass(frozen=True)
 class RestoreFacts:
@@ -94,6 +102,7 @@ class Figures:
     restarts: int | None = None
     recent_failures: int = 0
     last_failure: str | None = None
+    last_failure_ms: int | None = None
     checkpoint_interval_ms: int | None = None
     checkpoint_id: int | None = None
     checkpoint_at_ms: int | None = None

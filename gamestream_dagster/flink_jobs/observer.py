@@ -126,7 +126,7 @@ def _observe(
             state=JobState.ABSENT,
             restore=restore,
             slots_free=slots_free,
-            restore_facts=_facts(restore, checkpoints_dir),
+            restore_facts=restore_facts(restore, checkpoints_dir),
             cluster_lost=record is not None and record.state in _NO_END,
         )
     others = sorted(
@@ -154,7 +154,7 @@ def _observe(
         savepoint_path=latest.path if state is JobState.FINISHED and latest else None,
     )
     if not state.live:
-        return replace(observed, restore_facts=_facts(observed.restore, checkpoints_dir))
+        return replace(observed, restore_facts=restore_facts(observed.restore, checkpoints_dir))
     health, reason = assess(state, figures, previous)
     return replace(observed, health=health, health_reason=reason)
 
@@ -212,6 +212,7 @@ def _figures(flink: FlinkView, detail: JobDetail, checkpoints: CheckpointSummary
         running_since_ms=max([detail.started_ms, *(one.at_ms for one in failures)]),
         recent_failures=len(recent),
         last_failure=last.message[:300] if last else None,
+        last_failure_ms=last.at_ms if last else None,
         checkpoint_id=newest.checkpoint_id if newest else None,
         checkpoint_at_ms=newest.acknowledged_ms if newest else None,
         checkpoint_path=newest.path if newest else None,
@@ -278,7 +279,7 @@ def restore_point(
     return None
 
 
-def _facts(restore: RestorePoint | None, checkpoints_dir: Path | None) -> RestoreFacts | None:
+def restore_facts(restore: RestorePoint | None, checkpoints_dir: Path | None) -> RestoreFacts | None:
     """What this machine sees of a restore point; nothing where it does not share the cluster's disk."""
     if restore is None or checkpoints_dir is None or urlsplit(restore.path).scheme not in ("", "file"):
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome, Trigger
-from gamestream_dagster.flink_jobs.observed import ObservedJob, RestorePoint
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Hold, HoldKind, Outcome, Trigger
+from gamestream_dagster.flink_jobs.observed import ObservedJob, RestoreFacts, RestorePoint
 from gamestream_dagster.flink_jobs.spec import JobSpec
 
 
@@ -24,15 +24,28 @@ class Decision(StrEnum):
     RECORD = "RECORD"  # only the record is brought up to date
     WAIT = "WAIT"  # nothing can be said or done now; ask again later
     PARK = "PARK"  # a person has to choose
+    REDEPLOY = "REDEPLOY"  # the same version again, through a savepoint
+    ROLLBACK = "ROLLBACK"  # stop the running version, go back to an earlier one and its state
+    REFUSE = "REFUSE"  # what a person asks for cannot be done; nothing changes
 
 
 class Choice(StrEnum):
     """What a person asks for on top of the folder."""
 
     NONE = "none"  # make it as the folder says
+    HEAL = "heal"  # the same, but nobody asked: a person's hold on an earlier version stands
     RESUME = "resume"  # run again what was suspended, cancelled or parked, from its state
     SUSPEND = "suspend"  # stop with a savepoint, and leave it so
     REPLAY = "replay"  # throw the state away and read everything again from the earliest offset
+    KEEP = "keep"  # stay with the running version though the folder has another; remembered for that one
+    NEW_SEASON = "new-season"  # throw the state away and begin a new season with the folder's version
+    REDEPLOY = "redeploy"  # the version that runs again, through a savepoint
+    ROLLBACK = "rollback"  # back to the last good version with its own state
+
+    @property
+    def asked(self) -> bool:
+        """True when a person asks for more than what the folder says."""
+        return self not in (Choice.NONE, Choice.HEAL)
 
 
 class Compatibility(StrEnum):
@@ -54,7 +67,12 @@ class StartFrom(StrEnum):
 
 @dataclass(frozen=True)
 class Preflight:
-    """Ask the cluster whether it can take the job, and Flink's planner whether it takes the SQL."""
+    """Ask the cluster whether it can take the job, and Flink's planner whether it takes the SQL.
+
+    `deployed`: the generation whose recorded SQL and options are meant; None: the folder's.
+    """
+
+    deployed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,16 +98,24 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Submit:
-    """Store the intent with a new job id, submit, wait until it came up as promised."""
+    """Store the intent with a new job id, submit, wait until it came up as promised.
+
+    `deployed`: the generation whose recorded SQL and options are taken; None: the folder's. `hold`: the person's
+    decision for which that version is taken and not the folder's.
+    """
 
     start: StartFrom
     trigger: Trigger
     path: str | None = None
+    deployed: int | None = None
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True)
 class Resubmit:
-    """Submit a stored intent that never reached Flink, with the job id it has."""
+    """Submit a stored intent that never reached Flink, with the job id it has. `deployed`: as in `Submit`."""
+
+    deployed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,9 +137,17 @@ class RecordEnd:
     state: DeploymentState
     outcome: Outcome
     savepoint_path: str | None = None
+    reason: str | None = None
 
 
-Step = Preflight | Stop | Cancel | Submit | Resubmit | Confirm | Adopt | RecordEnd
+@dataclass(frozen=True)
+class Keep:
+    """Write that a person stays with this version."""
+
+    hold: Hold
+
+
+Step = Preflight | Stop | Cancel | Submit | Resubmit | Confirm | Adopt | RecordEnd | Keep
 
 
 @dataclass(frozen=True)
@@ -134,6 +168,16 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class RollbackPoint:
+    """The last good version before the recorded one, and its newest state."""
+
+    generation: int
+    fingerprint: str
+    restore: RestorePoint | None = None
+    facts: RestoreFacts | None = None
+
+
+@dataclass(frozen=True)
 class Question:
     """Everything that a plan depends on."""
 
@@ -144,6 +188,27 @@ class Question:
     choice: Choice = Choice.NONE
     compatibility: Compatibility = Compatibility.UNKNOWN
     recent_heals: int = 0
+    refusal: str = ""  # why Flink refuses the folder's SQL, where that was asked
+    rollback: RollbackPoint | None = None
+    unsteady: bool = False  # it ended within its steady time after it came up
+    transaction_timeout: float | None = None  # seconds, of its exactly-once sinks in Kafka; None: it has none
+
+    @property
+    def changed(self) -> bool:
+        """True when the folder's version is not the recorded one."""
+        return self.record is not None and self.record.fingerprint != self.fingerprint
+
+    @property
+    def hold(self) -> Hold | None:
+        """The decision against the folder's present version, if a person made one."""
+        kept = self.record.hold if self.record else None
+        return kept if self.changed and kept and kept.against == self.fingerprint else None
+
+    @property
+    def held(self) -> bool:
+        """True when the folder's version is not to be taken. A rollback lasts until a person applies."""
+        hold = self.hold
+        return hold is not None and not (hold.kind is HoldKind.ROLLBACK and self.choice is Choice.NONE)
 
     def answer(self, decision: Decision, reason: str, *steps: Step, choices: tuple[str, ...] = ()) -> Plan:
         """A plan for this question's job."""
@@ -151,5 +216,12 @@ class Question:
 
     def park(self, reason: str, *choices: str) -> Plan:
         """A parked plan with the commands that decide."""
-        commands = tuple(f"gamestream jobs {choice}" for choice in choices)
-        return self.answer(Decision.PARK, reason, choices=commands)
+        return self.answer(Decision.PARK, reason, choices=_commands(choices))
+
+    def refuse(self, reason: str, *choices: str) -> Plan:
+        """What a person asks for cannot be done; the commands say what can."""
+        return self.answer(Decision.REFUSE, reason, choices=_commands(choices))
+
+
+def _commands(choices: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"gamestream jobs {choice}" for choice in choices)

@@ -9,8 +9,15 @@ no state that could be lost: it was started from nothing and never completed a c
 
 from __future__ import annotations
 
-from gamestream_dagster.flink_jobs.changes import change, replay, suspend
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome, Trigger
+from gamestream_dagster.flink_jobs.changes import change, fits, keep, new_season, redeploy, replay, rollback, suspend
+from gamestream_dagster.flink_jobs.deployment import (
+    Deployment,
+    DeploymentState,
+    HoldKind,
+    Outcome,
+    Trigger,
+    pending,
+)
 from gamestream_dagster.flink_jobs.healing import HEAL_BUDGET, heal, over_budget, parked, restore
 from gamestream_dagster.flink_jobs.observed import Health, JobState, RestoreKind
 from gamestream_dagster.flink_jobs.plan import (
@@ -30,6 +37,9 @@ from gamestream_dagster.flink_jobs.plan import (
 )
 from gamestream_dagster.flink_jobs.restoring import fallback, nothing_to_lose, usable_restore
 from gamestream_dagster.flink_jobs.spec import FINGERPRINT_LENGTH, DesiredState
+
+# What a person gives the running version's state up for, where it can make no savepoint.
+_GIVE_UP = (Choice.REPLAY, Choice.ROLLBACK)
 
 
 def plan(question: Question) -> Plan:
@@ -114,17 +124,17 @@ def _begun_submission(question: Question, record: Deployment) -> Plan:
         return question.answer(
             Decision.FINISH,
             f"generation {record.generation} was about to be submitted and Flink does not have it",
-            Preflight(),
-            Resubmit(),
+            Preflight(record.generation if record.stored else None),
+            Resubmit(record.generation if record.stored else None),
         )
-    return _record_end(question)
+    return _record_end(question, record)
 
 
 def _begun_stop(question: Question, record: Deployment) -> Plan:
     observed = question.observed
     outcome = Outcome(record.outcome) if record.outcome in set(Outcome) else Outcome.UPGRADING
     if observed.state.live:
-        stop = Stop(record.flink_job_id, outcome, fallback(question), question.choice is Choice.REPLAY)
+        stop = Stop(record.flink_job_id, outcome, fallback(question), question.choice in _GIVE_UP)
         return question.answer(Decision.FINISH, "a stop with savepoint was begun and the job still runs", stop)
     if observed.state is JobState.FINISHED and observed.savepoint_path:
         end = RecordEnd(DeploymentState.SUSPENDED, outcome, observed.savepoint_path)
@@ -136,36 +146,60 @@ def _begun_stop(question: Question, record: Deployment) -> Plan:
 
 def _live(question: Question, record: Deployment) -> Plan:
     spec, observed = question.spec, question.observed
-    if question.choice is Choice.REPLAY:
-        return replay(question, live=True)
     if question.choice is Choice.SUSPEND:
         return suspend(question, Outcome.SUSPENDED_BY_HAND, "a person asks for it")
-    if spec.desired_state is DesiredState.SUSPENDED and question.choice is not Choice.RESUME:
+    if spec.desired_state is DesiredState.SUSPENDED and question.choice in (Choice.NONE, Choice.HEAL):
         return suspend(question, Outcome.SUSPENDED_BY_SPEC, "job.yaml says suspended")
-    if record.fingerprint != question.fingerprint:
-        return change(question)
+    asked = _asked(question, record)
+    if asked:
+        return asked
+    if question.changed and not question.held:
+        bring_back = observed.health.sick and not nothing_to_lose(question) and record.stored
+        return heal(question) if bring_back and _does_not_fit(question) else change(question)
     if observed.health.sick:
         return heal(question)
     if record.state is DeploymentState.PARKED:
         if question.choice is Choice.RESUME:
             return question.answer(Decision.FINISH, "a person asks to take the parked job as it runs", Confirm())
         return parked(question, record)
-    reason = (
-        "runs as described" if observed.health is Health.HEALTHY else f"{observed.health}: {observed.health_reason}"
-    )
-    return question.answer(Decision.NOTHING, reason)
+    if observed.health is not Health.HEALTHY:
+        return question.answer(Decision.NOTHING, f"{observed.health}: {observed.health_reason}")
+    return question.answer(Decision.NOTHING, pending(record, question.fingerprint) or "runs as described")
+
+
+def _does_not_fit(question: Question) -> bool:
+    return question.spec.upgrade_mode.stateful and not fits(question)
+
+
+def _asked(question: Question, record: Deployment) -> Plan | None:
+    """What a person asks for besides suspending and resuming; None where that changes nothing."""
+    live = question.observed.state.live
+    match question.choice:
+        case Choice.REPLAY:
+            return replay(question, live)
+        case Choice.ROLLBACK:
+            return rollback(question, record)
+        case Choice.NEW_SEASON:
+            return new_season(question)
+        case Choice.KEEP if question.hold is None or question.hold.kind is not HoldKind.KEEP:
+            return keep(question, record)
+        case Choice.REDEPLOY if live:
+            return redeploy(question)
+        case _:
+            return None
 
 
 def _not_live(question: Question, record: Deployment) -> Plan:
     spec, observed = question.spec, question.observed
     if record.state is DeploymentState.RUNNING and observed.state is not JobState.ABSENT:
-        return _record_end(question)
-    if question.choice is Choice.REPLAY:
-        return replay(question, live=False)
+        return _record_end(question, record)
     if question.choice is Choice.SUSPEND:
         return _leave_suspended(question, record)
-    if question.choice is Choice.RESUME:
-        return restore(question, record, Trigger.HAND, "a person asks to resume it")
+    asked = _asked(question, record)
+    if asked:
+        return asked
+    if question.choice in (Choice.RESUME, Choice.REDEPLOY):
+        return restore(question, record, Trigger.HAND, f"a person asks to {question.choice} it")
     if record.state is DeploymentState.PARKED:
         return parked(question, record)
     if record.state in (DeploymentState.CANCELED, DeploymentState.FINISHED):
@@ -201,7 +235,7 @@ def _leave_suspended(question: Question, record: Deployment) -> Plan:
     return question.answer(Decision.RECORD, "it does not run; leave it so", end)
 
 
-def _record_end(question: Question) -> Plan:
+def _record_end(question: Question, record: Deployment) -> Plan:
     observed = question.observed
     match observed.state:
         case JobState.CANCELED:
@@ -211,5 +245,11 @@ def _record_end(question: Question) -> Plan:
             end = RecordEnd(DeploymentState.FINISHED, Outcome.ENDED_BY_HAND, observed.savepoint_path)
             return question.answer(Decision.RECORD, "it ended by itself or was stopped in Flink: respected", end)
         case _:
+            why = f"it failed: {observed.detail or 'Flink says no more'}"
             end = RecordEnd(DeploymentState.FAILED, Outcome.FAILED)
-            return question.answer(Decision.RECORD, f"it failed: {observed.detail or 'Flink says no more'}", end)
+            if question.unsteady and record.trigger not in (Trigger.HEAL, Trigger.CLUSTER):
+                # The contract of a new version is not kept: bringing it back again would not mend it.
+                seconds = question.spec.limits.steady_seconds
+                why = f"it came up and failed within {seconds:.0f} s: {observed.detail or 'Flink says no more'}"
+                end = RecordEnd(DeploymentState.PARKED, Outcome.CONTRACT_BROKEN, reason=why)
+            return question.answer(Decision.RECORD, why, end)

@@ -5,8 +5,8 @@ Pure, like the planner that asks them.
 
 from __future__ import annotations
 
-from gamestream_dagster.flink_jobs.observed import RestoreKind, RestorePoint
-from gamestream_dagster.flink_jobs.plan import Question
+from gamestream_dagster.flink_jobs.observed import RestoreFacts, RestoreKind, RestorePoint
+from gamestream_dagster.flink_jobs.plan import Choice, Question
 
 
 def nothing_to_lose(question: Question) -> bool:
@@ -34,15 +34,20 @@ def older_than_its_own(question: Question) -> bool:
 
 def doubt(question: Question) -> str:
     """What speaks against going on from the observed state, with what can be done; empty when nothing does."""
-    restore, facts = question.observed.restore, question.observed.restore_facts
+    restore = question.observed.restore
     if restore is None:
         return ""
-    again = "or read all events again"
     if older_than_its_own(question):
         return (
             f"the checkpoints that it completed itself cannot be read, and {restore.path}, from which it was started, "
-            f"is older; put the checkpoints back, {again}"
+            "is older; put the checkpoints back, or read all events again"
         )
+    return doubt_about(restore, question.observed.restore_facts, question)
+
+
+def doubt_about(restore: RestorePoint, facts: RestoreFacts | None, question: Question) -> str:
+    """What speaks against going on from this state, whoever's it is."""
+    again = "or read all events again"
     if facts is None:
         return ""
     if facts.exists is False:
@@ -59,6 +64,26 @@ def doubt(question: Question) -> str:
             "them out; bring them back into the topics, or read again what is still there"
         )
     return ""
+
+
+def transaction_doubt(question: Question) -> str:
+    """Whether Kafka may have given up the transaction that the checkpoint counts on; empty when it has not.
+
+    Flink commits a checkpoint's transactions just after it, and once more when it is restored. A job that died in
+    between loses them if that comes after the transaction timeout: the connector logs it and goes on. A savepoint that
+    a job was stopped with was committed before the job ended, so its age does no harm.
+    """
+    restore, facts, timeout = question.observed.restore, question.observed.restore_facts, question.transaction_timeout
+    if restore is None or facts is None or facts.age_hours is None or timeout is None or not restore.is_checkpoint:
+        return ""
+    seconds = facts.age_hours * 3600
+    if seconds <= timeout or question.choice is Choice.RESUME:
+        return ""
+    return (
+        f"its newest checkpoint is {seconds / 60:.0f} min old and Kafka gives a transaction up after "
+        f"{timeout / 60:.0f} min: what was written with that checkpoint may be missing in its topics. Go on all the "
+        "same and have it looked at (gamestream reconcile --mode transactional), or read all events again"
+    )
 
 
 def fallback(question: Question) -> RestorePoint | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gamestream_dagster.clients.errors import TerminalServiceError
 from gamestream_dagster.flink_jobs.deployment import DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.errors import TerminalFlinkJobError
+from gamestream_dagster.flink_jobs.incidents import Moment
 from gamestream_dagster.flink_jobs.plan import Cancel, Stop
 from gamestream_dagster.flink_jobs.work import Work
 
@@ -20,7 +21,13 @@ def stop(work: Work, step: Stop) -> None:
         path = _stop_without_savepoint(work, step, error)
     _wait_ended(work, step.flink_job_id, limit)
     work.stopped_at = path
-    work.save(state=DeploymentState.SUSPENDED, savepoint_path=path, ended_at=work.store.now())
+    work.note(Moment.STOPPED, f"its state is in {path or 'nothing: it is given up'}")
+    work.save(
+        state=DeploymentState.SUSPENDED,
+        savepoint_path=path,
+        ended_at=work.store.now(),
+        spec={**work.recorded.spec, "positions": work.positions()},
+    )
 
 
 def _stop_without_savepoint(work: Work, step: Stop, error: TerminalServiceError) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.flink_jobs.confirming import confirm
@@ -14,17 +15,20 @@ from gamestream_dagster.flink_jobs.errors import (
     SubmissionRejectedError,
     TerminalFlinkJobError,
 )
-from gamestream_dagster.flink_jobs.plan import Adopt, StartFrom, Submit
+from gamestream_dagster.flink_jobs.incidents import Moment
+from gamestream_dagster.flink_jobs.plan import Adopt, Preflight, Resubmit, StartFrom, Submit
 from gamestream_dagster.flink_jobs.spec import flink_job_name
+from gamestream_dagster.flink_jobs.targets import Target, what_ran
 from gamestream_dagster.flink_jobs.work import Work
 
 JOB_ID_OPTION = "$internal.pipeline.job-id"
 
 
-def preflight(work: Work) -> None:
+def preflight(work: Work, step: Preflight) -> None:
     """Slots, and Flink's own planner on the SQL."""
-    spec = work.target.spec
-    needed = int(work.target.options.get("parallelism.default", "1"))
+    target = work.take(step.deployed)
+    spec = target.spec
+    needed = int(target.options.get("parallelism.default", "1"))
     overview = work.flink.overview()
     free = overview.slots_available + _slots_held(work)
     if free < needed:
@@ -33,7 +37,7 @@ def preflight(work: Work) -> None:
             f"({overview.task_managers} TaskManagers); free some, or see `gamestream status`"
         )
     work.say(f"{spec.name}: Flink plans the SQL")
-    work.compiled_plan = work.submitter.check(spec.name, work.target.rendered, work.target.options)
+    work.compiled_plan = work.submitter.check(spec.name, target.rendered, target.options)
 
 
 def _slots_held(work: Work) -> int:
@@ -56,17 +60,19 @@ def submit(work: Work, step: Submit) -> None:
             "look with `gamestream jobs show`"
         )
     _refuse_second(work)
-    deployment = _intent(work, step.trigger, restore)
+    target = work.take(step.deployed)
+    deployment = _intent(work, target, step, restore)
     work.store.add(deployment)
     work.record = deployment
-    _send(work)
+    _send(work, target)
     confirm(work)
 
 
-def resubmit(work: Work) -> None:
+def resubmit(work: Work, step: Resubmit) -> None:
     """Submit a stored intent that never reached Flink, with the job id that it has."""
+    target = work.take(step.deployed)
     _refuse_second(work)
-    _send(work)
+    _send(work, target)
     confirm(work)
 
 
@@ -82,8 +88,7 @@ def _refuse_second(work: Work) -> None:
         )
 
 
-def _intent(work: Work, trigger: Trigger, restore: str | None) -> Deployment:
-    target = work.target
+def _intent(work: Work, target: Target, step: Submit, restore: str | None) -> Deployment:
     generation = work.record.generation + 1 if work.record else 1
     return Deployment(
         deployment_id=f"{target.spec.name}-g{generation}",
@@ -95,24 +100,26 @@ def _intent(work: Work, trigger: Trigger, restore: str | None) -> Deployment:
         upgrade_mode=target.spec.upgrade_mode.value,
         restore_path=restore,
         submitted_at=work.store.now(),
-        spec={
-            "trigger": trigger.value,
-            "code_version": target.spec.code_version,
-            "options": dict(target.options),
-            "writes": target.spec.writes.model_dump(mode="json"),
-        },
+        spec={"trigger": step.trigger.value, **what_ran(target), **_decided(step)},
         compiled_plan=work.compiled_plan,
     )
 
 
-def _send(work: Work) -> None:
+def _decided(step: Submit) -> dict[str, Any]:
+    """Why this version runs and not the folder's, if it is not."""
+    decided: dict[str, Any] = {} if step.deployed is None else {"deployed": step.deployed}
+    return decided if step.hold is None else {**decided, "hold": asdict(step.hold)}
+
+
+def _send(work: Work, target: Target) -> None:
     record = work.recorded
     name = flink_job_name(record.job, record.fingerprint, record.generation)
     origin = f"from {record.restore_path}" if record.restore_path else "from the earliest offset"
     work.say(f"{record.job}: submit {name} {origin}")
-    options = {**work.target.options, "pipeline.name": name, JOB_ID_OPTION: record.flink_job_id}
+    work.note(Moment.SUBMITTED, f"generation {record.generation} {origin}")
+    options = {**target.options, "pipeline.name": name, JOB_ID_OPTION: record.flink_job_id}
     try:
-        submitted = work.submitter.submit(record.job, work.target.rendered, options, record.restore_path)
+        submitted = work.submitter.submit(record.job, target.rendered, options, record.restore_path)
     except SubmissionRejectedError as error:
         if work.holds(record.flink_job_id):
             return  # refused because it is there already: an earlier try did reach Flink
@@ -129,7 +136,8 @@ def _send(work: Work) -> None:
 def adopt(work: Work, step: Adopt) -> None:
     """Write the record of a job that runs without one."""
     detail = work.flink.job(step.flink_job_id)
-    deployment = _intent(work, Trigger.FIRST, work.flink.checkpoints(step.flink_job_id).restored_path)
+    first = Submit(StartFrom.EARLIEST, Trigger.FIRST)
+    deployment = _intent(work, work.target, first, work.flink.checkpoints(step.flink_job_id).restored_path)
     work.record = replace(
         deployment,
         flink_job_id=detail.job_id,

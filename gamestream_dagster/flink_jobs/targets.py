@@ -1,18 +1,34 @@
-"""A job as it is to be deployed on this stack: its SQL with the values filled in, its options, its fingerprint."""
+"""A job as it is to be deployed on this stack: its SQL with the values filled in, its options, its fingerprint.
+
+The SQL is the folder's, or what an earlier deployment ran: that is recorded with its placeholders, never with values.
+"""
 
 from __future__ import annotations
 
-from gamestream_dagster.clients.errors import ServiceError
-from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.flink_jobs.render import bindings_for, render
-from gamestream_dagster.flink_jobs.spec import JobSpec
-from gamestream_dagster.flink_jobs.work import Target
-from gamestream_dagster.settings import Settings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gamestream_dagster.flink_jobs.deployment import Deployment
+from gamestream_dagster.flink_jobs.render import RenderedJob, bindings_for, render
+from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
+from gamestream_dagster.settings import ScoreFormat, Settings
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be deployed: the spec with everything that depends on the stack."""
+
+    spec: JobSpec
+    fingerprint: str
+    rendered: RenderedJob = field(repr=False)
+    options: Mapping[str, str]
+    savepoints_dir: str | None  # a Flink path; None: the cluster's own
+    score_format: ScoreFormat = ScoreFormat.JSON
 
 
 def target_for(settings: Settings, spec: JobSpec) -> Target:
-    """A job as it is to be deployed on this stack."""
-    bindings = bindings_for(settings, spec.name)
+    """A job as its folder says."""
     options = {
         "execution.runtime-mode": "streaming",
         "execution.checkpointing.interval": f"{settings.checkpoint_interval_seconds} s",
@@ -21,28 +37,55 @@ def target_for(settings: Settings, spec: JobSpec) -> Target:
         "table.dml-sync": "false",
         **spec.flink,
     }
+    return _target(settings, spec, options)
+
+
+def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment) -> Target:
+    """A job as a recorded deployment ran it, with the addresses and credentials of today.
+
+    Args:
+        settings: the stack.
+        spec: the folder as it is now; limits, owners and upgrade mode are taken from it.
+        deployment: a record that is `stored`.
+    """
+    ran = deployment.spec
+    *sources, query, sinks = (SqlFile(path=one["path"], text=one["text"]) for one in ran["files"])
+    behaviour = {
+        "sources": tuple(sources),
+        "avro_sources": {},
+        "query": query,
+        "sinks": sinks,
+        "flink": dict(ran["flink"]),
+        "restart_nonce": ran["restart_nonce"],
+        "reads": tuple(ran["reads"]),
+    }
+    then = settings.model_copy(update={"score_format": ScoreFormat(ran["score_format"])})
+    return _target(then, spec.model_copy(update=behaviour), ran["options"])
+
+
+def _target(settings: Settings, spec: JobSpec, options: Mapping[str, str]) -> Target:
+    bindings = bindings_for(settings, spec.name)
     savepoints = None if settings.is_external("flink") else (settings.savepoints_dir / spec.name).as_uri()
     return Target(
         spec=spec,
         fingerprint=spec.fingerprint(options, bindings.shown, settings.score_format),
         rendered=render(spec, bindings, settings.score_format),
-        options=options,
+        options=dict(options),
         savepoints_dir=savepoints,
+        score_format=settings.score_format,
     )
 
 
-def events_lost(settings: Settings, spec: JobSpec) -> int | None:
-    """Offsets that the job's group has not read and that Kafka has deleted; None when Kafka cannot be asked.
-
-    The group's commits are those of the newest checkpoint. A partition without a commit says nothing.
-    """
-    admin = KafkaAdmin(settings.kafka, timeout_seconds=3)
-    lost = 0
-    try:
-        for topic in spec.reads:
-            committed = admin.committed(f"gamestream-{spec.name}", topic)
-            first = admin.beginning_offsets(topic) if committed else {}
-            lost += sum(max(0, first.get(partition, 0) - offset) for partition, offset in committed.items())
-    except ServiceError:
-        return None  # not known: Flink itself will say what it cannot read
-    return lost
+def what_ran(target: Target) -> dict[str, Any]:
+    """What a deployment's record keeps, so that the same can run again: SQL with placeholders, options, no secret."""
+    spec = target.spec
+    return {
+        "code_version": spec.code_version,
+        "files": [{"path": file.path, "text": file.text} for file in spec.files(target.score_format)],
+        "score_format": target.score_format.value,
+        "flink": dict(spec.flink),
+        "restart_nonce": spec.restart_nonce,
+        "options": dict(target.options),
+        "reads": list(spec.reads),
+        "writes": spec.writes.model_dump(mode="json"),
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
@@ -12,9 +12,10 @@ from gamestream_dagster.clients.flink_types import CheckpointSummary, ClusterOve
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore
 from gamestream_dagster.flink_jobs.errors import RedeployContractError, TerminalFlinkJobError
-from gamestream_dagster.flink_jobs.render import RenderedJob
-from gamestream_dagster.flink_jobs.spec import JobSpec
+from gamestream_dagster.flink_jobs.incidents import Moment
+from gamestream_dagster.flink_jobs.positions import Positions
 from gamestream_dagster.flink_jobs.submission import Submitter
+from gamestream_dagster.flink_jobs.targets import Target
 
 POLL_SECONDS = 0.25
 
@@ -47,17 +48,6 @@ class FlinkControl(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Target:
-    """What is to be deployed: the spec with everything that depends on the stack."""
-
-    spec: JobSpec
-    fingerprint: str
-    rendered: RenderedJob = field(repr=False)
-    options: Mapping[str, str]
-    savepoints_dir: str | None  # a Flink path; None: the cluster's own
-
-
 @dataclass
 class Work:
     """One run over the steps of a plan: what the steps hand to each other."""
@@ -68,8 +58,28 @@ class Work:
     store: DeploymentStore
     say: Callable[[str], None]
     record: Deployment | None
+    rebuild: Callable[[Deployment], Target]  # a recorded version as it is to be deployed
+    positions: Callable[[], Positions | None] = lambda: None  # offsets that the job's group has read up to
+    note: Callable[[Moment, str], None] = lambda moment, text: None  # adds to the job's open incident, if there is one
     compiled_plan: str | None = field(default=None, repr=False)
+    submitted: bool = False  # Flink was given a job, or one that it had came up
     stopped_at: str | None = None  # the savepoint (or checkpoint) that the last Stop ended with
+
+    def take(self, deployed: int | None) -> Target:
+        """The version to submit: the folder's, or what a generation ran.
+
+        Raises:
+            TerminalFlinkJobError: that generation is not recorded with its SQL.
+        """
+        if deployed is None:
+            return self.target
+        name = self.target.spec.name
+        found = self.store.generation(name, deployed)
+        if found is None or not found.stored:
+            raise TerminalFlinkJobError(
+                f"{name}: the SQL of generation {deployed} is not recorded; look with `gamestream jobs history {name}`"
+            )
+        return self.rebuild(found)
 
     @property
     def recorded(self) -> Deployment:

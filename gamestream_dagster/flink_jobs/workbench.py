@@ -1,4 +1,4 @@
-"""All that managing one job takes, in one place: look, plan, act under the job's lock, keep its alert."""
+"""All that managing one job takes, in one place, and the look at it from which the plan follows."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from pathlib import Path
 from typing import Protocol
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.alerts import JobAlerts, PostgresJobAlerts
 from gamestream_dagster.flink_jobs.catalogue import load_job
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Trigger
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Trigger, last_good
 from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore, PostgresDeploymentStore
-from gamestream_dagster.flink_jobs.errors import ParkedError, TerminalFlinkJobError, TransientFlinkJobError
-from gamestream_dagster.flink_jobs.executor import execute
+from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
 from gamestream_dagster.flink_jobs.healing import HEAL_WINDOW_MINUTES
-from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob, RestoreFacts
-from gamestream_dagster.flink_jobs.observer import FlinkView, observe
-from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Decision, Plan, Question
+from gamestream_dagster.flink_jobs.incident_store import IncidentStore, PostgresIncidents
+from gamestream_dagster.flink_jobs.observed import Figures, JobState, ObservedJob, RestoreFacts, RestoreKind
+from gamestream_dagster.flink_jobs.observer import FlinkView, observe, restore_facts, restore_point
+from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Plan, Question, RollbackPoint
 from gamestream_dagster.flink_jobs.planner import plan
+from gamestream_dagster.flink_jobs.positions import Positions, events_lost, kept_positions, read_positions
 from gamestream_dagster.flink_jobs.submission import GatewaySubmitter, Submitter, compare_plans
-from gamestream_dagster.flink_jobs.targets import events_lost, target_for
-from gamestream_dagster.flink_jobs.work import FlinkControl, Target, Work
+from gamestream_dagster.flink_jobs.targets import Target, target_as_deployed, target_for
+from gamestream_dagster.flink_jobs.transactions import transaction_timeout
+from gamestream_dagster.flink_jobs.work import FlinkControl
 from gamestream_dagster.settings import Settings
 
-Say = Callable[[str], None]
-# A plan that only mends the record, or a duplicate, is followed by another look.
-_MAX_ROUNDS = 5
-_LOOK_AGAIN = frozenset({Decision.RECORD, Decision.TIDY, Decision.FINISH})
+# Choices for which it does not matter whether the folder's version fits the state.
+_NO_COMPARISON = (Choice.REPLAY, Choice.NEW_SEASON, Choice.ROLLBACK, Choice.REDEPLOY, Choice.SUSPEND)
 
 
 class Flink(FlinkView, FlinkControl, Protocol):
@@ -49,105 +50,103 @@ class Workbench:
     store: DeploymentStore
     checkpoints_dir: Path | None
     alerts: JobAlerts
-    events_lost: Callable[[], int | None] = lambda: None
+    incidents: IncidentStore
+    rebuild: Callable[[Deployment], Target]  # a recorded version as it is to be deployed
+    positions: Callable[[], Positions | None] = lambda: None
+    events_lost: Callable[[Positions | None], int | None] = lambda positions: None
 
-    def question(self, choice: Choice = Choice.NONE, previous: Figures | None = None) -> tuple[Question, str | None]:
-        """Look, and put together all that the plan depends on; also the compiled plan, if one had to be made."""
+    @property
+    def name(self) -> str:
+        """The job."""
+        return self.target.spec.name
+
+    def look(self, previous: Figures | None = None) -> tuple[ObservedJob, Deployment | None]:
+        """The job as it stands, and its last deployment."""
+        record = self.store.last(self.name)
+        return observe(self.flink, self.name, record, self.checkpoints_dir, previous), record
+
+    def question(self, choice: Choice = Choice.NONE, previous: Figures | None = None) -> Question:
+        """Look, and put together all that the plan depends on."""
         spec, target = self.target.spec, self.target
-        record = self.store.last(spec.name)
-        observed = observe(self.flink, spec.name, record, self.checkpoints_dir, previous)
+        observed, record = self.look(previous)
         observed = self._with_events_lost(observed)
-        compatibility, compiled = self._compatibility(observed, record, choice)
-        return Question(
+        question = Question(
             spec=spec,
             fingerprint=target.fingerprint,
             observed=observed,
             record=record,
             choice=choice,
-            compatibility=compatibility,
             recent_heals=self._recent_heals(),
-        ), compiled
+            rollback=self._rollback_point() if choice is Choice.ROLLBACK else None,
+            unsteady=_unsteady(observed, record, spec.limits.steady_seconds),
+            transaction_timeout=transaction_timeout(_sinks(record, target)),
+        )
+        return self._compared(question)
 
-    def _compatibility(
-        self, observed: ObservedJob, record: Deployment | None, choice: Choice
-    ) -> tuple[Compatibility, str | None]:
-        if record is None or record.fingerprint == self.target.fingerprint:
-            return Compatibility.SAME, None
-        if observed.state is JobState.UNKNOWN or choice is Choice.REPLAY or not self.target.spec.upgrade_mode.stateful:
-            return Compatibility.UNKNOWN, None
-        compiled = self.submitter.check(self.target.spec.name, self.target.rendered, self.target.options)
-        return compare_plans(record.compiled_plan, compiled), compiled
+    def _compared(self, question: Question) -> Question:
+        """With the answer whether the folder's version fits the state; asked only where it decides."""
+        if not question.changed or question.record is None:
+            return replace(question, compatibility=Compatibility.SAME)
+        known = question.observed.state is not JobState.UNKNOWN
+        stateful = question.spec.upgrade_mode.stateful
+        if not known or not stateful or question.held or question.choice in _NO_COMPARISON:
+            return question
+        try:
+            compiled = self.submitter.check(self.name, self.target.rendered, self.target.options)
+        except SubmissionRejectedError as error:
+            ill = not question.observed.state.live or question.observed.health.sick
+            if not (ill and question.record.stored):
+                raise
+            # a folder that Flink refuses must not stand between a job that is down and what it ran
+            return replace(question, compatibility=Compatibility.INCOMPATIBLE, refusal=str(error))
+        return replace(question, compatibility=compare_plans(question.record.compiled_plan, compiled))
+
+    def _rollback_point(self) -> RollbackPoint | None:
+        """The last good version, and the newest state of its own that can be found."""
+        good = last_good(self.store.history(self.name))
+        if good is None:
+            return None
+        try:
+            checkpoints = self.flink.checkpoints(good.flink_job_id)
+        except NotFoundError:
+            checkpoints = None
+        restore = restore_point(good, checkpoints, self.checkpoints_dir)
+        if restore is None or restore.kind is RestoreKind.INHERITED:
+            return RollbackPoint(good.generation, good.fingerprint)
+        facts = restore_facts(restore, self.checkpoints_dir) or RestoreFacts()
+        facts = replace(facts, events_lost=self.events_lost(kept_positions(good.spec)))
+        return RollbackPoint(good.generation, good.fingerprint, restore, facts)
 
     def _with_events_lost(self, observed: ObservedJob) -> ObservedJob:
         """Kafka is asked only where the answer decides: something could be restored."""
         if observed.restore is None or observed.state.live or observed.state is JobState.UNKNOWN:
             return observed
         facts = observed.restore_facts or RestoreFacts()
-        return replace(observed, restore_facts=replace(facts, events_lost=self.events_lost()))
+        return replace(observed, restore_facts=replace(facts, events_lost=self.events_lost(self.positions())))
 
     def _recent_heals(self) -> int:
         since = self.store.now() - timedelta(minutes=HEAL_WINDOW_MINUTES)
-        found = self.store.history(self.target.spec.name, 10)
+        found = self.store.history(self.name, 10)
         return sum(1 for one in found if one.trigger == Trigger.HEAL and one.submitted_at and one.submitted_at > since)
 
     def plan(self, choice: Choice = Choice.NONE, previous: Figures | None = None) -> Plan:
         """The plan as it would be carried out now."""
-        return plan(self.question(choice, previous)[0])
+        return plan(self.question(choice, previous))
 
-    def note_parked(self, made: Plan) -> None:
-        """Let an alert stand for a parked plan."""
-        details = {"choices": list(made.choices), "fingerprint": made.fingerprint}
-        self.alerts.raise_alert(made.job, f"{made.job}: {made.reason}", details)
 
-    def note_if_well(self, observed: ObservedJob) -> None:
-        """End the alert of a job that runs as its folder says, whoever mended it."""
-        record = self.store.last(observed.job)
-        if record is None or record.fingerprint != self.target.fingerprint:
-            return
-        if record.state is DeploymentState.RUNNING and observed.health is Health.HEALTHY:
-            self.alerts.clear_alert(observed.job)
+def _unsteady(observed: ObservedJob, record: Deployment | None, steady_seconds: float) -> bool:
+    """Whether the deployment failed within its steady time after it came up."""
+    failed_ms = observed.figures.last_failure_ms if observed.figures else None
+    if record is None or record.state is not DeploymentState.RUNNING or record.running_at is None or failed_ms is None:
+        return False
+    return observed.state is JobState.FAILED and failed_ms / 1000 < record.running_at.timestamp() + steady_seconds
 
-    def apply(self, choice: Choice, say: Say, previous: Figures | None = None) -> Deployment | None:
-        """Carry out the plan, while no other executor may.
 
-        Raises:
-            ExecutorBusyError: another executor works on the job.
-            ParkedError: a person has to choose first.
-            TransientFlinkJobError: nothing can be done now.
-        """
-        with self.store.lock(self.target.spec.name):
-            for _ in range(_MAX_ROUNDS):
-                question, compiled = self.question(choice, previous)
-                made = plan(question)
-                say(f"{made.job}: {made.decision}: {made.reason}")
-                if made.decision is Decision.WAIT:
-                    raise TransientFlinkJobError(f"{made.job}: {made.reason}; apply again later")
-                if made.decision is Decision.PARK:
-                    self.note_parked(made)
-                    raise ParkedError(f"{made.job}: {made.reason}. Decide with: {' | '.join(made.choices)}")
-                work = Work(self.target, self.flink, self.submitter, self.store, say, question.record, compiled)
-                record = self._run(work, made)
-                if made.decision not in _LOOK_AGAIN or self._done(record, choice):
-                    return record
-            raise TransientFlinkJobError(
-                f"{self.target.spec.name} did not settle in {_MAX_ROUNDS} rounds; look with `gamestream jobs show`"
-            )
-
-    def _run(self, work: Work, made: Plan) -> Deployment | None:
-        name = self.target.spec.name
-        try:
-            record = execute(work, made)
-        except TerminalFlinkJobError as error:
-            if work.record and work.record.state is DeploymentState.PARKED:
-                details = {"generation": work.record.generation, "fingerprint": made.fingerprint}
-                self.alerts.raise_alert(name, str(error), details)
-            raise
-        if made.steps and record and record.state is DeploymentState.RUNNING:
-            self.alerts.clear_alert(name)
-        return record
-
-    def _done(self, record: Deployment | None, choice: Choice) -> bool:
-        return record is not None and record.state is DeploymentState.RUNNING and choice is Choice.NONE
+def _sinks(record: Deployment | None, target: Target) -> list[str]:
+    """The SQL of the sinks that wrote the state: what was deployed, or the folder's where that is not recorded."""
+    if record is not None and record.stored:
+        return [record.spec["files"][-1]["text"]]
+    return [target.spec.sinks.text]
 
 
 @contextmanager
@@ -167,7 +166,10 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 store=PostgresDeploymentStore(engine),
                 checkpoints_dir=settings.checkpoints_dir if embedded else None,
                 alerts=PostgresJobAlerts(engine),
-                events_lost=lambda: events_lost(settings, spec),
+                incidents=PostgresIncidents(engine),
+                rebuild=lambda deployment: target_as_deployed(settings, spec, deployment),
+                positions=lambda: read_positions(settings, spec),
+                events_lost=lambda positions: events_lost(settings, positions),
             )
         finally:
             gateway.close()

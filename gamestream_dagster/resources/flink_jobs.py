@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from gamestream_dagster.flink_jobs.plan import Choice
 from gamestream_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.deployment import Deployment
+    from gamestream_dagster.flink_jobs.incidents import Incident
+    from gamestream_dagster.flink_jobs.noting import Noted
     from gamestream_dagster.flink_jobs.observed import Figures, ObservedJob
-    from gamestream_dagster.flink_jobs.planner import Plan
+    from gamestream_dagster.flink_jobs.plan import Plan
 
 
 class FlinkJobs:
@@ -19,17 +22,27 @@ class FlinkJobs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def apply(self, job: str, say: Callable[[str], None], previous: "Figures | None" = None) -> "Deployment":
-        """Bring the job to what its folder says and leave it running; nothing happens when it stands so already."""
+    def apply(
+        self,
+        job: str,
+        say: Callable[[str], None],
+        previous: "Figures | None" = None,
+        choice: Choice = Choice.NONE,
+    ) -> "Deployment":
+        """Bring the job to what its folder says and leave it running; nothing happens when it stands so already.
+
+        It returns with the first checkpoint and does not wait out the steady time: that would hold a run slot, and the
+        health sensor sees what follows.
+        """
         from gamestream_dagster.flink_jobs import manager
 
-        return manager.apply_job(self._settings, job, say=say, previous=previous)
+        return manager.apply_job(self._settings, job, choice, say, previous=previous)
 
-    def plan(self, job: str, previous: "Figures | None" = None) -> "Plan":
+    def plan(self, job: str, previous: "Figures | None" = None, choice: Choice = Choice.NONE) -> "Plan":
         """What `apply` would do. Acts on nothing."""
         from gamestream_dagster.flink_jobs import manager
 
-        return manager.plan_job(self._settings, job, previous=previous)
+        return manager.plan_job(self._settings, job, choice, previous=previous)
 
     def observe(self, job: str, previous: "Figures | None" = None) -> "ObservedJob":
         """How the job stands. Acts on nothing."""
@@ -43,11 +56,17 @@ class FlinkJobs:
 
         manager.note_parked(self._settings, plan)
 
-    def note_if_well(self, observed: "ObservedJob") -> None:
-        """End the alert of a job that runs as its folder says. The job itself is left alone."""
+    def note(self, observed: "ObservedJob") -> "Noted":
+        """Keep what a look found: incident and alert begin or end. The job itself is left alone."""
         from gamestream_dagster.flink_jobs import manager
 
-        manager.note_if_well(self._settings, observed)
+        return manager.note_look(self._settings, observed)
+
+    def incident(self, job: str) -> "Incident | None":
+        """The newest incident of the job."""
+        from gamestream_dagster.flink_jobs import manager
+
+        return next(iter(manager.incidents(self._settings, job, 1)), None)
 
     def last(self, job: str) -> "Deployment | None":
         """The newest deployment of the job; None before its first."""

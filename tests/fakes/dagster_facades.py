@@ -9,12 +9,13 @@ from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.incidents import Incident
+from gamestream_dagster.flink_jobs.noting import NOTHING_NOTED, Noted
 from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob, assess
-from gamestream_dagster.flink_jobs.planner import Decision, Plan
+from gamestream_dagster.flink_jobs.plan import Choice, Decision, Plan
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.resources.boards import BoardRows
 from gamestream_dagster.resources.page import PageAnswer
-from gamestream_dagster.resources.verdicts import LastReconciliation
 from quality.results import ExpectationResult, QualityResult, Severity, SuiteResult
 
 
@@ -67,17 +68,27 @@ class FakeFlinkJobs:
         self.planned: list[str] = []
         self.compared: list[Figures | None] = []
         self.alerts: dict[str, str] = {}
+        self.choices: list[Choice] = []
+        self.noted = NOTHING_NOTED
 
-    def apply(self, job: str, say: Callable[[str], None], previous: Figures | None = None) -> Deployment:
+    def apply(
+        self,
+        job: str,
+        say: Callable[[str], None],
+        previous: Figures | None = None,
+        choice: Choice = Choice.NONE,
+    ) -> Deployment:
         self.applied.append(job)
+        self.choices.append(choice)
         self.compared.append(previous)
         if self.apply_error is not None:
             raise self.apply_error
         say(f"{job}: applied")
         return deployment(job)
 
-    def plan(self, job: str, previous: Figures | None = None) -> Plan:
+    def plan(self, job: str, previous: Figures | None = None, choice: Choice = Choice.NONE) -> Plan:
         self.planned.append(job)
+        self.choices.append(choice)
         return Plan(job, self.decision, "Flink no longer knows it", "f" * 64)
 
     def observe(self, job: str, previous: Figures | None = None) -> ObservedJob:
@@ -92,8 +103,13 @@ class FakeFlinkJobs:
     def note_parked(self, plan: Plan) -> None:
         self.alerts[plan.job] = plan.reason
 
-    def note_if_well(self, observed: ObservedJob) -> None:
-        self.alerts.pop(observed.job, None)
+    def note(self, observed: ObservedJob) -> Noted:
+        if observed.health is Health.HEALTHY:
+            self.alerts.pop(observed.job, None)
+        return self.noted
+
+    def incident(self, job: str) -> Incident | None:
+        return self.noted.incident
 
     def last(self, job: str) -> Deployment | None:
         return self.deployments.get(job, deployment(job))
@@ -137,23 +153,6 @@ class FakeBoards:
 
     def read(self, board: Board) -> BoardRows:
         return BoardRows(columns=("rnk", "name"), rows=((1, self.cell),))
-
-
-class FakeVerdicts:
-    """Remembers alerts, and says what it was given about the last reconciliation."""
-
-    def __init__(self, last: LastReconciliation | None = None) -> None:
-        self._last = last
-        self.alerts: dict[str, tuple[str, str]] = {}
-
-    def last(self) -> LastReconciliation | None:
-        return self._last
-
-    def raise_alert(self, alert_id: str, severity: str, summary: str, details: Mapping[str, Any]) -> None:
-        self.alerts[alert_id] = (severity, summary)
-
-    def clear_alert(self, alert_id: str) -> None:
-        self.alerts.pop(alert_id, None)
 
 
 class FakeReconciler:

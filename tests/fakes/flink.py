@@ -21,6 +21,7 @@ from gamestream_dagster.clients.flink_types import (
 )
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.errors import ExecutorBusyError, StaleRecordError, SubmissionRejectedError
+from gamestream_dagster.flink_jobs.incidents import ENDS, Entry, Incident, Moment, Trouble
 from gamestream_dagster.flink_jobs.render import RenderedJob
 from gamestream_dagster.flink_jobs.submitting import JOB_ID_OPTION
 
@@ -146,11 +147,15 @@ class FakeSubmitter:
     crash_after: bool = False
     restores: str | None = None
     submitted: list[tuple[str, str | None]] = field(default_factory=list)
+    plans: dict[str, str] = field(default_factory=dict)
+    """Compiled plans of statement sets that have another than `plan`."""
+    sql: list[str] = field(default_factory=list)
+    """The statement set of each submission."""
 
     def check(self, job: str, rendered: RenderedJob, options: Mapping[str, str]) -> str | None:
         if self.rejects:
             raise SubmissionRejectedError(f"Flink refuses {job}: {self.rejects}")
-        return self.plan
+        return self.plans.get(rendered.statement_set, self.plan)
 
     def submit(self, job: str, rendered: RenderedJob, options: Mapping[str, str], restore: str | None) -> str:
         if self.crash_before:
@@ -160,6 +165,7 @@ class FakeSubmitter:
         if job_id in self.flink.all:
             raise SubmissionRejectedError(f"Flink refuses {job}: Job has already been submitted")
         self.submitted.append((job_id, restore))
+        self.sql.append(rendered.statement_set)
         self.flink.all[job_id] = FakeJob(job_id, options["pipeline.name"], restored_path=self.restores or restore)
         if self.crash_after:
             self.crash_after = False
@@ -180,6 +186,37 @@ class FakeAlerts:
         self.standing.pop(job, None)
 
 
+class FakeIncidents:
+    """The incidents of one job on the store's clock."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self.store = store
+        self.all: list[Incident] = []
+
+    def open(self, job: str, trouble: Trouble, since: datetime | None = None) -> None:
+        if self.all and self.all[-1].closed_at is None:
+            return
+        now = self.store.now()
+        opened = max(filter(None, (now - timedelta(seconds=trouble.age_seconds), since)))
+        made = Incident(f"{job}-i{len(self.all) + 1}", job, opened, trouble.kind, trouble.summary)
+        self.all.append(made)
+        self._add(now, Moment.SEEN, trouble.summary)
+
+    def add(self, job: str, moment: Moment, text: str) -> None:
+        if self.all and self.all[-1].closed_at is None:
+            self._add(self.store.now(), moment, text)
+
+    def _add(self, now: datetime, moment: Moment, text: str) -> None:
+        last = self.all[-1]
+        entry = Entry(now, (now - last.opened_at).total_seconds(), moment, text)
+        closed = now if moment in ENDS else None
+        attempt = last.attempt + (moment is Moment.SUBMITTED)
+        self.all[-1] = replace(last, timeline=(*last.timeline, entry), closed_at=closed, attempt=attempt)
+
+    def history(self, job: str | None = None, limit: int = 20) -> list[Incident]:
+        return list(reversed(self.all))[:limit]
+
+
 class FakeStore:
     """The deployment table. `busy`: another executor holds the lock."""
 
@@ -193,6 +230,9 @@ class FakeStore:
 
     def history(self, job: str, limit: int = 50) -> list[Deployment]:
         return list(reversed(self.rows))[:limit]
+
+    def generation(self, job: str, number: int) -> Deployment | None:
+        return next((row for row in self.rows if row.generation == number), None)
 
     def add(self, deployment: Deployment) -> None:
         if any(row.generation == deployment.generation for row in self.rows):

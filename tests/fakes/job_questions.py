@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, HoldKind, Outcome, Trigger
 from gamestream_dagster.flink_jobs.observed import (
     Figures,
     Health,
@@ -24,6 +24,7 @@ from gamestream_dagster.flink_jobs.plan import (
     Compatibility,
     Plan,
     Question,
+    RollbackPoint,
 )
 from gamestream_dagster.flink_jobs.planner import plan
 from gamestream_dagster.flink_jobs.spec import DesiredState, UpgradeMode
@@ -34,6 +35,11 @@ CHECKPOINT = RestorePoint("file:/ck/1/chk-7", RestoreKind.CHECKPOINT)
 SAVEPOINT = RestorePoint("file:/sp/1", RestoreKind.SAVEPOINT)
 INHERITED = RestorePoint("file:/sp/0", RestoreKind.INHERITED)
 EMPTY = Figures(now_ms=1_000_000, recent_failures=6, last_failure="boom")
+OLDER = "c" * 64
+STORED: dict[str, Any] = {"files": [{"path": "totals_v1/sinks.sql", "text": "..."}]}
+HOLDS: list[dict[str, Any]] = [
+    {"hold": {"kind": kind.value, "against": against}} for kind in HoldKind for against in (NEW, OLDER)
+]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -61,6 +67,13 @@ def kinds(made: Plan) -> list[str]:
     return [type(step).__name__ for step in made.steps]
 
 
+facts = st.builds(
+    RestoreFacts,
+    exists=st.sampled_from([None, True, False]),
+    age_hours=st.sampled_from([None, 1.0, 500.0]),
+    events_lost=st.sampled_from([None, 0, 3]),
+)
+
 observations = st.builds(
     ObservedJob,
     job=st.just("totals_v1"),
@@ -72,13 +85,7 @@ observations = st.builds(
     duplicates=st.sampled_from([(), (LiveJob("id3", 1),)]),
     restore=st.sampled_from([None, CHECKPOINT, SAVEPOINT, RestorePoint("file:/sp/0", RestoreKind.INHERITED)]),
     savepoint_path=st.sampled_from([None, "file:/sp/1"]),
-    restore_facts=st.none()
-    | st.builds(
-        RestoreFacts,
-        exists=st.sampled_from([None, True, False]),
-        age_hours=st.sampled_from([None, 1.0, 500.0]),
-        events_lost=st.sampled_from([None, 0, 3]),
-    ),
+    restore_facts=st.none() | facts,
     cluster_lost=st.booleans(),
 ).map(lambda one: replace(one, flink_job_id=None) if one.state in (JobState.ABSENT, JobState.UNKNOWN) else one)
 
@@ -89,6 +96,21 @@ records = st.none() | st.builds(
     restore_path=st.sampled_from([None, "file:/sp/0"]),
     running_at=st.sampled_from([None, NOW]),
     outcome=st.none() | st.sampled_from(Outcome).map(str),
+    generation=st.just(3),
+    spec=st.builds(
+        lambda stored, hold, trigger: {**stored, **hold, "trigger": trigger.value},
+        stored=st.sampled_from([{}, STORED]),
+        hold=st.sampled_from([{}, *HOLDS]),
+        trigger=st.sampled_from(Trigger),
+    ),
+)
+
+rollback_points = st.none() | st.builds(
+    RollbackPoint,
+    generation=st.just(1),
+    fingerprint=st.sampled_from([NEW, OLDER]),
+    restore=st.sampled_from([None, CHECKPOINT, SAVEPOINT]),
+    facts=st.none() | facts,
 )
 
 questions = st.builds(
@@ -100,4 +122,8 @@ questions = st.builds(
     choice=st.sampled_from(Choice),
     compatibility=st.sampled_from(Compatibility),
     recent_heals=st.integers(0, 5),
+    refusal=st.sampled_from(["", "Table 'x' not found"]),
+    rollback=rollback_points,
+    unsteady=st.booleans(),
+    transaction_timeout=st.sampled_from([None, 900.0]),
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from gamestream_dagster.flink_jobs.deployment import Deployment
 from gamestream_dagster.flink_jobs.render import RenderedJob
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
-from gamestream_dagster.flink_jobs.work import Target
+from gamestream_dagster.flink_jobs.targets import Target
 
 SOURCE = "CREATE TEMPORARY TABLE user_score (user_id STRING) WITH ('connector' = 'kafka', 'x' = ${kafka_bootstrap});"
 QUERY = "CREATE TEMPORARY VIEW v AS SELECT user_id FROM user_score;"
@@ -31,5 +32,13 @@ def job_spec(**changes: Any) -> JobSpec:
 
 
 def target(fingerprint: str = "f" * 64, **changes: Any) -> Target:
-    """What is to be deployed; its SQL is never read by the fakes."""
-    return Target(job_spec(**changes), fingerprint, RenderedJob((), SINKS), {"parallelism.default": "1"}, "file:/sp")
+    """What is to be deployed; the fakes note its SQL and read nothing in it."""
+    limits = {"steady_seconds": 0, **changes.pop("limits", {})}
+    spec = job_spec(limits=limits, **changes)
+    return Target(spec, fingerprint, RenderedJob((), spec.sinks.text), {"parallelism.default": "1"}, "file:/sp")
+
+
+def target_as_recorded(deployment: Deployment) -> Target:
+    """What a deployment of a fake world ran."""
+    sinks = SqlFile(**deployment.spec["files"][-1])
+    return target(deployment.fingerprint, sinks=sinks)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gamestream_dagster.clients.flink_types import FlinkState
+from gamestream_dagster.flink_jobs.applying import apply
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.errors import (
     ExecutorBusyError,
@@ -19,36 +19,11 @@ from gamestream_dagster.flink_jobs.errors import (
     TerminalFlinkJobError,
     TransientFlinkJobError,
 )
+from gamestream_dagster.flink_jobs.noting import note_look
 from gamestream_dagster.flink_jobs.plan import Choice, Decision
-from gamestream_dagster.flink_jobs.workbench import Workbench
-from tests.fakes.flink import Crash, FakeAlerts, FakeFlink, FakeJob, FakeStore, FakeSubmitter
+from tests.fakes.flink import Crash, FakeJob
 from tests.fakes.job_specs import target
-
-NEW_PLAN = '{"nodes": [{"id": 1, "type": "other"}], "edges": []}'
-
-
-class World:
-    """A cluster, a gateway and a table that outlive the executors."""
-
-    def __init__(self, **flink: Any) -> None:
-        self.flink = FakeFlink(**flink)
-        self.submitter = FakeSubmitter(self.flink)
-        self.store = FakeStore()
-        self.alerts = FakeAlerts()
-        self.said: list[str] = []
-
-    def bench(self, fingerprint: str = "f" * 64, **spec: Any) -> Workbench:
-        return Workbench(target(fingerprint, **spec), self.flink, self.submitter, self.store, None, self.alerts)
-
-    def apply(self, choice: Choice = Choice.NONE, fingerprint: str = "f" * 64, **spec: Any) -> Deployment:
-        deployment = self.bench(fingerprint, **spec).apply(choice, self.said.append)
-        assert deployment is not None
-        return deployment
-
-    @property
-    def only(self) -> FakeJob:
-        (job,) = self.flink.live
-        return job
+from tests.fakes.job_world import NEW_PLAN, World
 
 
 @pytest.fixture
@@ -225,7 +200,7 @@ def test_the_alert_of_a_parked_change_ends_when_the_change_is_undone_and_not_bef
         world.apply(fingerprint="e" * 64)
     for fingerprint, stands in [("e" * 64, True), ("f" * 64, False)]:
         bench = world.bench(fingerprint)
-        bench.note_if_well(bench.question()[0].observed)
+        note_look(bench, bench.question().observed)
         assert ("totals_v1" in world.alerts.standing) is stands
 
 
@@ -310,7 +285,6 @@ def test_the_newest_checkpoint_on_disk_is_used_when_flink_has_forgotten_the_job(
         folder.mkdir(parents=True)
         if complete:
             (folder / "_metadata").touch()
-    bench = Workbench(target(), world.flink, world.submitter, world.store, tmp_path, world.alerts)
-    restored = bench.apply(Choice.NONE, world.said.append)
+    restored = apply(world.bench_of(target(), tmp_path), Choice.NONE, world.said.append)
     assert restored is not None
     assert restored.restore_path == (tmp_path / old.flink_job_id / "chk-10").as_uri()

@@ -70,7 +70,7 @@ def test_a_change_whose_state_does_not_fit_asks(compatibility: Compatibility) ->
     made = decide(seen(), record(fingerprint=OLD), compatibility=compatibility)
     assert made.decision is Decision.PARK
     assert made.steps == ()
-    assert made.choices == ("gamestream jobs apply totals_v1 --replay",)
+    assert made.choices == ("gamestream jobs apply totals_v1 --replay", "gamestream jobs apply totals_v1 --keep")
 
 
 def test_a_replay_keeps_the_old_state_as_a_savepoint() -> None:

@@ -6,17 +6,18 @@ from dataclasses import replace
 
 from hypothesis import given
 
-from gamestream_dagster.flink_jobs.deployment import Trigger
+from gamestream_dagster.flink_jobs.deployment import DeploymentState, HoldKind, Trigger
 from gamestream_dagster.flink_jobs.healing import HEAL_BUDGET
-from gamestream_dagster.flink_jobs.observed import (
-    JobState,
-)
+from gamestream_dagster.flink_jobs.observed import JobState
 from gamestream_dagster.flink_jobs.plan import (
     Cancel,
     Choice,
+    Compatibility,
     Decision,
+    Preflight,
     Question,
     RecordEnd,
+    Resubmit,
     StartFrom,
     Stop,
     Submit,
@@ -97,22 +98,82 @@ def test_a_running_stateful_job_is_only_stopped_with_its_state(question: Questio
         if isinstance(step, Cancel) and step.recorded:
             assert not question.spec.upgrade_mode.stateful or has_no_state(question)
         if isinstance(step, Stop) and step.dispensable:
-            assert question.choice is Choice.REPLAY
+            assert question.choice in (Choice.REPLAY, Choice.ROLLBACK)
     if question.spec.upgrade_mode.stateful and made.submits and any(isinstance(s, Stop) for s in made.steps):
         submit = made.steps[-1]
         assert isinstance(submit, Submit)
-        assert submit.start is StartFrom.STOPPED or question.choice is Choice.REPLAY
+        back = question.choice is Choice.ROLLBACK and submit.start is StartFrom.PATH
+        assert submit.start is StartFrom.STOPPED or back or question.choice is Choice.REPLAY
 
 
 @given(questions)
 def test_every_plan_says_why_and_a_parked_one_how_to_decide(question: Question) -> None:
     made = plan(question)
     assert made.reason
-    assert (made.decision is Decision.PARK) == bool(made.choices)
-    if made.decision in (Decision.NOTHING, Decision.WAIT, Decision.PARK):
+    assert (made.decision in (Decision.PARK, Decision.REFUSE)) == bool(made.choices)
+    if made.decision in (Decision.NOTHING, Decision.WAIT, Decision.PARK, Decision.REFUSE):
         assert made.steps == ()
     else:
         assert made.steps
+    assert made.decision is not Decision.REFUSE or question.choice.asked  # nobody asked: nothing to refuse
+
+
+@given(questions)
+def test_the_version_that_is_checked_is_the_one_that_is_submitted(question: Question) -> None:
+    made = plan(question)
+    checked = [step.deployed for step in made.steps if isinstance(step, Preflight)]
+    submitted = [step.deployed for step in made.steps if isinstance(step, Submit | Resubmit)]
+    assert checked == submitted
+    known = {question.record.generation} if question.record and question.record.stored else set()
+    if question.choice is Choice.ROLLBACK and question.rollback:
+        known.add(question.rollback.generation)
+    assert {one for one in submitted if one is not None} <= known
+
+
+@given(questions)
+def test_no_version_is_given_a_state_that_does_not_fit_it(question: Question) -> None:
+    for step in plan(question).steps:
+        if isinstance(step, Submit) and step.start is not StartFrom.EARLIEST and step.deployed is None:
+            fits = question.compatibility in (Compatibility.SAME, Compatibility.COMPATIBLE)
+            assert fits or not question.changed or not question.spec.upgrade_mode.stateful
+
+
+@given(questions)
+def test_a_version_that_a_person_holds_is_not_replaced_unasked(question: Question) -> None:
+    last = question.record
+    if last is None or question.hold is None or question.choice in (Choice.REPLAY, Choice.ROLLBACK):
+        return
+    lasting = question.hold.kind is HoldKind.KEEP or question.choice is not Choice.NONE
+    if not lasting:  # a rollback lasts until a person applies
+        return
+    for step in plan(question).steps:
+        if isinstance(step, Submit):
+            assert (step.deployed, step.hold) == (last.generation, question.hold)
+
+
+@given(questions)
+def test_a_rollback_takes_that_version_with_its_own_state_and_holds_it(question: Question) -> None:
+    made, point = plan(question), question.rollback
+    for step in made.steps:
+        if isinstance(step, Submit) and step.trigger is Trigger.ROLLBACK:
+            assert question.choice is Choice.ROLLBACK
+            assert point is not None
+            stateful = question.spec.upgrade_mode.stateful
+            assert step.path == (point.restore.path if stateful and point.restore else None)
+            assert not stateful or step.path
+            against = None if point.fingerprint == question.fingerprint else question.fingerprint
+            assert (step.hold.against if step.hold else None) == against
+
+
+@given(questions)
+def test_a_new_version_that_failed_at_once_is_not_brought_back_unasked(question: Question) -> None:
+    last = question.record
+    if last is None or last.state is not DeploymentState.RUNNING or question.observed.state is not JobState.FAILED:
+        return
+    made = plan(replace(question, unsteady=True))
+    if last.trigger in (Trigger.HEAL, Trigger.CLUSTER) or question.observed.duplicates:
+        return
+    assert [step.state for step in made.steps if isinstance(step, RecordEnd)] == [DeploymentState.PARKED]
 
 
 @given(questions)

@@ -1,0 +1,209 @@
+"""`gamestream jobs plan, apply, suspend, resume, redeploy, rollback`: what is to be done about a job."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+
+if TYPE_CHECKING:
+    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.settings import Settings
+from gamestream_dagster.cli.job_output import Folder, Job, data, deployment_json, print_json, sentences, speak
+
+Replay = Annotated[
+    bool,
+    typer.Option("--replay", help="Throw the job's state away and read all events again from the earliest offset."),
+]
+Keep = Annotated[
+    bool,
+    typer.Option("--keep", help="Stay with the running version against the folder's change, and remember it."),
+]
+NewSeason = Annotated[
+    bool, typer.Option("--new-season", help="Throw the state away and begin a new season with the folder's version.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")]
+Steady = Annotated[
+    bool, typer.Option("--steady/--no-steady", help="Watch the job for its steady time after it came up.")
+]
+
+
+class Wish(StrEnum):
+    """What `plan` is asked for besides the folder: the name of the command that would do it."""
+
+    APPLY = "apply"
+    RESUME = "resume"
+    SUSPEND = "suspend"
+    REDEPLOY = "redeploy"
+    ROLLBACK = "rollback"
+
+
+For = Annotated[Wish, typer.Option("--for", help="The command whose plan is wanted.")]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be done about a job."""
+
+    job: str
+    choice: Choice
+    folder: Path
+    dry_run: bool = False
+    steady: bool = False
+
+
+def _act(order: Order, settings: Settings, as_json: bool) -> None:
+    from gamestream_dagster.flink_jobs import manager
+
+    if order.dry_run:
+        _show_plan(order.job, settings, order.choice, as_json, order.folder)
+        return
+    with sentences():
+        deployment = manager.apply_job(settings, order.job, order.choice, speak, order.folder, steady=order.steady)
+    if as_json:
+        print_json(deployment_json(deployment))
+        return
+    line = f"{order.job}: {deployment.state}, generation {deployment.generation}, Flink job {deployment.flink_job_id}"
+    data.print(line, soft_wrap=True)
+
+
+def plan(
+    job: Job,
+    *,
+    home: Home = None,
+    port_base: PortBase = None,
+    wish: For = Wish.APPLY,
+    replay: Replay = False,
+    keep: Keep = False,
+    new_season: NewSeason = False,
+    as_json: AsJson = False,
+    folder: Folder = FLINK_SQL_DIR,
+) -> None:
+    """What `apply`, or another command, would do now; changes nothing. Exit code 1 when there is something to do."""
+    from gamestream_dagster.flink_jobs.plan import Choice
+
+    chosen = _choice(replay, keep, new_season)
+    if wish is not Wish.APPLY:
+        if chosen is not Choice.NONE:
+            raise CouldNotRun(f"--{chosen} belongs to apply; leave it out, or leave --for {wish} out.")
+        chosen = Choice(wish.value)
+    _show_plan(job, settings_from(home, port_base), chosen, as_json, folder)
+
+
+def _choice(replay: bool, keep: bool, new_season: bool) -> Choice:
+    from gamestream_dagster.flink_jobs.plan import Choice
+
+    flags = {Choice.REPLAY: replay, Choice.KEEP: keep, Choice.NEW_SEASON: new_season}
+    given = [choice for choice, wanted in flags.items() if wanted]
+    if len(given) > 1:
+        raise CouldNotRun(f"{' and '.join(f'--{one}' for one in given)} exclude each other; choose one.")
+    return given[0] if given else Choice.NONE
+
+
+def _show_plan(job: str, settings: Settings, choice: Choice, as_json: bool, folder: Path) -> None:
+    from gamestream_dagster.flink_jobs import manager
+    from gamestream_dagster.flink_jobs.plan import Decision
+
+    with sentences():
+        made = manager.plan_job(settings, job, choice, folder)
+    steps = [{"step": type(step).__name__, **asdict(step)} for step in made.steps]
+    if as_json:
+        print_json({**asdict(made), "steps": steps})
+    else:
+        data.print(f"[bold]{made.decision}[/]  {escape(made.reason)}", soft_wrap=True)
+        for number, step in enumerate(steps, 1):
+            facts = ", ".join(f"{key}={value}" for key, value in step.items() if key != "step" and value is not None)
+            line = f"  {number}. {step['step']}" + (f"  ({facts})" if facts else "")
+            data.print(line, soft_wrap=True, markup=False)
+        for choice_command in made.choices:
+            data.print(f"  decide with: [bold]{choice_command}[/]")
+    if made.decision is not Decision.NOTHING:
+        raise typer.Exit(1)
+
+
+def apply(
+    job: Job,
+    *,
+    home: Home = None,
+    port_base: PortBase = None,
+    replay: Replay = False,
+    keep: Keep = False,
+    new_season: NewSeason = False,
+    dry_run: DryRun = False,
+    steady: Steady = True,
+    as_json: AsJson = False,
+    folder: Folder = FLINK_SQL_DIR,
+) -> None:
+    """Make the job as its folder says. It goes on running when this command ends."""
+    order = Order(job, _choice(replay, keep, new_season), folder, dry_run, steady)
+    _act(order, settings_from(home, port_base), as_json)
+
+
+def suspend(
+    job: Job,
+    *,
+    home: Home = None,
+    port_base: PortBase = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    folder: Folder = FLINK_SQL_DIR,
+) -> None:
+    """Stop the job with a savepoint, and leave it so until `resume`."""
+    from gamestream_dagster.flink_jobs.plan import Choice
+
+    _act(Order(job, Choice.SUSPEND, folder, dry_run), settings_from(home, port_base), as_json)
+
+
+def resume(
+    job: Job,
+    *,
+    home: Home = None,
+    port_base: PortBase = None,
+    dry_run: DryRun = False,
+    steady: Steady = True,
+    as_json: AsJson = False,
+    folder: Folder = FLINK_SQL_DIR,
+) -> None:
+    """Run the job again from its newest state, whoever stopped it."""
+    from gamestream_dagster.flink_jobs.plan import Choice
+
+    _act(Order(job, Choice.RESUME, folder, dry_run, steady), settings_from(home, port_base), as_json)
+
+
+def redeploy(
+    job: Job,
+    *,
+    home: Home = None,
+    port_base: PortBase = None,
+    dry_run: DryRun = False,
+    steady: Steady = True,
+    as_json: AsJson = False,
+    folder: Folder = FLINK_SQL_DIR,
+) -> None:
+    """Stop the job with a savepoint and submit the same version again from it."""
+    from gamestream_dagster.flink_jobs.plan import Choice
+
+    _act(Order(job, Choice.REDEPLOY, folder, dry_run, steady), settings_from(home, port_base), as_json)
+
+
+def rollback(
+    job: Job,
+    *,
+    home: Home = None,
+    port_base: PortBase = None,
+    dry_run: DryRun = False,
+    steady: Steady = True,
+    as_json: AsJson = False,
+    folder: Folder = FLINK_SQL_DIR,
+) -> None:
+    """Go back to the last good version, with its own SQL and its own state. `apply` goes forward again."""
+    from gamestream_dagster.flink_jobs.plan import Choice
+
+    _act(Order(job, Choice.ROLLBACK, folder, dry_run, steady), settings_from(home, port_base), as_json)

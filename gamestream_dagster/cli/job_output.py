@@ -1,0 +1,65 @@
+"""What the commands about Flink jobs share: arguments, errors as one sentence, deployments as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from gamestream_dagster.cli.options import CouldNotRun
+
+if TYPE_CHECKING:
+    from gamestream_dagster.flink_jobs.deployment import Deployment
+
+talk = Console(stderr=True, highlight=False)
+data = Console(highlight=False)
+
+Job = Annotated[str, typer.Argument(help="Name of the job: its folder in flink_sql/.")]
+Folder = Annotated[Path, typer.Option("--folder", help="Folder with the job folders.", hidden=True)]
+
+
+def speak(sentence: str) -> None:
+    """Say a sentence to the person, beside the data."""
+    talk.print(sentence, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Errors of the job manager as one sentence: exit code 1 when the job is at fault, 2 when it could not be tried."""
+    from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.flink_jobs.errors import (
+        FlinkJobError,
+        ParkedError,
+        RedeployContractError,
+        RefusedError,
+        SubmissionRejectedError,
+    )
+
+    try:
+        yield
+    except (ParkedError, RedeployContractError, RefusedError, SubmissionRejectedError) as error:
+        talk.print(f"[bold red]Not done:[/] {escape(str(error))}", soft_wrap=True)
+        raise typer.Exit(1) from error
+    except (FlinkJobError, ServiceError) as error:
+        raise CouldNotRun(str(error)) from error
+
+
+def deployment_json(deployment: Deployment) -> dict[str, Any]:
+    """A deployment without its long texts."""
+    from gamestream_dagster.flink_jobs.manager import without_plan
+
+    return {**asdict(without_plan(deployment)), "trigger": deployment.trigger}
+
+
+def print_json(value: Any) -> None:
+    """Print data for machines; times as ISO 8601."""
+    convert: Callable[[Any], Any] = lambda one: one.isoformat() if isinstance(one, datetime) else str(one)  # noqa: E731
+    typer.echo(json.dumps(value, indent=2, default=convert, ensure_ascii=False))

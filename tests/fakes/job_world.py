@@ -1,0 +1,68 @@
+"""A cluster, a gateway and the tables in memory, with one job to manage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gamestream_dagster.flink_jobs.applying import apply
+from gamestream_dagster.flink_jobs.deployment import Deployment
+from gamestream_dagster.flink_jobs.noting import Noted, note_look
+from gamestream_dagster.flink_jobs.plan import Choice, Plan
+from gamestream_dagster.flink_jobs.spec import SqlFile
+from gamestream_dagster.flink_jobs.targets import Target
+from gamestream_dagster.flink_jobs.workbench import Workbench
+from tests.fakes.flink import FakeAlerts, FakeFlink, FakeIncidents, FakeJob, FakeStore, FakeSubmitter
+from tests.fakes.job_specs import target, target_as_recorded
+
+NEW_PLAN = '{"nodes": [{"id": 1, "type": "other"}], "edges": []}'
+
+
+class World:
+    """A cluster, a gateway and a table that outlive the executors."""
+
+    def __init__(self, **flink: Any) -> None:
+        self.flink = FakeFlink(**flink)
+        self.submitter = FakeSubmitter(self.flink)
+        self.store = FakeStore()
+        self.alerts = FakeAlerts()
+        self.incidents = FakeIncidents(self.store)
+        self.said: list[str] = []
+
+    def bench(self, fingerprint: str = "f" * 64, **spec: Any) -> Workbench:
+        return self.bench_of(target(fingerprint, **spec))
+
+    def bench_of(self, wanted: Target, checkpoints_dir: Path | None = None) -> Workbench:
+        return Workbench(
+            target=wanted,
+            flink=self.flink,
+            submitter=self.submitter,
+            store=self.store,
+            checkpoints_dir=checkpoints_dir,
+            alerts=self.alerts,
+            incidents=self.incidents,
+            rebuild=target_as_recorded,
+        )
+
+    def apply(self, choice: Choice = Choice.NONE, fingerprint: str = "f" * 64, **spec: Any) -> Deployment:
+        deployment = apply(self.bench(fingerprint, **spec), choice, self.said.append)
+        assert deployment is not None
+        return deployment
+
+    @property
+    def only(self) -> FakeJob:
+        (job,) = self.flink.live
+        return job
+
+    def plan(self, choice: Choice = Choice.NONE, fingerprint: str = "f" * 64, **spec: Any) -> Plan:
+        return self.bench(fingerprint, **spec).plan(choice)
+
+    def look(self, fingerprint: str = "f" * 64, **spec: Any) -> Noted:
+        """A look as the health sensor takes it."""
+        bench = self.bench(fingerprint, **spec)
+        return note_look(bench, bench.look()[0])
+
+
+def sinks(text: str) -> SqlFile:
+    """The sinks of a version, told apart by their text."""
+    return SqlFile(path="totals_v1/sinks.sql", text=text)
