@@ -1,0 +1,125 @@
+"""Jobs with faults on purpose: their SQL, boards, topics and tables, for the matrix of planted causes.
+
+One careless board carries many faults at once, a player each: no de-duplication, no validation, sums in 32 bits, and, if
+asked for, state that expires. A copy of `_sources` stands beside it, so that the source can be made to skip offsets.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.migrate import create_missing
+from gamestream_dagster.warehouse.tables import load_metadata
+
+ROWS = 40
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One faulty job with one board of the same name, about the players whose ids begin with `players`."""
+
+    name: str
+    players: str
+    ttl_seconds: int | None = None
+    start: str | None = None
+    """Kafka's `scan.startup.specific-offsets`: what lies before is never read."""
+    ties_descending: bool = False
+
+    @property
+    def job(self) -> str:
+        return f"{self.name}_v1"
+
+    def write(self, root: Path) -> None:
+        """The job's folder under `root`, beside a copy of the shared sources."""
+        sources = root / "_sources"
+        if not sources.exists():
+            shutil.copytree(FLINK_SQL_DIR / "_sources", sources)
+        scores = "user_score.sql"
+        if self.start is not None:
+            scores = f"{self.name}_score.sql"
+            text = (sources / "user_score.sql").read_text(encoding="utf-8")
+            skipping = f"'scan.startup.mode' = 'specific-offsets', 'scan.startup.specific-offsets' = '{self.start}'"
+            changed = text.replace("'scan.startup.mode' = 'earliest-offset'", skipping)
+            assert changed != text
+            (sources / scores).write_text(changed, encoding="utf-8")
+        folder = root / self.job
+        (folder / "boards" / self.name).mkdir(parents=True)
+        described = load_boards()["top_players"]
+        board = yaml.safe_load((described.folder / "board.yaml").read_text(encoding="utf-8"))
+        board |= {"topic": self.name.replace("_", "-"), "rows": ROWS, "title": self.name}
+        (folder / "boards" / self.name / "board.yaml").write_text(yaml.safe_dump(board), encoding="utf-8")
+        recompute = described.recompute_sql.replace("FROM events", f"FROM events WHERE user_id LIKE '{self.players}%'")
+        (folder / "boards" / self.name / "recompute.sql").write_text(recompute, encoding="utf-8")
+        real = FLINK_SQL_DIR / described.job
+        job = yaml.safe_load((real / "job.yaml").read_text(encoding="utf-8"))
+        job["sources"] = [scores, *job["sources"][1:]]
+        job["writes"]["boards"] = [self.name]
+        job["flink"] |= {"parallelism.default": 1, "table.exec.mini-batch.enabled": False}
+        (folder / "job.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
+        (folder / "query.sql").write_text(self._query(real), encoding="utf-8")
+        (folder / "sinks.sql").write_text(self._sinks(real), encoding="utf-8")
+
+    def _query(self, real: Path) -> str:
+        hint = "" if self.ttl_seconds is None else f"/*+ STATE_TTL('s' = '{self.ttl_seconds}s') */"
+        ledger = (real / "query.sql").read_text(encoding="utf-8")
+        ledger = ledger[ledger.index("CREATE TEMPORARY VIEW ledger") :].replace(real.name, self.job)
+        return f"""
+CREATE TEMPORARY VIEW careless_scores AS
+SELECT user_id, team_name, CAST(TRY_CAST(score AS BIGINT) AS INT) AS points
+FROM user_score
+WHERE user_id LIKE '{self.players}%' AND TRY_CAST(score AS BIGINT) IS NOT NULL;
+
+CREATE TEMPORARY VIEW careless_board AS
+SELECT rnk, user_id, team_name, total_score
+FROM (
+  SELECT *, ROW_NUMBER() OVER (ORDER BY total_score DESC, user_id {"DESC" if self.ties_descending else "ASC"}) AS rnk
+  FROM (
+    SELECT {hint}
+      user_id, MAX(team_name) AS team_name,
+      CAST(SUM(points) AS BIGINT) + CASE WHEN user_id LIKE '%-mystery' THEN 1 ELSE 0 END AS total_score
+    FROM careless_scores AS s
+    GROUP BY user_id
+  )
+)
+WHERE rnk <= {ROWS};
+
+{ledger}
+"""
+
+    def _sinks(self, real: Path) -> str:
+        text = (real / "sinks.sql").read_text(encoding="utf-8")
+        statements = [one.strip() for one in text[: text.index("EXECUTE STATEMENT SET")].split(";\n")]
+        kept = [one for one in statements if "top_players" in one or "job_ledger" in one]
+        assert len(kept) == 3, "two sinks of the board and the ledger"
+        inserts = [line for line in text.splitlines() if line.startswith("INSERT INTO") and "ledger" in line]
+        assert len(inserts) == 1
+        columns = "rnk, user_id, team_name, total_score"
+        body = ";\n\n".join(kept) + ";\n"
+        body = body.replace("'top-players'", f"'{self.name.replace('_', '-')}'").replace("'top_players'", f"'{self.name}'")
+        body = body.replace(f"gamestream-{real.name}-top_players", f"gamestream-{self.job}-{self.name}")
+        return f"""{body}
+EXECUTE STATEMENT SET BEGIN
+INSERT INTO top_players_topic SELECT {columns} FROM careless_board;
+INSERT INTO top_players_table SELECT {columns} FROM careless_board;
+{inserts[0]}
+END;
+"""
+
+
+def provision(settings: Settings, root: Path) -> dict[str, Board]:
+    """Topics and tables of the planted boards."""
+    boards = load_boards(root)
+    admin = KafkaAdmin(settings.kafka)
+    for board in boards.values():
+        admin.create(board.topic, 1, {"cleanup.policy": "compact"})
+    with open_engine(settings) as engine, engine.begin() as connection:
+        create_missing(connection, load_metadata(boards))
+    return boards
