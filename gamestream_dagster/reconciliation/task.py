@@ -181,7 +181,7 @@ class _Looks:
 
     def again(self) -> None:
         """As long as rows differ: look at both sinks after another checkpoint; not where the jobs stood still."""
-        if self.seen.exact:
+        if self.seen.stopped_at:
             return
         boards = {board.name: board for board in self.task.boards}
         for _ in range(CONFIRMATIONS):

@@ -141,7 +141,7 @@ class Explainer:
 
     def _job_side(self, board: Board, sink: Sink) -> JobSide:
         job_boards = self._job_boards(board)
-        low, high = self.seen.jobs[board.job].low, self.seen.high
+        low, high = self.seen.jobs[board.job].low, self.seen.high_of(board.job)
         as_of, rows = newest_window(board, self.seen.boards[board.name, sink])
         groups = sorted({name for one in job_boards for column in one.columns.values() for name in column.over})
         evidence = Evidence(
