@@ -118,7 +118,7 @@ class Looker:
             job: later({p: one.last_offset + 1 for p, one in progress[job].items()}, self._committed(job))
             for job in jobs
         }
-        # Two, for two reasons. The job may hold a row for a moment before it counts it (the search for copies waits for a
+        # Two, for two reasons. The job may hold a row for a moment before it counts it (the search for copies awaits a
         # timer): what it held at the first checkpoint it has passed on by the second. And what the first wrote to Kafka
         # becomes visible when Flink commits the transaction, just after that checkpoint is complete.
         self._checkpoint(live)
