@@ -103,7 +103,9 @@ WHERE rnk <= {ROWS};
         assert len(inserts) == 1
         columns = "rnk, user_id, team_name, total_score"
         body = ";\n\n".join(kept) + ";\n"
-        body = body.replace("'top-players'", f"'{self.name.replace('_', '-')}'").replace("'top_players'", f"'{self.name}'")
+        body = body.replace("'top-players'", f"'{self.name.replace('_', '-')}'").replace(
+            "'top_players'", f"'{self.name}'"
+        )
         body = body.replace(f"gamestream-{real.name}-top_players", f"gamestream-{self.job}-{self.name}")
         return f"""{body}
 EXECUTE STATEMENT SET BEGIN

@@ -91,7 +91,9 @@ def swallowed_updates(settings: Settings, table: str) -> Iterator[None]:
     """A sink that takes every write and keeps none."""
     with open_engine(settings) as engine, engine.begin() as database:
         database.execute(text("CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"))
-        database.execute(text(f"CREATE TRIGGER swallow BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION swallow()"))
+        database.execute(
+            text(f"CREATE TRIGGER swallow BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION swallow()")
+        )
     try:
         yield
     finally:
@@ -166,9 +168,7 @@ def test_copies_refused_scores_wrapped_sums_and_expired_state(planted, matrix):
     sender.send(1, *((f"plant-{name}", 5000 + place) for place, name in enumerate(idle)))
     wait_for_totals(settings, "planted_expiring", {f"plant-{name}": 5000 + n for n, name in enumerate(idle)})
     time.sleep(TTL_SECONDS + 2)  # the time to live is what is planted
-    sender.misfortunes(
-        1, "plant-", "sound", "mystery", "dup", "neg", "big", "dup_neg", "dup_big", "neg_big", *idle
-    )
+    sender.misfortunes(1, "plant-", "sound", "mystery", "dup", "neg", "big", "dup_neg", "dup_big", "neg_big", *idle)
     run = reconcile(settings, "drained", boards=["planted_expiring"], root=root)
     assert run.verdict is Verdict.DIFFERENT, run.reason
     expired = f"no event for longer than the state's time to live ({TTL_SECONDS} s in the test)"
@@ -323,7 +323,7 @@ def test_events_too_late_for_their_window(boards, matrix):
             "event_time_millis": at,
             "event_id": f"{player}-{at}-{score}",
         }
-        for partition in (range(4) if player == "hot-clock" else [3]):
+        for partition in range(4) if player == "hot-clock" else [3]:
             producer.produce(TOPIC, orjson.dumps(value), key=player, partition=partition, timestamp=max(at, now))
         producer.poll(0)
 
