@@ -81,6 +81,11 @@ class Manifest(BaseModel):
         in_order = sorted(self.files, key=lambda file: file.next_offset)
         return {file.partition: file.newest_event_time for file in in_order}
 
+    def newest_before(self, partition: int, offset: int) -> int | None:
+        """`newest_event_time` of the partition's last file that ends at or before an offset."""
+        before = [file for file in self.files if file.partition == partition and file.next_offset <= offset]
+        return max(before, key=lambda file: file.next_offset).newest_event_time if before else None
+
     def extended(self, *files: ArchivedFile) -> Manifest:
         """With more files at the end."""
         return self.model_copy(update={"files": (*self.files, *files)})

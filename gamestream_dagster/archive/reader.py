@@ -52,9 +52,12 @@ def open_archive(database: duckdb.DuckDBPyConnection, topic_dir: Path) -> OpenAr
     return OpenArchive(topic_dir, manifest)
 
 
-def rows_in(path: Path) -> int:
-    """How many rows a Parquet file holds, by its footer."""
-    return pq.read_metadata(path).num_rows
+def rows_in(path: Path) -> int | None:
+    """How many rows a Parquet file holds, by its footer; None for one that is gone or has no readable footer."""
+    try:
+        return pq.read_metadata(path).num_rows
+    except (OSError, pa.ArrowInvalid):
+        return None
 
 
 def register_texts(

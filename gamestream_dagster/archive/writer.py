@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,15 +92,14 @@ def archive_topic(
     started = time.monotonic()
     admin = KafkaAdmin(settings.kafka)
     topic_dir = settings.archive_dir / topic
-    with exclusive(topic_dir, lock_seconds), ExitStack() as closing:
+    with exclusive(topic_dir, lock_seconds), judging(settings) as judge:
         manifest = load_manifest(topic_dir)
         orphans = remove_orphans(topic_dir, manifest)
         ends = admin.end_offsets(topic)
         wanted = dict(ends if upto is None else upto)
         start = {partition: manifest.archived_upto.get(partition, 0) for partition in wanted}
         _check_still_there(topic, start, wanted, admin.beginning_offsets(topic), ends)
-        judge = _judge(settings, closing)
-        run = _Run(topic, topic_dir, manifest, start, file_records)
+        run = ArchiveRun(topic, topic_dir, manifest, start, file_records=file_records)
         total = sum(max(0, end - start[partition]) for partition, end in wanted.items())
         for chunk in read_range(settings.kafka, topic, start, wanted, stall_seconds=stall_seconds):
             run.take(chunk.partition, chunk.raw, chunk.next_offset, judge)
@@ -143,22 +142,42 @@ def _check_still_there(
         raise TruncatedByRetentionError(topic, lost)
 
 
-def _judge(settings: Settings, closing: ExitStack) -> Judge | None:
+@contextmanager
+def judging(settings: Settings) -> Generator[Judge | None]:
     """The rule for the topic's encoding; None is that of JSON, which `decode` has a fast path for."""
     if settings.score_format is ScoreFormat.JSON:
-        return None
+        yield None
+        return
     from gamestream_dagster.clients.registry import Registry
     from gamestream_dagster.events.avro import AvroDecoder
 
-    decoder = AvroDecoder(closing.enter_context(Registry(settings.registry)))
-    return lambda value, timestamp: (decoder.judge(value, timestamp),)
+    with Registry(settings.registry) as registry:
+        decoder = AvroDecoder(registry)
+        yield lambda value, timestamp: (decoder.judge(value, timestamp),)
 
 
-class _Run:
-    """One run: gathers chunks by partition and writes a file when one is full."""
+class ArchiveRun:
+    """One run: gathers chunks by partition and writes a file when one is full.
+
+    Args:
+        topic: name.
+        topic_dir: the archive's folder.
+        manifest: what is archived already; written files are added to it.
+        start: where each partition begins.
+        file_records: records of one file at most.
+        newest: how far the records before `start` had moved the watermark, milliseconds; default: what the last file
+            says.
+    """
 
     def __init__(
-        self, topic: str, topic_dir: Path, manifest: Manifest, start: Mapping[int, int], file_records: int
+        self,
+        topic: str,
+        topic_dir: Path,
+        manifest: Manifest,
+        start: Mapping[int, int],
+        *,
+        file_records: int = FILE_RECORDS,
+        newest: Mapping[int, int | None] | None = None,
     ) -> None:
         self.topic = topic
         self.topic_dir = topic_dir
@@ -167,7 +186,7 @@ class _Run:
         self.refused = 0
         self._file_records = file_records
         self._pending = {partition: _Pending(at, at) for partition, at in start.items()}
-        self._newest: dict[int, int | None] = dict(manifest.newest_event_times)
+        self._newest: dict[int, int | None] = dict(manifest.newest_event_times if newest is None else newest)
 
     def take(self, partition: int, raw: Raw, next_offset: int, judge: Judge | None) -> None:
         """Keep a chunk; write the partition's file when it is full."""

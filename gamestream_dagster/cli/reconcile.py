@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,8 +119,16 @@ def board(
     talk.print(f"Done. ROWS={len(rows)}  from {sink.value}\nNext: gamestream reconcile --board {name}")
 
 
-def archive(home: Home = None, port_base: PortBase = None, as_json: AsJson = False) -> None:
+def archive(
+    mend: Annotated[
+        bool, typer.Option("--mend", help="First read again from Kafka what the archive lacks of its own files.")
+    ] = False,
+    home: Home = None,
+    port_base: PortBase = None,
+    as_json: AsJson = False,
+) -> None:
     """Bring the event archive up to the topic's end, and check that every position is there once."""
+    from gamestream_dagster.archive.mending import mend_archive
     from gamestream_dagster.archive.writer import archive_topic
     from gamestream_dagster.catalogue.topics import SCORE_TOPIC
     from gamestream_dagster.reconciliation.cut import shown
@@ -127,6 +136,7 @@ def archive(home: Home = None, port_base: PortBase = None, as_json: AsJson = Fal
 
     settings = settings_from(home, port_base)
     with _sentences(), talk.status("archiving") as status:
+        mended = mend_archive(settings, SCORE_TOPIC) if mend else []
         result = archive_topic(
             settings,
             SCORE_TOPIC,
@@ -143,12 +153,15 @@ def archive(home: Home = None, port_base: PortBase = None, as_json: AsJson = Fal
                     "refused": result.refused,
                     "files": result.files,
                     "seconds": round(result.seconds, 3),
+                    "mended": [asdict(one) for one in mended],
                     "faults": faults,
                 },
                 indent=2,
             )
         )
     else:
+        for one in mended:
+            data.print(f"mended   p{one.partition}@{one.from_offset}..{one.next_offset - 1}  {one.records:,} records")
         rate = result.records / result.seconds if result.seconds else 0
         data.print(f"archive  {result.topic} {shown(result.archived_upto)}")
         data.print(

@@ -75,12 +75,13 @@ def archive_faults(topic_dir: Path) -> list[LedgerFault]:
     ]
     for file in manifest.files:
         path = topic_dir / file.path
-        if not path.exists():
+        rows = rows_in(path)
+        if rows is None:
             found.append(
                 _archive_fault(FaultKind.HOLE, file.partition, file.first_offset, file.last_offset, file.records)
             )
-        elif rows_in(path) != file.rows:
-            found += _inside(path, file)
+        elif rows != file.rows:
+            found += _inside(path, file, rows)
     return _neighbours_joined(found)
 
 
@@ -91,7 +92,7 @@ def _archive_fault(kind: FaultKind, partition: int, first: int, last: int, recor
     return LedgerFault(kind, ARCHIVE, partition, first, last, records or last - first + 1, sentence)
 
 
-def _inside(path: Path, file: ArchivedFile) -> list[LedgerFault]:
+def _inside(path: Path, file: ArchivedFile, rows: int) -> list[LedgerFault]:
     """Which offsets a file lacks, or has twice, of those that it held when it was written."""
     with duckdb.connect(":memory:") as database:
         runs = database.execute(statement("offsets"), {"path": str(path)}).fetchall()
@@ -108,9 +109,7 @@ def _inside(path: Path, file: ArchivedFile) -> list[LedgerFault]:
         return found
     sentence = f"{file.path} holds another number of rows than was written: p{file.partition} is not as archived"
     first, last = file.first_offset, file.last_offset
-    return [
-        LedgerFault(FaultKind.UNLIKE, ARCHIVE, file.partition, first, last, abs(rows_in(path) - file.rows), sentence)
-    ]
+    return [LedgerFault(FaultKind.UNLIKE, ARCHIVE, file.partition, first, last, abs(rows - file.rows), sentence)]
 
 
 def _without_gaps(start: int, end: int, gaps: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
