@@ -9,7 +9,7 @@ Facts that decide how this is used:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -125,8 +125,13 @@ class GatewaySession:
         self._gateway = gateway
         self._handle = handle
 
-    def execute(self, statement: str, timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS) -> StatementResult:
-        """Run one statement and fetch its whole result, at most 10,000 rows.
+    def execute(
+        self,
+        statement: str,
+        timeout_seconds: float = STATEMENT_TIMEOUT_SECONDS,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> StatementResult:
+        """Run one statement and fetch its whole result, at most 10,000 rows; `on_wait` is called while it runs.
 
         Raises:
             TerminalServiceError: refused by Flink, or more rows than the limit.
@@ -157,7 +162,9 @@ class GatewaySession:
                 self._cancel(operation)
                 reason = f"a statement was not done within {timeout_seconds:.0f} s and was cancelled"
                 raise TransientServiceError(_SERVICE, reason, _ASK_LATER)
-            if kind == "NOT_READY":
+            # a job that has given no row yet answers with a page of none
+            if kind == "NOT_READY" or not reply["results"]["data"]:
+                on_wait()
                 time.sleep(0.05)
             uri = reply.get("nextResultUri") or uri
         self._gateway.request("DELETE", f"{root}/operations/{operation}/close")

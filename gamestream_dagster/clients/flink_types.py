@@ -95,6 +95,7 @@ class VertexInfo:
     name: str
     parallelism: int
     tasks_running: int
+    tasks_finished: int = 0
 
     @property
     def is_source(self) -> bool:
@@ -105,6 +106,11 @@ class VertexInfo:
     def all_running(self) -> bool:
         """True when every subtask runs."""
         return self.tasks_running == self.parallelism
+
+    @property
+    def all_finished(self) -> bool:
+        """True when every subtask has ended by itself, as those of a batch job do one stage after the other."""
+        return self.tasks_finished == self.parallelism
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,13 @@ class JobDetail:
     def from_reply(cls, reply: Reply) -> Self:
         """Read `/jobs/<id>`."""
         vertices = tuple(
-            VertexInfo(one["id"], one["name"], int(one["parallelism"]), int(one["tasks"]["RUNNING"]))
+            VertexInfo(
+                one["id"],
+                one["name"],
+                int(one["parallelism"]),
+                tasks_running=int(one["tasks"]["RUNNING"]),
+                tasks_finished=int(one["tasks"].get("FINISHED", 0)),
+            )
             for one in reply["vertices"]
         )
         return cls(

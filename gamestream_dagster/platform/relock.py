@@ -42,9 +42,9 @@ SINGLES = {
         ("org.postgresql", "postgresql", "42.7.14"),
     ],
     JarUse.FLINK_OPT: [("org.apache.flink", "flink-sql-gateway", FLINK)],
-    # Flink's Parquet reader, and what it loads of Hadoop: its configuration class and a base class of its readers (tried).
-    # Not in lib: with Hadoop on its class path every Flink process would log in to Hadoop at its start. The native part of
-    # zstd comes from lib (the Avro format brings it): a native library can be loaded by one class loader only.
+    # Flink's Parquet reader, and what it loads of Hadoop: a configuration class and a base class of readers (tried).
+    # Not in lib: with Hadoop on its class path every Flink process would log in to Hadoop at its start. The native
+    # part of zstd comes from lib (the Avro format brings it): only one class loader can load a native library.
     JarUse.FLINK_BATCH: [
         ("org.apache.flink", "flink-sql-parquet", FLINK),
         ("org.apache.hadoop", "hadoop-common", HADOOP),
