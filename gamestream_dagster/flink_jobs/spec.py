@@ -56,7 +56,7 @@ class Limits(BaseModel):
     start_seconds: float = Field(default=120, gt=0, description="Until every task runs.")
     checkpoint_seconds: float = Field(default=120, gt=0, description="Until the first new checkpoint is complete.")
     stop_seconds: float = Field(default=120, gt=0, description="Until a savepoint is complete and the job has stopped.")
-    steady_seconds: float = Field(default=0, ge=0, description="How long it must run before it counts as deployed.")
+    steady_seconds: float = Field(default=60, ge=0, description="How long a new version must run without failing.")
     restore_age_hours: float = Field(default=168, gt=0, description="A state that is older is not taken unasked.")
 
 

@@ -57,6 +57,7 @@ class FakeFlink:
         self.no_savepoints = no_savepoints
         self.slots = slots
         self.empty_list = empty_list
+        self.failed_at_ms: int | None = None
         self.all: dict[str, FakeJob] = {}
         self.cancelled: list[str] = []
 
@@ -106,7 +107,7 @@ class FakeFlink:
         job = self._job(job_id)
         waiting = ExceptionEntry(NOW_MS + 51_000, "CompletionException", "x.NoResourceAvailableException: no slots")
         return [waiting] * job.waits + [
-            ExceptionEntry(NOW_MS + 50_000, "java.io.IOException", "broken pipe")
+            ExceptionEntry(self.failed_at_ms or NOW_MS + 50_000, "java.io.IOException", "broken pipe")
         ] * job.failures
 
     def job_metrics(self, job_id: str, names: list[str]) -> dict[str, float]:
@@ -223,10 +224,15 @@ class FakeStore:
     def __init__(self, busy: bool = False) -> None:
         self.busy = busy
         self.rows: list[Deployment] = []
+        self.forgotten: list[int] = []
+        """The generations at whose submission the job's ledger was deleted."""
         self.clock = datetime(2026, 1, 1, tzinfo=UTC)
 
     def last(self, job: str) -> Deployment | None:
         return self.rows[-1] if self.rows else None
+
+    def forget_ledger(self, job: str) -> None:
+        self.forgotten.append(self.rows[-1].generation)
 
     def history(self, job: str, limit: int = 50) -> list[Deployment]:
         return list(reversed(self.rows))[:limit]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,20 +14,29 @@ import pytest
 
 from gamestream_dagster.archive.writer import ArchiveResult
 from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
+from gamestream_dagster.components.flink_job_sensor import INCIDENT_TAG
+from gamestream_dagster.defs.reconciliation.assets import CHECKS
 from gamestream_dagster.flink_jobs.errors import ParkedError, PreflightError
+from gamestream_dagster.flink_jobs.incidents import Entry, Incident, IncidentKind, Moment
+from gamestream_dagster.flink_jobs.noting import Noted
 from gamestream_dagster.flink_jobs.observed import Health, JobState
+from gamestream_dagster.flink_jobs.plan import Choice
 from gamestream_dagster.reconciliation.model import (
     BoardResult,
+    Cause,
     Difference,
     DifferenceKind,
+    FaultKind,
     JobCut,
     LedgerBalance,
+    LedgerFault,
     Mode,
     ReconciliationRun,
     Sink,
     Verdict,
 )
-from gamestream_dagster.resources.verdicts import DifferenceSample, LastReconciliation
+from gamestream_dagster.reconciliation.proofs import FinishedRun
+from gamestream_dagster.resources.verdicts import DifferenceSample
 from quality.results import Severity
 from tests.fakes.dagster_facades import (
     FakeArchive,
@@ -35,9 +46,9 @@ from tests.fakes.dagster_facades import (
     FakeProvisioner,
     FakeQuality,
     FakeReconciler,
-    FakeVerdicts,
     observed,
 )
+from tests.fakes.verdicts import FakeVerdicts, finished
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DIFFERENCE = Difference(
@@ -53,8 +64,13 @@ DIFFERENCE = Difference(
 )
 
 
-def reconciled(verdict: Verdict, reason: str = "", ledger: LedgerBalance | None = None) -> ReconciliationRun:
-    differences = (DIFFERENCE,) if verdict is Verdict.DIFFERENT else ()
+BALANCED = LedgerBalance("user-score", 10, 9, 0, 0, 1, {"NOT_JSON": 1})
+
+
+def reconciled(
+    verdict: Verdict, reason: str = "", ledger: LedgerBalance | None = BALANCED, **changes: Any
+) -> ReconciliationRun:
+    differences = (replace(DIFFERENCE, **changes),) if verdict in (Verdict.DIFFERENT, Verdict.EXPLAINED) else ()
     return ReconciliationRun(
         run_id="r1",
         mode=Mode.BRACKET,
@@ -67,11 +83,8 @@ def reconciled(verdict: Verdict, reason: str = "", ledger: LedgerBalance | None 
         high={0: 12, 1: 20},
         bracket_events=2,
         ledger=ledger,
+        report_path=Path("/reports/r1.html"),
     )
-
-
-def last(verdict: str, **boards: DifferenceSample) -> LastReconciliation:
-    return LastReconciliation("r1", NOW, verdict, "no checkpoint", "/reports/r1.html", boards)
 
 
 class QuickClock:
@@ -104,7 +117,13 @@ def project() -> tuple[list[dg.AssetsDefinition], list[dg.AssetChecksDefinition]
     return assets, list(found.asset_checks or [])
 
 
-def launch(*assets: str, checks: bool = False, **fakes: Any) -> dg.ExecuteInProcessResult:
+def launch(
+    *assets: str,
+    checks: bool = False,
+    config: dict[str, Any] | None = None,
+    tags: dict[str, str] | None = None,
+    **fakes: Any,
+) -> dg.ExecuteInProcessResult:
     """Run assets of the project, with or without the checks that stand beside them, with fakes for the servers."""
     wanted = {dg.AssetKey(name.split("/")) for name in assets}
     known, beside = project()
@@ -117,7 +136,7 @@ def launch(*assets: str, checks: bool = False, **fakes: Any) -> dg.ExecuteInProc
         "boards": FakeBoards(),
         "archive": FakeArchive(RuntimeError("not asked for")),
         "reconciler": FakeReconciler(reconciled(Verdict.MATCH)),
-        "verdicts": FakeVerdicts(last("MATCH")),
+        "verdicts": FakeVerdicts(finished()),
         "quality": FakeQuality(),
         "dashboard": FakeDashboard(),
     }
@@ -125,6 +144,8 @@ def launch(*assets: str, checks: bool = False, **fakes: Any) -> dg.ExecuteInProc
         chosen,
         selection=dg.AssetSelection.assets(*wanted),
         resources={**defaults, **fakes},
+        run_config=config,
+        tags=tags,
         raise_on_error=False,
     )
 
@@ -201,6 +222,35 @@ def test_job_says_which_version_runs_from_which_state() -> None:
     assert jobs.compared == [None]  # a person started it: no sensor saw the job stand still
 
 
+@pytest.mark.parametrize("name", ["NONE", "RESUME", "SUSPEND", "REDEPLOY", "ROLLBACK", "KEEP", "REPLAY"])
+def test_what_a_person_asks_for_is_in_the_config_of_the_materialisation(name: str) -> None:
+    jobs = FakeFlinkJobs()
+    config = {"ops": {"job__leaderboards_v1": {"config": {"choice": name}}}}
+    assert launch("job/leaderboards_v1", config=config, flink_jobs=jobs).success
+    assert jobs.choices == [Choice[name]]
+
+
+def test_run_of_the_sensor_only_heals() -> None:
+    jobs = FakeFlinkJobs()
+    launch("job/leaderboards_v1", tags={INCIDENT_TAG: "leaderboards_v1-g1"}, flink_jobs=jobs)
+    assert jobs.choices == [Choice.HEAL]
+
+
+def test_job_shows_the_timeline_of_its_newest_incident() -> None:
+    entries = (
+        Entry(NOW, 12.0, Moment.SEEN, "FAILED: broken | pipe"),
+        Entry(NOW, 30.5, Moment.CHECKPOINT, "checkpoint 1 is complete"),
+        Entry(NOW, 30.6, Moment.HEALTHY, "generation 2 runs"),
+    )
+    jobs = FakeFlinkJobs()
+    incident = Incident("leaderboards_v1-i1", "leaderboards_v1", NOW, IncidentKind.FAILED, "broken", NOW, 1, entries)
+    jobs.noted = Noted(incident=incident)
+    shown = metadata(launch("job/leaderboards_v1", flink_jobs=jobs), "job/leaderboards_v1")
+    assert shown["incident"] == "leaderboards_v1-i1: FAILED, healthy, 1 submissions"
+    assert (shown["seconds_to_seen"], shown["seconds_to_back"]) == (12.0, 30.5)
+    assert "| 12.0000 | seen | FAILED: broken \\| pipe |" in shown["incident_timeline"]
+
+
 @pytest.mark.parametrize(
     ("state", "passed", "severity"),
     [
@@ -257,69 +307,120 @@ def test_archive_shows_the_range_of_each_partition() -> None:
     assert "| 1 | 0 | 4 | 4 |" in shown["ranges"]
 
 
-def test_match_clears_the_alert_and_passes() -> None:
-    verdicts = FakeVerdicts(last("MATCH"))
+def test_match_clears_the_alert_and_passes_every_check() -> None:
+    verdicts = FakeVerdicts(finished())
     verdicts.alerts["reconciliation/leaderboards"] = ("critical", "old")
     reconciler = FakeReconciler(reconciled(Verdict.MATCH))
     result = launch("reconciliation/leaderboards", reconciler=reconciler, verdicts=verdicts)
     assert result.success
     assert verdicts.alerts == {}
     assert set(reconciler.boards) == {"top_teams", "top_players", "team_mvps", "hot_streaks"}
+    found = evaluations(result)
+    assert {name: one.passed for (_, name), one in found.items()} == dict.fromkeys(CHECKS, True)
     shown = metadata(result, "reconciliation/leaderboards")
     assert (shown["verdict"], shown["rows_compared"], shown["bracket_events"]) == ("MATCH", 10, 2)
     assert "| 0 | 10 | 12 |" in shown["cut"]
+    assert "causes" not in shown
+    assert shown["report"] == "http://127.0.0.1:8501/reports/r1.html"
+    assert shown["data_docs"] == "http://127.0.0.1:8501/reports/data_docs/index.html"
 
 
 def test_different_fails_checks_and_raises_an_alert_but_not_the_run() -> None:
-    sample = DifferenceSample({"UNEXPLAINED": 1}, ((1, "t1", "postgres", "VALUE", "total_score", 5, 4, "UNEXPLAINED"),))
-    verdicts = FakeVerdicts(last("DIFFERENT", top_teams=sample))
+    row = (1, "t1", "postgres", "VALUE", "total_score", 5, 4, "UNEXPLAINED", False, "look")
+    verdicts = FakeVerdicts(finished("DIFFERENT"), top_teams=DifferenceSample({"UNEXPLAINED": 1}, 0, (row,)))
     result = launch(
         "reconciliation/leaderboards",
         "board/top_teams",
         "board/top_players",
         checks=True,
-        reconciler=FakeReconciler(reconciled(Verdict.DIFFERENT)),
+        reconciler=FakeReconciler(reconciled(Verdict.DIFFERENT, "1 rows differ", action="look at it")),
         verdicts=verdicts,
     )
     assert result.success
     found = evaluations(result)
-    assert not found["reconciliation/leaderboards", "verdict"].passed
+    for check in ("verdict", "no_unexplained"):
+        one = found["reconciliation/leaderboards", check]
+        assert (one.passed, one.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert found["reconciliation/leaderboards", "ledger_balances"].passed
     wrong, right = (found[f"board/{board}", "matches_recompute"] for board in ("top_teams", "top_players"))
     assert (wrong.passed, wrong.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert wrong.metadata["differences"].value == 1
+    assert wrong.metadata["report"] == dg.MetadataValue.url("http://127.0.0.1:8501/reports/r1.html")
     assert right.passed
-    assert verdicts.alerts["reconciliation/leaderboards"][0] == "critical"
+    severity, summary = verdicts.alerts["reconciliation/leaderboards"]
+    assert (severity, summary) == ("critical", "DIFFERENT: 10 rows compared, 1 differ. 1 rows differ")
+    causes = metadata(result, "reconciliation/leaderboards")["causes"]
+    assert "| UNEXPLAINED | 1 | not accepted | None of the known causes" in causes
+    assert "look at it |" in causes
 
 
-def test_explained_by_policy_passes_and_explained_otherwise_warns() -> None:
-    late = DifferenceSample({"LATE": 2}, ())
-    for verdict, passed in (("EXPLAINED", True), ("DIFFERENT", False)):
-        result = launch("board/top_teams", checks=True, verdicts=FakeVerdicts(last(verdict, top_teams=late)))
-        found = evaluations(result)["board/top_teams", "matches_recompute"]
-        assert (found.passed, found.severity) == (passed, dg.AssetCheckSeverity.WARN)
+def test_explained_by_policy_is_a_warning_and_no_alert() -> None:
+    verdicts = FakeVerdicts()
+    run = reconciled(Verdict.EXPLAINED, alternatives=((Cause.LATE,),), accepted=True)
+    result = launch("reconciliation/leaderboards", reconciler=FakeReconciler(run), verdicts=verdicts)
+    found = {name: one for (_, name), one in evaluations(result).items()}
+    assert (found["verdict"].passed, found["verdict"].severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found["no_unexplained"].passed
+    assert verdicts.alerts == {}
+
+
+@pytest.mark.parametrize(
+    ("sample", "passed", "severity"),
+    [
+        (DifferenceSample(), True, dg.AssetCheckSeverity.WARN),
+        (DifferenceSample({"LATE": 2}, accepted=2), False, dg.AssetCheckSeverity.WARN),
+        (DifferenceSample({"LATE": 2}, accepted=1), False, dg.AssetCheckSeverity.ERROR),
+        (DifferenceSample({"UNEXPLAINED": 1}), False, dg.AssetCheckSeverity.ERROR),
+    ],
+    ids=["none", "accepted", "one not accepted", "unexplained"],
+)
+def test_a_board_warns_of_what_the_policy_accepts_and_fails_on_the_rest(
+    sample: DifferenceSample, passed: bool, severity: dg.AssetCheckSeverity
+) -> None:
+    result = launch("board/top_teams", checks=True, verdicts=FakeVerdicts(finished("EXPLAINED"), top_teams=sample))
+    found = evaluations(result)["board/top_teams", "matches_recompute"]
+    assert (found.passed, found.severity) == (passed, severity)
 
 
 def test_could_not_run_fails_the_run_with_the_reason_and_is_not_tried_again() -> None:
     verdicts = FakeVerdicts()
+    verdicts.alerts["reconciliation/leaderboards"] = ("critical", "a difference")
     run = reconciled(Verdict.COULD_NOT_RUN, "no checkpoint within 60 s")
     result = launch("reconciliation/leaderboards", reconciler=FakeReconciler(run), verdicts=verdicts)
     assert "no checkpoint within 60 s" in failure(result)
     assert tries(result) == 1
-    assert verdicts.alerts["reconciliation/leaderboards"][0] == "warning"
+    # it says nothing about the boards, so what was known of them stands
+    assert verdicts.alerts == {"reconciliation/leaderboards": ("critical", "a difference")}
 
 
-@pytest.mark.parametrize("before", [None, last("COULD_NOT_RUN")], ids=["never ran", "could not run"])
-def test_board_without_a_verdict_is_never_fine(before: LastReconciliation | None) -> None:
+@pytest.mark.parametrize(
+    "before",
+    [None, finished("COULD_NOT_RUN", reason="no checkpoint"), finished(boards=frozenset({"top_players"}))],
+    ids=["never ran", "could not run", "another board"],
+)
+def test_board_without_a_verdict_is_never_fine(before: FinishedRun | None) -> None:
     result = launch("board/top_teams", checks=True, verdicts=FakeVerdicts(before))
     found = evaluations(result)["board/top_teams", "matches_recompute"]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
 
 
-def test_unequal_ledger_fails_the_verdict_check() -> None:
-    ledger = LedgerBalance("user-score", 10, 9, 0, 0, 0, {}, ())
-    run = reconciled(Verdict.MATCH, ledger=ledger)
-    result = launch("reconciliation/leaderboards", reconciler=FakeReconciler(run))
-    assert not evaluations(result)["reconciliation/leaderboards", "verdict"].passed
+HOLE = LedgerFault(FaultKind.HOLE, "archive", 1, 3, 4, 2, "hole in the archive: p1@3..4")
+
+
+@pytest.mark.parametrize(
+    ("ledger", "told"),
+    [
+        (LedgerBalance("user-score", 10, 9, 0, 0, 0, {}), "do not add up"),
+        (replace(BALANCED, faults=(HOLE,)), "p1@3..4"),
+        (replace(BALANCED, faults=(HOLE,) * 9), "and 4 more"),
+        (None, "no ledger"),
+    ],
+)
+def test_a_ledger_that_does_not_balance_fails_its_check(ledger: LedgerBalance | None, told: str) -> None:
+    result = launch("reconciliation/leaderboards", reconciler=FakeReconciler(reconciled(Verdict.MATCH, ledger=ledger)))
+    found = evaluations(result)["reconciliation/leaderboards", "ledger_balances"]
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert told in (found.description or "")
 
 
 @pytest.mark.parametrize(
@@ -338,7 +439,7 @@ def test_suites_become_checks(quality: FakeQuality, passed: bool, severity: dg.A
     assert quality.asked == ["top_teams"]
     assert (found.passed, found.severity) == (passed, severity)
     assert found.metadata["evaluated"].value == quality.evaluated
-    assert found.metadata["data_docs"].value == "/reports/index.html"
+    assert found.metadata["data_docs"] == dg.MetadataValue.url("http://127.0.0.1:8501/reports/index.html")
 
 
 def test_page_that_is_down_warns_and_the_run_goes_on() -> None:
@@ -347,3 +448,11 @@ def test_page_that_is_down_warns_and_the_run_goes_on() -> None:
     found = evaluations(result)["serving/leaderboards_page", "answers"]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert metadata(result, "serving/leaderboards_page")["url"] == "http://127.0.0.1:8501"
+
+
+def test_the_ledger_has_a_suite_beside_that_of_the_differences() -> None:
+    quality = FakeQuality()
+    found = evaluations(launch("reconciliation/leaderboards", checks=True, quality=quality))
+    assert quality.asked == ["differences", "ledger"]
+    assert found["reconciliation/leaderboards", "expectations"].passed
+    assert found["reconciliation/leaderboards", "ledger_expectations"].passed

@@ -22,8 +22,9 @@ from gamestream_dagster.components.flink_job_sensor import (
     tick,
 )
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.noting import Noted
 from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
-from gamestream_dagster.flink_jobs.planner import Decision
+from gamestream_dagster.flink_jobs.plan import Choice, Decision
 from gamestream_dagster.flink_jobs.spec import JobSpec
 from tests.fakes.dagster_facades import FakeFlinkJobs, deployment, observed
 
@@ -145,6 +146,22 @@ def test_parked_job_has_an_alert_until_it_is_well_again(spec: JobSpec) -> None:
     jobs.states = {}
     tick({JOB: spec}, jobs, no_attempts, None)
     assert jobs.alerts == {}
+
+
+def test_sensor_plans_to_heal_and_not_to_apply_what_a_person_has_not(spec: JobSpec) -> None:
+    jobs = FakeFlinkJobs(FAILED)
+    tick({JOB: spec}, jobs, no_attempts, None)
+    assert jobs.choices == [Choice.HEAL]
+
+
+def test_what_waits_for_a_person_is_observed_though_the_job_is_well_and_once(spec: JobSpec) -> None:
+    jobs = FakeFlinkJobs()
+    jobs.noted = Noted(pending="it is generation 3, and the folder has another version")
+    first = tick({JOB: spec}, jobs, no_attempts, None)
+    assert "generation 3" in str(first.asset_events[0].metadata["pending"].value)
+    assert tick({JOB: spec}, jobs, no_attempts, first.cursor).asset_events == []
+    jobs.noted = Noted()
+    assert len(tick({JOB: spec}, jobs, no_attempts, first.cursor).asset_events) == 2
 
 
 @pytest.mark.parametrize("health", [Health.LOOPING, Health.NO_CHECKPOINT, Health.STALLED])
