@@ -1,7 +1,7 @@
 """Jobs with faults on purpose: their SQL, boards, topics and tables, for the matrix of planted causes.
 
-One careless board carries many faults at once, a player each: no de-duplication, no validation, sums in 32 bits, and, if
-asked for, state that expires. A copy of `_sources` stands beside it, so that the source can be made to skip offsets.
+One careless board carries many faults at once, a player each: no de-duplication, no validation, sums in 32 bits, and,
+if asked for, state that expires. A copy of `_sources` stands beside it, so that the source can be made to skip offsets.
 """
 
 from __future__ import annotations
