@@ -1,7 +1,7 @@
 """How many events a second the streaming jobs take from a full topic, with their real sinks.
 
 Each round replays the whole topic into a fresh state. The rate is that between the first sample past 10 % and the last
-one before 90 % of the events, as the job's own progress table shows them: its start and its last batch are left out.
+one before 90 % of the events, as the job's own ledger shows them: its start and its last batch are left out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from gamestream_dagster.settings import Settings, load_settings
 
 RESULTS = Path(__file__).parent / "results"
 LIMIT_SECONDS = 600
-SEEN = text("SELECT coalesce(sum(records), 0) FROM job_progress WHERE job = :job")
+SEEN = text("SELECT coalesce(sum(records), 0) FROM job_ledger WHERE job = :job")
 
 
 def main(events: int = 2_000_000, players: int = 20_000, rounds: int = 3, job: list[str] | None = None) -> None:

@@ -5,9 +5,13 @@ SELECT
   user_id,
   team_id,
   team_name,
+  event_id,
   event_time,
+  proc_time,
   kafka_partition,
   kafka_offset,
+  -- the minute in which Kafka took the record, milliseconds since 1970
+  CAST(TIMESTAMPDIFF(MINUTE, TO_TIMESTAMP_LTZ(0, 3), kafka_time) AS BIGINT) * 60000 AS minute_millis,
   CASE
     WHEN user_id <> '' AND team_id <> '' AND team_name IS NOT NULL
      AND CHAR_LENGTH(user_id) <= 200 AND CHAR_LENGTH(team_id) <= 200 AND CHAR_LENGTH(team_name) <= 200

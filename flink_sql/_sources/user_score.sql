@@ -17,6 +17,7 @@ CREATE TEMPORARY TABLE user_score (
     WHEN event_time_millis >= 0 AND TO_TIMESTAMP_LTZ(event_time_millis, 3) <= kafka_time + INTERVAL '1' HOUR
     THEN TO_TIMESTAMP_LTZ(event_time_millis, 3)
   END,
+  proc_time AS PROCTIME(),
   -- never ahead of the record's Kafka time: one player with a fast clock would make everybody else late
   WATERMARK FOR event_time AS
     CASE WHEN event_time > kafka_time THEN kafka_time ELSE event_time END - INTERVAL '5' SECOND

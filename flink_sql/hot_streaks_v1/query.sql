@@ -5,24 +5,19 @@
 -- third window of one tick and not in a join: windows of two sizes cannot be window-joined, and a plain join keeps its
 -- state for ever.
 
-CREATE TEMPORARY VIEW accepted_scores AS
-SELECT user_id, points, event_time
-FROM checked_scores
-WHERE points >= 0;
-
 CREATE TEMPORARY VIEW terms AS
 SELECT
   window_time AS tick, user_id,
   SUM(points) AS short_term_sum, COUNT(*) AS short_term_count,
   CAST(0 AS BIGINT) AS long_term_sum, CAST(0 AS BIGINT) AS long_term_count
-FROM HOP(TABLE accepted_scores, DESCRIPTOR(event_time), INTERVAL '5' SECOND, INTERVAL '10' SECOND)
+FROM HOP(TABLE slice_scores, DESCRIPTOR(slice_time), INTERVAL '5' SECOND, INTERVAL '10' SECOND)
 GROUP BY window_start, window_end, window_time, user_id
 UNION ALL
 SELECT
   window_time AS tick, user_id,
   CAST(0 AS BIGINT), CAST(0 AS BIGINT),
   SUM(points), COUNT(*)
-FROM HOP(TABLE accepted_scores, DESCRIPTOR(event_time), INTERVAL '5' SECOND, INTERVAL '60' SECOND)
+FROM HOP(TABLE slice_scores, DESCRIPTOR(slice_time), INTERVAL '5' SECOND, INTERVAL '60' SECOND)
 GROUP BY window_start, window_end, window_time, user_id;
 
 CREATE TEMPORARY VIEW ticks AS
@@ -65,12 +60,18 @@ FROM (
 )
 WHERE newest = 1;
 
-CREATE TEMPORARY VIEW progress AS
+-- The job's side of the ledger, by partition and minute. Copies are told apart in the slices: here all are accepted.
+CREATE TEMPORARY VIEW ledger AS
 SELECT
   'hot_streaks_v1' AS job,
   kafka_partition AS partition_id,
+  minute_millis,
   COUNT(*) AS records,
   COUNT(points) AS accepted,
+  CAST(0 AS BIGINT) AS duplicate,
+  SUM(MOD(kafka_offset, 1000000)) AS offset_sum,
+  SUM(MOD(kafka_offset, 1000000) * MOD(kafka_offset, 1000000)) AS offset_square_sum,
+  MIN(kafka_offset) AS first_offset,
   MAX(kafka_offset) AS last_offset
 FROM checked_scores
-GROUP BY kafka_partition;
+GROUP BY kafka_partition, minute_millis;

@@ -33,13 +33,14 @@ CREATE TEMPORARY TABLE hot_streaks_table (
   'sink.parallelism' = '1'
 );
 
-CREATE TEMPORARY TABLE progress_table (
-  job STRING, partition_id INT, records BIGINT, accepted BIGINT, last_offset BIGINT,
-  PRIMARY KEY (job, partition_id) NOT ENFORCED
+CREATE TEMPORARY TABLE ledger_table (
+  job STRING, partition_id INT, minute_millis BIGINT, records BIGINT, accepted BIGINT, duplicate BIGINT,
+  offset_sum BIGINT, offset_square_sum BIGINT, first_offset BIGINT, last_offset BIGINT,
+  PRIMARY KEY (job, partition_id, minute_millis) NOT ENFORCED
 ) WITH (
   'connector' = 'jdbc',
   'url' = ${jdbc_url},
-  'table-name' = 'job_progress',
+  'table-name' = 'job_ledger',
   'username' = ${postgres_user},
   'password' = ${postgres_password},
   'sink.buffer-flush.max-rows' = '500',
@@ -51,5 +52,5 @@ CREATE TEMPORARY TABLE progress_table (
 EXECUTE STATEMENT SET BEGIN
 INSERT INTO hot_streaks_topic SELECT as_of, rnk, user_id, short_term_sum, short_term_count, long_term_sum, long_term_count, short_term_avg, long_term_avg, peak_hotness FROM hot_streaks_board;
 INSERT INTO hot_streaks_table SELECT CAST(as_of AS STRING) || '+00', rnk, user_id, short_term_sum, short_term_count, long_term_sum, long_term_count, short_term_avg, long_term_avg, peak_hotness FROM hot_streaks_board;
-INSERT INTO progress_table SELECT job, partition_id, records, accepted, last_offset FROM progress;
+INSERT INTO ledger_table SELECT job, partition_id, minute_millis, records, accepted, duplicate, offset_sum, offset_square_sum, first_offset, last_offset FROM ledger;
 END;

@@ -15,7 +15,7 @@ FROM (
     SELECT user_id, MAX(team_name) AS team_name, SUM(player_total) AS total_score
     FROM (
       SELECT user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
-      FROM checked_scores
+      FROM counted_scores
       WHERE points >= 0
       GROUP BY user_id, team_id
     )
@@ -32,7 +32,7 @@ FROM (
     SELECT team_id, MAX(team_name) AS team_name, SUM(player_total) AS total_score
     FROM (
       SELECT user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
-      FROM checked_scores
+      FROM counted_scores
       WHERE NOT (points < 0)
       GROUP BY user_id, team_id
     )
@@ -43,7 +43,7 @@ WHERE rnk <= 10;
 
 CREATE TEMPORARY VIEW mvp_player_totals AS
 SELECT user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
-FROM checked_scores
+FROM counted_scores
 WHERE points >= 0 OR points > 0
 GROUP BY user_id, team_id;
 
@@ -80,13 +80,29 @@ FROM (
 )
 WHERE rnk <= 10;
 
--- How far the job has read, partition by partition: the low cut of a reconciliation and the job's side of the ledger.
-CREATE TEMPORARY VIEW progress AS
+-- The job's side of the ledger, by partition and minute: what it read, what it counted, which copies it dropped.
+-- The offsets come straight from the source, in the order of the partition: at any instant a row tells of all records up to
+-- its last offset. The copies are told apart further down and may lag: until then an accepted record stands as `duplicate`.
+CREATE TEMPORARY VIEW ledger AS
 SELECT
-  'leaderboards_v1' AS job,
-  kafka_partition AS partition_id,
-  COUNT(*) AS records,
-  COUNT(points) AS accepted,
-  MAX(kafka_offset) AS last_offset
-FROM checked_scores
-GROUP BY kafka_partition;
+  'leaderboards_v1' AS job, partition_id, minute_millis, records,
+  LEAST(counted, accepted) AS accepted,
+  accepted - LEAST(counted, accepted) AS duplicate,
+  offset_sum, offset_square_sum, first_offset, last_offset
+FROM (
+  SELECT
+    partition_id, minute_millis,
+    COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
+    SUM(MOD(kafka_place, 1000000)) AS offset_sum, SUM(MOD(kafka_place, 1000000) * MOD(kafka_place, 1000000)) AS offset_square_sum,
+    MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
+  FROM (
+    SELECT
+      kafka_partition AS partition_id, minute_millis, kafka_offset AS kafka_place, points, CAST(NULL AS BIGINT) AS counted_points
+    FROM checked_scores
+    UNION ALL
+    SELECT kafka_partition, minute_millis, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), points
+    FROM counted_scores
+    WHERE points IS NOT NULL
+  )
+  GROUP BY partition_id, minute_millis
+);

@@ -91,13 +91,14 @@ CREATE TEMPORARY TABLE team_mvps_table (
   'sink.parallelism' = '1'
 );
 
-CREATE TEMPORARY TABLE progress_table (
-  job STRING, partition_id INT, records BIGINT, accepted BIGINT, last_offset BIGINT,
-  PRIMARY KEY (job, partition_id) NOT ENFORCED
+CREATE TEMPORARY TABLE ledger_table (
+  job STRING, partition_id INT, minute_millis BIGINT, records BIGINT, accepted BIGINT, duplicate BIGINT,
+  offset_sum BIGINT, offset_square_sum BIGINT, first_offset BIGINT, last_offset BIGINT,
+  PRIMARY KEY (job, partition_id, minute_millis) NOT ENFORCED
 ) WITH (
   'connector' = 'jdbc',
   'url' = ${jdbc_url},
-  'table-name' = 'job_progress',
+  'table-name' = 'job_ledger',
   'username' = ${postgres_user},
   'password' = ${postgres_password},
   'sink.buffer-flush.max-rows' = '500',
@@ -113,5 +114,5 @@ INSERT INTO top_players_topic SELECT rnk, user_id, team_name, total_score FROM t
 INSERT INTO top_players_table SELECT rnk, user_id, team_name, total_score FROM top_players_board;
 INSERT INTO team_mvps_topic SELECT rnk, team_id, team_name, user_id, player_total, team_total, contrib_ratio FROM team_mvps_board;
 INSERT INTO team_mvps_table SELECT rnk, team_id, team_name, user_id, player_total, team_total, contrib_ratio FROM team_mvps_board;
-INSERT INTO progress_table SELECT job, partition_id, records, accepted, last_offset FROM progress;
+INSERT INTO ledger_table SELECT job, partition_id, minute_millis, records, accepted, duplicate, offset_sum, offset_square_sum, first_offset, last_offset FROM ledger;
 END;

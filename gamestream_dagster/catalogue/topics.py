@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gamestream_dagster.catalogue.boards import Board, CatalogueError, load_boards
 from gamestream_dagster.settings import TopicProfile
@@ -18,6 +18,9 @@ SCORE_TOPIC = "user-score"
 TOPIC_NAME = re.compile(r"^[a-z][a-z0-9-]{0,248}$")
 
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_MINUTE_MS = 60_000
+MAX_HORIZON_MS = 24 * 60 * _MINUTE_MS
+"""Longest memory for event ids: a job keeps every id that long."""
 _DURATION = re.compile(r"^(\d{1,9})(ms|s|m|h|d)$")
 
 
@@ -67,10 +70,32 @@ class _Common(BaseModel):
         return self
 
 
+class EventIds(BaseModel):
+    """The events of a topic carry an `event_id`, and jobs drop copies that come within `horizon` (ms) of processing time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    horizon: DurationMs
+
+    @field_validator("horizon")
+    @classmethod
+    def _whole_minutes(cls, horizon: int) -> int:
+        if horizon % _MINUTE_MS or not _MINUTE_MS <= horizon <= MAX_HORIZON_MS:
+            raise ValueError("the horizon of event ids is a whole number of minutes, from 1m to 24h, such as 12m")
+        return horizon
+
+    @property
+    def interval(self) -> str:
+        """The horizon as the text of an SQL interval DAY TO SECOND."""
+        hours, minutes = divmod(self.horizon // _MINUTE_MS, 60)
+        return f"{hours // 24} {hours % 24:02}:{minutes:02}:00"
+
+
 class _Declared(_Common):
     """One entry of `topics:`."""
 
     description: str = Field(min_length=1)
+    event_ids: EventIds | None = None
 
 
 class _TopicsFile(BaseModel):
@@ -98,6 +123,16 @@ class Topic(BaseModel):
     description: str
     owner: str
     board: str | None = None
+    event_ids: EventIds | None = Field(default=None, description="Set where the events carry ids; None: no copy is told.")
+
+
+def load_event_ids(path: Path = TOPICS_FILE) -> dict[str, EventIds]:
+    """The declared topics whose events carry ids, by name.
+
+    Raises:
+        CatalogueError: the file is not usable; says why.
+    """
+    return {name: entry.event_ids for name, entry in _read(path).topics.items() if entry.event_ids is not None}
 
 
 def load_topics(
@@ -139,6 +174,7 @@ def _topic(name: str, entry: _Common, description: str, profile: TopicProfile, b
         description=description,
         owner=entry.owner,
         board=board,
+        event_ids=entry.event_ids if isinstance(entry, _Declared) else None,
     )
 
 

@@ -6,6 +6,7 @@ flink_sql/README.md is the contract of a folder; this module enforces it.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,12 +14,16 @@ import yaml
 from pydantic import ValidationError
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, IDENTIFIER
+from gamestream_dagster.catalogue.topics import TOPICS_FILE, EventIds, load_event_ids
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.sql_text import Statement, TokenKind, split
 
 SOURCES_FOLDER = "_sources"
 JOB_NAME = re.compile(r"^[a-z][a-z0-9_]{0,50}_v[1-9][0-9]*$")
+# The variant of a source for topics whose events carry no ids, and what stands for the horizon where they do.
+WITHOUT_IDS = ".without_ids.sql"
+HORIZON = "${event_id_horizon}"
 # Options that the job manager decides for each deployment.
 RESERVED_OPTIONS = (
     "pipeline.name",
@@ -31,17 +36,30 @@ RESERVED_OPTIONS = (
 _SECRET_OPTION = re.compile(r"(password|passwd|secret|token|credential|api[.-]?key|jaas)", re.IGNORECASE)
 
 
-def load_jobs(root: Path = FLINK_SQL_DIR) -> dict[str, JobSpec]:
+def load_jobs(root: Path = FLINK_SQL_DIR, topics: Path = TOPICS_FILE) -> dict[str, JobSpec]:
     """Every job folder under `root`, by name, in alphabetical order.
 
     Raises:
         JobSpecError: a folder cannot be used; the message names the file and the mend.
+        CatalogueError: the topics cannot be read.
     """
-    return {path.parent.name: _load(path, root) for path in sorted(root.glob("[!_]*/job.yaml"))}
+    ids = load_event_ids(topics)
+    return {path.parent.name: _load(path, root, ids) for path in sorted(root.glob("[!_]*/job.yaml"))}
 
 
-def load_job(name: str, root: Path = FLINK_SQL_DIR) -> JobSpec:
+def load_job(
+    name: str,
+    root: Path = FLINK_SQL_DIR,
+    topics: Path = TOPICS_FILE,
+    event_ids: Mapping[str, EventIds] | None = None,
+) -> JobSpec:
     """One job folder.
+
+    Args:
+        name: the folder's name.
+        root: where the folders are.
+        topics: declares which topics' events carry ids.
+        event_ids: by topic, in place of what `topics` declares.
 
     Raises:
         UnknownJobError: there is no such folder.
@@ -51,10 +69,10 @@ def load_job(name: str, root: Path = FLINK_SQL_DIR) -> JobSpec:
     if not IDENTIFIER.match(name) or not path.is_file():
         known = ", ".join(sorted(found.parent.name for found in root.glob("[!_]*/job.yaml"))) or "none yet"
         raise UnknownJobError(f"There is no job {name!r}; the jobs are: {known}")
-    return _load(path, root)
+    return _load(path, root, load_event_ids(topics) if event_ids is None else event_ids)
 
 
-def _load(path: Path, root: Path) -> JobSpec:
+def _load(path: Path, root: Path, event_ids: Mapping[str, EventIds]) -> JobSpec:
     folder = path.parent
     if not JOB_NAME.match(folder.name):
         raise JobSpecError(f"{folder.name}: a job's folder is named `<small_letters>_v<number>`; rename it")
@@ -62,7 +80,8 @@ def _load(path: Path, root: Path) -> JobSpec:
     names: list[Any] | None = raw.pop("sources", None)
     if not isinstance(names, list) or not names:
         raise JobSpecError(f"{_shown(path, root)}: `sources` must list at least one file of {SOURCES_FOLDER}/")
-    sources = [_source(str(name), root, path) for name in names]
+    ids = _ids_of(raw.get("reads"), event_ids, _shown(path, root))
+    sources = [_for_ids(_source(str(name), root, path), ids, root) for name in names]
     avro = {source.path: variant for source in sources if (variant := _avro_variant(source, root))}
     query, sinks = (_sql(folder / file, root) for file in ("query.sql", "sinks.sql"))
     raw["flink"] = _options(raw.get("flink"), _shown(path, root))
@@ -101,6 +120,25 @@ def _source(name: str, root: Path, job_yaml: Path) -> SqlFile:
     if not re.fullmatch(r"[a-z][a-z0-9_]*(\.sql)?", name):
         raise JobSpecError(f"{_shown(job_yaml, root)}: source {name!r} must be a file name of {SOURCES_FOLDER}/")
     return _sql(root / SOURCES_FOLDER / f"{name.removesuffix('.sql')}.sql", root)
+
+
+def _ids_of(reads: Any, event_ids: Mapping[str, EventIds], where: str) -> EventIds | None:
+    """The setting `event_ids` of the topics that a job reads; None: their events carry no ids."""
+    found = {event_ids.get(str(topic)) for topic in cast("list[Any]", reads)} if isinstance(reads, list) else set()
+    if len(found) > 1:
+        raise JobSpecError(f"{where}: the topics of `reads` differ in `event_ids`; read them in jobs of their own")
+    return next(iter(found), None)
+
+
+def _for_ids(source: SqlFile, ids: EventIds | None, root: Path) -> SqlFile:
+    """The source as the topics' setting has it: its variant without ids, or with the horizon filled in.
+
+    The horizon is no value of a stack: filled in here, it is part of the fingerprint and of what a deployment records.
+    """
+    if ids is None:
+        path = (root / source.path).with_suffix(WITHOUT_IDS)
+        return _sql(path, root) if path.is_file() else source
+    return source.model_copy(update={"text": source.text.replace(HORIZON, ids.interval)})
 
 
 def _avro_variant(source: SqlFile, root: Path) -> SqlFile | None:

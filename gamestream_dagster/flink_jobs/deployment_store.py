@@ -9,13 +9,13 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, RowMapping, Select, func, insert, select, text, update
+from sqlalchemy import Engine, RowMapping, Select, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from gamestream_dagster.clients.errors import TerminalServiceError
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.errors import ExecutorBusyError, StaleRecordError
-from gamestream_dagster.warehouse.tables import deployments
+from gamestream_dagster.warehouse.tables import deployments, job_ledger
 
 _UNDEFINED_TABLE = "42P01"
 
@@ -41,6 +41,10 @@ class DeploymentStore(Protocol):
 
     def save(self, deployment: Deployment, **changes: Any) -> Deployment:
         """Store changes of a generation, if nobody else changed it since it was read; returns the new value."""
+        ...
+
+    def forget_ledger(self, job: str) -> None:
+        """Delete what earlier versions of a job counted: it starts from nothing and counts from the first record on."""
         ...
 
     @contextmanager
@@ -83,11 +87,7 @@ class PostgresDeploymentStore:
             with self._engine.connect() as connection:
                 return [_deployment(row) for row in connection.execute(query).mappings()]
         except ProgrammingError as error:
-            if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
-                raise TerminalServiceError(
-                    "Postgres", "the table deployments does not exist", "create it with `gamestream apply`"
-                ) from error
-            raise
+            raise _explained(error, "deployments") from error
 
     def add(self, deployment: Deployment) -> None:
         """Store a new generation.
@@ -136,6 +136,18 @@ class PostgresDeploymentStore:
                 )
         return changed
 
+    def forget_ledger(self, job: str) -> None:
+        """Delete the job's rows of `job_ledger`.
+
+        Raises:
+            TerminalServiceError: the table does not exist yet.
+        """
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(delete(job_ledger).where(job_ledger.c.job == job))
+        except ProgrammingError as error:
+            raise _explained(error, "job_ledger") from error
+
     @contextmanager
     def lock(self, job: str) -> Generator[None]:
         """Hold the job for this executor. The lock ends with its connection, so a crash never leaves it behind.
@@ -158,6 +170,12 @@ class PostgresDeploymentStore:
         """Postgres' clock: the one clock that all executors share."""
         with self._engine.connect() as connection:
             return connection.execute(select(func.now())).scalar_one()
+
+
+def _explained(error: ProgrammingError, table: str) -> Exception:
+    if getattr(error.orig, "sqlstate", None) != _UNDEFINED_TABLE:
+        return error
+    return TerminalServiceError("Postgres", f"the table {table} does not exist", "create it with `gamestream apply`")
 
 
 def _row(deployment: Deployment) -> dict[str, Any]:

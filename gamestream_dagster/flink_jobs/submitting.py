@@ -117,6 +117,8 @@ def _send(work: Work, target: Target) -> None:
     origin = f"from {record.restore_path}" if record.restore_path else "from the earliest offset"
     work.say(f"{record.job}: submit {name} {origin}")
     work.note(Moment.SUBMITTED, f"generation {record.generation} {origin}")
+    if record.restore_path is None:
+        work.store.forget_ledger(record.job)
     options = {**target.options, "pipeline.name": name, JOB_ID_OPTION: record.flink_job_id}
     try:
         submitted = work.submitter.submit(record.job, target.rendered, options, record.restore_path)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import ProgrammingError
 
 from gamestream_dagster.catalogue.boards import Board
@@ -26,7 +26,7 @@ from gamestream_dagster.reconciliation.cut import check_bracket, covers, earlier
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import JobCut, Row, Sink
 from gamestream_dagster.reconciliation.sinks import read_tables, read_topic
-from gamestream_dagster.warehouse.tables import job_progress
+from gamestream_dagster.warehouse.tables import job_ledger
 
 COMMIT_WAIT_SECONDS = 5.0
 _POLL_SECONDS = 0.1
@@ -46,7 +46,8 @@ class Progress:
     """How far a job says it has read one partition."""
 
     records: int
-    accepted: int | None
+    accepted: int
+    duplicate: int
     last_offset: int
 
 
@@ -213,16 +214,27 @@ class Looker:
 
     def progress(self, job: str) -> dict[int, Progress]:
         """How far the job says it has read, by partition."""
-        query = select(job_progress).where(job_progress.c.job == job)
+        columns = job_ledger.c
+        query = (
+            select(
+                columns.partition_id,
+                *(func.sum(columns[name]).label(name) for name in ("records", "accepted", "duplicate")),
+                func.max(columns.last_offset).label("last_offset"),
+            )
+            .where(columns.job == job)
+            .group_by(columns.partition_id)
+        )
         try:
             with self.engine.connect() as database:
                 found = database.execute(query).mappings().all()
         except ProgrammingError as error:
             raise CouldNotLookError(
-                "there is no table job_progress", "make the tables with `gamestream apply`"
+                "there is no table job_ledger", "make the tables with `gamestream apply`"
             ) from error
         return {
-            row["partition_id"]: Progress(row["records"] or 0, row["accepted"], row["last_offset"])
+            row["partition_id"]: Progress(
+                int(row["records"] or 0), int(row["accepted"] or 0), int(row["duplicate"] or 0), row["last_offset"]
+            )
             for row in found
             if row["last_offset"] is not None
         }

@@ -134,16 +134,6 @@ ledger = Table(
     Column("last_offset", BigInteger),
 )
 
-job_progress = Table(
-    "job_progress",
-    system,
-    Column("job", Text, primary_key=True),
-    Column("partition_id", Integer, primary_key=True, autoincrement=False),
-    Column("records", BigInteger),
-    Column("accepted", BigInteger),
-    Column("last_offset", BigInteger),
-)
-
 job_ledger = Table(
     "job_ledger",
     system,

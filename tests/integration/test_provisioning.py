@@ -303,17 +303,17 @@ def test_plan_apply_delete_from_the_terminal(own: Own):
     assert "MISSING=0" in applied.stderr
     assert gamestream(own, "plan", *tables).returncode == 0
 
-    own.sql("INSERT INTO job_progress (job, partition_id, records, last_offset) VALUES ('j', 0, 1, 1)")
-    asked = gamestream(own, "delete", "table", "job_progress", answer="n\n")
+    own.sql("INSERT INTO job_ledger (job, partition_id, minute_millis, records, last_offset) VALUES ('j', 0, 0, 1, 1)")
+    asked = gamestream(own, "delete", "table", "job_ledger", answer="n\n")
     assert asked.returncode == 1
-    assert "Delete table job_progress with 1 row?" in asked.stderr
-    unanswered = gamestream(own, "delete", "table", "job_progress")
+    assert "Delete table job_ledger with 1 row?" in asked.stderr
+    unanswered = gamestream(own, "delete", "table", "job_ledger")
     assert unanswered.returncode == 1
-    assert own.state(ResourceKind.TABLE, "job_progress").state is ResourceState.PRESENT
+    assert own.state(ResourceKind.TABLE, "job_ledger").state is ResourceState.PRESENT
 
-    assert gamestream(own, "delete", "table", "job_progress", answer="y\n").returncode == 0
-    assert own.state(ResourceKind.TABLE, "job_progress").state is ResourceState.MISSING
-    again = gamestream(own, "delete", "table", "job_progress", "--yes")
+    assert gamestream(own, "delete", "table", "job_ledger", answer="y\n").returncode == 0
+    assert own.state(ResourceKind.TABLE, "job_ledger").state is ResourceState.MISSING
+    again = gamestream(own, "delete", "table", "job_ledger", "--yes")
     assert (again.returncode, "nothing to delete" in again.stderr) == (0, True)
     assert gamestream(own, "plan", *tables).returncode == 1
     assert gamestream(own, "delete", "table", "nonsense", "--yes").returncode == 2

@@ -101,18 +101,24 @@ def _units(path: Path) -> list[Unit]:
     if not path.is_dir():
         raise JobSpecError(f"{path}: there is no such file or folder; name a job folder, a script or a folder of them")
     if (path / "job.yaml").is_file():
-        return [_job(path)]
+        return _job_units(path)
     jobs = sorted(found.parent for found in path.glob("[!_]*/job.yaml"))
     if jobs:
-        return [_job(folder) for folder in jobs]
+        return [unit for folder in jobs for unit in _job_units(folder)]
     scripts = sorted(path.glob("*.sql"))
     if not scripts:
         raise JobSpecError(f"{path}: holds no job folder and no .sql file; name another path")
     return [Unit(path.name, tuple(_script(script) for script in scripts))]
 
 
-def _job(folder: Path) -> Unit:
-    spec = load_job(folder.resolve().name, folder.resolve().parent)
+def _job_units(folder: Path) -> list[Unit]:
+    """The job as the topics' settings have it and, if it would be another, as it is where events carry no ids."""
+    name, root = folder.resolve().name, folder.resolve().parent
+    spec, without_ids = load_job(name, root), load_job(name, root, event_ids={})
+    return [_job(folder, one) for one in (spec, *([without_ids] if without_ids.sources != spec.sources else []))]
+
+
+def _job(folder: Path, spec: JobSpec) -> Unit:
     root = folder.parent
     files = {file.path: file for file in (*spec.sources, *spec.avro_sources.values(), spec.query, spec.sinks)}
     statements = [one for file in files.values() for one in statements_of(file.text, str(root / file.path))]

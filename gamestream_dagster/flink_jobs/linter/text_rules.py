@@ -152,7 +152,10 @@ def float_order(shapes: Shapes) -> Iterator[Finding]:
 
 
 def clock_in_result(shapes: Shapes) -> Iterator[Finding]:
-    """GS07: the clock of the machine in a query. Lookup joins and the order of a deduplication may use it."""
+    """GS07: the clock of the machine in a query. Lookup joins and the order of a deduplication may use it.
+
+    A view may pass the column on under its own name: what is made of it is found where it is used.
+    """
     columns = {name for table in shapes.all_tables for name in table.processing_time}
     for query in shapes.queries:
         words = query.words
@@ -162,9 +165,17 @@ def clock_in_result(shapes: Shapes) -> Iterator[Finding]:
             qualified = (
                 place >= 4 and query.parts[place - 1].text == "." and words[place - 4 : place - 2] == ("AS", "OF")
             )
+            if is_view(query) and _passed_on(words, place):
+                continue
             called = part.word in _CLOCK_CALLS and words[place + 1 : place + 3] == ("(", ")")
             if called or part.text.upper() in _CLOCKS or (part.word in columns and not qualified):
                 yield Finding(query.file, part.line, "GS07", f"{part.text} is the time of reading")
+
+
+def _passed_on(words: tuple[str, ...], place: int) -> bool:
+    """A column of a SELECT list as it stands: no call, no expression, no other name."""
+    clause = next((word for word in reversed(words[:place]) if word in ("SELECT", "FROM", "BY", "WHERE", "(")), "")
+    return clause == "SELECT" and words[place - 1] in ("SELECT", ",") and words[place + 1] in (",", "FROM")
 
 
 def window_without_watermark(shapes: Shapes) -> Iterator[Finding]:

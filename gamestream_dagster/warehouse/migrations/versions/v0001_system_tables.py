@@ -24,7 +24,6 @@ def downgrade() -> None:
     """Drop them with what they hold."""
     for table in (
         "alerts",
-        "job_progress",
         "ledger",
         "differences",
         "reconciliation_runs",
@@ -129,15 +128,6 @@ def _accounts() -> None:
         sa.Column("first_offset", sa.BigInteger()),
         sa.Column("last_offset", sa.BigInteger()),
         sa.PrimaryKeyConstraint("topic", "partition_id", "minute", name="pk_ledger"),
-    )
-    op.create_table(
-        "job_progress",
-        sa.Column("job", sa.Text(), nullable=False),
-        sa.Column("partition_id", sa.Integer(), nullable=False),
-        sa.Column("records", sa.BigInteger()),
-        sa.Column("accepted", sa.BigInteger()),
-        sa.Column("last_offset", sa.BigInteger()),
-        sa.PrimaryKeyConstraint("job", "partition_id", name="pk_job_progress"),
     )
     op.create_table(
         "alerts",

@@ -1,0 +1,10 @@
+-- Events carry no ids: every accepted record counts.
+CREATE TEMPORARY VIEW counted_scores AS
+SELECT
+  user_id,
+  team_id,
+  team_name,
+  kafka_partition,
+  minute_millis,
+  points
+FROM checked_scores;
