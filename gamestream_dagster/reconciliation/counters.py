@@ -26,7 +26,6 @@ from gamestream_dagster.warehouse.tables import job_ledger
 MAX_SEARCHES = 100
 """Minutes of which the missing run is looked for, each with a look into the archive; more are only told as unlike."""
 
-_MODULUS = 1_000_000
 _NUMBERS = (
     "partition_id",
     "minute",
@@ -128,7 +127,7 @@ def counter_faults(
         low: by job, the cut that its rows surely contain.
         archive_faults: what the archive itself lacks: not told again as what a job has too many.
     """
-    unlike = _explained_by_holes(_unlike_minutes(recompute, high, counted, low), list(archive_faults))
+    unlike = _that_the_archive_can_judge(_unlike_minutes(recompute, high, counted, low), list(archive_faults))
     found: list[LedgerFault] = []
     for number, one in enumerate(unlike):
         found.append(_fault(recompute, high, one, search=number < MAX_SEARCHES))
@@ -171,41 +170,21 @@ def _unlike_minutes(recompute: Recompute, high: Cut, counted: JobLedger, low: Ma
     return [one for one in pairs if one.missing or any(one.sums) or not one.accepted_alike]
 
 
-def _explained_by_holes(unlike: Sequence[_Unlike], faults: Sequence[LedgerFault]) -> list[_Unlike]:
-    """Without the minutes in which the job has just what the archive lacks or the archive holds twice."""
+def _that_the_archive_can_judge(unlike: Sequence[_Unlike], faults: Sequence[LedgerFault]) -> list[_Unlike]:
+    """Without minutes in which the job has more than the archive for want of what the archive itself lacks.
+
+    Which of the lost records a job's reader yielded is not known, so it is enough that they are as many.
+    """
     kept: list[_Unlike] = []
     for job, partition in dict.fromkeys((one.job, one.partition) for one in unlike):
         here = [one for one in unlike if (one.job, one.partition) == (job, partition)]
         broken = [one for one in faults if one.partition == partition]
-        read = max((one.counted["last_offset"] or 0 for one in here), default=0)
-        holes = [one for one in broken if one.kind is FaultKind.HOLE]
-        lost = (
-            [x for one in holes for x in range(one.first_offset, min(one.last_offset, read) + 1)]
-            if _small(holes)
-            else []
-        )
-        surplus = [one for one in here if one.missing < 0]
-        if lost and _total(surplus) == (-len(lost), *_sums_of(lost)):
+        lost = sum(one.records for one in broken if one.kind is FaultKind.HOLE)
+        if -sum(min(one.missing, 0) for one in here) <= lost:
             here = [one for one in here if one.missing >= 0]
         twice = [one for one in broken if one.kind is FaultKind.OVERLAP]
         kept += [one for one in here if not any(_touches(one, fault) for fault in twice)]
     return kept
-
-
-def _small(holes: Sequence[LedgerFault]) -> bool:
-    return sum(one.last_offset - one.first_offset + 1 for one in holes) <= _MODULUS
-
-
-def _total(minutes: Sequence[_Unlike]) -> tuple[int, int, int]:
-    return (
-        sum(one.missing for one in minutes),
-        sum(one.sums[0] for one in minutes),
-        sum(one.sums[1] for one in minutes),
-    )
-
-
-def _sums_of(offsets: Sequence[int]) -> tuple[int, int]:
-    return -sum(x % _MODULUS for x in offsets), -sum((x % _MODULUS) ** 2 for x in offsets)
 
 
 def _touches(one: _Unlike, fault: LedgerFault) -> bool:

@@ -204,6 +204,17 @@ def test_a_hole_beside_a_marker_does_not_name_the_marker(topic_dir):
     assert named(archive_faults(topic_dir)) == [(FaultKind.HOLE, "archive", 0, 51, 54, 4)]
 
 
+def test_a_hole_with_records_that_no_job_sees_blames_no_job(topic_dir):
+    counted = counted_by("job", read_records(topic_dir))
+    rewrite(topic_dir, 0, lambda offsets: [at for at, offset in enumerate(offsets) if offset < 95])
+    assert named(faults(topic_dir, counted, HIGH)) == [(FaultKind.HOLE, "archive", 0, 95, 100, 6)]
+
+
+def test_a_file_that_cannot_be_read_is_a_hole(topic_dir):
+    (topic_dir / load_manifest(topic_dir).files[0].path).write_bytes(b"PAR1")
+    assert named(archive_faults(topic_dir)) == [(FaultKind.HOLE, "archive", 0, 0, 100, 100)]
+
+
 def test_a_hole_and_a_job_that_lacks_something_else_are_two_faults(topic_dir):
     wrong = counted_by("job", read_records(topic_dir), lambda one: 0 if one[0] == 0 and 10 <= one[1] < 20 else 1)
     rewrite(topic_dir, 1, lambda offsets: [at for at, offset in enumerate(offsets) if not 45 <= offset < 49])
