@@ -13,12 +13,14 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 ENV_PREFIX = "GAMESTREAM_"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+REPORTS_PATH = "reports"  # under which the dashboard serves the files of `reports_dir`
 
 # The port of each server when no port base is given, in the order in which a port base numbers them.
 STANDARD_PORTS: dict[str, int] = {
@@ -181,6 +183,13 @@ class Settings(BaseModel):
     def reports_dir(self) -> Path:
         """Folder of reconciliation reports and Data Docs."""
         return self.home / "reports"
+
+    def report_url(self, file: Path | str) -> str:
+        """Where the dashboard serves a file of `reports_dir`; for a file elsewhere, its own `file:` address."""
+        path = Path(file)
+        if not path.is_relative_to(self.reports_dir):
+            return path.absolute().as_uri()
+        return f"{self.dashboard_url}/{REPORTS_PATH}/{quote(path.relative_to(self.reports_dir).as_posix())}"
 
     @property
     def checkpoints_dir(self) -> Path:

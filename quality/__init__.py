@@ -1,4 +1,4 @@
-"""Great Expectations suites of the boards, the differences and the archive; nothing here imports Dagster."""
+"""Great Expectations suites of boards, differences, archive and ledger; nothing here imports Dagster."""
 
 import os
 

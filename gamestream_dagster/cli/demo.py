@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -147,8 +146,8 @@ def _show_end(settings: Settings, seconds: float) -> None:
         "Dagster": settings.dagster_url,
         "Dashboard": settings.dashboard_url,
         "Flink": settings.flink_rest,
-        "Report": Path(last.report_path).as_uri() if last.report_path else "none was written",
-        "Data Docs": (settings.reports_dir / "data_docs" / "index.html").as_uri(),
+        "Report": settings.report_url(last.report_path) if last.report_path else "none was written",
+        "Data Docs": settings.report_url(settings.reports_dir / "data_docs" / "index.html"),
     }
     for name, link in links.items():
         data.print(f"{name:<10} {link}", soft_wrap=True)

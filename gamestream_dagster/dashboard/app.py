@@ -1,4 +1,4 @@
-"""Entry of the dashboard: `streamlit run app.py`. Each page is a module with `render()`."""
+"""The pages of the dashboard; `serve.py` is what `streamlit run` is given. Each page is a module with `render()`."""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ def _live() -> None:
 
 def _header(snapshot: Snapshot, theme: str) -> str:
     changed: datetime | None = st.session_state.get(_CHANGED)
-    links = [("Dagster", source.settings().dagster_url), ("Flink", source.settings().flink_rest), ("Report", "report")]
+    settings = source.settings()
+    links = [("Dagster", settings.dagster_url), ("Flink", settings.flink_rest), ("Report", "report")]
     return markup(
         "header",
         theme=theme,
@@ -63,7 +64,7 @@ def _stream(snapshot: Snapshot) -> Badge:
 
 
 def _proof(snapshot: Snapshot) -> Badge:
-    last = snapshot.verification
+    last = snapshot.last
     if last is None:
         return Badge("not verified yet", Tone.WARN, "Run: gamestream reconcile")
     tones = {"MATCH": Tone.GOOD, "EXPLAINED": Tone.GOOD, "DIFFERENT": Tone.BAD}

@@ -1,4 +1,4 @@
-"""The page *Report*: the report of the last reconciliation, as it lies on disk, and where the Data Docs are."""
+"""The page *Report*: the report of the last reconciliation, and where it and the Data Docs stand by themselves."""
 
 from __future__ import annotations
 
@@ -24,18 +24,22 @@ def _newest() -> None:
     if snapshot.problem:
         st.info(f"{snapshot.problem.title}. Next: `{snapshot.problem.command}`")
         return
-    last = snapshot.verification
-    found = safe_report(source.settings().reports_dir, last.report_path if last else None)
+    last, settings = snapshot.last, source.settings()
+    found = safe_report(settings.reports_dir, last.report_path if last else None)
+    docs = settings.reports_dir / "data_docs" / "index.html"
+    links: list[str] = []
+    if found is not None:
+        links.append(f"[The report on a page of its own]({settings.report_url(found)})")
+    if docs.exists():
+        links.append(f"[Data Docs of Great Expectations]({settings.report_url(docs)})")
+    if links:
+        st.markdown(" · ".join(links))
     if found is None:
         st.info("No report yet. Next: `gamestream reconcile`")
-    else:
-        st.iframe(found.read_text(encoding="utf-8"), height=HEIGHT, alt="Report of the last reconciliation")
-        st.caption("The same report as a file")
-        st.code(str(found), language=None)
-    docs = source.settings().reports_dir / "data_docs" / "index.html"
-    if docs.exists():
-        st.caption("Great Expectations Data Docs: open this file in the browser")
-        st.code(str(docs), language=None)
+        return
+    st.iframe(found.read_text(encoding="utf-8"), height=HEIGHT, alt="Report of the last reconciliation")
+    st.caption("The same report as a file")
+    st.code(str(found), language=None)
 
 
 def safe_report(reports: Path, stored: str | None) -> Path | None:

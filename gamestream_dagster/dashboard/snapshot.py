@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.reconciliation.proofs import FinishedRun, newest_by_board, newest_run
 from gamestream_dagster.warehouse.tables import deployments, differences, reconciliation_runs
 
 Row = Mapping[str, Any]
@@ -28,18 +29,13 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Verification:
-    """The last finished reconciliation."""
+class Proof:
+    """What the newest finished reconciliation that was about a board found there."""
 
-    run_id: str
-    verdict: str
-    reason: str
-    finished_at: datetime
-    rows_compared: int
-    report_path: str | None
-    jobs: frozenset[str] = frozenset()  # whose boards it compared; empty: not recorded, so all of them
-    # board -> rank -> causes of the differences found there; None as rank: a row that is missing
-    differing: Mapping[str, Mapping[int | None, tuple[str, ...]]] = field(default_factory=dict)
+    run: FinishedRun
+    # rank -> causes of the differences found there; None as rank: a row that is missing
+    differing: Mapping[int | None, tuple[str, ...]] = field(default_factory=dict)
+    accepted: bool = False  # the policy accepts all of them
 
 
 @dataclass(frozen=True)
@@ -50,12 +46,13 @@ class Snapshot:
     rows: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)  # by board, in rank order
     missing: frozenset[str] = frozenset()  # boards without a table
     job_states: Mapping[str, str] = field(default_factory=dict)  # job -> state of its last deployment
-    verification: Verification | None = None
+    last: FinishedRun | None = None  # the newest finished reconciliation, whatever it was about
+    proofs: Mapping[str, Proof] = field(default_factory=dict)  # by board
     problem: Problem | None = None
 
 
 def read_snapshot(engine: Engine, boards: Mapping[str, Board], tables: MetaData) -> Snapshot:
-    """All boards, the state of their jobs and the last reconciliation, in one read-only transaction.
+    """All boards, the state of their jobs and what was proven of them, in one read-only transaction.
 
     Give the same `tables` (from `load_metadata`) each time: SQLAlchemy keeps what it compiled by the tables' identity,
     so new ones at each refresh would cost memory and time.
@@ -77,7 +74,7 @@ def read_snapshot(engine: Engine, boards: Mapping[str, Board], tables: MetaData)
                 },
                 missing=frozenset(set(boards) - present),
                 job_states=_job_states(link) if deployments.name in present else {},
-                verification=_verification(link) if present >= {reconciliation_runs.name, differences.name} else None,
+                **(_proven(link, boards) if present >= {reconciliation_runs.name, differences.name} else {}),
             )
     except ServiceError as error:
         return Snapshot(now, problem=Problem("Postgres does not answer", str(error), "gamestream up"))
@@ -108,32 +105,18 @@ def _job_states(link: Connection) -> dict[str, str]:
     return {row.job: row.state for row in link.execute(last)}
 
 
-def _verification(link: Connection) -> Verification | None:
-    runs = reconciliation_runs.c
-    newest = (
-        sa.select(
-            *(runs.run_id, runs.verdict, runs.reason, runs.finished_at, runs.rows_compared, runs.report_path, runs.job)
-        )
-        .where(runs.finished_at.is_not(None))
-        .order_by(runs.finished_at.desc())
-        .limit(1)
-    )
-    run = link.execute(newest).first()
-    if run is None:
-        return None
+def _proven(link: Connection, boards: Mapping[str, Board]) -> dict[str, Any]:
+    last = newest_run(link)
+    runs = newest_by_board(link, boards) if last is not None else {}
     found = differences.c
-    select = sa.select(found.board, found.rnk, found.cause).where(found.run_id == run.run_id).distinct().limit(1000)
+    ours = sa.tuple_(found.run_id, found.board).in_([(run.run_id, board) for board, run in runs.items()])
+    select = sa.select(found.board, found.rnk, found.cause, found.accepted).where(ours).distinct().limit(1000)
     differing: dict[str, dict[int | None, tuple[str, ...]]] = {}
+    refused: set[str] = set()
     for row in link.execute(select.order_by(found.board, found.rnk, found.cause)):
         ranks = differing.setdefault(row.board, {})
-        ranks[row.rnk] = (*ranks.get(row.rnk, ()), row.cause)
-    return Verification(
-        run_id=run.run_id,
-        verdict=run.verdict or "COULD_NOT_RUN",
-        reason=run.reason or "",
-        finished_at=run.finished_at,
-        rows_compared=run.rows_compared or 0,
-        report_path=run.report_path,
-        jobs=frozenset((run.job or "").replace(",", " ").split()),
-        differing=differing,
-    )
+        ranks[row.rnk] = tuple(dict.fromkeys((*ranks.get(row.rnk, ()), row.cause)))
+        if not row.accepted:
+            refused.add(row.board)
+    proofs = {board: Proof(run, differing.get(board, {}), accepted=board not in refused) for board, run in runs.items()}
+    return {"last": last, "proofs": proofs}

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole, ColumnType
-from gamestream_dagster.dashboard.snapshot import Row, Snapshot, Verification
+from gamestream_dagster.dashboard.snapshot import Proof, Row, Snapshot
 
 # Reconciliation runs each 15 minutes: a proof older than two of them is shown as old.
 PROOF_IS_OLD_AFTER = timedelta(minutes=30)
@@ -78,7 +78,7 @@ def board_view(
         description=board.description,
         measure="share" if is_part_of_whole(board, board.columns[measure]) else in_words(measure),
         badges=badges(board, snapshot),
-        lines=tuple(_line(board, row, top, seen, snapshot.verification) for row in rows),
+        lines=tuple(_line(board, row, top, seen, snapshot.proofs.get(board.name)) for row in rows),
         empty=""
         if rows
         else "The table does not exist yet. Run: gamestream apply"
@@ -119,7 +119,7 @@ def badges(board: Board, snapshot: Snapshot) -> tuple[Badge, ...]:
     if board.window and rows:
         found.append(_settled(rows[0][board.window.as_of], snapshot.read_at))
     if rows:
-        found.append(_verified(board, snapshot.verification, snapshot.read_at))
+        found.append(_verified(snapshot.proofs.get(board.name), snapshot.read_at))
     return tuple(found)
 
 
@@ -129,20 +129,24 @@ def _settled(as_of: datetime, now: datetime) -> Badge:
     return Badge(f"settled {as_of:%H:%M:%S}", Tone.WARN if old else Tone.PLAIN, hint)
 
 
-def _verified(board: Board, last: Verification | None, now: datetime) -> Badge:
-    if last is None:
-        return Badge("not verified yet", Tone.WARN, "No reconciliation has finished. Run: gamestream reconcile")
-    age = ago(now - last.finished_at)
-    if last.verdict == "COULD_NOT_RUN":
-        return Badge("not verified", Tone.WARN, f"Run {last.run_id} could not look: {last.reason or 'no reason given'}")
-    if last.jobs and board.job not in last.jobs:
-        return Badge("not verified", Tone.WARN, f"Run {last.run_id} did not compare the boards of job {board.job}.")
-    count = len(last.differing.get(board.name, {}))
+def _verified(proof: Proof | None, now: datetime) -> Badge:
+    """What the newest run that was about this board says; a run about other boards proves nothing here."""
+    if proof is None:
+        return Badge("not verified yet", Tone.WARN, "No run has compared this board. Run: gamestream reconcile")
+    run = proof.run
+    age = ago(now - run.finished_at)
+    if not run.looked:
+        return Badge("not verified", Tone.WARN, f"Run {run.run_id} could not look: {run.reason or 'no reason given'}")
+    count = len(proof.differing)
     if count:
-        label = f"{count} {'row differs' if count == 1 else 'rows differ'}"
-        return Badge(f"{label} · {age}", Tone.BAD, f"Run {last.run_id} against the recompute: {last.verdict}.")
-    old = now - last.finished_at > PROOF_IS_OLD_AFTER
-    hint = f"Run {last.run_id} found no difference between this board and its recompute."
+        causes = ", ".join(sorted({cause for causes in proof.differing.values() for cause in causes}))
+        rows, verb = ("row", "differs") if count == 1 else ("rows", "differ")
+        if proof.accepted:
+            hint = f"Run {run.run_id}: {causes}, which the policy accepts."
+            return Badge(f"{count} {rows} explained · {age}", Tone.PLAIN, hint)
+        return Badge(f"{count} {rows} {verb} · {age}", Tone.BAD, f"Run {run.run_id} against the recompute: {causes}.")
+    old = now - run.finished_at > PROOF_IS_OLD_AFTER
+    hint = f"Verified by run {run.run_id}: no difference between this board and its recompute."
     return Badge(f"verified {age}", Tone.WARN if old else Tone.GOOD, hint)
 
 
@@ -151,12 +155,12 @@ def _line(
     row: Row,
     top: float,
     seen: Mapping[tuple[object, ...], tuple[int, str]] | None,
-    last: Verification | None,
+    proof: Proof | None,
 ) -> Line:
     measure = board.order[0].column
     main = subject_column(board)
     rank, value = row[board.rank_column], number(board, measure, row[measure])
-    causes = last.differing.get(board.name, {}).get(rank, ()) if last else ()
+    causes = proof.differing.get(rank, ()) if proof else ()
     return Line(
         rank=rank,
         who=str(row[main]),

@@ -1,4 +1,4 @@
-"""The Streamlit dashboard."""
+"""The Streamlit dashboard, which serves the reports too."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gamestream_dagster.platform import health, layout
 from gamestream_dagster.platform.service import Program, Service
 from gamestream_dagster.settings import PROJECT_ROOT, Settings
 
-APP = PROJECT_ROOT / "gamestream_dagster" / "dashboard" / "app.py"
+APP = PROJECT_ROOT / "gamestream_dagster" / "dashboard" / "serve.py"
 
 
 def prepare(settings: Settings) -> None:

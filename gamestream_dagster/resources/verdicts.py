@@ -1,27 +1,39 @@
-"""What the last reconciliation said about each board, and the alert that stands while it says something bad."""
+"""What the last reconciliation said about each board, what has been said since, and the alerts that stand."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.clients.postgres import engine
+from gamestream_dagster.reconciliation.proofs import FinishedRun, newest_by_board, runs_since
 from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import alerts, differences, reconciliation_runs
+from gamestream_dagster.warehouse.tables import alerts, differences
 
 SAMPLE_ROWS = 20
+# Dagster ends a sensor's tick after 60 s: a server that hangs must be told before that.
+STATEMENT_TIMEOUT_SECONDS = 10
+SAMPLE_COLUMNS = ("rank", "entity", "sink", "kind", "column", "streamed", "recomputed", "cause", "accepted", "do")
+_SAMPLED = (
+    *("rnk", "entity", "sink", "kind", "column_name", "streamed", "recomputed", "cause"),
+    *("accepted", "action"),
+)
 
 
 @dataclass(frozen=True)
 class DifferenceSample:
-    """Some differences of one board. `causes` counts all of them; `rows` holds the first 20."""
+    """The differences of one board. `causes` counts all of them; `rows` holds the first 20."""
 
-    causes: Mapping[str, int]
-    rows: tuple[tuple[Any, ...], ...]
+    causes: Mapping[str, int] = field(default_factory=dict[str, int])
+    accepted: int = 0
+    """How many of them the policy accepts."""
+    rows: tuple[tuple[Any, ...], ...] = ()
 
     @property
     def count(self) -> int:
@@ -29,20 +41,12 @@ class DifferenceSample:
         return sum(self.causes.values())
 
 
-SAMPLE_COLUMNS = ("rank", "entity", "sink", "kind", "column", "streamed", "recomputed", "cause")
-NO_DIFFERENCE = DifferenceSample(causes={}, rows=())
-
-
 @dataclass(frozen=True)
-class LastReconciliation:
-    """The newest finished reconciliation, with the differences of the boards that have any."""
+class BoardVerdict:
+    """The newest finished run that was about a board, and what it found there."""
 
-    run_id: str
-    finished_at: datetime
-    verdict: str
-    reason: str
-    report_path: str
-    boards: Mapping[str, DifferenceSample]
+    run: FinishedRun
+    found: DifferenceSample
 
 
 class Verdicts:
@@ -51,24 +55,24 @@ class Verdicts:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def last(self) -> LastReconciliation | None:
-        """The newest finished reconciliation; None when there was none."""
-        runs = reconciliation_runs.c
-        newest = sa.select(runs.run_id, runs.finished_at, runs.verdict, runs.reason, runs.report_path)
-        newest = newest.where(runs.finished_at.is_not(None)).order_by(runs.finished_at.desc()).limit(1)
-        with open_engine(self._settings) as engine, engine.connect() as connection:
-            found = connection.execute(newest).one_or_none()
-            if found is None:
-                return None
-            boards = {board: _sample(connection, found.run_id, board) for board in _boards(connection, found.run_id)}
-        return LastReconciliation(
-            run_id=found.run_id,
-            finished_at=found.finished_at,
-            verdict=found.verdict,
-            reason=found.reason or "",
-            report_path=found.report_path or "",
-            boards=boards,
-        )
+    def of_boards(self, boards: Sequence[str]) -> dict[str, BoardVerdict]:
+        """For each board the newest finished run that was about it; boards without one are left out."""
+        with self._read() as connection:
+            runs = newest_by_board(connection, boards)
+            return {board: BoardVerdict(run, _sample(connection, run.run_id, board)) for board, run in runs.items()}
+
+    def since(self, time: datetime | None, most: int) -> list[FinishedRun]:
+        """Finished runs from a time on (None: the newest), oldest first, at most `most`."""
+        with self._read() as connection:
+            return runs_since(connection, time, most)
+
+    def report_url(self, report: Path | str) -> str:
+        """Where a browser finds a report."""
+        return self._settings.report_url(report)
+
+    def data_docs_url(self) -> str:
+        """Where a browser finds the Data Docs of the last full run of the suites."""
+        return self._settings.report_url(self._settings.reports_dir / "data_docs" / "index.html")
 
     def raise_alert(self, alert_id: str, severity: str, summary: str, details: Mapping[str, Any]) -> None:
         """Let one alert stand under `alert_id`: a repetition updates it and keeps the time of the first."""
@@ -77,29 +81,41 @@ class Verdicts:
         statement = insert(alerts).values(alert_id=alert_id, raised_at=now, source="reconciliation", **values)
         # a cleared alert that comes back is a new one
         first = sa.case((alerts.c.cleared_at.is_(None), alerts.c.raised_at), else_=now)
-        statement = statement.on_conflict_do_update(index_elements=["alert_id"], set_={**values, "raised_at": first})
-        with open_engine(self._settings) as engine, engine.begin() as connection:
-            connection.execute(statement)
+        self._write(statement.on_conflict_do_update(index_elements=["alert_id"], set_={**values, "raised_at": first}))
 
     def clear_alert(self, alert_id: str) -> None:
         """End the alert, if it stands."""
         statement = alerts.update().where(alerts.c.alert_id == alert_id, alerts.c.cleared_at.is_(None))
-        with open_engine(self._settings) as engine, engine.begin() as connection:
-            connection.execute(statement.values(cleared_at=datetime.now(UTC)))
+        self._write(statement.values(cleared_at=datetime.now(UTC)))
 
+    def _write(self, statement: sa.Executable) -> None:
+        with self._opened() as opened, opened.begin() as connection:
+            connection.execute(statement)
 
-def _boards(connection: sa.Connection, run_id: str) -> list[str]:
-    statement = sa.select(differences.c.board).where(differences.c.run_id == run_id).distinct()
-    return list(connection.scalars(statement))
+    @contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with self._opened() as opened, opened.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _opened(self) -> Iterator[sa.Engine]:
+        opened = engine(self._settings, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS)
+        try:
+            yield opened
+        finally:
+            opened.dispose()
 
 
 def _sample(connection: sa.Connection, run_id: str, board: str) -> DifferenceSample:
-    ours = sa.and_(differences.c.run_id == run_id, differences.c.board == board)
-    counts = sa.select(differences.c.cause, sa.func.count()).where(ours).group_by(differences.c.cause)
-    names = ("rnk", "entity", "sink", "kind", "column_name", "streamed", "recomputed", "cause")
-    rows = sa.select(*(differences.c[name] for name in names)).where(ours).order_by(differences.c.difference_id)
+    found = differences.c
+    ours = sa.and_(found.run_id == run_id, found.board == board)
+    accepted = sa.func.count().filter(found.accepted.is_(True))
+    counts = connection.execute(sa.select(found.cause, sa.func.count(), accepted).where(ours).group_by(found.cause))
+    causes: list[tuple[str, int, int]] = [(row[0], row[1], row[2]) for row in counts]
+    rows = sa.select(*(found[name] for name in _SAMPLED)).where(ours).order_by(found.difference_id)
     return DifferenceSample(
-        causes={row[0]: row[1] for row in connection.execute(counts)},
+        causes={cause: count for cause, count, _ in causes},
+        accepted=sum(row[2] for row in causes),
         rows=tuple(tuple(row) for row in connection.execute(rows.limit(SAMPLE_ROWS))),
     )
 

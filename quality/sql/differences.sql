@@ -3,6 +3,7 @@ SELECT
     run.run_id, run.mode, run.verdict, run.reason, run.started_at, run.finished_at,
     run.rows_compared, run.rows_equal, run.rows_different, run.rows_unexplained,
     found.difference_id, found.board, found.sink, found.rnk, found.entity, found.kind, found.column_name, found.cause,
+    found.accepted, found.action,
     found.explanation
 FROM (SELECT * FROM reconciliation_runs WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1) AS run
 LEFT JOIN differences AS found ON found.run_id = run.run_id

@@ -1,2 +1,2 @@
--- Rows of a last run whose verdict is not one that the policy accepts: differences outside it, or no look at all.
-SELECT * FROM {batch} WHERE verdict NOT IN ('MATCH', 'EXPLAINED')
+-- Differences of the last run that the policy does not accept, or about which it was not asked.
+SELECT * FROM {batch} WHERE difference_id IS NOT NULL AND accepted IS NOT TRUE

@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 
 DIFFERENCES = "differences"
 ARCHIVE = "archive"
+LEDGER = "ledger"
 
 
 def suite_names() -> tuple[str, ...]:
-    """Every suite, without importing Great Expectations: each board's name, then the two that every stack has."""
-    return (*load_boards(), DIFFERENCES, ARCHIVE)
+    """Every suite, without importing Great Expectations: each board's name, then the three that every stack has."""
+    return (*load_boards(), DIFFERENCES, ARCHIVE, LEDGER)
 
 
 def load_suites(settings: Settings) -> dict[str, Suite]:
     """Every suite by name, in the order of `suite_names()`; nothing is connected to yet."""
-    from quality.suites import archive, board, differences
+    from quality.suites import archive, board, differences, ledger
 
     suites = [board.suite(described) for described in load_boards().values()]
-    suites += [differences.suite(DIFFERENCES), archive.suite(ARCHIVE, settings)]
+    suites += [differences.suite(DIFFERENCES), archive.suite(ARCHIVE, settings), ledger.suite(LEDGER)]
     return {suite.name: suite for suite in suites}

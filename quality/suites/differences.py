@@ -7,6 +7,7 @@ from __future__ import annotations
 from great_expectations import expectations as gxe
 
 from quality.queries import query
+from quality.results import Severity
 from quality.suites.suite import PostgresRows, Suite, no_rows
 
 
@@ -21,7 +22,9 @@ def suite(name: str) -> Suite:
             gxe.ExpectTableRowCountToBeBetween(min_value=1, description="A finished run exists"),
             gxe.ExpectColumnValuesToNotBeNull(column="run_id", description="Every row belongs to a run"),
             no_rows(query("differences_unexplained"), "No difference of the last run is UNEXPLAINED"),
-            no_rows(query("differences_outside_policy"), "The last run's verdict is one that the policy accepts"),
+            no_rows(query("differences_outside_policy"), "The policy accepts every difference of the last run"),
+            no_rows(query("differences_untold"), "Every difference says what to do about it", Severity.WARNING),
+            no_rows(query("differences_verdict"), "The verdict of the last run is MATCH or EXPLAINED"),
             no_rows(query("differences_hidden"), "Verdict, counts and differences of the last run agree"),
             no_rows(query("differences_nothing_compared"), compared),
         ),

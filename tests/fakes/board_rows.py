@@ -118,8 +118,39 @@ def reconciled(settings: Settings, verdict: str = "MATCH", **run: Any) -> str:
 def difference(settings: Settings, run_id: str, **found: Any) -> None:
     """Record one difference of a run."""
     values = {"run_id": run_id, "difference_id": 1, "board": "top_players", "sink": "postgres", "rnk": 2}
-    values |= {"entity": "bo", "kind": "VALUE", "column_name": "total_score", "cause": "UNEXPLAINED", **found}
+    values |= {
+        "entity": "bo",
+        "kind": "VALUE",
+        "column_name": "total_score",
+        "cause": "UNEXPLAINED",
+        "action": "look",
+        **found,
+    }
     write(settings, sa.insert(load_metadata().tables["differences"]).values(values))
+
+
+def counted(settings: Settings, minutes: int = 3, **last: Any) -> dict[str, Any]:
+    """Put minutes of two partitions into the ledger; gives their balance, as a run stores it."""
+    table = load_metadata().tables["ledger"]
+    start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=minutes)
+    outcome = {"records": 100, "accepted": 90, "duplicate": 5, "late": 3, "dead_lettered": 2}
+    rows = [
+        {
+            "topic": "user-score",
+            "partition_id": partition,
+            "minute": start + timedelta(minutes=minute),
+            "first_offset": minute * 100,
+            "last_offset": minute * 100 + 99,
+            "reasons": {"NOT_JSON": 2},
+            **outcome,
+        }
+        for partition in (0, 1)
+        for minute in range(minutes)
+    ]
+    rows[-1] |= last
+    write(settings, sa.delete(table))
+    write(settings, sa.insert(table).values(rows))
+    return {"topic": "user-score", **{name: count * len(rows) for name, count in outcome.items()}}
 
 
 def write(settings: Settings, statement: sa.Executable) -> None:

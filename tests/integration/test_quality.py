@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from fakes.board_rows import HOSTILE, board_rows, difference, fill, own_database, reconciled, write
+from fakes.board_rows import HOSTILE, board_rows, counted, difference, fill, own_database, reconciled, write
 from pydantic import SecretStr
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.settings import Settings
 from quality import runner
 from quality.results import QualityError, SuiteResult
-from quality.suites import ARCHIVE, DIFFERENCES, suite_names
+from quality.suites import ARCHIVE, DIFFERENCES, LEDGER, suite_names
 
 BOARDS = tuple(load_boards())
 
@@ -38,7 +38,7 @@ def right(database: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(runner, "LIVE_PAUSE_SECONDS", 0)
     fill(database)
     write(database, sa.text("DELETE FROM reconciliation_runs"))
-    reconciled(database)
+    reconciled(database, ledger=counted(database))
     return database
 
 
@@ -47,10 +47,13 @@ def broken(result: SuiteResult) -> str:
 
 
 def test_right_boards_pass_and_every_row_was_looked_at(right: Settings) -> None:
-    result = runner.run_suites(right, [*BOARDS, DIFFERENCES])
-    assert [suite.suite for suite in result.suites] == [*BOARDS, DIFFERENCES]
+    result = runner.run_suites(right, [*BOARDS, DIFFERENCES, LEDGER])
+    assert [suite.suite for suite in result.suites] == [*BOARDS, DIFFERENCES, LEDGER]
     assert result.success, [suite.sentence() for suite in result.suites if not suite.success]
-    assert {suite.suite: suite.evaluated for suite in result.suites} == dict.fromkeys(BOARDS, 10) | {DIFFERENCES: 1}
+    assert {suite.suite: suite.evaluated for suite in result.suites} == dict.fromkeys(BOARDS, 10) | {
+        DIFFERENCES: 1,
+        LEDGER: 6,
+    }
     assert all(suite.attempts == 1 for suite in result.suites)
 
 
@@ -148,9 +151,76 @@ def test_a_run_that_could_not_look_is_never_fine(right: Settings) -> None:
 
 def test_an_explained_difference_that_the_policy_accepts_passes(right: Settings) -> None:
     run_id = reconciled(right, "EXPLAINED", rows_equal=39, rows_different=1)
-    difference(right, run_id, cause="LATE")
+    difference(right, run_id, cause="LATE", accepted=True)
     result = runner.run_suites(right, [DIFFERENCES]).suite(DIFFERENCES)
     assert result.success, result.sentence()
+    assert not result.failed()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "found", "named"),
+    [
+        ("DIFFERENT", {"cause": "STALE_ROW", "accepted": False}, "policy accepts"),
+        ("DIFFERENT", {"cause": "STALE_ROW"}, "policy accepts"),
+        ("EXPLAINED", {"cause": "STALE_ROW", "accepted": False}, "counts and differences"),
+        ("MATCH", {"cause": "LATE", "accepted": True}, "counts and differences"),
+    ],
+)
+def test_what_the_policy_does_not_accept_or_a_verdict_hides_fails(
+    right: Settings, verdict: str, found: dict[str, object], named: str
+) -> None:
+    run_id = reconciled(right, verdict, rows_equal=39, rows_different=1)
+    difference(right, run_id, **found)
+    result = runner.run_suites(right, [DIFFERENCES]).suite(DIFFERENCES)
+    assert not result.success
+    assert named in broken(result)
+
+
+def test_a_difference_without_an_action_is_worth_a_look(right: Settings) -> None:
+    run_id = reconciled(right, "EXPLAINED", rows_equal=39, rows_different=1)
+    difference(right, run_id, cause="LATE", accepted=True, action=None)
+    result = runner.run_suites(right, [DIFFERENCES]).suite(DIFFERENCES)
+    assert result.success
+    assert "what to do" in broken(result)
+
+
+LEDGER_FAULTS = {
+    "does not add up": ({"accepted": 89}, "In each minute"),
+    "reasons do not add up": ({"reasons": {"NOT_JSON": 1}}, "In each minute"),
+    "negative": ({"accepted": 101, "late": -8}, "late is not negative"),
+    "offsets backwards": ({"first_offset": 400}, "not beyond its last"),
+    "no offsets": ({"last_offset": None}, "not beyond its last"),
+    "two minutes with one offset": ({"first_offset": 0}, "one first_offset"),
+    "empty minute": (
+        {"records": 0, "accepted": 0, "duplicate": 0, "late": 0, "dead_lettered": 0},
+        "No minute is empty",
+    ),
+    "less than the run counted": ({"records": 99, "accepted": 89}, "add up to what the last run"),
+    "other parts than the run counted": ({"accepted": 89, "duplicate": 6}, "add up to what the last run"),
+}
+
+
+@pytest.mark.parametrize("fault", LEDGER_FAULTS)
+def test_a_fault_of_the_ledger_is_named(right: Settings, fault: str) -> None:
+    changed, named = LEDGER_FAULTS[fault]
+    counted(right, **changed)
+    result = runner.run_suites(right, [LEDGER]).suite(LEDGER)
+    assert not result.success
+    assert named in broken(result)
+
+
+def test_minutes_of_a_run_under_way_are_no_fault(right: Settings) -> None:
+    counted(right, records=200, accepted=190)
+    result = runner.run_suites(right, [LEDGER]).suite(LEDGER)
+    assert result.success, result.sentence()
+
+
+def test_a_ledger_without_a_minute_is_a_failure(right: Settings) -> None:
+    write(right, sa.text("DELETE FROM ledger"))
+    result = runner.run_suites(right, [LEDGER]).suite(LEDGER)
+    assert not result.success
+    assert result.evaluated == 0
+    assert "gamestream reconcile" in result.sentence()
 
 
 def test_no_finished_run_is_a_failure(right: Settings) -> None:

@@ -15,13 +15,24 @@ from gamestream_dagster.components.keys import (
     table_key,
 )
 from gamestream_dagster.components.markdown import markdown_table
+from gamestream_dagster.components.reconciliation_sensor import LOOKED, NO_UNEXPLAINED
+from gamestream_dagster.reconciliation import report_view
 from gamestream_dagster.reconciliation.model import ReconciliationRun, Verdict
 from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
 from gamestream_dagster.resources.reconciliation import Reconciler
 from gamestream_dagster.resources.verdicts import Verdicts
 
 VERDICT = "verdict"
+LEDGER = "ledger_balances"
+CHECKS = {
+    VERDICT: "The verdict is MATCH; EXPLAINED, by causes that the policy accepts, is a warning.",
+    NO_UNEXPLAINED: "Every row that differs has a known cause.",
+    LEDGER: "Every event that entered is accounted for once, by the archive's count and by each job's own.",
+    LOOKED: "Reconciliation can look: it fails when two runs in a row could not.",
+}
 ALERT = "reconciliation/leaderboards"
+_ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+_FAULTS_TOLD = 5
 # what a run writes; an alert of our own, because a failed asset check starts no failure sensor
 TABLES = ("reconciliation_runs", "differences", "ledger", "alerts")
 
@@ -40,7 +51,7 @@ TABLES = ("reconciliation_runs", "differences", "ledger", "alerts")
         *(table_key(table) for table in TABLES),
     ],
     check_specs=[
-        dg.AssetCheckSpec(VERDICT, asset=RECONCILIATION, description="The verdict is MATCH, or EXPLAINED by policy.")
+        dg.AssetCheckSpec(name, asset=RECONCILIATION, description=description) for name, description in CHECKS.items()
     ],
     retry_policy=RETRY_TRANSIENT,
 )
@@ -58,11 +69,15 @@ def reconcile_leaderboards(
             metadata={"reconciliation": run.run_id, "verdict": run.verdict.value},
             allow_retries=False,
         )
-    return dg.MaterializeResult(metadata=describe_run(run), check_results=[_verdict_check(run)])
+    metadata = describe_run(run)
+    metadata["data_docs"] = dg.MetadataValue.url(verdicts.data_docs_url())
+    if run.report_path is not None:
+        metadata["report"] = dg.MetadataValue.url(verdicts.report_url(run.report_path))
+    return dg.MaterializeResult(metadata=metadata, check_results=check_run(run))
 
 
 def describe_run(run: ReconciliationRun) -> dict[str, Any]:
-    """Metadata of a finished run: verdict, cut, rows, ledger, report."""
+    """Metadata of a finished run: verdict, causes, cut, rows, ledger."""
     boards = [
         (one.board, one.sink.value, one.rows_compared, one.rows_different, len(one.differences)) for one in run.boards
     ]
@@ -83,37 +98,68 @@ def describe_run(run: ReconciliationRun) -> dict[str, Any]:
         "jobs": markdown_table(("job", "checkpoint", "Flink job", "fingerprint"), jobs),
         "cut": markdown_table(("partition", *(f"low of {one.job}" for one in run.jobs), "high"), cut),
     }
+    if run.differences:
+        causes = [
+            (one.cause, one.rows, one.policy, " ".join(one.meanings), "; ".join(one.actions))
+            for one in report_view.causes(run.differences)
+        ]
+        metadata["causes"] = markdown_table(("cause", "rows", "policy", "what it means", "what to do"), causes)
     if run.ledger is not None:
         counts = run.ledger
         outcome = (counts.records, counts.accepted, counts.duplicate, counts.late, counts.dead_lettered)
         metadata["ledger"] = markdown_table(("in", "accepted", "duplicate", "late", "dead-lettered"), [outcome])
         metadata["ledger_balanced"] = counts.balanced
-    if run.report_path is not None:
-        metadata["report"] = dg.MetadataValue.path(run.report_path)
     return metadata
 
 
-def _verdict_check(run: ReconciliationRun) -> dg.AssetCheckResult:
-    faults = [] if run.ledger is None or run.ledger.balanced else [fault.sentence for fault in run.ledger.faults] or ["the ledger is unequal"]
-    return dg.AssetCheckResult(
+def check_run(run: ReconciliationRun) -> list[dg.AssetCheckResult]:
+    """The checks of a run that could look."""
+    fine = run.verdict is Verdict.MATCH
+    verdict = dg.AssetCheckResult(
         check_name=VERDICT,
-        passed=run.verdict in (Verdict.MATCH, Verdict.EXPLAINED) and not faults,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description="; ".join([_summary(run), *faults]),
+        passed=fine,
+        severity=_WARN if fine or run.verdict is Verdict.EXPLAINED else _ERROR,
+        description=_summary(run),
         metadata={"verdict": run.verdict.value, "rows_different": run.rows_different},
+    )
+    unexplained = sorted({one.board for one in run.differences if one.unexplained})
+    explained_all = dg.AssetCheckResult(
+        check_name=NO_UNEXPLAINED,
+        passed=not unexplained,
+        severity=_ERROR,
+        description=f"UNEXPLAINED rows on {', '.join(unexplained)}: look at the report." if unexplained else "",
+        metadata={"rows_unexplained": run.rows_unexplained},
+    )
+    looked = dg.AssetCheckResult(check_name=LOOKED, passed=True, severity=_ERROR)
+    return [verdict, explained_all, _ledger_check(run), looked]
+
+
+def _ledger_check(run: ReconciliationRun) -> dg.AssetCheckResult:
+    faults = ["The run has no ledger."] if run.ledger is None else [fault.sentence for fault in run.ledger.faults]
+    if run.ledger is not None and not run.ledger.balanced and not faults:
+        faults = ["The four outcomes do not add up to what entered."]
+    more = len(faults) - _FAULTS_TOLD
+    return dg.AssetCheckResult(
+        check_name=LEDGER,
+        passed=not faults,
+        severity=_ERROR,
+        description="; ".join([*faults[:_FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]),
+        metadata={"faults": len(faults)},
     )
 
 
 def _keep_alert(verdicts: Verdicts, run: ReconciliationRun) -> None:
-    if run.verdict in (Verdict.MATCH, Verdict.EXPLAINED):
+    """The alert of a difference that nothing excuses. A run that could not look says nothing about it."""
+    if run.verdict is Verdict.COULD_NOT_RUN:
+        return
+    if run.verdict is not Verdict.DIFFERENT:
         verdicts.clear_alert(ALERT)
         return
-    severity = "critical" if run.verdict is Verdict.DIFFERENT else "warning"
-    details = {"run_id": run.run_id, "verdict": run.verdict.value, "report": str(run.report_path or "")}
-    verdicts.raise_alert(ALERT, severity, _summary(run), details)
+    report = verdicts.report_url(run.report_path) if run.report_path else ""
+    details = {"run_id": run.run_id, "verdict": run.verdict.value, "reason": run.reason, "report": report}
+    verdicts.raise_alert(ALERT, "critical", _summary(run), details)
 
 
 def _summary(run: ReconciliationRun) -> str:
-    if run.verdict is Verdict.COULD_NOT_RUN:
-        return f"Reconciliation could not run: {run.reason}"
-    return f"{run.verdict.value}: {run.rows_compared} rows compared, {run.rows_different} differ"
+    counted = f"{run.verdict.value}: {run.rows_compared} rows compared, {run.rows_different} differ"
+    return f"{counted}. {run.reason}" if run.reason and run.verdict is not Verdict.MATCH else counted

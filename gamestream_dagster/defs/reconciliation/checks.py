@@ -10,26 +10,25 @@ from gamestream_dagster.components.keys import RECONCILIATION, archive_key, boar
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
 from gamestream_dagster.resources.quality import QualitySuites
-from gamestream_dagster.resources.verdicts import (
-    NO_DIFFERENCE,
-    SAMPLE_COLUMNS,
-    DifferenceSample,
-    LastReconciliation,
-    Verdicts,
-)
+from gamestream_dagster.resources.verdicts import SAMPLE_COLUMNS, BoardVerdict, DifferenceSample, Verdicts
 from quality.results import Severity, SuiteResult
-from quality.suites import ARCHIVE, DIFFERENCES, suite_names
+from quality.suites import ARCHIVE, DIFFERENCES, LEDGER, suite_names
 
 MATCHES = "matches_recompute"
 EXPECTATIONS = "expectations"
-UNEXPLAINED = "UNEXPLAINED"
 
-_SUBJECTS = {DIFFERENCES: RECONCILIATION, ARCHIVE: archive_key(SCORE_TOPIC)}
+_ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+_SUBJECTS = {DIFFERENCES: RECONCILIATION, ARCHIVE: archive_key(SCORE_TOPIC), LEDGER: RECONCILIATION}
 
 
 def suite_subject(suite: str) -> dg.AssetKey:
     """The asset that a suite is about: a board, the archive, or the reconciliation itself."""
     return _SUBJECTS.get(suite) or board_key(suite)
+
+
+def suite_check_key(suite: str) -> dg.AssetCheckKey:
+    """The check of a suite. The ledger is proven with the reconciliation, which has a suite of its own too."""
+    return dg.AssetCheckKey(suite_subject(suite), f"{LEDGER}_{EXPECTATIONS}" if suite == LEDGER else EXPECTATIONS)
 
 
 @dg.multi_asset_check(
@@ -50,58 +49,54 @@ def suite_subject(suite: str) -> dg.AssetKey:
 def boards_match_recompute(
     context: dg.AssetCheckExecutionContext, verdicts: dg.ResourceParam[Verdicts]
 ) -> Iterator[dg.AssetCheckResult]:
-    """One result a board. A run that could not look fails every board: that is never "fine"."""
+    """One result a board, from the newest run that was about it. A run that could not look is never "fine"."""
+    keys = sorted(context.selected_asset_check_keys)
     with explained("read the last reconciliation"):
-        last = verdicts.last()
-    for key in sorted(context.selected_asset_check_keys):
-        yield board_check(key.asset_key, last)
+        found = verdicts.of_boards([key.asset_key.path[-1] for key in keys])
+    for key in keys:
+        last = found.get(key.asset_key.path[-1])
+        report = verdicts.report_url(last.run.report_path) if last and last.run.report_path else None
+        yield board_check(key.asset_key, last, report)
 
 
-def board_check(key: dg.AssetKey, last: LastReconciliation | None) -> dg.AssetCheckResult:
-    """The result of one board from the last reconciliation."""
+def board_check(key: dg.AssetKey, last: BoardVerdict | None, report: str | None) -> dg.AssetCheckResult:
+    """The result of one board: ERROR for a difference that the policy does not accept, WARN when it accepts all."""
     if last is None:
-        return _failed(key, "No reconciliation has run yet; launch the job archive_and_reconcile.")
-    if last.verdict == "COULD_NOT_RUN":
-        return _failed(key, f"The last reconciliation could not look: {last.reason}")
-    found = last.boards.get(key.path[-1], NO_DIFFERENCE)
+        return _failed(key, "No reconciliation has compared this board yet; launch the job archive_and_reconcile.")
+    if not last.run.looked:
+        return _failed(key, f"The last reconciliation could not look: {last.run.reason}")
+    found = last.found
     metadata: dict[str, dg.MetadataValue] = {
-        "verdict": dg.MetadataValue.text(last.verdict),
+        "verdict": dg.MetadataValue.text(last.run.verdict),
         "differences": dg.MetadataValue.int(found.count),
-        "reconciliation": dg.MetadataValue.text(last.run_id),
-        "reconciled_at": dg.MetadataValue.timestamp(last.finished_at),
+        "accepted": dg.MetadataValue.int(found.accepted),
+        "reconciliation": dg.MetadataValue.text(last.run.run_id),
+        "reconciled_at": dg.MetadataValue.timestamp(last.run.finished_at),
     }
-    if last.report_path:
-        metadata["report"] = dg.MetadataValue.path(last.report_path)
+    if report:
+        metadata["report"] = dg.MetadataValue.url(report)
     if found.count:
         metadata["rows"] = markdown_table(SAMPLE_COLUMNS, found.rows)
-    # EXPLAINED is the verdict only when the policy accepts every cause
-    passed = not found.count or last.verdict == "EXPLAINED"
-    unexplained = found.causes.get(UNEXPLAINED, 0)
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=MATCHES,
-        passed=passed,
-        severity=dg.AssetCheckSeverity.ERROR if unexplained else dg.AssetCheckSeverity.WARN,
+        passed=not found.count,
+        severity=_ERROR if found.accepted < found.count else _WARN,
         description=_sentence(found),
         metadata=metadata,
     )
 
 
 def _failed(key: dg.AssetKey, reason: str) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=key,
-        check_name=MATCHES,
-        passed=False,
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=reason,
-    )
+    return dg.AssetCheckResult(asset_key=key, check_name=MATCHES, passed=False, severity=_ERROR, description=reason)
 
 
 def _sentence(found: DifferenceSample) -> str:
     if not found.count:
         return "Every row is what the recompute gives."
     causes = ", ".join(f"{count} {cause}" for cause, count in sorted(found.causes.items()))
-    return f"{found.count} {'difference' if found.count == 1 else 'differences'}: {causes}. Look at the report."
+    policy = "The policy accepts them." if found.accepted == found.count else "Look at the report."
+    return f"{found.count} {'difference' if found.count == 1 else 'differences'}: {causes}. {policy}"
 
 
 @dg.multi_asset_check(
@@ -109,9 +104,9 @@ def _sentence(found: DifferenceSample) -> str:
     description="The Great Expectations suites, validated in one run with one set of Data Docs.",
     specs=[
         dg.AssetCheckSpec(
-            EXPECTATIONS,
+            suite_check_key(suite).name,
             asset=suite_subject(suite),
-            additional_deps=[] if suite == DIFFERENCES else [RECONCILIATION],
+            additional_deps=[] if suite_subject(suite) == RECONCILIATION else [RECONCILIATION],
             description=f"Great Expectations suite `{suite}`; a suite that looked at no row fails.",
         )
         for suite in suite_names()
@@ -120,15 +115,16 @@ def _sentence(found: DifferenceSample) -> str:
     retry_policy=RETRY_TRANSIENT,
 )
 def expectations_hold(
-    context: dg.AssetCheckExecutionContext, quality: dg.ResourceParam[QualitySuites]
+    context: dg.AssetCheckExecutionContext,
+    quality: dg.ResourceParam[QualitySuites],
+    verdicts: dg.ResourceParam[Verdicts],
 ) -> Iterator[dg.AssetCheckResult]:
     """One result a suite, with the rows that were evaluated and the Data Docs."""
-    wanted = {key.asset_key for key in context.selected_asset_check_keys}
-    names = [suite for suite in suite_names() if suite_subject(suite) in wanted]
+    names = [suite for suite in suite_names() if suite_check_key(suite) in context.selected_asset_check_keys]
     with explained(f"run the suites {', '.join(names)}"):
         found = quality.run(names)
     for suite in found.suites:
-        yield suite_check(suite, str(found.data_docs))
+        yield suite_check(suite, verdicts.report_url(found.data_docs))
 
 
 def suite_check(suite: SuiteResult, data_docs: str) -> dg.AssetCheckResult:
@@ -139,16 +135,16 @@ def suite_check(suite: SuiteResult, data_docs: str) -> dg.AssetCheckResult:
         "evaluated": dg.MetadataValue.int(suite.evaluated),
         "expectations": dg.MetadataValue.int(len(suite.expectations)),
         "failed": dg.MetadataValue.int(len(failed)),
-        "data_docs": dg.MetadataValue.path(data_docs),
+        "data_docs": dg.MetadataValue.url(data_docs),
     }
     if failed:
         columns = ["expectation", "column", "severity", "rows that break it", "seen"]
         metadata["broken"] = markdown_table(columns, failed)
     return dg.AssetCheckResult(
         asset_key=suite_subject(suite.suite),
-        check_name=EXPECTATIONS,
+        check_name=suite_check_key(suite.suite).name,
         passed=suite.success and not warned,
-        severity=dg.AssetCheckSeverity.WARN if warned else dg.AssetCheckSeverity.ERROR,
+        severity=_WARN if warned else _ERROR,
         description=suite.sentence(),
         metadata=metadata,
     )

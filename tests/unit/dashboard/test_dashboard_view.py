@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from fakes.board_rows import HOSTILE, board_rows
+from starlette.applications import Starlette
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import engine
+from gamestream_dagster.dashboard.files import report_files
 from gamestream_dagster.dashboard.markup import markup
 from gamestream_dagster.dashboard.report import safe_report
-from gamestream_dagster.dashboard.snapshot import Snapshot, Verification, read_snapshot
+from gamestream_dagster.dashboard.snapshot import Proof, Snapshot, read_snapshot
 from gamestream_dagster.dashboard.view import Tone, ago, badges, board_view, in_reading_order, remember, subject_column
 from gamestream_dagster.settings import load_settings
 from gamestream_dagster.warehouse.tables import load_metadata
+from tests.fakes.verdicts import finished
 
 BOARDS = load_boards()
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -27,9 +32,12 @@ def looked(**changed: object) -> Snapshot:
     return Snapshot(**(values | changed))  # type: ignore[arg-type]
 
 
-def verified(**changed: object) -> Verification:
-    values = {"run_id": "r1", "verdict": "MATCH", "reason": "", "finished_at": NOW - timedelta(minutes=3)}
-    return Verification(**(values | {"rows_compared": 40, "report_path": None} | changed))  # type: ignore[arg-type]
+def proven(board: str = "top_players", differing: dict[int | None, tuple[str, ...]] | None = None, **changed: object):
+    """Proofs of a board and of its neighbours: the newest run about them, and what it found on the board."""
+    accepted = bool(changed.pop("accepted", False))
+    run = finished(**{"at": NOW - timedelta(minutes=3), **changed})  # type: ignore[arg-type]
+    found = {name: Proof(run, accepted=True) for name in BOARDS if run.about(name)}
+    return {"proofs": found | ({board: Proof(run, differing, accepted)} if differing else {})}
 
 
 def labels(snapshot: Snapshot, board: str = "top_players") -> dict[str, Tone]:
@@ -83,28 +91,39 @@ def test_what_moved_is_marked_against_what_this_reader_saw() -> None:
 
 
 def test_badges_of_a_running_and_proven_board() -> None:
-    assert labels(looked(verification=verified())) == {"live": Tone.LIVE, "verified 3 min ago": Tone.GOOD}
-    streaks = labels(looked(verification=verified()), "hot_streaks")
+    assert labels(looked(**proven())) == {"live": Tone.LIVE, "verified 3 min ago": Tone.GOOD}
+    [badge] = [one for one in badges(BOARDS["top_players"], looked(**proven())) if one.tone is Tone.GOOD]
+    assert "Verified by run r1" in badge.hint
+    streaks = labels(looked(**proven()), "hot_streaks")
     assert any(label.startswith("settled ") for label in streaks)
 
 
 def test_badges_never_say_verified_without_a_proof() -> None:
     assert labels(looked())["not verified yet"] is Tone.WARN
-    failed = verified(verdict="COULD_NOT_RUN", reason="no checkpoint")
-    assert labels(looked(verification=failed))["not verified"] is Tone.WARN
-    other = verified(jobs=frozenset({"another_job"}))
-    assert labels(looked(verification=other))["not verified"] is Tone.WARN
-    old = verified(finished_at=NOW - timedelta(hours=2))
-    assert labels(looked(verification=old))["verified 2 h ago"] is Tone.WARN
+    failed = proven(verdict="COULD_NOT_RUN", reason="no checkpoint")
+    assert labels(looked(**failed))["not verified"] is Tone.WARN
+    old = proven(at=NOW - timedelta(hours=2))
+    assert labels(looked(**old))["verified 2 h ago"] is Tone.WARN
+
+
+def test_a_run_about_other_boards_proves_nothing_here() -> None:
+    snapshot = looked(**proven(boards=frozenset({"top_teams"})))
+    assert labels(snapshot)["not verified yet"] is Tone.WARN
+    assert labels(snapshot, "top_teams")["verified 3 min ago"] is Tone.GOOD
 
 
 def test_a_differing_row_is_marked_and_its_board_is_not_verified() -> None:
-    snapshot = looked(verification=verified(verdict="DIFFERENT", differing={"top_players": {2: ("UNEXPLAINED",)}}))
+    snapshot = looked(**proven(verdict="DIFFERENT", differing={2: ("UNEXPLAINED",)}))
     assert labels(snapshot)["1 row differs · 3 min ago"] is Tone.BAD
     lines = board_view(BOARDS["top_players"], snapshot, None).lines
     assert "UNEXPLAINED" in lines[1].warning
     assert not lines[0].warning
     assert labels(snapshot, "top_teams")["verified 3 min ago"] is Tone.GOOD
+
+
+def test_rows_that_the_policy_accepts_are_neither_wrong_nor_verified() -> None:
+    found = proven(verdict="EXPLAINED", differing={2: ("LATE",), 3: ("LATE",)}, accepted=True)
+    assert labels(looked(**found)) == {"live": Tone.LIVE, "2 rows explained · 3 min ago": Tone.PLAIN}
 
 
 def test_a_job_that_is_down_is_not_live() -> None:
@@ -154,3 +173,73 @@ def test_only_a_report_of_the_home_is_shown(tmp_path: Path) -> None:
 def test_ages() -> None:
     ages = [ago(timedelta(seconds=seconds)) for seconds in (-5, 12, 200, 7300, 200_000)]
     assert ages == ["just now", "just now", "3 min ago", "2 h ago", "2 d ago"]
+
+
+class FilesClient:
+    """Asks the route, without a server."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._transport = httpx.ASGITransport(app)
+
+    def request(self, method: str, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            async with httpx.AsyncClient(transport=self._transport, base_url="http://127.0.0.1:8501") as client:
+                return await client.request(method, path, headers=headers)
+
+        return asyncio.run(ask())
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+        return self.request("GET", path, headers)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> FilesClient:
+    reports = tmp_path / "reports"
+    (reports / "data_docs").mkdir(parents=True)
+    (reports / ".data_docs-half").mkdir()
+    (reports / "run.html").write_text("<h1>fine</h1>", encoding="utf-8")
+    (reports / "data_docs" / "data_docs.css").write_text("b {}", encoding="utf-8")
+    for hidden in (tmp_path / "secret.html", reports / ".data_docs-half" / "index.html", reports / "run.json"):
+        hidden.write_text("secret", encoding="utf-8")
+    (reports / "link.html").symlink_to(tmp_path / "secret.html")
+    return FilesClient(Starlette(routes=[report_files(reports)]))
+
+
+def test_reports_are_served_with_a_policy_that_runs_nothing(files: FilesClient) -> None:
+    page = files.get("/reports/run.html")
+    assert (page.status_code, page.text) == (200, "<h1>fine</h1>")
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self' 'unsafe-inline'")
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert files.get("/reports/data_docs/data_docs.css").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("../secret.html", "..%2fsecret.html", "%2e%2e/secret.html", "data_docs/../../secret.html", "/etc/passwd"),
+        *("link.html", "run.json", "gone.html", "", "data_docs", ".data_docs-half/index.html"),
+    ],
+)
+def test_nothing_else_is_served(files: FilesClient, path: str) -> None:
+    answer = files.get(f"/reports/{path}")
+    assert answer.status_code == 404
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_nothing_is_written(files: FilesClient, method: str) -> None:
+    assert files.request(method, "/reports/run.html").status_code == 405
+
+
+def test_a_foreign_name_of_this_machine_gets_nothing(files: FilesClient) -> None:
+    assert files.get("/reports/run.html", headers={"host": "rebound.example"}).status_code == 400
+
+
+def test_the_address_of_a_report_is_the_dashboards(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, port_base=30000)
+    address = f"{settings.dashboard_url}/reports"
+    assert settings.report_url(settings.reports_dir / "reconciliation" / "a b.html") == (
+        f"{address}/reconciliation/a%20b.html"
+    )
+    assert settings.report_url("/elsewhere/x.html") == "file:///elsewhere/x.html"

@@ -1,0 +1,7 @@
+-- The ledger: one row for each minute of each partition, with the number of refused records that its reasons add up to.
+SELECT
+    counted.topic, counted.partition_id, counted.minute,
+    counted.records, counted.accepted, counted.duplicate, counted.late, counted.dead_lettered,
+    counted.first_offset, counted.last_offset,
+    (SELECT coalesce(sum(value::bigint), 0) FROM jsonb_each_text(counted.reasons)) AS refused_by_reason
+FROM ledger AS counted

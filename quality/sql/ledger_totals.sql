@@ -1,0 +1,24 @@
+-- Topics whose minutes hold less than the newest run that counted them, or as much in other parts. More is no fault: a run
+-- that is under way has written its minutes already.
+SELECT totals.*, told.run_id, told.balance
+FROM (
+    SELECT
+        topic, sum(records) AS records, sum(accepted) AS accepted, sum(duplicate) AS duplicate, sum(late) AS late,
+        sum(dead_lettered) AS dead_lettered
+    FROM {batch}
+    GROUP BY topic
+) AS totals
+JOIN (
+    SELECT DISTINCT ON (ledger ->> 'topic') run_id, ledger AS balance
+    FROM reconciliation_runs
+    WHERE jsonb_typeof(ledger) = 'object' AND finished_at IS NOT NULL
+    ORDER BY ledger ->> 'topic', finished_at DESC
+) AS told ON told.balance ->> 'topic' = totals.topic
+WHERE totals.records < (told.balance ->> 'records')::bigint
+    OR (
+        totals.records = (told.balance ->> 'records')::bigint
+        AND (totals.accepted, totals.duplicate, totals.late, totals.dead_lettered) IS DISTINCT FROM (
+            (told.balance ->> 'accepted')::bigint, (told.balance ->> 'duplicate')::bigint,
+            (told.balance ->> 'late')::bigint, (told.balance ->> 'dead_lettered')::bigint
+        )
+    )

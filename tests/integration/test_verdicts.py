@@ -1,0 +1,102 @@
+"""What pages, checks and alarms read of finished runs, on a real Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+from fakes.board_rows import difference, own_database, reconciled, write
+
+from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.dashboard.snapshot import read_snapshot
+from gamestream_dagster.resources.verdicts import Verdicts
+from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.tables import load_metadata
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(stack: Settings) -> Iterator[Settings]:
+    with own_database(stack) as settings:
+        yield settings
+
+
+def at(minutes: int) -> dict[str, datetime]:
+    return {"finished_at": NOW + timedelta(minutes=minutes)}
+
+
+def test_a_board_has_the_newest_run_that_was_about_it(database: Settings) -> None:
+    assert Verdicts(database).of_boards(["top_teams"]) == {}
+    old = reconciled(database, **at(0))  # before runs recorded their boards
+    some = reconciled(database, "DIFFERENT", boards=["top_players", "gone"], **at(1))
+    difference(database, some, cause="LATE", accepted=True)
+    difference(database, some, difference_id=2, cause="STALE_ROW", accepted=False)
+    blind = reconciled(database, "COULD_NOT_RUN", boards=["team_mvps"], reason="no checkpoint", **at(2))
+    found = Verdicts(database).of_boards(["top_teams", "top_players", "team_mvps"])
+    assert {name: one.run.run_id for name, one in found.items()} == {
+        "top_teams": old,
+        "top_players": some,
+        "team_mvps": blind,
+    }
+    assert found["top_players"].found.causes == {"LATE": 1, "STALE_ROW": 1}
+    assert found["top_players"].found.accepted == 1
+    assert found["top_players"].run.boards == {"top_players", "gone"}
+    assert found["top_teams"].found.count == 0
+    assert not found["team_mvps"].run.looked
+
+    with open_engine(database) as engine:
+        boards = load_boards()
+        snapshot = read_snapshot(engine, boards, load_metadata(boards))
+    assert snapshot.problem is None
+    assert snapshot.last is not None
+    assert snapshot.last.run_id == blind
+    assert {name: proof.run.run_id for name, proof in snapshot.proofs.items()} == {
+        **dict.fromkeys(boards, old),
+        "top_players": some,
+        "team_mvps": blind,
+    }
+    assert snapshot.proofs["top_players"].differing == {2: ("LATE", "STALE_ROW")}
+    assert not snapshot.proofs["top_players"].accepted
+
+
+def test_runs_come_in_the_order_in_which_they_finished(database: Settings) -> None:
+    names = [reconciled(database, **at(minute)) for minute in range(5)]
+    alarm = reconciled(database, "DIFFERENT", rows_unexplained=1, boards=["top_players"], **at(5))
+    difference(database, alarm)
+    verdicts = Verdicts(database)
+    assert [run.run_id for run in verdicts.since(None, 2)] == [names[4], alarm]
+    assert [run.run_id for run in verdicts.since(NOW + timedelta(minutes=1), 2)] == names[1:3]
+    assert verdicts.since(NOW + timedelta(minutes=5), 9)[0].unexplained == {"top_players"}
+
+
+def test_an_alert_keeps_its_first_time_until_it_is_cleared(database: Settings) -> None:
+    verdicts = Verdicts(database)
+
+    def standing() -> sa.Row:
+        with open_engine(database) as engine, engine.connect() as link:
+            return link.execute(sa.select(load_metadata().tables["alerts"])).one()
+
+    verdicts.raise_alert("a", "critical", "first", {})
+    first = standing()
+    verdicts.raise_alert("a", "critical", "second", {})
+    assert (standing().raised_at, standing().summary) == (first.raised_at, "second")
+    verdicts.clear_alert("a")
+    cleared = standing().cleared_at
+    assert cleared is not None
+    verdicts.clear_alert("a")
+    assert standing().cleared_at == cleared
+    verdicts.raise_alert("a", "critical", "third", {})
+    assert standing().cleared_at is None
+    assert standing().raised_at > first.raised_at
+
+
+def test_a_null_of_json_is_no_list_of_boards(database: Settings) -> None:
+    run = reconciled(database)
+    write(database, sa.text("UPDATE reconciliation_runs SET boards = 'null'::jsonb"))
+    found = Verdicts(database).of_boards(["top_teams"])
+    assert found["top_teams"].run.run_id == run
+    assert found["top_teams"].run.boards is None
