@@ -84,7 +84,7 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     if as_json:
         typer.echo(json.dumps(_run_data(run), indent=2))
     else:
-        _show_run(run)
+        _show_run(run, settings.report_url(run.report_path) if run.report_path else "none was written")
     raise typer.Exit(run.exit_code)
 
 
@@ -189,14 +189,13 @@ def _sentences() -> Iterator[None]:
         raise CouldNotRun(escape(str(error))) from error
 
 
-def _show_run(run: ReconciliationRun) -> None:
+def _show_run(run: ReconciliationRun, report: str) -> None:
     from gamestream_dagster.reconciliation.cut import shown
 
     if run.verdict.value == "COULD_NOT_RUN":
         talk.print(Text(f"Could not run: {run.reason}", style="yellow"))
-        talk.print(
-            f"COULD_NOT_RUN: nothing was compared, and nothing is said about the boards.   report: {run.report_path}"
-        )
+        talk.print("COULD_NOT_RUN: nothing was compared, and nothing is said about the boards.")
+        talk.print(f"Done. report: {report}   file: {run.report_path}", soft_wrap=True)
         return
     for job in run.jobs:
         data.print(f"cut      checkpoint {job.checkpoint_id}  user-score {shown(job.low)}   {job.job}")
@@ -218,7 +217,7 @@ def _show_run(run: ReconciliationRun) -> None:
             f"UNEXPLAINED={run.rows_unexplained} TOTAL={run.rows_compared}   {run.seconds:.1f} s",
         )
     )
-    talk.print(f"Done. report: {run.report_path}", soft_wrap=True)
+    talk.print(f"Done. report: {report}   file: {run.report_path}", soft_wrap=True)
     talk.print(f"Next: {_next(run)}")
 
 
