@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.cli.job_manifests import manifests
 from gamestream_dagster.cli.job_orders import apply, plan, redeploy, resume, rollback, suspend
 from gamestream_dagster.cli.job_output import Folder, Job, data, deployment_json, print_json, sentences, talk
 from gamestream_dagster.cli.options import AsJson, Home, PortBase, settings_from
@@ -27,7 +28,7 @@ def register(app: typer.Typer) -> None:
     """Add the group to the tree."""
     group = typer.Typer(help="The Flink jobs: desired, observed, planned, done.", no_args_is_help=True)
     group.command("list")(list_jobs)
-    for command in (show, plan, apply, suspend, resume, redeploy, rollback, history, incidents):
+    for command in (show, plan, apply, suspend, resume, redeploy, rollback, history, incidents, manifests):
         group.command()(command)
     app.add_typer(group, name="jobs")
 

@@ -5,12 +5,12 @@ The SQL is the folder's, or what an earlier deployment ran: that is recorded wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gamestream_dagster.flink_jobs.deployment import Deployment
-from gamestream_dagster.flink_jobs.render import RenderedJob, bindings_for, render
+from gamestream_dagster.flink_jobs.render import Bindings, RenderedJob, bindings_for, render
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
 from gamestream_dagster.settings import ScoreFormat, Settings
 
@@ -27,8 +27,10 @@ class Target:
     score_format: ScoreFormat = ScoreFormat.JSON
 
 
-def target_for(settings: Settings, spec: JobSpec) -> Target:
-    """A job as its folder says."""
+def target_for(
+    settings: Settings, spec: JobSpec, bound: Callable[[Bindings], Bindings] = lambda bindings: bindings
+) -> Target:
+    """A job as its folder says; `bound` may put other values in the place of those of this stack."""
     options = {
         "execution.runtime-mode": "streaming",
         "execution.checkpointing.interval": f"{settings.checkpoint_interval_seconds} s",
@@ -37,7 +39,7 @@ def target_for(settings: Settings, spec: JobSpec) -> Target:
         "table.dml-sync": "false",
         **spec.flink,
     }
-    return _target(settings, spec, options)
+    return _target(settings, spec, options, bound(bindings_for(settings, spec.name)))
 
 
 def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment) -> Target:
@@ -58,13 +60,14 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
         "flink": dict(ran["flink"]),
         "restart_nonce": ran["restart_nonce"],
         "reads": tuple(ran["reads"]),
+        "id_horizon_ms": ran.get("id_horizon_ms"),
     }
     then = settings.model_copy(update={"score_format": ScoreFormat(ran["score_format"])})
-    return _target(then, spec.model_copy(update=behaviour), ran["options"])
+    bindings = bindings_for(then, spec.name)
+    return _target(then, spec.model_copy(update=behaviour), ran["options"], bindings)
 
 
-def _target(settings: Settings, spec: JobSpec, options: Mapping[str, str]) -> Target:
-    bindings = bindings_for(settings, spec.name)
+def _target(settings: Settings, spec: JobSpec, options: Mapping[str, str], bindings: Bindings) -> Target:
     savepoints = None if settings.is_external("flink") else (settings.savepoints_dir / spec.name).as_uri()
     return Target(
         spec=spec,
@@ -87,5 +90,6 @@ def what_ran(target: Target) -> dict[str, Any]:
         "restart_nonce": spec.restart_nonce,
         "options": dict(target.options),
         "reads": list(spec.reads),
+        "id_horizon_ms": spec.id_horizon_ms,
         "writes": spec.writes.model_dump(mode="json"),
     }

@@ -1,0 +1,182 @@
+"""The manifests for the Flink Kubernetes Operator, against the schema that it publishes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from gamestream_dagster.cli.main import build
+from gamestream_dagster.cli.options import CouldNotRun
+from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.errors import JobSpecError
+from gamestream_dagster.flink_jobs.operator_manifests import Cluster, manifests, script, secretless
+from gamestream_dagster.flink_jobs.render import RenderedJob
+from gamestream_dagster.flink_jobs.spec import DesiredState, UpgradeMode
+from gamestream_dagster.flink_jobs.targets import Target, target_for
+from gamestream_dagster.settings import Settings
+
+CRDS = Path(__file__).parent / "operator_crds"
+CLUSTER = Cluster(image="studio/flink:2.3", state_dir="s3://studio/flink/")
+SECRET = "canary-of-the-password"
+
+
+def strict(schema: Any) -> Any:
+    """The schema with every unknown field an error: Kubernetes would drop it in silence."""
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: strict(value) for key, value in schema.items()}
+    open_ended = schema.get("x-kubernetes-preserve-unknown-fields") or "additionalProperties" in schema
+    if isinstance(schema.get("properties"), dict) and not open_ended:
+        made["additionalProperties"] = False
+    if schema.get("x-kubernetes-int-or-string"):
+        made["type"] = ["integer", "string"]
+    return made
+
+
+def schemas() -> dict[str, Any]:
+    found = {}
+    for path in CRDS.glob("*.yaml"):
+        crd = yaml.safe_load(path.read_text())["spec"]
+        (version,) = [one for one in crd["versions"] if one["name"] == "v1beta1"]
+        found[crd["names"]["kind"]] = strict(version["schema"]["openAPIV3Schema"])["properties"]["spec"]
+    return found
+
+
+def check(objects: list[dict[str, Any]]) -> None:
+    known = schemas()
+    for one in objects:
+        assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", one["metadata"]["name"])
+        if one["kind"] != "ConfigMap":
+            assert one["apiVersion"] == "flink.apache.org/v1beta1"
+            jsonschema.validate(one["spec"], known[one["kind"]])
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        home=tmp_path,
+        kafka_bootstrap="kafka.games:9092",
+        registry_url="http://registry.games:8080",
+        postgres_host="postgres.games",
+        postgres_port=5432,
+        postgres_password=SECRET,  # type: ignore[arg-type]
+    )
+
+
+def targets(settings: Settings, **changes: Any) -> list[Target]:
+    specs = [spec.model_copy(update=changes) for spec in load_jobs().values()]
+    return [target_for(settings, spec, secretless) for spec in specs]
+
+
+def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [one for one in objects if one["kind"] == kind]
+
+
+@pytest.mark.parametrize("session", [None, "games"])
+@pytest.mark.parametrize("mode", UpgradeMode)
+@pytest.mark.parametrize("desired", DesiredState)
+def test_every_manifest_fits_the_published_schema(
+    settings: Settings, session: str | None, mode: UpgradeMode, desired: DesiredState
+) -> None:
+    cluster = Cluster(image="studio/flink:2.3", session=session, namespace="games", runner_class="x.SqlRunner")
+    check(manifests(targets(settings, upgrade_mode=mode, desired_state=desired), cluster))
+
+
+def test_the_check_itself_finds_a_wrong_field(settings: Settings) -> None:
+    (first, *_) = of_kind(manifests(targets(settings), CLUSTER), "FlinkDeployment")
+    for field, value in [("upgradeMode", "savepoints"), ("parallelism", "2"), ("upgrademode", "savepoint")]:
+        with pytest.raises(jsonschema.ValidationError):
+            check([{**first, "spec": {**first["spec"], "job": {**first["spec"]["job"], field: value}}}])
+
+
+def test_a_job_keeps_its_meaning(settings: Settings) -> None:
+    wanted = targets(settings)
+    for target, made in zip(wanted, of_kind(manifests(wanted, CLUSTER), "FlinkDeployment"), strict=True):
+        job, options = made["spec"]["job"], made["spec"]["flinkConfiguration"]
+        assert (job["state"], job["upgradeMode"]) == ("running", target.spec.upgrade_mode.value)
+        assert job["parallelism"] == int(target.options["parallelism.default"])
+        assert job["allowNonRestoredState"] is False
+        assert options["execution.checkpointing.interval"] == target.options["execution.checkpointing.interval"]
+        assert options["execution.checkpointing.dir"].startswith("s3://studio/flink/")
+        assert options["pipeline.name"] == f"{target.spec.name}@{target.fingerprint[:8]}"
+        assert made["metadata"]["annotations"]["gamestream/fingerprint"] == target.fingerprint
+
+
+def test_the_script_is_the_whole_job_with_addresses_and_without_secrets(settings: Settings) -> None:
+    wanted = targets(settings)
+    made = manifests(wanted, CLUSTER)
+    assert SECRET not in yaml.safe_dump(made)
+    for target, config in zip(wanted, of_kind(made, "ConfigMap"), strict=True):
+        (text,) = config["data"].values()
+        statements = as_the_runner_reads(text)
+        sets = [key for key in target.options if key.startswith("table.")]
+        assert len(statements) == len(sets) + len(target.rendered.definitions) + 1
+        assert "kafka.games:9092" in text
+        assert "${POSTGRES_PASSWORD}" in text
+        assert statements[-1].startswith("EXECUTE STATEMENT SET")
+        assert statements[-1].count("INSERT INTO") == target.rendered.statement_set.count("INSERT INTO")
+
+
+def as_the_runner_reads(text: str) -> list[str]:
+    """The rule of `parseStatements` in the operator's example `SqlRunner`."""
+    statements, current, in_set = [], "", False
+    for line in (one.strip() for one in text.splitlines()):
+        if not line:
+            continue
+        in_set = in_set or line.startswith("EXECUTE STATEMENT SET")
+        current += line + "\n"
+        if line.endswith(";") and (not in_set or line == "END;"):
+            statements.append(current)
+            current, in_set = "", False
+    assert current == ""
+    return statements
+
+
+def test_the_credentials_come_from_the_secret(settings: Settings) -> None:
+    pod = of_kind(manifests(targets(settings), CLUSTER), "FlinkDeployment")[0]["spec"]["podTemplate"]["spec"]
+    (init,) = pod["initContainers"]
+    assert {one["name"] for one in init["env"]} == {"POSTGRES_USER", "POSTGRES_PASSWORD"}
+    assert {one["valueFrom"]["secretKeyRef"]["name"] for one in init["env"]} == {"gamestream-postgres"}
+    assert {"name": "scripts", "emptyDir": {"medium": "Memory"}} in pod["volumes"]
+
+
+def test_a_session_cluster_takes_every_job(settings: Settings) -> None:
+    wanted = targets(settings)
+    made = manifests(wanted, Cluster(image="x", session="games"))
+    (cluster,) = of_kind(made, "FlinkDeployment")
+    assert "job" not in cluster["spec"]
+    jobs = of_kind(made, "FlinkSessionJob")
+    assert {one["spec"]["deploymentName"] for one in jobs} == {cluster["metadata"]["name"]} == {"games"}
+    assert len(jobs) == len(wanted) == len(cluster["spec"]["podTemplate"]["spec"]["volumes"]) - 1
+
+
+@pytest.mark.parametrize("bad", ["SELECT '--'", "SELECT /*+ OPTIONS('a'='b') */ 1"])
+def test_sql_that_the_runner_would_cut_is_refused(bad: str) -> None:
+    with pytest.raises(JobSpecError, match="cuts"):
+        script(RenderedJob((), f"EXECUTE STATEMENT SET BEGIN INSERT INTO s {bad}; END"), "totals_v1", {})
+
+
+def test_the_command_writes_files_and_refuses_addresses_of_this_machine(tmp_path: Path) -> None:
+    base = ["jobs", "manifests", "leaderboards_v1", "--image", "x:1", "--home", str(tmp_path)]
+    refused = CliRunner().invoke(build(), base)
+    assert isinstance(refused.exception, CouldNotRun)
+    assert "127.0.0.1" in str(refused.exception)
+    addresses = ["--kafka", "k:9092", "--postgres", "pg:5432", "--registry", "http://r"]
+    out = tmp_path / "out"
+    assert CliRunner().invoke(build(), [*base, *addresses, "--out", str(out)]).exit_code == 0
+    written = sorted(out.iterdir())
+    assert [path.name for path in written] == [
+        "00-leaderboards-v1-sql.configmap.yaml",
+        "01-leaderboards-v1.flinkdeployment.yaml",
+    ]
+    assert "CREATE TEMPORARY TABLE" in written[0].read_text()
+    assert "\n    CREATE" in written[0].read_text(), "SQL as a block that a person can review"
+    check([yaml.safe_load(path.read_text()) for path in written])
