@@ -84,12 +84,6 @@ class EventIds(BaseModel):
             raise ValueError("the horizon of event ids is a whole number of minutes, from 1m to 24h, such as 12m")
         return horizon
 
-    @property
-    def interval(self) -> str:
-        """The horizon as the text of an SQL interval DAY TO SECOND."""
-        hours, minutes = divmod(self.horizon // _MINUTE_MS, 60)
-        return f"{hours // 24} {hours % 24:02}:{minutes:02}:00"
-
 
 class _Declared(_Common):
     """One entry of `topics:`."""

@@ -18,12 +18,15 @@ from gamestream_dagster.catalogue.topics import TOPICS_FILE, EventIds, load_even
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.sql_text import Statement, TokenKind, split
+from gamestream_dagster.settings import Season, load_settings
 
 SOURCES_FOLDER = "_sources"
 JOB_NAME = re.compile(r"^[a-z][a-z0-9_]{0,50}_v[1-9][0-9]*$")
-# The variant of a source for topics whose events carry no ids, and what stands for the horizon where they do.
+# The variant of a source for topics whose events carry no ids, and the source that drops copies where they do.
 WITHOUT_IDS = ".without_ids.sql"
-HORIZON = "${event_id_horizon}"
+DROPS_COPIES = f"{SOURCES_FOLDER}/counted_scores.sql"
+# A job with this placeholder writes boards of seasons.
+OF_SEASONS = "${season_length_millis}"
 # Options that the job manager decides for each deployment.
 RESERVED_OPTIONS = (
     "pipeline.name",
@@ -36,15 +39,27 @@ RESERVED_OPTIONS = (
 _SECRET_OPTION = re.compile(r"(password|passwd|secret|token|credential|api[.-]?key|jaas)", re.IGNORECASE)
 
 
-def load_jobs(root: Path = FLINK_SQL_DIR, topics: Path = TOPICS_FILE) -> dict[str, JobSpec]:
-    """Every job folder under `root`, by name, in alphabetical order.
+def load_jobs(
+    root: Path = FLINK_SQL_DIR, topics: Path = TOPICS_FILE, season: Season | None = None
+) -> dict[str, JobSpec]:
+    """Every job folder under `root` that is wanted, by name, in alphabetical order.
+
+    Args:
+        root: where the folders are.
+        topics: declares which topics' events carry ids.
+        season: with `NONE` jobs that use the length of a season are left out; default: the setting of the stack that
+            `GAMESTREAM_HOME` names.
 
     Raises:
         JobSpecError: a folder cannot be used; the message names the file and the mend.
         CatalogueError: the topics cannot be read.
     """
     ids = load_event_ids(topics)
-    return {path.parent.name: _load(path, root, ids) for path in sorted(root.glob("[!_]*/job.yaml"))}
+    found = {path.parent.name: _load(path, root, ids) for path in sorted(root.glob("[!_]*/job.yaml"))}
+    of_seasons = {name for name, spec in found.items() if any(OF_SEASONS in file.text for file in spec.files())}
+    if not of_seasons or (load_settings().season if season is None else season) is not Season.NONE:
+        return found
+    return {name: spec for name, spec in found.items() if name not in of_seasons}
 
 
 def load_job(
@@ -85,7 +100,14 @@ def _load(path: Path, root: Path, event_ids: Mapping[str, EventIds]) -> JobSpec:
     avro = {source.path: variant for source in sources if (variant := _avro_variant(source, root))}
     query, sinks = (_sql(folder / file, root) for file in ("query.sql", "sinks.sql"))
     raw["flink"] = _options(raw.get("flink"), _shown(path, root))
-    known = {"name": folder.name, "folder": folder, "sources": sources, "avro_sources": avro}
+    drops_copies = any(source.path == DROPS_COPIES for source in sources)
+    known = {
+        "name": folder.name,
+        "folder": folder,
+        "sources": sources,
+        "avro_sources": avro,
+        "id_horizon_ms": ids.horizon if ids is not None and drops_copies else None,
+    }
     for key in (*known, "query", "sinks"):
         if key in raw:
             raise JobSpecError(f"{_shown(path, root)}: `{key}` is not a field; it follows from the folder. Remove it")
@@ -131,14 +153,9 @@ def _ids_of(reads: Any, event_ids: Mapping[str, EventIds], where: str) -> EventI
 
 
 def _for_ids(source: SqlFile, ids: EventIds | None, root: Path) -> SqlFile:
-    """The source as the topics' setting has it: its variant without ids, or with the horizon filled in.
-
-    The horizon is no value of a stack: filled in here, it is part of the fingerprint and of what a deployment records.
-    """
-    if ids is None:
-        path = (root / source.path).with_suffix(WITHOUT_IDS)
-        return _sql(path, root) if path.is_file() else source
-    return source.model_copy(update={"text": source.text.replace(HORIZON, ids.interval)})
+    """The source, or its variant for events without ids."""
+    path = (root / source.path).with_suffix(WITHOUT_IDS)
+    return _sql(path, root) if ids is None and path.is_file() else source
 
 
 def _avro_variant(source: SqlFile, root: Path) -> SqlFile | None:

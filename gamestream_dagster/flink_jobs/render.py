@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from gamestream_dagster.catalogue.seasons import length_millis, shift_millis
 from gamestream_dagster.clients.flink_literal import literal, masked
 from gamestream_dagster.flink_jobs.errors import JobSpecError, RenderError
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
@@ -52,6 +53,8 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
             "postgres_user": settings.postgres_user,
             "postgres_password": settings.postgres_password_value,
             "score_format_options": _score_format(settings),
+            "season_length_millis": str(length_millis(settings.season)),
+            "season_shift_millis": str(shift_millis(settings.season)),
         }
     )
 
@@ -68,6 +71,7 @@ class RenderedJob:
 
     definitions: tuple[str, ...] = field(repr=False)
     statement_set: str = field(repr=False)
+    id_horizon_ms: int | None = None  # TTL of the state that drops copies of events
 
     @property
     def statement_set_body(self) -> str:
@@ -90,7 +94,7 @@ def render(spec: JobSpec, bindings: Bindings, score_format: ScoreFormat = ScoreF
                 statement_set = text
             else:
                 definitions.append(text)
-    return RenderedJob(tuple(definitions), statement_set)
+    return RenderedJob(tuple(definitions), statement_set, spec.id_horizon_ms)
 
 
 def preview(spec: JobSpec, bindings: Bindings, score_format: ScoreFormat = ScoreFormat.JSON) -> list[str]:

@@ -86,6 +86,7 @@ class JobSpec(BaseModel):
     writes: Writes
     sources: tuple[SqlFile, ...] = Field(description="Shared source files, in the order of job.yaml.")
     avro_sources: dict[str, SqlFile] = Field(default_factory=dict, description="Avro variant of a source, by path.")
+    id_horizon_ms: int | None = Field(default=None, gt=0, description="How long ids of events are kept; None: not at all.")
     query: SqlFile
     sinks: SqlFile
     flink: dict[str, str] = Field(default_factory=dict, description="Flink options of the job.")
@@ -113,11 +114,12 @@ class JobSpec(BaseModel):
         return _digest(self._behaviour(ScoreFormat.JSON))[:FINGERPRINT_LENGTH]
 
     def _behaviour(self, score_format: ScoreFormat) -> dict[str, Any]:
-        return {
+        behaviour: dict[str, Any] = {
             "sql": [canonical(file.text) for file in self.files(score_format)],
             "flink": dict(sorted(self.flink.items())),
             "restart_nonce": self.restart_nonce,
         }
+        return behaviour if self.id_horizon_ms is None else {**behaviour, "id_horizon_ms": self.id_horizon_ms}
 
     def fingerprint(self, options: Mapping[str, str], values: Mapping[str, Any], score_format: ScoreFormat) -> str:
         """Hash of everything that changes what the job does, as 64 hex digits.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from gamestream_dagster.clients.errors import TerminalServiceError
+from gamestream_dagster.clients.flink_literal import literal
 from gamestream_dagster.clients.flink_sql_gateway import GatewaySession, SqlGateway
 from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
 from gamestream_dagster.flink_jobs.plan import Compatibility
@@ -18,6 +19,9 @@ from gamestream_dagster.flink_jobs.render import RenderedJob
 RECOVERY_PATH = "execution.state-recovery.path"
 # Names and columns of the tables, but not their options: those hold the password.
 _PLAN_OPTIONS = {"table.plan.compile.catalog-objects": "SCHEMA", "table.plan.force-recompile": "true"}
+# A plan's operator ids run on from plan to plan: state is found by the shape of the job, as without a plan.
+_EXECUTED_PLAN_OPTIONS = {**_PLAN_OPTIONS, "table.exec.uid.generation": "DISABLED"}
+_KEEPS_IDS = re.compile(r"Deduplicate\(keep=\[FirstRow\], key=\[[^]]*\bevent_id\b")
 # Parts of a compiled plan that say nothing about state: ids run on from plan to plan, the rest is for people or tuning.
 _PASSING_KEYS = frozenset({"id", "description", "configuration", "flinkVersion"})
 
@@ -67,10 +71,28 @@ class GatewaySubmitter:
             if restore:
                 session.set(RECOVERY_PATH, restore)
             try:
-                return session.submit(rendered.statement_set)
+                if rendered.id_horizon_ms is None:
+                    return session.submit(rendered.statement_set)
+                return self._submit_plan(job, session, rendered, rendered.id_horizon_ms)
             finally:
                 if restore:  # it sticks to the session: whatever was submitted next would be restored from it too
                     session.reset(RECOVERY_PATH)
+
+    def _submit_plan(self, job: str, session: GatewaySession, rendered: RenderedJob, horizon_ms: int) -> str:
+        """Submit the compiled plan, with a TTL on the state that keeps the ids of events and on no other."""
+        if self._plans_dir is None:
+            raise SubmissionRejectedError(
+                fXX
+            )
+        for option, value in _EXECUTED_PLAN_OPTIONS.items():
+            session.set(option, value)
+        plan = with_id_horizon(self._compile(session, rendered), horizon_ms)
+        path = self._plans_dir / f"{uuid.uuid4().hex}.json"
+        try:
+            path.write_text(plan, encoding="utf-8")
+            return session.submit(f"EXECUTE PLAN {literal(path.as_uri())}")
+        finally:
+            path.unlink(missing_ok=True)
 
     def _define(self, session: GatewaySession, rendered: RenderedJob) -> None:
         for statement in rendered.definitions:
@@ -99,6 +121,23 @@ class _refusals:  # noqa: N801 - a context manager that reads like a function
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, TerminalServiceError):
             raise SubmissionRejectedError(f"Flink refuses {self._job}: {error.reason}; {error.instruction}") from error
+
+
+def with_id_horizon(compiled: str, horizon_ms: int) -> str:
+    """A compiled plan in which the state that tells copies of events apart is forgotten after `horizon_ms`.
+
+    Raises:
+        SubmissionRejectedError: the plan does not have just one such operator.
+    """
+    plan = cast("dict[str, Any]", json.loads(compiled))
+    found = [node for node in plan["nodes"] if _KEEPS_IDS.match(node.get("description", ""))]
+    if len(found) != 1 or len(found[0].get("state") or ()) != 1:
+        raise SubmissionRejectedError(
+            f"The plan has {len(found)} operators that keep the ids of events and should have one; "
+            "look at counted_scores.sql and at what reads it"
+        )
+    found[0]["state"][0]["ttl"] = f"{horizon_ms} ms"
+    return json.dumps(plan)
 
 
 def compare_plans(old: str | None, new: str | None) -> Compatibility:

@@ -19,8 +19,8 @@ def plan_of(stack: Settings):
     """Plans a job, each once: the operators that run, one a line, shared parts once."""
 
     @cache
-    def explained(job: str, score_format: ScoreFormat) -> list[str]:
-        spec = load_job(job)
+    def explained(job: str, score_format: ScoreFormat, ids: bool = True) -> list[str]:
+        spec = load_job(job) if ids else load_job(job, event_ids={})
         rendered = render(spec, bindings_for(stack, job), score_format)
         gateway = SqlGateway(stack.flink_gateway, secrets=(stack.postgres_password_value,))
         try:
@@ -42,22 +42,26 @@ def operators(plan: list[str], name: str) -> list[str]:
     return [line for line in plan if re.match(rf"^[\s:+-]*{name}\(", line)]
 
 
+both_ways = pytest.mark.parametrize("ids", [True, False], ids=["ids", "no-ids"])
 formats = pytest.mark.parametrize("score_format", list(ScoreFormat), ids=lambda one: one.value)
 
 
 @formats
-def test_leaderboards_are_one_scan_and_one_sum(plan_of, score_format: ScoreFormat):
-    plan = plan_of("leaderboards_v1", score_format)
+@both_ways
+def test_leaderboards_are_one_scan_and_one_sum(plan_of, score_format: ScoreFormat, ids: bool):
+    plan = plan_of("leaderboards_v1", score_format, ids)
     assert len(operators(plan, "TableSourceScan")) == 1
     (shared,) = (line for line in operators(plan, "LocalGroupAggregate") if "groupBy=[user_id, team_id]" in line)
     assert "SUM(points)" in shared
+    assert len(operators(plan, "Deduplicate")) == ids
     # partial sums travel, and not each event
     assert len(operators(plan, "MiniBatchAssigner")) == 1
 
 
 @formats
-def test_leaderboards_keep_ten_rows_and_not_every_player(plan_of, score_format: ScoreFormat):
-    ranks = operators(plan_of("leaderboards_v1", score_format), "Rank")
+@both_ways
+def test_leaderboards_keep_ten_rows_and_not_every_player(plan_of, score_format: ScoreFormat, ids: bool):
+    ranks = operators(plan_of("leaderboards_v1", score_format, ids), "Rank")
     strategy = {rank_of(line): found(r"strategy=\[(\w+)", line) for line in ranks}
     assert strategy == {
         "rankEnd=10 total_score DESC, user_id ASC": "UpdateFastStrategy",
@@ -84,11 +88,12 @@ def test_no_state_is_forgotten(stack: Settings, plan_of, job: str):
 
 
 @formats
-def test_hot_streaks_are_windows_alone(plan_of, score_format: ScoreFormat):
-    plan = plan_of("hot_streaks_v1", score_format)
+@both_ways
+def test_hot_streaks_are_windows_alone(plan_of, score_format: ScoreFormat, ids: bool):
+    plan = plan_of("hot_streaks_v1", score_format, ids)
     assert len(operators(plan, "TableSourceScan")) == 1
     assert len(operators(plan, "WindowRank")) == 1
-    assert len(operators(plan, "GlobalWindowAggregate")) == 3
+    assert len(operators(plan, "GlobalWindowAggregate")) == 3 + ids  # the slices in which a copy is told
     # a join of two windows of different sizes would keep its state for ever
     assert not operators(plan, r"\w*Join")
     # the marker of a mini-batch swallows the watermarks of a shared source

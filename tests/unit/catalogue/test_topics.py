@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from gamestream_dagster.catalogue.boards import CatalogueError, load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC, TOPICS_FILE, load_topics
+from gamestream_dagster.catalogue.topics import SCORE_TOPIC, TOPICS_FILE, load_event_ids, load_topics
 from gamestream_dagster.settings import TopicProfile
 
 
@@ -33,6 +33,17 @@ def test_every_board_has_a_compacted_topic_of_one_partition(profile: TopicProfil
         assert board.name in topic.description
 
 
+def test_event_ids_are_a_setting_of_the_topic(tmp_path: Path):
+    ids = load_topics(TopicProfile.LAPTOP)[SCORE_TOPIC].event_ids
+    assert ids is not None
+    assert ids.horizon == 12 * 60_000
+    assert load_event_ids() == {SCORE_TOPIC: ids}
+    without = _edited(tmp_path, event_ids=None)
+    assert load_topics(TopicProfile.LAPTOP, path=without)[SCORE_TOPIC].event_ids is None
+    assert load_event_ids(without) == {}
+    assert all(topic.event_ids is None for topic in load_topics(TopicProfile.LAPTOP).values() if topic.board)
+
+
 def _edited(tmp_path: Path, **changes: object) -> Path:
     content = yaml.safe_load(TOPICS_FILE.read_text(encoding="utf-8"))
     content["topics"][SCORE_TOPIC].update(changes)
@@ -52,6 +63,12 @@ def _edited(tmp_path: Path, **changes: object) -> Path:
         ({"partitions": {"laptop": 0, "prod": 1}}, "greater than 0"),
         ({"replicas": 3}, "replicas"),
         ({"owner": ""}, "owner"),
+        ({"event_ids": {"horizon": "12 minutes"}}, "not a duration"),
+        ({"event_ids": {"horizon": "90s"}}, "whole number of minutes"),
+        ({"event_ids": {"horizon": "2d"}}, "from 1m to 24h"),
+        ({"event_ids": {"horizon": "0m"}}, "from 1m to 24h"),
+        ({"event_ids": {}}, "horizon"),
+        ({"event_ids": {"horizon": "12m", "field": "id"}}, "field"),
     ],
 )
 def test_a_mistake_names_the_file_and_the_field(tmp_path: Path, change: dict[str, object], said: str):

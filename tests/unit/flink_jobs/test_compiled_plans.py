@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
 from gamestream_dagster.flink_jobs.plan import Compatibility
-from gamestream_dagster.flink_jobs.submission import compare_plans
+from gamestream_dagster.flink_jobs.submission import compare_plans, with_id_horizon
 
 
 def compiled(first_id: int = 1, **changes: Any) -> str:
@@ -35,3 +38,26 @@ def test_another_key_operator_or_type_counts() -> None:
 def test_a_missing_plan_is_not_taken_for_a_fitting_one() -> None:
     assert compare_plans(None, compiled()) is Compatibility.UNKNOWN
     assert compare_plans(compiled(), None) is Compatibility.UNKNOWN
+
+
+DROPS_COPIES = "Deduplicate(keep=[FirstRow], key=[user_id, event_id, $10, $11], order=[PROCTIME])"
+
+
+def with_states(*descriptions: str) -> str:
+    nodes = [
+        {"id": number, "description": one, "state": [{"index": 0, "ttl": "0 ms", "name": "s"}]}
+        for number, one in enumerate(descriptions)
+    ]
+    return json.dumps({"nodes": nodes, "edges": []})
+
+
+def test_only_the_state_that_keeps_the_ids_of_events_is_forgotten() -> None:
+    others = ("Rank(orderBy=[event_id])", "Deduplicate(keep=[FirstRow], key=[user_id], order=[PROCTIME])")
+    plan = json.loads(with_id_horizon(with_states(others[0], DROPS_COPIES, others[1]), 720_000))
+    assert [node["state"][0]["ttl"] for node in plan["nodes"]] == ["0 ms", "720000 ms", "0 ms"]
+
+
+@pytest.mark.parametrize("found", [0, 2])
+def test_a_plan_without_just_one_such_state_is_refused(found: int) -> None:
+    with pytest.raises(SubmissionRejectedError, match=f"{found} operators"):
+        with_id_horizon(with_states(*[DROPS_COPIES] * found), 720_000)

@@ -288,3 +288,14 @@ def test_the_newest_checkpoint_on_disk_is_used_when_flink_has_forgotten_the_job(
     restored = apply(world.bench_of(target(), tmp_path), Choice.NONE, world.said.append)
     assert restored is not None
     assert restored.restore_path == (tmp_path / old.flink_job_id / "chk-10").as_uri()
+
+
+def test_a_job_that_starts_from_nothing_forgets_what_it_counted_and_one_with_state_does_not(world: World) -> None:
+    first = world.apply()
+    assert world.store.forgotten == [first.generation]
+    upgraded = world.apply(fingerprint="e" * 64)
+    assert upgraded.restore_path
+    assert world.store.forgotten == [first.generation]
+    replayed = world.apply(Choice.REPLAY, fingerprint="d" * 64)
+    assert replayed.restore_path is None
+    assert world.store.forgotten == [first.generation, replayed.generation]
