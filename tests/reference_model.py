@@ -1,7 +1,8 @@
 """A tiny exact model of the boards, for tests only: plain Python, integers and fractions, one obvious way.
 
-It shares no code with the Flink SQL nor with the DuckDB recompute. A board here is a list of rows in the columns of its
-`board.yaml`; events are the accepted ones of a cut, in any order.
+It shares no code with the Flink SQL nor with the recomputes. A board here is a list of rows in the columns of its
+`board.yaml`; its events are those that `counted` and `before` leave, in any order. `counted_by_job` and `late` tell what
+the streaming jobs make of the same events, where they cannot give the truth.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+DELAY_MILLIS = 5_000
+
 
 @dataclass(frozen=True)
 class Event:
-    """One accepted score event at its place in the topic."""
+    """One score event at its place in the topic; `kafka_time` None: the event time. What is refused counts nowhere."""
 
     partition: int
     offset: int
@@ -24,6 +27,14 @@ class Event:
     team_name: str
     score: int
     event_time_millis: int
+    event_id: str | None = None
+    kafka_time: int | None = None
+    accepted: bool = True
+
+    @property
+    def arrived(self) -> int:
+        """Its Kafka time, milliseconds."""
+        return self.event_time_millis if self.kafka_time is None else self.kafka_time
 
 
 Row = dict[str, Any]
@@ -32,6 +43,46 @@ Row = dict[str, Any]
 def before(events: Iterable[Event], cut: dict[int, int]) -> list[Event]:
     """The events of a cut (next offset by partition)."""
     return [event for event in events if event.offset < cut.get(event.partition, 0)]
+
+
+def counted(events: Iterable[Event]) -> list[Event]:
+    """The accepted events without copies: in a partition the first of an id by offset, of those the first in Kafka time."""
+    first: dict[tuple[str, str, int], Event] = {}
+    found: list[Event] = []
+    for event in sorted(events, key=lambda one: (one.partition, one.offset)):
+        if event.accepted and event.event_id is None:
+            found.append(event)
+        elif event.accepted and event.event_id is not None:
+            first.setdefault((event.user_id, event.event_id, event.partition), event)
+    winner: dict[tuple[str, str], Event] = {}
+    for (user, event_id, _), event in sorted(first.items(), key=lambda one: (one[1].arrived, one[1].partition)):
+        winner.setdefault((user, event_id), event)
+    return found + list(winner.values())
+
+
+def counted_by_job(events: Iterable[Event], horizon_millis: int) -> list[Event]:
+    """What a job counts that forgets an id some time after it counted it, when it reads events as they arrive."""
+    since: dict[tuple[str, str | None], int] = {}
+    found: list[Event] = []
+    for event in sorted(events, key=lambda one: (one.arrived, one.partition, one.offset)):
+        known = since.get((event.user_id, event.event_id)) if event.event_id is not None else None
+        if event.accepted and (known is None or event.arrived - known >= horizon_millis):
+            since[event.user_id, event.event_id] = event.arrived
+            found.append(event)
+    return found
+
+
+def late(events: Iterable[Event], delay_millis: int = DELAY_MILLIS) -> list[Event]:
+    """The accepted events further behind the newest before them in their partition than a window surely waits."""
+    newest: dict[int, int] = {}
+    found: list[Event] = []
+    for event in sorted(events, key=lambda one: (one.partition, one.offset)):
+        seen = newest.get(event.partition, 0)
+        if event.accepted and seen - event.event_time_millis > delay_millis:
+            found.append(event)
+        # what is refused for its score still has a time, and moves the watermark
+        newest[event.partition] = max(seen, min(event.event_time_millis, event.arrived))
+    return found
 
 
 def top_teams(events: Sequence[Event], rows: int = 10) -> list[Row]:

@@ -89,7 +89,7 @@ def open_recompute(
 
 @dataclass(frozen=True)
 class BatchSource:
-    """What a batch job reads: the files of a topic's archive that hold something before a cut."""
+    """What a batch job reads: a topic's archived files, and what counts of them."""
 
     topic_dir: Path
     files: tuple[ArchivedFile, ...]
@@ -98,15 +98,15 @@ class BatchSource:
 
     @property
     def definitions(self) -> list[str]:
-        """Statements that make `archive`, `cut`, `accepted` and `events` in a session."""
-        events = "events" if self.event_ids else "events_without_ids"
+        """Statements that make `events`, and what it is made of, in a session."""
         pattern = file_pattern(self.topic_dir, [file.path for file in self.files])
         cut = ", ".join(f"({int(partition)}, {int(offset)})" for partition, offset in sorted(self.cut.items()))
         return [
             _filled("archive", path=literal(self.topic_dir.as_uri()), pattern=literal(pattern)),
             _filled("cut", cut=cut),
             _filled("accepted"),
-            _filled(events),
+            _filled("counted" if self.event_ids else "counted_without_ids"),
+            _filled("events"),
         ]
 
 
@@ -158,13 +158,9 @@ class FlinkRecompute(Recompute):
         if self._supposing:
             return [super(FlinkRecompute, self).rows(ask.board, cut, ask.rows, ask.as_of) for ask in asks]
         query = together_query(asks)
-        source = BatchSource(
-            self._topic_dir,
-            tuple(one for one in self._manifest.files if one.from_offset < cut.get(one.partition, 0)),
-            {partition: cut[partition] for partition in cut if cut[partition] > 0},
-            self._event_ids,
-        )
-        if not source.files:
+        reached = {partition: offset for partition, offset in cut.items() if offset > 0}
+        source = BatchSource(self._topic_dir, self._manifest.files, reached, self._event_ids)
+        if not source.files or not reached:
             return [[] for _ in asks]
         boards = ", ".join(dict.fromkeys(ask.board.name for ask in asks))
         name = f"recompute-{uuid4().hex[:12]}"

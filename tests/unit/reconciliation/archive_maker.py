@@ -17,20 +17,19 @@ TOPIC = "user-score"
 
 
 def value_of(event: Event) -> bytes:
-    return orjson.dumps(
-        {
-            "user_id": event.user_id,
-            "team_id": event.team_id,
-            "team_name": event.team_name,
-            "score": event.score,
-            "event_time_millis": event.event_time_millis,
-        }
-    )
+    value = {
+        "user_id": event.user_id,
+        "team_id": event.team_id,
+        "team_name": event.team_name,
+        "score": event.score if event.accepted else -1 - event.score,
+        "event_time_millis": event.event_time_millis,
+    }
+    return orjson.dumps(value if event.event_id is None else value | {"event_id": event.event_id})
 
 
 def make_archive(topic_dir: Path, events: Sequence[Event], refused: Sequence[tuple[int, int]] = ()) -> Path:
     """Parquet and manifest of some events; `refused` are (partition, offset) of records that no board counts."""
-    values = {(event.partition, event.offset): (value_of(event), event.event_time_millis) for event in events}
+    values = {(event.partition, event.offset): (value_of(event), event.arrived) for event in events}
     values.update(dict.fromkeys(refused, (b"not json", 1000)))
     return archive_records(topic_dir, values)
 
