@@ -61,6 +61,15 @@ class RecomputeEngine(StrEnum):
     FLINK = "flink"  # a batch job on the Flink cluster, for more events than one machine's
 
 
+class Season(StrEnum):
+    """How long the seasons are that boards are kept for, beside those of all time."""
+
+    NONE = "none"  # no seasons: their boards, and the job that writes them, are not wanted
+    HOURLY = "hourly"
+    DAILY = "daily"  # from midnight in UTC
+    WEEKLY = "weekly"  # from Monday, midnight in UTC
+
+
 class TopicProfile(StrEnum):
     """Which partition counts the topics get."""
 
@@ -91,6 +100,14 @@ class Settings(BaseModel):
     topic_profile: TopicProfile = Field(default=TopicProfile.LAPTOP, description="Partition counts of the topics.")
     recompute_engine: RecomputeEngine = Field(
         default=RecomputeEngine.DUCKDB, description="What recomputes the boards: duckdb, or a batch job on flink."
+    )
+    season: Season = Field(
+        default=Season.NONE, description="Seasons beside the boards of all time: none, hourly, daily or weekly."
+    )
+    season_lateness_seconds: int = Field(
+        default=3600,
+        ge=0,
+        description="How long after its end (of event time) a season may still take events, seconds.",
     )
     checkpoint_interval_seconds: int = Field(default=10, ge=1, description="Flink checkpoint interval, seconds.")
     origins: dict[str, str] = Field(default_factory=dict, description="Where each value came from.", repr=False)

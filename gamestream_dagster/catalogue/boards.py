@@ -14,7 +14,7 @@ from typing import Annotated
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gamestream_dagster.settings import PROJECT_ROOT
+from gamestream_dagster.settings import PROJECT_ROOT, Season, load_settings
 
 FLINK_SQL_DIR = PROJECT_ROOT / "flink_sql"
 IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
@@ -53,6 +53,7 @@ class ColumnRole(StrEnum):
     CHOICE = "choice"  # the entity's best member by the column named in `of`
     RATIO = "ratio"  # numerator / denominator; compared by the integers, never as a float
     AS_OF = "as_of"  # end of the window that the row belongs to
+    SEASON = "season"  # start of the season that the row belongs to; part of the table's key and of the topic's
 
 
 class Column(BaseModel):
@@ -119,6 +120,14 @@ class Board(BaseModel):
                 raise ValueError(f"column {name!r} is used but not described; add it to `columns`")
         if [c.role for c in self.columns.values()].count(ColumnRole.RANK) != 1:
             raise ValueError("exactly one column must have the role `rank`")
+        seasons = [name for name, column in self.columns.items() if column.role is ColumnRole.SEASON]
+        if len(seasons) > 1:
+            raise ValueError(f"only one column can have the role `season`, not {' and '.join(seasons)}")
+        for name in seasons:
+            if self.columns[name].type is not ColumnType.TIMESTAMP:
+                raise ValueError(f"column {name!r} has the role `season`: its type must be `timestamp`")
+            if self.window:
+                raise ValueError(f"a board has a window or seasons: take `window` or column {name!r} away")
         return self
 
     @property
@@ -127,13 +136,28 @@ class Board(BaseModel):
         return next(name for name, column in self.columns.items() if column.role is ColumnRole.RANK)
 
     @property
+    def season_column(self) -> str | None:
+        """Name of the column that holds the start of the row's season; None for a board of all time."""
+        return next((name for name, column in self.columns.items() if column.role is ColumnRole.SEASON), None)
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """What tells the rows of the table, and the records of the topic, apart."""
+        return (self.rank_column,) if self.season_column is None else (self.season_column, self.rank_column)
+
+    @property
     def recompute_sql(self) -> str:
         """The board's own DuckDB query, over the relation `events`."""
         return (self.folder / "recompute.sql").read_text(encoding="utf-8")
 
 
-def load_boards(root: Path = FLINK_SQL_DIR) -> dict[str, Board]:
-    """Read every board under `root`, by name, in the order of the folders.
+def load_boards(root: Path = FLINK_SQL_DIR, season: Season | None = None) -> dict[str, Board]:
+    """Read every board under `root` that is wanted, by name, in the order of the folders.
+
+    Args:
+        root: where the folders are.
+        season: with `NONE` boards of seasons are left out; default: the setting of the stack that `GAMESTREAM_HOME`
+            names.
 
     Raises:
         CatalogueError: a file is not usable, or two boards share a name or a topic.
@@ -147,7 +171,10 @@ def load_boards(root: Path = FLINK_SQL_DIR) -> dict[str, Board]:
     topics = [board.topic for board in boards.values()]
     if len(set(topics)) != len(topics):
         raise CatalogueError(f"Two boards write to one topic: {sorted(topics)}; give each its own `topic`")
-    return boards
+    if all(board.season_column is None for board in boards.values()):
+        return boards
+    kept = (load_settings().season if season is None else season) is not Season.NONE
+    return {name: board for name, board in boards.items() if kept or board.season_column is None}
 
 
 def _load_board(path: Path) -> Board:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.topics import load_topics
 from gamestream_dagster.clients.errors import AlreadyExistsError, ServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -43,10 +44,11 @@ def open_providers(settings: Settings, say: Callable[[str], None] = lambda _: No
     with ExitStack() as stack:
         engine = stack.enter_context(open_engine(settings))
         registry = stack.enter_context(Registry(settings.registry))
+        boards = load_boards(season=settings.season)
         found: list[Provider] = [
             MigrationProvider(engine),
-            TableProvider(load_metadata(), engine),
-            TopicProvider(load_topics(settings.topic_profile), KafkaAdmin(settings.kafka)),
+            TableProvider(load_metadata(boards), engine),
+            TopicProvider(load_topics(settings.topic_profile, boards=boards), KafkaAdmin(settings.kafka)),
             SubjectProvider(load_subjects(), registry),
             JobProvider(settings, engine, say),
         ]

@@ -70,7 +70,7 @@ def reconcile(
     Raises:
         BoardNotUsableError: a board's description or recompute cannot be used, or there is no such board.
     """
-    chosen = _choose(load_boards(root), boards)
+    chosen = _choose(load_boards(root, settings.season), boards)
     asked = Mode(mode)
     task = Task(
         settings=settings,

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
-from gamestream_dagster.catalogue.boards import Board, CatalogueError, ColumnRole, ColumnType, load_boards
+from gamestream_dagster.catalogue.boards import Board, CatalogueError, ColumnType, load_boards
 
 NAMING = {
     "pk": "pk_%(table_name)s",
@@ -185,7 +185,7 @@ _BOARD_TYPES: dict[ColumnType, TypeEngine] = {
 
 
 def board_table(board: Board, metadata: MetaData) -> Table:
-    """The table of one board: its columns in the order of `board.yaml`, keyed by rank.
+    """The table of one board: its columns in the order of `board.yaml`, keyed by rank (and season).
 
     Raises:
         CatalogueError: a system table has the board's name.
@@ -198,7 +198,7 @@ def board_table(board: Board, metadata: MetaData) -> Table:
         Column(
             name,
             _BOARD_TYPES[column.type],
-            primary_key=column.role is ColumnRole.RANK,
+            primary_key=name in board.key_columns,
             autoincrement=False,
         )
         for name, column in board.columns.items()
