@@ -9,6 +9,7 @@ SELECT
   user_id,
   team_id,
   team_name,
+  event_time,
   kafka_partition,
   minute_millis,
   points

@@ -1,5 +1,5 @@
 -- Score events as JSON, in the wire format of the first seed plus an optional event_id.
--- `score` is read as text: the JSON format would cut 1.5 to 1 in silence; accepted.sql judges the number's own text.
+-- `score` is read as text: the JSON format would cut 1.5 to 1 in silence; checked_scores.sql judges the number's own text.
 CREATE TEMPORARY TABLE user_score (
   user_id           STRING,
   team_id           STRING,

@@ -34,9 +34,10 @@ def test_text_and_planner_find_what_is_marked_and_nothing_else(gateway: SqlGatew
 
 
 def test_the_projects_own_jobs_have_no_fault(gateway: SqlGateway):
-    report = lint(units_of([FLINK_SQL_DIR]), gateway)
+    units = units_of([FLINK_SQL_DIR])
+    report = lint(units, gateway)
     assert report.findings == ()
-    assert report.plans == 4, "each job with ids and without"
+    assert report.plans == len(units) >= 4, "each job with ids and without"
 
 
 @pytest.mark.parametrize(
