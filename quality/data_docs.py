@@ -27,7 +27,8 @@ _POLICY = (
     "content=\"default-src 'none'; style-src 'unsafe-inline' file: 'self'; img-src data:\">"
 )
 _SCRIPT = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
-_OUTSIDE = re.compile(r"<(?:link|img|iframe)\b[^>]*https?://[^>]*>", re.DOTALL | re.IGNORECASE)
+_OUTSIDE = re.compile(r"<(?:link|img|iframe)\b[^>]*(?:https?://|static/)[^>]*>", re.DOTALL | re.IGNORECASE)
+_HANDLER = re.compile(r"""(<[a-z][^<>]*?)\son[a-z]+=(?:"[^"]*"|'[^']*')""", re.IGNORECASE)
 _NEWSLETTER = re.compile(r"<footer\b.*?</footer\s*>", re.DOTALL | re.IGNORECASE)
 
 
@@ -69,6 +70,7 @@ def _make_local(folder: Path) -> dict[str, str]:
         text = page.read_text(encoding="utf-8")
         for unwanted in (_SCRIPT, _OUTSIDE, _NEWSLETTER):
             text = unwanted.sub("", text)
+        text = _HANDLER.sub(r"\1", text)
         own = f'{_POLICY}<link rel="stylesheet" href="{up}data_docs.css">'
         page.write_text(text.replace("</head>", f"{own}</head>", 1), encoding="utf-8")
         parts = page.relative_to(folder).parts

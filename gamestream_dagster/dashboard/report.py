@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import streamlit as st
 
 from gamestream_dagster.dashboard import source
+from gamestream_dagster.settings import REPORTS_PATH
 
-LARGEST_REPORT_BYTES = 20_000_000
 HEIGHT = 1100
 REFRESH_SECONDS = 3
 
@@ -37,16 +38,19 @@ def _newest() -> None:
     if found is None:
         st.info("No report yet. Next: `gamestream reconcile`")
         return
-    st.iframe(found.read_text(encoding="utf-8"), height=HEIGHT, alt="Report of the last reconciliation")
+    # by its address, not as text: so its links to earlier reports lead somewhere, and the route's policy holds for it
+    address = f"/{REPORTS_PATH}/{quote(found.relative_to(settings.reports_dir.resolve()).as_posix())}"
+    st.iframe(address, height=HEIGHT, alt="Report of the last reconciliation")
     st.caption("The same report as a file")
     st.code(str(found), language=None)
 
 
 def safe_report(reports: Path, stored: str | None) -> Path | None:
-    """The report's file, when it lies under `reports`, is HTML and not too large to show; else None."""
+    """The report's file, when it lies under `reports`, is HTML; else None."""
     if not stored:
         return None
-    path = (reports / stored).resolve()
-    inside = path.is_relative_to(reports.resolve())
-    usable = inside and path.suffix == ".html" and path.is_file() and path.stat().st_size <= LARGEST_REPORT_BYTES
+    root = reports.resolve()
+    path = (root / stored).resolve()
+    inside = path.is_relative_to(root)
+    usable = inside and path.suffix == ".html" and path.is_file()
     return path if usable else None

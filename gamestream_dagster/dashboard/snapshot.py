@@ -90,9 +90,10 @@ def _no_tables() -> Problem:
 def _board_rows(link: Connection, board: Board, table: Table) -> tuple[Row, ...]:
     rank = table.c[board.rank_column]
     select = sa.select(table).order_by(rank).limit(board.rows)
-    if board.window:
-        as_of = table.c[board.window.as_of]
-        select = select.where(as_of == sa.select(sa.func.max(as_of)).scalar_subquery())
+    newest = board.window.as_of if board.window else board.season_column
+    if newest is not None:
+        period = table.c[newest]
+        select = select.where(period == sa.select(sa.func.max(period)).scalar_subquery())
     return tuple(dict(row) for row in link.execute(select).mappings())
 
 

@@ -36,8 +36,10 @@ def suite(board: Board) -> Suite:
 
 
 def _shape(board: Board) -> Iterator[Expectation]:
+    # a board of seasons holds so many rows for each: its ranks bound them
+    most = board.rows if board.season_column is None else None
     yield gxe.ExpectTableRowCountToBeBetween(
-        min_value=1, max_value=board.rows, **_holds(f"Between 1 and {board.rows} rows")
+        min_value=1, max_value=most, **_holds(f"Between 1 and {most} rows" if most else "1 row at least")
     )
     yield gxe.ExpectTableColumnsToMatchSet(
         column_set=list(board.columns), exact_match=True, **_holds("The columns of the board's description, no other")
@@ -51,17 +53,21 @@ def _ranks(board: Board) -> Iterator[Expectation]:
     yield gxe.ExpectColumnValuesToBeBetween(
         column=rank, min_value=1, max_value=board.rows, **_holds(f"{rank} lies between 1 and {board.rows}")
     )
-    yield gxe.ExpectColumnValuesToBeUnique(column=rank, **_holds(f"{rank} names one row"))
-    yield no_rows(query("rank_gap", rank=rank), f"{rank} runs from 1 without a gap")
-    who = ", ".join(board.entity)
-    if len(board.entity) == 1:
-        yield gxe.ExpectColumnValuesToBeUnique(column=who, **_holds(f"{who} stands on the board once"))
-    else:
-        yield gxe.ExpectCompoundColumnsToBeUnique(
-            column_list=list(board.entity), **_holds(f"{who} stand on the board once")
-        )
+    season, within = board.season_column, "" if board.season_column is None else " in its season"
+    yield _unique(board.key_columns, f"{rank} names one row{within}")
+    gap = query("rank_gap", rank=rank) if season is None else query("rank_gap_season", rank=rank, season=season)
+    yield no_rows(gap, f"{rank} runs from 1 without a gap{within}")
+    stands = "stands" if len(board.entity) == 1 else "stand"
+    entity = board.entity if season is None else (season, *board.entity)
+    yield _unique(entity, f"{', '.join(board.entity)} {stands} on the board once{within}")
     order = ", ".join(f"{term.column} {'desc' if term.descending else 'asc'}" for term in board.order)
     yield no_rows(out_of_order(board), f"Rows stand in the order {order}, with no tie left")
+
+
+def _unique(columns: tuple[str, ...], sentence: str) -> Expectation:
+    if len(columns) == 1:
+        return gxe.ExpectColumnValuesToBeUnique(column=columns[0], **_holds(sentence))
+    return gxe.ExpectCompoundColumnsToBeUnique(column_list=list(columns), **_holds(sentence))
 
 
 def _columns(board: Board) -> Iterator[Expectation]:

@@ -17,16 +17,22 @@ _ROUNDING = sa.literal_column("1e-9")
 
 
 def out_of_order(board: Board) -> str:
-    """SELECT over `{batch}` of the rows that do not stand strictly after the row one rank above them."""
+    """SELECT over `{batch}` of the rows that do not stand strictly after the row one rank above them (in a season)."""
     rank = sa.column(board.rank_column)
+    season = [] if board.season_column is None else [sa.column(board.season_column)]
     labels: list[list[sa.Label]] = []
     for term in board.order:
         values = _order_values(board, term.column)
         names = [f"{term.column[:_NAME_LENGTH]}{part}" for part in (_PARTS if len(values) == 2 else ("",))]
         pairs_of_values = list(zip(names, values, strict=True))
-        above = [sa.func.lag(value).over(order_by=rank).label(f"{name}_above") for name, value in pairs_of_values]
+        above = [
+            sa.func.lag(value).over(order_by=rank, partition_by=season or None).label(f"{name}_above")
+            for name, value in pairs_of_values
+        ]
         labels.append([*above, *(value.label(name) for name, value in pairs_of_values)])
-    pairs = sa.select(rank, *(label for group in labels for label in group)).select_from(_BATCH).subquery("pairs")
+    pairs = (
+        sa.select(*season, rank, *(label for group in labels for label in group)).select_from(_BATCH).subquery("pairs")
+    )
     after: sa.ColumnElement[bool] = sa.false()
     for group, term in reversed(list(zip(labels, board.order, strict=True))):
         columns = [pairs.c[label.name] for label in group]

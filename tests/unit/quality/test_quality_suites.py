@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from gamestream_dagster.catalogue.boards import Board, CatalogueError, load_boards
-from gamestream_dagster.settings import load_settings
+from gamestream_dagster.settings import Season, load_settings
 from quality.queries import QueryError, own_expectations, query
 from quality.suites import load_suites, suite_names
 from quality.suites.board import suite
@@ -59,6 +59,30 @@ def test_a_new_board_has_a_whole_suite_without_any_code(guilds: Board) -> None:
     ):
         assert wanted in found
     assert len(found) == len(set(found))
+
+
+@pytest.fixture
+def seasonal(tmp_path: Path) -> Board:
+    folder = tmp_path / "guilds_v1" / "boards" / "season_guilds"
+    folder.mkdir(parents=True)
+    columns = {"season_id": {"type": "timestamp", "role": "season"}, **DESCRIPTION["columns"]}
+    (folder / "board.yaml").write_text(yaml.safe_dump({**DESCRIPTION, "columns": columns}), encoding="utf-8")
+    return load_boards(tmp_path, Season.HOURLY)["season_guilds"]
+
+
+def test_a_board_of_seasons_holds_within_each_season(seasonal: Board) -> None:
+    found = sentences(seasonal)
+    for wanted in (
+        "1 row at least",
+        "season_id is never empty",
+        "rnk lies between 1 and 3",
+        "rnk names one row in its season",
+        "rnk runs from 1 without a gap in its season",
+        "region_id, guild_id stand on the board once in its season",
+    ):
+        assert wanted in found
+    assert not any(one.startswith("Between") for one in found)
+    assert "PARTITION BY season_id ORDER BY rnk" in out_of_order(seasonal)
 
 
 def test_a_board_may_bring_expectations_of_its_own(guilds: Board) -> None:
