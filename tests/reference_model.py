@@ -1,8 +1,8 @@
 """A tiny exact model of the boards, for tests only: plain Python, integers and fractions, one obvious way.
 
 It shares no code with the Flink SQL nor with the recomputes. A board here is a list of rows in the columns of its
-`board.yaml`; its events are those that `counted` and `before` leave, in any order. `counted_by_job` and `late` tell what
-the streaming jobs make of the same events, where they cannot give the truth.
+`board.yaml`; its events are those that `counted` and `before` leave, in any order. `counted_by_job` and `late` tell
+what the streaming jobs make of the same events, where they cannot give the truth.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def before(events: Iterable[Event], cut: dict[int, int]) -> list[Event]:
 
 
 def counted(events: Iterable[Event]) -> list[Event]:
-    """The accepted events without copies: in a partition the first of an id by offset, of those the first in Kafka time."""
+    """The accepted events without copies: an id's first by offset in a partition, of those the first in Kafka time."""
     first: dict[tuple[str, str, int], Event] = {}
     found: list[Event] = []
     for event in sorted(events, key=lambda one: (one.partition, one.offset)):

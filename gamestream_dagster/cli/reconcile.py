@@ -39,6 +39,13 @@ class ModeName(StrEnum):
     TRANSACTIONAL = "transactional"
 
 
+class EngineName(StrEnum):
+    """Engines of the command line."""
+
+    DUCKDB = "duckdb"
+    FLINK = "flink"
+
+
 class SinkName(StrEnum):
     """Sinks of the command line."""
 
@@ -67,12 +74,19 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     sink: Annotated[
         list[SinkName] | None, typer.Option(help="Where to read the boards; default postgres, and kafka when drained.")
     ] = None,
+    engine: Annotated[
+        EngineName | None,
+        typer.Option(help="What recomputes the boards: duckdb here, or a batch job on Flink; default by the settings."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare the boards with an independent recompute. Exit 0 match or explained, 1 different, 2 could not run."""
     from gamestream_dagster.reconciliation.run import reconcile as run_reconciliation
+    from gamestream_dagster.settings import RecomputeEngine
 
     settings = settings_from(home, port_base)
+    if engine is not None:
+        settings = settings.model_copy(update={"recompute_engine": RecomputeEngine(engine.value)})
     with _sentences(), talk.status("reconciling") as status:
         run = run_reconciliation(
             settings,

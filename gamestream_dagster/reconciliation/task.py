@@ -23,6 +23,7 @@ from gamestream_dagster.reconciliation.causes.witness import earlier_versions
 from gamestream_dagster.reconciliation.cut import Cut, earliest
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.examine import examine, still_there
+from gamestream_dagster.reconciliation.flink_recompute import open_recompute
 from gamestream_dagster.reconciliation.ledger import ARCHIVE, balance, write_ledger
 from gamestream_dagster.reconciliation.model import (
     BoardResult,
@@ -155,7 +156,7 @@ class Task:
         """The recompute over the archive as it is now."""
         spill = self.settings.home / "tmp" / "recompute"
         spill.mkdir(parents=True, exist_ok=True)
-        return Recompute(self.topic_dir, spill)
+        return open_recompute(self.settings, self.topic_dir, spill, say=self.say)
 
 
 @dataclass
@@ -181,7 +182,7 @@ class _Looks:
 
     def again(self) -> None:
         """As long as rows differ: look at both sinks after another checkpoint; not where the jobs stood still."""
-        if self.seen.stopped_at:
+        if self.seen.exact:
             return
         boards = {board.name: board for board in self.task.boards}
         for _ in range(CONFIRMATIONS):
@@ -197,7 +198,9 @@ class _Looks:
     def _examine(self, sinks: Sequence[Sink]) -> list[BoardResult]:
         self.task.say("recompute and compare")
         self.recompute = self.closing.enter_context(self.task.open())
-        return examine(self.recompute, self.task.boards, sinks, seen=self.seen, since=self.since)
+        return examine(
+            self.recompute, self.task.boards, sinks, seen=self.seen, since=self.since, settings=self.task.settings
+        )
 
 
 def _low(jobs: Iterable[JobCut]) -> dict[int, int]:

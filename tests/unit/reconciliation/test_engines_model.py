@@ -20,7 +20,7 @@ from gamestream_dagster.reconciliation.recompute import Recompute
 DESCRIBED = load_boards()
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_the_model_is_the_recompute(data: st.DataObject):
     log = data.draw(logs())
