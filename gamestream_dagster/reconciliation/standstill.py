@@ -1,12 +1,8 @@
-"""The mode `savepoint`: the jobs stop with a savepoint, both sinks are read while nothing moves, and the jobs go on.
-
-The high cut is what each job had read when it stopped; the low cut is taken a checkpoint before, for a job may hold its
-newest rows for a moment before it counts them, and takes them along into the savepoint.
-"""
+"""The mode `savepoint`: the jobs stop with a savepoint, the boards are read at just that cut, and the jobs go on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,14 +34,13 @@ class Standstill:
             CouldNotLookError: a job does not run, does not stop, or does not come back; says which and what to do.
         """
         jobs = sorted({board.job for board in boards})
-        self.say("checkpoint")
-        low = self.looker.before_a_stop(jobs)
+        self.looker.check_running(jobs)
         stopped: list[Deployment] = []
         try:
             for job in jobs:
                 self.say(f"stopping {job} with a savepoint")
                 stopped.append(suspend_job(self.settings, job, self.say, self.root))
-            return self._read(stopped, low, boards, sinks)
+            return self._read(stopped, boards, sinks)
         except (FlinkJobError, ServiceError) as error:
             raise CouldNotLookError(
                 f"a job did not stop with a savepoint: {error}", "see `gamestream jobs list`"
@@ -53,25 +48,17 @@ class Standstill:
         finally:
             self._go_on([one.job for one in stopped])
 
-    def _read(
-        self,
-        stopped: Sequence[Deployment],
-        low: Mapping[str, Mapping[int, int]],
-        boards: Sequence[Board],
-        sinks: Sequence[Sink],
-    ) -> Observation:
+    def _read(self, stopped: Sequence[Deployment], boards: Sequence[Board], sinks: Sequence[Sink]) -> Observation:
         rows = self.looker.rows(boards, sinks)
         progress = {one.job: self.looker.progress(one.job) for one in stopped}
         counted = read_job_ledger(self.looker.engine, [one.job for one in stopped])
         ends = self.looker.kafka.end_offsets(self.looker.topic)
         cuts: dict[str, JobCut] = {}
-        stopped_at: dict[str, dict[int, int]] = {}
         for one in stopped:
             read = {partition: found.last_offset + 1 for partition, found in progress[one.job].items()}
-            stopped_at[one.job] = {partition: read.get(partition, 0) for partition in ends}
-            cut = {partition: low[one.job].get(partition, 0) for partition in ends}
+            cut = {partition: read.get(partition, 0) for partition in ends}
             cuts[one.job] = JobCut(one.job, one.flink_job_id, one.fingerprint, 0, cut)
-        return Observation(cuts, ends, rows, counted, stopped_at)
+        return Observation(cuts, ends, rows, counted, exact=True)
 
     def _go_on(self, jobs: Sequence[str]) -> None:
         """Every job is tried, whatever becomes of the others."""

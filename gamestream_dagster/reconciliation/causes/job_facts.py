@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Engine
 
 from gamestream_dagster.flink_jobs.deployment import Deployment
 from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
 
-_TTL = re.compile(r'"ttl"\s*:\s*"(\d+)\s*ms"')
-_TTL_OPTION = re.compile(r"^(\d+)\s*(ms|s|min|h|d)$")
+_TTL = re.compile(r"^(\d+)\s*(ms|s|min|h|d)$")
+_KEEPS_IDS = "deduplicateState"
+"""State that forgets on purpose: what is counted again then is a `DUPLICATE`."""
 _UNIT_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
@@ -48,13 +51,13 @@ def read_facts(engine: Engine, job: str) -> JobFacts:
 
 def expiries(deployment: Deployment) -> tuple[int, ...]:
     """Times to live of the deployment's state, milliseconds: those of its compiled plan, or of its options."""
-    found = {int(ttl) for ttl in _TTL.findall(deployment.compiled_plan or "")}
-    options = deployment.spec.get("options")
-    if isinstance(options, dict):
-        match = _TTL_OPTION.match(str(options.get("table.exec.state.ttl", "")))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-        if match:
-            found.add(int(match[1]) * _UNIT_MS[match[2]])
-    return tuple(sorted(found - {0}))
+    options: dict[str, Any] = deployment.spec.get("options") or {}
+    texts = [str(options.get("table.exec.state.ttl", ""))]
+    plan: dict[str, Any] = json.loads(deployment.compiled_plan or "{}")
+    for node in plan.get("nodes", ()):
+        texts += [state.get("ttl", "") for state in node.get("state") or () if state.get("name") != _KEEPS_IDS]
+    found = [_TTL.match(text) for text in texts]
+    return tuple(sorted({int(match[1]) * _UNIT_MS[match[2]] for match in found if match} - {0}))
 
 
 def old_restores(newest_first: Sequence[Deployment]) -> tuple[OldRestore, ...]:

@@ -165,7 +165,7 @@ class JobSide:
             return True
         # A wrapped total stands in the order of the wrapped values: the recompute cannot show that order.
         wrapped = any(one.wrapped for one in chosen.values())
-        return wrapped and difference.kind in (DifferenceKind.RANK, DifferenceKind.EXTRA)
+        return wrapped and difference.kind is DifferenceKind.RANK
 
     @staticmethod
     def _all_causes(chosen: Mapping[Entity, Supposition]) -> tuple[Causes, ...]:
