@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from gamestream_dagster.catalogue.boards import Board, CatalogueError, load_boards
 from gamestream_dagster.settings import TopicProfile
@@ -71,7 +80,7 @@ class _Common(BaseModel):
 
 
 class EventIds(BaseModel):
-    """The events of a topic carry an `event_id`, and jobs drop copies that come within `horizon` (ms) of processing time."""
+    """Events carry an `event_id`; jobs drop copies that come within `horizon` (ms of processing time)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -117,7 +126,9 @@ class Topic(BaseModel):
     description: str
     owner: str
     board: str | None = None
-    event_ids: EventIds | None = Field(default=None, description="Set where the events carry ids; None: no copy is told.")
+    event_ids: EventIds | None = Field(
+        default=None, description="Set where the events carry ids; None: no copy is told."
+    )
 
 
 def load_event_ids(path: Path = TOPICS_FILE) -> dict[str, EventIds]:

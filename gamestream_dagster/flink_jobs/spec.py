@@ -86,7 +86,9 @@ class JobSpec(BaseModel):
     writes: Writes
     sources: tuple[SqlFile, ...] = Field(description="Shared source files, in the order of job.yaml.")
     avro_sources: dict[str, SqlFile] = Field(default_factory=dict, description="Avro variant of a source, by path.")
-    id_horizon_ms: int | None = Field(default=None, gt=0, description="How long ids of events are kept; None: not at all.")
+    id_horizon_ms: int | None = Field(
+        default=None, gt=0, description="How long ids of events are kept; None: not at all."
+    )
     query: SqlFile
     sinks: SqlFile
     flink: dict[str, str] = Field(default_factory=dict, description="Flink options of the job.")

@@ -53,7 +53,7 @@ def test_leaderboards_are_one_scan_and_one_sum(plan_of, score_format: ScoreForma
     assert len(operators(plan, "TableSourceScan")) == 1
     (shared,) = (line for line in operators(plan, "LocalGroupAggregate") if "groupBy=[user_id, team_id]" in line)
     assert "SUM(points)" in shared or "SUM_RETRACT(points)" in shared
-    # Of first rows the planner only thinks that they might be taken back: with mini-batches it calls no first row final.
+    # with mini-batches the planner calls no first row final, hence a sum that could take back
     assert len(operators(plan, "Deduplicate")) == ids
     assert not operators(plan, "OverAggregate")
     # partial sums travel, and not each event

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
 from gamestream_dagster.flink_jobs.plan import Compatibility
-from gamestream_dagster.flink_jobs.submission import compare_plans, with_id_horizon
+from gamestream_dagster.flink_jobs.render import RenderedJob
+from gamestream_dagster.flink_jobs.submission import GatewaySubmitter, compare_plans, with_id_horizon
 
 
 def compiled(first_id: int = 1, **changes: Any) -> str:
@@ -61,3 +64,14 @@ def test_only_the_state_that_keeps_the_ids_of_events_is_forgotten() -> None:
 def test_a_plan_without_just_one_such_state_is_refused(found: int) -> None:
     with pytest.raises(SubmissionRejectedError, match=f"{found} operators"):
         with_id_horizon(with_states(*[DROPS_COPIES] * found), 720_000)
+
+
+def test_without_a_shared_folder_a_job_that_keeps_ids_is_refused() -> None:
+    class Gateway:
+        @contextmanager
+        def session(self, name: str, options: Any) -> Any:
+            yield SimpleNamespace(set=lambda key, value: None)
+
+    submitter = GatewaySubmitter(cast("Any", Gateway()), None)
+    with pytest.raises(SubmissionRejectedError, match="keeps the ids of events: that takes a folder"):
+        submitter.submit("totals_v1", RenderedJob((), "", 720_000), {}, None)

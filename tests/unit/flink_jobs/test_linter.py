@@ -9,8 +9,8 @@ import pytest
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.cli.main import main
-from gamestream_dagster.flink_jobs.errors import JobSpecError, TerminalFlinkJobError
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.errors import JobSpecError, TerminalFlinkJobError
 from gamestream_dagster.flink_jobs.linter import text_rules
 from gamestream_dagster.flink_jobs.linter.findings import RULES, rules_table
 from gamestream_dagster.flink_jobs.linter.lint import lint, text_findings
@@ -71,7 +71,12 @@ PLANTED = [
     ("leaderboards_v1/query.sql", "COUNT(points) AS accepted", "MAX(UNIX_TIMESTAMP()) AS accepted", "GS07"),
     ("_sources/checked_scores.sql", "  proc_time,", "  proc_time AS event_clock,", "GS07"),
     ("_sources/counted_scores.sql", "  minute_millis,", "  FLOOR(proc_time TO MINUTE) AS minute_millis,", "GS07"),
-    ("_sources/counted_scores.sql", "  minute_millis,", "  COALESCE(proc_time, minute_millis) AS minute_millis,", "GS07"),
+    (
+        "_sources/counted_scores.sql",
+        "  minute_millis,",
+        "  COALESCE(proc_time, minute_millis) AS minute_millis,",
+        "GS07",
+    ),
     ("leaderboards_v1/sinks.sql", "'sink.parallelism' = '1'", "'sink.parallelism' = '2'", "GS14"),
     ("leaderboards_v1/job.yaml", "  state.backend.type", "  table.exec.state.ttl: 1 h\n  state.backend.type", "GS03"),
     ("hot_streaks_v1/query.sql", "hotness DESC, user_id ASC", "hotness DESC", "GS04"),
