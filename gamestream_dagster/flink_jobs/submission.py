@@ -82,8 +82,8 @@ class GatewaySubmitter:
         """Submit the compiled plan, with a TTL on the state that keeps the ids of events and on no other."""
         if self._plans_dir is None:
             raise SubmissionRejectedError(
-                f"Flink cannot be told how long {job} keeps the ids of events: that takes a folder which this machine and "
-                "the SQL gateway share; take `event_ids` out of the topic, or use the stack's own Flink"
+                f"Flink cannot be told how long {job} keeps the ids of events: that takes a folder which this machine "
+                "and the SQL gateway share; take `event_ids` out of the topic, or use the stack's own Flink"
             )
         for option, value in _EXECUTED_PLAN_OPTIONS.items():
             session.set(option, value)
