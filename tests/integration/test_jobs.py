@@ -26,8 +26,11 @@ from gamestream_dagster.flink_jobs.errors import (
     ExecutorBusyError,
     ParkedError,
     RedeployContractError,
+    RefusedError,
     SubmissionRejectedError,
 )
+from gamestream_dagster.flink_jobs.incidents import Moment
+from gamestream_dagster.flink_jobs.noting import Noted
 from gamestream_dagster.flink_jobs.observed import JobState
 from gamestream_dagster.flink_jobs.plan import Choice, Decision
 from gamestream_dagster.settings import Settings
@@ -90,6 +93,19 @@ class Game:
             producer.produce(self.topic, key=player, value=f'{{"player":"{player}","score":{number % 9}}}')
             self.sent[player] = self.sent.get(player, 0) + number % 9
         assert producer.flush(20) == 0
+
+    def send_poison(self) -> None:
+        """One record that makes a total of over 1000, for a job that cannot take one."""
+        producer = Producer({"bootstrap.servers": self.settings.kafka})
+        producer.produce(self.topic, key="p0", value='{"player":"p0","score":5000}')
+        self.sent["p0"] += 5000
+        assert producer.flush(20) == 0
+
+    def look(self) -> Noted:
+        """A look as the health sensor takes it."""
+        return manager.note_look(
+            self.settings, manager.observe_job(self.settings, self.name, root=self.root), self.root
+        )
 
     def rows(self) -> dict[str, int]:
         with open_engine(self.settings) as engine, engine.connect() as connection:
@@ -232,6 +248,78 @@ def test_a_first_version_that_only_fails_is_replaced_by_a_change_or_a_replay(gam
     assert (mended.generation, mended.restore_path) == (3, None)
     assert game.alerts() == []
     assert game.live() == [mended.flink_job_id]
+    game.expect_totals()
+
+
+def test_a_bad_change_is_rolled_back_to_the_old_sql_and_its_own_savepoint(game: Game) -> None:
+    """The change fits the state, so it is applied; it cannot open its sink. What it read meanwhile is read again."""
+    game.send(60)
+    good = game.apply()
+    game.expect_totals()
+    game.write_job(limits={"start_seconds": 8, "checkpoint_seconds": 4, "stop_seconds": 60})
+    game.write_sinks(url="'jdbc:postgresql://127.0.0.1:9/nowhere'")
+    with pytest.raises(RedeployContractError, match="parked"):
+        game.apply()
+    game.write_job()
+    game.send(40)
+    made = manager.plan_job(game.settings, game.name, Choice.ROLLBACK, game.root)
+    assert made.decision is Decision.ROLLBACK
+    back = game.apply(Choice.ROLLBACK)
+    old = manager.history(game.settings, game.name, root=game.root)[-1]
+    assert (back.fingerprint, back.restore_path) == (good.fingerprint, old.savepoint_path)
+    assert game.settings.postgres_password_value not in str(back.spec)
+    game.expect_totals()
+    assert game.live() == [back.flink_job_id]
+    assert manager.plan_job(game.settings, game.name, Choice.HEAL, game.root).decision is Decision.NOTHING
+    with pytest.raises(RefusedError, match="nothing to go back to"):
+        game.apply(Choice.ROLLBACK)
+
+    again = game.apply(Choice.REDEPLOY)  # the version that runs, not the folder's
+    assert (again.fingerprint, again.trigger) == (good.fingerprint, "REDEPLOY")
+    game.send(10)
+    game.expect_totals()
+
+
+def test_a_change_that_does_not_fit_can_be_left_and_is_then_healed_around(game: Game) -> None:
+    """Kept by a person; then the job is gone without a trace in Flink, and comes back with the SQL that it ran."""
+    game.send(60)
+    old = game.apply()
+    game.expect_totals()
+    game.write_query("score >= 0 AND player <> 'p0'")
+    assert game.apply(Choice.KEEP).flink_job_id == old.flink_job_id
+    assert game.apply().flink_job_id == old.flink_job_id
+    assert "a person stays with it" in manager.pending_change(game.settings, game.name, game.root)
+    with FlinkRest(game.settings.flink_rest) as flink:
+        flink.checkpoint_now(old.flink_job_id, 30)
+        flink.cancel(old.flink_job_id)
+        flink.wait_for_job(old.flink_job_id, lambda job: job.state.ended, 30, "end")
+    back = game.apply(Choice.RESUME)
+    assert (back.fingerprint, back.generation) == (old.fingerprint, 2)
+    game.send(20)
+    game.expect_totals()  # p0 is still counted
+    assert game.apply().flink_job_id == back.flink_job_id
+
+
+def test_a_restart_by_flink_itself_is_an_incident_with_its_times(game: Game) -> None:
+    """A record that the job cannot take: it fails, is seen, and is written down from the failure on."""
+    game.send(20)
+    # behind the exchange: what fails in the source's own chain, `json.ignore-parse-errors` drops in silence
+    game.write_sinks("player, total + CAST(CASE WHEN total > 1000 THEN 'x' ELSE '0' END AS BIGINT)")
+    game.apply()
+    game.send_poison()
+    wait_for("an open incident", lambda: bool(game.look().incident))
+    (opened,) = manager.incidents(game.settings, game.name, root=game.root)
+    assert opened.closed_at is None
+    assert opened.seen_seconds is not None
+    assert [entry.moment for entry in opened.timeline] == [Moment.SEEN]
+    game.write_sinks()  # mended: the change does not fit the state, so a person decides
+    replayed = game.apply(Choice.REPLAY)
+    (closed,) = manager.incidents(game.settings, game.name, root=game.root)
+    assert (closed.outcome, closed.attempt) == (Moment.HEALTHY, 1)
+    assert closed.back_seconds is not None
+    assert closed.back_seconds > opened.seen_seconds
+    assert game.look().incident == closed
+    assert game.live() == [replayed.flink_job_id]
     game.expect_totals()
 
 
