@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest
 from gamestream_dagster.catalogue.boards import Board, ColumnType
+from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.clients.errors import ServiceError, TerminalServiceError
 from gamestream_dagster.clients.flink_literal import literal
 from gamestream_dagster.clients.flink_rest import FlinkRest
@@ -143,8 +144,20 @@ class FlinkRecompute(Recompute):
         self._limit = limit_seconds
         self._supposing = 0
 
-    def rows(self, board: Board, cut: Cut, rows: int | None = None, as_of: int | None = None) -> list[Row]:
-        """The board at a cut, best row first; see `Recompute.rows`, and `together` for what it raises."""
+    def rows(
+        self,
+        board: Board,
+        cut: Cut,
+        rows: int | None = None,
+        as_of: int | None = None,
+        season: SeasonSpan | None = None,
+    ) -> list[Row]:
+        """The board at a cut, best row first; see `Recompute.rows`, and `together` for what it raises.
+
+        A season is DuckDB's: its events are a part of all, and it asks for nothing that one machine cannot do.
+        """
+        if board.season_column is not None or self.season is not None:
+            return super().rows(board, cut, rows, as_of, season)
         return self.together(cut, [Ask(board, rows, as_of)])[0]
 
     def together(self, cut: Cut, asks: Sequence[Ask]) -> list[list[Row]]:

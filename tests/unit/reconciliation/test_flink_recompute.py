@@ -1,4 +1,4 @@
-"""What the batch recompute asks Flink for: exactly the archive's files, numbers in their places, nothing left behind."""
+"""What the batch recompute asks Flink for: exactly the archive's files, its numbers; and nothing is left behind."""
 
 from __future__ import annotations
 
