@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.causes.trial import DEPTH
 from gamestream_dagster.reconciliation.compare import compare_bracket, compare_equal
+from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, Sink
 from gamestream_dagster.reconciliation.observe import Observation
+from gamestream_dagster.reconciliation.open_seasons import compare_seasons
 from gamestream_dagster.reconciliation.recompute import Cut, DuckHistory, Recompute
 from gamestream_dagster.reconciliation.sinks import newest_window
+from gamestream_dagster.settings import Settings
 
 
 def examine(
@@ -20,6 +23,7 @@ def examine(
     *,
     seen: Observation,
     since: Mapping[str, Cut],
+    settings: Settings | None = None,
 ) -> list[BoardResult]:
     """Compare every board in every sink.
 
@@ -29,6 +33,7 @@ def examine(
         sinks: where they were read.
         seen: rows and cuts.
         since: by job, a low cut that is old enough for a window to have been shown (see `_stale`).
+        settings: of the stack, for boards of seasons.
     """
     histories: dict[str, DuckHistory] = {}
     results: list[BoardResult] = []
@@ -36,6 +41,14 @@ def examine(
         low, high = seen.jobs[board.job].low, seen.high_of(board.job)
         if board.window is not None:
             results += [_windowed(recompute, board, sink, seen, since[board.job]) for sink in sinks]
+        elif board.season_column is not None:
+            if settings is None:
+                raise BoardNotUsableError(f"{board.name} has seasons: their length is in the settings.")
+            found = [(sink, seen.boards[board.name, sink]) for sink in sinks]
+            results += [
+                compare_seasons(recompute, board, sink, rows, low=low, high=high, settings=settings)
+                for sink, rows in found
+            ]
         else:
             low_rows = recompute.rows(board, low, rows=DEPTH * board.rows)
             if board.job not in histories:  # what one board asked for, another need not scan for again

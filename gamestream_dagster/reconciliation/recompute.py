@@ -12,6 +12,7 @@ import duckdb
 
 from gamestream_dagster.archive.reader import open_archive, register_numbers, register_texts
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
+from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.reconciliation.compare import Best
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.model import Entity, Row
@@ -67,8 +68,9 @@ class Recompute:
         self._copies_found = not event_ids
         self._minutes_upto: dict[int, int] | None = None
         self._db.execute("CREATE TEMP VIEW records AS " + statement("records"))
-        self._db.execute("CREATE TEMP VIEW events AS " + statement("events"))
-        self._db.execute("CREATE TEMP VIEW bracketed AS " + statement("events"))
+        self._db.execute("CREATE TEMP VIEW counted_events AS " + statement("events"))
+        self._season: SeasonSpan | None = None
+        self._see(None)
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +84,39 @@ class Recompute:
         """Free memory and spilled files."""
         self._db.close()
 
-    def rows(self, board: Board, cut: Cut, rows: int | None = None, as_of: int | None = None) -> list[Row]:
+    @property
+    def season(self) -> SeasonSpan | None:
+        """The season whose events alone are seen now."""
+        return self._season
+
+    @contextmanager
+    def during(self, season: SeasonSpan | None) -> Generator[None]:
+        """Let `events` and `bracketed` be those of one season alone; None: of all time."""
+        before = self._season
+        self._see(season)
+        try:
+            yield
+        finally:
+            self._see(before)
+
+    def _see(self, season: SeasonSpan | None) -> None:
+        self._season = season
+        shown = "FROM counted_events"
+        if season is not None:
+            self._db.execute("SET VARIABLE season_start = $at", {"at": season.start})
+            self._db.execute("SET VARIABLE season_end = $at", {"at": season.end})
+            shown = statement("season_events")
+        for view in ("events", "bracketed"):
+            self._db.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {shown}")
+
+    def rows(
+        self,
+        board: Board,
+        cut: Cut,
+        rows: int | None = None,
+        as_of: int | None = None,
+        season: SeasonSpan | None = None,
+    ) -> list[Row]:
         """The board at a cut, best row first.
 
         Args:
@@ -90,13 +124,21 @@ class Recompute:
             cut: next offset by partition.
             rows: how many ranks; default the board's own number.
             as_of: end of the window, milliseconds, for a board that has one.
+            season: for a board of seasons; default the one of `during`.
 
         Raises:
             BoardNotUsableError: the SQL does not run, or its columns are not the board's.
         """
+        if board.season_column is not None and season is not None:
+            with self.during(season):
+                return self.rows(board, cut, rows)
         self._at(cut, cut)
         self._find_copies()
         parameters: dict[str, int] = {"rows": rows or board.rows}
+        if board.season_column is not None:
+            if self._season is None:
+                raise BoardNotUsableError(f"{board.name} has seasons: say which with `season`.")
+            parameters["season"] = self._season.start
         if board.window is not None:
             if as_of is None:
                 raise BoardNotUsableError(f"{board.name} has a window: say which with `as_of`.")
@@ -117,7 +159,17 @@ class Recompute:
         """What came between two cuts; `boards` are those of one job, whose sums share their groups."""
         self._at(low, high)
         groups = {name for board in boards for column in board.columns.values() for name in column.over}
-        return DuckHistory(self, low, high, tuple(sorted(groups)))
+        return DuckHistory(self, low, high, tuple(sorted(groups)), self._season)
+
+    def season_starts(self, cut: Cut, length: int, shift: int) -> list[int]:
+        """Starts of the seasons in which counted events before a cut lie, oldest first; all in milliseconds."""
+        found = self.query(cut, cut, statement("season_starts"), length=length, shift=shift)
+        return [row["season_start"] for row in found]
+
+    def digests(self, cut: Cut) -> list[Row]:
+        """What the archive holds of each partition before a cut (see archive_digest.sql)."""
+        self._at(cut, cut)
+        return self._query(statement("archive_digest"), {})
 
     def events_between(self, low: Cut, high: Cut) -> int:
         """Records, accepted or not, at or after the low and before the high cut."""
@@ -219,11 +271,14 @@ class Recompute:
 class DuckHistory:
     """`compare.History` over the archive; answers are remembered, so each kind of question is one scan."""
 
-    def __init__(self, recompute: Recompute, low: Cut, high: Cut, groups: tuple[str, ...]) -> None:
+    def __init__(
+        self, recompute: Recompute, low: Cut, high: Cut, groups: tuple[str, ...], season: SeasonSpan | None = None
+    ) -> None:
         self._recompute = recompute
         self._low = low
         self._high = high
         self._groups = groups
+        self._season = season
         self._sums: dict[tuple[str, ...], dict[Entity, SumRange | None]] = {}
         self._labels: dict[tuple[str, ...], dict[Entity, LabelRange]] = {}
         self._best: dict[tuple[str, ...], dict[Entity, Best]] = {}
@@ -278,7 +333,8 @@ class DuckHistory:
     def _ask(self, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int) -> list[Row]:
         if not keys:
             return []
-        return self._recompute.with_keys(self._low, self._high, columns, list(dict.fromkeys(keys)), sql, **values)
+        with self._recompute.during(self._season):
+            return self._recompute.with_keys(self._low, self._high, columns, list(dict.fromkeys(keys)), sql, **values)
 
 
 def _key(columns: tuple[str, ...], row: Mapping[str, Any]) -> Entity:

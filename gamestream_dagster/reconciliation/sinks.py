@@ -30,16 +30,23 @@ def read_tables(engine: Engine, boards: Sequence[Board]) -> dict[str, list[Row]]
         ) as database:
             return {board.name: _read_table(database, board) for board in boards}
     except ProgrammingError as error:
-        raise CouldNotLookError(
-            f"a board's table cannot be read ({str(error.orig).splitlines()[0]})",
-            "see how the tables differ with `gamestream plan`, and mend them with `gamestream apply`",
-        ) from error
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: ProgrammingError) -> CouldNotLookError:
+    return CouldNotLookError(
+        f"a board's table cannot be read ({str(error.orig).splitlines()[0]})",
+        "see how the tables differ with `gamestream plan`, and mend them with `gamestream apply`",
+    )
 
 
 def _read_table(database: Connection, board: Board) -> list[Row]:
     table = board_table(board, MetaData())
-    # A limit, because a faulty job could write any number of ranks.
-    found = database.execute(select(table).order_by(table.c[board.rank_column]).limit(10 * board.rows))
+    order = [table.c[board.rank_column]]
+    if board.season_column is not None:
+        order.insert(0, table.c[board.season_column].desc())
+    # A limit, because a faulty job could write any number of ranks; of a board of seasons these are the newest ones.
+    found = database.execute(select(table).order_by(*order).limit(10 * board.rows))
     return [{name: _plain(value) for name, value in row.items()} for row in found.mappings()]
 
 
@@ -69,11 +76,19 @@ def read_topic(bootstrap: str, board: Board, timeout_seconds: float = 30) -> lis
     return sorted(rows, key=lambda row: (row[board.rank_column] is None, row[board.rank_column]))
 
 
-def newest_window(board: Board, rows: Sequence[Row]) -> tuple[int | None, list[Row]]:
-    """What readers of a board with a window see: the rows of the newest `as_of`, and that `as_of` in milliseconds."""
-    column = next((name for name, c in board.columns.items() if c.role is ColumnRole.AS_OF), None)
+def newest_window(board: Board, rows: Sequence[Row], season: int | None = None) -> tuple[int | None, list[Row]]:
+    """What readers see: the rows of the newest window or season, and its `as_of` or start in milliseconds.
+
+    Args:
+        board: its description.
+        rows: as a sink holds them.
+        season: start of another season, milliseconds.
+    """
+    column = board.season_column or next((n for n, c in board.columns.items() if c.role is ColumnRole.AS_OF), None)
     if column is None:
         return None, list(rows)
+    if season is not None:
+        return season, [row for row in rows if row[column] == season]
     stamps = [row[column] for row in rows if row[column] is not None]
     if not stamps:
         return None, []
@@ -81,9 +96,26 @@ def newest_window(board: Board, rows: Sequence[Row]) -> tuple[int | None, list[R
     return newest, [row for row in rows if row[column] == newest]
 
 
-def visible(board: Board, rows: Sequence[Row]) -> list[Row]:
-    """The rows that a reader of the board sees."""
-    return newest_window(board, rows)[1]
+def visible(board: Board, rows: Sequence[Row], season: int | None = None) -> list[Row]:
+    """The rows that a reader of the board sees; of a board of seasons those of the newest one, or of the one given."""
+    return newest_window(board, rows, season)[1]
+
+
+def read_season(engine: Engine, board: Board, start: int) -> list[Row]:
+    """The rows of one season in the board's table, in order of rank, however old it is. `start`: milliseconds.
+
+    Raises:
+        CouldNotLookError: the table does not exist or lacks a column.
+    """
+    table = board_table(board, MetaData())
+    at = datetime.fromtimestamp(start / 1000, UTC)
+    query = select(table).where(table.c[board.season_column or ""] == at).order_by(table.c[board.rank_column])
+    try:
+        with engine.connect() as database:
+            found = database.execute(query.limit(10 * board.rows)).mappings().all()
+    except ProgrammingError as error:
+        raise _unreadable(error) from error
+    return [{name: _plain(value) for name, value in row.items()} for row in found]
 
 
 Boards = Mapping[str, list[Row]]

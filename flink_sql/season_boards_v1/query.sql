@@ -1,0 +1,105 @@
+-- The boards of leaderboards_v1 within each season, from one scan of `user-score`: `season_id` is part of every key.
+--
+-- What query.sql of leaderboards_v1 says of its shape holds here too: the three spellings of `points >= 0` let the planner
+-- prove that no sum ever falls, so that a rank keeps ten rows of a season and not every player.
+-- The sums of a season that has ended are kept: there is no time limit on state here, for an expired sum would begin again
+-- at 0 in silence. Where seasons are short and many, `gamestream jobs apply season_boards_v1 --replay` begins anew.
+
+CREATE TEMPORARY VIEW season_players_board AS
+SELECT season_id, rnk, user_id, team_name, total_score
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY season_id ORDER BY total_score DESC, user_id ASC) AS rnk
+  FROM (
+    SELECT season_id, user_id, MAX(team_name) AS team_name, SUM(player_total) AS total_score
+    FROM (
+      SELECT season_id, user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
+      FROM season_scores
+      WHERE points >= 0
+      GROUP BY season_id, user_id, team_id
+    )
+    GROUP BY season_id, user_id
+  )
+)
+WHERE rnk <= 10;
+
+CREATE TEMPORARY VIEW season_teams_board AS
+SELECT season_id, rnk, team_id, team_name, total_score
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY season_id ORDER BY total_score DESC, team_id ASC) AS rnk
+  FROM (
+    SELECT season_id, team_id, MAX(team_name) AS team_name, SUM(player_total) AS total_score
+    FROM (
+      SELECT season_id, user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
+      FROM season_scores
+      WHERE NOT (points < 0)
+      GROUP BY season_id, user_id, team_id
+    )
+    GROUP BY season_id, team_id
+  )
+)
+WHERE rnk <= 10;
+
+CREATE TEMPORARY VIEW season_player_totals AS
+SELECT season_id, user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
+FROM season_scores
+WHERE points >= 0 OR points > 0
+GROUP BY season_id, user_id, team_id;
+
+-- The best player of a team and season before the join, and the share as a decimal: as in leaderboards_v1.
+CREATE TEMPORARY VIEW season_mvps_board AS
+SELECT
+  season_id, rnk, team_id, team_name, user_id, player_total, team_total,
+  -- from the integers: of a small share 19 places leave few digits
+  CAST(player_total AS DOUBLE) / CAST(team_total AS DOUBLE) AS contrib_ratio
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY season_id ORDER BY share DESC, team_id ASC) AS rnk
+  FROM (
+    SELECT
+      t.season_id, t.team_id, t.team_name, best.user_id, best.player_total, t.team_total,
+      CAST(best.player_total AS DECIMAL(19, 0)) / CAST(t.team_total AS DECIMAL(19, 0)) AS share
+    FROM (
+      SELECT season_id, team_id, user_id, player_total
+      FROM (
+        SELECT
+          *, ROW_NUMBER() OVER (PARTITION BY season_id, team_id ORDER BY player_total DESC, user_id ASC) AS place
+        FROM season_player_totals
+      )
+      WHERE place = 1
+    ) AS best
+    JOIN (
+      SELECT season_id, team_id, MAX(team_name) AS team_name, SUM(player_total) AS team_total
+      FROM season_player_totals
+      GROUP BY season_id, team_id
+    ) AS t ON best.season_id = t.season_id AND best.team_id = t.team_id
+    -- inside one instant the two sides may be one update apart: such a row has no share yet
+    WHERE t.team_total > 0 AND best.player_total <= t.team_total
+  )
+)
+WHERE rnk <= 10;
+
+-- The job's side of the ledger, by partition and minute: what it read, what it counted, which copies it dropped.
+-- The offsets come straight from the source, in the order of the partition: at any instant a row tells of all records up to
+-- its last offset. The copies are told apart further down and may lag: until then an accepted record stands as `duplicate`.
+CREATE TEMPORARY VIEW ledger AS
+SELECT
+  'season_boards_v1' AS job, partition_id, minute_millis, records,
+  LEAST(counted, accepted) AS accepted,
+  accepted - LEAST(counted, accepted) AS duplicate,
+  offset_sum, offset_square_sum, first_offset, last_offset
+FROM (
+  SELECT
+    partition_id, minute_millis,
+    COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
+    SUM(MOD(kafka_place, 1000000)) AS offset_sum, SUM(MOD(kafka_place, 1000000) * MOD(kafka_place, 1000000)) AS offset_square_sum,
+    MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
+  FROM (
+    SELECT
+      kafka_partition AS partition_id, minute_millis, kafka_offset AS kafka_place, points, CAST(NULL AS BIGINT) AS counted_points
+    FROM checked_scores
+    UNION ALL
+    SELECT kafka_partition, minute_millis, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), points
+    FROM counted_scores
+    WHERE points IS NOT NULL
+  )
+  GROUP BY partition_id, minute_millis
+);

@@ -1,0 +1,160 @@
+"""`gamestream season close` and `gamestream certificate make | verify`: boards that stay, and what proves them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+
+if TYPE_CHECKING:
+    from gamestream_dagster.reconciliation.certificate import Certificate
+    from gamestream_dagster.settings import Settings
+
+data = Console(highlight=False, width=200, soft_wrap=True)
+talk = Console(stderr=True, highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command groups."""
+    seasons = typer.Typer(help="Boards of seasons.", no_args_is_help=True)
+    seasons.command("close")(close)
+    app.add_typer(seasons, name="season")
+    certificates = typer.Typer(help="Proof of a board at an exact cut.", no_args_is_help=True)
+    certificates.command("make")(make)
+    certificates.command("verify")(verify)
+    app.add_typer(certificates, name="certificate")
+
+
+def close(
+    board: Annotated[list[str] | None, typer.Option(help="Only this board; may be given more than once.")] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Archive the recomputed rows although the job's rows differ.")
+    ] = False,
+    home: Home = None,
+    port_base: PortBase = None,
+    as_json: AsJson = False,
+) -> None:
+    """Archive the seasons that have ended, each with its certificate. Exit 1: one of them could not be closed."""
+    from gamestream_dagster.reconciliation.seasons import close_seasons
+
+    settings = settings_from(home, port_base)
+    with _sentences(), talk.status("closing seasons") as status:
+        found = close_seasons(settings, board, anyway=anyway, say=status.update)
+    if as_json:
+        told = [{"board": o.board, "season_id": o.span.label, "closed": o.done, "news": o.news} for o in found]
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        for one in found:
+            data.print(Text(f"{'CLOSED' if one.done else 'OPEN':7} {one.board}  {one.span.label}  {one.news}"))
+        left = sum(not one.done for one in found)
+        talk.print(f"Done. CLOSED={len(found) - left} OPEN={left}\nNext: gamestream certificate make --season ...")
+    raise typer.Exit(0 if all(one.done for one in found) else 1)
+
+
+def make(
+    board: Annotated[str, typer.Option(help="Name of the board.")] = "top_players",
+    season: Annotated[str | None, typer.Option(help="Start of a closed season, such as 2026-11-21.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; default: to stdout.")] = None,
+    home: Home = None,
+    port_base: PortBase = None,
+) -> None:
+    """Write a certificate: of a closed season, or of a board of all time at the end of a stream that stands still."""
+    settings = settings_from(home, port_base)
+    with _sentences():
+        made = _of_season(settings, board, season) if season else _of_all_time(settings, board).model_dump(mode="json")
+    text = json.dumps(made, indent=2, ensure_ascii=False)
+    if out is None:
+        typer.echo(text)
+        return
+    try:
+        out.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CouldNotRun(f"{out} cannot be written ({error.strerror}); name another file with --out.") from error
+    talk.print(f"Done. ROWS={len(made['rows'])} VERDICT={made['verdict']}\nNext: gamestream certificate verify {out}")
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="The certificate.")],
+    home: Home = None,
+    port_base: PortBase = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute a certificate again from the archive. Exit 0 agrees, 1 does not, 2 could not be computed."""
+    from gamestream_dagster.reconciliation.certificate import Part, read_certificate
+    from gamestream_dagster.reconciliation.certificate import verify as disagreements
+
+    settings = settings_from(home, port_base)
+    with _sentences():
+        certificate = read_certificate(file)
+        found = disagreements(settings, certificate)
+    if as_json:
+        typer.echo(json.dumps([{"part": one.part.value, "sentence": one.sentence} for one in found], indent=2))
+    else:
+        for one in found:
+            data.print(Text(f"{one.part.value:8} {one.sentence}"))
+        season = f" of {certificate.season_id}" if certificate.season_id else ""
+        word = "does not agree" if found else "agrees"
+        talk.print(f"Done. {certificate.board}{season} {word}: DISAGREEMENTS={len(found)} ROWS={len(certificate.rows)}")
+    unknown = any(one.part is Part.OFFSETS for one in found)
+    raise typer.Exit(2 if unknown else int(bool(found)))
+
+
+def _of_season(settings: Settings, board: str, season: str) -> dict[str, Any]:
+    from gamestream_dagster.catalogue.seasons import season_named
+    from gamestream_dagster.clients.postgres import open_engine
+    from gamestream_dagster.reconciliation.seasons import stored_certificate
+
+    span = season_named(settings.season, season)
+    with open_engine(settings) as engine:
+        found = stored_certificate(engine, board, span)
+    if found is None:
+        raise CouldNotRun(
+            f"Season {span.label} of {board!r} is not closed; close what has ended: gamestream season close"
+        )
+    return found
+
+
+def _of_all_time(settings: Settings, name: str) -> Certificate:
+    from gamestream_dagster.catalogue.boards import load_boards
+    from gamestream_dagster.reconciliation.certificate import Proof, certify, open_recompute
+    from gamestream_dagster.reconciliation.model import Mode, Verdict
+    from gamestream_dagster.reconciliation.run import reconcile
+
+    boards = load_boards(season=settings.season)
+    if name not in boards:
+        raise CouldNotRun(f"There is no board {name!r}; the boards are: {', '.join(boards)}.")
+    board = boards[name]
+    if board.season_column is not None:
+        raise CouldNotRun(f"{name} has seasons; name a closed one with --season.")
+    if board.window is not None:
+        raise CouldNotRun(f"{name} shows a moving window, which no certificate holds; choose a board of sums.")
+    with talk.status("reconciling") as status:
+        run = reconcile(settings, Mode.DRAINED, [name], say=status.update)
+    if run.verdict is Verdict.COULD_NOT_RUN:
+        raise CouldNotRun(run.reason)
+    proof = Proof(run.run_id, run.verdict.value, run.jobs[0].fingerprint)
+    with open_recompute(settings) as recompute:
+        return certify(recompute, board, run.high, proof)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Typed errors of the layers below end the command with exit code 2 and their own sentence."""
+    from gamestream_dagster.archive.errors import ArchiveError
+    from gamestream_dagster.catalogue.boards import CatalogueError
+    from gamestream_dagster.catalogue.seasons import SeasonError
+    from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.reconciliation.errors import ReconciliationError
+
+    try:
+        yield
+    except (ServiceError, ArchiveError, SeasonError, ReconciliationError, CatalogueError) as error:
+        raise CouldNotRun(str(error)) from error

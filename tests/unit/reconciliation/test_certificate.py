@@ -1,0 +1,172 @@
+"""Seasons of the recompute, and certificates: made, verified, and each way in which one can disagree."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from archive_maker import TOPIC, make_archive
+from reference_model import Event
+
+from gamestream_dagster.archive.manifest import Manifest, load_manifest, save_manifest
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
+from gamestream_dagster.catalogue.seasons import season_named
+from gamestream_dagster.reconciliation.certificate import (
+    Certificate,
+    Part,
+    Proof,
+    certify,
+    open_recompute,
+    read_certificate,
+    verify,
+)
+from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
+from gamestream_dagster.reconciliation.model import Sink
+from gamestream_dagster.reconciliation.open_seasons import compare_seasons
+from gamestream_dagster.reconciliation.seasons import ended
+from gamestream_dagster.settings import Season, Settings, load_settings
+
+BOARDS = load_boards(season=Season.DAILY)
+PLAYERS = BOARDS["season_players"]
+YESTERDAY, TODAY = season_named(Season.DAILY, "2026-11-20"), season_named(Season.DAILY, "2026-11-21")
+CUT = {0: 3, 1: 2}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    found = load_settings(home=tmp_path, season=Season.DAILY)
+    times = [(0, 0, "ann", 5, YESTERDAY.end - 1), (0, 1, "bob", 7, TODAY.start), (0, 2, "ann", 9, TODAY.start + 5)]
+    times += [(1, 0, "cid", 4, YESTERDAY.start), (1, 1, "cid", 6, TODAY.start + 4_000_000)]
+    events = [Event(part, at, user, "t1", "Lions", score, when) for part, at, user, score, when in times]
+    make_archive(found.archive_dir / TOPIC, events)
+    return found
+
+
+def made(settings: Settings, board: str = "season_players") -> Certificate:
+    span = YESTERDAY if board.startswith("season") else None
+    with open_recompute(settings) as recompute:
+        proof = Proof("run", "MATCH", "f00d")
+        return certify(recompute, BOARDS[board], CUT, proof, season=Season.DAILY, span=span)
+
+
+def test_a_season_is_its_own_events(settings: Settings):
+    with open_recompute(settings) as recompute:
+        rows = {span: recompute.rows(PLAYERS, CUT, season=span) for span in (YESTERDAY, TODAY)}
+        assert [(row["user_id"], row["total_score"]) for row in rows[YESTERDAY]] == [("ann", 5), ("cid", 4)]
+        assert [(row["user_id"], row["total_score"]) for row in rows[TODAY]] == [("ann", 9), ("bob", 7), ("cid", 6)]
+        assert {row["season_id"] for row in rows[TODAY]} == {TODAY.start}
+        all_time = recompute.rows(BOARDS["top_players"], CUT)
+        assert [(row["user_id"], row["total_score"]) for row in all_time] == [("ann", 14), ("cid", 10), ("bob", 7)]
+        with pytest.raises(BoardNotUsableError, match="say which with `season`"):
+            recompute.rows(PLAYERS, CUT)
+
+
+def test_open_seasons_are_compared_each_by_itself(settings: Settings):
+    with open_recompute(settings) as recompute:
+        rows = [row for span in (YESTERDAY, TODAY) for row in recompute.rows(PLAYERS, CUT, season=span)]
+        right = compare_seasons(recompute, PLAYERS, Sink.POSTGRES, rows, low=CUT, high=CUT, settings=settings)
+        assert right.differences == ()
+        assert right.rows_compared == 5
+        wrong = [row | ({"total_score": 8} if row["user_id"] == "bob" else {}) for row in rows]
+        found = compare_seasons(recompute, PLAYERS, Sink.POSTGRES, wrong, low=CUT, high=CUT, settings=settings)
+        (difference,) = found.differences
+        assert difference.explanation.startswith("season 2026-11-21: total_score is 8")
+        stray = [*rows, rows[0] | {"season_id": TODAY.start + 1}]
+        found = compare_seasons(recompute, PLAYERS, Sink.POSTGRES, stray, low=CUT, high=CUT, settings=settings)
+        assert [one.explanation[:22] for one in found.differences] == ["no season begins then:"]
+
+
+def test_a_season_ends_when_every_partition_is_past_it(settings: Settings):
+    with open_recompute(settings) as recompute:
+        assert ended(recompute, CUT, settings) == []  # partition 0 has not passed the hour
+        soon = settings.model_copy(update={"season_lateness_seconds": 0})
+        assert ended(recompute, CUT, soon) == [YESTERDAY]
+
+
+@pytest.mark.parametrize("board", ["season_players", "season_teams", "season_mvps", "top_players", "team_mvps"])
+def test_what_was_made_agrees(settings: Settings, board: str, tmp_path: Path):
+    certificate = made(settings, board)
+    file = tmp_path / "certificate.json"
+    file.write_text(json.dumps(certificate.model_dump(mode="json"), indent=2), encoding="utf-8")
+    assert read_certificate(file) == certificate
+    assert verify(settings, certificate) == []
+
+
+def test_changed_rows_are_found_in_the_file_and_in_the_recompute(settings: Settings):
+    certificate = made(settings)
+    rows = [certificate.rows[0] | {"total_score": 500}, *certificate.rows[1:]]
+    found = verify(settings, certificate.model_copy(update={"rows": rows}))
+    assert [one.part for one in found] == [Part.FILE, Part.ROWS]
+    assert found[1].sentence == "rank 1: total_score is 500, the recompute says 5"
+
+
+def test_a_changed_verdict_is_found(settings: Settings):
+    found = verify(settings, made(settings).model_copy(update={"verdict": "DIFFERENT"}))
+    assert [one.part for one in found] == [Part.FILE]
+
+
+def test_changed_sql_is_found(settings: Settings, tmp_path: Path):
+    certificate = made(settings)
+    root = tmp_path / "flink_sql"
+    shutil.copytree(FLINK_SQL_DIR, root)
+    file = root / "season_boards_v1" / "boards" / "season_players" / "recompute.sql"
+    file.write_text(file.read_text(encoding="utf-8") + "\n-- another\n", encoding="utf-8")
+    (found,) = verify(settings, certificate, root)
+    assert found.part is Part.SQL
+    assert found.sentence.startswith("recompute.sql of season_players is not the one of then")
+
+
+def test_a_changed_archive_is_found(settings: Settings):
+    certificate = made(settings)
+    folder = settings.archive_dir / TOPIC
+    path = folder / next(file.path for file in load_manifest(folder).files if file.partition == 1)
+    table = pq.read_table(path)
+    place = table.column_names.index("score")
+    pq.write_table(table.set_column(place, "score", pc.add(table["score"], pa.scalar(1, pa.int64()))), path)
+    found = verify(settings, certificate)
+    assert [one.part for one in found] == [Part.ARCHIVE, Part.ROWS]
+    assert found[0].sentence == "the archive holds other events of partition 1 before the cut than it did"
+
+
+def test_events_after_the_cut_change_nothing(settings: Settings):
+    whole = made(settings)
+    with open_recompute(settings) as recompute:
+        early = certify(recompute, PLAYERS, {0: 1, 1: 1}, Proof(), season=Season.DAILY, span=YESTERDAY)
+    assert verify(settings, early) == []
+    assert early.rows == whole.rows
+
+
+def test_a_missing_range_is_named(settings: Settings):
+    certificate = made(settings)
+    folder = settings.archive_dir / TOPIC
+    kept = tuple(file for file in load_manifest(folder).files if file.partition == 0)
+    save_manifest(folder, Manifest(topic=TOPIC, files=kept))
+    (found,) = verify(settings, certificate)
+    assert found.part is Part.OFFSETS
+    assert "p1@0..1" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is JSON, but no certificate"),
+        ('{"version": 7}', "has the version 7, this gamestream reads 1"),
+        ('{"version": 1}', "is no certificate: `board`: Field required"),
+    ],
+)
+def test_what_is_no_certificate_is_told(tmp_path: Path, text: str, message: str):
+    file = tmp_path / "certificate.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(CouldNotLookError, match=message):
+        read_certificate(file)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path):
+    with pytest.raises(CouldNotLookError, match="cannot be read"):
+        read_certificate(tmp_path / "none.json")
