@@ -15,10 +15,12 @@ import pytest
 import yaml
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, ColumnRole, ColumnType, load_boards
+from gamestream_dagster.catalogue.seasons import season_named
 from gamestream_dagster.events.acceptance import FIELD_NAMES, Refused, outcomes
+from gamestream_dagster.settings import Season
 
 Row = dict[str, Any]
-BOARDS = load_boards()
+BOARDS = load_boards(season=Season.DAILY)
 FIELDS = frozenset({*FIELD_NAMES, "unknown"})
 PLACE = frozenset({"at", "kafka_at", "partition", "value"})
 DEFAULTS: Row = {"team_id": "t1", "team_name": "Lions", "readable_time": "", "event_type": "normal"}
@@ -79,6 +81,14 @@ def _case(folder: Path) -> Case:
     expected: dict[str, list[Row]] = {}
     ticks: dict[str, dict[int, list[Row]]] = {}
     for name, board in boards.items():
+        if board.season_column is not None:
+            seasons = (wanted[name] or {}).items()
+            expected[name] = [
+                _expected(board, rank, row, where, season_named(Season.DAILY, str(season)).start)
+                for season, rows in seasons
+                for rank, row in enumerate(rows, 1)
+            ]
+            continue
         if board.window is None:
             expected[name] = [_expected(board, rank, row, where) for rank, row in enumerate(wanted[name] or [], 1)]
             continue
@@ -110,6 +120,8 @@ def _expected(board: Board, rank: int, row: Row, where: str, tick: int | None = 
     known: Row = {board.rank_column: rank}
     if board.window is not None:
         known[board.window.as_of] = tick
+    if board.season_column is not None:
+        known[board.season_column] = tick
     full = known | row
     assert full.keys() == board.columns.keys(), (
         f"{where}/expect.yaml: row {rank} of {board.name} has {', '.join(row)}; "
@@ -156,5 +168,5 @@ def assert_rows(board: Board, found: Sequence[Row], expected: Sequence[Row]) -> 
     ratios = [name for name, column in board.columns.items() if column.role is ColumnRole.RATIO]
     assert all(board.columns[name].type is ColumnType.DOUBLE for name in ratios)
     near = [row | {name: pytest.approx(row[name], rel=RATIO_TOLERANCE) for name in ratios} for row in expected]
-    ranked = sorted(found, key=lambda row: row[board.rank_column])
+    ranked = sorted(found, key=lambda row: tuple(row[name] for name in board.key_columns))
     assert ranked == near, f"{board.name}: found {ranked}, expected {expected}"

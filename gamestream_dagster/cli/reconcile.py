@@ -104,28 +104,39 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
 
 def board(
     name: Annotated[str, typer.Argument(help="Name of the board, such as top_players.")],
+    *,
     home: Home = None,
     port_base: PortBase = None,
     sink: Annotated[SinkName, typer.Option(help="Where to read it.")] = SinkName.POSTGRES,
+    season: Annotated[
+        str | None, typer.Option(help="Start of a season (UTC), such as 2026-11-21; default the newest one.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print a board as it is streamed now."""
     from gamestream_dagster.catalogue.boards import load_boards
+    from gamestream_dagster.catalogue.seasons import season_named
     from gamestream_dagster.clients.postgres import open_engine
-    from gamestream_dagster.reconciliation.sinks import read_tables, read_topic, visible
+    from gamestream_dagster.reconciliation.sinks import read_season, read_tables, read_topic, visible
 
     settings = settings_from(home, port_base)
     with _sentences():
-        boards = load_boards()
+        boards = load_boards(season=settings.season)
         if name not in boards:
             raise CouldNotRun(f"There is no board {name!r}; the boards are: {', '.join(boards)}.")
         described = boards[name]
+        if season is not None and described.season_column is None:
+            raise CouldNotRun(f"{name} is a board of all time; leave --season out.")
+        start = None if season is None else season_named(settings.season, season).start
         if sink is SinkName.KAFKA:
             rows = read_topic(settings.kafka, described)
         else:
             with open_engine(settings) as engine:
-                rows = read_tables(engine, [described])[name]
-        rows = visible(described, rows)
+                if start is None:
+                    rows = read_tables(engine, [described])[name]
+                else:
+                    rows = read_season(engine, described, start)
+        rows = visible(described, rows, start)
     if as_json:
         typer.echo(json.dumps([_readable(described, row) for row in rows], indent=2, ensure_ascii=False))
         return
@@ -193,13 +204,14 @@ def _sentences() -> Iterator[None]:
     """Typed errors of the layers below end the command with exit code 2 and their own sentence."""
     from gamestream_dagster.archive.errors import ArchiveError
     from gamestream_dagster.catalogue.boards import CatalogueError
+    from gamestream_dagster.catalogue.seasons import SeasonError
     from gamestream_dagster.clients.errors import ServiceError
     from gamestream_dagster.events.avro import AvroFormatError
     from gamestream_dagster.reconciliation.errors import ReconciliationError
 
     try:
         yield
-    except (ServiceError, ArchiveError, AvroFormatError, ReconciliationError, CatalogueError) as error:
+    except (ServiceError, ArchiveError, AvroFormatError, ReconciliationError, CatalogueError, SeasonError) as error:
         raise CouldNotRun(escape(str(error))) from error
 
 

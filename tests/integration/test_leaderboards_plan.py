@@ -75,7 +75,19 @@ def test_leaderboards_keep_ten_rows_and_not_every_player(plan_of, score_format: 
     assert len(ranks) == 4
 
 
-@pytest.mark.parametrize("job", ["leaderboards_v1", "hot_streaks_v1"])
+@formats
+def test_boards_of_seasons_keep_ten_rows_of_each(plan_of, score_format: ScoreFormat):
+    plan = plan_of("season_boards_v1", score_format)
+    assert len(operators(plan, "TableSourceScan")) == 1
+    strategy = {
+        found(r"orderBy=\[([^]]*)\]", line): found(r"strategy=\[(\w+)", line) for line in operators(plan, "Rank")
+    }
+    assert [one for order, one in strategy.items() if "total" in order] == ["UpdateFastStrategy"] * 3
+    # a share may fall: every team of a season is kept, but no player
+    assert [one for order, one in strategy.items() if "total" not in order] == ["RetractStrategy"]
+
+
+@pytest.mark.parametrize("job", ["leaderboards_v1", "hot_streaks_v1", "season_boards_v1"])
 def test_no_state_is_forgotten(stack: Settings, plan_of, job: str):
     """A sum whose state has expired would start from 0 in silence."""
     assert "ttl" not in "\n".join(plan_of(job, ScoreFormat.JSON)).lower()  # a hint of the SQL

@@ -122,10 +122,10 @@ def fold(board: Board, changes: StatementResult) -> tuple[list[Row], list[Row]]:
         held[key] += ADDS[kind]
         seen[key] = None
     assert all(count in (0, 1) for count in held.values()), f"{board.name} takes back what it never gave: {held}"
-    by_rank: dict[int, list[Row]] = defaultdict(list)
+    by_rank: dict[tuple[int, ...], list[Row]] = defaultdict(list)
     for key, count in held.items():
         if count:
-            by_rank[dict(key)[board.rank_column]].append(dict(key))
+            by_rank[tuple(dict(key)[name] for name in board.key_columns)].append(dict(key))
     assert all(len(rows) == 1 for rows in by_rank.values()), f"{board.name} has two rows of one rank: {by_rank}"
     return [row for rows in by_rank.values() for row in rows], [dict(key) for key in seen]
 
