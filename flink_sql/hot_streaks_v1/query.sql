@@ -60,18 +60,31 @@ FROM (
 )
 WHERE newest = 1;
 
--- The job's side of the ledger, by partition and minute. Copies are told apart in the slices: here all are accepted.
+-- The job's side of the ledger, by partition and minute; minute -1 is the whole partition (leaderboards_v1 says why). Copies
+-- are told apart in the slices: here all are accepted.
+CREATE TEMPORARY VIEW ledger_entries AS
+SELECT
+  kafka_partition AS partition_id, minute_millis, kafka_offset, points,
+  -- as BIGINT: the remainder of an INT is an INT, and so would be its sum
+  MOD(kafka_offset, CAST(1000000 AS BIGINT)) AS place
+FROM checked_scores;
+
 CREATE TEMPORARY VIEW ledger AS
 SELECT
-  'hot_streaks_v1' AS job,
-  kafka_partition AS partition_id,
-  minute_millis,
-  COUNT(*) AS records,
-  COUNT(points) AS accepted,
-  CAST(0 AS BIGINT) AS duplicate,
-  SUM(MOD(kafka_offset, 1000000)) AS offset_sum,
-  SUM(MOD(kafka_offset, 1000000) * MOD(kafka_offset, 1000000)) AS offset_square_sum,
-  MIN(kafka_offset) AS first_offset,
-  MAX(kafka_offset) AS last_offset
-FROM checked_scores
-GROUP BY kafka_partition, minute_millis;
+  'hot_streaks_v1' AS job, partition_id, minute_millis, records, accepted, CAST(0 AS BIGINT) AS duplicate,
+  offset_sum, offset_square_sum, first_offset, last_offset
+FROM (
+  SELECT
+    partition_id, minute_millis, COUNT(*) AS records, COUNT(points) AS accepted,
+    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
+    MIN(kafka_offset) AS first_offset, MAX(kafka_offset) AS last_offset
+  FROM ledger_entries
+  GROUP BY partition_id, minute_millis
+  UNION ALL
+  SELECT
+    partition_id, CAST(-1 AS BIGINT) AS minute_millis, COUNT(*) AS records, COUNT(points) AS accepted,
+    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
+    MIN(kafka_offset) AS first_offset, MAX(kafka_offset) AS last_offset
+  FROM ledger_entries
+  GROUP BY partition_id
+);

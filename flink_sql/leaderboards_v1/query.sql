@@ -80,9 +80,23 @@ FROM (
 )
 WHERE rnk <= 10;
 
--- The job's side of the ledger, by partition and minute: what it read, what it counted, which copies it dropped.
--- The offsets come straight from the source, in the order of the partition: at any instant a row tells of all records up to
--- its last offset. The copies are told apart further down and may lag: until then an accepted record stands as `duplicate`.
+-- The job's side of the ledger, by partition and minute: what it read, what it counted, which copies it dropped. Minute -1
+-- is the whole partition: after a restore from an old state it alone tells what the state holds, for a minute without new
+-- records keeps its row. The offsets come straight from the source, in the order of the partition: at any instant a row
+-- tells of all records up to its last offset. The copies are told apart further down and may lag: until then an accepted
+-- record stands as `duplicate`.
+CREATE TEMPORARY VIEW ledger_entries AS
+SELECT
+  kafka_partition AS partition_id, minute_millis, kafka_offset AS kafka_place,
+  -- as BIGINT: the remainder of an INT is an INT, and so would be its sum
+  MOD(kafka_offset, CAST(1000000 AS BIGINT)) AS place, points, CAST(NULL AS BIGINT) AS counted_points
+FROM checked_scores
+UNION ALL
+SELECT
+  kafka_partition, minute_millis, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), points
+FROM counted_scores
+WHERE points IS NOT NULL;
+
 CREATE TEMPORARY VIEW ledger AS
 SELECT
   'leaderboards_v1' AS job, partition_id, minute_millis, records,
@@ -93,16 +107,16 @@ FROM (
   SELECT
     partition_id, minute_millis,
     COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
-    SUM(MOD(kafka_place, 1000000)) AS offset_sum, SUM(MOD(kafka_place, 1000000) * MOD(kafka_place, 1000000)) AS offset_square_sum,
+    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
     MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
-  FROM (
-    SELECT
-      kafka_partition AS partition_id, minute_millis, kafka_offset AS kafka_place, points, CAST(NULL AS BIGINT) AS counted_points
-    FROM checked_scores
-    UNION ALL
-    SELECT kafka_partition, minute_millis, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), points
-    FROM counted_scores
-    WHERE points IS NOT NULL
-  )
+  FROM ledger_entries
   GROUP BY partition_id, minute_millis
+  UNION ALL
+  SELECT
+    partition_id, CAST(-1 AS BIGINT) AS minute_millis,
+    COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
+    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
+    MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
+  FROM ledger_entries
+  GROUP BY partition_id
 );

@@ -21,7 +21,7 @@ from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import FaultKind, LedgerFault, Row
 from gamestream_dagster.reconciliation.recompute import Recompute
 from gamestream_dagster.reconciliation.statements import statement
-from gamestream_dagster.warehouse.tables import job_ledger
+from gamestream_dagster.warehouse.tables import WHOLE_PARTITION, job_ledger
 
 MAX_SEARCHES = 100
 """Minutes of which the missing run is looked for, each with a look into the archive; more are only told as unlike."""
@@ -37,6 +37,7 @@ _NUMBERS = (
     "first_offset",
     "last_offset",
 )
+_COUNTS = ("records", "accepted", "duplicate", "offset_sum", "offset_square_sum", "first_offset", "last_offset")
 _BATCH = 10_000
 
 
@@ -44,6 +45,8 @@ _BATCH = 10_000
 class JobLedger:
     """What jobs counted, column by column, so that a week of minutes of many partitions takes little memory."""
 
+    totals: dict[tuple[str, int], Row] = field(default_factory=dict[tuple[str, int], Row])
+    """By job and partition what it counted in all: what its state holds, whatever became of the rows of old minutes."""
     jobs: list[str] = field(default_factory=list[str])
     columns: dict[str, array[int]] = field(
         default_factory=lambda: {name: array("q") for name in ("job", *_NUMBERS)},
@@ -52,6 +55,9 @@ class JobLedger:
     def add(self, row: Mapping[str, Any]) -> None:
         """One row of the table `job_ledger`; one without an offset says nothing yet."""
         if row["last_offset"] is None:
+            return
+        if row["minute_millis"] == WHOLE_PARTITION:
+            self.totals[row["job"], row["partition_id"]] = {name: row[name] or 0 for name in _COUNTS}
             return
         if row["job"] not in self.jobs:
             self.jobs.append(row["job"])
@@ -104,6 +110,16 @@ class _Unlike:
         )
 
     @property
+    def from_time(self) -> int:
+        """Kafka time of the first record that can be meant, milliseconds."""
+        return 0 if self.minute == WHOLE_PARTITION else self.minute
+
+    @property
+    def to_time(self) -> int:
+        """Kafka time from which on none is meant."""
+        return 2**62 if self.minute == WHOLE_PARTITION else self.minute + 60_000
+
+    @property
     def accepted_alike(self) -> bool:
         """Whether as many records were judged to be accepted, copies included."""
         return self.counted["accepted"] + self.counted["duplicate"] == self.held["accepted"]
@@ -131,7 +147,43 @@ def counter_faults(
     found: list[LedgerFault] = []
     for number, one in enumerate(unlike):
         found.append(_fault(recompute, high, one, search=number < MAX_SEARCHES))
+    known = {(fault.where, fault.partition) for fault in found}
+    broken = {fault.partition for fault in archive_faults}
+    for one in _unlike_totals(recompute, high, counted):
+        if (one.job, one.partition) not in known and one.partition not in broken:
+            found.append(_fault(recompute, high, one, search=True))
     return _joined(recompute, high, found)
+
+
+def _unlike_totals(recompute: Recompute, high: Cut, counted: JobLedger) -> list[_Unlike]:
+    """Partitions of which the job's state holds other records than the rows of its minutes tell.
+
+    That is so for a moment between two flushes of the sink, and after a restore from an old state: a minute without new
+    records keeps the row of the state that was given up. So the archive decides.
+    """
+    minutes = _minutes_by_partition(counted)
+    found: list[_Unlike] = []
+    for (job, partition), total in sorted(counted.totals.items()):
+        upto = total["last_offset"] + 1
+        if upto > high.get(partition, 0) or all(
+            total[name] == minutes.get((job, partition), {}).get(name) for name in ("records", "offset_sum")
+        ):
+            continue
+        [held] = recompute.query({}, high, statement("held_in_partition"), partition_id=partition, upto=upto)
+        one = _Unlike(job, partition, WHOLE_PARTITION, upto, total, held)
+        if one.missing or any(one.sums):
+            found.append(one)
+    return found
+
+
+def _minutes_by_partition(counted: JobLedger) -> dict[tuple[str, int], dict[str, int]]:
+    found: dict[tuple[str, int], dict[str, int]] = {}
+    columns = counted.columns
+    for place, job in enumerate(columns["job"]):
+        sums = found.setdefault((counted.jobs[job], columns["partition_id"][place]), {"records": 0, "offset_sum": 0})
+        for name in sums:
+            sums[name] += columns[name][place]
+    return found
 
 
 def counted_copies(recompute: Recompute, high: Cut, counted: JobLedger) -> dict[str, int]:
@@ -214,7 +266,8 @@ def _run(recompute: Recompute, high: Cut, one: _Unlike) -> tuple[int, int] | Non
         high,
         statement("run_of_offsets"),
         partition_id=one.partition,
-        minute=one.minute,
+        from_time=one.from_time,
+        to_time=one.to_time,
         upto=one.upto,
         records=abs(one.missing),
         offset_sum=sign * one.sums[0],
@@ -279,7 +332,9 @@ def _named(fault: LedgerFault, inside: int) -> LedgerFault:
 
 
 def _unlike(one: _Unlike, first: int, last: int) -> str:
-    at = f"{datetime.fromtimestamp(one.minute / 1000, UTC):%Y-%m-%d %H:%M} UTC (p{one.partition}@{first}..{last})"
+    whole = one.minute == WHOLE_PARTITION
+    when = "all time" if whole else f"{datetime.fromtimestamp(one.minute / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    at = f"{when} (p{one.partition}@{first}..{last})"
     if not one.missing and not any(one.sums):
         counted = one.counted["accepted"] + one.counted["duplicate"]
         return f"{one.job} accepted {counted} records of {at}, the archive {one.held['accepted']}"

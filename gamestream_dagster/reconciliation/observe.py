@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import ProgrammingError
 
 from gamestream_dagster.catalogue.boards import Board
@@ -26,7 +26,7 @@ from gamestream_dagster.reconciliation.cut import check_bracket, covers, earlier
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import JobCut, Row, Sink
 from gamestream_dagster.reconciliation.sinks import read_tables, read_topic
-from gamestream_dagster.warehouse.tables import job_ledger
+from gamestream_dagster.warehouse.tables import WHOLE_PARTITION, job_ledger
 
 COMMIT_WAIT_SECONDS = 5.0
 _POLL_SECONDS = 0.1
@@ -212,16 +212,7 @@ class Looker:
 
     def progress(self, job: str) -> dict[int, Progress]:
         """How far the job says it has read, by partition."""
-        columns = job_ledger.c
-        query = (
-            select(
-                columns.partition_id,
-                *(func.sum(columns[name]).label(name) for name in ("records", "accepted", "duplicate")),
-                func.max(columns.last_offset).label("last_offset"),
-            )
-            .where(columns.job == job)
-            .group_by(columns.partition_id)
-        )
+        query = select(job_ledger).where(job_ledger.c.job == job, job_ledger.c.minute_millis == WHOLE_PARTITION)
         try:
             with self.engine.connect() as database:
                 found = database.execute(query).mappings().all()

@@ -11,6 +11,7 @@ from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.reconciliation.counters import JobLedger
 
 NO_ROW = {"NOT_JSON", "NOT_UTF8", "NOT_AN_OBJECT", "NOT_AVRO"}
+SUMMED = ("records", "accepted", "duplicate", "offset_sum", "offset_square_sum")
 Record = tuple[int, int, int, str | None]
 """Partition, offset, Kafka timestamp, reason."""
 
@@ -34,7 +35,7 @@ def counted_by(job: str, records: Iterable[Record], change: Callable[[Record], i
             row = rows.setdefault(
                 (partition, minute),
                 {"job": job, "partition_id": partition, "minute_millis": minute, "first_offset": offset}
-                | dict.fromkeys(("records", "accepted", "duplicate", "offset_sum", "offset_square_sum"), 0),
+                | dict.fromkeys(SUMMED, 0),
             )
             x = offset % 1_000_000
             row["records"] += 1
@@ -43,6 +44,18 @@ def counted_by(job: str, records: Iterable[Record], change: Callable[[Record], i
             row["offset_square_sum"] += x * x
             row["last_offset"] = offset
     ledger = JobLedger()
-    for row in rows.values():
+    for row in (*rows.values(), *_totals(rows.values())):
         ledger.add(row)
     return ledger
+
+
+def _totals(rows: Iterable[dict]) -> list[dict]:
+    """The rows of the whole partitions."""
+    totals: dict[int, dict] = {}
+    for row in rows:
+        total = totals.setdefault(row["partition_id"], row | dict.fromkeys(SUMMED, 0) | {"minute_millis": -1})
+        for name in SUMMED:
+            total[name] += row[name]
+        total["first_offset"] = min(total["first_offset"], row["first_offset"])
+        total["last_offset"] = max(total["last_offset"], row["last_offset"])
+    return list(totals.values())

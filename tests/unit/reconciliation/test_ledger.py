@@ -126,6 +126,17 @@ def test_minutes_that_the_job_lacks_wholly_are_one_run(topic_dir):
     ]
 
 
+def test_a_job_restored_from_an_old_state_lacks_what_the_rows_of_old_minutes_still_tell(topic_dir):
+    """Its state lacks a run, but a minute without new records keeps the row of the state that was given up."""
+    records = read_records(topic_dir)
+    ledger = counted_by("job", records)
+    state = counted_by("job", records, lambda one: 0 if one[0] == 0 and 20 <= one[1] <= 29 else 1)
+    ledger.totals = state.totals
+    found = faults(topic_dir, ledger, HIGH)
+    assert named(found) == [(FaultKind.MISSING, "job", 0, 20, 29, 10)]
+    assert "p0@20..29" in found[0].sentence
+
+
 def test_what_the_job_has_not_yet_read_is_not_missing(topic_dir):
     records = read_records(topic_dir)
     for at in (0, 1, 30, 49, 50, 51, 75, 100):
