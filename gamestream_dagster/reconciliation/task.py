@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_event_ids
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.reconciliation.board_topic import BoardTopic
@@ -156,7 +156,9 @@ class Task:
         """The recompute over the archive as it is now."""
         spill = self.settings.home / "tmp" / "recompute"
         spill.mkdir(parents=True, exist_ok=True)
-        return open_recompute(self.settings, self.topic_dir, spill, say=self.say)
+        return open_recompute(
+            self.settings, self.topic_dir, spill, event_ids=SCORE_TOPIC in load_event_ids(), say=self.say
+        )
 
 
 @dataclass

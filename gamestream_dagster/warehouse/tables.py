@@ -148,8 +148,11 @@ job_ledger = Table(
     Column("first_offset", BigInteger),
     Column("last_offset", BigInteger),
 )
-"""What a job itself counted, by partition and minute of the Kafka timestamp; one more row is of the whole partition. The
-sums are of `offset % 1,000,000` and of its square: with the number of records they name a run that is lacking or double."""
+"""What a job itself counted, by partition and minute of the Kafka timestamp; one more row is of the whole partition.
+
+The sums are of `offset % 1,000,000` and of its square: with the number of records they name a run of offsets that the job
+lacks or has twice.
+"""
 
 WHOLE_PARTITION = -1
 """`minute_millis` of the row that is of the whole partition."""
