@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
+from pydantic import SecretStr
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.cli.job_output import Folder, sentences, speak
@@ -63,11 +64,17 @@ def manifests(
             f"The SQL would hold {' and '.join(local)}, which no pod can reach. Give --kafka, --postgres and "
             "--registry as the cluster knows them."
         )
+    for name in operator.without_horizon(targets):
+        speak(
+            f"{name}: under the SQL runner it keeps the id of every event for ever (the horizon stands in a compiled "
+            "plan, which a script cannot give): right boards, and a state that grows; use RocksDB there"
+        )
     _write(made, out)
 
 
 def _addressed(settings: Settings, kafka: str | None, postgres: str | None, registry: str | None) -> Settings:
-    changes: dict[str, Any] = {}
+    # the stack's own password is not even read
+    changes: dict[str, Any] = {"postgres_password": SecretStr("filled in by the pod")}
     if kafka:
         changes["kafka_bootstrap"] = kafka
     if registry:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.flink_jobs.confirming import watch_steady
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Trigger
 from gamestream_dagster.flink_jobs.errors import (
+    FlinkJobError,
     ParkedError,
     RefusedError,
     TerminalFlinkJobError,
@@ -108,8 +110,9 @@ def _alerted(bench: Workbench, work: Work, act: Callable[[], object]) -> None:
     """Let an alert stand, and the incident end, where a step ends parked; a try that failed stays in the timeline."""
     try:
         act()
-    except TerminalFlinkJobError as error:
-        parked = work.record is not None and work.record.state is DeploymentState.PARKED
+    except (FlinkJobError, ServiceError) as error:
+        terminal = isinstance(error, TerminalFlinkJobError)
+        parked = terminal and work.record is not None and work.record.state is DeploymentState.PARKED
         if work.record and parked:
             details = {"generation": work.record.generation, "fingerprint": work.record.fingerprint}
             bench.alerts.raise_alert(bench.name, str(error), details)

@@ -36,6 +36,7 @@ RESERVED_OPTIONS = (
     "table.plan.compile.catalog-objects",
     "table.dml-sync",
 )
+_SECRET_SETTING = re.compile(r"(password|passwd|secret|credential|access[.-]?key|api[.-]?key|jaas)", re.IGNORECASE)
 _SECRET_OPTION = re.compile(r"(password|passwd|secret|token|credential|api[.-]?key|jaas)", re.IGNORECASE)
 
 
@@ -182,6 +183,11 @@ def _options(raw: Any, where: str) -> dict[str, str]:
     for key, value in cast("dict[Any, Any]", raw).items():
         if key in RESERVED_OPTIONS:
             raise JobSpecError(f"{where}: the option {key} is decided for each deployment; remove it from `flink`")
+        if _SECRET_SETTING.search(str(key)):
+            raise JobSpecError(
+                f"{where}: the option {key} holds a secret, and a deployment's options are recorded; "
+                "set it in the cluster's own configuration"
+            )
         if isinstance(value, dict | list) or value is None:
             raise JobSpecError(f"{where}: the option {key} needs a single value")
         options[str(key)] = str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gamestream_dagster.flink_jobs.deployment import (
     Deployment,
     DeploymentState,
@@ -149,11 +151,15 @@ def keep(question: Question, record: Deployment) -> Plan:
 
 
 def new_season(question: Question) -> Plan:
-    """A fresh state with a new season: meaningful only where every board of the job has seasons."""
+    """A fresh state in which only seasons count: closed ones stay as certified, the open one is counted anew."""
     name = question.spec.name
+    if question.seasonal:
+        made = replay(question, question.observed.state.live)
+        reason = "a person begins the open season anew; closed seasons stay as they are certified"
+        return replace(made, reason=f"{reason}: fresh state, all events again from the earliest offset")
     return question.refuse(
-        "its boards count all events there ever were, so a fresh state without them would be wrong for ever; a new "
-        "season needs boards with seasons. Read all events again (--replay) or stay with the running version (--keep)",
+        "it writes boards without seasons, which count all events there ever were: a fresh state without those would "
+        "be wrong for ever. Read all events again (--replay) or stay with the running version (--keep)",
         f"apply {name} --replay",
         f"apply {name} --keep",
     )

@@ -103,6 +103,15 @@ def script(rendered: RenderedJob, job: str, options: Mapping[str, str]) -> str:
     return "\n".join([*settings, *(f"{statement.strip()};" for statement in statements)]) + "\n"
 
 
+def without_horizon(targets: Iterable[Target]) -> list[str]:
+    """Jobs whose state of event ids never expires under the operator's runner.
+
+    The horizon is a time to live in a compiled plan, which a script cannot give. The boards are as right as with it:
+    copies are dropped for ever, and that state grows with every event.
+    """
+    return [target.spec.name for target in targets if target.rendered.id_horizon_ms is not None]
+
+
 def local_addresses(targets: Iterable[Target]) -> list[str]:
     """Addresses in the jobs' SQL that mean nothing inside a cluster."""
     found = {

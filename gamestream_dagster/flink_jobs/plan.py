@@ -190,6 +190,7 @@ class Question:
     recent_heals: int = 0
     refusal: str = ""  # why Flink refuses the folder's SQL, where that was asked
     rollback: RollbackPoint | None = None
+    seasonal: bool = False  # every board of the job has seasons
     unsteady: bool = False  # it ended within its steady time after it came up
     transaction_timeout: float | None = None  # seconds, of its exactly-once sinks in Kafka; None: it has none
 

@@ -39,7 +39,7 @@ from gamestream_dagster.flink_jobs.restoring import fallback, nothing_to_lose, u
 from gamestream_dagster.flink_jobs.spec import FINGERPRINT_LENGTH, DesiredState
 
 # What a person gives the running version's state up for, where it can make no savepoint.
-_GIVE_UP = (Choice.REPLAY, Choice.ROLLBACK)
+_GIVE_UP = (Choice.REPLAY, Choice.ROLLBACK, Choice.NEW_SEASON)
 
 
 def plan(question: Question) -> Plan:

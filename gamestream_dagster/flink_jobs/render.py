@@ -20,6 +20,7 @@ from gamestream_dagster.flink_jobs.sql_text import PLACEHOLDER, Token, TokenKind
 from gamestream_dagster.settings import ScoreFormat, Settings
 
 SECRET_NAMES = frozenset({"postgres_password", "postgres_user"})
+ADDRESS_NAMES = frozenset({"kafka_bootstrap", "registry_url", "jdbc_url"})
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class Bindings:
     def shown(self) -> Mapping[str, str | Mapping[str, str]]:
         """The values that change what a job does and may be stored: everything but credentials."""
         return MappingProxyType({name: value for name, value in self.values.items() if name not in self.secrets})
+
+    @property
+    def lasting(self) -> Mapping[str, str]:
+        """The values that belong to what a job does and not to where it runs: neither credentials nor addresses."""
+        left_out = self.secrets | ADDRESS_NAMES
+        texts = {name: value for name, value in self.values.items() if isinstance(value, str)}
+        return MappingProxyType({name: value for name, value in texts.items() if name not in left_out})
 
 
 def bindings_for(settings: Settings, job: str) -> Bindings:

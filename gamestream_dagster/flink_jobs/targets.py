@@ -6,7 +6,8 @@ The SQL is the folder's, or what an earlier deployment ran: that is recorded wit
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from gamestream_dagster.flink_jobs.deployment import Deployment
@@ -25,6 +26,8 @@ class Target:
     options: Mapping[str, str]
     savepoints_dir: str | None  # a Flink path; None: the cluster's own
     score_format: ScoreFormat = ScoreFormat.JSON
+    code_version: str = ""  # of the folder that the SQL came from
+    values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # of placeholders, but addresses
 
 
 def target_for(
@@ -39,7 +42,8 @@ def target_for(
         "table.dml-sync": "false",
         **spec.flink,
     }
-    return _target(settings, spec, options, bound(bindings_for(settings, spec.name)))
+    made = _target(settings, spec, options, bound(bindings_for(settings, spec.name)))
+    return replace(made, code_version=spec.code_version)
 
 
 def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment) -> Target:
@@ -63,8 +67,10 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
         "id_horizon_ms": ran.get("id_horizon_ms"),
     }
     then = settings.model_copy(update={"score_format": ScoreFormat(ran["score_format"])})
-    bindings = bindings_for(then, spec.name)
-    return _target(then, spec.model_copy(update=behaviour), ran["options"], bindings)
+    # a value such as the length of a season belongs to the state: that of then, not of now
+    bindings = Bindings({**bindings_for(then, spec.name).values, **ran.get("values", {})})
+    made = _target(then, spec.model_copy(update=behaviour), ran["options"], bindings)
+    return replace(made, code_version=ran["code_version"])
 
 
 def _target(settings: Settings, spec: JobSpec, options: Mapping[str, str], bindings: Bindings) -> Target:
@@ -76,6 +82,7 @@ def _target(settings: Settings, spec: JobSpec, options: Mapping[str, str], bindi
         options=dict(options),
         savepoints_dir=savepoints,
         score_format=settings.score_format,
+        values=bindings.lasting,
     )
 
 
@@ -83,12 +90,13 @@ def what_ran(target: Target) -> dict[str, Any]:
     """What a deployment's record keeps, so that the same can run again: SQL with placeholders, options, no secret."""
     spec = target.spec
     return {
-        "code_version": spec.code_version,
+        "code_version": target.code_version,
         "files": [{"path": file.path, "text": file.text} for file in spec.files(target.score_format)],
         "score_format": target.score_format.value,
         "flink": dict(spec.flink),
         "restart_nonce": spec.restart_nonce,
         "options": dict(target.options),
+        "values": dict(target.values),
         "reads": list(spec.reads),
         "id_horizon_ms": spec.id_horizon_ms,
         "writes": spec.writes.model_dump(mode="json"),

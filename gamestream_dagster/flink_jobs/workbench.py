@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
 from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
@@ -26,11 +26,12 @@ from gamestream_dagster.flink_jobs.observer import FlinkView, observe, restore_f
 from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Plan, Question, RollbackPoint
 from gamestream_dagster.flink_jobs.planner import plan
 from gamestream_dagster.flink_jobs.positions import Positions, events_lost, kept_positions, read_positions
+from gamestream_dagster.flink_jobs.spec import JobSpec
 from gamestream_dagster.flink_jobs.submission import GatewaySubmitter, Submitter, compare_plans
 from gamestream_dagster.flink_jobs.targets import Target, target_as_deployed, target_for
 from gamestream_dagster.flink_jobs.transactions import transaction_timeout
 from gamestream_dagster.flink_jobs.work import FlinkControl
-from gamestream_dagster.settings import Settings
+from gamestream_dagster.settings import Season, Settings
 
 # Choices for which it does not matter whether the folder's version fits the state.
 _NO_COMPARISON = (Choice.REPLAY, Choice.NEW_SEASON, Choice.ROLLBACK, Choice.REDEPLOY, Choice.SUSPEND)
@@ -52,6 +53,7 @@ class Workbench:
     alerts: JobAlerts
     incidents: IncidentStore
     rebuild: Callable[[Deployment], Target]  # a recorded version as it is to be deployed
+    seasonal: bool = False  # every board of the job has seasons
     positions: Callable[[], Positions | None] = lambda: None
     events_lost: Callable[[Positions | None], int | None] = lambda positions: None
 
@@ -78,6 +80,7 @@ class Workbench:
             choice=choice,
             recent_heals=self._recent_heals(),
             rollback=self._rollback_point() if choice is Choice.ROLLBACK else None,
+            seasonal=self.seasonal,
             unsteady=_unsteady(observed, record, spec.limits.steady_seconds),
             transaction_timeout=transaction_timeout(_sinks(record, target)),
         )
@@ -149,6 +152,12 @@ def _sinks(record: Deployment | None, target: Target) -> list[str]:
     return [target.spec.sinks.text]
 
 
+def _seasonal(spec: JobSpec, root: Path) -> bool:
+    boards = load_boards(root, Season.DAILY)  # whatever the stack's own setting: which boards could have seasons
+    written = [boards[name] for name in spec.writes.boards if name in boards]
+    return bool(written) and all(board.season_column is not None for board in written)
+
+
 @contextmanager
 def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Generator[Workbench]:
     """Open all that managing one job takes; everything is closed at the end."""
@@ -167,6 +176,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 checkpoints_dir=settings.checkpoints_dir if embedded else None,
                 alerts=PostgresJobAlerts(engine),
                 incidents=PostgresIncidents(engine),
+                seasonal=_seasonal(spec, root),
                 rebuild=lambda deployment: target_as_deployed(settings, spec, deployment),
                 positions=lambda: read_positions(settings, spec),
                 events_lost=lambda positions: events_lost(settings, positions),

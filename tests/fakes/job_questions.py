@@ -125,5 +125,6 @@ questions = st.builds(
     refusal=st.sampled_from(["", "Table 'x' not found"]),
     rollback=rollback_points,
     unsteady=st.booleans(),
+    seasonal=st.booleans(),
     transaction_timeout=st.sampled_from([None, 900.0]),
 )

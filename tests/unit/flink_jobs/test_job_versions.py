@@ -7,9 +7,9 @@ import pytest
 from gamestream_dagster.clients.flink_types import FlinkState
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Trigger, last_good
 from gamestream_dagster.flink_jobs.errors import ParkedError, RefusedError, SubmissionRejectedError
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
+from gamestream_dagster.flink_jobs.plan import Choice, Decision, StartFrom, Submit
 from tests.fakes.flink import Crash
-from tests.fakes.job_questions import record
+from tests.fakes.job_questions import OLD, decide, record, seen
 from tests.fakes.job_world import NEW_PLAN, World, sinks
 
 GOOD, BAD, THIRD = "a" * 64, "b" * 64, "c" * 64
@@ -151,9 +151,16 @@ def test_a_replay_ends_a_keep(world: World) -> None:
 
 def test_a_new_season_is_refused_on_boards_without_seasons(world: World) -> None:
     old = deploy_good(world)
-    with pytest.raises(RefusedError, match="boards with seasons"):
+    with pytest.raises(RefusedError, match="boards without seasons"):
         world.apply(Choice.NEW_SEASON, BAD)
     assert world.only.job_id == old.flink_job_id
+
+
+def test_a_new_season_starts_from_nothing_where_every_board_has_seasons() -> None:
+    made = decide(seen(), record(fingerprint=OLD), choice=Choice.NEW_SEASON, seasonal=True)
+    assert made.decision is Decision.DEPLOY
+    assert made.steps[-1] == Submit(StartFrom.EARLIEST, Trigger.HAND)
+    assert "closed seasons stay" in made.reason
 
 
 # -- rollback -----------------------------------------------------------------------------------------------------

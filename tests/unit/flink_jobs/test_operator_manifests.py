@@ -15,7 +15,7 @@ from gamestream_dagster.cli.main import build
 from gamestream_dagster.cli.options import CouldNotRun
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.errors import JobSpecError
-from gamestream_dagster.flink_jobs.operator_manifests import Cluster, manifests, script, secretless
+from gamestream_dagster.flink_jobs.operator_manifests import Cluster, manifests, script, secretless, without_horizon
 from gamestream_dagster.flink_jobs.render import RenderedJob
 from gamestream_dagster.flink_jobs.spec import DesiredState, UpgradeMode
 from gamestream_dagster.flink_jobs.targets import Target, target_for
@@ -140,6 +140,12 @@ def as_the_runner_reads(text: str) -> list[str]:
     return statements
 
 
+def test_jobs_that_would_keep_ids_for_ever_are_named(settings: Settings) -> None:
+    wanted = targets(settings)
+    assert without_horizon(wanted) == [one.spec.name for one in wanted if one.spec.id_horizon_ms]
+    assert "leaderboards_v1" in without_horizon(wanted)
+
+
 def test_the_credentials_come_from_the_secret(settings: Settings) -> None:
     pod = of_kind(manifests(targets(settings), CLUSTER), "FlinkDeployment")[0]["spec"]["podTemplate"]["spec"]
     (init,) = pod["initContainers"]
@@ -172,6 +178,7 @@ def test_the_command_writes_files_and_refuses_addresses_of_this_machine(tmp_path
     addresses = ["--kafka", "k:9092", "--postgres", "pg:5432", "--registry", "http://r"]
     out = tmp_path / "out"
     assert CliRunner().invoke(build(), [*base, *addresses, "--out", str(out)]).exit_code == 0
+    assert not (tmp_path / "secrets").exists()
     written = sorted(out.iterdir())
     assert [path.name for path in written] == [
         "00-leaderboards-v1-sql.configmap.yaml",

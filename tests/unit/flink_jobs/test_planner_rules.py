@@ -32,6 +32,11 @@ from tests.fakes.job_questions import (
 )
 
 
+def gives_up_state(question: Question) -> bool:
+    """What a person may say to start from nothing."""
+    return question.choice is Choice.REPLAY or (question.choice is Choice.NEW_SEASON and question.seasonal)
+
+
 @given(questions)
 def test_nothing_is_done_on_no_answer(question: Question) -> None:
     made = plan(replace(question, observed=replace(question.observed, state=JobState.UNKNOWN)))
@@ -54,7 +59,7 @@ def test_no_plan_lowers_a_stateful_mode(question: Question) -> None:
     spec, last = question.spec, question.record
     made = plan(question)
     from_nothing = [s for s in made.steps if isinstance(s, Submit) and s.start is StartFrom.EARLIEST]
-    if not (spec.upgrade_mode.stateful and from_nothing and question.choice is not Choice.REPLAY):
+    if not (spec.upgrade_mode.stateful and from_nothing and not gives_up_state(question)):
         return
     # Only where there never was a state: no deployment, or one that started from nothing and completed nothing.
     # Of a live job Flink itself says so.
@@ -98,12 +103,12 @@ def test_a_running_stateful_job_is_only_stopped_with_its_state(question: Questio
         if isinstance(step, Cancel) and step.recorded:
             assert not question.spec.upgrade_mode.stateful or has_no_state(question)
         if isinstance(step, Stop) and step.dispensable:
-            assert question.choice in (Choice.REPLAY, Choice.ROLLBACK)
+            assert question.choice in (Choice.REPLAY, Choice.ROLLBACK, Choice.NEW_SEASON)
     if question.spec.upgrade_mode.stateful and made.submits and any(isinstance(s, Stop) for s in made.steps):
         submit = made.steps[-1]
         assert isinstance(submit, Submit)
         back = question.choice is Choice.ROLLBACK and submit.start is StartFrom.PATH
-        assert submit.start is StartFrom.STOPPED or back or question.choice is Choice.REPLAY
+        assert submit.start is StartFrom.STOPPED or back or gives_up_state(question)
 
 
 @given(questions)
@@ -141,7 +146,7 @@ def test_no_version_is_given_a_state_that_does_not_fit_it(question: Question) ->
 @given(questions)
 def test_a_version_that_a_person_holds_is_not_replaced_unasked(question: Question) -> None:
     last = question.record
-    if last is None or question.hold is None or question.choice in (Choice.REPLAY, Choice.ROLLBACK):
+    if last is None or question.hold is None or question.choice is Choice.ROLLBACK or gives_up_state(question):
         return
     lasting = question.hold.kind is HoldKind.KEEP or question.choice is not Choice.NONE
     if not lasting:  # a rollback lasts until a person applies
