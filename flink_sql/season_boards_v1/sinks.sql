@@ -1,8 +1,9 @@
+-- The start of the season is text with its zone (_sources/season_scores.sql); Postgres reads it (stringtype=unspecified).
 -- Two sinks for each board: a compacted Kafka topic (exactly once) and a Postgres table (upsert), both from one view.
 -- Parallelism 1 keeps the rows of a board in order, and keeps two writers off one row.
 
 CREATE TEMPORARY TABLE season_teams_topic (
-  season_id TIMESTAMP_LTZ(3), rnk BIGINT, team_id STRING, team_name STRING, total_score BIGINT,
+  season_id STRING, rnk BIGINT, team_id STRING, team_name STRING, total_score BIGINT,
   PRIMARY KEY (season_id, rnk) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -17,11 +18,11 @@ CREATE TEMPORARY TABLE season_teams_topic (
 );
 
 CREATE TEMPORARY TABLE season_teams_table (
-  season_id TIMESTAMP_LTZ(3), rnk BIGINT, team_id STRING, team_name STRING, total_score BIGINT,
+  season_id STRING, rnk BIGINT, team_id STRING, team_name STRING, total_score BIGINT,
   PRIMARY KEY (season_id, rnk) NOT ENFORCED
 ) WITH (
   'connector' = 'jdbc',
-  'url' = ${jdbc_url},
+  'url' = '${jdbc_url}?stringtype=unspecified',
   'table-name' = 'season_teams',
   'username' = ${postgres_user},
   'password' = ${postgres_password},
@@ -32,7 +33,7 @@ CREATE TEMPORARY TABLE season_teams_table (
 );
 
 CREATE TEMPORARY TABLE season_players_topic (
-  season_id TIMESTAMP_LTZ(3), rnk BIGINT, user_id STRING, team_name STRING, total_score BIGINT,
+  season_id STRING, rnk BIGINT, user_id STRING, team_name STRING, total_score BIGINT,
   PRIMARY KEY (season_id, rnk) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -47,11 +48,11 @@ CREATE TEMPORARY TABLE season_players_topic (
 );
 
 CREATE TEMPORARY TABLE season_players_table (
-  season_id TIMESTAMP_LTZ(3), rnk BIGINT, user_id STRING, team_name STRING, total_score BIGINT,
+  season_id STRING, rnk BIGINT, user_id STRING, team_name STRING, total_score BIGINT,
   PRIMARY KEY (season_id, rnk) NOT ENFORCED
 ) WITH (
   'connector' = 'jdbc',
-  'url' = ${jdbc_url},
+  'url' = '${jdbc_url}?stringtype=unspecified',
   'table-name' = 'season_players',
   'username' = ${postgres_user},
   'password' = ${postgres_password},
@@ -62,7 +63,7 @@ CREATE TEMPORARY TABLE season_players_table (
 );
 
 CREATE TEMPORARY TABLE season_mvps_topic (
-  season_id TIMESTAMP_LTZ(3), rnk BIGINT, team_id STRING, team_name STRING, user_id STRING, player_total BIGINT, team_total BIGINT, contrib_ratio DOUBLE,
+  season_id STRING, rnk BIGINT, team_id STRING, team_name STRING, user_id STRING, player_total BIGINT, team_total BIGINT, contrib_ratio DOUBLE,
   PRIMARY KEY (season_id, rnk) NOT ENFORCED
 ) WITH (
   'connector' = 'upsert-kafka',
@@ -77,11 +78,11 @@ CREATE TEMPORARY TABLE season_mvps_topic (
 );
 
 CREATE TEMPORARY TABLE season_mvps_table (
-  season_id TIMESTAMP_LTZ(3), rnk BIGINT, team_id STRING, team_name STRING, user_id STRING, player_total BIGINT, team_total BIGINT, contrib_ratio DOUBLE,
+  season_id STRING, rnk BIGINT, team_id STRING, team_name STRING, user_id STRING, player_total BIGINT, team_total BIGINT, contrib_ratio DOUBLE,
   PRIMARY KEY (season_id, rnk) NOT ENFORCED
 ) WITH (
   'connector' = 'jdbc',
-  'url' = ${jdbc_url},
+  'url' = '${jdbc_url}?stringtype=unspecified',
   'table-name' = 'season_mvps',
   'username' = ${postgres_user},
   'password' = ${postgres_password},
