@@ -1,0 +1,68 @@
+"""Seasons on the real stack: streamed, reconciled, closed once, certified; a tampered certificate is told."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+from typer.testing import CliRunner
+
+from gamestream_dagster.cli.main import build
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.flink_jobs.manager import apply_job, suspend_job
+from gamestream_dagster.flink_jobs.plan import Choice
+from gamestream_dagster.provisioning import manager
+from gamestream_dagster.provisioning.model import ResourceKind
+from gamestream_dagster.reconciliation.run import reconcile
+from gamestream_dagster.reconciliation.seasons import close_seasons, stored_certificate
+from gamestream_dagster.settings import Season, Settings
+
+HOUR = 3_600_000
+KINDS = [ResourceKind.MIGRATION, ResourceKind.TABLE, ResourceKind.TOPIC]
+
+
+@pytest.fixture(scope="module")
+def hourly(stack: Settings) -> Iterator[Settings]:
+    settings = stack.model_copy(update={"season": Season.HOURLY, "season_lateness_seconds": 0})
+    manager.apply(settings, manager.plan(settings, KINDS))
+    producer, now = Producer({"bootstrap.servers": settings.kafka}), int(time.time() * 1000)
+    for number in range(600):
+        at = now - 2 * HOUR + number * 2 * HOUR // 600
+        value = {"user_id": f"season-{number % 40}", "team_id": f"t{number % 4}", "team_name": f"T{number % 4}"}
+        value |= {"score": number % 13, "event_time_millis": at, "readable_time": "", "event_type": "normal"}
+        producer.produce("user-score", json.dumps(value), key=value["user_id"], timestamp=at)
+    assert producer.flush(30) == 0
+    apply_job(settings, "season_boards_v1", Choice.REPLAY)
+    yield settings
+    suspend_job(settings, "season_boards_v1")
+
+
+@pytest.mark.integration
+def test_seasons_are_streamed_reconciled_closed_and_certified(hourly: Settings, tmp_path, monkeypatch):
+    boards = ["season_players", "season_teams", "season_mvps"]
+    run = reconcile(hourly, "drained", boards)
+    assert run.differences == ()
+    assert run.rows_compared > 0
+    closed = close_seasons(hourly, boards)
+    assert closed
+    assert all(one.done for one in closed), [one.news for one in closed]
+    assert {one.news for one in close_seasons(hourly, boards)} == {"closed before"}
+
+    one = next(found for found in closed if found.board == "season_players")
+    with open_engine(hourly) as engine:
+        certificate = stored_certificate(engine, one.board, one.span)
+    assert certificate is not None
+    assert certificate["verdict"] == "MATCH"
+    monkeypatch.setenv("GAMESTREAM_SEASON", "hourly")
+    file = tmp_path / "certificate.json"
+    file.write_text(json.dumps(certificate), encoding="utf-8")
+    verify = ["certificate", "verify", str(file), "--home", str(hourly.home)]
+    assert CliRunner().invoke(build(), verify).exit_code == 0
+    certificate["rows"][0]["total_score"] += 1
+    file.write_text(json.dumps(certificate), encoding="utf-8")
+    told = CliRunner().invoke(build(), verify)
+    assert told.exit_code == 1
+    assert "the file was changed" in told.stdout
