@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from gamestream_dagster.settings import Season
 
@@ -64,8 +64,7 @@ def season_named(season: Season, text: str) -> SeasonSpan:
         SeasonError: it is no time, or no season begins then; names the one that the time belongs to.
     """
     try:
-        day = date.fromisoformat(text) if len(text) == len("2026-11-21") else None
-        at = datetime(day.year, day.month, day.day) if day else datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text)
         at = at if at.tzinfo else at.replace(tzinfo=UTC)
         millis = round(at.timestamp() * 1000)
     except (ValueError, OverflowError) as error:

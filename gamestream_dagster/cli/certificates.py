@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -146,7 +146,7 @@ def _of_all_time(settings: Settings, name: str) -> Certificate:
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
+def _sentences() -> Generator[None]:
     """Typed errors of the layers below end the command with exit code 2 and their own sentence."""
     from gamestream_dagster.archive.errors import ArchiveError
     from gamestream_dagster.catalogue.boards import CatalogueError

@@ -6,7 +6,7 @@ A certificate is no signature: it shows that rows, events and SQL still belong t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -187,7 +187,7 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
 
 
 @contextmanager
-def open_recompute(settings: Settings) -> Iterator[Recompute]:
+def open_recompute(settings: Settings) -> Generator[Recompute]:
     """The recompute over a stack's archive as it is."""
     spill = settings.home / "tmp" / "recompute"
     spill.mkdir(parents=True, exist_ok=True)

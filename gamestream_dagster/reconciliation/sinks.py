@@ -42,11 +42,9 @@ def _unreadable(error: ProgrammingError) -> CouldNotLookError:
 
 def _read_table(database: Connection, board: Board) -> list[Row]:
     table = board_table(board, MetaData())
-    order = [table.c[board.rank_column]]
-    if board.season_column is not None:
-        order.insert(0, table.c[board.season_column].desc())
+    newest = [] if board.season_column is None else [table.c[board.season_column].desc()]
     # A limit, because a faulty job could write any number of ranks; of a board of seasons these are the newest ones.
-    found = database.execute(select(table).order_by(*order).limit(10 * board.rows))
+    found = database.execute(select(table).order_by(*newest, table.c[board.rank_column]).limit(10 * board.rows))
     return [{name: _plain(value) for name, value in row.items()} for row in found.mappings()]
 
 
