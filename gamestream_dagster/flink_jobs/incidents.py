@@ -107,6 +107,17 @@ class Trouble:
     age_seconds: float = 0.0
 
 
+@dataclass(frozen=True)
+class Noted:
+    """What is to be shown beside a look."""
+
+    pending: str = ""  # why what runs is not what the folder says; empty when it is
+    incident: Incident | None = None  # the newest
+
+
+NOTHING_NOTED = Noted()
+
+
 def trouble(observed: ObservedJob, record: Deployment | None, desired: DesiredState) -> Trouble | None:
     """What is wrong; None when nothing is, when nothing is known, or when a person wants it so. Pure."""
     if record is None or record.state not in _SHOULD_RUN or desired is DesiredState.SUSPENDED:

@@ -13,8 +13,7 @@ from gamestream_dagster.flink_jobs.catalogue import load_job
 from gamestream_dagster.flink_jobs.deployment import Deployment, pending
 from gamestream_dagster.flink_jobs.errors import ParkedError
 from gamestream_dagster.flink_jobs.incident_store import PostgresIncidents
-from gamestream_dagster.flink_jobs.incidents import Incident
-from gamestream_dagster.flink_jobs.noting import Noted
+from gamestream_dagster.flink_jobs.incidents import Incident, Noted
 from gamestream_dagster.flink_jobs.observed import Figures, ObservedJob
 from gamestream_dagster.flink_jobs.plan import Choice, Plan
 from gamestream_dagster.flink_jobs.workbench import workbench

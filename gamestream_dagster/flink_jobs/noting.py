@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, pending
 from gamestream_dagster.flink_jobs.errors import ExecutorBusyError
 from gamestream_dagster.flink_jobs.incidents import (
+    NOTHING_NOTED,
     Incident,
     IncidentKind,
     Moment,
+    Noted,
     Trouble,
     recovered,
     since_failure,
@@ -26,17 +27,6 @@ def note_parked(bench: Workbench, made: Plan) -> None:
     details = {"choices": list(made.choices), "fingerprint": made.fingerprint}
     bench.alerts.raise_alert(made.job, f"{made.job}: {made.reason}", details)
     bench.incidents.add(made.job, Moment.PARKED, made.reason)
-
-
-@dataclass(frozen=True)
-class Noted:
-    """What is to be shown beside a look."""
-
-    pending: str = ""  # why what runs is not what the folder says; empty when it is
-    incident: Incident | None = None  # the newest
-
-
-NOTHING_NOTED = Noted()
 
 
 def note_look(bench: Workbench, observed: ObservedJob) -> Noted:

@@ -10,8 +10,7 @@ from gamestream_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.deployment import Deployment
-    from gamestream_dagster.flink_jobs.incidents import Incident
-    from gamestream_dagster.flink_jobs.noting import Noted
+    from gamestream_dagster.flink_jobs.incidents import Incident, Noted
     from gamestream_dagster.flink_jobs.observed import Figures, ObservedJob
     from gamestream_dagster.flink_jobs.plan import Plan
 

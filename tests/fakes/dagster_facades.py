@@ -9,8 +9,7 @@ from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
-from gamestream_dagster.flink_jobs.incidents import Incident
-from gamestream_dagster.flink_jobs.noting import NOTHING_NOTED, Noted
+from gamestream_dagster.flink_jobs.incidents import NOTHING_NOTED, Incident, Noted
 from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob, assess
 from gamestream_dagster.flink_jobs.plan import Choice, Decision, Plan
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus

@@ -7,7 +7,8 @@ from typing import Any
 
 from gamestream_dagster.flink_jobs.applying import apply
 from gamestream_dagster.flink_jobs.deployment import Deployment
-from gamestream_dagster.flink_jobs.noting import Noted, note_look
+from gamestream_dagster.flink_jobs.incidents import Noted
+from gamestream_dagster.flink_jobs.noting import note_look
 from gamestream_dagster.flink_jobs.plan import Choice, Plan
 from gamestream_dagster.flink_jobs.spec import SqlFile
 from gamestream_dagster.flink_jobs.targets import Target

@@ -29,8 +29,7 @@ from gamestream_dagster.flink_jobs.errors import (
     RefusedError,
     SubmissionRejectedError,
 )
-from gamestream_dagster.flink_jobs.incidents import Moment
-from gamestream_dagster.flink_jobs.noting import Noted
+from gamestream_dagster.flink_jobs.incidents import Moment, Noted
 from gamestream_dagster.flink_jobs.observed import JobState
 from gamestream_dagster.flink_jobs.plan import Choice, Decision
 from gamestream_dagster.settings import Settings

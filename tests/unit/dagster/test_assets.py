@@ -17,8 +17,7 @@ from gamestream_dagster.clients.errors import TerminalServiceError, TransientSer
 from gamestream_dagster.components.flink_job_sensor import INCIDENT_TAG
 from gamestream_dagster.defs.reconciliation.assets import CHECKS
 from gamestream_dagster.flink_jobs.errors import ParkedError, PreflightError
-from gamestream_dagster.flink_jobs.incidents import Entry, Incident, IncidentKind, Moment
-from gamestream_dagster.flink_jobs.noting import Noted
+from gamestream_dagster.flink_jobs.incidents import Entry, Incident, IncidentKind, Moment, Noted
 from gamestream_dagster.flink_jobs.observed import Health, JobState
 from gamestream_dagster.flink_jobs.plan import Choice
 from gamestream_dagster.reconciliation.model import (

@@ -22,7 +22,7 @@ from gamestream_dagster.components.flink_job_sensor import (
     tick,
 )
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.noting import Noted
+from gamestream_dagster.flink_jobs.incidents import Noted
 from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
 from gamestream_dagster.flink_jobs.plan import Choice, Decision
 from gamestream_dagster.flink_jobs.spec import JobSpec
