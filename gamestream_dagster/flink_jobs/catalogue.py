@@ -147,10 +147,11 @@ def _source(name: str, root: Path, job_yaml: Path) -> SqlFile:
 
 def _ids_of(reads: Any, event_ids: Mapping[str, EventIds], where: str) -> EventIds | None:
     """The setting `event_ids` of the topics that a job reads; None: their events carry no ids."""
-    found = {event_ids.get(str(topic)) for topic in cast("list[Any]", reads)} if isinstance(reads, list) else set()
-    if len(found) > 1:
+    topics = cast("list[Any]", reads) if isinstance(reads, list) else []
+    found = [event_ids.get(str(topic)) for topic in topics]
+    if any(one != found[0] for one in found):
         raise JobSpecError(f"{where}: the topics of `reads` differ in `event_ids`; read them in jobs of their own")
-    return next(iter(found), None)
+    return found[0] if found else None
 
 
 def _for_ids(source: SqlFile, ids: EventIds | None, root: Path) -> SqlFile:
