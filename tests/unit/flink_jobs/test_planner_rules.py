@@ -25,6 +25,7 @@ from gamestream_dagster.flink_jobs.plan import (
 from gamestream_dagster.flink_jobs.planner import plan
 from gamestream_dagster.flink_jobs.spec import DesiredState
 from tests.fakes.job_questions import (
+    CHECKPOINT,
     INHERITED,
     questions,
     record,
@@ -69,13 +70,18 @@ def test_no_plan_lowers_a_stateful_mode(question: Question) -> None:
 
 @given(questions)
 def test_no_plan_goes_on_from_a_state_in_doubt_or_records_an_older_one(question: Question) -> None:
-    facts, last = question.observed.restore_facts, question.record
-    made = plan(question)
+    made, last = plan(question), question.record
+    back = made.decision is Decision.ROLLBACK  # then it is the state of the version that it goes back to
+    point = question.rollback
+    facts = (point.facts if point else None) if back else question.observed.restore_facts
     restored = [step.path for step in made.steps if isinstance(step, Submit) and step.start is StartFrom.PATH]
     if restored and facts:
         assert facts.exists is not False
         assert (facts.age_hours or 0) <= question.spec.limits.restore_age_hours
         assert not facts.events_lost
+        given_up = (facts.age_hours or 0) * 3600 > (question.transaction_timeout or float("inf"))
+        if given_up and not back and question.observed.restore == CHECKPOINT:
+            assert question.choice is Choice.RESUME  # the command that decides
     if question.observed.restore == INHERITED and last and last.ever_checkpointed:
         kept = [step.savepoint_path for step in made.steps if isinstance(step, RecordEnd)]
         fallbacks = [step.or_else for step in made.steps if isinstance(step, Stop)]
