@@ -19,8 +19,6 @@ from gamestream_dagster.flink_jobs.render import RenderedJob
 RECOVERY_PATH = "execution.state-recovery.path"
 # Names and columns of the tables, but not their options: those hold the password.
 _PLAN_OPTIONS = {"table.plan.compile.catalog-objects": "SCHEMA", "table.plan.force-recompile": "true"}
-# A plan's operator ids run on from plan to plan: state is found by the shape of the job, as without a plan.
-_EXECUTED_PLAN_OPTIONS = {**_PLAN_OPTIONS, "table.exec.uid.generation": "DISABLED"}
 _KEEPS_IDS = re.compile(r"Deduplicate\(keep=\[FirstRow\], key=\[[^]]*\bevent_id\b")
 # Parts of a compiled plan that say nothing about state: ids run on from plan to plan, the rest is for people or tuning.
 _PASSING_KEYS = frozenset({"id", "description", "configuration", "flinkVersion"})
@@ -85,9 +83,9 @@ class GatewaySubmitter:
                 f"Flink cannot be told how long {job} keeps the ids of events: that takes a folder which this machine "
                 "and the SQL gateway share; take `event_ids` out of the topic, or use the stack's own Flink"
             )
-        for option, value in _EXECUTED_PLAN_OPTIONS.items():
+        for option, value in _PLAN_OPTIONS.items():
             session.set(option, value)
-        plan = with_id_horizon(self._compile(session, rendered), horizon_ms)
+        plan = numbered(with_id_horizon(self._compile(session, rendered), horizon_ms))
         path = self._plans_dir / f"{uuid.uuid4().hex}.json"
         try:
             path.write_text(plan, encoding="utf-8")
@@ -138,6 +136,21 @@ def with_id_horizon(compiled: str, horizon_ms: int) -> str:
             "look at counted_scores.sql and at what reads it"
         )
     found[0]["state"][0]["ttl"] = f"{horizon_ms} ms"
+    return json.dumps(plan)
+
+
+def numbered(compiled: str) -> str:
+    """A compiled plan whose nodes are numbered from 1 in their order.
+
+    Flink's own numbers run on from plan to plan, and it finds an operator's state by them: two plans of one shape must
+    have the same.
+    """
+    plan = cast("dict[str, Any]", json.loads(compiled))
+    numbers = {node["id"]: number for number, node in enumerate(plan["nodes"], 1)}
+    for node in plan["nodes"]:
+        node["id"] = numbers[node["id"]]
+    for edge in plan["edges"]:
+        edge["source"], edge["target"] = numbers[edge["source"]], numbers[edge["target"]]
     return json.dumps(plan)
 
 

@@ -10,7 +10,7 @@ import pytest
 from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
 from gamestream_dagster.flink_jobs.plan import Compatibility
 from gamestream_dagster.flink_jobs.render import RenderedJob
-from gamestream_dagster.flink_jobs.submission import GatewaySubmitter, compare_plans, with_id_horizon
+from gamestream_dagster.flink_jobs.submission import GatewaySubmitter, compare_plans, numbered, with_id_horizon
 
 
 def compiled(first_id: int = 1, **changes: Any) -> str:
@@ -75,3 +75,11 @@ def test_without_a_shared_folder_a_job_that_keeps_ids_is_refused() -> None:
     submitter = GatewaySubmitter(cast("Any", Gateway()), None)
     with pytest.raises(SubmissionRejectedError, match="keeps the ids of events: that takes a folder"):
         submitter.submit("totals_v1", RenderedJob((), "", 720_000), {}, None)
+
+
+def test_two_plans_of_one_shape_number_their_nodes_alike() -> None:
+    """Flink finds an operator's state by its number, and its own numbers run on from plan to plan."""
+    assert numbered(compiled(first_id=1)) == numbered(compiled(first_id=58))
+    plan = json.loads(numbered(compiled(first_id=58)))
+    assert [node["id"] for node in plan["nodes"]] == [1, 2]
+    assert [(edge["source"], edge["target"]) for edge in plan["edges"]] == [(1, 2)]
