@@ -75,16 +75,9 @@ SELECT
   offset_sum, offset_square_sum, first_offset, last_offset
 FROM (
   SELECT
-    partition_id, minute_millis, COUNT(*) AS records, COUNT(points) AS accepted,
+    partition_id, span AS minute_millis, COUNT(*) AS records, COUNT(points) AS accepted,
     SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
     MIN(kafka_offset) AS first_offset, MAX(kafka_offset) AS last_offset
-  FROM ledger_entries
-  GROUP BY partition_id, minute_millis
-  UNION ALL
-  SELECT
-    partition_id, CAST(-1 AS BIGINT) AS minute_millis, COUNT(*) AS records, COUNT(points) AS accepted,
-    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
-    MIN(kafka_offset) AS first_offset, MAX(kafka_offset) AS last_offset
-  FROM ledger_entries
-  GROUP BY partition_id
+  FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
+  GROUP BY partition_id, span
 );

@@ -105,18 +105,10 @@ SELECT
   offset_sum, offset_square_sum, first_offset, last_offset
 FROM (
   SELECT
-    partition_id, minute_millis,
+    partition_id, span AS minute_millis,
     COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
     SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
     MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
-  FROM ledger_entries
-  GROUP BY partition_id, minute_millis
-  UNION ALL
-  SELECT
-    partition_id, CAST(-1 AS BIGINT) AS minute_millis,
-    COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
-    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
-    MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
-  FROM ledger_entries
-  GROUP BY partition_id
+  FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
+  GROUP BY partition_id, span
 );

@@ -150,8 +150,8 @@ job_ledger = Table(
 )
 """What a job itself counted, by partition and minute of the Kafka timestamp; one more row is of the whole partition.
 
-The sums are of `offset % 1,000,000` and of its square: with the number of records they name a run of offsets that the job
-lacks or has twice.
+The sums are of `offset % 1,000,000` and of its square: with the number of records they name a run of offsets that the
+job lacks or has twice.
 """
 
 WHOLE_PARTITION = -1
