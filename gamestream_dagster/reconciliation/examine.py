@@ -121,8 +121,8 @@ def still_there(
     kept: list[BoardResult] = []
     for result in again:
         earlier = before[result.board, result.sink].differences
-        entities = {difference.entity for difference in earlier if difference.entity is not None}
-        ranks = {difference.rank for difference in earlier if difference.rank is not None}
+        entities = {(one.season, one.entity) for one in earlier if one.entity is not None}
+        ranks = {(one.season, one.rank) for one in earlier if one.rank is not None}
         stuck_at = {difference.streamed for difference in earlier if difference.kind is DifferenceKind.STALE}
         windowed = boards[result.board].window is not None
         same = tuple(
@@ -131,7 +131,9 @@ def still_there(
             if (
                 difference.streamed in stuck_at
                 if difference.kind is DifferenceKind.STALE
-                else (windowed and earlier) or difference.entity in entities or difference.rank in ranks
+                else (windowed and earlier)
+                or (difference.season, difference.entity) in entities
+                or (difference.season, difference.rank) in ranks
             )
         )
         kept.append(BoardResult(result.board, result.sink, result.rows_compared, same, result.as_of))

@@ -118,9 +118,14 @@ class Difference:
         return not self.alternatives
 
     @property
-    def row(self) -> tuple[str, Sink, int | None, Entity | None]:
+    def season(self) -> int | None:
+        """Start of the season that the row belongs to, milliseconds, if its board has seasons."""
+        return self.evidence.get("season")
+
+    @property
+    def row(self) -> tuple[str, Sink, int | None, int | None, Entity | None]:
         """Which row: two differences of one row count as one row that differs."""
-        return self.board, self.sink, self.rank, self.entity
+        return self.board, self.sink, self.season, self.rank, self.entity
 
 
 @dataclass(frozen=True)

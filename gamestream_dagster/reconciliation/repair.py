@@ -81,6 +81,8 @@ def plan_repair(run: ReconciliationRun) -> RepairPlan:
     for one in run.differences:
         if one.unexplained:
             left.append(LeftAlone(one, "nobody knows why it differs: never repaired"))
+        elif run.descriptions[one.board].season_column is not None:
+            left.append(LeftAlone(one, "rows of a season are not repaired: " + one.action))
         elif one.rank is None or OTHER_SHOWS not in one.evidence:
             left.append(LeftAlone(one, one.action))
         elif not all(BEHIND_THE_JOB.intersection(causes) for causes in one.alternatives):

@@ -117,6 +117,7 @@ class Task:
             topic=SCORE_TOPIC,
             versions=lambda board, rows: earlier_versions(BoardTopic(self.settings.kafka, board), rows),
             say=self.say,
+            season=self.settings.season,
         )
         return explainer.explain(looks.results)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.catalogue.seasons import season_at
 from gamestream_dagster.reconciliation.causes.actions import action
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
@@ -25,8 +26,10 @@ from gamestream_dagster.reconciliation.model import (
     Sink,
 )
 from gamestream_dagster.reconciliation.observe import Observation
+from gamestream_dagster.reconciliation.open_seasons import SEASON
 from gamestream_dagster.reconciliation.recompute import Recompute
 from gamestream_dagster.reconciliation.sinks import newest_window
+from gamestream_dagster.settings import Season
 
 _OTHER = {Sink.POSTGRES: Sink.KAFKA, Sink.KAFKA: Sink.POSTGRES}
 
@@ -48,10 +51,30 @@ class Explainer:
     versions: Callable[[Board, Sequence[Row]], Mapping[int, int]]
     """By rank, where the board's topic once held just this row."""
     say: Callable[[str], None] = lambda _: None
+    season: Season = Season.NONE
 
     def explain(self, results: Sequence[BoardResult]) -> list[BoardResult]:
         """The results, each difference with its causes, evidence, action, and whether the policy accepts it."""
-        return [replace(one, differences=self._told(one)) if one.differences else one for one in results]
+        return [replace(one, differences=self._by_season(one)) if one.differences else one for one in results]
+
+    def _by_season(self, result: BoardResult) -> tuple[Difference, ...]:
+        """A board of seasons is explained one season at a time, by the events of that season."""
+        if self.boards[result.board].season_column is None:
+            return self._told(result)
+        found: list[Difference] = []
+        for start in dict.fromkeys(one.evidence.get(SEASON) for one in result.differences):
+            of_it = tuple(one for one in result.differences if one.evidence.get(SEASON) == start)
+            if start is None:  # of no season at all: only somebody's hand, or another version's length
+                found += of_it
+                continue
+            with self.recompute.during(season_at(self.season, start)):
+                told = self._told(replace(result, differences=of_it, as_of=start))
+            found += [replace(one, evidence={**one.evidence, SEASON: start}) for one in told]
+        return tuple(found)
+
+    @property
+    def _start(self) -> int | None:
+        return self.recompute.season.start if self.recompute.season else None
 
     def _told(self, result: BoardResult) -> tuple[Difference, ...]:
         self.say(f"causes: {result.board} in {result.sink.value}")
@@ -67,9 +90,10 @@ class Explainer:
         if other is None:
             return [], list(result.differences)
         stale = any(one.kind is DifferenceKind.STALE for one in other.differences)
-        same_window = other.as_of == result.as_of
-        ranks = {one.rank for one in other.differences if one.rank is not None}
-        entities = {one.entity for one in other.differences if one.entity is not None}
+        same_window = self._start is not None or other.as_of == result.as_of
+        theirs = [one for one in other.differences if one.evidence.get(SEASON) == self._start]
+        ranks = {one.rank for one in theirs if one.rank is not None}
+        entities = {one.entity for one in theirs if one.entity is not None}
         behind: list[Difference] = []
         computed: list[Difference] = []
         for one in result.differences:
@@ -82,7 +106,7 @@ class Explainer:
         return behind, computed
 
     def _rows(self, board: Board, sink: Sink) -> list[Row]:
-        return newest_window(board, self.seen.boards[board.name, sink])[1]
+        return newest_window(board, self.seen.boards[board.name, sink], self._start)[1]
 
     def _behind(self, board: Board, result: BoardResult, differences: Sequence[Difference]) -> list[Difference]:
         """What happened between the job and the sink."""
@@ -118,7 +142,7 @@ class Explainer:
     def _both(self, board: Board, result: BoardResult, told: Sequence[Difference]) -> list[Difference]:
         """A row that no cause in the job explains, while the other sink shows another row that one does: two causes."""
         other = self.witnesses.get((board.name, _OTHER[result.sink]))
-        if other is None or other.as_of != result.as_of:
+        if other is None or (self._start is None and other.as_of != result.as_of):
             return list(told)
         shown = {rank_of(board, row): row for row in self._rows(board, result.sink) if row.get(board.rank_column)}
         theirs = {rank_of(board, row): row for row in self._rows(board, other.sink) if row.get(board.rank_column)}
@@ -142,7 +166,7 @@ class Explainer:
     def _job_side(self, board: Board, sink: Sink) -> JobSide:
         job_boards = self._job_boards(board)
         low, high = self.seen.jobs[board.job].low, self.seen.high_of(board.job)
-        as_of, rows = newest_window(board, self.seen.boards[board.name, sink])
+        as_of, rows = newest_window(board, self.seen.boards[board.name, sink], self._start)
         groups = sorted({name for one in job_boards for column in one.columns.values() for name in column.over})
         evidence = Evidence(
             self.recompute,

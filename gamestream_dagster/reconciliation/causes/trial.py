@@ -93,6 +93,8 @@ class Trial:
         body = self.board.recompute_sql.rstrip().rstrip(";")
         sql = f"SELECT found.* FROM ({body}) AS found JOIN keys ON {joined}"  # noqa: S608 - names are identifiers
         values = {"rows": _ALL_ROWS} | ({} if self.as_of is None else {"as_of": self.as_of})
+        if self.recompute.season is not None:
+            values = {"rows": _ALL_ROWS, "season": self.recompute.season.start}
         rows = self.recompute.with_keys(self.high, self.high, over, entities, sql, **values)
         return {entity_of(self.board, row): row for row in rows}
 
