@@ -87,7 +87,7 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     settings = settings_from(home, port_base)
     if engine is not None:
         settings = settings.model_copy(update={"recompute_engine": RecomputeEngine(engine.value)})
-    with _sentences(), talk.status("reconciling") as status:
+    with sentences(), talk.status("reconciling") as status:
         run = run_reconciliation(
             settings,
             mode=mode.value,
@@ -120,7 +120,7 @@ def board(
     from gamestream_dagster.reconciliation.sinks import read_season, read_tables, read_topic, visible
 
     settings = settings_from(home, port_base)
-    with _sentences():
+    with sentences():
         boards = load_boards(season=settings.season)
         if name not in boards:
             raise CouldNotRun(f"There is no board {name!r}; the boards are: {', '.join(boards)}.")
@@ -160,7 +160,7 @@ def archive(
     from gamestream_dagster.reconciliation.ledger import archive_faults
 
     settings = settings_from(home, port_base)
-    with _sentences(), talk.status("archiving") as status:
+    with sentences(), talk.status("archiving") as status:
         mended = mend_archive(settings, SCORE_TOPIC) if mend else []
         result = archive_topic(
             settings,
@@ -200,7 +200,7 @@ def archive(
 
 
 @contextmanager
-def _sentences() -> Iterator[None]:
+def sentences() -> Iterator[None]:
     """Typed errors of the layers below end the command with exit code 2 and their own sentence."""
     from gamestream_dagster.archive.errors import ArchiveError
     from gamestream_dagster.catalogue.boards import CatalogueError

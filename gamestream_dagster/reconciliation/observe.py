@@ -212,24 +212,31 @@ class Looker:
 
     def progress(self, job: str) -> dict[int, Progress]:
         """How far the job says it has read, by partition."""
-        query = select(job_ledger).where(job_ledger.c.job == job, job_ledger.c.minute_millis == WHOLE_PARTITION)
-        try:
-            with self.engine.connect() as database:
-                found = database.execute(query).mappings().all()
-        except ProgrammingError as error:
-            raise CouldNotLookError(
-                "there is no table job_ledger", "make the tables with `gamestream apply`"
-            ) from error
-        return {
-            row["partition_id"]: Progress(
-                int(row["records"] or 0), int(row["accepted"] or 0), int(row["duplicate"] or 0), row["last_offset"]
-            )
-            for row in found
-            if row["last_offset"] is not None
-        }
+        return read_progress(self.engine, job)
 
     def _committed(self, job: str) -> dict[int, int]:
         return self.kafka.committed(f"gamestream-{job}", self.topic)
+
+
+def read_progress(engine: Engine, job: str) -> dict[int, Progress]:
+    """How far a job says it has read, by partition.
+
+    Raises:
+        CouldNotLookError: there is no such table.
+    """
+    query = select(job_ledger).where(job_ledger.c.job == job, job_ledger.c.minute_millis == WHOLE_PARTITION)
+    try:
+        with engine.connect() as database:
+            found = database.execute(query).mappings().all()
+    except ProgrammingError as error:
+        raise CouldNotLookError("there is no table job_ledger", "make the tables with `gamestream apply`") from error
+    return {
+        row["partition_id"]: Progress(
+            int(row["records"] or 0), int(row["accepted"] or 0), int(row["duplicate"] or 0), row["last_offset"]
+        )
+        for row in found
+        if row["last_offset"] is not None
+    }
 
 
 def _settled(summary: CheckpointSummary) -> bool:

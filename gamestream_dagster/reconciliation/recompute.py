@@ -29,6 +29,9 @@ MEMORY_LIMIT = "768MiB"
 LATE_MS = 5_000
 """An event further behind than this came after its slice of a window may have been counted: the watermark's delay."""
 
+ALL_ROWS = 2**31
+"""More ranks than any board can have."""
+
 Cut = Mapping[int, int]
 """Next offset by partition."""
 
@@ -134,17 +137,8 @@ class Recompute:
                 return self.rows(board, cut, rows)
         self._at(cut, cut)
         self._find_copies()
-        parameters: dict[str, int] = {"rows": rows or board.rows}
-        if board.season_column is not None:
-            if self._season is None:
-                raise BoardNotUsableError(f"{board.name} has seasons: say which with `season`.")
-            parameters["season"] = self._season.start
-        if board.window is not None:
-            if as_of is None:
-                raise BoardNotUsableError(f"{board.name} has a window: say which with `as_of`.")
-            parameters["as_of"] = as_of
         try:
-            found = self._query(board.recompute_sql, parameters)
+            found = self._query(board.recompute_sql, self._parameters(board, rows or board.rows, as_of))
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, OSError) as error:
             raise BoardNotUsableError(f"{board.folder / 'recompute.sql'} does not run: {error}") from error
         for row in found:
@@ -154,6 +148,34 @@ class Recompute:
                     f"board.yaml describes {', '.join(board.columns)}; make them agree."
                 )
         return found
+
+    def _parameters(self, board: Board, rows: int, as_of: int | None) -> dict[str, int]:
+        parameters = {"rows": rows}
+        if board.season_column is not None:
+            if self._season is None:
+                raise BoardNotUsableError(f"{board.name} has seasons: say which with `season`.")
+            parameters["season"] = self._season.start
+        if board.window is not None:
+            if as_of is None:
+                raise BoardNotUsableError(f"{board.name} has a window: say which with `as_of`.")
+            parameters["as_of"] = as_of
+        return parameters
+
+    def rows_of(
+        self, board: Board, cut: Cut, entities: Sequence[Entity], as_of: int | None = None
+    ) -> dict[Entity, Row]:
+        """The rows of some entities at a cut, whatever their ranks; those without a row are left out."""
+        over = board.entity
+        joined = " AND ".join(f"CAST(found.{name} AS VARCHAR) = keys.{name}" for name in over)
+        sql = f"SELECT found.* FROM ({_body(board)}) AS found JOIN keys ON {joined}"  # noqa: S608 - identifiers alone
+        rows = self.with_keys(cut, cut, over, entities, sql, **self._parameters(board, ALL_ROWS, as_of))
+        return {tuple(str(row[name]) for name in over): row for row in rows}
+
+    def rows_between(self, board: Board, cut: Cut, first: int, last: int, as_of: int | None = None) -> list[Row]:
+        """The rows of some ranks at a cut, in order."""
+        rank = board.rank_column
+        sql = f"SELECT * FROM ({_body(board)}) WHERE {rank} BETWEEN $first AND $last ORDER BY {rank}"  # noqa: S608
+        return self.query(cut, cut, sql, first=first, last=last, **self._parameters(board, last, as_of))
 
     def history(self, low: Cut, high: Cut, boards: Iterable[Board]) -> DuckHistory:
         """What came between two cuts; `boards` are those of one job, whose sums share their groups."""
@@ -198,7 +220,7 @@ class Recompute:
                 yield dict(zip(names, values, strict=True))
 
     def with_keys(
-        self, low: Cut, high: Cut, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int
+        self, low: Cut, high: Cut, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int | str
     ) -> list[Row]:
         """Run a statement over the relations and `keys`, which holds `keys` under the names `columns`."""
         self._at(low, high)
@@ -218,7 +240,7 @@ class Recompute:
         finally:
             self._db.unregister(name)
 
-    def query(self, low: Cut, high: Cut, sql: str, **values: int) -> list[Row]:
+    def query(self, low: Cut, high: Cut, sql: str, **values: int | str) -> list[Row]:
         """Run a statement over the relations between two cuts."""
         self._at(low, high)
         self._find_copies()
@@ -262,7 +284,7 @@ class Recompute:
         if cuts:
             self._db.executemany("INSERT INTO cut VALUES (?, ?, ?)", cuts)
 
-    def _query(self, sql: str, parameters: Mapping[str, int]) -> list[Row]:
+    def _query(self, sql: str, parameters: Mapping[str, int | str]) -> list[Row]:
         cursor = self._db.execute(sql, dict(parameters)) if parameters else self._db.execute(sql)
         names = [column[0] for column in cursor.description or []]
         return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
@@ -330,11 +352,15 @@ class DuckHistory:
             known[_key(entity, row)] = Best(str(row[choice]), int(row["total"]))
         return known
 
-    def _ask(self, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int) -> list[Row]:
+    def _ask(self, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int | str) -> list[Row]:
         if not keys:
             return []
         with self._recompute.during(self._season):
             return self._recompute.with_keys(self._low, self._high, columns, list(dict.fromkeys(keys)), sql, **values)
+
+
+def _body(board: Board) -> str:
+    return board.recompute_sql.rstrip().rstrip(";")
 
 
 def _key(columns: tuple[str, ...], row: Mapping[str, Any]) -> Entity:

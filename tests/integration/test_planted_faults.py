@@ -288,7 +288,8 @@ def test_rows_edited_by_hand_on_top_of_all_that(planted, matrix):
                 assert named, (board, player, causes, after[player])
                 for one in named:
                     matrix.rows.setdefault(one, "both")
-        assert any(causes == {"EDITED_BY_HAND"} for causes in after.values())
+        if board != "planted_lost":  # nobody there is sound
+            assert any(causes == {"EDITED_BY_HAND"} for causes in after.values())
     matrix.rows["EDITED_BY_HAND"] = "an UPDATE in Postgres, or a foreign record in the board's topic"
 
 

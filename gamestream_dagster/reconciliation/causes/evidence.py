@@ -63,14 +63,30 @@ class Evidence:
             for entity, families in found.items()
         }
 
-    def _candidates(self, entities: Sequence[Entity]) -> dict[Entity, list[Candidate]]:
+    def late_for_the_window(self) -> dict[Entity, Supposition]:
+        """By entity, whoever it is: without any event that came too late for the window."""
         window = self.board.window
-        bounds = {"delay": _NEVER, "from_time": -_NEVER, "to_time": _NEVER}
-        if window is not None and self.as_of is not None:
-            from_time = self.as_of - window.length_seconds * 1000
-            bounds = {"delay": window.delay_seconds * 1000, "from_time": from_time, "to_time": self.as_of}
-        sql = statement("candidates", over=self.board.entity)
-        return self._read(entities, sql, **bounds)
+        if window is None or self.as_of is None:
+            return {}
+        sql = statement("late_in_window", over=self.board.entity)
+        rows = self.recompute.query(self.low, self.high, sql, most=MOST_CANDIDATES, **self._bounds())
+        if len(rows) == MOST_CANDIDATES:
+            return {}
+        found = self._by_entity(rows)
+        return {
+            entity: late([_candidate(row) for row in mine], window.delay_seconds * 1000)[0]
+            for entity, mine in found.items()
+        }
+
+    def _bounds(self) -> dict[str, int]:
+        window = self.board.window
+        if window is None or self.as_of is None:
+            return {"delay": _NEVER, "from_time": -_NEVER, "to_time": _NEVER}
+        from_time = self.as_of - window.length_seconds * 1000
+        return {"delay": window.delay_seconds * 1000, "from_time": from_time, "to_time": self.as_of}
+
+    def _candidates(self, entities: Sequence[Entity]) -> dict[Entity, list[Candidate]]:
+        return self._read(entities, statement("candidates", over=self.board.entity), **self._bounds())
 
     def _lost(self, entities: Sequence[Entity]) -> list[tuple[Cause, dict[Entity, list[Supposition]]]]:
         """Runs of offsets that the job's own counter lacks, or has twice: together, then one by one."""
@@ -135,13 +151,15 @@ class Evidence:
         return {entity: [_candidate(row) for row in mine] for entity, mine in rows.items()}
 
     def _rows(self, entities: Sequence[Entity], sql: str, **values: int) -> Mapping[Entity, list[Row]]:
-        found: dict[Entity, list[Row]] = defaultdict(list)
         rows = self.recompute.with_keys(
             self.low, self.high, self.board.entity, entities, sql, most=MOST_CANDIDATES, **values
         )
-        if len(rows) < MOST_CANDIDATES:
-            for row in rows:
-                found[tuple(str(row[name]) for name in self.board.entity)].append(row)
+        return self._by_entity(rows) if len(rows) < MOST_CANDIDATES else {}
+
+    def _by_entity(self, rows: Sequence[Row]) -> dict[Entity, list[Row]]:
+        found: dict[Entity, list[Row]] = defaultdict(list)
+        for row in rows:
+            found[tuple(str(row[name]) for name in self.board.entity)].append(row)
         return found
 
 

@@ -152,8 +152,11 @@ class Explainer:
         for one in told:
             first = in_job.get(one.rank)
             differ = one.rank is not None and shown.get(one.rank) != theirs.get(one.rank)
-            if not one.unexplained or first is None or first.unexplained or not differ:
+            if not one.unexplained or first is None or first.unexplained:
                 found.append(one)
+                continue
+            if not differ:  # the same row as there, for the same reason
+                found.append(replace(one, alternatives=first.alternatives, evidence=first.evidence))
                 continue
             second = testify(sides, one)
             alternatives = tuple(

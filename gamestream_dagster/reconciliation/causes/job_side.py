@@ -32,6 +32,8 @@ class JobSide:
     topic: str
     found: dict[Place, list[Supposition]] = field(default_factory=dict[Place, list[Supposition]])
     """By row the guesses that make it right; one for each cause, all of the same size."""
+    background: dict[Entity, Supposition] = field(default_factory=dict[Entity, Supposition])
+    """What is supposed about others, who are not on the board and need not be."""
 
     def explain(self, differences: Sequence[Difference]) -> list[Difference]:
         """The differences, with causes and evidence where there are any."""
@@ -44,14 +46,24 @@ class JobSide:
         wrong = [(one.entity, one.rank) for one in open_ones if by_itself(one) and one.entity is not None]
         right = self.trial.right(dict.fromkeys(wrong, _NOTHING))  # they only stand where they should not
         self._find({place: families[place[0]] for place in dict.fromkeys(wrong) if place not in right})
-        absent = [one.entity for one in open_ones if one.kind is DifferenceKind.MISSING and one.entity is not None]
+        self._find_late(open_ones)
+        absent = [
+            one.entity
+            for one in open_ones
+            if one.kind is DifferenceKind.MISSING
+            and one.entity is not None
+            and not self._has((one.entity, one.rank), Cause.LATE)
+        ]
         self._find_absent({entity: families[entity] for entity in dict.fromkeys(absent)}, open_ones)
         return self._told(explained)
 
     def _find(self, families: Mapping[Place, Mapping[Cause, Sequence[Supposition]]]) -> None:
         """Guesses of one cause for every row; pairs for those that no single cause explains."""
+        self._try({place: guesses.get(Cause.LATE, ()) for place, guesses in families.items()})
         for cause in Cause:
-            self._try({place: guesses.get(cause, ()) for place, guesses in families.items()})
+            if cause is not Cause.LATE:  # what the window does by design needs no fault to explain it
+                late = {place for place in self.found if self._has(place, Cause.LATE)}
+                self._try({place: guesses.get(cause, ()) for place, guesses in families.items() if place not in late})
         left = {place: pairs(guesses) for place, guesses in families.items() if place not in self.found}
         for causes in dict.fromkeys(one.causes for guesses in left.values() for one in guesses):
             self._try({place: [one for one in guesses if one.causes == causes] for place, guesses in left.items()})
@@ -72,6 +84,19 @@ class JobSide:
                 for place in self.trial.right(now) if now else ():
                     self.found.setdefault(place, []).append(now[place])
                     done.add(place)
+
+    def _find_late(self, differences: Sequence[Difference]) -> None:
+        """Whoever would be on the board but for events that came too late for its window, all at once."""
+        on_board = {entity_of(self.trial.board, row) for row in self.trial.rows}
+        others = {e: one for e, one in self.evidence.late_for_the_window().items() if e not in on_board}
+        missing = [one for one in differences if one.kind is DifferenceKind.MISSING and one.entity in others]
+        if not missing:
+            return
+        self.background = others
+        still = self._still_absent({})
+        for one in missing:
+            if one.entity is not None and one.entity not in still:
+                self.found.setdefault((one.entity, one.rank), []).append(others[one.entity])
 
     def _find_absent(
         self, families: Mapping[Entity, Mapping[Cause, Sequence[Supposition]]], differences: Sequence[Difference]
@@ -121,7 +146,7 @@ class JobSide:
         return unwrapped(wrapped, total, total) is not None and wrapped < order_value(board, term.column, last)
 
     def _chosen(self) -> dict[Entity, Supposition]:
-        return {entity: guesses[0] for (entity, _), guesses in self.found.items()}
+        return dict(self.background) | {entity: guesses[0] for (entity, _), guesses in self.found.items()}
 
     def _told(self, differences: Sequence[Difference]) -> list[Difference]:
         told: list[Difference] = []
@@ -137,7 +162,7 @@ class JobSide:
                 told.append(replace(one, alternatives=((Cause.STALE_ROW,),)))
             elif left is not None and self._follows(one, left, chosen):
                 causes = self._all_causes(chosen)
-                who = [" / ".join(entity) for entity in chosen][:EVENTS_SHOWN]
+                who = [" / ".join(entity) for entity, _ in self.found][:EVENTS_SHOWN]
                 told.append(replace(one, alternatives=causes, evidence={"follows_from": who}))
             else:
                 told.append(one)

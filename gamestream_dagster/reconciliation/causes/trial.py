@@ -26,8 +26,6 @@ DEPTH = 5
 Place = tuple[Entity, int | None]
 """One row: who it is about, and at which rank; a faulty board may have somebody twice."""
 
-_ALL_ROWS = 2**31
-
 
 @dataclass(frozen=True)
 class Trial:
@@ -60,7 +58,8 @@ class Trial:
         mine = {place: row for row in self.rows if self._whole(row) and (place := self.place(row)) in suppositions}
         with self._supposing({entity: suppositions[entity, rank] for entity, rank in mine}):
             if self.board.window is not None:
-                expected = self._rows_of([entity for entity, _ in mine])
+                entities = [entity for entity, _ in mine]
+                expected = self.recompute.rows_of(self.board, self.high, entities, self.as_of)
                 wrong = {
                     place: unlike(self.board, self.sink, row, expected.get(place[0])) for place, row in mine.items()
                 }
@@ -85,18 +84,6 @@ class Trial:
             return False
         allowed = cast("dict[str, int]", difference.recomputed)
         return unwrapped(difference.streamed, allowed["low"], allowed["high"]) is not None
-
-    def _rows_of(self, entities: Sequence[Entity]) -> dict[Entity, Row]:
-        """The recomputed rows of some entities, whatever their ranks."""
-        over = self.board.entity
-        joined = " AND ".join(f"CAST(found.{name} AS VARCHAR) = keys.{name}" for name in over)
-        body = self.board.recompute_sql.rstrip().rstrip(";")
-        sql = f"SELECT found.* FROM ({body}) AS found JOIN keys ON {joined}"  # noqa: S608 - names are identifiers
-        values = {"rows": _ALL_ROWS} | ({} if self.as_of is None else {"as_of": self.as_of})
-        if self.recompute.season is not None:
-            values = {"rows": _ALL_ROWS, "season": self.recompute.season.start}
-        rows = self.recompute.with_keys(self.high, self.high, over, entities, sql, **values)
-        return {entity_of(self.board, row): row for row in rows}
 
     def _whole(self, row: Row) -> bool:
         return all(row.get(name) is not None for name in self.board.columns)
