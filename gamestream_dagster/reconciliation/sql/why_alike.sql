@@ -2,5 +2,5 @@
 SELECT DISTINCT ${over}, jaro_winkler_similarity(concat_ws(',', ${over}), $wanted) AS alike
 FROM records
 WHERE reason IS NULL
-ORDER BY alike DESC, ALL
+ORDER BY alike DESC, ${over}
 LIMIT 3

@@ -234,7 +234,7 @@ def test_a_crowd_that_came_too_late_for_the_window(tmp_path):
     shown = ticks(world, world.events(lambda one: one.note != "late"), as_of)
     world = World({0: [*sent[:58], Sent("clock", 1, at=69_000, event_id="c"), *world.sent[0][58:]]})
     found = explained(world, tmp_path, "hot_streaks", shown)
-    assert len(found) > 10
+    assert len(found) >= 6
     assert named(found) == {"LATE"}
 
 

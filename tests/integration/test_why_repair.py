@@ -1,0 +1,90 @@
+"""`gamestream why` and `gamestream repair` on the real boards."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from gamestream_dagster.cli.main import build
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.reconciliation.model import Verdict
+from gamestream_dagster.reconciliation.run import reconcile
+from gamestream_dagster.settings import Settings
+
+
+def invoke(settings: Settings, *arguments: str):
+    return CliRunner().invoke(
+        build(), [*arguments, "--home", str(settings.home), "--port-base", str(settings.port_base)]
+    )
+
+
+def sql(settings: Settings, *statements: str) -> None:
+    with open_engine(settings) as engine, engine.begin() as database:
+        for statement in statements:
+            database.execute(text(statement))
+
+
+@pytest.mark.parametrize("board", ["top_players", "top_teams", "team_mvps", "hot_streaks"])
+def test_the_lines_add_up_to_the_row_shown(boards, board):
+    boards.drain()
+    row = boards.rows(board)[0]
+    name = row["team_id" if board in ("top_teams", "team_mvps") else "user_id"]
+    shown = invoke(boards.settings, "why", name, "--board", board, "--json", "--all")
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(shown.stdout)
+    assert found["adds_up"]
+    assert found["shown"] == found["recomputed"]
+    for one in found["sums"]:
+        assert sum(line["score"] for line in one["lines"]) == one["total"]
+        assert len(one["lines"]) == one["events"]
+        assert row.get(one["column"], one["total"]) == one["total"]
+    screen = invoke(boards.settings, "why", name, "--board", board)
+    assert screen.exit_code == 0
+    assert "shown      #1" in screen.stdout
+
+
+def test_who_is_not_known_ends_with_1_and_an_unknown_board_with_2(boards):
+    unknown = invoke(boards.settings, "why", "player:nobody-at-all", "--board", "top_players")
+    assert unknown.exit_code == 1
+    assert "There is no board" in str(invoke(boards.settings, "why", "x", "--board", "nope").exception)
+
+
+def test_what_is_understood_is_put_right_and_the_second_run_has_nothing_to_do(boards):
+    settings = boards.settings
+    boards.drain()
+    right = boards.rows("top_players")
+    sql(
+        settings,
+        "UPDATE top_players SET total_score = total_score + 3 WHERE rnk = 2",
+        "DELETE FROM top_players WHERE rnk = 4",
+        "INSERT INTO top_players VALUES (11, 'nobody', 'Nobody', 1)",
+    )
+    planned = invoke(settings, "repair", "--board", "top_players", "--json")
+    assert planned.exit_code == 1, planned.output
+    steps = json.loads(planned.stdout)["steps"]
+    assert [(one["rank"], one["action"], one["cause"], one["outcome"]) for one in steps] == [
+        (2, "UPSERT", "EDITED_BY_HAND", "PLANNED"),
+        (4, "UPSERT", "EDITED_BY_HAND", "PLANNED"),
+        (11, "DELETE", "EDITED_BY_HAND", "PLANNED"),
+    ]
+    assert boards.rows("top_players") != right, "a dry run changes nothing"
+    done = invoke(settings, "repair", "--board", "top_players", "--yes")
+    assert done.exit_code == 0, done.output
+    assert boards.rows("top_players") == right
+    again = invoke(settings, "repair", "--board", "top_players", "--yes", "--json")
+    assert again.exit_code == 0
+    assert json.loads(again.stdout) == {"steps": [], "left_alone": []}
+
+
+def test_the_modes_that_stop_the_jobs_and_that_read_committed_boards(boards):
+    settings = boards.settings
+    stopped = reconcile(settings, "savepoint")
+    assert stopped.verdict in (Verdict.MATCH, Verdict.EXPLAINED), stopped.reason
+    assert stopped.bracket_events == 0
+    assert {one.sink.value for one in stopped.boards} == {"postgres", "kafka"}
+    committed = reconcile(settings, "transactional")
+    assert committed.verdict in (Verdict.MATCH, Verdict.EXPLAINED), committed.reason
+    assert {one.sink.value for one in committed.boards} == {"kafka"}
