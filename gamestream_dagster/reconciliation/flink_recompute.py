@@ -94,6 +94,7 @@ class BatchSource:
     files: tuple[ArchivedFile, ...]
     cut: Cut
     event_ids: bool
+    season: SeasonSpan | None = None
 
     @property
     def definitions(self) -> list[str]:
@@ -105,7 +106,10 @@ class BatchSource:
             _filled("cut", cut=cut),
             _filled("accepted"),
             _filled("counted" if self.event_ids else "counted_without_ids"),
-            _filled("events"),
+            _filled("counted_events"),
+            _filled("events")
+            if self.season is None
+            else _filled("season_events", start=str(int(self.season.start)), end=str(int(self.season.end))),
         ]
 
 
@@ -150,16 +154,17 @@ class FlinkRecompute(Recompute):
         as_of: int | None = None,
         season: SeasonSpan | None = None,
     ) -> list[Row]:
-        """The board at a cut, best row first; see `Recompute.rows`, and `together` for what it raises.
+        """The board at a cut, best row first; see `Recompute.rows`, and `together` for what it raises."""
+        asked = season if board.season_column is not None else None
+        return self.together(cut, [Ask(board, rows, as_of)], asked)[0]
 
-        A season is DuckDB's: its events are a part of all, and it asks for nothing that one machine cannot do.
-        """
-        if board.season_column is not None or self.season is not None:
-            return super().rows(board, cut, rows, as_of, season)
-        return self.together(cut, [Ask(board, rows, as_of)])[0]
-
-    def together(self, cut: Cut, asks: Sequence[Ask]) -> list[list[Row]]:
+    def together(self, cut: Cut, asks: Sequence[Ask], season: SeasonSpan | None = None) -> list[list[Row]]:
         """Several boards at one cut by one job, which costs less than a job for each; the rows of each in its place.
+
+        Args:
+            cut: next offset by partition.
+            asks: the boards.
+            season: whose events alone count; default the one of `during`, which may be none.
 
         Raises:
             BoardNotUsableError: a board has no `recompute.flink.sql`, or Flink refuses it, or it lacks a column.
@@ -167,10 +172,11 @@ class FlinkRecompute(Recompute):
             TransientServiceError: Flink gives no answer, or the job was not done within the limit and was cancelled.
         """
         if self._supposing:
-            return [super(FlinkRecompute, self).rows(ask.board, cut, ask.rows, ask.as_of) for ask in asks]
-        query = together_query(asks)
+            return [super(FlinkRecompute, self).rows(ask.board, cut, ask.rows, ask.as_of, season) for ask in asks]
+        season = season or self.season
+        query = together_query(asks, season)
         reached = {partition: offset for partition, offset in cut.items() if offset > 0}
-        source = BatchSource(self._topic_dir, self._manifest.files, reached, self._event_ids)
+        source = BatchSource(self._topic_dir, self._manifest.files, reached, self._event_ids, season)
         if not source.files or not reached:
             return [[] for _ in asks]
         boards = ", ".join(dict.fromkeys(ask.board.name for ask in asks))
@@ -189,7 +195,7 @@ class FlinkRecompute(Recompute):
             self._supposing -= 1
 
 
-def together_query(asks: Sequence[Ask]) -> str:
+def together_query(asks: Sequence[Ask], season: SeasonSpan | None = None) -> str:
     """One query for all asks: the place of the ask in `ask`, and each column of any board; NULL where a board lacks it.
 
     Raises:
@@ -203,15 +209,15 @@ def together_query(asks: Sequence[Ask]) -> str:
             for name, kind in kinds.items()
         ]
         # identifiers of the catalogue, and numbers
-        selects.append(f"SELECT {place} AS ask, {', '.join(columns)} FROM (\n{board_query(ask)}\n)")  # noqa: S608
+        selects.append(f"SELECT {place} AS ask, {', '.join(columns)} FROM (\n{board_query(ask, season)}\n)")  # noqa: S608
     return "\nUNION ALL\n".join(selects)
 
 
-def board_query(ask: Ask) -> str:
+def board_query(ask: Ask, season: SeasonSpan | None = None) -> str:
     """A board's batch query with its numbers put in.
 
     Raises:
-        BoardNotUsableError: there is none, it names another parameter, or a window's end is missing.
+        BoardNotUsableError: there is none, it names another parameter, or its window or season is missing.
     """
     board, path = ask.board, ask.board.folder / RECOMPUTE_SQL
     numbers = {"rows": ask.rows or board.rows}
@@ -219,6 +225,10 @@ def board_query(ask: Ask) -> str:
         if ask.as_of is None:
             raise BoardNotUsableError(f"{board.name} has a window: say which with `as_of`.")
         numbers["as_of"] = ask.as_of
+    if board.season_column is not None:
+        if season is None:
+            raise BoardNotUsableError(f"{board.name} has seasons: say which with `season`.")
+        numbers["season"] = season.start
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

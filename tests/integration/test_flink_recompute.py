@@ -11,7 +11,9 @@ import shutil
 import sys
 import threading
 import time
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import reference_model as model
@@ -20,13 +22,14 @@ from reference_model import Event
 from sql_cases import Case, assert_rows, load_cases
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.flink_jobs.spec import parse_flink_job_name
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
 from gamestream_dagster.reconciliation.flink_recompute import RECOMPUTE_SQL, Ask, FlinkRecompute, open_recompute
 from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.settings import RecomputeEngine, Settings
+from gamestream_dagster.settings import RecomputeEngine, Season, Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "reconciliation"))
 from archive_maker import archive_records, make_archive  # pyright: ignore[reportMissingImports]
@@ -41,13 +44,21 @@ def test_the_batch_gives_the_rows_of_a_case(stack: Settings, case: Case, tmp_pat
         tmp_path / "user-score",
         {(record.partition, record.offset): (record.value, record.kafka_time) for record in case.records},
     )
-    wanted = [(Ask(board), case.expected[board.name]) for board in case.boards if board.window is None]
-    for board in (board for board in case.boards if board.window is not None):
-        wanted += [(Ask(board, as_of=tick), rows) for tick, rows in case.ticks[board.name].items()]
+    by_season: dict[SeasonSpan | None, list[tuple[Ask, list[dict[str, Any]]]]] = defaultdict(list)
+    for board in case.boards:
+        if board.window is not None:
+            by_season[None] += [(Ask(board, as_of=tick), rows) for tick, rows in case.ticks[board.name].items()]
+        elif (column := board.season_column) is None:
+            by_season[None].append((Ask(board), case.expected[board.name]))
+        else:
+            for start in {row[column] for row in case.expected[board.name]}:
+                rows = [row for row in case.expected[board.name] if row[column] == start]
+                by_season[season_at(Season.DAILY, start)].append((Ask(board), rows))
     with FlinkRecompute(stack, archive, tmp_path, threads=1) as recompute:
-        found = recompute.together(case.cut, [ask for ask, _ in wanted])
-    for rows, (ask, expected) in zip(found, wanted, strict=True):
-        assert_rows(ask.board, rows, expected)
+        for season, wanted in by_season.items():
+            found = recompute.together(case.cut, [ask for ask, _ in wanted], season)
+            for rows, (ask, expected) in zip(found, wanted, strict=True):
+                assert_rows(ask.board, rows, expected)
 
 
 def world(seed: int, partitions: int, events: int) -> list[Event]:

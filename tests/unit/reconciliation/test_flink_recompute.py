@@ -13,6 +13,7 @@ from archive_maker import make_archive
 from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.seasons import season_at
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.reconciliation import flink_recompute
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
@@ -27,7 +28,7 @@ from gamestream_dagster.reconciliation.flink_recompute import (
     together_query,
 )
 from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.settings import RecomputeEngine, SettingsError, load_settings
+from gamestream_dagster.settings import RecomputeEngine, Season, SettingsError, load_settings
 
 BOARDS = {name: board for name, board in load_boards().items() if (board.folder / RECOMPUTE_SQL).exists()}
 WINDOWED = next(board for board in BOARDS.values() if board.window is not None)
@@ -86,12 +87,22 @@ def test_boards_asked_together_have_the_same_columns():
 
 def test_the_cut_and_the_path_are_literals_of_their_kind(tmp_path):
     source = BatchSource(tmp_path / "it's", (), {1: 20, 0: 10}, event_ids=True)
-    archive, cut, _, counted, _ = source.definitions
+    archive, cut, _, counted, _, _ = source.definitions
     assert "it''s" in archive or "it%27s" in archive
     assert "(0, 10), (1, 20)" in cut
     assert "event_id IS NOT NULL" in counted
     without = BatchSource(tmp_path, (), {0: 1}, event_ids=False).definitions
     assert not any("event_id IS NOT NULL" in statement for statement in without)
+
+
+def test_a_season_must_be_named_and_its_events_alone_count(tmp_path):
+    [board, *_] = (board for board in load_boards(season=Season.DAILY).values() if board.season_column is not None)
+    with pytest.raises(BoardNotUsableError, match="say which with `season`"):
+        board_query(Ask(board))
+    season = season_at(Season.DAILY, 1_700_000_000_000)
+    assert f"CAST({season.start} AS BIGINT) AS {board.season_column}" in board_query(Ask(board), season)
+    events = BatchSource(tmp_path, (), {0: 1}, event_ids=True, season=season).definitions[-1]
+    assert f"event_time_millis >= {season.start} AND event_time_millis < {season.end}" in events
 
 
 @pytest.fixture
