@@ -64,6 +64,9 @@ WHERE newest = 1;
 -- are told apart in the slices: here all are accepted.
 CREATE TEMPORARY VIEW ledger_entries AS
 SELECT
+  -- not a constant to the planner: `job` must be part of the key that it knows, or the sink would delete each row before
+  -- it writes it anew, and a reader would find it missing now and then
+  CASE WHEN kafka_partition >= 0 THEN 'hot_streaks_v1' END AS job,
   kafka_partition AS partition_id, minute_millis, kafka_offset, points,
   -- as BIGINT: the remainder of an INT is an INT, and so would be its sum
   MOD(kafka_offset, CAST(1000000 AS BIGINT)) AS place
@@ -71,13 +74,8 @@ FROM checked_scores;
 
 CREATE TEMPORARY VIEW ledger AS
 SELECT
-  'hot_streaks_v1' AS job, partition_id, minute_millis, records, accepted, CAST(0 AS BIGINT) AS duplicate,
-  offset_sum, offset_square_sum, first_offset, last_offset
-FROM (
-  SELECT
-    partition_id, span AS minute_millis, COUNT(*) AS records, COUNT(points) AS accepted,
-    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
-    MIN(kafka_offset) AS first_offset, MAX(kafka_offset) AS last_offset
-  FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
-  GROUP BY partition_id, span
-);
+  job, partition_id, span AS minute_millis, COUNT(*) AS records, COUNT(points) AS accepted, CAST(0 AS BIGINT) AS duplicate,
+  SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
+  MIN(kafka_offset) AS first_offset, MAX(kafka_offset) AS last_offset
+FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
+GROUP BY job, partition_id, span;

@@ -77,29 +77,35 @@ FROM (
 )
 WHERE rnk <= 10;
 
--- The job's side of the ledger, by partition and minute: what it read, what it counted, which copies it dropped.
--- The offsets come straight from the source, in the order of the partition: at any instant a row tells of all records up to
--- its last offset. The copies are told apart further down and may lag: until then an accepted record stands as `duplicate`.
+-- The job's side of the ledger, by partition and minute; minute -1 is the whole partition (leaderboards_v1 says why).
+CREATE TEMPORARY VIEW ledger_entries AS
+SELECT
+  -- not a constant to the planner: `job` must be part of the key that it knows, or the sink would delete each row before
+  -- it writes it anew, and a reader would find it missing now and then
+  CASE WHEN kafka_partition >= 0 THEN 'season_boards_v1' END AS job,
+  kafka_partition AS partition_id, minute_millis, kafka_offset AS kafka_place,
+  -- as BIGINT: the remainder of an INT is an INT, and so would be its sum
+  MOD(kafka_offset, CAST(1000000 AS BIGINT)) AS place, points, CAST(NULL AS BIGINT) AS counted_points
+FROM checked_scores
+UNION ALL
+SELECT
+  CASE WHEN kafka_partition >= 0 THEN 'season_boards_v1' END,
+  kafka_partition, minute_millis, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), points
+FROM counted_scores
+WHERE points IS NOT NULL;
+
 CREATE TEMPORARY VIEW ledger AS
 SELECT
-  'season_boards_v1' AS job, partition_id, minute_millis, records,
+  job, partition_id, minute_millis, records,
   LEAST(counted, accepted) AS accepted,
   accepted - LEAST(counted, accepted) AS duplicate,
   offset_sum, offset_square_sum, first_offset, last_offset
 FROM (
   SELECT
-    partition_id, minute_millis,
+    job, partition_id, span AS minute_millis,
     COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
-    SUM(MOD(kafka_place, 1000000)) AS offset_sum, SUM(MOD(kafka_place, 1000000) * MOD(kafka_place, 1000000)) AS offset_square_sum,
+    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
     MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
-  FROM (
-    SELECT
-      kafka_partition AS partition_id, minute_millis, kafka_offset AS kafka_place, points, CAST(NULL AS BIGINT) AS counted_points
-    FROM checked_scores
-    UNION ALL
-    SELECT kafka_partition, minute_millis, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), points
-    FROM counted_scores
-    WHERE points IS NOT NULL
-  )
-  GROUP BY partition_id, minute_millis
+  FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
+  GROUP BY job, partition_id, span
 );

@@ -42,7 +42,7 @@ _TELL_SECONDS = 2.0
 _OPTIONS = {
     "execution.runtime-mode": "batch",
     "table.local-time-zone": "UTC",
-    # What is wrong with the data stays wrong. A task that fails takes 30 s to close its file reader, at each try (seen).
+    # What is wrong with the data stays wrong. A task that fails takes 30 s to close its file reader, each time (seen).
     "restart-strategy.type": "none",
     # To read the files' statistics the planner would ask Hadoop's own file systems, which are not there.
     "table.optimizer.source.report-statistics-enabled": "false",

@@ -106,7 +106,7 @@ class JobSide:
             return
         missing = {one.entity: one for one in differences if one.kind is DifferenceKind.MISSING}
         still = self._still_absent({})
-        for cause in Cause:
+        for cause in sorted(Cause, key=lambda one: one is not Cause.LATE):  # what is so by design first
             for place in range(max((len(one.get(cause, ())) for one in families.values()), default=0)):
                 now = {
                     entity: guesses[cause][place]
@@ -114,6 +114,7 @@ class JobSide:
                     if entity in still
                     and place < len(guesses.get(cause, ()))
                     and not self._has((entity, missing[entity].rank), cause)
+                    and not self._has((entity, missing[entity].rank), Cause.LATE)
                 }
                 if not now:
                     continue
