@@ -416,7 +416,12 @@ def test_the_page_says_what_was_found(matrix):
     singles = [cause for cause in matrix.rows if " + " not in cause]
     both = [cause for cause in matrix.rows if " + " in cause]
     lines = ["| named | planted |", "|---|---|", *(f"| `{one}` | {matrix.rows[one]} |" for one in sorted(singles))]
-    lines += ["", "Several at once, on one row, each named with all of them:", "", *(f"- `{one}`" for one in sorted(both))]
+    lines += [
+        "",
+        "Several at once, on one row, each named with all of them:",
+        "",
+        *(f"- `{one}`" for one in sorted(both)),
+    ]
     table = "\n".join(lines)
     page = PAGE.read_text(encoding="utf-8")
     begin, end = "<!-- written by tests/integration/test_planted_faults.py -->\n", "\n<!-- end -->"
