@@ -105,6 +105,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "taskmanager.cpu.cores": 2.0,
         "taskmanager.resource-id": "taskmanager",
         **MEMORY.configuration(),
+        # 512 by default, for each exchange of a batch job: beside the streaming jobs the third would find none left.
+        "taskmanager.network.sort-shuffle.min-buffers": 64,
         "parallelism.default": 2,
         "pipeline.object-reuse": True,
         **_recovery(settings),
