@@ -74,7 +74,7 @@ def late_for_their_window(settings: Settings, crowd: threading.Thread) -> None:
         now = int(time.time() * 1000)
         for player in range(12):
             number += 1
-            behind = chance.randrange(6_000, 50_000) if number % 4 == 0 else 0
+            behind = chance.randrange(6_000, 50_000) if chance.random() < 0.03 else 0
             value = {
                 "user_id": f"tardy-{player}",
                 "team_id": "tardy",

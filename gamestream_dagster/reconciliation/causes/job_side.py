@@ -47,6 +47,8 @@ class JobSide:
         right = self.trial.right(dict.fromkeys(wrong, _NOTHING))  # they only stand where they should not
         self._find({place: families[place[0]] for place in dict.fromkeys(wrong) if place not in right})
         self._find_late(open_ones)
+        if any(place not in right and place not in self.found for place in wrong):
+            return self._told(explained)  # who is absent may have made room for a row that nobody understands
         absent = [
             one.entity
             for one in open_ones
@@ -54,8 +56,17 @@ class JobSide:
             and one.entity is not None
             and not self._has((one.entity, one.rank), Cause.LATE)
         ]
-        self._find_absent({entity: families[entity] for entity in dict.fromkeys(absent)}, open_ones)
+        self._find_absent({entity: self._taking(families[entity]) for entity in dict.fromkeys(absent)}, open_ones)
         return self._told(explained)
+
+    def _taking(self, families: Mapping[Cause, Sequence[Supposition]]) -> dict[Cause, list[Supposition]]:
+        """The guesses that can take somebody off the board; of a window only those that leave out events.
+
+        Almost anything that is counted besides would move a ratio: that it fits says nothing.
+        """
+        if self.trial.board.window is None:
+            return {cause: list(guesses) for cause, guesses in families.items()}
+        return {cause: [one for one in guesses if not one.added] for cause, guesses in families.items()}
 
     def _find(self, families: Mapping[Place, Mapping[Cause, Sequence[Supposition]]]) -> None:
         """Guesses of one cause for every row; pairs for those that no single cause explains."""

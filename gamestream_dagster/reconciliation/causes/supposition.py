@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 from gamestream_dagster.reconciliation.model import Cause, Causes
@@ -14,6 +14,9 @@ Position = tuple[int, int, int]
 
 MOST_STEPS = 12
 """Members of a family at most: a long list of guesses would hit upon any number."""
+
+MOST_LATE = 6
+"""Late events of one entity of which each selection is tried; of more only those that were late enough."""
 
 _WRAP = 1 << 32
 _INT_MAX = (1 << 31) - 1
@@ -97,10 +100,16 @@ def duplicates(candidates: Iterable[Candidate]) -> list[Supposition]:
 def late(candidates: Iterable[Candidate], delay_millis: int) -> list[Supposition]:
     """Events dropped because they were behind the watermark."""
     behind = [one for one in candidates if one.reason is None and not one.copy and (one.late_by or 0) > delay_millis]
-    return [
+    found = [
         Supposition((Cause.LATE,), removed=members, facts={"behind_at_least_ms": least})
         for least, members in _at_least(behind, lambda one: one.late_by or 0)
     ]
+    if len(behind) > MOST_LATE:
+        return found
+    # How far the watermark had come hangs on the other partitions too: of a few any may have been in time.
+    tried = {one.removed for one in found}
+    others = [members for size in range(len(behind), 0, -1) for members in combinations(behind, size)]
+    return found + [Supposition((Cause.LATE,), removed=members) for members in others if members not in tried]
 
 
 def dead_lettered(candidates: Sequence[Candidate]) -> list[Supposition]:

@@ -225,6 +225,34 @@ def test_events_that_came_too_late_for_their_window(tmp_path):
     assert carried[0]["behind_ms"] == 29_000
 
 
+def test_of_a_few_late_events_any_may_have_been_in_time(tmp_path):
+    """The watermark hangs on the other partitions too, so the one that was later by its own may have been counted."""
+    sent = [Sent(f"p{n % 4}", 10 + n, at=1000 * n, event_id=f"e{n}") for n in range(58)]
+    sent += [Sent("p1", 500, at=58_000, behind=12_000, event_id="dropped", note="late")]
+    sent += [Sent("p1", 70, at=59_000, behind=30_000, event_id="counted")]
+    sent += [Sent(f"p{n % 4}", 10, at=1000 * n, event_id=f"f{n}") for n in range(60, 80)]
+    world = World({0: sent})
+    as_of = START + 60_000
+    found = explained(world, tmp_path, "hot_streaks", ticks(world, world.events(lambda one: one.note != "late"), as_of))
+    assert named(found) == {"LATE"}
+    carried = next(one for one in found if one.entity == ("p1",)).evidence["events"]
+    assert [one["event_id"] for one in carried] == ["dropped"]
+
+
+def test_nobody_who_had_to_make_room_for_a_riddle_gets_a_cause(tmp_path):
+    """A row that nobody understands drives another one off the board: that one has no cause of its own."""
+    sent = [Sent(f"p{n % 12:02}", 10 + n, at=4_900 * n // 6, event_id=f"e{n}") for n in range(72)]
+    sent += [replace(one, at=59_000) for one in sent[60:]]
+    world = World({0: [*sent, *(Sent("clock", 1, at=60_000 + n, event_id=f"c{n}") for n in range(10))]})
+    as_of = START + 60_000
+    rows = ticks(world, world.truth(), as_of)
+    assert len(rows) == 10
+    riddle = {**rows[0], "user_id": "clock", "rnk": 1}
+    shown = [riddle, *({**row, "rnk": row["rnk"] + 1} for row in rows[:9])]
+    found = explained(world, tmp_path, "hot_streaks", shown)
+    assert named(found) == {"UNEXPLAINED"}
+
+
 def test_a_crowd_that_came_too_late_for_the_window(tmp_path):
     """More of them than the board has ranks: whoever is taken off makes room for the next."""
     sent = [Sent(f"p{n % 4}", 10 + n, at=1000 * n, event_id=f"e{n}") for n in range(58)]
