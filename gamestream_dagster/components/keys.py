@@ -50,6 +50,7 @@ def archive_key(topic: str) -> dg.AssetKey:
 
 
 RECONCILIATION = dg.AssetKey(["reconciliation", "leaderboards"])
+CLOSED_SEASONS = dg.AssetKey(["serving", "closed_seasons"])
 LEADERBOARDS_PAGE = dg.AssetKey(["serving", "leaderboards_page"])
 
 

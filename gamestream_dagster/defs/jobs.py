@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from gamestream_dagster.components.keys import Group
+from gamestream_dagster.components.keys import CLOSED_SEASONS, Group
 
 
 def _group(group: Group) -> dg.AssetSelection:
@@ -13,7 +13,8 @@ PROVISIONED = _group(Group.PROVISIONING)
 STREAMED = _group(Group.STREAMING)
 JOBS = STREAMED & dg.AssetSelection.key_prefixes("job")
 BOARDS = STREAMED & dg.AssetSelection.key_prefixes("board")
-PROVEN = BOARDS | _group(Group.ARCHIVE) | _group(Group.RECONCILIATION) | _group(Group.SERVING)
+CLOSED = dg.AssetSelection.assets(CLOSED_SEASONS)
+PROVEN = BOARDS | _group(Group.ARCHIVE) | _group(Group.RECONCILIATION) | (_group(Group.SERVING) - CLOSED)
 
 provision = dg.define_asset_job(
     "provision",
@@ -32,6 +33,12 @@ archive_and_reconcile = dg.define_asset_job(
     selection=PROVEN,
     description="Archive the new events, compare every board with its recompute, and run the suites.",
     tags={"gamestream/part": "reconcile"},
+)
+close_seasons = dg.define_asset_job(
+    "close_seasons",
+    selection=CLOSED,
+    description="Archive the seasons that have ended, each with its certificate.",
+    tags={"gamestream/part": "seasons"},
 )
 everything = dg.define_asset_job(
     "everything",

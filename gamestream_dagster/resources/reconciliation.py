@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from gamestream_dagster.settings import Settings
+from gamestream_dagster.settings import Season, Settings
 
 if TYPE_CHECKING:
     from gamestream_dagster.archive.writer import ArchiveResult
     from gamestream_dagster.reconciliation.run import ReconciliationRun
+    from gamestream_dagster.reconciliation.seasons import ClosedSeason
 
 
 class Archive:
@@ -46,6 +47,12 @@ class Reconciler:
         from gamestream_dagster.reconciliation.run import reconcile
 
         return reconcile(self._settings, mode="bracket", boards=list(boards))
+
+    def close_seasons(self) -> "list[ClosedSeason] | None":
+        """Close the seasons that have ended; None on a stack that keeps no seasons."""
+        from gamestream_dagster.reconciliation.seasons import close_seasons
+
+        return None if self._settings.season is Season.NONE else close_seasons(self._settings)
 
 
 class ReconcilerResource(dg.ConfigurableResource[Reconciler]):
