@@ -69,6 +69,8 @@ class Recompute:
             'CREATE TEMP TABLE copies ("partition" INTEGER, "offset" BIGINT, item INTEGER, since_previous BIGINT)'
         )
         self._copies_found = not event_ids
+        self._digests: list[Row] = []
+        self._digested: dict[int, int] | None = None
         self._minutes_upto: dict[int, int] | None = None
         self._db.execute("CREATE TEMP VIEW records AS " + statement("records"))
         self._db.execute("CREATE TEMP VIEW counted_events AS " + statement("events"))
@@ -189,9 +191,11 @@ class Recompute:
         return [row["season_start"] for row in found]
 
     def digests(self, cut: Cut) -> list[Row]:
-        """What the archive holds of each partition before a cut (see archive_digest.sql)."""
-        self._at(cut, cut)
-        return self._query(statement("archive_digest"), {})
+        """What the archive holds of each partition before a cut (see archive_digest.sql); one scan for each cut."""
+        if self._digested != dict(cut):
+            self._at(cut, cut)
+            self._digests, self._digested = self._query(statement("archive_digest"), {}), dict(cut)
+        return [dict(row) for row in self._digests]
 
     def events_between(self, low: Cut, high: Cut) -> int:
         """Records, accepted or not, at or after the low and before the high cut."""
