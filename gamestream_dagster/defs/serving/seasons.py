@@ -38,7 +38,7 @@ def closed_seasons(reconciler: dg.ResourceParam[Reconciler]) -> dg.MaterializeRe
         metadata={
             "seasons": len({one.span for one in seasons}),
             "closed": sum(one.done for one in seasons),
-            "boards": dg.MetadataValue.md(markdown_table(("board", "season", "state", "news"), rows)),
+            "boards": markdown_table(("board", "season", "state", "news"), rows),
         }
     )
 
