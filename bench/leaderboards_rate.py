@@ -36,7 +36,7 @@ from gamestream_dagster.settings import Settings, load_settings
 
 RESULTS = Path(__file__).parent / "results"
 LIMIT_SECONDS = 600
-SEEN = text("SELECT coalesce(sum(records), 0) FROM job_ledger WHERE job = :job")
+SEEN = text("SELECT coalesce(sum(records), 0) FROM job_ledger WHERE job = :job AND minute_millis < 0")
 
 
 def main(events: int = 2_000_000, players: int = 20_000, rounds: int = 3, job: list[str] | None = None) -> None:
