@@ -14,17 +14,21 @@ SELECT
   minute_millis,
   points
 FROM (
-  SELECT
-    *,
-    ROW_NUMBER() OVER (
-      -- a record without an id is a copy of nothing: its place stands for the id
-      PARTITION BY
-        user_id, event_id,
-        CASE WHEN event_id IS NULL THEN kafka_partition END, CASE WHEN event_id IS NULL THEN kafka_offset END
-      ORDER BY proc_time
-    ) AS copy
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY user_id, event_id ORDER BY proc_time) AS copy
   FROM checked_scores
   -- a refused record is no first copy
-  WHERE points >= 0
+  WHERE points >= 0 AND event_id IS NOT NULL
 )
-WHERE copy = 1;
+WHERE copy = 1
+UNION ALL
+-- a record without an id is a copy of nothing
+SELECT
+  user_id,
+  team_id,
+  team_name,
+  event_time,
+  kafka_partition,
+  minute_millis,
+  points
+FROM checked_scores
+WHERE points >= 0 AND event_id IS NULL;

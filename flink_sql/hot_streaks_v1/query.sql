@@ -8,7 +8,7 @@
 CREATE TEMPORARY VIEW terms AS
 SELECT
   window_time AS tick, user_id,
-  SUM(points) AS short_term_sum, COUNT(*) AS short_term_count,
+  SUM(points) AS short_term_sum, SUM(events) AS short_term_count,
   CAST(0 AS BIGINT) AS long_term_sum, CAST(0 AS BIGINT) AS long_term_count
 FROM HOP(TABLE slice_scores, DESCRIPTOR(slice_time), INTERVAL '5' SECOND, INTERVAL '10' SECOND)
 GROUP BY window_start, window_end, window_time, user_id
@@ -16,7 +16,7 @@ UNION ALL
 SELECT
   window_time AS tick, user_id,
   CAST(0 AS BIGINT), CAST(0 AS BIGINT),
-  SUM(points), COUNT(*)
+  SUM(points), SUM(events)
 FROM HOP(TABLE slice_scores, DESCRIPTOR(slice_time), INTERVAL '5' SECOND, INTERVAL '60' SECOND)
 GROUP BY window_start, window_end, window_time, user_id;
 
