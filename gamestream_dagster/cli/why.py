@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import chain, islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +15,7 @@ from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, 
 from gamestream_dagster.cli.reconcile import SinkName, sentences
 
 if TYPE_CHECKING:
+    from gamestream_dagster.catalogue.boards import Column
     from gamestream_dagster.reconciliation.model import Row
     from gamestream_dagster.reconciliation.why import Sum, Why
 
@@ -34,8 +33,8 @@ def why(
     *,
     board: Annotated[str, typer.Option(help="Which board.")],
     sink: Annotated[SinkName, typer.Option(help="Where the row is read.")] = SinkName.POSTGRES,
-    limit: Annotated[int, typer.Option(min=1, help="Events to show at each end of a long list.")] = 5,
-    everything: Annotated[bool, typer.Option("--all", help="Show every event.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Lines to show at each end of a long list.")] = 5,
+    everything: Annotated[bool, typer.Option("--all", help="Show every line.")] = False,
     as_json: AsJson = False,
     home: Home = None,
     port_base: PortBase = None,
@@ -61,137 +60,172 @@ def why(
 
 
 def _safe(text: object) -> str:
-    """Names come from events: what would move the cursor or turn the text is shown by its code."""
+    """Names come from events: what would move the cursor, turn the text or begin a line is shown by its code."""
     from gamestream_dagster.reconciliation.report_view import visible
 
-    return visible(str(text))
+    return visible(str(text)).replace("\n", "[U+000A]").replace("\t", "[U+0009]")
 
 
 def _print(found: Why, limit: int | None) -> None:
-    board, rank = found.board, found.board.rank_column
-    who = " / ".join(found.entity)
-    data.print(Text(_safe(f"{who} on {board.name}"), style="bold"))
+    """Lines as they come: the verdict is last, when all of them were seen."""
+    data.print(Text(_safe(f"{' / '.join(found.entity)} on {found.board.name}"), style="bold"))
     data.print(Text(f"shown      {_told(found, found.shown)}   ({found.sink.value})"))
     data.print(Text(f"recompute  {_told(found, found.recomputed)}"))
     for one in found.sums:
         key = ", ".join(f"{name} {value}" for name, value in one.key.items())
-        data.print(Text(_safe(f"{one.column} = {one.total:,} from {one.events:,} events of {key}")))
-        for line in _shortened(one, found.lines(one), limit):
-            data.print(Text(line))
-    _print_excluded(found)
-    _print_neighbours(found, rank)
+        data.print(Text(_safe(f"{one.column} = {one.total:,} from {one.events:,} events of {key} in {found.topic}")))
+        for line in _sum_lines(found, one, limit):
+            data.print(Text(_safe(line)))
+    _print_excluded(found, limit)
+    for side, row in (("above", found.above), ("below", found.below), ("last", found.last)):
+        if row is not None:
+            data.print(Text(_safe(_neighbour(found, side, row))))
     if not found.adds_up:
-        raise CouldNotRun("the events do not add up to the recomputed row; this should not be, please report it")
-    verdict = "The lines add up to the row shown." if found.as_shown else _unlike(found)
-    talk.print(Text(_safe(verdict)))
-
-
-def _unlike(found: Why) -> str:
-    in_flight = sum(one.in_flight for one in found.sums)
-    if found.shown is None:
-        return "It is not on the board."
-    if in_flight:
-        return f"The row shown may lack up to {in_flight} events that came after the job's last flush."
-    return f"The row shown is not what the events give: gamestream reconcile --board {found.board.name} says why."
+        raise CouldNotRun("The events do not add up to the recomputed row; this should not be, please report it.")
+    talk.print(Text(_safe(found.sentence)))
 
 
 def _told(found: Why, row: Row | None) -> str:
     if row is None:
         return "no row"
+    rank = found.board.rank_column
     columns = [
-        f"{name} {row[name]:,}"
-        if isinstance(row[name], int) and column.type.value == "bigint"
-        else f"{name} {row[name]}"
+        f"{name} {_value(column, row[name])}"
         for name, column in found.board.columns.items()
-        if name not in (*found.board.entity, found.board.rank_column)
+        if name not in (*found.board.entity, rank)
     ]
-    return _safe(f"#{row[found.board.rank_column]}  {'  '.join(columns)}")
+    return _safe(f"#{row[rank]}  {'  '.join(columns)}")
 
 
-def _shortened(one: Sum, lines: Iterator[Row], limit: int | None) -> Iterator[str]:
-    """The first and the last lines, and what those between add up to."""
-    if limit is None or one.events <= 2 * limit + 1:
-        yield from map(_line, lines)
-        return
-    first = list(islice(lines, limit))
-    yield from map(_line, first)
-    last: deque[Row] = deque(lines, maxlen=limit)
+def _value(column: Column, value: Any) -> str:
+    if column.type.value == "timestamp" and value is not None:
+        return _time(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _sum_lines(found: Why, one: Sum, limit: int | None) -> Iterator[str]:
+    """All the lines, or the first and the last and what those between add up to."""
+    if limit is None:
+        yield from map(_line, found.lines(one))
+    else:
+        first, last = found.ends(one, limit)
+        yield from map(_line, first)
+        if last:
+            left_out = _left_out(one.events, first, last)
+            yield f"  ... {left_out['events']:,} more, together {left_out['total']:+,} (--all shows them)"
+        yield from map(_line, last)
+    if one.late_events:
+        yield f"  {one.late_events:,} of them, together {one.late_total:+,}, may have been late for the window"
+
+
+def _left_out(events: int, first: list[Row], last: list[Row]) -> dict[str, int]:
     between = last[0]["total"] - last[0]["score"] - first[-1]["total"]
-    yield f"  ... {one.events - 2 * limit:,} more, together {between:+,} (--all shows them)"
-    yield from map(_line, last)
+    return {"events": events - len(first) - len(last), "total": between}
 
 
 def _line(row: Row) -> str:
+    late = f"  {row['late_by'] / 1000:.1f} s behind" if row["late_by"] is not None else ""
     flight = "  in flight" if row["in_flight"] else ""
-    return _safe(
-        f"  p{row['partition']}@{row['offset']}  {_time(row['event_time_millis'])}  {row['score']:+,} = "
-        f"{row['total']:,}"
-        f"  {row['event_id'] or ''}{flight}"
-    )
+    return f"  {_place(row)}  {row['score']:+,} = {row['total']:,}  {row['event_id'] or 'no id'}{late}{flight}"
+
+
+def _place(row: Row) -> str:
+    """Where a record lies, when Kafka took it, and when the event was."""
+    at = f"p{row['partition']}@{row['offset']}"
+    return f"{at}  taken {_time(row['kafka_timestamp'])}  event {_time(row['event_time_millis'])}"
 
 
 def _time(millis: int | None) -> str:
-    return "no time" if millis is None else f"{datetime.fromtimestamp(millis / 1000, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    """A time in UTC; one that no calendar holds as its number (a refused event may carry any)."""
+    if millis is None:
+        return "no time"
+    try:
+        return f"{datetime.fromtimestamp(millis / 1000, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    except (OverflowError, ValueError, OSError):
+        return f"{millis} ms"
 
 
-def _print_excluded(found: Why) -> None:
-    if not found.excluded:
+def _print_excluded(found: Why, limit: int | None) -> None:
+    if not found.excluded.count:
         return
-    data.print(f"not counted: {len(found.excluded)} records")
-    for row in found.excluded[:20]:
-        reason = row["reason"]
-        if reason == "COPY":
-            reason = (
-                f"copy of p{row['first_partition']}@{row['first_offset']}, {row['since_previous'] / 1000:.1f} s later"
-            )
-        score = "no score" if row["score"] is None else f"{row['score']:+,}"
-        data.print(Text(_safe(f"  p{row['partition']}@{row['offset']}  {score}  {reason}  {row['event_id'] or ''}")))
+    reasons = ", ".join(f"{records:,} {reason}" for reason, records in found.reasons.items())
+    data.print(Text(_safe(f"not counted: {found.excluded.count:,} records: {reasons}")))
+    first, last = (found.excluded, []) if limit is None else found.excluded.ends(limit)
+    for row in first:
+        data.print(Text(_safe(_excluded_line(row))))
+    if last and limit is not None:
+        data.print(Text(f"  ... {found.excluded.count - 2 * limit:,} more (--all shows them)"))
+    for row in last:
+        data.print(Text(_safe(_excluded_line(row))))
 
 
-def _print_neighbours(found: Why, rank: str) -> None:
-    column = found.board.order[0].column
-    for side, row in (("above", found.above), ("below", found.below), ("last", found.last)):
-        if row is not None:
-            name = " / ".join(str(row[part]) for part in found.board.entity)
-            gap = _gap(found.recomputed, row, column)
-            data.print(Text(_safe(f"{side:9}  #{row[rank]}  {name}  {column} {row[column]}{gap}")))
+def _excluded_line(row: Row) -> str:
+    reason = row["reason"]
+    if reason == "COPY":
+        reason = f"copy of p{row['first_partition']}@{row['first_offset']}"
+        if row["since_previous"] is not None:
+            reason += f", {row['since_previous'] / 1000:.1f} s later"
+    score = "no score" if row["score"] is None else f"{row['score']:+,}"
+    return f"  {_place(row)}  {score}  {reason}  {row['event_id'] or 'no id'}"
 
 
-def _gap(mine: Row | None, other: Row, column: str) -> str:
-    if mine is None or not isinstance(other[column], int):
-        return ""
-    gap = other[column] - mine[column]
-    return f"  ({abs(gap):,} {'ahead' if gap > 0 else 'behind'})"
+def _neighbour(found: Why, side: str, row: Row) -> str:
+    column, gap = found.board.order[0].column, found.gap(row)
+    name = " / ".join(str(row[part]) for part in found.board.entity)
+    told = ""
+    if gap is not None:
+        size = f"{int(abs(gap)):,}" if gap.denominator == 1 else f"{float(abs(gap)):.6g}"
+        told = f"  ({size} {'ahead' if gap > 0 else 'behind'})" if gap else "  (equal)"
+    return f"{side:9}  #{row[found.board.rank_column]}  {name}  {column} {row[column]}{told}"
 
 
 def _print_json(found: Why, limit: int | None) -> None:
-    def events(one: Sum) -> Iterable[dict[str, Any]]:
-        lines = found.lines(one)
-        if limit is None or one.events <= 2 * limit + 1:
-            return lines
-        return chain(islice(lines, limit), deque(lines, maxlen=limit))
-
-    told = {
+    """One JSON object, written line by line; ASCII alone, so that no name reaches a terminal raw."""
+    head = {
         "board": found.board.name,
         "entity": list(found.entity),
         "sink": found.sink.value,
+        "topic": found.topic,
         "shown": found.shown,
         "recomputed": found.recomputed,
+        "low": {str(partition): offset for partition, offset in found.low.items()},
         "cut": {str(partition): offset for partition, offset in found.cut.items()},
         "adds_up": found.adds_up,
-        "sums": [
-            {
-                "column": one.column,
-                "key": one.key,
-                "total": one.total,
-                "events": one.events,
-                "in_flight": one.in_flight,
-                "lines": list(events(one)),
-            }
-            for one in found.sums
-        ],
-        "excluded": found.excluded,
-        "above": found.above,
-        "below": found.below,
+        "standing": found.standing.value,
+        "sentence": found.sentence,
+        **{side: _neighbour_data(found, row) for side, row in _sides(found)},
+        "excluded_reasons": found.reasons,
     }
-    typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
+    typer.echo(json.dumps(head)[:-1] + ', "sums": [', nl=False)
+    for number, one in enumerate(found.sums):
+        sum_head = {name: getattr(one, name) for name in ("column", "key", "total", "events", "in_flight")}
+        sum_head |= {"late_events": one.late_events, "late_total": one.late_total}
+        first, last = (found.lines(one), []) if limit is None else found.ends(one, limit)
+        if isinstance(first, list) and last:
+            sum_head["left_out"] = _left_out(one.events, first, last)
+        typer.echo((", " if number else "") + json.dumps(sum_head)[:-1] + ', "lines": ', nl=False)
+        _echo_list(first, last)
+        typer.echo("}", nl=False)
+    typer.echo('], "excluded": ', nl=False)
+    _echo_list(*((found.excluded, []) if limit is None else found.excluded.ends(limit)))
+    typer.echo("}")
+
+
+def _sides(found: Why) -> Iterable[tuple[str, Row | None]]:
+    return (("above", found.above), ("below", found.below), ("last", found.last))
+
+
+def _neighbour_data(found: Why, row: Row | None) -> Mapping[str, Any] | None:
+    if row is None:
+        return None
+    gap = found.gap(row)
+    return {"row": row, "ahead_by": None if gap is None else int(gap) if gap.denominator == 1 else float(gap)}
+
+
+def _echo_list(*parts: Iterable[Row]) -> None:
+    separator = "["
+    for part in parts:
+        for row in part:
+            typer.echo(f"{separator}\n{json.dumps(row)}", nl=False)
+            separator = ","
+    typer.echo("[]" if separator == "[" else "]", nl=False)

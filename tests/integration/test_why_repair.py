@@ -37,6 +37,7 @@ def test_the_lines_add_up_to_the_row_shown(boards, board):
     found = json.loads(shown.stdout)
     assert found["adds_up"]
     assert found["shown"] == found["recomputed"]
+    assert found["standing"] == "AS_SHOWN"
     for one in found["sums"]:
         assert sum(line["score"] for line in one["lines"]) == one["total"]
         assert len(one["lines"]) == one["events"]
@@ -44,6 +45,19 @@ def test_the_lines_add_up_to_the_row_shown(boards, board):
     screen = invoke(boards.settings, "why", name, "--board", board)
     assert screen.exit_code == 0
     assert "shown      #1" in screen.stdout
+
+
+def test_a_row_that_somebody_wrote_is_told_from_one_that_lags(boards):
+    boards.drain()
+    right = boards.rows("top_players")[1]
+    sql(boards.settings, "UPDATE top_players SET total_score = total_score + 3 WHERE rnk = 2")
+    try:
+        told = invoke(boards.settings, "why", right["user_id"], "--board", "top_players", "--json")
+    finally:
+        sql(boards.settings, "UPDATE top_players SET total_score = total_score - 3 WHERE rnk = 2")
+    found = json.loads(told.stdout)
+    assert found["adds_up"], "the events are what they were"
+    assert (found["standing"], found["shown"]["total_score"]) == ("UNLIKE", found["recomputed"]["total_score"] + 3)
 
 
 def test_who_is_not_known_ends_with_1_and_an_unknown_board_with_2(boards):

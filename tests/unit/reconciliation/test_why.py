@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 import reference_model as model
@@ -13,10 +15,18 @@ from hypothesis import given, settings
 from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.cli import why as cli
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.model import Sink
 from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.why import UnknownEntityError, Why, _Question, parse_entity
+from gamestream_dagster.reconciliation.why import (
+    LinesDoNotAddUpError,
+    Standing,
+    UnknownEntityError,
+    Why,
+    _Question,
+    parse_entity,
+)
 
 BOARDS = load_boards()
 
@@ -41,7 +51,7 @@ def test_the_events_make_the_score_and_the_rest_is_told(world, tmp_path):
         found = asked(recompute, "top_players", "player:p1", world.cut, shown=shown)
         [total] = found.sums
         lines = list(found.lines(total))
-        assert found.as_shown
+        assert found.standing is Standing.AS_SHOWN
         assert found.adds_up
         assert [line["total"] for line in lines][-1] == total.total == found.recomputed["total_score"]
         assert total.events == len(lines) == 5
@@ -115,3 +125,155 @@ def test_the_lines_add_up_for_any_log(tmp_path_factory, log: list[Event]):
             found = asked(recompute, "top_players", f"user_id:{row['user_id']}", cut)
             assert found.adds_up
             assert sum(line["score"] for line in found.lines(found.sums[0])) == row["total_score"]
+
+
+def screen(found: Why, capsys, limit: int | None = 5) -> str:
+    """What the command prints to stdout."""
+    cli._print(found, limit)
+    return capsys.readouterr().out
+
+
+def in_json(found: Why, capsys, limit: int | None = 5) -> dict:
+    cli._print_json(found, limit)
+    return json.loads(capsys.readouterr().out)
+
+
+def test_who_is_known_but_not_in_the_window_is_no_stranger(tmp_path, capsys):
+    world = World({0: [Sent("a", 5, at=0), *[Sent("b", 5, at=n * 10_000) for n in range(1, 20)]]})
+    with opened(world, tmp_path) as recompute:
+        found = asked(recompute, "hot_streaks", "a", world.cut, as_of=START + 150_000)
+        assert found.recomputed is None
+        assert found.standing is Standing.NOT_ON_BOARD
+        assert found.reasons == {"OUTSIDE": 1}
+        assert "none of its records counts there" in found.sentence
+        assert "p0@0" in screen(found, capsys)
+
+
+def test_who_was_only_refused_is_told_why(world, tmp_path):
+    world = World({0: [*steady(), Sent("z", -5, at=50_000)]})
+    with opened(world, tmp_path) as recompute:
+        found = asked(recompute, "top_players", "z", world.cut)
+        assert (found.recomputed, found.reasons) == (None, {"OUT_OF_RANGE": 1})
+
+
+def test_of_a_window_what_lies_outside_and_what_may_be_late_is_told(tmp_path, capsys):
+    sent = [Sent("a", 5, at=n * 10_000, event_id=str(n)) for n in range(10)]
+    world = World({0: [*sent, Sent("a", 3, at=90_000, behind=30_000, event_id="late")]})
+    with opened(world, tmp_path) as recompute:
+        found = asked(recompute, "hot_streaks", "a", world.cut, as_of=START + 70_000)
+        [total] = found.sums
+        assert (total.events, total.total, total.late_events, total.late_total) == (7, 33, 1, 3)
+        assert found.reasons == {"OUTSIDE": 4}
+        assert [line["late_by"] for line in found.lines(total)] == [None] * 6 + [30_000]
+        assert "30.0 s behind" in screen(found, capsys)
+
+
+def test_a_window_row_that_other_events_had_a_part_in_does_not_add_up(tmp_path):
+    world = World({0: [Sent("a", 5, at=n * 10_000) for n in range(10)]})
+    short = BOARDS["hot_streaks"].window.model_copy(update={"length_seconds": 30})
+    described = BOARDS["hot_streaks"].model_copy(update={"window": short})
+    with opened(world, tmp_path) as recompute:
+        question = _Question(recompute, described, ("a",), world.cut, world.cut, START + 70_000)
+        assert not question.answer((), Sink.POSTGRES).adds_up
+
+
+def test_lines_that_do_not_add_up_are_no_answer(world, tmp_path):
+    with opened(world, tmp_path) as recompute:
+        found = asked(recompute, "top_players", "p1", world.cut)
+        wrong = replace(found.sums[0], total=found.sums[0].total + 1)
+        with pytest.raises(LinesDoNotAddUpError):
+            list(found.lines(wrong))
+        with pytest.raises(LinesDoNotAddUpError):
+            found.ends(wrong, 1)
+        assert not replace(found, sums=[wrong]).adds_up
+
+
+@pytest.fixture
+def moving():
+    """`a` leads before the third event, `b` after it."""
+    return World({0: [Sent("a", 10, at=0), Sent("b", 9, at=1), Sent("b", 5, at=2)]})
+
+
+def test_a_rank_that_others_events_in_flight_move_is_allowed(moving, tmp_path):
+    shown = players(moving.events(lambda one: one.at < 2))
+    with opened(moving, tmp_path) as recompute:
+        found = asked(recompute, "top_players", "a", moving.cut, low={0: 2}, shown=shown)
+        assert (found.sums[0].in_flight, found.standing) == (0, Standing.IN_FLIGHT)
+        assert "p0@2 to p0@3" in found.sentence
+
+
+@pytest.mark.parametrize("low", [2, 3])
+def test_a_value_that_no_cut_gives_is_no_flight(moving, tmp_path, low):
+    shown = players(moving.events(lambda one: one.at < low))
+    wrong = [row | {"total_score": 999} if row["user_id"] == "b" else row for row in shown]
+    with opened(moving, tmp_path) as recompute:
+        found = asked(recompute, "top_players", "b", moving.cut, low={0: low}, shown=wrong)
+        assert found.standing is Standing.UNLIKE
+        assert "999" in found.sentence
+
+
+def test_a_row_that_should_be_there_is_not_called_off_the_board(moving, tmp_path):
+    with opened(moving, tmp_path) as recompute:
+        found = asked(recompute, "top_players", "a", moving.cut)
+        assert found.standing is Standing.UNLIKE
+
+
+def test_who_is_too_low_for_the_board_has_a_rank_and_a_distance_to_its_last_row(tmp_path, capsys):
+    world = World({0: [Sent(f"p{n:02}", 100 - n, at=n) for n in range(12)]})
+    with opened(world, tmp_path) as recompute:
+        found = asked(recompute, "top_players", "p11", world.cut, shown=players(world.truth()))
+        assert found.standing is Standing.NOT_ON_BOARD
+        assert found.recomputed["rnk"] == 12
+        told = in_json(found, capsys)
+        assert (told["last"]["row"]["user_id"], told["last"]["ahead_by"]) == ("p09", 2)
+
+
+def test_the_distance_between_shares_is_exact(tmp_path, capsys):
+    sent = [Sent("a", 10, team="t1"), Sent("b", 5, team="t1"), Sent("c", 5, team="t2"), Sent("d", 4, team="t2")]
+    with opened(World({0: sent}), tmp_path) as recompute:
+        found = asked(recompute, "team_mvps", "t2", {0: 4})
+        assert found.gap(found.above) == Fraction(10, 15) - Fraction(5, 9)
+        assert "ahead" in screen(found, capsys)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 20, None])
+def test_a_long_list_is_shortened_and_the_rest_is_added_up(tmp_path, capsys, limit):
+    world = World({0: [Sent("a", n, at=n) for n in range(1, 41)] + [Sent("a", -1, at=50) for _ in range(1500)]})
+    with opened(world, tmp_path) as recompute:
+        found = asked(recompute, "top_players", "a", world.cut)
+        told = in_json(found, capsys, limit)
+        [one] = told["sums"]
+        left_out = one.get("left_out", {"events": 0, "total": 0})
+        assert sum(line["score"] for line in one["lines"]) + left_out["total"] == one["total"] == 820
+        assert len(one["lines"]) + left_out["events"] == one["events"] == 40
+        assert told["excluded_reasons"] == {"OUT_OF_RANGE": 1500}
+        assert len(told["excluded"]) == (1500 if limit is None else 2 * limit)
+        out = screen(found, capsys, limit)
+        assert "not counted: 1,500 records: 1,500 OUT_OF_RANGE" in out
+        assert out.count("\n") < (1600 if limit is None else 2 * 2 * limit + 12)
+
+
+HOSTILE = "x\x1b[31m\x9b2J\nshown      #1 [bold]y\u202e\t"
+
+
+def test_hostile_names_begin_no_line_and_move_no_cursor(tmp_path, capsys):
+    world = World({0: [Sent(HOSTILE, 1, event_id=HOSTILE, team=HOSTILE), Sent("b", 2, at=1)]})
+    with opened(world, tmp_path) as recompute:
+        for entity in (HOSTILE, "b"):
+            found = asked(recompute, "top_players", entity, world.cut)
+            out = screen(found, capsys)
+            assert not {"\x1b", "\x9b", "\u202e", "\t"} & set(out)
+            assert "[bold]y" in out, "markup is text"
+            assert sum(line.startswith("shown") for line in out.splitlines()) == 1
+            cli._print_json(found, 5)
+            raw = capsys.readouterr().out
+            assert raw.isascii()
+            assert "\x1b" not in raw
+            assert json.loads(raw)["entity"] == [entity]
+
+
+def test_a_line_says_where_it_lies_and_both_of_its_times(world, tmp_path, capsys):
+    with opened(world, tmp_path) as recompute:
+        out = screen(asked(recompute, "top_players", "p1", world.cut), capsys)
+        assert "events of user_id p1 in user-score" in out
+        assert "p0@1  taken 2023-11-14 22:13:21.000  event 2023-11-14 22:13:21.000" in out
