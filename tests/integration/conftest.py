@@ -18,10 +18,11 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them, so that `-m 'not integration'` is the quick run."""
+    """Mark them, so that `-m 'not integration'` is the quick run; what leaves traces in the shared stack goes last."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.integration)
+    items.sort(key=lambda item: item.get_closest_marker("leaves_traces") is not None)
 
 
 @dataclass(frozen=True)

@@ -122,14 +122,18 @@ def test_a_row_written_into_a_kafka_board_by_hand_is_found(boards):
         assert found.verdict is Verdict.DIFFERENT
         assert {(one.sink, one.rank, one.column) for one in found.differences} == {(Sink.KAFKA, 3, "total_score")}
         row, kept = stored(settings, found.run_id)
-        assert (row["verdict"], row["rows_different"], row["rows_unexplained"]) == ("DIFFERENT", 1, 1)
+        assert (row["verdict"], row["rows_different"], row["rows_unexplained"]) == ("DIFFERENT", 1, 0)
         assert [(one["cause"], one["streamed"], one["recomputed"]) for one in kept] == [
-            ("UNEXPLAINED", right[2]["total_score"] + 1, right[2]["total_score"])
+            (
+                "EDITED_BY_HAND",
+                right[2]["total_score"] + 1,
+                {"low": right[2]["total_score"], "high": right[2]["total_score"]},
+            )
         ]
         shown = invoke(settings, "reconcile", "--mode", "drained", "--board", "top_players")
         assert shown.exit_code == 1
         assert "DIFF" in shown.stdout
-        assert "UNEXPLAINED" in shown.stdout
+        assert "EDITED_BY_HAND" in shown.stdout
     finally:
         put(right[2])
     assert reconcile(settings, "drained", boards=["top_players"]).verdict is Verdict.MATCH

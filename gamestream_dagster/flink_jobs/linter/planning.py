@@ -25,6 +25,7 @@ _UPSERT_KAFKA = (
 )
 _JDBC = "'connector' = 'jdbc', 'url' = 'jdbc:postgresql://b:1/d', 'table-name' = 't'"
 _CONNECTORS = {"kafka": _KAFKA, "upsert-kafka": _UPSERT_KAFKA, "jdbc": _JDBC}
+_SEASON = {"season_length_millis": "86400000", "season_shift_millis": "0"}
 _VALUES = ("kafka_bootstrap", "registry_url", "jdbc_url", "postgres_user", "postgres_password", "group_id", "job")
 
 
@@ -59,7 +60,7 @@ def plans_of(unit: Unit, gateway: SqlGateway) -> Iterator[Planned]:
 
 def _job_plan(unit: Unit, shapes: Shapes, gateway: SqlGateway) -> Planned:
     assert unit.job is not None  # noqa: S101 - the caller asked
-    values = {**{name: name for name in _VALUES}, "jdbc_url": "jdbc:postgresql://b:1/d"}
+    values = {**{name: name for name in _VALUES}, **_SEASON, "jdbc_url": "jdbc:postgresql://b:1/d"}
     bindings = Bindings({**values, "score_format_options": {"format": "json"}})
     rendered = render(unit.job, bindings)
     inserts = tuple(one for one in unit.statements if one.begins("INSERT"))
