@@ -70,6 +70,13 @@ class Season(StrEnum):
     WEEKLY = "weekly"  # from Monday, midnight in UTC
 
 
+class StreamProfile(StrEnum):
+    """What the streaming jobs are tuned for; the boards are the same."""
+
+    DEFAULT = "default"  # throughput: batches of half a second, Kafka boards exactly once, visible at checkpoints
+    LOW_LATENCY = "low-latency"  # a change is to be seen within a tenth of a second; Kafka boards at least once
+
+
 class TopicProfile(StrEnum):
     """Which partition counts the topics get."""
 
@@ -101,6 +108,9 @@ class Settings(BaseModel):
     recompute_engine: RecomputeEngine = Field(
         default=RecomputeEngine.DUCKDB, description="What recomputes the boards: duckdb, or a batch job on flink."
     )
+    stream_profile: StreamProfile = Field(
+        default=StreamProfile.DEFAULT, description="What the streaming jobs are tuned for: default or low-latency."
+    )
     season: Season = Field(
         default=Season.NONE, description="Seasons beside the boards of all time: none, hourly, daily or weekly."
     )
@@ -110,6 +120,9 @@ class Settings(BaseModel):
         description="How long after its end (of event time) a season may still take events, seconds.",
     )
     checkpoint_interval_seconds: int = Field(default=10, ge=1, description="Flink checkpoint interval, seconds.")
+    flink_options: dict[str, str] = Field(
+        default_factory=dict, description="More options of the embedded Flink cluster; they win over our own."
+    )
     origins: dict[str, str] = Field(default_factory=dict, description="Where each value came from.", repr=False)
 
     EMBEDDED: ClassVar[tuple[str, ...]] = ("kafka", "registry", "flink", "postgres")

@@ -101,6 +101,8 @@ def _load(path: Path, root: Path, event_ids: Mapping[str, EventIds]) -> JobSpec:
     avro = {source.path: variant for source in sources if (variant := _avro_variant(source, root))}
     query, sinks = (_sql(folder / file, root) for file in ("query.sql", "sinks.sql"))
     raw["flink"] = _options(raw.get("flink"), _shown(path, root))
+    if isinstance(raw.get("low_latency"), dict):
+        raw["low_latency"]["options"] = _options(raw["low_latency"].get("options"), _shown(path, root))
     drops_copies = any(source.path == DROPS_COPIES for source in sources)
     known = {
         "name": folder.name,

@@ -60,6 +60,17 @@ class Limits(BaseModel):
     restore_age_hours: float = Field(default=168, gt=0, description="A state that is older is not taken unasked.")
 
 
+class LowLatency(BaseModel):
+    """What the setting `stream_profile: low-latency` changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    options: dict[str, str] = Field(default_factory=dict, description="Flink options that win over those of `flink`.")
+    sinks: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="By option of a sink: the value that stands in sinks.sql, and the new one."
+    )
+
+
 class SqlFile(BaseModel):
     """One SQL file: where it stands, relative to the root of the jobs, and its text."""
 
@@ -92,6 +103,7 @@ class JobSpec(BaseModel):
     query: SqlFile
     sinks: SqlFile
     flink: dict[str, str] = Field(default_factory=dict, description="Flink options of the job.")
+    low_latency: LowLatency | None = None
     limits: Limits = Limits()
 
     @field_validator("owners")

@@ -21,7 +21,7 @@ RECOVERY_PATH = "execution.state-recovery.path"
 _PLAN_OPTIONS = {"table.plan.compile.catalog-objects": "SCHEMA", "table.plan.force-recompile": "true"}
 _KEEPS_IDS = re.compile(r"Deduplicate\(keep=\[FirstRow\], key=\[[^]]*\bevent_id\b")
 # Parts of a compiled plan that say nothing about state: ids run on from plan to plan, the rest is for people or tuning.
-_PASSING_KEYS = frozenset({"id", "description", "configuration", "flinkVersion"})
+_PASSING_KEYS = frozenset({"id", "description", "configuration", "flinkVersion", "miniBatchInterval"})
 
 
 class Submitter(Protocol):

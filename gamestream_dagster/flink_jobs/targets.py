@@ -13,6 +13,7 @@ from typing import Any
 from gamestream_dagster.flink_jobs.deployment import Deployment
 from gamestream_dagster.flink_jobs.render import Bindings, RenderedJob, bindings_for, render
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.tuning import tuned
 from gamestream_dagster.settings import ScoreFormat, Settings
 
 
@@ -34,6 +35,7 @@ def target_for(
     settings: Settings, spec: JobSpec, bound: Callable[[Bindings], Bindings] = lambda bindings: bindings
 ) -> Target:
     """A job as its folder says; `bound` may put other values in the place of those of this stack."""
+    code_version, spec = spec.code_version, tuned(spec, settings.stream_profile)
     options = {
         "execution.runtime-mode": "streaming",
         "execution.checkpointing.interval": f"{settings.checkpoint_interval_seconds} s",
@@ -43,7 +45,7 @@ def target_for(
         **spec.flink,
     }
     made = _target(settings, spec, options, bound(bindings_for(settings, spec.name)))
-    return replace(made, code_version=spec.code_version)
+    return replace(made, code_version=code_version)
 
 
 def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment) -> Target:

@@ -118,6 +118,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "sql-gateway.endpoint.rest.bind-port": settings.port("gateway"),
         "sql-gateway.session.idle-timeout": "10 min",
         "io.tmp.dirs": str(layout.service_dir(settings, "flink") / "tmp"),
+        **settings.flink_options,
     }
 
 
