@@ -147,12 +147,44 @@ def counter_faults(
     found: list[LedgerFault] = []
     for number, one in enumerate(unlike):
         found.append(_fault(recompute, high, one, search=number < MAX_SEARCHES))
+    found = _told_by_totals(recompute, high, counted, unlike, found)
     known = {(fault.where, fault.partition) for fault in found}
     broken = {fault.partition for fault in archive_faults}
     for one in _unlike_totals(recompute, high, counted):
         if (one.job, one.partition) not in known and one.partition not in broken:
             found.append(_fault(recompute, high, one, search=True))
     return _joined(recompute, high, found)
+
+
+def _told_by_totals(
+    recompute: Recompute, high: Cut, counted: JobLedger, unlike: Sequence[_Unlike], found: Sequence[LedgerFault]
+) -> list[LedgerFault]:
+    """Where the minutes of a partition give no run: one run of the whole partition in their place, if there is one.
+
+    Kafka's times need not be in the order of the offsets. A run, such as what retention deleted before the job began to
+    read, is then in pieces in its minutes, and whole in the partition.
+    """
+    told = list(found)
+    for job, partition in dict.fromkeys((one.where, one.partition) for one in found if one.kind is FaultKind.UNLIKE):
+        if (total := counted.totals.get((job, partition))) is None:
+            continue
+        whole = _beside_the_archive(recompute, high, job, partition, total)
+        in_minutes = sum(one.missing for one in unlike if (one.job, one.partition) == (job, partition))
+        if whole is None or whole.missing != in_minutes:
+            continue
+        fault = _fault(recompute, high, whole, search=True)
+        if fault.kind is not FaultKind.UNLIKE:
+            told = [one for one in told if (one.where, one.partition) != (job, partition)] + [fault]
+    return told
+
+
+def _beside_the_archive(recompute: Recompute, high: Cut, job: str, partition: int, total: Row) -> _Unlike | None:
+    """What the job counted of a partition in all; None: it has read beyond the cut up to which the archive is asked."""
+    upto = total["last_offset"] + 1
+    if upto > high.get(partition, 0):
+        return None
+    [held] = recompute.query({}, high, statement("held_in_partition"), partition_id=partition, upto=upto)
+    return _Unlike(job, partition, WHOLE_PARTITION, upto, total, held)
 
 
 def _unlike_totals(recompute: Recompute, high: Cut, counted: JobLedger) -> list[_Unlike]:
@@ -164,14 +196,10 @@ def _unlike_totals(recompute: Recompute, high: Cut, counted: JobLedger) -> list[
     minutes = _minutes_by_partition(counted)
     found: list[_Unlike] = []
     for (job, partition), total in sorted(counted.totals.items()):
-        upto = total["last_offset"] + 1
-        if upto > high.get(partition, 0) or all(
-            total[name] == minutes.get((job, partition), {}).get(name) for name in ("records", "offset_sum")
-        ):
+        if all(total[name] == minutes.get((job, partition), {}).get(name) for name in ("records", "offset_sum")):
             continue
-        [held] = recompute.query({}, high, statement("held_in_partition"), partition_id=partition, upto=upto)
-        one = _Unlike(job, partition, WHOLE_PARTITION, upto, total, held)
-        if one.missing or any(one.sums):
+        one = _beside_the_archive(recompute, high, job, partition, total)
+        if one and (one.missing or any(one.sums)):
             found.append(one)
     return found
 

@@ -144,6 +144,12 @@ class BoardResult:
         """Rows with at least one difference."""
         return len({difference.row for difference in self.differences})
 
+    @property
+    def rows_equal(self) -> int:
+        """Rows of the sink that are what the bracket allows; a row that the sink lacks is none of them."""
+        shown = {one.row for one in self.differences if one.kind is not DifferenceKind.MISSING}
+        return self.rows_compared - len(shown)
+
 
 @dataclass(frozen=True)
 class JobCut:
@@ -245,7 +251,7 @@ class ReconciliationRun:
     @property
     def rows_equal(self) -> int:
         """Rows that are what the bracket allows."""
-        return self.rows_compared - self.rows_different
+        return sum(board.rows_equal for board in self.boards)
 
     @property
     def rows_unexplained(self) -> int:

@@ -170,6 +170,15 @@ def test_two_runs_in_a_minute_are_not_guessed_at(topic_dir):
     assert "no single run of offsets" in found[0].sentence
 
 
+def test_what_the_topic_no_longer_held_is_one_run_whatever_the_order_of_kafkas_times(tmp_path):
+    """A job that began to read behind what retention deleted; every minute holds some of what it lacks."""
+    times = {offset: START + (offset * 37 % 101) * 2_000 for offset in range(101)}
+    values = {(0, offset): (value(1, None, at), at) for offset, at in times.items()}
+    topic_dir = archive_records(tmp_path / "user-score", values)
+    counted = counted_by("job", read_records(topic_dir), lambda one: one[1] >= 43)
+    assert named(faults(topic_dir, counted, {0: 101}, {0: 101})) == [(FaultKind.MISSING, "job", 0, 0, 42, 43)]
+
+
 def test_a_record_lacking_and_another_one_twice_is_seen(topic_dir):
     wrong = counted_by("job", read_records(topic_dir), lambda one: {5: 0, 9: 2}.get(one[1], 1))
     assert {one.kind for one in faults(topic_dir, wrong, HIGH)} == {FaultKind.UNLIKE}
