@@ -180,6 +180,24 @@ class CheckpointInfo:
 
 
 @dataclass(frozen=True)
+class CheckpointSize:
+    """Bytes of state in one checkpoint, and how long it took from trigger to the last task, milliseconds."""
+
+    state_bytes: int
+    duration_ms: int
+    by_vertex: Mapping[str, int]
+
+    @classmethod
+    def from_reply(cls, reply: Reply) -> Self:
+        """Read `/jobs/<id>/checkpoints/details/<checkpoint>`."""
+        return cls(
+            state_bytes=int(reply["state_size"]),
+            duration_ms=int(reply["end_to_end_duration"]),
+            by_vertex={vertex: int(one["state_size"]) for vertex, one in reply["tasks"].items()},
+        )
+
+
+@dataclass(frozen=True)
 class CheckpointSummary:
     """The checkpoints of a job since it was submitted."""
 
@@ -222,6 +240,8 @@ class ExceptionEntry:
     at_ms: int
     exception: str
     message: str
+    cause: str = ""
+    """The innermost cause, with its class."""
 
     @property
     def waits_for_slots(self) -> bool:
@@ -233,7 +253,23 @@ class ExceptionEntry:
         """Read one entry of the exception history; the message is the first line of the stack trace."""
         stack = str(reply.get("stacktrace") or "")
         first = stack.splitlines()[0] if stack else ""
-        return cls(at_ms=int(reply["timestamp"]), exception=str(reply["exceptionName"]), message=first[:500])
+        causes = [line.strip() for line in stack.splitlines() if line.strip().startswith("Caused by: ")]
+        return cls(
+            at_ms=int(reply["timestamp"]),
+            exception=str(reply["exceptionName"]),
+            message=first[:500],
+            cause=causes[-1].removeprefix("Caused by: ")[:500] if causes else first[:500],
+        )
+
+    @property
+    def never_began(self) -> bool:
+        """True when the JobManager could not even build the job, as when it cannot read the state to restore."""
+        return "JobInitializationException" in self.exception or "JobInitializationException" in self.message
+
+    @property
+    def state_does_not_fit(self) -> bool:
+        """True when the state was read, and belongs to other operators."""
+        return "Cannot map checkpoint/savepoint state" in self.cause
 
 
 def _checkpoint(reply: Reply | None) -> CheckpointInfo | None:

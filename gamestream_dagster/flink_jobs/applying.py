@@ -18,6 +18,7 @@ from gamestream_dagster.flink_jobs.executor import execute
 from gamestream_dagster.flink_jobs.incidents import Moment
 from gamestream_dagster.flink_jobs.noting import note_parked, note_trouble
 from gamestream_dagster.flink_jobs.observed import Figures
+from gamestream_dagster.flink_jobs.observer import older_on_disk
 from gamestream_dagster.flink_jobs.plan import Choice, Decision, Plan, Question
 from gamestream_dagster.flink_jobs.planner import plan
 from gamestream_dagster.flink_jobs.work import Work
@@ -94,6 +95,7 @@ def _run(bench: Workbench, question: Question, made: Plan, say: Say) -> Work:
         record=question.record,
         rebuild=bench.rebuild,
         positions=bench.positions,
+        older=lambda path: older_on_disk(path) if bench.checkpoints_dir else None,
         note=lambda moment, text: bench.incidents.add(bench.name, moment, text),
     )
     if made.steps:

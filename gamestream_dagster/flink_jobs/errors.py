@@ -47,6 +47,10 @@ class RedeployContractError(TerminalFlinkJobError):
     """A job was submitted but did not come up as promised; it is parked, and the message says why."""
 
 
+class UnreadableStateError(RedeployContractError):
+    """Flink could not read the state that a job was to go on from; nothing of the job ran."""
+
+
 class RefusedError(TerminalFlinkJobError):
     """What a person asks for cannot be done; nothing was changed, and the message says what can be done."""
 

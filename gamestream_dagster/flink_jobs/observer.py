@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -94,6 +95,8 @@ def observe(
     record: Deployment | None,
     checkpoints_dir: Path | None = None,
     previous: Figures | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
 ) -> ObservedJob:
     """Look at a job once.
 
@@ -104,16 +107,23 @@ def observe(
         checkpoints_dir: where the cluster keeps checkpoints, if this machine can read it: a job that Flink has
             forgotten is restored from there.
         previous: the figures of the look before.
+        clock: this machine's, epoch seconds.
     """
     try:
-        return _observe(flink, job, record, checkpoints_dir, previous)
+        return _observe(flink, job, record, checkpoints_dir, previous, clock=clock)
     except (TransientServiceError, NotFoundError) as error:
         # NotFound between two calls: the job is just changing. Either way nothing may be concluded.
         return ObservedJob(job=job, state=JobState.UNKNOWN, detail=str(error))
 
 
 def _observe(
-    flink: FlinkView, job: str, record: Deployment | None, checkpoints_dir: Path | None, previous: Figures | None
+    flink: FlinkView,
+    job: str,
+    record: Deployment | None,
+    checkpoints_dir: Path | None,
+    previous: Figures | None,
+    *,
+    clock: Callable[[], float],
 ) -> ObservedJob:
     slots_free = flink.overview().slots_available
     ours = [one for one in flink.jobs() if (parsed := parse_flink_job_name(one.name)) and parsed[0] == job]
@@ -126,7 +136,7 @@ def _observe(
             state=JobState.ABSENT,
             restore=restore,
             slots_free=slots_free,
-            restore_facts=restore_facts(restore, checkpoints_dir),
+            restore_facts=restore_facts(restore, checkpoints_dir, clock),
             cluster_lost=record is not None and record.state in _NO_END,
         )
     others = sorted(
@@ -154,7 +164,7 @@ def _observe(
         savepoint_path=latest.path if state is JobState.FINISHED and latest else None,
     )
     if not state.live:
-        return replace(observed, restore_facts=restore_facts(observed.restore, checkpoints_dir))
+        return replace(observed, restore_facts=restore_facts(observed.restore, checkpoints_dir, clock))
     health, reason = assess(state, figures, previous)
     return replace(observed, health=health, health_reason=reason)
 
@@ -279,24 +289,42 @@ def restore_point(
     return None
 
 
-def restore_facts(restore: RestorePoint | None, checkpoints_dir: Path | None) -> RestoreFacts | None:
+def restore_facts(
+    restore: RestorePoint | None, checkpoints_dir: Path | None, clock: Callable[[], float] = time.time
+) -> RestoreFacts | None:
     """What this machine sees of a restore point; nothing where it does not share the cluster's disk."""
     if restore is None or checkpoints_dir is None or urlsplit(restore.path).scheme not in ("", "file"):
         return None
     metadata = Path(unquote(urlsplit(restore.path).path)) / "_metadata"
     if not metadata.is_file():
         return RestoreFacts(exists=False)
-    return RestoreFacts(exists=True, age_hours=max(0.0, time.time() - metadata.stat().st_mtime) / 3600)
+    return RestoreFacts(exists=True, age_hours=max(0.0, clock() - metadata.stat().st_mtime) / 3600)
 
 
-def newest_on_disk(folder: Path) -> Path | None:
-    """The newest complete `chk-<n>` below a job's checkpoint folder; complete means that its `_metadata` is there."""
+def newest_on_disk(folder: Path, before: int | None = None) -> Path | None:
+    """The newest complete `chk-<n>` below a job's checkpoint folder; complete means that its `_metadata` is there.
+
+    `before`: only of those with a smaller number.
+    """
     complete = [
-        (int(found.group(1)), path)
+        (number, path)
         for path in folder.glob("chk-*")
-        if (found := re.fullmatch(r"chk-(\d+)", path.name)) and (path / "_metadata").is_file()
+        if (number := _number(path)) is not None and (path / "_metadata").is_file()
     ]
-    return max(complete)[1] if complete else None
+    return max((one for one in complete if before is None or one[0] < before), default=(0, None))[1]
+
+
+def older_on_disk(checkpoint: str) -> str | None:
+    """The newest complete checkpoint of the same job before this one; None for a savepoint, or when there is none."""
+    path = Path(unquote(urlsplit(checkpoint).path))
+    number = _number(path)
+    older = newest_on_disk(path.parent, number) if number is not None else None
+    return older.as_uri() if older else None
+
+
+def _number(path: Path) -> int | None:
+    found = re.fullmatch(r"chk-(\d+)", path.name)
+    return int(found.group(1)) if found else None
 
 
 def same_path(one: str | None, other: str | None) -> bool:

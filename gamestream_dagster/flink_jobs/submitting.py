@@ -14,6 +14,7 @@ from gamestream_dagster.flink_jobs.errors import (
     RedeployContractError,
     SubmissionRejectedError,
     TerminalFlinkJobError,
+    UnreadableStateError,
 )
 from gamestream_dagster.flink_jobs.incidents import Moment
 from gamestream_dagster.flink_jobs.plan import Adopt, Preflight, Resubmit, StartFrom, Submit
@@ -52,7 +53,10 @@ def _slots_held(work: Work) -> int:
 
 
 def submit(work: Work, step: Submit) -> None:
-    """Store the intent, submit it, wait until it came up as promised."""
+    """Store the intent, submit it, wait until it came up as promised.
+
+    A checkpoint that cannot be read is followed by the one before it, as a generation of its own.
+    """
     restore = {StartFrom.EARLIEST: None, StartFrom.PATH: step.path, StartFrom.STOPPED: work.stopped_at}[step.start]
     if step.start is not StartFrom.EARLIEST and restore is None:
         raise TerminalFlinkJobError(
@@ -60,12 +64,26 @@ def submit(work: Work, step: Submit) -> None:
             "look with `gamestream jobs show`"
         )
     _refuse_second(work)
-    target = work.take(step.deployed)
-    deployment = _intent(work, target, step, restore)
-    work.store.add(deployment)
-    work.record = deployment
-    _send(work, target)
-    confirm(work)
+    target, newest = work.take(step.deployed), restore
+    while True:
+        deployment = _intent(work, target, step, restore)
+        work.store.add(deployment)
+        work.record = deployment
+        _send(work, target)
+        try:
+            confirm(work)
+        except UnreadableStateError as error:
+            older = work.older(restore) if restore else None
+            if older is None:
+                # whoever mends one of them and resumes is to get the newest
+                work.save(restore_path=newest)
+                raise
+            # the newest that can be read is the best state there is: what was read since is read again
+            work.note(Moment.TRIED, f"{work.recorded.reason}; go on from the one before, {older}")
+            work.say(f"{error}; go on from the one before, {older}")
+            restore = older
+        else:
+            return
 
 
 def resubmit(work: Work, step: Resubmit) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
-from gamestream_dagster.clients.errors import NotFoundError
-from gamestream_dagster.clients.flink_types import CheckpointSummary, ClusterOverview, JobDetail
+from gamestream_dagster.clients.errors import NotFoundError, ServiceError
+from gamestream_dagster.clients.flink_types import CheckpointSummary, ClusterOverview, ExceptionEntry, JobDetail
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore
-from gamestream_dagster.flink_jobs.errors import RedeployContractError, TerminalFlinkJobError
+from gamestream_dagster.flink_jobs.errors import RedeployContractError, TerminalFlinkJobError, UnreadableStateError
 from gamestream_dagster.flink_jobs.incidents import Moment
 from gamestream_dagster.flink_jobs.positions import Positions
 from gamestream_dagster.flink_jobs.submission import Submitter
@@ -33,6 +33,10 @@ class FlinkControl(Protocol):
 
     def checkpoints(self, job_id: str) -> CheckpointSummary:
         """The checkpoints of a job."""
+        ...
+
+    def exceptions(self, job_id: str, limit: int = 20) -> list[ExceptionEntry]:
+        """The newest failures of a job, newest first."""
         ...
 
     def stop_with_savepoint(self, job_id: str, target: str | None, timeout_seconds: float = 120.0) -> str:
@@ -60,6 +64,7 @@ class Work:
     record: Deployment | None
     rebuild: Callable[[Deployment], Target]  # a recorded version as it is to be deployed
     positions: Callable[[], Positions | None] = lambda: None  # offsets that the job's group has read up to
+    older: Callable[[str], str | None] = lambda path: None  # the complete checkpoint before one, on a disk we share
     note: Callable[[Moment, str], None] = lambda moment, text: None  # adds to the job's open incident, if there is one
     compiled_plan: str | None = field(default=None, repr=False)
     submitted: bool = False  # Flink was given a job, or one that it had came up
@@ -109,6 +114,33 @@ class Work:
             f"{self.flink.job_page(record.flink_job_id)}, then `gamestream jobs resume {record.job}`"
         )
 
+    def ended(self, job_id: str, state: str) -> NoReturn:
+        """Park the generation because its job ended before it came up, with Flink's reason.
+
+        Raises:
+            UnreadableStateError: because the state could not be read; an older one may be.
+            RedeployContractError: for another reason.
+        """
+        failure = self._failure(job_id)
+        restore = self.recorded.restore_path
+        if failure is None:
+            self.break_off(f"it ended as {state}")
+        if restore and failure.never_began and not failure.state_does_not_fit:
+            why = f"the state {restore} cannot be read ({failure.cause})"
+            self.park(why)
+            record = self.recorded
+            raise UnreadableStateError(
+                f"{record.job} generation {record.generation} is parked: {why}. Put it back, then `gamestream jobs "
+                f"resume {record.job}`, or read all events again: `gamestream jobs apply {record.job} --replay`"
+            )
+        self.break_off(f"it ended as {state}: {failure.cause}")
+
+    def _failure(self, job_id: str) -> ExceptionEntry | None:
+        try:
+            return next(iter(self.flink.exceptions(job_id, 1)), None)
+        except ServiceError:
+            return None  # why it ended is good to know; that it ended is what counts
+
     def holds(self, job_id: str) -> bool:
         """Whether Flink has the job and has not ended it."""
         try:
@@ -124,7 +156,7 @@ class Work:
             if wanted(detail):
                 return detail
             if detail.state.ended:
-                self.break_off(f"it ended as {detail.state}")
+                self.ended(job_id, detail.state)
             if time.monotonic() > deadline:
                 self.break_off(f"it did not {what} within {limit:.0f} s (it is {detail.state})")
             time.sleep(POLL_SECONDS)

@@ -45,6 +45,7 @@ class FakeJob:
     checkpoints: int = 1
     failures: int = 0
     waits: int = 0
+    refused: ExceptionEntry | None = None  # why it never began
 
 
 class FakeFlink:
@@ -105,6 +106,8 @@ class FakeFlink:
 
     def exceptions(self, job_id: str, limit: int = 20) -> list[ExceptionEntry]:
         job = self._job(job_id)
+        if job.refused:
+            return [job.refused]
         waiting = ExceptionEntry(NOW_MS + 51_000, "CompletionException", "x.NoResourceAvailableException: no slots")
         return [waiting] * job.waits + [
             ExceptionEntry(self.failed_at_ms or NOW_MS + 50_000, "java.io.IOException", "broken pipe")
@@ -147,6 +150,8 @@ class FakeSubmitter:
     crash_before: bool = False
     crash_after: bool = False
     restores: str | None = None
+    unreadable: dict[str, ExceptionEntry] = field(default_factory=dict)
+    """States that Flink cannot restore, and how it says so."""
     submitted: list[tuple[str, str | None]] = field(default_factory=list)
     plans: dict[str, str] = field(default_factory=dict)
     """Compiled plans of statement sets that have another than `plan`."""
@@ -168,6 +173,9 @@ class FakeSubmitter:
         self.submitted.append((job_id, restore))
         self.sql.append(rendered.statement_set)
         self.flink.all[job_id] = FakeJob(job_id, options["pipeline.name"], restored_path=self.restores or restore)
+        if restore in self.unreadable:
+            refused = FakeJob(job_id, options["pipeline.name"], FlinkState.FAILED, checkpoints=0)
+            self.flink.all[job_id] = replace(refused, refused=self.unreadable[restore])
         if self.crash_after:
             self.crash_after = False
             raise Crash
