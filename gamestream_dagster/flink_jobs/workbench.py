@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -56,6 +57,7 @@ class Workbench:
     seasonal: bool = False  # every board of the job has seasons
     positions: Callable[[], Positions | None] = lambda: None
     events_lost: Callable[[Positions | None], int | None] = lambda positions: None
+    clock: Callable[[], float] = time.time  # of this machine, epoch seconds: tells the age of a state on its disk
 
     @property
     def name(self) -> str:
@@ -65,7 +67,7 @@ class Workbench:
     def look(self, previous: Figures | None = None) -> tuple[ObservedJob, Deployment | None]:
         """The job as it stands, and its last deployment."""
         record = self.store.last(self.name)
-        return observe(self.flink, self.name, record, self.checkpoints_dir, previous), record
+        return observe(self.flink, self.name, record, self.checkpoints_dir, previous, clock=self.clock), record
 
     def question(self, choice: Choice = Choice.NONE, previous: Figures | None = None) -> Question:
         """Look, and put together all that the plan depends on."""
@@ -116,7 +118,7 @@ class Workbench:
         restore = restore_point(good, checkpoints, self.checkpoints_dir)
         if restore is None or restore.kind is RestoreKind.INHERITED:
             return RollbackPoint(good.generation, good.fingerprint)
-        facts = restore_facts(restore, self.checkpoints_dir) or RestoreFacts()
+        facts = restore_facts(restore, self.checkpoints_dir, self.clock) or RestoreFacts()
         facts = replace(facts, events_lost=self.events_lost(kept_positions(good.spec)))
         return RollbackPoint(good.generation, good.fingerprint, restore, facts)
 
