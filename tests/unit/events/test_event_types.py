@@ -13,10 +13,10 @@ from acceptance_cases import load_cases
 
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_topics
 from gamestream_dagster.events.acceptance import Decoded
+from gamestream_dagster.events.docs_page import docs_page
 from gamestream_dagster.events.event_types import (
     EventTypesError,
     avro_schema,
-    docs_page,
     flink_columns,
     json_schema,
     load_event_types,
