@@ -69,8 +69,8 @@ def submit(work: Work, step: Submit) -> None:
         deployment = _intent(work, target, step, restore)
         work.store.add(deployment)
         work.record = deployment
-        _send(work, target)
         try:
+            _send(work, target)
             confirm(work)
         except UnreadableStateError as error:
             older = work.older(restore) if restore else None
@@ -141,8 +141,11 @@ def _send(work: Work, target: Target) -> None:
     try:
         submitted = work.submitter.submit(record.job, target.rendered, options, record.restore_path)
     except SubmissionRejectedError as error:
-        if work.holds(record.flink_job_id):
+        state = work.state_of(record.flink_job_id)
+        if state is not None and not state.ended:
             return  # refused because it is there already: an earlier try did reach Flink
+        if state is not None:
+            work.ended(record.flink_job_id, state)  # the gateway was quick enough to see it fail
         work.park(f"not submitted: {error}")
         raise
     if submitted != record.flink_job_id:

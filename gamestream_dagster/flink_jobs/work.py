@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
 from gamestream_dagster.clients.errors import NotFoundError, ServiceError
-from gamestream_dagster.clients.flink_types import CheckpointSummary, ClusterOverview, ExceptionEntry, JobDetail
+from gamestream_dagster.clients.flink_types import (
+    CheckpointSummary,
+    ClusterOverview,
+    ExceptionEntry,
+    FlinkState,
+    JobDetail,
+)
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore
 from gamestream_dagster.flink_jobs.errors import RedeployContractError, TerminalFlinkJobError, UnreadableStateError
@@ -143,10 +149,15 @@ class Work:
 
     def holds(self, job_id: str) -> bool:
         """Whether Flink has the job and has not ended it."""
+        state = self.state_of(job_id)
+        return state is not None and not state.ended
+
+    def state_of(self, job_id: str) -> FlinkState | None:
+        """Flink's state of a job; None when it does not know it."""
         try:
-            return not self.flink.job(job_id).state.ended
+            return self.flink.job(job_id).state
         except NotFoundError:
-            return False
+            return None
 
     def wait_for(self, job_id: str, wanted: Callable[[JobDetail], bool], limit: float, what: str) -> JobDetail:
         """Wait until `wanted` holds; a job that ends, or takes longer than `limit` seconds, is parked."""

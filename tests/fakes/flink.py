@@ -152,6 +152,7 @@ class FakeSubmitter:
     restores: str | None = None
     unreadable: dict[str, ExceptionEntry] = field(default_factory=dict)
     """States that Flink cannot restore, and how it says so."""
+    sees_failures: bool = False  # it hears of a job that fails at once, as it sometimes does
     submitted: list[tuple[str, str | None]] = field(default_factory=list)
     plans: dict[str, str] = field(default_factory=dict)
     """Compiled plans of statement sets that have another than `plan`."""
@@ -176,6 +177,8 @@ class FakeSubmitter:
         if restore in self.unreadable:
             refused = FakeJob(job_id, options["pipeline.name"], FlinkState.FAILED, checkpoints=0)
             self.flink.all[job_id] = replace(refused, refused=self.unreadable[restore])
+            if self.sees_failures:
+                raise SubmissionRejectedError(f"Flink refuses {job}: {self.unreadable[restore].cause}")
         if self.crash_after:
             self.crash_after = False
             raise Crash

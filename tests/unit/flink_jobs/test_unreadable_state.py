@@ -68,7 +68,9 @@ def test_an_older_checkpoint_is_the_next_smaller_number(lost: Lost) -> None:
     assert older_on_disk("file:/savepoints/savepoint-1-2") is None
 
 
-def test_it_goes_on_from_the_newest_that_can_be_read(lost: Lost) -> None:
+@pytest.mark.parametrize("gateway_hears_of_it", [False, True])
+def test_it_goes_on_from_the_newest_that_can_be_read(lost: Lost, gateway_hears_of_it: bool) -> None:
+    lost.world.submitter.sees_failures = gateway_hears_of_it
     nine, ten, eleven = lost.checkpoints
     lost.spoil(ten, eleven)
     back = lost.apply()
