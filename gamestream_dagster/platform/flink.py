@@ -140,6 +140,9 @@ def _recovery(settings: Settings) -> dict[str, Any]:
         "heartbeat.interval": "1 s",
         "heartbeat.timeout": "5 s",
         "heartbeat.rpc-failure-threshold": 1,
+        # A TaskManager that found no JobManager asks again after a second instead of ten: a killed one is back in five.
+        "cluster.registration.error-delay": "1 s",
+        "cluster.registration.max-timeout": "5 s",
         # The supervisor brings a TaskManager back in seconds: try again soon, then ever more slowly, never give up.
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "500 ms",
