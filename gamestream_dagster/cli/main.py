@@ -12,7 +12,20 @@ from rich.console import Console
 from gamestream_dagster.cli.options import CouldNotRun
 
 # One module a command group, in the order in which `gamestream --help` lists them.
-GROUPS = ("platform", "demo", "provisioning", "jobs", "events", "reconcile", "repair", "why", "certificates", "lint")
+GROUPS = (
+    "platform",
+    "demo",
+    "provisioning",
+    "jobs",
+    "events",
+    "reconcile",
+    "repair",
+    "why",
+    "certificates",
+    "lint",
+    "bench",
+    "drill",
+)
 
 talk = Console(stderr=True)
 

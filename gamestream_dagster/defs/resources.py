@@ -3,6 +3,7 @@
 import dagster as dg
 
 from gamestream_dagster.resources.boards import BoardTablesResource
+from gamestream_dagster.resources.drill import DrillerResource
 from gamestream_dagster.resources.flink_jobs import FlinkJobsResource
 from gamestream_dagster.resources.page import DashboardResource
 from gamestream_dagster.resources.provisioning import ProvisionerResource
@@ -27,6 +28,7 @@ def resources() -> dg.Definitions:
             "verdicts": VerdictsResource(stack=stack),
             "quality": QualityResource(stack=stack),
             "dashboard": DashboardResource(stack=stack),
+            "driller": DrillerResource(stack=stack),
         },
         executor=dg.in_process_executor,
     )

@@ -1,0 +1,150 @@
+"""`gamestream drill`: faults on purpose, on servers of its own, and a table of what became of each."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+
+if TYPE_CHECKING:
+    from gamestream_dagster.drill.model import DrillRun, ScenarioResult
+
+# A pipe has no width of its own; a narrow guess would cut the lines.
+data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+talk = Console(stderr=True, highlight=False)
+
+_STYLES = {"HELD": "bold green", "NOT_HELD": "bold red", "COULD_NOT_RUN": "bold yellow"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the tree."""
+    app.command("drill")(drill)
+
+
+def drill(  # noqa: PLR0917 - one parameter an option
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Only this scenario; may be given several times. See --list.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, max=1000, help="Play everything so many times.")] = 1,
+    home: Home = None,
+    port_base: PortBase = None,
+    on: Annotated[
+        Path | None,
+        typer.Option(
+            help="A home made for drills: made when empty, left running. Default: servers that are gone after."
+        ),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Where to write the page; default <home>/reports/drill/.")] = None,
+    rate: Annotated[float, typer.Option(min=1, max=5000, help="Events a second of the crowd.")] = 100.0,
+    seed: Annotated[int, typer.Option(help="Of the crowd: the same one sends the same events.")] = 5,
+    look_every: Annotated[
+        float, typer.Option(min=1, max=120, help="Seconds between two looks of the job manager; its sensor's are 30.")
+    ] = 30.0,
+    show: Annotated[bool, typer.Option("--list", help="List the scenarios and play none.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Kill, corrupt and hang the servers under the jobs, and prove that every job comes back right. Exit 0 held, 1 not.
+
+    It uses servers of its own and never those of a stack that people use. 20 kills in a row: --only kills --repeat 20.
+    """
+    from gamestream_dagster.drill.report import write_drill
+    from gamestream_dagster.drill.run import DrillOptions, drill_on
+    from gamestream_dagster.drill.scenarios import CATALOGUE, choose
+
+    if show:
+        _list(CATALOGUE)
+        return
+    settings = settings_from(home)
+    signal.signal(signal.SIGTERM, _as_interrupt)  # else servers would be left behind
+    with _sentences():
+        options = DrillOptions(choose(tuple(only or ())), repeat, seed, rate, look_every)
+        run = drill_on(on, port_base, options, _Speaker(), on_result=_tell)
+    page = write_drill(settings.reports_dir / "drill", run, html)
+    if as_json:
+        from gamestream_dagster.drill.view import as_data
+
+        typer.echo(json.dumps(as_data(run), indent=2, default=str))
+    else:
+        _show(run)
+    talk.print(f"Report: {page.absolute().as_uri()}", soft_wrap=True)
+    raise typer.Exit(run.exit_code)
+
+
+class _Speaker:
+    """Progress lines with the seconds since the beginning."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        talk.print(f"{time.monotonic() - self._began:7.1f} s  {text}", markup=False, soft_wrap=True)
+
+
+def _tell(result: ScenarioResult) -> None:
+    from gamestream_dagster.drill.view import job_line
+
+    talk.print(f"[{_STYLES[result.verdict]}]{result.verdict}[/]  {result.name} {result.number}  {result.seconds:.0f} s")
+    for line in [job_line(job) for job in result.jobs] + list(result.reasons) + [result.could_not]:
+        if line:
+            talk.print(f"           {line}", markup=False, soft_wrap=True)
+
+
+def _show(run: DrillRun) -> None:
+    from gamestream_dagster.drill import view
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in view.COLUMNS:
+        table.add_column(name, no_wrap=name == "scenario", overflow="fold")
+    if run.fault_free:
+        found, unknown = run.fault_free, view.NOT_KNOWN
+        equal = "yes" if found.equal else "no"
+        table.add_row("(no fault)", *[unknown] * 6, str(found.lost), str(found.doubled), equal, "the answer")
+    for row in view.matrix(run):
+        style = _STYLES[row.verdict]
+        table.add_row(*row.cells[:-1], f"[{style}]{row.verdict}[/]")
+    data.print(table)
+    for one in run.times:
+        data.print(view.times_line(one), markup=False)
+    for result in run.results:
+        for reason in (*result.reasons, result.could_not):
+            if reason:
+                data.print(f"{result.name} {result.number}: {reason}", markup=False, soft_wrap=True)
+    if run.could_not:
+        data.print(run.could_not, markup=False, soft_wrap=True)
+    data.print(f"[{_STYLES[run.verdict]}]{run.verdict}[/]  {len(run.results)} scenarios in {run.seconds:.0f} s")
+
+
+def _list(scenarios: tuple) -> None:  # type: ignore[type-arg]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("scenario", "fault", "has to hold"):
+        table.add_column(name, overflow="fold")
+    for one in scenarios:
+        table.add_row(one.name if one.listed else f"{one.name} (only when named)", one.title, one.expects)
+    data.print(table)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.drill.errors import DrillError
+    from gamestream_dagster.platform.errors import PlatformError
+
+    try:
+        yield
+    except (DrillError, PlatformError, ServiceError) as error:
+        raise CouldNotRun(str(error)) from error
+
+
+def _as_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,7 @@
+"""Why a drill could not be run. Each message says what happened and what to do next."""
+
+from __future__ import annotations
+
+
+class DrillError(Exception):
+    """A condition of a scenario did not come about, or a drill may not run here."""
