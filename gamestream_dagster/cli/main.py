@@ -23,7 +23,6 @@ GROUPS = (
     "why",
     "certificates",
     "lint",
-    "bench",
     "drill",
 )
 
