@@ -23,6 +23,7 @@ GROUPS = (
     "why",
     "certificates",
     "lint",
+    "bench",
     "drill",
 )
 

@@ -19,6 +19,7 @@ import httpx
 from gamestream_dagster.clients.errors import NotFoundError, TerminalServiceError, TransientServiceError
 from gamestream_dagster.clients.flink_types import (
     CheckpointInfo,
+    CheckpointSize,
     CheckpointSummary,
     ClusterOverview,
     ExceptionEntry,
@@ -93,6 +94,15 @@ class FlinkRest:
     def checkpoints(self, job_id: str) -> CheckpointSummary:
         """Counts, the latest completed checkpoint and savepoint, and what the job was restored from."""
         return CheckpointSummary.from_reply(self._get(f"/jobs/{job_id}/checkpoints"))
+
+    def checkpoint_size(self, job_id: str, checkpoint_id: int) -> CheckpointSize:
+        """What a completed checkpoint holds and took, as a whole and by vertex."""
+        return CheckpointSize.from_reply(self._get(f"/jobs/{job_id}/checkpoints/details/{checkpoint_id}"))
+
+    def task_manager_metrics(self, task_manager_id: str, names: list[str]) -> dict[str, float]:
+        """Metrics of a TaskManager by name; a metric that Flink has not yet is absent."""
+        reply = self._get(f"/taskmanagers/{task_manager_id}/metrics", {"get": ",".join(names)})
+        return {one["id"]: float(one["value"]) for one in reply if "value" in one}
 
     def checkpoint_interval_ms(self, job_id: str) -> int:
         """Checkpoint interval of a job, milliseconds."""

@@ -24,8 +24,8 @@ def tuned(spec: JobSpec, profile: StreamProfile) -> JobSpec:
             text, count = pair.subn(lambda found, new=new: f"{found[1]}'{new}'", text)
             if not count:
                 raise JobSpecError(
-                    f"{spec.name}/job.yaml: `low_latency` changes '{option}' = '{old}', which {spec.sinks.path} does not "
-                    "have; write the value that stands there"
+                    f"{spec.name}/job.yaml: `low_latency` changes '{option}' = '{old}', which {spec.sinks.path} "
+                    "does not have; write the value that stands there"
                 )
     sinks = SqlFile(path=spec.sinks.path, text=text)
     return spec.model_copy(update={"sinks": sinks, "flink": {**spec.flink, **spec.low_latency.options}})

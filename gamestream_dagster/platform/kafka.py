@@ -79,6 +79,11 @@ def program(settings: Settings) -> Program:
     )
 
 
+def tool(settings: Settings, main_class: str, *arguments: str) -> tuple[str, ...]:
+    """The command of one of Kafka's own tools, from the same archives as the broker."""
+    return _java_command(layout.service_dir(settings, "kafka"), "-Xmx512m", main_class, *arguments)
+
+
 def probe(settings: Settings) -> str | None:
     """Ask for the cluster's metadata."""
     from confluent_kafka import KafkaException

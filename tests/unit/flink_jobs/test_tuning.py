@@ -44,7 +44,7 @@ def test_a_value_that_no_sink_has_is_refused() -> None:
     spec = JOBS["leaderboards_v1"].model_copy(
         update={"low_latency": LowLatency(sinks={"sink.parallelism": {"7": "1"}})}
     )
-    with pytest.raises(JobSpecError, match="'sink.parallelism' = '7'"):
+    with pytest.raises(JobSpecError, match=r"'sink\.parallelism' = '7'"):
         tuned(spec, StreamProfile.LOW_LATENCY)
 
 

@@ -1,0 +1,187 @@
+"""Measure 2: how long from the time at which an event is due until its row is seen, under a steady load."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gamestream_dagster.benchmarks import gate
+from gamestream_dagster.benchmarks.dataset import PARTITIONS, Dataset
+from gamestream_dagster.benchmarks.dataset import send as send_all
+from gamestream_dagster.benchmarks.figures import Quantiles, spread
+from gamestream_dagster.benchmarks.flink_runs import Job, our_job, poll, submitted
+from gamestream_dagster.benchmarks.load import MARKER, MARKER_TEAM, TOP, Load, Sent, value
+from gamestream_dagster.benchmarks.machine import spending
+from gamestream_dagster.benchmarks.results import BenchError, Result, Table
+from gamestream_dagster.benchmarks.rounds import Say
+from gamestream_dagster.benchmarks.sightings import HOT, Sightings, waits, watching
+from gamestream_dagster.benchmarks.stacks import pid_of
+from gamestream_dagster.benchmarks.streaming import JOBS
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.settings import Settings, StreamProfile
+
+SETTLE_SECONDS = 60.0
+DEPLOY_SECONDS = 180.0
+MARKER_MS = 50
+
+
+@dataclass(frozen=True)
+class LatencyOptions:
+    """A segment of `seconds` for each rate and round, after one that is thrown away."""
+
+    rounds: int = 5
+    rates: tuple[int, ...] = (1_000, 5_000, 20_000)
+    seconds: float = 5.0
+    players: int = 20_000
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One rate for some seconds: waits in milliseconds by observer."""
+
+    profile: StreamProfile
+    rate: int
+    waits: dict[str, list[float]]
+    behind_ms: float
+    cpu_share: float
+    """CPU seconds of the TaskManager per second."""
+
+
+def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
+    """Each profile once deployed; on it the rates in turn, round by round."""
+    result = Result("latency", {"rounds": options.rounds, "seconds a segment": options.seconds, "seed": options.seed})
+    segments: list[Segment] = []
+    for profile in StreamProfile:
+        tuned = settings.model_copy(update={"stream_profile": profile})
+        with _deployed(tuned, say) as topic:
+            segments += _segments(tuned, topic, options, say)
+    cases = [
+        _case([one for one in segments if one.profile is profile and one.rate == rate])
+        for profile in StreamProfile
+        for rate in options.rates
+    ]
+    result.figures["cases"] = cases
+    result.tables = [_table(cases)]
+    result.notes += [
+        f"A marker each {MARKER_MS} ms among events of {options.players:,} players; each counts from when it "
+        "was due, whatever the generator or Kafka made of it. Percentiles are of all rounds together, "
+        "the range is that of the rounds' own p99.",
+        "The profiles were measured one after the other, the rates in turn inside each: a deployment lies between.",
+        "Hot streaks count from the end of their tick; 5 s of watermark delay are part of it by definition.",
+    ]
+    return result
+
+
+@contextmanager
+def _deployed(settings: Settings, say: Say) -> Iterator[str]:
+    """Both jobs on a topic of their own, the marker at rank 1 in every sink."""
+    admin, topic = KafkaAdmin(settings.kafka), f"bench-latency-{uuid.uuid4().hex[:8]}"
+    admin.create(topic, PARTITIONS)
+    jobs = [_over(job, topic) for job in (our_job(settings, name, _NOTHING, None) for name in JOBS)]
+    gate.clear(settings)
+    try:
+        say(f"{settings.stream_profile}: deploy {', '.join(JOBS)}")
+        with submitted(settings, jobs) as (flink, ids):
+            for name, job_id in ids.items():
+                poll(lambda job_id=job_id: flink.job(job_id), lambda it: it.all_tasks_running, DEPLOY_SECONDS, name)
+            yield topic
+    finally:
+        admin.delete(topic)
+
+
+_NOTHING = Dataset(events=0, players=1)
+
+
+def _over(job: Job, topic: str) -> Job:
+    old = f"'topic' = '{_NOTHING.topic}'"
+    definitions = tuple(text.replace(old, f"'topic' = '{topic}'") for text in job.rendered.definitions)
+    return replace(job, rendered=replace(job.rendered, definitions=definitions))
+
+
+def _segments(settings: Settings, topic: str, options: LatencyOptions, say: Say) -> list[Segment]:
+    found: list[Segment] = []
+    with watching(settings) as seen:
+        first = value(MARKER, MARKER_TEAM, TOP, 0, "first")
+        send_all(settings.kafka, topic, iter([(MARKER.encode(), first)]))
+        # seen as 0: wait by the board itself
+        shown = {name: one for name, one in seen.items() if name != HOT}
+        poll(lambda: all(one.values for one in shown.values()), bool, DEPLOY_SECONDS, "the first marker to be seen")
+        number = 1
+        for turn in range(options.rounds + 1):
+            for rate in options.rates:
+                load = Load(
+                    settings.kafka, topic, rate, options.seconds, options.players, options.seed, number, MARKER_MS
+                )
+                segment, count = _segment(settings, load, seen)
+                number += count
+                p99 = {name: Quantiles.of(values).p99 for name, values in segment.waits.items() if values}
+                say(f"{settings.stream_profile}, {rate}/s, {'warm-up' if turn == 0 else f'round {turn}'}: p99 {p99} ms")
+                found += [segment] if turn else []
+    return found
+
+
+def _segment(settings: Settings, load: Load, seen: dict[str, Sightings]) -> tuple[Segment, int]:
+    rate, number = load.rate, load.first
+    ticks_before = seen[HOT].newest
+    with spending([pid_of(settings, "flink-taskmanager")]) as spent:
+        sent = _send(load)
+    last = number + len(sent.due_ms) - 1
+    boards = {name: one for name, one in seen.items() if name != HOT}
+    poll(lambda: min(one.newest for one in boards.values()), lambda it: it >= last, SETTLE_SECONDS, "the last marker")
+    found = {name: waits(sent.due_ms, number, one) for name, one in boards.items()}
+    hot = seen[HOT]
+    found[HOT] = [at - tick for tick, at in zip(hot.values, hot.at_ms, strict=False) if tick > ticks_before > 0]
+    segment = Segment(settings.stream_profile, rate, found, sent.behind_ms, spent.cpu / spent.seconds)
+    return segment, len(sent.due_ms)
+
+
+def _send(load: Load) -> Sent:
+    command = [sys.executable, "-m", "gamestream_dagster.benchmarks.load", load.as_json()]
+    limit = load.seconds + 150
+    done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
+    if done.returncode:
+        raise BenchError(f"the load generator failed: {done.stderr.strip()[-300:]}; see `gamestream status`")
+    return Sent(**json.loads(done.stdout))
+
+
+def _case(segments: Sequence[Segment]) -> dict[str, Any]:
+    observers: dict[str, Any] = {}
+    for name in segments[0].waits:
+        everything = [wait for one in segments for wait in one.waits[name]]
+        if everything:
+            p99 = spread([Quantiles.of(one.waits[name]).p99 for one in segments if one.waits[name]])
+            observers[name] = {**Quantiles.of(everything).as_dict(), "p99_of_rounds": p99.as_dict()}
+    return {
+        "profile": segments[0].profile.value,
+        "rate": segments[0].rate,
+        "observers": observers,
+        "generator_behind_ms": round(max(one.behind_ms for one in segments), 1),
+        "taskmanager_cpu": round(spread([one.cpu_share for one in segments]).median, 2),
+    }
+
+
+def _table(cases: Sequence[dict[str, Any]]) -> Table:
+    columns = ["profile", "events/s", "seen in", "p50 ms", "p95 ms", "p99 ms", "longest", "p99 of rounds", "TM cores"]
+    rows = [
+        [
+            case["profile"],
+            case["rate"],
+            name,
+            found["p50"],
+            found["p95"],
+            found["p99"],
+            found["longest"],
+            f"{found['p99_of_rounds']['min']:.0f} – {found['p99_of_rounds']['max']:.0f}",
+            case["taskmanager_cpu"],
+        ]
+        for case in cases
+        for name, found in case["observers"].items()
+    ]
+    return Table("From due to seen", columns, rows)

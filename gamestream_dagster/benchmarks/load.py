@@ -1,0 +1,93 @@
+"""The load of the latency measure, a process of its own: `python -m gamestream_dagster.benchmarks.load <JSON>`.
+
+Open loop: each record has a time at which it is due, whatever became of the ones before. What is late is sent at once
+and still counts from when it was due, so that a stall is not left out of the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+from confluent_kafka import Producer
+
+from gamestream_dagster.benchmarks.dataset import FLUSH_SECONDS
+from gamestream_dagster.events.producer import PRODUCER_SETTINGS
+
+MARKER, MARKER_TEAM = "MARKER", "MARKER-TEAM"
+TOP = 1_000_000_000_000
+"""The marker's first score, the greatest that is accepted: from then on it is at rank 1, and each marker adds 1."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What to send: `rate` records a second for `seconds`, and in place of some of them a marker."""
+
+    bootstrap: str
+    topic: str
+    rate: int
+    seconds: float
+    players: int
+    seed: int
+    first: int
+    """Number of the first marker."""
+    marker_ms: int = 50
+
+    def as_json(self) -> str:
+        """For the other process."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was sent. `due_ms` is the time, milliseconds since 1970, at which each marker was due."""
+
+    due_ms: list[float]
+    behind_ms: float
+    """How late the generator itself was at worst."""
+    records: int
+
+
+def value(user: str, team: str, score: int, at_ms: int, number: str) -> bytes:
+    """One event as JSON; no name needs escaping."""
+    return (
+        f'{{"user_id":"{user}","team_id":"{team}","team_name":"{team}","score":{score},"event_time_millis":{at_ms},'
+        f'"readable_time":"","event_type":"normal","event_id":"{number}"}}'
+    ).encode()
+
+
+def send(load: Load) -> Sent:
+    """Send until the time is over, then wait until all is delivered."""
+    producer = Producer({**PRODUCER_SETTINGS, "bootstrap.servers": load.bootstrap, "log_level": 2})
+    chance = random.Random(load.seed)  # noqa: S311 - a simulation, not a secret
+    due_ms: list[float] = []
+    behind, step = 0.0, 1.0 / load.rate
+    every = max(1, load.rate * load.marker_ms // 1000)
+    total = int(load.rate * load.seconds)
+    start, wall = time.perf_counter(), time.time()
+    for number in range(total):
+        due = number * step
+        while (left := due - (time.perf_counter() - start)) > 0.0005:
+            producer.poll(min(left, 0.01))
+        behind = max(behind, -left)
+        at_ms = int((wall + due) * 1000)
+        if number % every == 0:
+            user, team, score = MARKER, MARKER_TEAM, 1
+            due_ms.append((wall + due) * 1000)
+        else:
+            player = int(chance.random() * load.players)
+            user, team, score = f"USR-{player:06d}", f"TEAM-{player // 20:05d}", int(chance.random() * 21)
+        event = value(user, team, score, at_ms, f"{load.first}-{load.seed}-{number}")
+        producer.produce(load.topic, event, user.encode())
+        if number % 100 == 0:
+            producer.poll(0)
+    if producer.flush(FLUSH_SECONDS):
+        raise SystemExit("Kafka did not take all records in time")
+    return Sent(due_ms, behind * 1000, total)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asdict(send(Load(**json.loads(sys.argv[1]))))) + "\n")

@@ -1,0 +1,114 @@
+"""`gamestream bench`: measure this machine, contestants side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from gamestream_dagster.cli.options import AsJson, CouldNotRun
+
+if TYPE_CHECKING:
+    from gamestream_dagster.benchmarks.results import Result
+    from gamestream_dagster.benchmarks.suite import Choices
+
+talk = Console(stderr=True, highlight=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the tree."""
+    app.command()(bench)
+
+
+def bench(  # noqa: PLR0917 - Typer reads the options from the signature
+    measure: Annotated[
+        str,
+        typer.Argument(help="streaming, latency, recompute, archive, peers, produce, recovery, state, charts or all."),
+    ] = "all",
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds that count, after one that is thrown away.")] = 5,
+    events: Annotated[
+        int | None, typer.Option(min=1000, help="Events of each contestant; default by measure.", show_default=False)
+    ] = None,
+    players: Annotated[
+        list[int] | None,
+        typer.Option(help="Numbers of players, the main one first; repeat it.", show_default="20000 1000 200000"),
+    ] = None,
+    rate: Annotated[
+        list[int] | None, typer.Option(help="latency: events a second; repeat it.", show_default="1000 5000 20000")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="latency: seconds at each rate and round.")] = 5.0,
+    zipf: Annotated[float, typer.Option(help="streaming: exponent of the skewed players' activity.")] = 1.1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
+    sweep: Annotated[bool, typer.Option(help="streaming: other numbers of players, Avro and skew too.")] = True,
+    reference: Annotated[
+        Path | None, typer.Option(help="Folder of the first demo's SQL scripts; absent: it is left out.")
+    ] = None,
+    reference_events: Annotated[int, typer.Option(min=1000, help="How many events the first demo reads.")] = 50_000,
+    quixstreams_python: Annotated[
+        Path | None, typer.Option(help="peers: a Python with quixstreams; absent: it is left out.")
+    ] = None,
+    stack: Annotated[
+        Path | None,
+        typer.Option(help="Home of a running stack to measure. Its boards are OVERWRITTEN. Default: one of its own."),
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="Folder for results; default bench/results.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure side by side on this machine, in one run, in turn; results go to bench/results.
+
+    The machine should do nothing else meanwhile. docs/performance.md tells of what was measured.
+    """
+    from gamestream_dagster.benchmarks.suite import Choices
+
+    choices = Choices(
+        rounds=rounds,
+        events=events,
+        players=tuple(players or (20_000, 1_000, 200_000)),
+        rates=tuple(rate or (1_000, 5_000, 20_000)),
+        seconds=seconds,
+        zipf=zipf,
+        seed=seed,
+        sweep=sweep,
+        reference=reference,
+        reference_events=reference_events,
+        quixstreams_python=quixstreams_python,
+        stack=stack,
+    )
+    found = _run(measure, choices, results)
+    if as_json:
+        typer.echo(json.dumps([one.as_dict() for one in found], indent=2, default=str))
+    else:
+        for one in found:
+            Console(highlight=False).print(Markdown(one.markdown()))
+
+
+def _run(measure: str, choices: Choices, folder: Path | None) -> list[Result]:
+    from gamestream_dagster.benchmarks import suite
+    from gamestream_dagster.benchmarks.results import BenchError, results_folder
+    from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.flink_jobs.errors import FlinkJobError
+    from gamestream_dagster.platform.errors import PlatformError
+
+    target = results_folder(folder)
+    try:
+        if measure == "charts":
+            _tell_charts(target)
+            return []
+        return suite.run(measure, choices, target, _say)
+    except (BenchError, FlinkJobError, ServiceError, PlatformError) as error:
+        raise CouldNotRun(str(error)) from error
+
+
+def _tell_charts(folder: Path) -> None:
+    from gamestream_dagster.benchmarks.charts import draw_all
+
+    for path in draw_all(folder, folder.parent.parent / "docs" / "images"):
+        talk.print(f"chart: {path}", markup=False, soft_wrap=True)
+
+
+def _say(text: str) -> None:
+    talk.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,208 @@
+"""The parts of the benchmark that need no server: turns, waits, parsing, the adapted scripts, peers, charts."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gamestream_dagster.benchmarks import factorhouse, gate
+from gamestream_dagster.benchmarks.charts import Bar, Chart, charts_of, svg
+from gamestream_dagster.benchmarks.dataset import Dataset, Source
+from gamestream_dagster.benchmarks.factorhouse import Place
+from gamestream_dagster.benchmarks.flink_runs import over_topic, topic_options
+from gamestream_dagster.benchmarks.machine import cpu_seconds
+from gamestream_dagster.benchmarks.peers import unlike
+from gamestream_dagster.benchmarks.plain_consumer import Boards
+from gamestream_dagster.benchmarks.produce import rate_printed
+from gamestream_dagster.benchmarks.recompute import TOPIC, write_archive
+from gamestream_dagster.benchmarks.results import BenchError, Result, Table, newest
+from gamestream_dagster.benchmarks.rounds import alternate
+from gamestream_dagster.benchmarks.sightings import Sightings, waits
+from gamestream_dagster.cli.main import build
+from gamestream_dagster.events.acceptance import Decoded, outcomes
+from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.settings import ScoreFormat
+
+
+def test_contestants_take_turns_and_the_first_round_is_thrown_away() -> None:
+    order: list[str] = []
+
+    def run(name: str) -> int:
+        order.append(name)
+        return len(order)
+
+    found = alternate({"a": lambda: run("a"), "b": lambda: run("b")}, 2)
+    assert order == ["a", "b"] * 3
+    assert found == {"a": [3, 5], "b": [4, 6]}
+
+
+def test_a_marker_is_seen_with_the_first_value_that_tells_of_it() -> None:
+    seen = Sightings()
+    for value, at in ((1, 100.0), (1, 150.0), (4, 200.0), (5, 300.0)):
+        seen.see(value, at)
+    # markers 2 to 5, due at 90, 110, 130, 150: the batch at 200 tells of three of them
+    assert waits([90, 110, 130, 150], 2, seen) == [110, 90, 70, 150]
+    with pytest.raises(ValueError, match="marker 6 was never seen"):
+        waits([0.0], 6, seen)
+
+
+def test_cpu_time_is_read_past_a_name_with_blanks_and_parentheses() -> None:
+    fields = ["S", *["0"] * 10, "250", "50", *["0"] * 30]
+    assert cpu_seconds(f"42 (java (x) y) {' '.join(fields)}") == pytest.approx(3.0)
+
+
+def test_the_rate_is_kafkas_last_word() -> None:
+    text = "500 records sent, 99.5 records/sec (0.02 MB/sec)\n1000 records sent, 12345.678901 records/sec (2 MB/sec)\n"
+    assert rate_printed(text, 1000) == pytest.approx(12345.678901)
+    with pytest.raises(BenchError, match="2000 records"):
+        rate_printed(text, 2000)
+
+
+def test_the_same_seed_gives_the_same_accepted_events() -> None:
+    def drawn(dataset: Dataset) -> list[tuple[bytes, bytes]]:
+        with Source(dataset) as source:
+            return list(source.records())
+
+    plain, skewed = Dataset(2000, 500), Dataset(2000, 500, zipf=1.1)
+    records = drawn(plain)
+    assert records == drawn(plain)
+    assert records != drawn(Dataset(2000, 500, seed=2))
+    for key, value in records:
+        (outcome,) = outcomes(value, 1_800_000_000_000)
+        assert isinstance(outcome, Decoded)
+        assert json.loads(value)["user_id"].encode() == key
+        assert json.loads(value)["score"] > 0  # at a team with a total of 0 the first demo divides by zero
+    busiest = Counter(key for key, _ in drawn(skewed)).most_common(1)[0][1]
+    assert busiest > 2000 * 0.1  # the busiest of 500 players by Zipf 1.1 has 18 % of all
+    assert Dataset(2000, 500).topic != skewed.topic
+
+
+@pytest.mark.parametrize("spec", [spec for name, spec in load_jobs().items() if "season" not in name], ids=str)
+def test_a_job_is_moved_with_both_variants_of_its_source(spec) -> None:
+    moved = over_topic(spec, "bench-x", {1: 20, 0: 10})
+    for score_format in ScoreFormat:
+        text = "\n".join(file.text for file in moved.files(score_format))
+        assert "'topic' = 'user-score'" not in text
+        assert "'scan.bounded.specific-offsets' = 'partition:0,offset:10;partition:1,offset:20'" in text
+    assert moved.query == spec.query
+    assert topic_options("t", None) == "'topic' = 't'"
+
+
+TABLES = """-- // Source
+USE CATALOG demo;
+CREATE DATABASE IF NOT EXISTS games;
+DROP TABLE IF EXISTS scores;
+CREATE TABLE scores (a INT, WATERMARK FOR t AS t - INTERVAL '5' SECOND) WITH (
+  'connector' = 'kafka', 'topic' = 'scores', 'properties.bootstrap.servers' = 'kafka-1:1',
+  'format' = 'avro-confluent',
+  'avro-confluent.schema-registry.url' = 'http://schema:1',
+  'avro-confluent.basic-auth.user-info' = 'admin:admin',
+  'scan.startup.mode' = 'latest-offset');
+CREATE TABLE top_teams (rnk BIGINT, PRIMARY KEY (rnk) NOT ENFORCED) WITH (
+  'connector' = 'upsert-kafka', 'topic' = 'top-teams', 'properties.bootstrap.servers' = 'kafka-1:1',
+  'value.format' = 'avro-confluent',
+  'value.avro-confluent.schema-registry.subject' = 'x',
+  'sink.parallelism' = '3');
+"""
+JOB = """SET 'pipeline.name' = 'x';
+SET 'table.exec.state.ttl' = '60 min';
+ADD JAR 'file:///k.jar';
+INSERT INTO t SELECT 1;
+"""
+
+
+def scripts(folder: Path) -> Path:
+    for name in (factorhouse.TABLES, *factorhouse.JOBS):
+        (folder / f"scripts_{name}").write_text(TABLES if name == factorhouse.TABLES else JOB)
+    return folder
+
+
+@pytest.mark.parametrize("score_format", ScoreFormat)
+def test_only_addresses_format_and_start_of_the_first_demo_change(tmp_path: Path, score_format: ScoreFormat) -> None:
+    place = Place("127.0.0.1:9", "http://127.0.0.1:8/r", "bench-t", {0: 5}, score_format)
+    jobs = factorhouse.jobs_of(scripts(tmp_path), place)
+    assert len(jobs) == 4
+    assert dict(jobs[0].options) == {"table.exec.state.ttl": "60 min"}
+    source, sink = jobs[0].rendered.definitions
+    assert jobs[0].rendered.statement_set == "INSERT INTO t SELECT 1"
+    assert "INTERVAL '5' SECOND" in source
+    assert "'topic' = 'bench-t'" in source
+    assert "'scan.startup.mode' = 'earliest-offset'" in source
+    assert "kafka-1" not in source + sink
+    assert "admin" not in source + sink
+    assert ("'avro-confluent.url' = 'http://127.0.0.1:8/r'" in source) == (score_format is ScoreFormat.AVRO)
+    assert "'value.format' = 'json'" in sink
+    assert "'topic' = 'bench-seed-top-teams'" in sink
+    assert factorhouse.board_topics(tmp_path, place) == ["bench-seed-top-teams"]
+
+
+def test_a_script_that_is_not_the_known_one_is_refused(tmp_path: Path) -> None:
+    place = Place("b", "r", "t", None, ScoreFormat.JSON)
+    with pytest.raises(BenchError, match="holds 0 files"):
+        factorhouse.jobs_of(tmp_path, place)
+    (scripts(tmp_path) / f"scripts_{factorhouse.JOBS[1]}").write_text("SELECT 1;\nINSERT INTO t SELECT 1;")
+    with pytest.raises(BenchError, match="no SET"):
+        factorhouse.jobs_of(tmp_path, place)
+
+
+def test_the_plain_consumer_has_the_boards_of_the_recompute(tmp_path: Path) -> None:
+    dataset = Dataset(3000, 120, rate=60)
+    ends = write_archive(tmp_path / TOPIC, dataset)
+    boards = Boards()
+    with Source(dataset) as source:
+        for number, (_, value) in enumerate(source.records()):
+            boards.take(json.loads(value), number % 4)
+            boards.take(json.loads(value), number % 4)  # a copy counts once
+            boards.advance(4)
+    boards.finish()
+    found = boards.rows()
+    with Recompute(tmp_path / TOPIC, tmp_path) as recompute:
+        newest_event = max(recompute.newest_event_times(ends).values())
+        for name, board in gate.boards().items():
+            as_of = None if board.window is None else gate.last_tick(board, newest_event)
+            expected = recompute.rows(board, ends, as_of=as_of)
+            assert not unlike(found[name], expected), name
+            assert not gate.difference(board, expected, expected)
+            wrong = [{**row, board.entity[0]: "nobody"} if row is expected[3] else row for row in expected]
+            assert "rank 4 has" in gate.difference(board, wrong, expected)
+            assert "9 rows in place of 10" in gate.difference(board, expected[:-1], expected)
+
+
+def test_charts_are_xml_and_name_their_run() -> None:
+    bars = [Bar("a <b>", 100, 90, 120), Bar("c", 10_000, 9_000, 11_000)]
+    for logarithmic in (False, True):
+        text = svg(Chart("x", "A & B", "events a second", "streaming 2026", bars, logarithmic))
+        widths = [float(one.get("width", 0)) for one in ET.fromstring(text).iter() if one.get("fill") == "#3d7ea6"]
+        assert widths[0] < widths[1]
+        assert "run streaming 2026" in text
+        assert "10,000" in text
+    with pytest.raises(ValueError, match="not above 0"):
+        svg(Chart("x", "t", "u", "s", [Bar("zero", 0, 0, 1)], logarithmic=True))
+
+
+def test_results_are_stored_as_json_and_table_and_found_again(tmp_path: Path) -> None:
+    result = Result("produce", {"rounds": 5})
+    rates = {"median": 3.0, "min": 1.0, "max": 4.0, "rounds": 5}
+    result.figures["contestants"] = {"simulator": {"per_second": rates}}
+    result.tables.append(Table("Rates", ["what", "rate"], [["simulator", 3.0]]))
+    result.notes.append("a note")
+    path = result.store(tmp_path)
+    found = newest(tmp_path, "produce")
+    assert found is not None
+    assert found["figures"]["contestants"]["simulator"]["per_second"] == rates
+    assert found["machine"]["cores"] >= 1
+    assert [chart.name for chart in charts_of(found, "s")] == ["produce"]
+    assert "| simulator | 3.00 |" in path.with_suffix(".md").read_text()
+    assert newest(tmp_path, "latency") is None
+
+
+def test_an_unknown_measure_is_refused_before_anything_starts() -> None:
+    done = CliRunner().invoke(build(), ["bench", "warp"])
+    assert done.exit_code != 0
+    assert "there is no measure 'warp'" in str(done.exception)
