@@ -63,7 +63,7 @@ def render_drill(run: DrillRun) -> str:
         {
             "time": _time,
             "seconds": view.seconds,
-            "sentence": view.job_line,
+            "sentence": view.job_words,
             "words": _words,
             "colour": lambda verdict: _COLOURS[DrillVerdict(verdict)],
             "commands": _commands,

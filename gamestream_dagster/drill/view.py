@@ -71,15 +71,20 @@ def matrix_row(result: ScenarioResult, repeated: bool = False) -> MatrixRow:
 
 
 def job_line(one: JobOutcome) -> str:
-    """How one job came through, as a sentence."""
+    """How one job came through, as a sentence that names it."""
+    return f"{one.job}: {job_words(one)}"
+
+
+def job_words(one: JobOutcome) -> str:
+    """The same without its name."""
     if one.parked and one.back_by is not BackBy.PERSON:
-        return f"{one.job}: parked: {one.parked}"
+        return f"parked: {one.parked}"
     if one.back_by is BackBy.NOBODY:
-        return f"{one.job}: went on by itself; a new checkpoint after {seconds(one.back_seconds)}"
+        return f"went on by itself; a new checkpoint after {seconds(one.back_seconds)}"
     if one.back_seconds is None:
-        return f"{one.job}: not back (seen after {seconds(one.seen_seconds)})"
+        return f"not back (seen after {seconds(one.seen_seconds)})"
     return (
-        f"{one.job}: seen after {seconds(one.seen_seconds)}, back after {seconds(one.back_seconds)} by "
+        f"seen after {seconds(one.seen_seconds)}, back after {seconds(one.back_seconds)} by "
         f"{one.back_by.value}, from {one.restored_from or 'nothing'}"
     )
 
