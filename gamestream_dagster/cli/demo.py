@@ -41,7 +41,7 @@ def demo(
 ) -> None:
     """Start everything, replay real NBA scores and a simulated crowd, and prove the four boards."""
     began = time.monotonic()
-    platform.up(home, port_base)
+    platform.up(home, port_base, jobs=False)  # the step `deploy` brings them back
     settings = settings_from(home, port_base)
     with _sentences():
         _run_demo(settings, crowd)

@@ -28,6 +28,8 @@ Only = Annotated[
     str | None, typer.Option("--only", help="Comma-separated services or groups; what they need comes too.")
 ]
 Purge = Annotated[bool, typer.Option("--purge", help="Delete the home as well: all data, logs, checkpoints.")]
+Kill = Annotated[bool, typer.Option("--kill", help="Do not stop the jobs with a savepoint first.")]
+Jobs = Annotated[bool, typer.Option("--jobs/--no-jobs", help="Bring back the jobs that went down with the stack.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, help="How many lines of the end to show.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new lines until interrupted.")]
 
@@ -47,8 +49,12 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def up(home: Home = None, port_base: PortBase = None, only: Only = None) -> None:
-    """Start the servers that do not run yet, and wait until they are healthy."""
+def up(home: Home = None, port_base: PortBase = None, only: Only = None, jobs: Jobs = True) -> None:
+    """Start the servers that do not run yet, wait until they are healthy, and bring back the jobs that ran on them.
+
+    Exit code 1: the servers run, and a job did not come back.
+    """
+    from gamestream_dagster.cli.stack_jobs import resume_after_up
     from gamestream_dagster.platform.stack import Stack
 
     settings = settings_from(home, port_base)
@@ -57,25 +63,35 @@ def up(home: Home = None, port_base: PortBase = None, only: Only = None) -> None
     # Ending the command must not leave half a stack: Stack.up cleans up when it is interrupted.
     signal.signal(signal.SIGTERM, _as_interrupt)
     with _platform_errors(), _progress_display() as progress:
-        started = Stack(settings, progress).up(names)
-    if not started:
+        stack = Stack(settings, progress)
+        started = stack.up(names)
+        all_back = not jobs or resume_after_up(settings, stack, started, progress, _warn)
+    if started:
+        talk.print(
+            f"Done. Started {len(started)} services in {time.monotonic() - began:.1f} s; home {settings.home}\n"
+            "Next: [bold]gamestream status[/]   |   stop with [bold]gamestream down[/]"
+        )
+    else:
         talk.print("Already running: nothing to start.  Next: [bold]gamestream status[/]")
-        return
-    talk.print(
-        f"Done. Started {len(started)} services in {time.monotonic() - began:.1f} s; home {settings.home}\n"
-        "Next: [bold]gamestream status[/]   |   stop with [bold]gamestream down[/]"
-    )
+    if not all_back:
+        raise typer.Exit(1)
 
 
-def down(home: Home = None, port_base: PortBase = None, purge: Purge = False, yes: Yes = False) -> None:
-    """Stop all servers of the home."""
+def down(
+    home: Home = None, port_base: PortBase = None, purge: Purge = False, kill: Kill = False, yes: Yes = False
+) -> None:
+    """Stop the jobs with a savepoint, to go on from it at the next `up`, and then all servers of the home."""
+    from gamestream_dagster.cli.stack_jobs import stop_before_down
     from gamestream_dagster.platform.stack import Stack
 
     settings = settings_from(home, port_base)
     if purge and not yes and settings.home.exists():
         typer.confirm(f"Delete {settings.home} with all data, logs and checkpoints?", abort=True, err=True)
     with _platform_errors(), _progress_display() as progress:
-        stopped = Stack(settings, progress).down(purge)
+        stack = Stack(settings, progress)
+        if not (purge or kill):
+            stop_before_down(settings, stack, progress, _warn)
+        stopped = stack.down(purge)
     gone = f" {settings.home} is deleted." if purge else ""
     talk.print(f"Done. Stopped {len(stopped)} services.{gone}" if stopped else f"Nothing was running.{gone}")
 
@@ -194,6 +210,10 @@ def _duration(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def _warn(sentence: str) -> None:
+    talk.print(sentence, style="yellow", markup=False, soft_wrap=True)
+
+
 def _as_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
@@ -216,7 +236,7 @@ def _progress_display() -> Iterator[Progress]:
     from rich import progress as bars
     from rich.markup import escape
 
-    settled = ("healthy", "external", "skipped", "stopped")
+    settled = ("healthy", "external", "skipped", "stopped", "not done")
     if not talk.is_terminal:
 
         def tell(name: str, state: ProgressState, detail: str) -> None:

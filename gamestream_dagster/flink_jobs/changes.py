@@ -48,6 +48,18 @@ def suspend(question: Question, outcome: Outcome, why: str) -> Plan:
     return question.answer(Decision.SUSPEND, f"{why}: stop", *steps)
 
 
+def stack_down(question: Question) -> Plan:
+    """Stop a live job with its state, to go on when the stack is up again; a parked one stays parked."""
+    if not question.observed.state.live:
+        return question.answer(Decision.NOTHING, "it does not run, so the stack can go down")
+    record = question.record
+    if record is None or record.state is not DeploymentState.PARKED:
+        return suspend(question, Outcome.STACK_DOWN, "the stack goes down")
+    made = suspend(question, Outcome.CONTRACT_BROKEN, "the stack goes down, and it stays parked")
+    stay = RecordEnd(DeploymentState.PARKED, Outcome.CONTRACT_BROKEN)
+    return replace(made, steps=(*made.steps, stay))
+
+
 def change(question: Question) -> Plan:
     """Take the folder's version: the running one has another fingerprint."""
     spec, observed = question.spec, question.observed

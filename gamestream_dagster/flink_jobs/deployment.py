@@ -39,6 +39,7 @@ class Outcome(StrEnum):
     UPGRADING = "UPGRADING"  # stopped to make room for a newer generation
     SUSPENDED_BY_SPEC = "SUSPENDED_BY_SPEC"  # job.yaml says suspended
     SUSPENDED_BY_HAND = "SUSPENDED_BY_HAND"  # a person suspended it
+    STACK_DOWN = "STACK_DOWN"  # stopped because the stack went down; goes on when it comes up again
     ENDED_BY_HAND = "ENDED_BY_HAND"  # cancelled or stopped in Flink
     FAILED = "FAILED"  # see the reason
     CONTRACT_BROKEN = "CONTRACT_BROKEN"  # did not come up as promised; see the reason
@@ -50,7 +51,7 @@ class Trigger(StrEnum):
     FIRST = "FIRST"
     CHANGE = "CHANGE"  # the folder or an address changed
     HEAL = "HEAL"  # it failed, vanished, looped or stalled
-    CLUSTER = "CLUSTER"  # the cluster lost it, as a restart does; not counted
+    CLUSTER = "CLUSTER"  # the cluster lost it, as a restart does, or it came up again with the stack; not counted
     HAND = "HAND"  # a person asked: resume or replay
     REDEPLOY = "REDEPLOY"  # a person asked for the same version again, through a savepoint
     ROLLBACK = "ROLLBACK"  # a person went back to an earlier version
@@ -113,6 +114,12 @@ class Deployment:
         """The person's decision under which this version runs, though the folder has another."""
         kept = self.spec.get("hold")
         return Hold(HoldKind(kept["kind"]), kept["against"]) if kept else None
+
+    @property
+    def paused(self) -> bool:
+        """True when it was stopped because the stack went down: it goes on, unasked, when that is up again."""
+        stopped = self.state in (DeploymentState.SUSPENDED, DeploymentState.STOPPING)
+        return stopped and self.outcome == Outcome.STACK_DOWN
 
     @property
     def ever_checkpointed(self) -> bool:

@@ -36,6 +36,7 @@ class Choice(StrEnum):
     HEAL = "heal"  # the same, but nobody asked: a person's hold on an earlier version stands
     RESUME = "resume"  # run again what was suspended, cancelled or parked, from its state
     SUSPEND = "suspend"  # stop with a savepoint, and leave it so
+    STACK_DOWN = "stack-down"  # stop with a savepoint because the stack goes down; it goes on when that is up again
     REPLAY = "replay"  # throw the state away and read everything again from the earliest offset
     KEEP = "keep"  # stay with the running version though the folder has another; remembered for that one
     NEW_SEASON = "new-season"  # throw the state away and begin a new season with the folder's version

@@ -9,7 +9,17 @@ no state that could be lost: it was started from nothing and never completed a c
 
 from __future__ import annotations
 
-from gamestream_dagster.flink_jobs.changes import change, fits, keep, new_season, redeploy, replay, rollback, suspend
+from gamestream_dagster.flink_jobs.changes import (
+    change,
+    fits,
+    keep,
+    new_season,
+    redeploy,
+    replay,
+    rollback,
+    stack_down,
+    suspend,
+)
 from gamestream_dagster.flink_jobs.deployment import (
     Deployment,
     DeploymentState,
@@ -109,6 +119,8 @@ def _foreign(question: Question) -> Plan:
 
 def _begun_submission(question: Question, record: Deployment) -> Plan:
     observed = question.observed
+    if question.choice is Choice.STACK_DOWN and observed.state in (JobState.ABSENT, JobState.RUNNING):
+        return _live(question, record) if observed.state.live else stack_down(question)
     if observed.state.live and observed.health.sick and nothing_to_lose(question):
         return _live(question, record)  # waiting for a checkpoint of a job that cannot make one helps nobody
     if observed.state.live:
@@ -148,7 +160,11 @@ def _live(question: Question, record: Deployment) -> Plan:
     spec, observed = question.spec, question.observed
     if question.choice is Choice.SUSPEND:
         return suspend(question, Outcome.SUSPENDED_BY_HAND, "a person asks for it")
-    if spec.desired_state is DesiredState.SUSPENDED and question.choice in (Choice.NONE, Choice.HEAL):
+    if spec.desired_state is DesiredState.SUSPENDED and question.choice in (
+        Choice.NONE,
+        Choice.HEAL,
+        Choice.STACK_DOWN,
+    ):
         return suspend(question, Outcome.SUSPENDED_BY_SPEC, "job.yaml says suspended")
     asked = _asked(question, record)
     if asked:
@@ -172,9 +188,11 @@ def _does_not_fit(question: Question) -> bool:
 
 
 def _asked(question: Question, record: Deployment) -> Plan | None:
-    """What a person asks for besides suspending and resuming; None where that changes nothing."""
+    """What is asked for besides suspending and resuming; None where that changes nothing."""
     live = question.observed.state.live
     match question.choice:
+        case Choice.STACK_DOWN:
+            return stack_down(question)
         case Choice.REPLAY:
             return replay(question, live)
         case Choice.ROLLBACK:
@@ -215,7 +233,9 @@ def _not_live(question: Question, record: Deployment) -> Plan:
     if spec.desired_state is DesiredState.SUSPENDED:
         return _leave_suspended(question, record)
     if record.state is DeploymentState.SUSPENDED:
-        return restore(question, record, Trigger.CHANGE, "it was stopped to go on from its savepoint")
+        why = "because the stack went down" if record.paused else "to go on from its savepoint"
+        trigger = Trigger.CLUSTER if record.paused else Trigger.CHANGE
+        return restore(question, record, trigger, f"it was stopped {why}")
     if observed.cluster_lost:  # not the job's fault, so not at its budget's cost
         return restore(question, record, Trigger.CLUSTER, "the cluster lost it, as a restart does")
     if question.recent_heals >= HEAL_BUDGET:

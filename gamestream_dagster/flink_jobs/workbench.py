@@ -35,7 +35,10 @@ from gamestream_dagster.flink_jobs.work import FlinkControl
 from gamestream_dagster.settings import Season, Settings
 
 # Choices for which it does not matter whether the folder's version fits the state.
-_NO_COMPARISON = (Choice.REPLAY, Choice.NEW_SEASON, Choice.ROLLBACK, Choice.REDEPLOY, Choice.SUSPEND)
+_NO_COMPARISON = (
+    *(Choice.REPLAY, Choice.NEW_SEASON, Choice.ROLLBACK, Choice.REDEPLOY),
+    *(Choice.SUSPEND, Choice.STACK_DOWN),
+)
 
 
 class Flink(FlinkView, FlinkControl, Protocol):

@@ -71,7 +71,7 @@ class ServiceStatus:
 
 
 class ProgressState(StrEnum):
-    """What `Stack.up` reports of a service while it works."""
+    """What is reported of a service while the stack goes up or down, and of a job."""
 
     FETCHING = "fetching"  # jars are being fetched and checked
     PREPARING = "preparing"  # files and data folders are being made
@@ -79,7 +79,10 @@ class ProgressState(StrEnum):
     HEALTHY = "healthy"  # answers
     EXTERNAL = "external"  # not started: its address was given
     SKIPPED = "skipped"  # not started: the detail says why
-    STOPPED = "stopped"  # its process has ended
+    STOPPED = "stopped"  # its process has ended; of a job: it was stopped with a savepoint
+    STOPPING = "stopping"  # a job is being stopped with a savepoint
+    RESUMING = "resuming"  # a job is being brought back
+    FAILED = "not done"  # a job was not stopped, or not brought back; the stack goes on all the same
 
 
 # Called with (service name, state, detail) from several threads.

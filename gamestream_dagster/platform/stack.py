@@ -108,6 +108,21 @@ class Stack:
                 shutil.rmtree(self._settings.home)
         return stopped
 
+    def stop(self, group: str) -> list[str]:
+        """Stop the running services of one group; nothing where the stack does not run.
+
+        Returns:
+            Their names.
+        """
+        if not layout.run_dir(self._settings).is_dir():
+            return []
+        with self._lock():
+            states = self._supervisor.states() if self._supervisor.running() else {}
+            ours = [service.name for service in catalogue.services().values() if service.group == group]
+            alive = [name for name in ours if name in states and states[name]["statename"] in ALIVE]
+            self._stop_services(alive, states)
+            return alive
+
     def _check_purgeable(self) -> None:
         kept = {"the user's home": Path.home(), "the project": PROJECT_ROOT, "the working folder": Path.cwd()}
         for what, path in kept.items():
@@ -117,10 +132,10 @@ class Stack:
                     "run `gamestream down` and delete the stack's folders in it yourself."
                 )
 
-    def status(self) -> list[ServiceStatus]:
-        """State of each service, each asked through its own API, in parallel."""
+    def status(self, only: Sequence[str] | None = None) -> list[ServiceStatus]:
+        """State of these services (None: of all), each asked through its own API, in parallel."""
         states = self._supervisor.states() if self._supervisor.running() else {}
-        services = list(catalogue.services().values())
+        services = [service for service in catalogue.services().values() if only is None or service.name in only]
         with ThreadPoolExecutor(len(services)) as pool:
             return list(pool.map(lambda service: self._status_of(service, states.get(service.name)), services))
 
@@ -270,15 +285,18 @@ class Stack:
             return [f"process {pid}" for pid in ended]
         states = self._supervisor.states()
         running = [name for name, info in states.items() if info["statename"] in ALIVE]
-        pids = [states[name]["pid"] for name in running if states[name]["pid"]]
-        children = _descendants(pids)
-        with ThreadPoolExecutor(max(1, len(running))) as pool:
-            for name in pool.map(self._stop_one, running):
-                self._progress(name, ProgressState.STOPPED, "")
+        self._stop_services(running, states)
         self._supervisor.shutdown()
-        end_processes([child for child in children if child.is_running()])
         self._supervisor.clear_leftovers()
         return running
+
+    def _stop_services(self, names: Sequence[str], states: dict[str, dict]) -> None:
+        """End these services and what they have started, such as Dagster's runs."""
+        children = _descendants([states[name]["pid"] for name in names if states[name]["pid"]])
+        with ThreadPoolExecutor(max(1, len(names))) as pool:
+            for name in pool.map(self._stop_one, names):
+                self._progress(name, ProgressState.STOPPED, "")
+        end_processes([child for child in children if child.is_running()])
 
     def _stop_one(self, name: str) -> str:
         self._supervisor.stop(name)
