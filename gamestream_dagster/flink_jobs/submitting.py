@@ -72,15 +72,16 @@ def submit(work: Work, step: Submit) -> None:
         try:
             _send(work, target)
             confirm(work)
-        except UnreadableStateError as error:
+        except UnreadableStateError:
             older = work.older(restore) if restore else None
             if older is None:
                 # whoever mends one of them and resumes is to get the newest
                 work.save(restore_path=newest)
                 raise
             # the newest that can be read is the best state there is: what was read since is read again
-            work.note(Moment.TRIED, f"{work.recorded.reason}; go on from the one before, {older}")
-            work.say(f"{error}; go on from the one before, {older}")
+            why = f"{work.recorded.reason}; go on from the one before, {older}"
+            work.note(Moment.TRIED, why)
+            work.say(f"{work.recorded.job}: {why}")
             restore = older
         else:
             return
