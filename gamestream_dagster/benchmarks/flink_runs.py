@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from gamestream_dagster.settings import Settings
 
 TOPIC_OPTION = f"'topic' = '{SCORE_TOPIC}'"
 POLL_SECONDS = 0.1
+_NODE_NUMBER = re.compile(r"\[\d+\]")
 T = TypeVar("T")
 Bounds = Mapping[int, int] | None
 """Next offset by partition to stop at; None: the job never ends by itself."""
@@ -38,6 +40,8 @@ class Run:
     seconds: float
     cpu_seconds: float
     job_seconds: Mapping[str, float]
+    busy_ms: Mapping[str, int]
+    """By job and vertex: how long its subtasks worked, summed."""
 
     @property
     def per_second(self) -> float:
@@ -134,7 +138,17 @@ def run_to_end(settings: Settings, jobs: Sequence[Job], events: int, limit_secon
     begin = min(one.started_ms for one in ended.values())
     ends = {name: one.ended_ms or one.now_ms for name, one in ended.items()}
     seconds = {name: (ends[name] - one.started_ms) / 1000 for name, one in ended.items()}
-    return Run(events, (max(ends.values()) - begin) / 1000, spent, seconds)
+    busy = {
+        f"{name} {vertex_name(at, vertex.name)}": vertex.busy_ms
+        for name, one in ended.items()
+        for at, vertex in enumerate(one.vertices, 1)
+    }
+    return Run(events, (max(ends.values()) - begin) / 1000, spent, seconds, busy)
+
+
+def vertex_name(place: int, name: str) -> str:
+    """A name that is the same in each submission: Flink numbers the nodes of all plans on and on."""
+    return f"{place}: {_NODE_NUMBER.sub('', name)}"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from gamestream_dagster.benchmarks import gate
 from gamestream_dagster.benchmarks.dataset import Dataset, fill
 from gamestream_dagster.benchmarks.figures import Spread, spread
-from gamestream_dagster.benchmarks.flink_runs import our_job, poll, submitted
+from gamestream_dagster.benchmarks.flink_runs import our_job, poll, submitted, vertex_name
 from gamestream_dagster.benchmarks.results import Result, Table
 from gamestream_dagster.benchmarks.rounds import Say
 from gamestream_dagster.benchmarks.streaming import JOBS
@@ -98,9 +98,9 @@ def _case(settings: Settings, dataset: Dataset, ids: Mapping[str, EventIds] | No
 
 def _held(flink: FlinkRest, job: str, job_id: str) -> Held:
     sizes = [flink.checkpoint_size(job_id, flink.checkpoint_now(job_id).checkpoint_id) for _ in range(CHECKPOINTS)]
-    names = {vertex.vertex_id: vertex.name for vertex in flink.vertices(job_id)}
+    names = {vertex.vertex_id: vertex_name(at, vertex.name) for at, vertex in enumerate(flink.vertices(job_id), 1)}
     last = sizes[-1]
-    by_vertex = {names.get(vertex, vertex): found for vertex, found in last.by_vertex.items()}
+    by_vertex = {names[vertex]: found for vertex, found in last.by_vertex.items()}
     return Held(job, last.state_bytes, by_vertex, spread([one.duration_ms for one in sizes]))
 
 

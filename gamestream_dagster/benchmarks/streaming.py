@@ -19,6 +19,7 @@ from gamestream_dagster.settings import ScoreFormat, Settings, StreamProfile
 OURS, WITHOUT_IDS, QUICK = "gamestream", "gamestream, events without ids", "gamestream, low latency"
 SCAN, SEED = "scan and parse only", "first demo's SQL"
 JOBS = ("leaderboards_v1", "hot_streaks_v1")
+VERTEX_WIDTH = 110
 RATES = "events/s", "min", "max"
 
 
@@ -60,7 +61,7 @@ def measure(settings: Settings, options: StreamingOptions, say: Say) -> Result:
         )
     cases = [_case(settings, options, dataset, result, say) for dataset in options.datasets()]
     result.figures["datasets"] = cases
-    result.tables = [_rates(cases), _comparison(cases)]
+    result.tables = [_rates(cases), _comparison(cases), _profile(cases)]
     result.notes.append(
         "From the start of the first job to the end of the last, start-up and the last checkpoint included; "
         "before a round counts, both sinks of all four boards were held against the recompute."
@@ -155,6 +156,7 @@ def _figures(runs: Sequence[Run]) -> dict[str, Any]:
         "events": runs[0].events,
         "per_second": spread([run.per_second for run in runs]).as_dict(),
         "per_cpu_second": spread([run.per_cpu_second for run in runs]).as_dict(),
+        "busy_ms": {vertex: spread([run.busy_ms[vertex] for run in runs]).median for vertex in runs[0].busy_ms},
         "job_seconds": {job: spread([run.job_seconds[job] for run in runs]).as_dict() for job in jobs},
     }
 
@@ -180,6 +182,18 @@ def _comparison(cases: Sequence[dict[str, Any]]) -> Table:
             cost = ratio(_median(main[OURS]), _median(case["contestants"][OURS]))
             rows.append([f"cost of an event with {case['title']}, over the main number's", cost])
     return Table("Ratios of medians", ["what", "ratio"], rows)
+
+
+def _profile(cases: Sequence[dict[str, Any]]) -> Table:
+    """Where the tasks' time goes at the main number: the greatest first, those above a hundredth alone."""
+    busy = next(case for case in cases if case["main"])["contestants"][OURS]["busy_ms"]
+    whole = sum(busy.values()) or 1
+    rows = [
+        [vertex if len(vertex) <= VERTEX_WIDTH else vertex[: VERTEX_WIDTH - 1] + "…", spent / 1000, 100 * spent / whole]
+        for vertex, spent in sorted(busy.items(), key=lambda one: -one[1])
+        if spent / whole >= 0.01
+    ]
+    return Table("Where the time of the tasks goes (gamestream)", ["job and vertex", "busy s", "per cent"], rows)
 
 
 def _over(one: dict[str, Any], other: dict[str, Any]) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,6 +79,8 @@ def bench(  # noqa: PLR0917 - Typer reads the options from the signature
         quixstreams_python=quixstreams_python,
         stack=stack,
     )
+    # a stack of its own must not outlive a run that is ended from outside
+    signal.signal(signal.SIGTERM, _as_interrupt)
     found = _run(measure, choices, results)
     if as_json:
         typer.echo(json.dumps([one.as_dict() for one in found], indent=2, default=str))
@@ -103,11 +106,19 @@ def _run(measure: str, choices: Choices, folder: Path | None) -> list[Result]:
         raise CouldNotRun(str(error)) from error
 
 
+def _as_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def _tell_charts(folder: Path) -> None:
     from gamestream_dagster.benchmarks.charts import draw_all
+    from gamestream_dagster.benchmarks.pages import write_page
 
-    for path in draw_all(folder, folder.parent.parent / "docs" / "images"):
+    docs = folder.parent.parent / "docs"
+    for path in draw_all(folder, docs / "images"):
         talk.print(f"chart: {path}", markup=False, soft_wrap=True)
+    told = write_page(docs / "performance.md", folder)
+    talk.print(f"page: {docs / 'performance.md'} tells of {', '.join(told)}", markup=False, soft_wrap=True)
 
 
 def _say(text: str) -> None:

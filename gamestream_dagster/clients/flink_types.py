@@ -96,6 +96,8 @@ class VertexInfo:
     parallelism: int
     tasks_running: int
     tasks_finished: int = 0
+    busy_ms: int = 0
+    """How long its subtasks have worked since they began, summed; what stands in a chain is not told apart."""
 
     @property
     def is_source(self) -> bool:
@@ -141,6 +143,7 @@ class JobDetail:
                 int(one["parallelism"]),
                 tasks_running=int(one["tasks"]["RUNNING"]),
                 tasks_finished=int(one["tasks"].get("FINISHED", 0)),
+                busy_ms=_milliseconds(one.get("metrics", {}).get("accumulated-busy-time")),
             )
             for one in reply["vertices"]
         )
@@ -274,6 +277,11 @@ class ExceptionEntry:
 
 def _checkpoint(reply: Reply | None) -> CheckpointInfo | None:
     return CheckpointInfo.from_reply(reply) if reply else None
+
+
+def _milliseconds(value: Any) -> int:
+    """Flink says NaN of a task that has not begun to measure."""
+    return int(value) if isinstance(value, int | float) and value == value else 0  # noqa: PLR0124
 
 
 def _time(value: int) -> int | None:

@@ -105,8 +105,15 @@ def probe(settings: Settings) -> str | None:
     return None if brokers else f"{settings.kafka} knows no broker yet"
 
 
+def cluster_id() -> str:
+    """A new one, as Kafka makes them: none begins with a dash, which its own tool would take for an option."""
+    while (made := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        continue
+    return made
+
+
 def _format(folder: Path) -> None:
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    cluster = cluster_id()
     tool = _java_command(folder, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", "kafka.tools.StorageTool")
     command = [*tool, "format", "-t", cluster, "-c", str(folder / "server.properties")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_SECONDS, check=False)

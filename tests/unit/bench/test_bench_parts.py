@@ -14,8 +14,9 @@ from gamestream_dagster.benchmarks import factorhouse, gate
 from gamestream_dagster.benchmarks.charts import Bar, Chart, charts_of, svg
 from gamestream_dagster.benchmarks.dataset import Dataset, Source
 from gamestream_dagster.benchmarks.factorhouse import Place
-from gamestream_dagster.benchmarks.flink_runs import over_topic, topic_options
+from gamestream_dagster.benchmarks.flink_runs import over_topic, topic_options, vertex_name
 from gamestream_dagster.benchmarks.machine import cpu_seconds
+from gamestream_dagster.benchmarks.pages import filled
 from gamestream_dagster.benchmarks.peers import unlike
 from gamestream_dagster.benchmarks.plain_consumer import Boards
 from gamestream_dagster.benchmarks.produce import rate_printed
@@ -206,3 +207,18 @@ def test_an_unknown_measure_is_refused_before_anything_starts() -> None:
     done = CliRunner().invoke(build(), ["bench", "warp"])
     assert done.exit_code != 0
     assert "there is no measure 'warp'" in str(done.exception)
+
+
+def test_a_page_takes_the_newest_result_into_its_block() -> None:
+    page = "Story.\n<!-- bench:streaming -->\nold\n<!-- /bench -->\nMore.\n<!-- bench:state -->\n<!-- /bench -->\n"
+    stored = {"streaming": "# streaming, run streaming_2\n\nA machine\n\n| a |\n"}
+    text, blocks = filled(page, stored.get)
+    assert blocks == 2
+    assert "old" not in text
+    assert "*Run streaming_2.* A machine\n\n| a |\n<!-- /bench -->\nMore." in text
+    assert "Not measured yet: `gamestream bench state`" in text
+    assert filled(text, stored.get)[0] == text
+
+
+def test_a_vertex_has_one_name_in_every_submission() -> None:
+    assert vertex_name(3, "Rank[12] -> Calc[13]") == vertex_name(3, "Rank[99] -> Calc[100]") == "3: Rank -> Calc"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import uuid
 
 import pytest
 
@@ -114,3 +115,9 @@ def test_a_jvm_maps_the_classes_of_its_runtime_and_writes_no_archive_of_its_own(
     options = class_archives.options()
     assert any(option.startswith("-XX:SharedArchiveFile=") and option.endswith("java.jsa") for option in options)
     assert not any("ArchiveClassesAtExit" in option for option in options)
+
+
+def test_no_cluster_id_looks_like_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = iter([uuid.UUID(int=0xF8 << 120), uuid.UUID(int=1 << 120)])  # the first one begins with a dash
+    monkeypatch.setattr(kafka.uuid, "uuid4", lambda: next(made))
+    assert kafka.cluster_id() == "AQAAAAAAAAAAAAAAAAAAAA"
