@@ -270,6 +270,11 @@ class ExceptionEntry:
         return "JobInitializationException" in self.exception or "JobInitializationException" in self.message
 
     @property
+    def lacks_checkpoints(self) -> bool:
+        """True when Flink restarted the job because too many checkpoints in a row had failed."""
+        return "Exceeded checkpoint tolerable failure threshold" in self.message
+
+    @property
     def state_does_not_fit(self) -> bool:
         """True when the state was read, and belongs to other operators."""
         return "Cannot map checkpoint/savepoint state" in self.cause

@@ -216,10 +216,12 @@ def _figures(flink: FlinkView, detail: JobDetail, checkpoints: CheckpointSummary
     recent = [one for one in causes if one.at_ms > detail.now_ms - LOOP_WINDOW_MS]
     last = next(iter(causes or failures), None)
     newest = checkpoints.newest
+    # A restart for want of checkpoints is no new chance for them: else no wait would ever be long enough.
+    breaks = [one.at_ms for one in failures if not one.lacks_checkpoints]
     common = Figures(
         now_ms=detail.now_ms,
         flink_job_id=detail.job_id,
-        running_since_ms=max([detail.started_ms, *(one.at_ms for one in failures)]),
+        running_since_ms=max([detail.started_ms, *breaks]),
         recent_failures=len(recent),
         last_failure=last.message[:300] if last else None,
         last_failure_ms=last.at_ms if last else None,
