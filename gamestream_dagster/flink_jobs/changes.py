@@ -29,6 +29,8 @@ from gamestream_dagster.flink_jobs.plan import (
 from gamestream_dagster.flink_jobs.restoring import doubt_about, fallback, nothing_to_lose, usable_restore
 from gamestream_dagster.flink_jobs.spec import UpgradeMode
 
+_FINDINGS_TOLD = 3
+
 
 def suspend(question: Question, outcome: Outcome, why: str) -> Plan:
     """Stop the live job with its state, or without where it has none."""
@@ -64,6 +66,8 @@ def change(question: Question) -> Plan:
     """Take the folder's version: the running one has another fingerprint."""
     spec, observed = question.spec, question.observed
     job_id = observed.flink_job_id or ""
+    if question.findings:
+        return refuse_faulty(question)
     if not spec.upgrade_mode.stateful:
         return question.answer(
             Decision.UPGRADE,
@@ -92,7 +96,7 @@ def _rolled_back(question: Question) -> str:
 
 def fits(question: Question) -> bool:
     """Whether the folder's version can go on from the state of the recorded one."""
-    return question.compatibility in (Compatibility.SAME, Compatibility.COMPATIBLE)
+    return not question.findings and question.compatibility in (Compatibility.SAME, Compatibility.COMPATIBLE)
 
 
 def as_deployed(question: Question) -> int | None:
@@ -113,8 +117,25 @@ def start_over(question: Question, decision: Decision, why: str, trigger: Trigge
     )
 
 
+def refuse_faulty(question: Question) -> Plan:
+    """Nothing that the linter calls wrong is submitted; what runs is left alone."""
+    name = question.spec.name
+    return question.refuse(
+        f"the folder's SQL is not submitted, the linter finds errors in it: {_told(question.findings)}. Mend it; "
+        f"`gamestream lint flink_sql/{name}` finds them too, docs/lint.md says why and how",
+        f"plan {name}",
+    )
+
+
+def _told(findings: tuple[str, ...]) -> str:
+    more = len(findings) - _FINDINGS_TOLD
+    return "; ".join(findings[:_FINDINGS_TOLD]) + (f"; and {more} more" if more > 0 else "")
+
+
 def why_not(question: Question) -> str:
     """Why the folder's version cannot take over the state."""
+    if question.findings:
+        return f"the linter finds errors in its SQL ({_told(question.findings)})"
     if question.refusal:
         return f"Flink refuses its SQL ({question.refusal})"
     if question.compatibility is Compatibility.INCOMPATIBLE:

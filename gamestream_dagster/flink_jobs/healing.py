@@ -77,7 +77,8 @@ def restore(question: Question, record: Deployment, trigger: Trigger, why: str) 
     stateful = spec.upgrade_mode.stateful
     # what it was started from, or completed: any of these is a state that can be lost
     stateless_yet = not observed.restore and not record.ever_checkpointed and not record.restore_path
-    old = question.changed and (question.held or (stateful and not stateless_yet and not fits(question)))
+    faulty = bool(question.findings)
+    old = question.changed and (question.held or faulty or (stateful and not stateless_yet and not fits(question)))
     deployed = as_deployed(question) if old else None
     if old and deployed is None:
         return incompatible(question)

@@ -190,6 +190,7 @@ class Question:
     compatibility: Compatibility = Compatibility.UNKNOWN
     recent_heals: int = 0
     refusal: str = ""  # why Flink refuses the folder's SQL, where that was asked
+    findings: tuple[str, ...] = ()  # errors of the linter in the folder's SQL, where that is new
     rollback: RollbackPoint | None = None
     seasonal: bool = False  # every board of the job has seasons
     unsteady: bool = False  # it ended within its steady time after it came up

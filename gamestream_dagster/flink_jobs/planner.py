@@ -15,6 +15,7 @@ from gamestream_dagster.flink_jobs.changes import (
     keep,
     new_season,
     redeploy,
+    refuse_faulty,
     replay,
     rollback,
     stack_down,
@@ -54,6 +55,13 @@ _GIVE_UP = (Choice.REPLAY, Choice.ROLLBACK, Choice.NEW_SEASON)
 
 def plan(question: Question) -> Plan:
     """The steps that take the job from what it is to what it should be."""
+    made = _plan(question)
+    if question.findings and any(isinstance(step, Submit | Resubmit) and step.deployed is None for step in made.steps):
+        return refuse_faulty(question)
+    return made
+
+
+def _plan(question: Question) -> Plan:
     observed, record = question.observed, question.record
     if observed.state is JobState.UNKNOWN:
         return question.answer(Decision.WAIT, f"Flink gave no answer, the job is left as it is: {observed.detail}")

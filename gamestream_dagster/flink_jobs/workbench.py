@@ -22,6 +22,7 @@ from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore, Post
 from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
 from gamestream_dagster.flink_jobs.healing import HEAL_WINDOW_MINUTES
 from gamestream_dagster.flink_jobs.incident_store import IncidentStore, PostgresIncidents
+from gamestream_dagster.flink_jobs.linter.lint import errors_of
 from gamestream_dagster.flink_jobs.observed import Figures, JobState, ObservedJob, RestoreFacts, RestoreKind
 from gamestream_dagster.flink_jobs.observer import FlinkView, observe, restore_facts, restore_point
 from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Plan, Question, RollbackPoint
@@ -39,6 +40,8 @@ _NO_COMPARISON = (
     *(Choice.REPLAY, Choice.NEW_SEASON, Choice.ROLLBACK, Choice.REDEPLOY),
     *(Choice.SUSPEND, Choice.STACK_DOWN),
 )
+# Choices with which the folder's version is never submitted.
+_NOT_THE_FOLDERS = (Choice.ROLLBACK, Choice.REDEPLOY, Choice.SUSPEND, Choice.STACK_DOWN, Choice.KEEP)
 
 
 class Flink(FlinkView, FlinkControl, Protocol):
@@ -60,6 +63,7 @@ class Workbench:
     seasonal: bool = False  # every board of the job has seasons
     positions: Callable[[], Positions | None] = lambda: None
     events_lost: Callable[[Positions | None], int | None] = lambda positions: None
+    lint: Callable[[], tuple[str, ...]] = tuple  # the linter's errors in the folder's SQL
     clock: Callable[[], float] = time.time  # of this machine, epoch seconds: tells the age of a state on its disk
 
     @property
@@ -89,7 +93,15 @@ class Workbench:
             unsteady=_unsteady(observed, record, spec.limits.steady_seconds),
             transaction_timeout=transaction_timeout(_sinks(record, target)),
         )
-        return self._compared(question)
+        return self._compared(self._linted(question))
+
+    def _linted(self, question: Question) -> Question:
+        """With what the linter finds, where the folder's version could be submitted and never was."""
+        known = question.observed.state is not JobState.UNKNOWN
+        new = question.record is None or (question.changed and not question.held)
+        if not (known and new) or question.choice in _NOT_THE_FOLDERS:
+            return question
+        return replace(question, findings=self.lint())
 
     def _compared(self, question: Question) -> Question:
         """With the answer whether the folder's version fits the state; asked only where it decides."""
@@ -97,7 +109,7 @@ class Workbench:
             return replace(question, compatibility=Compatibility.SAME)
         known = question.observed.state is not JobState.UNKNOWN
         stateful = question.spec.upgrade_mode.stateful
-        if not known or not stateful or question.held or question.choice in _NO_COMPARISON:
+        if not known or not stateful or question.held or question.findings or question.choice in _NO_COMPARISON:
             return question
         try:
             compiled = self.submitter.check(self.name, self.target.rendered, self.target.options)
@@ -182,6 +194,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 alerts=PostgresJobAlerts(engine),
                 incidents=PostgresIncidents(engine),
                 seasonal=_seasonal(spec, root),
+                lint=lambda: errors_of(spec, root, gateway),
                 rebuild=lambda deployment: target_as_deployed(settings, spec, deployment),
                 positions=lambda: read_positions(settings, spec),
                 events_lost=lambda positions: events_lost(settings, positions),

@@ -123,6 +123,7 @@ questions = st.builds(
     compatibility=st.sampled_from(Compatibility),
     recent_heals=st.integers(0, 5),
     refusal=st.sampled_from(["", "Table 'x' not found"]),
+    findings=st.sampled_from([(), ("GS01 totals_v1/query.sql:1: starts late",)]),
     rollback=rollback_points,
     unsteady=st.booleans(),
     seasonal=st.booleans(),

@@ -29,6 +29,8 @@ class World:
         self.alerts = FakeAlerts()
         self.incidents = FakeIncidents(self.store)
         self.said: list[str] = []
+        self.findings: tuple[str, ...] = ()  # the linter's errors in the folder
+        self.linted = 0
 
     def bench(self, fingerprint: str = "f" * 64, **spec: Any) -> Workbench:
         return self.bench_of(target(fingerprint, **spec))
@@ -43,7 +45,12 @@ class World:
             alerts=self.alerts,
             incidents=self.incidents,
             rebuild=target_as_recorded,
+            lint=self._lint,
         )
+
+    def _lint(self) -> tuple[str, ...]:
+        self.linted += 1
+        return self.findings
 
     def apply(self, choice: Choice = Choice.NONE, fingerprint: str = "f" * 64, **spec: Any) -> Deployment:
         deployment = apply(self.bench(fingerprint, **spec), choice, self.said.append)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
-from gamestream_dagster.flink_jobs.linter.findings import Finding
+from gamestream_dagster.flink_jobs.linter.findings import Finding, Severity
 from gamestream_dagster.flink_jobs.linter.plan_rules import plan_findings, proven_orders, refused
 from gamestream_dagster.flink_jobs.linter.planning import plans_of
 from gamestream_dagster.flink_jobs.linter.shapes import shapes_of
-from gamestream_dagster.flink_jobs.linter.source import Unit
+from gamestream_dagster.flink_jobs.linter.source import Unit, unit_of_job
 from gamestream_dagster.flink_jobs.linter.text_rules import TEXT_RULES
+from gamestream_dagster.flink_jobs.spec import JobSpec
+
+_REFUSED = "GS16"  # a preflight hears that from the planner itself, with the values of this stack
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,17 @@ def lint(units: Iterable[Unit], gateway: SqlGateway | None) -> Report:
         found |= set(_once(text))
     ordered = sorted(found, key=lambda one: (one.file, one.line, one.code, one.message))
     return Report(tuple(ordered), plans if gateway is not None else None)
+
+
+def errors_of(spec: JobSpec, root: Path, gateway: SqlGateway) -> tuple[str, ...]:
+    """The errors in a job's SQL, a sentence each; warnings are left to `gamestream lint`.
+
+    Raises:
+        TransientServiceError: the gateway gives no answer.
+    """
+    found = lint([unit_of_job(root / spec.name, spec)], gateway).findings
+    errors = [one for one in found if one.severity is Severity.ERROR and one.code != _REFUSED]
+    return tuple(f"{one.code} {Path(one.file).relative_to(root)}:{one.line}: {one.message}" for one in errors)
 
 
 def text_findings(unit: Unit) -> list[Finding]:

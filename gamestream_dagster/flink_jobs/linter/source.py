@@ -115,10 +115,11 @@ def _job_units(folder: Path) -> list[Unit]:
     """The job as the topics' settings have it and, if it would be another, as it is where events carry no ids."""
     name, root = folder.resolve().name, folder.resolve().parent
     spec, without_ids = load_job(name, root), load_job(name, root, event_ids={})
-    return [_job(folder, one) for one in (spec, *([without_ids] if without_ids.sources != spec.sources else []))]
+    return [unit_of_job(folder, one) for one in (spec, *([without_ids] if without_ids.sources != spec.sources else []))]
 
 
-def _job(folder: Path, spec: JobSpec) -> Unit:
+def unit_of_job(folder: Path, spec: JobSpec) -> Unit:
+    """A job as it was read from its folder."""
     root = folder.parent
     files = {file.path: file for file in (*spec.sources, *spec.avro_sources.values(), spec.query, spec.sinks)}
     statements = [one for file in files.values() for one in statements_of(file.text, str(root / file.path))]
