@@ -76,6 +76,7 @@ def _figures(figures: Figures) -> dict[str, Any]:
         "lag_records": figures.lag_records,
         "records_read": figures.records_read,
         "watermark": None if figures.watermark_ms is None else _time(figures.watermark_ms),
+        "watermark_age_seconds": None if figures.watermark_age_ms is None else figures.watermark_age_ms / 1000,
     }
     return {name: value for name, value in found.items() if value is not None}
 

@@ -12,6 +12,7 @@ import dagster as dg
 import orjson
 
 from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.components.deadline import Deadline, OutOfTimeError
 from gamestream_dagster.components.flink_job_health import HEALTHY, health_result, incident_metadata
 from gamestream_dagster.components.keys import job_key
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
@@ -201,16 +202,20 @@ def tick(
 ) -> dg.SensorResult:
     """One look at all jobs, begun with the one that the last tick had no time for."""
     state = orjson.loads(cursor) if cursor else {}
-    start, findings, reasons = clock(), [], []
+    deadline, findings, reasons = Deadline(TICK_SECONDS, clock), [], []
     requests: list[dg.RunRequest] = []
     following = ""
     figures = {name: Figures(**kept) for name, kept in state.get("figures", {}).items() if name in specs}
     for name in _from(list(specs), state.get("next", "")):
-        if clock() - start > TICK_SECONDS:
+        if deadline.over:
             following = name
             break
         try:
-            finding = look(specs[name], jobs, figures.get(name))
+            finding = deadline.within(lambda name=name: look(specs[name], jobs, figures.get(name)))
+        except OutOfTimeError as error:
+            reasons.append(f"{name}: could not look: {error}")
+            following = _after(list(specs), name)  # the others have their turn before it
+            break
         except (ServiceError, FlinkJobError) as error:
             reasons.append(f"{name}: could not look: {error}")
             continue
@@ -249,6 +254,10 @@ def health_sensor(specs: Mapping[str, JobSpec], interval_seconds: int) -> dg.Sen
         return tick(specs, flink_jobs, lambda incident: earlier_attempts(context.instance, incident), context.cursor)
 
     return job_health
+
+
+def _after(names: list[str], name: str) -> str:
+    return names[(names.index(name) + 1) % len(names)]
 
 
 def _from(names: list[str], first: str) -> list[str]:

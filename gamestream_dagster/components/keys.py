@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
 
 import dagster as dg
 
 DEFAULT_OWNER = "team:game-analytics"
+
+
+# The boards are proven, and the events archived, every 15 minutes: two that are missed warn, four fail.
+PROVEN_WITHIN = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=65), warn_window=timedelta(minutes=35))
 
 
 class Group(StrEnum):

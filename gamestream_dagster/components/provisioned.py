@@ -79,7 +79,7 @@ def provisioned(
         with explained(f"look at the {kind.value}s"):
             statuses = provisioner.observe(kind, wanted)
         for status in statuses:
-            yield _drift_result(status, key_of(status.name))
+            yield drift_result(status, key_of(status.name))
 
     return ensure, drift
 
@@ -114,7 +114,8 @@ def _metadata(status: ResourceStatus) -> dict[str, Any]:
     }
 
 
-def _drift_result(status: ResourceStatus, key: dg.AssetKey) -> dg.AssetCheckResult:
+def drift_result(status: ResourceStatus, key: dg.AssetKey) -> dg.AssetCheckResult:
+    """The look at one resource as a result of the check `as_described`."""
     drifted = status.state is ResourceState.DRIFTED
     return dg.AssetCheckResult(
         asset_key=key,

@@ -118,6 +118,11 @@ class Figures:
         """Time since the newest complete checkpoint."""
         return None if self.checkpoint_at_ms is None else max(0, self.now_ms - self.checkpoint_at_ms)
 
+    @property
+    def watermark_age_ms(self) -> int | None:
+        """How far event time is behind the clock; it grows while no events come, or one partition is silent."""
+        return None if self.watermark_ms is None else max(0, self.now_ms - self.watermark_ms)
+
 
 @dataclass(frozen=True)
 class ObservedJob:

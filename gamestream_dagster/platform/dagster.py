@@ -65,6 +65,7 @@ def instance(settings: Settings) -> dict[str, Any]:
         },
         "schedules": {"use_threads": True, "num_workers": 2},
         "sensors": {"use_threads": True, "num_workers": 2},
+        "freshness": {"enabled": True},
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
     }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.incidents import Incident, Noted
     from gamestream_dagster.flink_jobs.observed import Figures, ObservedJob
     from gamestream_dagster.flink_jobs.plan import Plan
+    from gamestream_dagster.flink_jobs.pruning import Pruned
 
 
 class FlinkJobs:
@@ -66,6 +67,18 @@ class FlinkJobs:
         from gamestream_dagster.flink_jobs import manager
 
         return next(iter(manager.incidents(self._settings, job, 1)), None)
+
+    def history(self, job: str, limit: int) -> "list[Deployment]":
+        """The deployments of the job, newest first."""
+        from gamestream_dagster.flink_jobs import manager
+
+        return manager.history(self._settings, job, limit)
+
+    def prune(self) -> "list[Pruned]":
+        """Delete the states of all jobs that nobody goes back to."""
+        from gamestream_dagster.flink_jobs.pruning import prune_states
+
+        return prune_states(self._settings)
 
     def last(self, job: str) -> "Deployment | None":
         """The newest deployment of the job; None before its first."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
-from gamestream_dagster.components.keys import DEFAULT_OWNER, Group, archive_key, topic_key
+from gamestream_dagster.components.keys import DEFAULT_OWNER, PROVEN_WITHIN, Group, archive_key, topic_key
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
 from gamestream_dagster.resources.reconciliation import Archive
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the writer brings pyarrow along, which weighs half a second
     owners=[DEFAULT_OWNER],
     kinds={"parquet", "kafka"},
     tags={"layer": "archive"},
+    freshness_policy=PROVEN_WITHIN,
     deps=[topic_key(SCORE_TOPIC)],
     retry_policy=RETRY_TRANSIENT,
 )

@@ -5,12 +5,15 @@ import sqlalchemy as sa
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.topics import load_topics
+from gamestream_dagster.components.drift_sensor import drift_sensor
 from gamestream_dagster.components.keys import DEFAULT_OWNER, subject_key, table_key, topic_key
 from gamestream_dagster.components.provisioned import Described, provisioned
 from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.settings import TopicProfile
 from gamestream_dagster.warehouse.tables import load_metadata
+
+DRIFT_INTERVAL_SECONDS = 300
 
 
 def _topics() -> list[Described]:
@@ -80,6 +83,10 @@ def _columns(table: sa.Table) -> dg.TableSchema:
     )
 
 
-topics, topic_drift = provisioned(ResourceKind.TOPIC, "kafka", _topics(), topic_key)
-subjects, subject_drift = provisioned(ResourceKind.SUBJECT, "avro", _subjects(), subject_key)
-tables, table_drift = provisioned(ResourceKind.TABLE, "postgres", _tables(), table_key)
+_DESCRIBED = {ResourceKind.TOPIC: _topics(), ResourceKind.SUBJECT: _subjects(), ResourceKind.TABLE: _tables()}
+topics, topic_drift = provisioned(ResourceKind.TOPIC, "kafka", _DESCRIBED[ResourceKind.TOPIC], topic_key)
+subjects, subject_drift = provisioned(ResourceKind.SUBJECT, "avro", _DESCRIBED[ResourceKind.SUBJECT], subject_key)
+tables, table_drift = provisioned(ResourceKind.TABLE, "postgres", _DESCRIBED[ResourceKind.TABLE], table_key)
+drift = drift_sensor(
+    {kind: {one.name: one.key for one in described} for kind, described in _DESCRIBED.items()}, DRIFT_INTERVAL_SECONDS
+)

@@ -8,6 +8,7 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.components.keys import (
     DEFAULT_OWNER,
+    PROVEN_WITHIN,
     RECONCILIATION,
     Group,
     archive_key,
@@ -45,6 +46,7 @@ TABLES = ("reconciliation_runs", "differences", "ledger", "alerts")
     owners=[DEFAULT_OWNER],
     kinds={"duckdb", "postgres"},
     tags={"layer": "proof"},
+    freshness_policy=PROVEN_WITHIN,
     deps=[
         *(board_key(board) for board in load_boards()),
         archive_key(SCORE_TOPIC),

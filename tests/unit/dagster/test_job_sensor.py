@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +13,7 @@ import orjson
 import pytest
 
 from gamestream_dagster.clients.errors import TransientServiceError
+from gamestream_dagster.components import flink_job_sensor
 from gamestream_dagster.components.flink_job_sensor import (
     HEARTBEAT_SECONDS,
     INCIDENT_TAG,
@@ -217,12 +221,43 @@ def test_observations_come_on_change_and_once_an_hour(spec: JobSpec) -> None:
 def test_tick_that_runs_out_of_time_begins_with_the_rest_next_time() -> None:
     specs = load_jobs()
     first, second = list(specs)[:2]
-    clock = iter([0.0, 0.0, 0.0, TICK_SECONDS + 1, TICK_SECONDS + 1])
+    clock = chain([0.0] * 4, repeat(TICK_SECONDS + 1))  # the time is over when the first job was looked at
     result = tick(specs, FakeFlinkJobs(), no_attempts, None, lambda: next(clock))
     assert orjson.loads(result.cursor)["next"] == second
     jobs = FakeFlinkJobs({second: observed(second, JobState.FAILED), first: observed(first, JobState.FAILED)})
     tick(specs, jobs, no_attempts, result.cursor)
     assert jobs.planned == [second, first]
+
+
+def test_a_server_that_hangs_costs_one_tick_its_time_and_the_other_jobs_their_turn_comes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(flink_job_sensor, "TICK_SECONDS", 0.5)
+    specs = load_jobs()
+    first, second = list(specs)[:2]
+    released = threading.Event()
+
+    class Hanging(FakeFlinkJobs):
+        def observe(self, job: str, previous: Figures | None = None) -> ObservedJob:
+            if job == first:
+                assert released.wait(30)
+            return super().observe(job, previous)
+
+    began = time.monotonic()
+    result = tick(specs, Hanging(), no_attempts, None)
+    took = time.monotonic() - began
+    released.set()
+    assert took < 10
+    assert f"{first}: could not look: no answer within the 0 s" in result.skip_reason.skip_message
+    assert orjson.loads(result.cursor)["next"] == second
+
+
+def test_lag_and_the_age_of_the_watermark_are_in_the_observation(spec: JobSpec) -> None:
+    figures = Figures(now_ms=60_000, lag_records=12, watermark_ms=48_500, records_read=7)
+    seen = {JOB: replace(observed(JOB), figures=figures)}
+    observation, _ = tick({JOB: spec}, FakeFlinkJobs(seen), no_attempts, None).asset_events
+    assert observation.metadata["lag_records"].value == 12
+    assert observation.metadata["watermark_age_seconds"].value == 11.5
 
 
 def test_attempts_are_counted_from_the_runs_of_the_incident(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What is thrown away, once a day: runs that ended long ago, and states that no job goes back to."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from gamestream_dagster.components.markdown import markdown_table
+from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
+from gamestream_dagster.resources.flink_jobs import FlinkJobs
+
+# a run leaves 20 to 400 KB in the event log; what it proved stands in the reconciliation's own tables
+KEPT_DAYS = {
+    dg.DagsterRunStatus.SUCCESS: 3,
+    dg.DagsterRunStatus.FAILURE: 14,
+    dg.DagsterRunStatus.CANCELED: 14,
+}
+MOST_RUNS = 1000  # of one prune: the first one of an old stack must end too
+
+
+def prune_runs(instance: dg.DagsterInstance, now: datetime) -> dict[str, int]:
+    """Delete runs, with their events, that ended before their time; how many by status. Running ones are left."""
+    deleted: dict[str, int] = {}
+    for status, days in KEPT_DAYS.items():
+        old = dg.RunsFilter(statuses=[status], updated_before=now - timedelta(days=days))
+        found = instance.get_run_records(old, limit=MOST_RUNS, ascending=True)
+        for record in found:
+            instance.delete_run(record.dagster_run.run_id)
+        deleted[status.value] = len(found)
+    return deleted
+
+
+@dg.op(retry_policy=RETRY_TRANSIENT, description="Deletes runs that ended long ago, with their events.")
+def old_runs(context: dg.OpExecutionContext) -> None:
+    """The event log would grow for ever without this: Dagster prunes ticks only."""
+    context.add_output_metadata(prune_runs(context.instance, datetime.now(UTC)))
+
+
+@dg.op(
+    retry_policy=RETRY_TRANSIENT,
+    description="Deletes savepoints and checkpoints of generations that nobody goes back to.",
+)
+def old_states(context: dg.OpExecutionContext, flink_jobs: dg.ResourceParam[FlinkJobs]) -> None:
+    """The newest generations, and what a rollback needs, are kept."""
+    with explained("prune the states of the jobs"):
+        pruned = flink_jobs.prune()
+    rows = [(one.job, len(one.folders), one.bytes, one.left) for one in pruned]
+    context.add_output_metadata(
+        {"states": markdown_table(("job", "folders", "bytes", "left, because"), rows), "bytes": sum(r[2] for r in rows)}
+    )
+
+
+@dg.job(description="Throws away old runs and old states of the jobs.", tags={"gamestream/part": "prune"})
+def prune() -> None:
+    """Two ops that do not need each other."""
+    old_runs()
+    old_states()
+
+
+prune_daily = dg.ScheduleDefinition(
+    name="prune_daily",
+    job=prune,
+    cron_schedule="30 2 * * *",
+    execution_timezone="UTC",
+    description="Throws away old runs and old states, at 02:30 UTC.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
