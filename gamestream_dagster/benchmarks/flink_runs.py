@@ -174,7 +174,7 @@ def _wait_for_end(flink: FlinkRest, job_id: str, name: str, limit_seconds: float
     detail = poll(lambda: flink.job(job_id), lambda found: found.state.ended, limit_seconds, f"{name} to end")
     if detail.state is not FlinkState.FINISHED:
         failures = flink.exceptions(job_id, 1)
-        reason = failures[0].message if failures else detail.state
+        reason = failures[0].cause if failures else detail.state
         raise BenchError(f"{name} did not come to the end of its topic: {reason}; see the TaskManager's log")
     return detail
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,9 @@ from gamestream_dagster.settings import Settings, load_settings
 
 SERVERS = ("kafka", "registry", "postgres", "flink")
 # The first demo's four jobs ask for three slots each. Flink caches its pages for 3 s: an end would be seen that late.
-FLINK_OPTIONS = {"taskmanager.numberOfTaskSlots": "12", "web.refresh-interval": "200"}
+QUICK_PAGES = {"web.refresh-interval": "200"}
+# A machine that is driven to its limit answers late: at 5 s Flink would give up a TaskManager that only works hard.
+FLINK_OPTIONS = {**QUICK_PAGES, "taskmanager.numberOfTaskSlots": "12", "heartbeat.timeout": "50 s"}
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def stack_for(given: Path | None, say: Say, servers: tuple[str, ...] = SERVERS) 
         provision(settings)
         yield settings
         return
-    with own_home() as settings:
+    with own_home(FLINK_OPTIONS) as settings:
         say(f"start a stack of its own: {', '.join(servers)}")
         try:
             Stack(settings).up(servers)
@@ -57,13 +59,13 @@ def stack_for(given: Path | None, say: Say, servers: tuple[str, ...] = SERVERS) 
 
 
 @contextmanager
-def own_home() -> Iterator[Settings]:
+def own_home(flink_options: Mapping[str, str] = QUICK_PAGES) -> Iterator[Settings]:
     """Settings of a stack that nobody has started, on free ports, in a folder that is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
     try:
         home = folder / "home"
         home.mkdir()
-        (home / "profile.yaml").write_text(yaml.safe_dump({"flink_options": FLINK_OPTIONS}), encoding="utf-8")
+        (home / "profile.yaml").write_text(yaml.safe_dump({"flink_options": dict(flink_options)}), encoding="utf-8")
         yield load_settings(home=home, port_base=ports.free_base(random.randrange(29000, 31500, 20)))  # noqa: S311
     finally:
         shutil.rmtree(folder, ignore_errors=True)
