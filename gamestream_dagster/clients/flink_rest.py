@@ -32,6 +32,8 @@ from gamestream_dagster.clients.flink_types import (
 REQUEST_TIMEOUT_SECONDS = 5.0
 # Replies with which a server that is starting, stopping or electing a leader puts one off.
 TRY_AGAIN_STATUSES = frozenset({408, 429, 502, 503, 504})
+# Said of a job that is being built, with a status of its own for each call.
+_NOT_YET = "while the JobManager is initializing"
 _SERVICE = "Flink"
 _ASK_LATER = "see `gamestream status`, and try again"
 
@@ -259,7 +261,7 @@ class FlinkRest:
         if reply.is_success:
             return _json(reply, self.url)
         reason = error_reason(reply)
-        if reply.status_code in TRY_AGAIN_STATUSES:
+        if reply.status_code in TRY_AGAIN_STATUSES or _NOT_YET in reason:
             raise TransientServiceError(_SERVICE, reason, _ASK_LATER)
         if reply.status_code == 404:
             raise NotFoundError(_SERVICE, reason, "see `gamestream jobs list`")

@@ -38,6 +38,12 @@ def raising(error: Exception) -> Handler:
     return handle
 
 
+# Flink 2.3's answer about a job that it is building
+NOT_YET = """org.apache.flink.runtime.dispatcher.UnavailableDispatcherOperationException: Unable to get JobMasterGateway \
+for initializing job. The requested operation is not available while the JobManager is initializing.
+\tat org.apache.flink.runtime.dispatcher.Dispatcher.getJobMasterGateway(Dispatcher.java)"""
+
+
 @pytest.mark.parametrize(
     "handler",
     [
@@ -46,9 +52,10 @@ def raising(error: Exception) -> Handler:
         lambda _: httpx.Response(
             503, json={"errors": ["Service temporarily unavailable due to an ongoing leader election"]}
         ),
+        lambda _: httpx.Response(500, json={"errors": ["Internal server error.", NOT_YET]}),
         lambda _: httpx.Response(200, text="<html>starting</html>"),
     ],
-    ids=["refused", "slow", "503", "not JSON"],
+    ids=["refused", "slow", "503", "being built", "not JSON"],
 )
 def test_no_answer_is_worth_another_try(handler: Handler) -> None:
     with pytest.raises(TransientServiceError):
