@@ -31,7 +31,7 @@ class BackBy(StrEnum):
 
     FLINK = "Flink"  # the same Flink job went on from a checkpoint
     MANAGER = "job manager"  # a new generation was submitted
-    PERSON = "a person"  # it was parked, and the drill decided as the sentence says
+    PERSON = "a person"  # somebody asked for it: the drill, in an operator's place
     NOBODY = "nobody"  # the job never stopped
 
 
@@ -156,8 +156,8 @@ def _job_reasons(one: JobOutcome) -> Iterable[str]:
         yield f"{one.job} was back after {one.back_seconds:.0f} s, the limit is {BACK_LIMIT_SECONDS:.0f} s"
     if one.restored_right is False:
         yield f"{one.job} was restored from {one.restored_from or 'nothing'}, it should be {one.expected or 'nothing'}"
-    if one.back_by is BackBy.NOBODY:
-        return
+    if one.back_by in (BackBy.NOBODY, BackBy.PERSON):
+        return  # it was well all the time, or a person knew
     if one.seen_seconds is None:
         yield f"nobody saw that {one.job} was not well"
     elif one.seen_seconds > SEEN_LIMIT_SECONDS:

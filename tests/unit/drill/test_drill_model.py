@@ -63,8 +63,9 @@ def test_boards_that_are_not_proven_are_not_equal(boards: Boards | None) -> None
     assert replace(HELD, boards=boards).verdict is DrillVerdict.NOT_HELD
 
 
-def test_a_job_that_rode_the_fault_out_need_not_be_seen() -> None:
-    rode = JobOutcome("totals_v1", BackBy.NOBODY, None, 9.0)
+@pytest.mark.parametrize("by", [BackBy.NOBODY, BackBy.PERSON])
+def test_a_job_that_rode_the_fault_out_or_was_redeployed_by_hand_need_not_be_seen(by: BackBy) -> None:
+    rode = JobOutcome("totals_v1", by, None, 9.0)
     assert replace(HELD, jobs=(rode,)).verdict is DrillVerdict.HELD
 
 
