@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,32 +107,45 @@ def drill(
         checkpoint_seconds=settings.checkpoint_interval_seconds,
         facts=_facts(),
     )
+    found = _Found(on_result)
     try:
         with _site(settings, options, say) as site:
             run = replace(run, facts={**run.facts, "Flink": site.witness.flink.overview().version})
-            run = _play_all(site, options, run, on_result)
+            _play_all(site, options, found)
     except (DrillError, ServiceError, FlinkJobError, PlatformError, SendingError) as error:
-        run = replace(run, could_not=str(error))
-    return replace(run, seconds=time.monotonic() - started)
+        found.could_not = str(error)
+    except KeyboardInterrupt:  # hours of kills may have been played: they are worth a report
+        found.could_not = "it was interrupted"
+    seconds, results = time.monotonic() - started, tuple(found.results)
+    return replace(run, fault_free=found.fault_free, results=results, could_not=found.could_not, seconds=seconds)
 
 
-def _play_all(
-    site: Site, options: DrillOptions, run: DrillRun, on_result: Callable[[ScenarioResult], None]
-) -> DrillRun:
-    run = replace(run, fault_free=_fault_free(site))
-    if run.fault_free is None or not run.fault_free.equal:
-        why = run.fault_free.reason if run.fault_free else ""
-        return replace(run, could_not=f"the boards are not right before any fault: {why}")
+@dataclass
+class _Found:
+    """What has been found so far."""
+
+    on_result: Callable[[ScenarioResult], None]
+    fault_free: Boards | None = None
+    results: list[ScenarioResult] = field(default_factory=list[ScenarioResult])
+    could_not: str = ""
+
+
+def _play_all(site: Site, options: DrillOptions, found: _Found) -> None:
+    found.fault_free = _fault_free(site)
+    if not found.fault_free.equal:
+        found.could_not = f"the boards are not right before any fault: {found.fault_free.reason}"
+        return
     for number in range(1, options.repeat + 1):
         for scenario in options.scenarios:
             mine = _for(site, f"{scenario.name}{f' {number}' if options.repeat > 1 else ''}")
             mine.say(scenario.title)
             result = play(mine, scenario, number)
-            run = replace(run, results=(*run.results, result))
-            on_result(result)
-            if result.could_not or any(job.back_seconds is None for job in result.jobs):
-                return replace(run, could_not=f"after {scenario.name} the jobs do not run: no more can be tried")
-    return run
+            found.results.append(result)
+            found.on_result(result)
+            twice = [bool(one.could_not) for one in found.results[-2:]] == [True, True]
+            if twice or any(job.back_seconds is None for job in result.jobs):
+                found.could_not = f"after {scenario.name} the jobs do not run: no more can be tried"
+                return
 
 
 def _for(site: Site, name: str) -> Site:

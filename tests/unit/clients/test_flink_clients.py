@@ -39,7 +39,8 @@ def raising(error: Exception) -> Handler:
 
 
 # Flink 2.3's answer about a job that it is building
-NOT_YET = """org.apache.flink.runtime.dispatcher.UnavailableDispatcherOperationException: Unable to get JobMasterGateway \
+NOT_YET = """org.apache.flink.runtime.dispatcher.UnavailableDispatcherOperationException: \
+Unable to get JobMasterGateway \
 for initializing job. The requested operation is not available while the JobManager is initializing.
 \tat org.apache.flink.runtime.dispatcher.Dispatcher.getJobMasterGateway(Dispatcher.java)"""
 
