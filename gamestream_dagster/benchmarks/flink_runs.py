@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from gamestream_dagster.benchmarks.dataset import Dataset
@@ -42,6 +43,8 @@ class Run:
     job_seconds: Mapping[str, float]
     busy_ms: Mapping[str, int]
     """By job and vertex: how long its subtasks worked, summed."""
+    steady_per_second: float | None = None
+    """Between a tenth and nine tenths of the events, by the jobs' ledgers; None: too short, or not watched."""
 
     @property
     def per_second(self) -> float:
@@ -123,8 +126,21 @@ def scan_job(settings: Settings, dataset: Dataset, bounds: Bounds) -> Job:
     return Job("scan", RenderedJob((job.rendered.definitions[0], sink), statement), job.options)
 
 
-def run_to_end(settings: Settings, jobs: Sequence[Job], events: int, limit_seconds: float = 600.0) -> Run:
+def run_to_end(
+    settings: Settings,
+    jobs: Sequence[Job],
+    events: int,
+    limit_seconds: float = 600.0,
+    look: Callable[[], int] | None = None,
+) -> Run:
     """Submit jobs one after the other, wait until all have come to the end of their topic.
+
+    Args:
+        settings: the stack.
+        jobs: what to run.
+        events: how many each of them reads.
+        limit_seconds: for each job.
+        look: how many events all jobs have read by now, for the steady rate.
 
     Raises:
         BenchError: a job failed, or is not done within the limit.
@@ -132,8 +148,14 @@ def run_to_end(settings: Settings, jobs: Sequence[Job], events: int, limit_secon
     """
     pid = pid_of(settings, "flink-taskmanager")
     cpu = cpu_of([pid])
+    samples: list[tuple[float, int]] = []
+
+    def sample() -> None:
+        if look is not None:
+            samples.append((time.monotonic(), look()))
+
     with submitted(settings, jobs) as (flink, ids):
-        ended = {job: _wait_for_end(flink, ids[job], job, limit_seconds) for job in ids}
+        ended = {job: _wait_for_end(flink, ids[job], job, limit_seconds, sample) for job in ids}
         spent = cpu_of([pid]) - cpu
     begin = min(one.started_ms for one in ended.values())
     ends = {name: one.ended_ms or one.now_ms for name, one in ended.items()}
@@ -143,7 +165,23 @@ def run_to_end(settings: Settings, jobs: Sequence[Job], events: int, limit_secon
         for name, one in ended.items()
         for at, vertex in enumerate(one.vertices, 1)
     }
-    return Run(events, (max(ends.values()) - begin) / 1000, spent, seconds, busy)
+    steady = steady_rate(samples, events)
+    return Run(events, (max(ends.values()) - begin) / 1000, spent, seconds, busy, steady)
+
+
+def steady_rate(samples: Sequence[tuple[float, int]], total: int) -> float | None:
+    """Events a second between a tenth and nine tenths of `total`; None with fewer than three changes in between.
+
+    Args:
+        samples: seconds and events, in order. The sinks are flushed each second: only samples in which the number has
+            changed tell a time.
+        total: how many events there are.
+    """
+    changed = [now for before, now in pairwise(samples) if now[1] > before[1]]
+    inner = [one for one in changed if total * 0.1 <= one[1] <= total * 0.9]
+    if len(inner) < 3:
+        return None
+    return (inner[-1][1] - inner[0][1]) / (inner[-1][0] - inner[0][0])
 
 
 def vertex_name(place: int, name: str) -> str:
@@ -170,8 +208,14 @@ def submitted(settings: Settings, jobs: Sequence[Job]) -> Iterator[tuple[FlinkRe
                 _cancel(flink, job_id)
 
 
-def _wait_for_end(flink: FlinkRest, job_id: str, name: str, limit_seconds: float) -> JobDetail:
-    detail = poll(lambda: flink.job(job_id), lambda found: found.state.ended, limit_seconds, f"{name} to end")
+def _wait_for_end(
+    flink: FlinkRest, job_id: str, name: str, limit_seconds: float, sample: Callable[[], None]
+) -> JobDetail:
+    def look() -> JobDetail:
+        sample()
+        return flink.job(job_id)
+
+    detail = poll(look, lambda found: found.state.ended, limit_seconds, f"{name} to end")
     if detail.state is not FlinkState.FINISHED:
         failures = flink.exceptions(job_id, 1)
         reason = failures[0].cause if failures else detail.state

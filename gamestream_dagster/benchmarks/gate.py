@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isclose
 from pathlib import Path
@@ -21,6 +22,9 @@ from gamestream_dagster.settings import Season, Settings
 
 # Flink's quotient is rounded from a decimal of 19 places, as in the shared test cases.
 RATIO_TOLERANCE = 1e-12
+
+
+READ = text("SELECT coalesce(sum(records), 0) FROM job_ledger WHERE job = :job AND minute_millis < 0")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,18 @@ def clear(settings: Settings) -> None:
     with open_engine(settings) as engine, engine.begin() as database:
         for name in names:  # from the catalogue, which allows identifiers alone
             database.execute(text(f"DELETE FROM {name}"))  # noqa: S608
+
+
+@contextmanager
+def progress(settings: Settings, jobs: Sequence[str]) -> Iterator[Callable[[], int]]:
+    """How many events each of these jobs has read at least, as their own ledgers say."""
+    with open_engine(settings) as engine:
+
+        def read() -> int:
+            with engine.connect() as database:
+                return min(int(database.execute(READ, {"job": job}).scalar_one()) for job in jobs)
+
+        yield read
 
 
 def check(settings: Settings, expected: Truth, contestant: str, jobs: Sequence[str] | None = None) -> None:

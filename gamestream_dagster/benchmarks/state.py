@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
-
 from gamestream_dagster.benchmarks import gate
 from gamestream_dagster.benchmarks.dataset import Dataset, fill
 from gamestream_dagster.benchmarks.figures import Spread, spread
@@ -18,14 +16,12 @@ from gamestream_dagster.benchmarks.rounds import Say
 from gamestream_dagster.benchmarks.streaming import JOBS
 from gamestream_dagster.catalogue.topics import EventIds
 from gamestream_dagster.clients.flink_rest import FlinkRest
-from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.settings import Settings
 
 CHECKPOINTS = 5
 HEAP = "Status.JVM.Memory.Heap.Used"
 HEAP_SAMPLES, HEAP_SECONDS = 10, 0.5
 LIMIT_SECONDS = 900.0
-READ = text("SELECT coalesce(sum(records), 0) FROM job_ledger WHERE job = :job AND minute_millis < 0")
 
 
 @dataclass(frozen=True)
@@ -70,12 +66,7 @@ def _case(settings: Settings, dataset: Dataset, ids: Mapping[str, EventIds] | No
     ends = fill(settings, dataset)
     gate.clear(settings)
     jobs = [our_job(settings, name, dataset, None, ids) for name in JOBS]
-    with submitted(settings, jobs) as (flink, job_ids), open_engine(settings) as engine:
-
-        def read() -> int:
-            with engine.connect() as database:
-                return min(int(database.execute(READ, {"job": job}).scalar_one()) for job in JOBS)
-
+    with submitted(settings, jobs) as (flink, job_ids), gate.progress(settings, JOBS) as read:
         poll(read, lambda found: found >= sum(ends.values()), LIMIT_SECONDS, "both jobs to read the topic")
         held = [_held(flink, name, job_id) for name, job_id in job_ids.items()]
         heap = _heap(flink)

@@ -14,7 +14,7 @@ from gamestream_dagster.benchmarks import factorhouse, gate
 from gamestream_dagster.benchmarks.charts import Bar, Chart, charts_of, svg
 from gamestream_dagster.benchmarks.dataset import Dataset, Source
 from gamestream_dagster.benchmarks.factorhouse import Place
-from gamestream_dagster.benchmarks.flink_runs import over_topic, topic_options, vertex_name
+from gamestream_dagster.benchmarks.flink_runs import over_topic, steady_rate, topic_options, vertex_name
 from gamestream_dagster.benchmarks.machine import cpu_seconds
 from gamestream_dagster.benchmarks.pages import filled
 from gamestream_dagster.benchmarks.peers import unlike
@@ -222,3 +222,12 @@ def test_a_page_takes_the_newest_result_into_its_block() -> None:
 
 def test_a_vertex_has_one_name_in_every_submission() -> None:
     assert vertex_name(3, "Rank[12] -> Calc[13]") == vertex_name(3, "Rank[99] -> Calc[100]") == "3: Rank -> Calc"
+
+
+def test_the_steady_rate_leaves_out_the_start_the_end_and_the_pauses_of_the_ledger() -> None:
+    # the ledger is written each second, 100 events a second; looked at twice a second; a slow start
+    written = [0, 0, 0, 50, 150, 250, 350, 450, 550, 650, 750, 850, 950, 1000]
+    samples = [(at / 2, written[at // 2]) for at in range(2 * len(written))]
+    assert steady_rate(samples, 1000) == pytest.approx(100)
+    assert steady_rate(samples[:10], 1000) is None
+    assert steady_rate([], 1000) is None
