@@ -20,7 +20,10 @@ from gamestream_dagster.flink_jobs.errors import (
     TransientFlinkJobError,
 )
 from gamestream_dagster.flink_jobs.noting import note_look
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
+from gamestream_dagster.flink_jobs.observed import RestoreKind, RestorePoint
+from gamestream_dagster.flink_jobs.plan import Choice, Decision, Stop
+from gamestream_dagster.flink_jobs.stopping import stop
+from gamestream_dagster.flink_jobs.work import Work
 from tests.fakes.flink import Crash, FakeJob
 from tests.fakes.job_specs import target
 from tests.fakes.job_world import NEW_PLAN, World
@@ -299,3 +302,18 @@ def test_a_job_that_starts_from_nothing_forgets_what_it_counted_and_one_with_sta
     replayed = world.apply(Choice.REPLAY, fingerprint="d" * 64)
     assert replayed.restore_path is None
     assert world.store.forgotten == [first.generation, replayed.generation]
+
+
+def test_a_stop_that_a_dead_executor_brought_to_its_end_is_found_and_not_cancelled(world: World) -> None:
+    """Seen on Flink: it says RUNNING for a moment more, refuses the second savepoint, and then the cancel."""
+    record = world.store.save(world.apply(), state=DeploymentState.STOPPING)
+    job = world.only
+    job.state, job.savepoint, world.flink.no_savepoints = FlinkState.FINISHED, "file:/sp/made", True
+    bench = world.bench()
+    work = Work(
+        *(bench.target, world.flink, world.submitter, world.store, world.said.append, record), rebuild=bench.rebuild
+    )
+    older = RestorePoint("file:/ck/1/chk-1", RestoreKind.CHECKPOINT)
+    stop(work, Stop(job.job_id, Outcome.UPGRADING, or_else=older))
+    assert work.recorded.savepoint_path == "file:/sp/made"
+    assert world.flink.cancelled == []
