@@ -268,7 +268,7 @@ def load_settings(home: Path | str | None = None, port_base: int | None = None, 
 
 
 def _from_environment() -> dict[str, str]:
-    fields = set(Settings.model_fields) - {"home", "origins"}
+    fields = set(Settings.model_fields) - {"home", "origins", "flink_options"}  # a mapping: from the profile file alone
     found = {name: os.environ.get(ENV_PREFIX + name.upper()) for name in fields}
     return {name: value for name, value in found.items() if value}
 
