@@ -60,7 +60,7 @@ def matrix_row(result: ScenarioResult, repeated: bool = False) -> MatrixRow:
         seen=seconds(result.seen_seconds),
         back=seconds(result.back_seconds),
         back_by=", ".join(dict.fromkeys(one.back_by.value for one in jobs)) or NOT_KNOWN,
-        restored=", ".join(one.restored_from for one in restored) or NOT_KNOWN,
+        restored=", ".join(dict.fromkeys(_kind(one.restored_from) for one in restored)) or NOT_KNOWN,
         right=_yes(all(one.restored_right for one in restored)) if restored else NOT_KNOWN,
         twice=_yes(any(one.twice for one in jobs)) if jobs else NOT_KNOWN,
         lost=str(boards.lost) if boards else NOT_KNOWN,
@@ -83,6 +83,8 @@ def job_words(one: JobOutcome) -> str:
         return f"went on by itself; a new checkpoint after {seconds(one.back_seconds)}"
     if one.back_seconds is None:
         return f"not back (seen after {seconds(one.seen_seconds)})"
+    if one.back_by is BackBy.PERSON:
+        return f"back after {seconds(one.back_seconds)}, as a person asked, from {one.restored_from or 'nothing'}"
     return (
         f"seen after {seconds(one.seen_seconds)}, back after {seconds(one.back_seconds)} by "
         f"{one.back_by.value}, from {one.restored_from or 'nothing'}"
@@ -115,6 +117,11 @@ def as_data(run: DrillRun) -> dict[str, Any]:
             "back_seconds": result.back_seconds,
         }
     return {**found, "verdict": run.verdict.value, "times": [asdict(one) for one in run.times]}
+
+
+def _kind(restored: str) -> str:
+    """A checkpoint by its name, a savepoint without its own, which is long and says nothing."""
+    return "savepoint" if restored.startswith("savepoint-") else restored or "nothing"
 
 
 def _yes(value: bool) -> str:

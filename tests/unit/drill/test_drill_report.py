@@ -30,6 +30,9 @@ def test_a_line_tells_the_worst_job_and_every_state() -> None:
     assert (row.seen, row.back, row.restored, row.right) == ("12.0 s", "41.0 s", "chk-7, chk-9", "yes")
     assert (row.twice, row.lost, row.doubled, row.boards, row.verdict) == ("no", "0", "0", "yes", "HELD")
     assert row.back_by == "job manager, Flink"
+    saved = replace(JOB, restored_from="savepoint-77fd08-8a2b1c")
+    assert view.matrix_row(replace(HELD, jobs=(saved, saved))).restored == "savepoint"
+    assert "savepoint-77fd08-8a2b1c" in view.job_words(saved)
 
 
 def test_what_is_not_known_is_not_fine() -> None:
