@@ -79,7 +79,17 @@ def drill_on(
     started = time.monotonic()
     with kept_ground(on, port_base, say) if on else new_ground(port_base, say) as settings:
         run = drill(settings, options, say, on_result)
-    return replace(run, seconds=time.monotonic() - started)
+    return replace(run if on else _without_pages(run), seconds=time.monotonic() - started)
+
+
+def _without_pages(run: DrillRun) -> DrillRun:
+    """The run without its reconciliation reports, which are gone with the home that they were in."""
+    results = [one if one.boards is None else replace(one, boards=_without_page(one.boards)) for one in run.results]
+    return replace(run, results=tuple(results), fault_free=run.fault_free and _without_page(run.fault_free))
+
+
+def _without_page(boards: Boards) -> Boards:
+    return replace(boards, report=None)
 
 
 def drill(

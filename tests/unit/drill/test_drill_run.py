@@ -98,3 +98,21 @@ def test_a_stack_that_cannot_be_used_is_told(play, monkeypatch: pytest.MonkeyPat
     run = play(Played())
     assert run.could_not == "the boards are not right before any fault: 1 row differs"
     assert run.exit_code == 2
+
+
+def test_reports_are_named_only_where_they_outlive_the_drill(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = replace(RIGHT, report=tmp_path / "page.html")
+    played = module.DrillRun("r", HELD.started_at, 1.0, 5, 100.0, 30.0, 3, page, (replace(HELD, boards=page),))
+
+    @contextmanager
+    def ground(*_: Any) -> Iterator[None]:
+        yield
+
+    monkeypatch.setattr(module, "new_ground", ground)
+    monkeypatch.setattr(module, "kept_ground", ground)
+    monkeypatch.setattr(module, "drill", lambda *_: played)
+    for on, kept in [(None, None), (tmp_path, page.report)]:
+        run = module.drill_on(on, None, DrillOptions(()))
+        assert run.results[0].boards
+        assert run.fault_free
+        assert (run.fault_free.report, run.results[0].boards.report) == (kept, kept)
