@@ -34,7 +34,7 @@ class PeerOptions:
     """`quixstreams_python`: of an environment of its own that holds quixstreams; None: it is left out."""
 
     rounds: int = 5
-    events: int = 500_000
+    events: int = 300_000
     players: int = 20_000
     seed: int = 1
     quixstreams_python: Path | None = None

@@ -28,7 +28,7 @@ class StreamingOptions:
     """What is measured. `players` and the main number are swept with JSON; Avro and skew at the main number alone."""
 
     rounds: int = 5
-    events: int = 1_000_000
+    events: int = 400_000
     seed_events: int = 50_000
     players: tuple[int, ...] = (20_000, 1_000, 200_000)
     zipf: float = 1.1

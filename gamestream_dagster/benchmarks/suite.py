@@ -43,7 +43,7 @@ OnStack = Callable[[Settings, Choices, Say], Result]
 def _streaming(settings: Settings, asked: Choices, say: Say) -> Result:
     options = streaming.StreamingOptions(
         rounds=asked.rounds,
-        events=asked.events_or(1_000_000),
+        events=asked.events_or(400_000),
         seed_events=asked.reference_events,
         players=asked.players,
         zipf=asked.zipf,
@@ -66,7 +66,7 @@ def _archive(settings: Settings, asked: Choices, say: Say) -> Result:
 
 def _peers(settings: Settings, asked: Choices, say: Say) -> Result:
     options = peers.PeerOptions(
-        asked.rounds, asked.events_or(500_000), asked.players[0], asked.seed, asked.quixstreams_python
+        asked.rounds, asked.events_or(300_000), asked.players[0], asked.seed, asked.quixstreams_python
     )
     return peers.measure(settings, options, say)
 
