@@ -145,6 +145,16 @@ def test_reconciliation_runs_every_15_minutes_and_jobs_are_watched_from_the_star
     repository = loaded().get_repository_def()
     schedule = repository.get_schedule_def("reconcile_every_15_minutes")
     assert schedule.cron_schedule == "*/15 * * * *"
-    assert schedule.job_name == "archive_and_reconcile"
-    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert repository.get_sensor_def("job_health").default_status is dg.DefaultSensorStatus.RUNNING
+    assert schedule.job_name == "reconcile"
+    for name in ("examine_every_4_hours", "prune_daily", "close_seasons_daily", "reconcile_every_15_minutes"):
+        assert repository.get_schedule_def(name).default_status is dg.DefaultScheduleStatus.RUNNING
+    for name in ("job_health", "drift", "reconciliation_alarms"):
+        assert repository.get_sensor_def(name).default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_the_quarter_hourly_proof_is_the_archive_the_comparison_and_their_checks() -> None:
+    layer = loaded().get_repository_def().get_job("reconcile").asset_layer
+    executed = {key.to_user_string() for key in layer.executable_asset_keys}
+    assert executed == {"archive/user_score", "reconciliation/leaderboards"}
+    checks = {key.name for key in layer.asset_graph.asset_check_keys}
+    assert checks == {"matches_recompute", "verdict", "no_unexplained", "ledger_balances", "could_look"}

@@ -10,7 +10,7 @@ from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.components.flink_job_health import health_check, job_metadata
 from gamestream_dagster.components.flink_job_sensor import INCIDENT_TAG, figures_from, health_sensor
 from gamestream_dagster.components.keys import (
-    PROVEN_WITHIN,
+    RECORDED_WITHIN,
     Group,
     board_key,
     job_key,
@@ -152,7 +152,7 @@ def _board_asset(board: Board, spec: JobSpec) -> dg.AssetsDefinition:
         owners=[board.owner],
         kinds={"postgres", "kafka"},
         tags={"layer": "board", "job": spec.name},
-        freshness_policy=PROVEN_WITHIN,
+        freshness_policy=RECORDED_WITHIN,
         deps=[job_key(spec.name)],
         metadata={"topic": board.topic, "table": board.name, "length": board.rows},
         retry_policy=RETRY_TRANSIENT,

@@ -10,6 +10,8 @@ import dagster as dg
 DEFAULT_OWNER = "team:game-analytics"
 
 
+# The rows of the boards are recorded every fourth hour.
+RECORDED_WITHIN = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=9), warn_window=timedelta(hours=5))
 # The boards are proven, and the events archived, every 15 minutes: two that are missed warn, four fail.
 PROVEN_WITHIN = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=65), warn_window=timedelta(minutes=35))
 
