@@ -8,10 +8,11 @@ from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.causes.trial import DEPTH
 from gamestream_dagster.reconciliation.compare import compare_bracket, compare_equal
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
+from gamestream_dagster.reconciliation.history import DuckHistory
 from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, Sink
 from gamestream_dagster.reconciliation.observe import Observation
 from gamestream_dagster.reconciliation.open_seasons import compare_seasons
-from gamestream_dagster.reconciliation.recompute import Cut, DuckHistory, Recompute
+from gamestream_dagster.reconciliation.recompute import Cut, Recompute
 from gamestream_dagster.reconciliation.sinks import newest_window
 from gamestream_dagster.settings import Settings
 

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.exc import ProgrammingError
 
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.clients.errors import NotFoundError, ServiceError
+from gamestream_dagster.clients.errors import NotFoundError, ServiceError, TerminalServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_types import CheckpointSummary
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -30,6 +30,7 @@ from gamestream_dagster.warehouse.tables import WHOLE_PARTITION, job_ledger
 
 COMMIT_WAIT_SECONDS = 5.0
 _POLL_SECONDS = 0.1
+_AFTER_FAILURE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class _Live:
     """A checkpoint was completed since the job last started: what it has committed and written is its own."""
 
 
+class _CheckpointFailedError(CouldNotLookError):
+    """Flink gave a checkpoint up before its time was over."""
+
+
 @dataclass(frozen=True)
 class Looker:
     """Everything that is asked."""
@@ -100,7 +105,14 @@ class Looker:
         jobs = sorted({board.job for board in boards})
         deadline = time.monotonic() + self.limits.checkpoint + self.limits.job_running
         while True:
-            found = self._try(jobs, boards, sinks)
+            try:
+                found = self._try(jobs, boards, sinks)
+            except _CheckpointFailedError:
+                # A task that was lost shows so before Flink says that the job restarts.
+                if time.monotonic() > deadline - self.limits.job_running:
+                    raise
+                time.sleep(_AFTER_FAILURE_SECONDS)
+                continue
             if found is not None:
                 return found
             if time.monotonic() > deadline:
@@ -205,7 +217,8 @@ class Looker:
                 for job, trigger in triggers.items()
             }
         except ServiceError as error:
-            raise CouldNotLookError(
+            failed = _CheckpointFailedError if isinstance(error, TerminalServiceError) else CouldNotLookError
+            raise failed(
                 f"no checkpoint within {self.limits.checkpoint:.0f} s ({error.reason})",
                 "see `gamestream jobs list` and the checkpoints in Flink's page",
             ) from error

@@ -6,18 +6,17 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import duckdb
 
 from gamestream_dagster.archive.reader import open_archive, register_numbers, register_texts
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
 from gamestream_dagster.catalogue.seasons import SeasonSpan
-from gamestream_dagster.reconciliation.compare import Best
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
+from gamestream_dagster.reconciliation.history import DuckHistory
 from gamestream_dagster.reconciliation.model import Entity, Row
 from gamestream_dagster.reconciliation.order import factors
-from gamestream_dagster.reconciliation.ranges import MAX_STEPS, LabelRange, SumRange
 from gamestream_dagster.reconciliation.statements import statement
 
 EVENT_COLUMNS = ("user_id", "team_id", "team_name", "event_type")
@@ -73,7 +72,7 @@ class Recompute:
         self._digested: dict[int, int] | None = None
         self._minutes_upto: dict[int, int] | None = None
         self._db.execute("CREATE TEMP VIEW records AS " + statement("records"))
-        self._db.execute("CREATE TEMP VIEW counted_events AS " + statement("events"))
+        self._count_from("archive")
         self._season: SeasonSpan | None = None
         self._see(None)
 
@@ -267,6 +266,31 @@ class Recompute:
             self._db.execute("DELETE FROM removed")
             self._db.execute("DELETE FROM added")
 
+    @contextmanager
+    def about(self, columns: tuple[str, ...], keys: Sequence[Entity]) -> Generator[None]:
+        """Let `events` and `bracketed` be those of some entities alone, read once: many questions about few of them.
+
+        Args:
+            columns: text columns of an event.
+            keys: their values, an entity each.
+        """
+        self._find_copies()
+        register_texts(self._db, "keys", columns, keys)
+        try:
+            self._db.execute("CREATE TEMP TABLE focus AS " + statement("focus", over=columns))
+        finally:
+            self._db.unregister("keys")
+        self._count_from("focus")
+        try:
+            yield
+        finally:
+            self._count_from("archive")
+            self._db.execute("DROP TABLE focus")
+
+    def _count_from(self, relation: str) -> None:
+        seen = "" if relation == "archive" else f"WITH archive AS (FROM {relation}) "
+        self._db.execute(f"CREATE OR REPLACE TEMP VIEW counted_events AS {seen}{statement('events')}")
+
     def _suppose(self, insert: str, positions: Iterable[Position]) -> None:
         listed = list(positions)
         names = ("partition", "offset", "item")
@@ -294,81 +318,8 @@ class Recompute:
         return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
 
 
-class DuckHistory:
-    """`compare.History` over the archive; answers are remembered, so each kind of question is one scan."""
-
-    def __init__(
-        self, recompute: Recompute, low: Cut, high: Cut, groups: tuple[str, ...], season: SeasonSpan | None = None
-    ) -> None:
-        self._recompute = recompute
-        self._low = low
-        self._high = high
-        self._groups = groups
-        self._season = season
-        self._sums: dict[tuple[str, ...], dict[Entity, SumRange | None]] = {}
-        self._labels: dict[tuple[str, ...], dict[Entity, LabelRange]] = {}
-        self._best: dict[tuple[str, ...], dict[Entity, Best]] = {}
-
-    def sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
-        """Range of the sum of scores of each key."""
-        known = self._sums.setdefault(over, {})
-        wanted = [key for key in dict.fromkeys(keys) if key not in known]
-        if wanted:
-            known.update(dict.fromkeys(wanted))
-            known.update(self._read_sums(over, wanted))
-        return {key: found for key in keys if (found := known[key]) is not None}
-
-    def _read_sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> dict[Entity, SumRange]:
-        steps: dict[Entity, list[tuple[int, ...]] | None] = {}
-        sql = statement("steps", over=over, groups=self._groups or over)
-        for row in self._ask(over, keys, sql, max_steps=MAX_STEPS):
-            key = _key(over, row)
-            listed = steps.setdefault(key, [])
-            if row["scores"] is None or listed is None or sum(map(len, listed)) > MAX_STEPS:
-                steps[key] = None
-            else:
-                listed.append(tuple(row["scores"]))
-        found: dict[Entity, SumRange] = {}
-        for row in self._ask(over, keys, statement("totals", over=over)):
-            key = _key(over, row)
-            listed = steps.get(key, [])
-            found[key] = SumRange(
-                low=row["low_total"],
-                high=row["high_total"],
-                steps=None if listed is None else tuple(listed),
-                exists_at_low=row["low_events"] > 0,
-            )
-        return found
-
-    def labels(self, entity: tuple[str, ...], column: str, keys: Sequence[Entity]) -> Mapping[Entity, LabelRange]:
-        """Range of the greatest text of each key."""
-        known = self._labels.setdefault((*entity, column), {})
-        sql = statement("labels", over=entity, label=(column,))
-        for row in self._ask(entity, [key for key in keys if key not in known], sql):
-            known[_key(entity, row)] = LabelRange(row["low_label"], frozenset(row["later_labels"] or ()))
-        return known
-
-    def best(self, entity: tuple[str, ...], choice: str, keys: Sequence[Entity]) -> Mapping[Entity, Best]:
-        """Best member of each key at the low cut."""
-        known = self._best.setdefault((*entity, choice), {})
-        sql = statement("best", over=entity, member=(choice,))
-        for row in self._ask(entity, [key for key in keys if key not in known], sql):
-            known[_key(entity, row)] = Best(str(row[choice]), int(row["total"]))
-        return known
-
-    def _ask(self, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int | str) -> list[Row]:
-        if not keys:
-            return []
-        with self._recompute.during(self._season):
-            return self._recompute.with_keys(self._low, self._high, columns, list(dict.fromkeys(keys)), sql, **values)
-
-
 def _body(board: Board) -> str:
     return board.recompute_sql.rstrip().rstrip(";")
-
-
-def _key(columns: tuple[str, ...], row: Mapping[str, Any]) -> Entity:
-    return tuple(str(row[name]) for name in columns)
 
 
 def check_board(board: Board) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import season_at
@@ -52,6 +52,8 @@ class Explainer:
     """By rank, where the board's topic once held just this row."""
     say: Callable[[str], None] = lambda _: None
     season: Season = Season.NONE
+    _known: dict[str, list[Difference]] = field(default_factory=dict[str, list[Difference]])
+    """What was found for a board's rows: the other sink mostly shows the same ones."""
 
     def explain(self, results: Sequence[BoardResult]) -> list[BoardResult]:
         """The results, each difference with its causes, evidence, action, and whether the policy accepts it."""
@@ -134,7 +136,7 @@ class Explainer:
         """What happened in the job; where that does not explain the row, also behind it."""
         if not differences:
             return []
-        told = self._job_side(board, result.sink).explain(differences)
+        told = self._in_job(board, result.sink, differences)
         if all(not one.unexplained for one in told):
             return told
         return self._both(board, result, told)
@@ -146,7 +148,7 @@ class Explainer:
             return list(told)
         shown = {rank_of(board, row): row for row in self._rows(board, result.sink) if row.get(board.rank_column)}
         theirs = {rank_of(board, row): row for row in self._rows(board, other.sink) if row.get(board.rank_column)}
-        in_job = {one.rank: one for one in self._job_side(board, other.sink).explain(other.differences)}
+        in_job = {one.rank: one for one in self._in_job(board, other.sink, other.differences)}
         sides = self._compared(board, result.sink)
         found: list[Difference] = []
         for one in told:
@@ -165,6 +167,16 @@ class Explainer:
             evidence = {**first.evidence, **dict(second.facts)}
             found.append(replace(one, alternatives=alternatives, evidence=evidence))
         return found
+
+    def _in_job(self, board: Board, sink: Sink, differences: Sequence[Difference]) -> list[Difference]:
+        """What happened in the job; asked once for the same rows with the same differences."""
+        alike = [replace(one, sink=Sink.POSTGRES) for one in differences]
+        key = repr(
+            (board.name, self._start, newest_window(board, self.seen.boards[board.name, sink], self._start), alike)
+        )
+        if key not in self._known:
+            self._known[key] = self._job_side(board, sink).explain(differences)
+        return [replace(one, sink=sink) for one in self._known[key]]
 
     def _job_side(self, board: Board, sink: Sink) -> JobSide:
         job_boards = self._job_boards(board)

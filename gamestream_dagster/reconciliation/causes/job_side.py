@@ -6,6 +6,7 @@ Then those that are right but stand elsewhere, or not at all: they may follow fr
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,12 @@ from gamestream_dagster.reconciliation.model import Cause, Causes, Difference, D
 from gamestream_dagster.reconciliation.order import order_value
 
 EVENTS_SHOWN = 20
+
+GUESSING_SECONDS = 120.0
+"""How long guesses are tried for one board; what is not explained by then stays so, and says why."""
+
 _NOTHING = Supposition(())
+_NAMED_BY_LEDGER = (Cause.MISSING_EVENTS, Cause.RESTORED_FROM_OLD_STATE)
 
 
 @dataclass
@@ -34,6 +40,9 @@ class JobSide:
     """By row the guesses that make it right; one for each cause, all of the same size."""
     background: dict[Entity, Supposition] = field(default_factory=dict[Entity, Supposition])
     """What is supposed about others, who are not on the board and need not be."""
+    deadline: float = field(default_factory=lambda: time.monotonic() + GUESSING_SECONDS)
+    out_of_time: bool = False
+    """Guesses were left untried."""
 
     def explain(self, differences: Sequence[Difference]) -> list[Difference]:
         """The differences, with causes and evidence where there are any."""
@@ -44,8 +53,9 @@ class JobSide:
             return explained
         families = self.evidence.families(entities)
         wrong = [(one.entity, one.rank) for one in open_ones if by_itself(one) and one.entity is not None]
-        right = self.trial.right(dict.fromkeys(wrong, _NOTHING))  # they only stand where they should not
-        self._find({place: families[place[0]] for place in dict.fromkeys(wrong) if place not in right})
+        with self.trial.about(list(dict.fromkeys(entity for entity, _ in wrong))):
+            right = self.trial.right(dict.fromkeys(wrong, _NOTHING))  # they only stand where they should not
+            self._find({place: families[place[0]] for place in dict.fromkeys(wrong) if place not in right})
         self._find_late(open_ones)
         if any(place not in right and place not in self.found for place in wrong):
             return self._told(explained)  # who is absent may have made room for a row that nobody understands
@@ -71,7 +81,7 @@ class JobSide:
     def _find(self, families: Mapping[Place, Mapping[Cause, Sequence[Supposition]]]) -> None:
         """Guesses of one cause for every row; pairs for those that no single cause explains."""
         self._try({place: guesses.get(Cause.LATE, ()) for place, guesses in families.items()})
-        for cause in Cause:
+        for cause in sorted(Cause, key=lambda one: one not in _NAMED_BY_LEDGER):
             if cause is not Cause.LATE:  # what the window does by design needs no fault to explain it
                 late = {place for place in self.found if self._has(place, Cause.LATE)}
                 self._try({place: guesses.get(cause, ()) for place, guesses in families.items() if place not in late})
@@ -92,6 +102,8 @@ class JobSide:
             mine = {places[turn]: guesses[places[turn]] for places in turns.values() if turn < len(places)}
             for number in range(max(map(len, mine.values()), default=0)):
                 now = {p: listed[number] for p, listed in mine.items() if number < len(listed) and p not in done}
+                if now and self._late():
+                    return
                 for place in self.trial.right(now) if now else ():
                     self.found.setdefault(place, []).append(now[place])
                     done.add(place)
@@ -129,12 +141,18 @@ class JobSide:
                 }
                 if not now:
                     continue
+                if self._late():
+                    return
                 if cause is Cause.OVERFLOW:
                     off = {entity for entity in now if self._wraps_away(missing[entity])}
                 else:
                     off = now.keys() - self._still_absent(now)
                 for entity in off:
                     self.found.setdefault((entity, missing[entity].rank), []).append(now[entity])
+
+    def _late(self) -> bool:
+        self.out_of_time = self.out_of_time or time.monotonic() > self.deadline
+        return self.out_of_time
 
     def _has(self, place: Place, cause: Cause) -> bool:
         return any(one.causes == (cause,) for one in self.found.get(place, ()))
@@ -176,6 +194,9 @@ class JobSide:
                 causes = self._all_causes(chosen)
                 who = [" / ".join(entity) for entity, _ in self.found][:EVENTS_SHOWN]
                 told.append(replace(one, alternatives=causes, evidence={"follows_from": who}))
+            elif self.out_of_time:
+                left_out = f"not every guess was tried: {GUESSING_SECONDS:.0f} s were over"
+                told.append(replace(one, evidence={**one.evidence, "looked_for": left_out}))
             else:
                 told.append(one)
         return told

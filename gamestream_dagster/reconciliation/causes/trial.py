@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -67,6 +67,15 @@ class Trial:
                 history = self.recompute.history(self.low, self.high, self.job_boards)
                 wrong = {place: value_differences(self.board, self.sink, row, history) for place, row in mine.items()}
         return {place for place, found in wrong.items() if self._excused(found, suppositions[place])}
+
+    @contextmanager
+    def about(self, entities: Sequence[Entity]) -> Generator[None]:
+        """Only `right` is asked, of these entities: their own events are enough, unless a sum is over others' too."""
+        own = set(self.board.entity)
+        with ExitStack() as closing:
+            if all(own <= set(column.over) for column in self.board.columns.values() if column.over):
+                closing.enter_context(self.recompute.about(self.board.entity, entities))
+            yield
 
     def place(self, row: Row) -> Place:
         """Who stands where."""
