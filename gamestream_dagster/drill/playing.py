@@ -25,6 +25,7 @@ from gamestream_dagster.reconciliation.run import reconcile
 CHECKPOINTS_BEFORE = 2
 CHECKPOINTS_LIMIT_SECONDS = 120.0
 _IDLE_SECONDS = 120.0
+_COMPARE_TRIES = 3
 _INCIDENTS = 3
 # An incident begins when Flink says the trouble began; its clock and ours are the same machine's.
 _EARLIER_SECONDS = 1.0
@@ -46,13 +47,24 @@ def play(site: Site, scenario: Scenario, number: int = 1) -> ScenarioResult:
 def compare_boards(site: Site) -> Boards:
     """Pause the crowd, drain the stream, and hold every board against the recompute of the same events.
 
+    A job that is still being healed keeps the reconciliation from looking; it is tried again when it is not.
+
     Raises:
         SendingError: not every event could be delivered.
+        DrillError: the boards could not be looked at.
     """
     sent = site.crowd.pause()
-    site.say(f"{sent} events sent; drain and reconcile")
-    run = reconcile(site.settings, "drained")
-    return boards_of(run, sent + site.records_before)
+    reason = ""
+    for _ in range(_COMPARE_TRIES):
+        site.say(f"{sent} events sent; drain and reconcile")
+        run = reconcile(site.settings, "drained")
+        if run.verdict is not Verdict.COULD_NOT_RUN:
+            return boards_of(run, sent + site.records_before)
+        reason = run.reason
+        site.say(f"could not compare: {reason}")
+        _wait("the job manager ends its work", site.watcher.idle, _IDLE_SECONDS)
+        site.witness.wait_checkpoints(1, CHECKPOINTS_LIMIT_SECONDS)
+    raise DrillError(f"the boards could not be compared: {reason}")
 
 
 def boards_of(run: ReconciliationRun, sent: int) -> Boards:
@@ -77,6 +89,14 @@ def boards_of(run: ReconciliationRun, sent: int) -> Boards:
     )
 
 
+def _wait(what: str, wanted: Callable[[], bool], limit: float) -> None:
+    deadline = time.monotonic() + limit
+    while not wanted():
+        if time.monotonic() > deadline:
+            raise DrillError(f"{what}: not within {limit:.0f} s")
+        time.sleep(POLL_SECONDS)
+
+
 @dataclass
 class _Play:
     """One repetition at work."""
@@ -99,17 +119,11 @@ class _Play:
             site.say("wait until every job runs with a new checkpoint")
             self._wait_back(struck)
             self._wait_seen(struck)
-            self._wait("the job manager ends its work", watcher.idle, _IDLE_SECONDS)
+            _wait("the job manager ends its work", watcher.idle, _IDLE_SECONDS)
         jobs = tuple(self._outcome(job, struck, generations[job]) for job in site.jobs)
-        boards = compare_boards(site)
+        # without a job nothing can be drained, and the verdict is clear
+        boards = compare_boards(site) if len(self.back) == len(site.jobs) else None
         return {"jobs": jobs, "boards": boards, "notes": struck.notes, "broken": struck.broken}
-
-    def _wait(self, what: str, wanted: Callable[[], bool], limit: float) -> None:
-        deadline = time.monotonic() + limit
-        while not wanted():
-            if time.monotonic() > deadline:
-                raise DrillError(f"{what}: not within {limit:.0f} s")
-            time.sleep(POLL_SECONDS)
 
     def _wait_back(self, struck: Struck) -> None:
         """Until every job is back or parked, or the scenario's limit is over: then the outcome says who is not."""

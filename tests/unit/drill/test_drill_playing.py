@@ -12,8 +12,9 @@ import pytest
 
 from gamestream_dagster.clients.flink_types import CheckpointInfo
 from gamestream_dagster.drill import playing
+from gamestream_dagster.drill.errors import DrillError
 from gamestream_dagster.drill.model import BackBy, JobOutcome
-from gamestream_dagster.drill.playing import boards_of
+from gamestream_dagster.drill.playing import boards_of, compare_boards
 from gamestream_dagster.drill.scenarios import Struck, choose
 from gamestream_dagster.drill.watcher import Look
 from gamestream_dagster.drill.witness import Mark, Witness
@@ -185,3 +186,21 @@ def test_events_are_counted_against_what_was_sent_and_what_the_jobs_counted(
     found = boards_of(run, sent)
     assert (found.lost, found.doubled) == (lost, doubled)
     assert boards_of(replace(run, verdict=Verdict.COULD_NOT_RUN, ledger=None), sent).equal is False
+
+
+@pytest.mark.parametrize("blind", [0, 2, 3])
+def test_boards_that_cannot_be_looked_at_yet_are_looked_at_again(monkeypatch: pytest.MonkeyPatch, blind: int) -> None:
+    run = ReconciliationRun("r", Mode.DRAINED, Verdict.MATCH, "", datetime.now(UTC), 1.0, ledger=ledger(50))
+    runs = [replace(run, verdict=Verdict.COULD_NOT_RUN, ledger=None, reason="job is STOPPING")] * blind + [run]
+    monkeypatch.setattr(playing, "reconcile", lambda *_: runs.pop(0))
+    waited: list[int] = []
+    site: Any = type("Site", (), {"settings": None, "records_before": 20, "say": lambda self, text: None})()
+    site.crowd = type("Crowd", (), {"pause": lambda self: 30})()
+    site.watcher = type("Watcher", (), {"idle": lambda self: True})()
+    site.witness = type("Witness", (), {"wait_checkpoints": lambda self, count, limit: waited.append(count)})()
+    if blind == 3:
+        with pytest.raises(DrillError, match="could not be compared: job is STOPPING"):
+            compare_boards(site)
+        return
+    found = compare_boards(site)
+    assert (found.records, found.sent, found.lost, len(waited)) == (50, 50, 0, blind)
