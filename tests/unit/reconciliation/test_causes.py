@@ -60,6 +60,14 @@ def test_a_copy_counted_again(world, tmp_path):
     assert "--replay" in told.action
 
 
+def test_a_row_for_which_the_time_was_over_says_so(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("gamestream_dagster.reconciliation.causes.job_side.GUESSING_SECONDS", -1.0)
+    planted = with_sent(world, replace(world.sent[0][1], at=20 * MINUTE))
+    found = explained(planted, tmp_path, "top_players", players(planted.events(lambda _: True)))
+    assert named(found) == {"UNEXPLAINED"}
+    assert "not every guess was tried" in found[0].evidence["looked_for"]
+
+
 def test_only_the_copies_beyond_the_horizon_counted_again(world, tmp_path):
     near, far = replace(world.sent[0][1], at=31_000), replace(world.sent[0][7], at=40 * MINUTE)
     planted = with_sent(world, near, far)

@@ -41,6 +41,31 @@ def test_the_recompute_is_the_model(data):
                     assert row == other
 
 
+@untimed
+@given(data=st.data())
+def test_about_some_teams_alone_the_answers_are_those_over_all(data):
+    events = data.draw(logs(min_size=1))
+    cut = data.draw(cuts(events))
+    teams = [(team,) for team in dict.fromkeys(one.team_id for one in events)]
+    some = data.draw(st.lists(st.sampled_from(teams), min_size=1, unique=True))
+    low = dict.fromkeys(cut, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        make_archive(Path(folder) / "user-score", events)
+        with Recompute(Path(folder) / "user-score", Path(folder), threads=1) as recompute:
+
+            def answers():
+                history = recompute.history(low, cut, [DESCRIBED["team_mvps"]])
+                best = recompute.history(cut, cut, [DESCRIBED["team_mvps"]]).best(("team_id",), "user_id", some)
+                sums = history.sums(("team_id",), some).items()
+                return {key: (one.low, one.high, sorted(one.steps or ())) for key, one in sums}, dict(best)
+
+            over_all = answers()
+            with recompute.about(("team_id",), some):
+                assert answers() == over_all
+                assert recompute.history(low, cut, []).sums(("team_id",), [("nobody",)]) == {}
+            assert answers() == over_all
+
+
 def test_an_empty_archive_gives_empty_boards(tmp_path):
     with Recompute(tmp_path / "user-score", tmp_path) as recompute:
         assert recompute.rows(DESCRIBED["top_teams"], {0: 5}) == []
