@@ -109,7 +109,7 @@ def _carry_out(settings: Settings, name: str, choice: Choice, tell: Tell, root: 
 
 def _report(name: str, choice: Choice, record: Deployment) -> JobReport:
     if choice is Choice.STACK_DOWN:
-        return JobReport(name, True, f"stopped, its state is in {record.savepoint_path or 'nothing'}")
+        return JobReport(name, True, f"its state is in {record.savepoint_path or 'nothing'}")
     if record.state is DeploymentState.RUNNING:
         return JobReport(name, True, f"runs as generation {record.generation}")
     return JobReport(name, True, f"{record.state}: left so")
