@@ -6,6 +6,7 @@ What it finds parked, which no run could mend, stands in the table `alerts`.
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.components.deadline import Deadline, OutOfTimeError
 from gamestream_dagster.components.flink_job_health import HEALTHY, health_result, incident_metadata
 from gamestream_dagster.components.keys import job_key
+from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
 from gamestream_dagster.flink_jobs.incidents import NOTHING_NOTED, Noted
 from gamestream_dagster.flink_jobs.observed import Figures, JobState, last_movement
@@ -29,6 +31,8 @@ FIGURES_TAG = "gamestream/figures"
 # Dagster kills a tick after 60 s; what is left waits for the next tick, which begins with it.
 TICK_SECONDS = 20.0
 HEARTBEAT_SECONDS = 3600.0
+# An executor confirms what it submitted within this time: start, first checkpoint, and a steady minute.
+UNFINISHED_SECONDS = 600.0
 BACKOFF_SECONDS = 30.0
 MAX_BACKOFF_SECONDS = 600.0
 
@@ -100,9 +104,9 @@ def look(spec: JobSpec, jobs: FlinkJobs, previous: Figures | None = None) -> Fin
     if observed.state is JobState.UNKNOWN:
         return Finding(spec.name, reason, None, check, figures)
     noted = jobs.note(observed)
-    if check.passed:
-        return Finding(spec.name, reason, None, check, figures, noted=noted)
     last = jobs.last(spec.name)
+    if check.passed and not (last and _left_unfinished(last)):
+        return Finding(spec.name, reason, None, check, figures, noted=noted)
     if last is None:
         return Finding(spec.name, "It was never deployed; materialise the job for the first time.", None, check)
     plan = jobs.plan(spec.name, previous, Choice.HEAL)
@@ -111,6 +115,13 @@ def look(spec: JobSpec, jobs: FlinkJobs, previous: Figures | None = None) -> Fin
     # each deployment is an incident of its own: the second failure is healed as the first was
     incident = last.deployment_id if plan.decision in _HEALS else None
     return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check, figures, previous, noted)
+
+
+def _left_unfinished(last: Deployment) -> bool:
+    """Whether the executor that submitted the job must have died before it saw the job run."""
+    if last.state is not DeploymentState.SUBMITTING or last.submitted_at is None:
+        return False
+    return (datetime.now(UTC) - last.submitted_at).total_seconds() > UNFINISHED_SECONDS
 
 
 def decide(finding: Finding, attempts: Sequence[Attempt], now: float) -> dg.RunRequest | dg.SkipReason:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from gamestream_dagster.components.flink_job_sensor import (
     tick,
 )
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.incidents import Noted
 from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
 from gamestream_dagster.flink_jobs.plan import Choice, Decision
@@ -68,6 +70,17 @@ def test_second_failure_is_healed_too(spec: JobSpec) -> None:
         [request] = tick({JOB: spec}, jobs, no_attempts, None).run_requests
         keys.add(request.run_key)
     assert len(keys) == 3
+
+
+@pytest.mark.parametrize(("minutes", "asks"), [(11, True), (5, False)])
+def test_what_a_dead_executor_submitted_is_finished_by_a_run(spec: JobSpec, minutes: int, asks: bool) -> None:
+    submitted = replace(
+        deployment(JOB, state=DeploymentState.SUBMITTING), submitted_at=datetime.now(UTC) - timedelta(minutes=minutes)
+    )
+    jobs = FakeFlinkJobs(decision=Decision.FINISH, deployments={JOB: submitted})
+    result = tick({JOB: spec}, jobs, no_attempts, None)
+    assert bool(result.run_requests) is asks
+    assert bool(jobs.planned) is asks
 
 
 def test_failed_attempt_is_followed_by_another_with_its_own_key(spec: JobSpec) -> None:
