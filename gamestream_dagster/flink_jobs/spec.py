@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -105,6 +105,9 @@ class JobSpec(BaseModel):
     flink: dict[str, str] = Field(default_factory=dict, description="Flink options of the job.")
     low_latency: LowLatency | None = None
     limits: Limits = Limits()
+    lint_accepts: tuple[Annotated[str, Field(pattern=r"^GS\d\d$")], ...] = Field(
+        default=(), description="Codes of the linter's errors that are meant so, and do not keep the job back."
+    )
 
     @field_validator("owners")
     @classmethod

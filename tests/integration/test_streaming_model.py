@@ -89,7 +89,11 @@ def topic_events(settings: Settings) -> tuple[list[Event], dict[int, int]]:
             if isinstance(one, Refused):
                 if one.reason is Reason.OUT_OF_RANGE and (fields := one.fields):  # its time moves the watermark
                     time_of = fields["event_time_millis"]
-                    found.append(Event(row["partition"], row["offset"], "", "", "", 0, time_of, accepted=False))
+                    arrived = row["kafka_timestamp"]
+                    refused = Event(
+                        row["partition"], row["offset"], "", "", "", 0, time_of, None, arrived, accepted=False
+                    )
+                    found.append(refused)
                 continue
             found.append(
                 Event(

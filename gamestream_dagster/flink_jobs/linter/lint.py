@@ -49,13 +49,16 @@ def lint(units: Iterable[Unit], gateway: SqlGateway | None) -> Report:
 
 
 def errors_of(spec: JobSpec, root: Path, gateway: SqlGateway) -> tuple[str, ...]:
-    """The errors in a job's SQL, a sentence each; warnings are left to `gamestream lint`.
+    """The errors in a job's SQL that its job.yaml does not accept, a sentence each.
+
+    Warnings, and what is accepted, are left to `gamestream lint`.
 
     Raises:
         TransientServiceError: the gateway gives no answer.
     """
     found = lint([unit_of_job(root / spec.name, spec)], gateway).findings
-    errors = [one for one in found if one.severity is Severity.ERROR and one.code != _REFUSED]
+    passed_over = {_REFUSED, *spec.lint_accepts}
+    errors = [one for one in found if one.severity is Severity.ERROR and one.code not in passed_over]
     return tuple(f"{one.code} {Path(one.file).relative_to(root)}:{one.line}: {one.message}" for one in errors)
 
 

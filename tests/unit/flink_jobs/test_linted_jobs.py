@@ -16,6 +16,7 @@ from gamestream_dagster.flink_jobs.linter.lint import Report, errors_of
 from gamestream_dagster.flink_jobs.plan import Choice, Decision, Question, Resubmit, Submit
 from gamestream_dagster.flink_jobs.planner import plan
 from gamestream_dagster.flink_jobs.targets import Target
+from gamestream_dagster.settings import ScoreFormat
 from tests.fakes.job_questions import questions
 from tests.fakes.job_specs import target
 from tests.fakes.job_world import World, sinks
@@ -102,3 +103,6 @@ def test_only_errors_count_and_a_refusal_is_left_to_the_preflight(
     findings = tuple(Finding(str(folder / "query.sql"), 1, code, "told") for code in ("GS01", "GS12", "GS16"))
     monkeypatch.setattr(module, "lint", lambda units, gateway: Report(findings, 1))
     assert errors_of(spec, tmp_path, None) == ("GS01 totals_v1/query.sql:1: told",)  # type: ignore[arg-type]
+    accepting = spec.model_copy(update={"lint_accepts": ("GS01",)})
+    assert errors_of(accepting, tmp_path, None) == ()  # type: ignore[arg-type]
+    assert spec.fingerprint({}, {}, ScoreFormat.JSON) == accepting.fingerprint({}, {}, ScoreFormat.JSON)

@@ -37,8 +37,8 @@ class FakeStack:
         FakeStack.purged.append(purge)
         return ["kafka"]
 
-    def status(self):
-        return FakeStack.rows
+    def status(self, only=None):
+        return [row for row in FakeStack.rows if only is None or row.name in only]
 
 
 @pytest.fixture
