@@ -122,8 +122,8 @@ def refuse_faulty(question: Question) -> Plan:
     name = question.spec.name
     return question.refuse(
         f"the folder's SQL is not submitted, the linter finds errors in it: {_told(question.findings)}. Mend it; "
-        f"`gamestream lint flink_sql/{name}` finds them too, docs/lint.md says why and how; what is meant so is named in "
-        "job.yaml under `lint_accepts`",
+        f"`gamestream lint flink_sql/{name}` finds them too, docs/lint.md says why and how; what is meant so is named "
+        "in job.yaml under `lint_accepts`",
         f"plan {name}",
     )
 
