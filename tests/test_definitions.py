@@ -158,3 +158,11 @@ def test_the_quarter_hourly_proof_is_the_archive_the_comparison_and_their_checks
     assert executed == {"archive/user_score", "reconciliation/leaderboards"}
     checks = {key.name for key in layer.asset_graph.asset_check_keys}
     assert checks == {"matches_recompute", "verdict", "no_unexplained", "ledger_balances", "could_look"}
+
+
+def test_no_op_has_a_retry_policy() -> None:
+    """With one Dagster also tries again what a person cancelled; `explained` asks for retries itself."""
+    jobs = loaded().resolve_all_job_defs()
+    ops = [op for job in jobs for op in job.all_node_defs if isinstance(op, dg.OpDefinition)]
+    assert ops
+    assert {op.name for op in ops if op.retry_policy is not None} == set()

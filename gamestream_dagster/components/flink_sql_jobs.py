@@ -24,7 +24,7 @@ from gamestream_dagster.flink_jobs.plan import Choice
 from gamestream_dagster.flink_jobs.spec import JobSpec
 from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.resources.boards import BoardTables
-from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
+from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
 # what the job manager writes for every job
@@ -124,7 +124,6 @@ def _job_asset(spec: JobSpec, boards: dict[str, Board]) -> dg.AssetsDefinition:
             "writes": ", ".join((*spec.writes.boards, *spec.writes.tables, *spec.writes.topics)),
             "query": dg.MetadataValue.md(f"```sql\n{spec.query.text.strip()}\n```"),
         },
-        retry_policy=RETRY_TRANSIENT,
     )
     def job(
         context: dg.AssetExecutionContext, config: JobChoice, flink_jobs: dg.ResourceParam[FlinkJobs]
@@ -155,7 +154,6 @@ def _board_asset(board: Board, spec: JobSpec) -> dg.AssetsDefinition:
         freshness_policy=RECORDED_WITHIN,
         deps=[job_key(spec.name)],
         metadata={"topic": board.topic, "table": board.name, "length": board.rows},
-        retry_policy=RETRY_TRANSIENT,
     )
     def read_board(boards: dg.ResourceParam[BoardTables]) -> dg.MaterializeResult:
         with explained(f"read the board {board.name}", board=board.name):

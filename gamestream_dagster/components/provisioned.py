@@ -8,7 +8,7 @@ import dagster as dg
 
 from gamestream_dagster.components.keys import Group
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
-from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
+from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.provisioning import Provisioner
 
 AS_DESCRIBED = "as_described"
@@ -51,7 +51,6 @@ def provisioned(
         name=f"ensure_{kind.value}s",
         specs=[_asset_spec(one, kind, technology) for one in described],
         can_subset=True,
-        retry_policy=RETRY_TRANSIENT,
     )
     def ensure(
         context: dg.AssetExecutionContext, provisioner: dg.ResourceParam[Provisioner]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from gamestream_dagster.components.markdown import markdown_table
-from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
+from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
 # a run leaves 20 to 400 KB in the event log; what it proved stands in the reconciliation's own tables
@@ -29,14 +29,13 @@ def prune_runs(instance: dg.DagsterInstance, now: datetime) -> dict[str, int]:
     return deleted
 
 
-@dg.op(retry_policy=RETRY_TRANSIENT, description="Deletes runs that ended long ago, with their events.")
+@dg.op(description="Deletes runs that ended long ago, with their events.")
 def old_runs(context: dg.OpExecutionContext) -> None:
     """The event log would grow for ever without this: Dagster prunes ticks only."""
     context.add_output_metadata(prune_runs(context.instance, datetime.now(UTC)))
 
 
 @dg.op(
-    retry_policy=RETRY_TRANSIENT,
     description="Deletes savepoints and checkpoints of generations that nobody goes back to.",
 )
 def old_states(context: dg.OpExecutionContext, flink_jobs: dg.ResourceParam[FlinkJobs]) -> None:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-# For transient errors alone: every other failure says `allow_retries=False`, which the policy respects.
-RETRY_TRANSIENT = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
+# Asked for here and not by a RetryPolicy: with a policy Dagster also tries again what a person has just cancelled.
+RETRIES = 2
+PAUSE_SECONDS = 10.0
 
 
 def is_transient(error: BaseException) -> bool:
@@ -21,11 +22,12 @@ def is_transient(error: BaseException) -> bool:
 
 
 @contextmanager
-def explained(doing: str, **facts: str) -> Iterator[None]:
+def explained(doing: str, *, retries: int = RETRIES, **facts: str) -> Iterator[None]:
     """Turn whatever goes wrong inside into a `dg.Failure` that says what was being done.
 
     Args:
         doing: what was attempted, such as `apply the job leaderboards_v1`.
+        retries: how often Dagster shall try again after a transient error.
         facts: metadata of the failure.
     """
     try:
@@ -33,8 +35,11 @@ def explained(doing: str, **facts: str) -> Iterator[None]:
     except (dg.Failure, dg.RetryRequested, dg.DagsterExecutionInterruptedError):
         raise
     except Exception as error:
-        raise dg.Failure(
+        failure = dg.Failure(
             description=f"Could not {doing}: {error}",
             metadata={"error": type(error).__name__, **facts},
-            allow_retries=is_transient(error),
-        ) from error
+        )
+        if retries and is_transient(error):
+            failure.__cause__ = error
+            raise dg.RetryRequested(max_retries=retries, seconds_to_wait=PAUSE_SECONDS) from failure
+        raise failure from error

@@ -7,7 +7,7 @@ import dagster as dg
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.components.keys import DEFAULT_OWNER, PROVEN_WITHIN, Group, archive_key, topic_key
 from gamestream_dagster.components.markdown import markdown_table
-from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
+from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.reconciliation import Archive
 
 if TYPE_CHECKING:  # the writer brings pyarrow along, which weighs half a second
@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # the writer brings pyarrow along, which weighs half a second
     tags={"layer": "archive"},
     freshness_policy=PROVEN_WITHIN,
     deps=[topic_key(SCORE_TOPIC)],
-    retry_policy=RETRY_TRANSIENT,
 )
 def archive_user_score(archive: dg.ResourceParam[Archive]) -> dg.MaterializeResult:
     """Archive up to the end offsets of now; what is archived already is not read again."""

@@ -19,7 +19,7 @@ from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.components.reconciliation_sensor import LOOKED, NO_UNEXPLAINED
 from gamestream_dagster.reconciliation import report_view
 from gamestream_dagster.reconciliation.model import ReconciliationRun, Verdict
-from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
+from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.reconciliation import Reconciler
 from gamestream_dagster.resources.verdicts import Verdicts
 
@@ -55,7 +55,6 @@ TABLES = ("reconciliation_runs", "differences", "ledger", "alerts")
     check_specs=[
         dg.AssetCheckSpec(name, asset=RECONCILIATION, description=description) for name, description in CHECKS.items()
     ],
-    retry_policy=RETRY_TRANSIENT,
 )
 def reconcile_leaderboards(
     reconciler: dg.ResourceParam[Reconciler], verdicts: dg.ResourceParam[Verdicts]

@@ -8,7 +8,7 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.components.keys import RECONCILIATION, archive_key, board_key
 from gamestream_dagster.components.markdown import markdown_table
-from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
+from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.quality import QualitySuites
 from gamestream_dagster.resources.verdicts import SAMPLE_COLUMNS, BoardVerdict, DifferenceSample, Verdicts
 from quality.results import Severity, SuiteResult
@@ -44,7 +44,6 @@ def suite_check_key(suite: str) -> dg.AssetCheckKey:
         for board in load_boards()
     ],
     can_subset=True,
-    retry_policy=RETRY_TRANSIENT,
 )
 def boards_match_recompute(
     context: dg.AssetCheckExecutionContext, verdicts: dg.ResourceParam[Verdicts]
@@ -112,7 +111,6 @@ def _sentence(found: DifferenceSample) -> str:
         for suite in suite_names()
     ],
     can_subset=True,
-    retry_policy=RETRY_TRANSIENT,
 )
 def expectations_hold(
     context: dg.AssetCheckExecutionContext,

@@ -13,7 +13,7 @@ from gamestream_dagster.components.keys import (
 )
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.defs.jobs import close_seasons
-from gamestream_dagster.resources.failures import RETRY_TRANSIENT, explained
+from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.reconciliation import Reconciler
 
 
@@ -25,7 +25,6 @@ from gamestream_dagster.resources.reconciliation import Reconciler
     kinds={"duckdb", "postgres"},
     tags={"layer": "serving"},
     deps=[table_key("closed_seasons"), archive_key(SCORE_TOPIC), RECONCILIATION],
-    retry_policy=RETRY_TRANSIENT,
 )
 def closed_seasons(reconciler: dg.ResourceParam[Reconciler]) -> dg.MaterializeResult:
     """Close what has ended; nothing to do on a stack that keeps no seasons."""
