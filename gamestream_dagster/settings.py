@@ -120,6 +120,12 @@ class Settings(BaseModel):
         description="How long after its end (of event time) a season may still take events, seconds.",
     )
     checkpoint_interval_seconds: int = Field(default=10, ge=1, description="Flink checkpoint interval, seconds.")
+    taskmanager_heap_mib: int = Field(
+        default=1536,
+        ge=256,
+        description="Heap for the jobs' state in the embedded TaskManager, MiB: it grows with players, and with the events "
+        "of the horizon in which copies are told apart.",
+    )
     flink_options: dict[str, str] = Field(
         default_factory=dict, description="More options of the embedded Flink cluster; they win over our own."
     )

@@ -21,6 +21,8 @@ from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.settings import Settings, load_settings
 
 SERVERS = ("kafka", "registry", "postgres", "flink")
+# In seconds a benchmark drives as many ids through as others in minutes.
+HEAP_MIB = 3072
 # The first demo's four jobs ask for three slots each. Flink caches its pages for 3 s: an end would be seen that late.
 QUICK_PAGES = {"web.refresh-interval": "200"}
 # A machine that is driven to its limit answers late: at 5 s Flink would give up a TaskManager that only works hard.
@@ -65,7 +67,8 @@ def own_home(flink_options: Mapping[str, str] = QUICK_PAGES) -> Iterator[Setting
     try:
         home = folder / "home"
         home.mkdir()
-        (home / "profile.yaml").write_text(yaml.safe_dump({"flink_options": dict(flink_options)}), encoding="utf-8")
+        profile = {"flink_options": dict(flink_options), "taskmanager_heap_mib": HEAP_MIB}
+        (home / "profile.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
         yield load_settings(home=home, port_base=ports.free_base(random.randrange(29000, 31500, 20)))  # noqa: S311
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -25,13 +25,15 @@ def test_every_port_belongs_to_one_service_and_is_known():
     assert set(used) <= set(STANDARD_PORTS)
 
 
-def test_the_parts_of_the_taskmanager_memory_fill_its_process():
-    memory = flink.MEMORY
+@pytest.mark.parametrize("heap_mib", [1536, 4000])
+def test_the_parts_of_the_taskmanager_memory_fill_its_process(tmp_path, heap_mib):
+    memory = flink.taskmanager_memory(load_settings(home=tmp_path, taskmanager_heap_mib=heap_mib))
     told = memory.configuration()
     assert memory.process == sum(
         int(size.removesuffix("m")) for name, size in told.items() if not name.endswith(".min")
     )
-    assert 1600 <= memory.process <= 1900
+    assert heap_mib + 768 <= memory.process <= heap_mib + 1068
+    assert memory.task_heap == heap_mib
     heap = memory.framework_heap + memory.task_heap
     assert f"-Xmx{heap}m" in memory.jvm_options()
 
