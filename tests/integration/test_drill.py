@@ -1,4 +1,4 @@
-"""The drill on the session's servers: the three faults whose answers differ most, with every board proven after each."""
+"""The drill on the session's servers: three faults whose answers differ, with every board proven after each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gamestream_dagster.drill.scenarios import choose
 @pytest.mark.leaves_traces
 @pytest.mark.timeout(900)
 def test_a_killed_task_manager_a_restarted_cluster_and_a_corrupt_checkpoint(boards) -> None:
-    """Flink mends the first; the others take the job manager. It goes on from the newest checkpoint that can be read."""
+    """Flink mends the first; the others take the job manager, from the newest checkpoint that can be read."""
     said: list[str] = []
     options = DrillOptions(choose(("taskmanager", "jobmanager", "corrupt")), look_seconds=5)
     run = drill(boards.settings, options, said.append)
