@@ -123,8 +123,8 @@ class Settings(BaseModel):
     taskmanager_heap_mib: int = Field(
         default=1536,
         ge=256,
-        description="Heap of the embedded TaskManager, MiB: the jobs' state grows with players, and with the events of the "
-        "horizon in which copies are told apart.",
+        description="Heap of the embedded TaskManager, MiB: the jobs' state grows with players, and with the events "
+        "of the horizon in which copies are told apart.",
     )
     flink_options: dict[str, str] = Field(
         default_factory=dict, description="More options of the embedded Flink cluster; they win over our own."
