@@ -132,6 +132,9 @@ class Looker:
             for job in jobs
         }
         checkpoints = self._checkpoint(live)
+        # Before the rows are read: after a restart `low` may be what the killed attempt had written, and offsets that are
+        # committed only later would bear out a cut that the rows do not hold yet.
+        sure = {job: self._tested(job, low[job]) for job in jobs}
         if Sink.KAFKA in sinks:
             # What a checkpoint wrote becomes visible when Flink commits the transaction, just after the checkpoint is
             # complete; by the end of the next one that has happened.
@@ -141,11 +144,9 @@ class Looker:
         high = self.kafka.end_offsets(self.topic)
         cuts: dict[str, JobCut] = {}
         for job in live:
-            sure = self._tested(job.job, low[job.job])
-            check_bracket(self.topic, sure, high)
-            cuts[job.job] = JobCut(
-                job.job, job.flink_job_id, job.fingerprint, checkpoints[job.job], {p: sure.get(p, 0) for p in high}
-            )
+            check_bracket(self.topic, sure[job.job], high)
+            told = {partition: sure[job.job].get(partition, 0) for partition in high}
+            cuts[job.job] = JobCut(job.job, job.flink_job_id, job.fingerprint, checkpoints[job.job], told)
         if any(self._changed(job) for job in live):
             return None
         return Observation(cuts, high, rows, counted)
