@@ -132,8 +132,8 @@ class Looker:
             for job in jobs
         }
         checkpoints = self._checkpoint(live)
-        # Before the rows are read: after a restart `low` may be what the killed attempt had written, and offsets that are
-        # committed only later would bear out a cut that the rows do not hold yet.
+        # Before the rows are read: after a restart `low` may be what the killed attempt had written, and offsets that
+        # are committed only later would bear out a cut that the rows do not hold yet.
         sure = {job: self._tested(job, low[job]) for job in jobs}
         if Sink.KAFKA in sinks:
             # What a checkpoint wrote becomes visible when Flink commits the transaction, just after the checkpoint is
