@@ -88,6 +88,6 @@ def results_folder(given: Path | None) -> Path:
 
 
 def newest(folder: Path, measure: str) -> dict[str, Any] | None:
-    """The newest stored result of a measure; None when there is none."""
-    found = sorted(folder.glob(f"{measure}_*T*Z.json"))
+    """The newest stored result of a measure, not of one whose name begins alike; None when there is none."""
+    found = sorted(folder.glob(f"{measure}_[0-9]*T*Z.json"))
     return json.loads(found[-1].read_text(encoding="utf-8")) if found else None
