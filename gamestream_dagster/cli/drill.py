@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,7 @@ from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, 
 
 if TYPE_CHECKING:
     from gamestream_dagster.drill.model import DrillRun, ScenarioResult
+    from gamestream_dagster.drill.scenarios import Scenario
 
 # A pipe has no width of its own; a narrow guess would cut the lines.
 data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -125,7 +126,7 @@ def _show(run: DrillRun) -> None:
     data.print(f"[{_STYLES[run.verdict]}]{run.verdict}[/]  {len(run.results)} scenarios in {run.seconds:.0f} s")
 
 
-def _list(scenarios: tuple) -> None:  # type: ignore[type-arg]
+def _list(scenarios: Iterable[Scenario]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("scenario", "fault", "has to hold"):
         table.add_column(name, overflow="fold")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from gamestream_dagster.clients.errors import ServiceError
@@ -40,8 +40,7 @@ def play(site: Site, scenario: Scenario, number: int = 1) -> ScenarioResult:
         found = _Play(site, scenario, number).run()
     except (DrillError, ServiceError, FlinkJobError, PlatformError, SendingError) as error:
         found = {"could_not": str(error)}
-    changes = {**found, "seconds": time.monotonic() - started}
-    return ScenarioResult(**{**vars(result), **changes})  # type: ignore[arg-type]
+    return replace(result, **found, seconds=time.monotonic() - started)
 
 
 def compare_boards(site: Site) -> Boards:

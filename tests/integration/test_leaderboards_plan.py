@@ -105,7 +105,7 @@ def test_no_state_is_forgotten(stack: Settings, plan_of, job: str):
 
 @formats
 @both_ways
-def test_hot_streaks_are_windows_alone(plan_of, score_format: ScoreFormat, ids: bool):
+def test_hot_streaks_are_windows_and_one_running_sum(plan_of, score_format: ScoreFormat, ids: bool):
     plan = plan_of("hot_streaks_v1", score_format, ids)
     assert len(operators(plan, "TableSourceScan")) == 1
     assert len(operators(plan, "WindowRank")) == 1
