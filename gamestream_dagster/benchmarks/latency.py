@@ -29,15 +29,22 @@ from gamestream_dagster.settings import Settings, StreamProfile
 SETTLE_SECONDS = 60.0
 DEPLOY_SECONDS = 180.0
 MARKER_MS = 50
+LEAD_SECONDS = 6.0
+"""Sent before a segment counts: from then on the ticks of hot streaks are those of its own rate."""
 
 
 @dataclass(frozen=True)
 class LatencyOptions:
-    """A segment of `seconds` for each rate and round, after one that is thrown away."""
+    """A segment of `seconds` for each rate and round.
+
+    After each deployment `warm_up_seconds` at the greatest rate are thrown away: fresh code is compiled for a minute,
+    on the cores that the jobs need, and a stream runs for weeks.
+    """
 
     rounds: int = 5
     rates: tuple[int, ...] = (1_000, 5_000, 20_000)
     seconds: float = 5.0
+    warm_up_seconds: float = 60.0
     players: int = 20_000
     seed: int = 1
 
@@ -56,7 +63,15 @@ class Segment:
 
 def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
     """Each profile once deployed; on it the rates in turn, round by round."""
-    result = Result("latency", {"rounds": options.rounds, "seconds a segment": options.seconds, "seed": options.seed})
+    result = Result(
+        "latency",
+        {
+            "rounds": options.rounds,
+            "seconds a segment": options.seconds,
+            "seconds of warm-up": options.warm_up_seconds,
+            "seed": options.seed,
+        },
+    )
     segments: list[Segment] = []
     for profile in StreamProfile:
         tuned = settings.model_copy(update={"stream_profile": profile})
@@ -73,6 +88,7 @@ def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
         f"A marker each {MARKER_MS} ms among events of {options.players:,} players; each counts from when it "
         "was due, whatever the generator or Kafka made of it. Percentiles are of all rounds together, "
         "the range is that of the rounds' own p99.",
+        f"Before each segment its load runs for {LEAD_SECONDS:g} s uncounted, so that hot streaks tick at its rate.",
         "The profiles were measured one after the other, the rates in turn inside each: a deployment lies between.",
         "Hot streaks count from the end of their tick; 5 s of watermark delay are part of it by definition.",
     ]
@@ -114,30 +130,32 @@ def _segments(settings: Settings, topic: str, options: LatencyOptions, say: Say)
         shown = {name: one for name, one in seen.items() if name != HOT}
         poll(lambda: all(one.values for one in shown.values()), bool, DEPLOY_SECONDS, "the first marker to be seen")
         number = 1
-        for turn in range(options.rounds + 1):
-            for rate in options.rates:
-                load = Load(
-                    settings.kafka, topic, rate, options.seconds, options.players, options.seed, number, MARKER_MS
-                )
-                segment, count = _segment(settings, load, seen)
-                number += count
-                p99 = {name: Quantiles.of(values).p99 for name, values in segment.waits.items() if values}
-                say(f"{settings.stream_profile}, {rate}/s, {'warm-up' if turn == 0 else f'round {turn}'}: p99 {p99} ms")
-                found += [segment] if turn else []
+        warm_up = [(0, max(options.rates), options.warm_up_seconds)]
+        turns = [(turn, rate, options.seconds) for turn in range(1, options.rounds + 1) for rate in options.rates]
+        for turn, rate, seconds in warm_up + turns:
+            load = Load(
+                settings.kafka, topic, rate, LEAD_SECONDS + seconds, options.players, options.seed, number, MARKER_MS
+            )
+            segment, count = _segment(settings, load, seen)
+            number += count
+            p99 = {name: Quantiles.of(values).p99 for name, values in segment.waits.items() if values}
+            say(f"{settings.stream_profile}, {rate}/s, {f'round {turn}' if turn else 'warm-up'}: p99 {p99} ms")
+            found += [segment] if turn else []
     return found
 
 
 def _segment(settings: Settings, load: Load, seen: dict[str, Sightings]) -> tuple[Segment, int]:
     rate, number = load.rate, load.first
-    ticks_before = seen[HOT].newest
     with spending([pid_of(settings, "flink-taskmanager")]) as spent:
         sent = _send(load)
     last = number + len(sent.due_ms) - 1
+    lead = int(LEAD_SECONDS * 1000 / MARKER_MS)
     boards = {name: one for name, one in seen.items() if name != HOT}
     poll(lambda: min(one.newest for one in boards.values()), lambda it: it >= last, SETTLE_SECONDS, "the last marker")
-    found = {name: waits(sent.due_ms, number, one) for name, one in boards.items()}
+    found = {name: waits(sent.due_ms, number, one)[lead:] for name, one in boards.items()}
     hot = seen[HOT]
-    found[HOT] = [at - tick for tick, at in zip(hot.values, hot.at_ms, strict=False) if tick > ticks_before > 0]
+    counts_from = sent.due_ms[lead]
+    found[HOT] = [at - tick for tick, at in zip(hot.values, hot.at_ms, strict=False) if at > counts_from and tick > 0]
     segment = Segment(settings.stream_profile, rate, found, sent.behind_ms, spent.cpu / spent.seconds)
     return segment, len(sent.due_ms)
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 from confluent_kafka import Producer
 
-from gamestream_dagster.benchmarks.dataset import FLUSH_SECONDS
+from gamestream_dagster.benchmarks.dataset import FLUSH_SECONDS, PARTITIONS
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 
 MARKER, MARKER_TEAM = "MARKER", "MARKER-TEAM"
@@ -63,6 +63,7 @@ def send(load: Load) -> Sent:
     """Send until the time is over, then wait until all is delivered."""
     producer = Producer({**PRODUCER_SETTINGS, "bootstrap.servers": load.bootstrap, "log_level": 2})
     chance = random.Random(load.seed)  # noqa: S311 - a simulation, not a secret
+    _connect(producer, load)
     due_ms: list[float] = []
     behind, step = 0.0, 1.0 / load.rate
     every = max(1, load.rate * load.marker_ms // 1000)
@@ -87,6 +88,15 @@ def send(load: Load) -> Sent:
     if producer.flush(FLUSH_SECONDS):
         raise SystemExit("Kafka did not take all records in time")
     return Sent(due_ms, behind * 1000, total)
+
+
+def _connect(producer: Producer, load: Load) -> None:
+    """An event to each partition before the clock starts: to connect takes half a second, and belongs to no event."""
+    event = value("FIRST", "FIRST-TEAM", 0, int(time.time() * 1000), f"{load.first}-{load.seed}-connect")
+    for partition in range(PARTITIONS):
+        producer.produce(load.topic, event, partition=partition)
+    if producer.flush(FLUSH_SECONDS):
+        raise SystemExit("Kafka did not take the first record in time")
 
 
 if __name__ == "__main__":

@@ -117,13 +117,12 @@ def _prepare(line: Line, encode: Encode) -> _Ready | BadLine:
     outcome = judge(value, int(time.time() * 1000))
     if not isinstance(outcome, Decoded):
         return BadLine(line.number, outcome.reason.value, outcome.detail)
-    event = _event(outcome)
     if line.raw is None or encode is not encode_json:  # a line of JSON is sent as it stands
         try:
-            value = encode(event)
+            value = encode(_event(outcome))
         except AvroFormatError as error:
             return BadLine(line.number, Reason.NOT_AVRO.value, str(error))
-    return _Ready(event.key, value, event.event_time_millis)
+    return _Ready(outcome.user_id.encode("utf-8"), value, outcome.event_time_millis)
 
 
 def _event(found: Decoded) -> ScoreEvent:

@@ -29,10 +29,17 @@ class ScoreEvent(NamedTuple):
 
 def encode_json(event: ScoreEvent) -> bytes:
     """The record value as JSON; `event_id` is left out when there is none."""
-    fields = event._asdict()
-    if event.event_id is None:
-        del fields["event_id"]
-    return orjson.dumps(fields)
+    user_id, team_id, team_name, score, millis, readable, event_type, event_id = event
+    fields = {
+        "user_id": user_id,
+        "team_id": team_id,
+        "team_name": team_name,
+        "score": score,
+        "event_time_millis": millis,
+        "readable_time": readable,
+        "event_type": event_type,
+    }
+    return orjson.dumps(fields if event_id is None else {**fields, "event_id": event_id})
 
 
 def readable_time(millis: int) -> str:

@@ -100,6 +100,11 @@ class JobSpec(BaseModel):
     id_horizon_ms: int | None = Field(
         default=None, gt=0, description="How long ids of events are kept; None: not at all."
     )
+    aggregate_batch: int | None = Field(
+        default=None,
+        gt=0,
+        description="Rows that an unbounded aggregate gathers at most between two watermarks; None: as `flink` says.",
+    )
     query: SqlFile
     sinks: SqlFile
     flink: dict[str, str] = Field(default_factory=dict, description="Flink options of the job.")
@@ -136,7 +141,8 @@ class JobSpec(BaseModel):
             "flink": dict(sorted(self.flink.items())),
             "restart_nonce": self.restart_nonce,
         }
-        return behaviour if self.id_horizon_ms is None else {**behaviour, "id_horizon_ms": self.id_horizon_ms}
+        edits = {"id_horizon_ms": self.id_horizon_ms, "aggregate_batch": self.aggregate_batch}
+        return behaviour | {key: value for key, value in edits.items() if value is not None}
 
     def fingerprint(self, options: Mapping[str, str], values: Mapping[str, Any], score_format: ScoreFormat) -> str:
         """Hash of everything that changes what the job does, as 64 hex digits.

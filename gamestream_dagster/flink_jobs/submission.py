@@ -69,23 +69,30 @@ class GatewaySubmitter:
             if restore:
                 session.set(RECOVERY_PATH, restore)
             try:
-                if rendered.id_horizon_ms is None:
+                if rendered.id_horizon_ms is None and rendered.aggregate_batch is None:
                     return session.submit(rendered.statement_set)
-                return self._submit_plan(job, session, rendered, rendered.id_horizon_ms)
+                return self._submit_plan(job, session, rendered)
             finally:
                 if restore:  # it sticks to the session: whatever was submitted next would be restored from it too
                     session.reset(RECOVERY_PATH)
 
-    def _submit_plan(self, job: str, session: GatewaySession, rendered: RenderedJob, horizon_ms: int) -> str:
-        """Submit the compiled plan, with a TTL on the state that keeps the ids of events and on no other."""
+    def _submit_plan(self, job: str, session: GatewaySession, rendered: RenderedJob) -> str:
+        """Submit the compiled plan, with what no SQL and no option can say."""
         if self._plans_dir is None:
+            if rendered.id_horizon_ms is None:  # slower, and as right
+                return session.submit(rendered.statement_set)
             raise SubmissionRejectedError(
                 f"Flink cannot be told how long {job} keeps the ids of events: that takes a folder which this machine "
                 "and the SQL gateway share; take `event_ids` out of the topic, or use the stack's own Flink"
             )
         for option, value in _PLAN_OPTIONS.items():
             session.set(option, value)
-        plan = numbered(with_id_horizon(self._compile(session, rendered), horizon_ms))
+        plan = self._compile(session, rendered)
+        if rendered.id_horizon_ms is not None:
+            plan = with_id_horizon(plan, rendered.id_horizon_ms)
+        if rendered.aggregate_batch is not None:
+            plan = with_aggregate_batch(plan, rendered.aggregate_batch)
+        plan = numbered(plan)
         path = self._plans_dir / f"{uuid.uuid4().hex}.json"
         try:
             path.write_text(plan, encoding="utf-8")
@@ -136,6 +143,26 @@ def with_id_horizon(compiled: str, horizon_ms: int) -> str:
             "look at counted_scores.sql and at what reads it"
         )
     found[0]["state"][0]["ttl"] = f"{horizon_ms} ms"
+    return json.dumps(plan)
+
+
+def with_aggregate_batch(compiled: str, rows: int) -> str:
+    """A compiled plan whose unbounded aggregates gather rows: until a watermark, a checkpoint, or `rows` of them.
+
+    The option for mini-batches would do so too, but it also puts a marker behind the source that swallows the
+    watermarks of the windows beside the aggregate.
+
+    Raises:
+        SubmissionRejectedError: the plan has no such aggregate.
+    """
+    plan = cast("dict[str, Any]", json.loads(compiled))
+    found = [node for node in plan["nodes"] if node["type"].startswith("stream-exec-group-aggregate")]
+    if not found:
+        raise SubmissionRejectedError(
+            "No aggregate of the plan is without a window; remove `aggregate_batch` of job.yaml"
+        )
+    for node in found:
+        node["configuration"] |= {"table.exec.mini-batch.enabled": "true", "table.exec.mini-batch.size": str(rows)}
     return json.dumps(plan)
 
 

@@ -67,6 +67,7 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
         "restart_nonce": ran["restart_nonce"],
         "reads": tuple(ran["reads"]),
         "id_horizon_ms": ran.get("id_horizon_ms"),
+        "aggregate_batch": ran.get("aggregate_batch"),
     }
     then = settings.model_copy(update={"score_format": ScoreFormat(ran["score_format"])})
     # a value such as the length of a season belongs to the state: that of then, not of now
@@ -101,5 +102,6 @@ def what_ran(target: Target) -> dict[str, Any]:
         "values": dict(target.values),
         "reads": list(spec.reads),
         "id_horizon_ms": spec.id_horizon_ms,
+        "aggregate_batch": spec.aggregate_batch,
         "writes": spec.writes.model_dump(mode="json"),
     }

@@ -31,6 +31,9 @@ LATE_MS = 5_000
 ALL_ROWS = 2**31
 """More ranks than any board can have."""
 
+TOTALS = "player_totals"
+"""Relation of the counted events, summed by player and team."""
+
 Cut = Mapping[int, int]
 """Next offset by partition."""
 
@@ -42,8 +45,8 @@ class Recompute:
     """Boards at any cut of the archive. Use as a context manager.
 
     Its database has these relations, for the SQL of boards and of causes: `records` (every archived record item, see
-    records.sql), `events` and `bracketed` (the counted events before the high cut, see events.sql), `cut` (partition,
-    low_offset, high_offset).
+    records.sql), `events` and `bracketed` (the counted events before the high cut, see events.sql), `player_totals`
+    (these summed, see player_totals.sql), `cut` (partition, low_offset, high_offset).
 
     Args:
         topic_dir: `<archive_dir>/<topic>`.
@@ -71,6 +74,8 @@ class Recompute:
         self._digests: list[Row] = []
         self._digested: dict[int, int] | None = None
         self._minutes_upto: dict[int, int] | None = None
+        self._cut: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._summed_up = False
         self._db.execute("CREATE TEMP VIEW records AS " + statement("records"))
         self._count_from("archive")
         self._season: SeasonSpan | None = None
@@ -112,6 +117,8 @@ class Recompute:
             shown = statement("season_events")
         for view in ("events", "bracketed"):
             self._db.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS {shown}")
+        self._db.execute(f"CREATE OR REPLACE TEMP VIEW {TOTALS} AS {statement(TOTALS)}")
+        self._summed_up = False
 
     def rows(
         self,
@@ -133,11 +140,13 @@ class Recompute:
         Raises:
             BoardNotUsableError: the SQL does not run, or its columns are not the board's.
         """
-        if board.season_column is not None and season is not None:
+        if board.season_column is not None and season not in (None, self._season):
             with self.during(season):
                 return self.rows(board, cut, rows)
         self._at(cut, cut)
         self._find_copies()
+        if TOTALS in board.recompute_sql:
+            self._sum_up()
         try:
             found = self._query(board.recompute_sql, self._parameters(board, rows or board.rows, as_of))
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, OSError) as error:
@@ -258,11 +267,13 @@ class Recompute:
             added: record items to count once more, as often as they are named: copies, refused records whose user,
                 team and score can be read, or counted events.
         """
+        self._forget_sums()
         self._suppose("INSERT INTO removed FROM supposed", removed)
         self._suppose("INSERT INTO added FROM supposed", added)
         try:
             yield
         finally:
+            self._forget_sums()
             self._db.execute("DELETE FROM removed")
             self._db.execute("DELETE FROM added")
 
@@ -287,7 +298,20 @@ class Recompute:
             self._count_from("archive")
             self._db.execute("DROP TABLE focus")
 
+    def _sum_up(self) -> None:
+        """Have the totals as a table, for the boards at one cut: each would read the archive for itself."""
+        if not self._summed_up:
+            self._db.execute(f"CREATE OR REPLACE TEMP TABLE summed AS FROM {TOTALS}")
+            self._db.execute(f"CREATE OR REPLACE TEMP VIEW {TOTALS} AS FROM summed")
+            self._summed_up = True
+
+    def _forget_sums(self) -> None:
+        """`events` are about to be others."""
+        if self._summed_up:
+            self._see(self._season)
+
     def _count_from(self, relation: str) -> None:
+        self._forget_sums()
         seen = "" if relation == "archive" else f"WITH archive AS (FROM {relation}) "
         self._db.execute(f"CREATE OR REPLACE TEMP VIEW counted_events AS {seen}{statement('events')}")
 
@@ -307,6 +331,10 @@ class Recompute:
         self._copies_found = True
 
     def _at(self, low: Cut, high: Cut) -> None:
+        if self._cut == (low, high):
+            return
+        self._forget_sums()
+        self._cut = (dict(low), dict(high))
         self._db.execute("DELETE FROM cut")
         cuts = [[partition, low.get(partition, 0), offset] for partition, offset in high.items()]
         if cuts:

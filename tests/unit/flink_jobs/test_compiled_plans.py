@@ -10,7 +10,13 @@ import pytest
 from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
 from gamestream_dagster.flink_jobs.plan import Compatibility
 from gamestream_dagster.flink_jobs.render import RenderedJob
-from gamestream_dagster.flink_jobs.submission import GatewaySubmitter, compare_plans, numbered, with_id_horizon
+from gamestream_dagster.flink_jobs.submission import (
+    GatewaySubmitter,
+    compare_plans,
+    numbered,
+    with_aggregate_batch,
+    with_id_horizon,
+)
 
 
 def compiled(first_id: int = 1, **changes: Any) -> str:
@@ -75,6 +81,36 @@ def test_without_a_shared_folder_a_job_that_keeps_ids_is_refused() -> None:
     submitter = GatewaySubmitter(cast("Any", Gateway()), None)
     with pytest.raises(SubmissionRejectedError, match="keeps the ids of events: that takes a folder"):
         submitter.submit("totals_v1", RenderedJob((), "", 720_000), {}, None)
+
+
+def test_only_aggregates_without_a_window_gather_rows() -> None:
+    plan = json.loads(with_aggregate_batch(compiled(), 5000))
+    source, aggregate = plan["nodes"]
+    assert "configuration" not in source
+    assert aggregate["configuration"] == {
+        "table.exec.mini-batch.enabled": "true",
+        "table.exec.mini-batch.size": "5000",
+    }
+    # such a job goes on from the state of one that does not gather
+    assert compare_plans(json.dumps(plan), compiled()) is Compatibility.COMPATIBLE
+
+
+def test_a_plan_with_nothing_to_gather_is_refused() -> None:
+    with pytest.raises(SubmissionRejectedError, match="remove `aggregate_batch`"):
+        with_aggregate_batch(compiled(type="stream-exec-global-window-aggregate_1"), 5000)
+
+
+def test_without_a_shared_folder_a_job_that_only_gathers_is_submitted_as_it_is() -> None:
+    submitted: list[str] = []
+
+    class Gateway:
+        @contextmanager
+        def session(self, name: str, options: Any) -> Any:
+            yield SimpleNamespace(submit=lambda text: submitted.append(text) or "id")
+
+    rendered = RenderedJob((), "EXECUTE STATEMENT SET BEGIN END", aggregate_batch=5000)
+    assert GatewaySubmitter(cast("Any", Gateway()), None).submit("ticks_v1", rendered, {}, None) == "id"
+    assert submitted == [rendered.statement_set]
 
 
 def test_two_plans_of_one_shape_number_their_nodes_alike() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.recompute import Recompute, check_board
 from gamestream_dagster.reconciliation.statements import statement
@@ -112,6 +113,30 @@ def test_ties_come_out_the_same_a_hundred_times(tmp_path):
                 tuple(row["user_id"] for row in recompute.rows(DESCRIBED["top_players"], dict.fromkeys(range(4), 99)))
             )
     assert len(seen) == 1
+
+
+def test_totals_are_those_of_the_cut_and_of_what_is_supposed(tmp_path):
+    """They are kept for the boards of one cut; each line would be answered with those of the line before."""
+    events = [Event(0, offset, "u", "t", "T", 10**offset, AS_OF) for offset in range(4)]
+    make_archive(tmp_path / "user-score", events)
+    with Recompute(tmp_path / "user-score", tmp_path) as recompute:
+
+        def total(cut: int) -> int:
+            (row,) = recompute.rows(DESCRIBED["top_players"], {0: cut})
+            return row["total_score"]
+
+        assert (total(4), total(2), total(4)) == (1111, 11, 1111)
+        recompute.query({}, {0: 1}, "SELECT 1")
+        assert total(4) == 1111
+        with recompute.supposing(removed=[(0, 3, 0)], added=[(0, 1, 0)]):
+            assert (total(4), total(3)) == (121, 121)
+        assert total(4) == 1111
+        with recompute.about(("user_id",), [("nobody",)]):
+            assert recompute.rows(DESCRIBED["top_players"], {0: 4}) == []
+        assert total(4) == 1111
+        with recompute.during(SeasonSpan(start=AS_OF + 1, end=AS_OF + 2)):
+            assert recompute.rows(DESCRIBED["top_players"], {0: 4}) == []
+        assert total(4) == 1111
 
 
 def test_records_are_counted_by_position(tmp_path):

@@ -1,12 +1,11 @@
--- The players with the greatest share of their team's score, one for each team. DuckDB, over `events`: the accepted
--- events before a cut. $rows: how many ranks to give.
+-- The players with the greatest share of their team's score, one for each team. DuckDB, over `player_totals`:
+-- the counted events before a cut, summed by player and team. $rows: how many ranks to give.
 --
 -- The order is exact: a share is compared digit by digit in base 2^62 (long division in 128 bits). Two different shares
 -- of totals below 2^63 differ by more than 2^-126, so three digits tell them apart, and equal shares have equal digits.
 WITH players AS (
-  SELECT user_id, team_id, sum(score)::BIGINT AS player_total, max(team_name) AS team_name
-  FROM events
-  GROUP BY user_id, team_id
+  SELECT user_id, team_id, total_score AS player_total, team_name
+  FROM player_totals
 ),
 teams AS (
   SELECT team_id, max(team_name) AS team_name, sum(player_total)::BIGINT AS team_total

@@ -1,4 +1,5 @@
--- The teams with the highest totals. DuckDB, over `events`: the accepted events of the season before a cut.
+-- The teams with the highest totals. DuckDB, over `player_totals`: the counted events of the season before a
+-- cut, summed by player and team.
 -- $season: its start, milliseconds of the epoch.
 -- $rows: how many ranks to give. Text compares by its UTF-8 bytes, as in Flink.
 SELECT
@@ -8,8 +9,8 @@ SELECT
   team_name,
   total_score
 FROM (
-  SELECT team_id, max(team_name) AS team_name, sum(score)::BIGINT AS total_score
-  FROM events
+  SELECT team_id, max(team_name) AS team_name, sum(total_score)::BIGINT AS total_score
+  FROM player_totals
   GROUP BY team_id
 )
 ORDER BY rnk
