@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import random
+import re
 import sys
 import threading
 import time
@@ -17,12 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from confluent_kafka import Producer
 from sqlalchemy import text
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.clients.flink_rest import FlinkRest
+from gamestream_dagster.clients.flink_types import FlinkState
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.acceptance import Decoded, outcomes
 from gamestream_dagster.events.feed import simulate_into
@@ -124,6 +128,19 @@ def test_drained_boards_match_the_recompute_in_postgres_and_in_kafka(boards):
     assert compared["postgres"] <= 40
     assert run.report_path is not None
     assert "MATCH" in run.report_path.read_text(encoding="utf-8")
+
+
+def test_the_ledger_of_hot_streaks_is_not_written_once_for_each_event(boards):
+    """Its aggregate gathers rows, which only the compiled plan says: Flink must do as the plan says."""
+    publish(boards.settings, [(f"b-{n}", event(f"b-{n}", "b", 0), 0) for n in range(2_000)])
+    boards.drain()
+    with FlinkRest(boards.settings.flink_rest) as flink:
+        (job,) = [one for one in flink.jobs() if "hot_streaks_v1" in one.name and one.state is FlinkState.RUNNING]
+    plan = httpx.get(f"{boards.settings.flink_rest}/jobs/{job.job_id}", timeout=10).json()
+    aggregates = [one for one in plan["vertices"] if re.match(r"(\[\d+\]:)?GroupAggregate\b", one["name"])]
+    (ledger,) = [one["metrics"] for one in aggregates]
+    assert ledger["read-records"] >= 4_000  # by minute, and by partition
+    assert ledger["write-records"] < ledger["read-records"] / 10
 
 
 def test_every_record_that_the_rule_refuses_leaves_the_job_running_and_is_counted(boards):
