@@ -50,10 +50,32 @@ class LatencyOptions:
 
 
 @dataclass(frozen=True)
+class Deployed:
+    """What runs while latency is measured."""
+
+    profile: StreamProfile
+    jobs: Sequence[str]
+
+    @property
+    def title(self) -> str:
+        """For tables."""
+        alone = "" if self.jobs == JOBS else f", {', '.join(self.jobs)} alone"
+        return f"{self.profile}{alone}"
+
+
+CONTESTANTS = (
+    Deployed(StreamProfile.DEFAULT, JOBS),
+    Deployed(StreamProfile.LOW_LATENCY, JOBS),
+    # what the ticks of hot streaks cost the boards beside them
+    Deployed(StreamProfile.LOW_LATENCY, JOBS[:1]),
+)
+
+
+@dataclass(frozen=True)
 class Segment:
     """One rate for some seconds: waits in milliseconds by observer."""
 
-    profile: StreamProfile
+    deployed: str
     rate: int
     waits: dict[str, list[float]]
     behind_ms: float
@@ -62,7 +84,7 @@ class Segment:
 
 
 def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
-    """Each profile once deployed; on it the rates in turn, round by round."""
+    """Each contestant once deployed; on it the rates in turn, round by round."""
     result = Result(
         "latency",
         {
@@ -73,13 +95,13 @@ def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
         },
     )
     segments: list[Segment] = []
-    for profile in StreamProfile:
-        tuned = settings.model_copy(update={"stream_profile": profile})
-        with _deployed(tuned, say) as topic:
-            segments += _segments(tuned, topic, options, say)
+    for deployed in CONTESTANTS:
+        tuned = settings.model_copy(update={"stream_profile": deployed.profile})
+        with _running(tuned, deployed, say) as topic:
+            segments += _segments(tuned, deployed, topic, options, say)
     cases = [
-        _case([one for one in segments if one.profile is profile and one.rate == rate])
-        for profile in StreamProfile
+        _case([one for one in segments if one.deployed == deployed.title and one.rate == rate])
+        for deployed in CONTESTANTS
         for rate in options.rates
     ]
     result.figures["cases"] = cases
@@ -89,21 +111,21 @@ def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
         "was due, whatever the generator or Kafka made of it. Percentiles are of all rounds together, "
         "the range is that of the rounds' own p99.",
         f"Before each segment its load runs for {LEAD_SECONDS:g} s uncounted, so that hot streaks tick at its rate.",
-        "The profiles were measured one after the other, the rates in turn inside each: a deployment lies between.",
+        "The contestants were measured one after the other, the rates in turn inside each: a deployment lies between.",
         "Hot streaks count from the end of their tick; 5 s of watermark delay are part of it by definition.",
     ]
     return result
 
 
 @contextmanager
-def _deployed(settings: Settings, say: Say) -> Iterator[str]:
-    """Both jobs on a topic of their own, the marker at rank 1 in every sink."""
+def _running(settings: Settings, deployed: Deployed, say: Say) -> Iterator[str]:
+    """The jobs on a topic of their own."""
     admin, topic = KafkaAdmin(settings.kafka), f"bench-latency-{uuid.uuid4().hex[:8]}"
     admin.create(topic, PARTITIONS)
-    jobs = [_over(job, topic) for job in (our_job(settings, name, _NOTHING, None) for name in JOBS)]
+    jobs = [_over(job, topic) for job in (our_job(settings, name, _NOTHING, None) for name in deployed.jobs)]
     gate.clear(settings)
     try:
-        say(f"{settings.stream_profile}: deploy {', '.join(JOBS)}")
+        say(f"{deployed.title}: deploy {', '.join(deployed.jobs)}")
         with submitted(settings, jobs) as (flink, ids):
             for name, job_id in ids.items():
                 poll(lambda job_id=job_id: flink.job(job_id), lambda it: it.all_tasks_running, DEPLOY_SECONDS, name)
@@ -121,7 +143,7 @@ def _over(job: Job, topic: str) -> Job:
     return replace(job, rendered=replace(job.rendered, definitions=definitions))
 
 
-def _segments(settings: Settings, topic: str, options: LatencyOptions, say: Say) -> list[Segment]:
+def _segments(settings: Settings, deployed: Deployed, topic: str, options: LatencyOptions, say: Say) -> list[Segment]:
     found: list[Segment] = []
     with watching(settings) as seen:
         first = value(MARKER, MARKER_TEAM, TOP, 0, "first")
@@ -136,15 +158,15 @@ def _segments(settings: Settings, topic: str, options: LatencyOptions, say: Say)
             load = Load(
                 settings.kafka, topic, rate, LEAD_SECONDS + seconds, options.players, options.seed, number, MARKER_MS
             )
-            segment, count = _segment(settings, load, seen)
+            segment, count = _segment(settings, deployed, load, seen)
             number += count
             p99 = {name: Quantiles.of(values).p99 for name, values in segment.waits.items() if values}
-            say(f"{settings.stream_profile}, {rate}/s, {f'round {turn}' if turn else 'warm-up'}: p99 {p99} ms")
+            say(f"{deployed.title}, {rate}/s, {f'round {turn}' if turn else 'warm-up'}: p99 {p99} ms")
             found += [segment] if turn else []
     return found
 
 
-def _segment(settings: Settings, load: Load, seen: dict[str, Sightings]) -> tuple[Segment, int]:
+def _segment(settings: Settings, deployed: Deployed, load: Load, seen: dict[str, Sightings]) -> tuple[Segment, int]:
     rate, number = load.rate, load.first
     with spending([pid_of(settings, "flink-taskmanager")]) as spent:
         sent = _send(load)
@@ -156,7 +178,7 @@ def _segment(settings: Settings, load: Load, seen: dict[str, Sightings]) -> tupl
     hot = seen[HOT]
     counts_from = sent.due_ms[lead]
     found[HOT] = [at - tick for tick, at in zip(hot.values, hot.at_ms, strict=False) if at > counts_from and tick > 0]
-    segment = Segment(settings.stream_profile, rate, found, sent.behind_ms, spent.cpu / spent.seconds)
+    segment = Segment(deployed.title, rate, found, sent.behind_ms, spent.cpu / spent.seconds)
     return segment, len(sent.due_ms)
 
 
@@ -177,7 +199,7 @@ def _case(segments: Sequence[Segment]) -> dict[str, Any]:
             p99 = spread([Quantiles.of(one.waits[name]).p99 for one in segments if one.waits[name]])
             observers[name] = {**Quantiles.of(everything).as_dict(), "p99_of_rounds": p99.as_dict()}
     return {
-        "profile": segments[0].profile.value,
+        "profile": segments[0].deployed,
         "rate": segments[0].rate,
         "observers": observers,
         "generator_behind_ms": round(max(one.behind_ms for one in segments), 1),

@@ -37,7 +37,6 @@ from gamestream_dagster.settings import Settings
 JOBS = ("leaderboards_v1", "hot_streaks_v1")
 KILLED = "leaderboards_v1"
 LIMIT_SECONDS = 120.0
-COLD_STARTS = 2
 TOTAL = text("SELECT total_score FROM top_players WHERE user_id = :marker")
 LOAD = "from gamestream_dagster.definitions import defs; defs()"
 COLD, WARM, CODE = "stack, cold (empty home)", "stack, warm (its own data)", "code location, in a fresh process"
@@ -49,7 +48,7 @@ ROUND = (KILL_RUN, KILL_ROW, SAVEPOINT, REDEPLOY, CODE)
 
 @dataclass(frozen=True)
 class RecoveryOptions:
-    """How often each is done; starts of the whole stack twice, for they take half a minute."""
+    """How often each is done, the starts of the whole stack included."""
 
     rounds: int = 5
     events: int = 200_000
@@ -57,15 +56,15 @@ class RecoveryOptions:
 
 def measure(options: RecoveryOptions, say: Say) -> Result:
     """A stack of its own with all its servers, from nothing to the end."""
-    result = Result("recovery", {"rounds": options.rounds, "events": options.events, "starts": COLD_STARTS})
+    result = Result("recovery", {"rounds": options.rounds, "events": options.events})
     found: dict[str, list[float]] = {name: [] for name in (COLD, WARM, *ROUND, PAINT)}
-    for number in range(COLD_STARTS):
+    for number in range(options.rounds):
         with own_home() as settings:
             try:
                 found[COLD].append(_timed(COLD, lambda settings=settings: Stack(settings).up(), say))
                 Stack(settings).down()
                 found[WARM].append(_timed(WARM, lambda settings=settings: Stack(settings).up(), say))
-                if number == COLD_STARTS - 1:
+                if number == options.rounds - 1:
                     _on_stack(settings, options, found, result, say)
             finally:
                 Stack(settings).down(purge=True)

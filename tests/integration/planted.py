@@ -56,7 +56,9 @@ class Planted:
         board = yaml.safe_load((described.folder / "board.yaml").read_text(encoding="utf-8"))
         board |= {"topic": self.name.replace("_", "-"), "rows": ROWS, "title": self.name}
         (folder / "boards" / self.name / "board.yaml").write_text(yaml.safe_dump(board), encoding="utf-8")
-        recompute = described.recompute_sql.replace("FROM events", f"FROM events WHERE user_id LIKE '{self.players}%'")
+        totals = "FROM player_totals"
+        assert totals in described.recompute_sql
+        recompute = described.recompute_sql.replace(totals, f"{totals} WHERE user_id LIKE '{self.players}%'")
         (folder / "boards" / self.name / "recompute.sql").write_text(recompute, encoding="utf-8")
         real = FLINK_SQL_DIR / described.job
         job = yaml.safe_load((real / "job.yaml").read_text(encoding="utf-8"))

@@ -33,7 +33,8 @@ def recorded(spec: JobSpec, stack: Settings) -> Deployment:
 def otherwise(spec: JobSpec) -> JobSpec:
     """The folder as somebody changed it meanwhile."""
     other = SqlFile(path=spec.query.path, text="CREATE TEMPORARY VIEW other AS SELECT 1;")
-    return spec.model_copy(update={"query": other, "flink": {"parallelism.default": "7"}, "restart_nonce": 9})
+    changed = {"query": other, "flink": {"parallelism.default": "7"}, "restart_nonce": 9, "aggregate_batch": 7}
+    return spec.model_copy(update=changed)
 
 
 @pytest.mark.parametrize("score_format", ScoreFormat)
