@@ -33,20 +33,20 @@ LEAD_SECONDS = 6.0
 """Sent before a segment counts: from then on the ticks of hot streaks are those of its own rate."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LatencyOptions:
     """A segment of `seconds` for each rate and round.
 
-    After each deployment `warm_up_seconds` at the greatest rate are thrown away: fresh code is compiled for a minute,
+    After each deployment `warm_up_seconds` at the greatest rate are thrown away: fresh code is compiled then,
     on the cores that the jobs need, and a stream runs for weeks.
     """
 
     rounds: int = 5
     rates: tuple[int, ...] = (1_000, 5_000, 20_000)
     seconds: float = 5.0
-    warm_up_seconds: float = 60.0
     players: int = 20_000
     seed: int = 1
+    warm_up_seconds: float = 40.0
 
 
 @dataclass(frozen=True)

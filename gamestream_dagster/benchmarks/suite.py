@@ -55,7 +55,9 @@ def _streaming(settings: Settings, asked: Choices, say: Say) -> Result:
 
 
 def _latency(settings: Settings, asked: Choices, say: Say) -> Result:
-    options = latency.LatencyOptions(asked.rounds, asked.rates, asked.seconds, asked.players[0], asked.seed)
+    options = latency.LatencyOptions(
+        rounds=asked.rounds, rates=asked.rates, seconds=asked.seconds, players=asked.players[0], seed=asked.seed
+    )
     return latency.measure(settings, options, say)
 
 
