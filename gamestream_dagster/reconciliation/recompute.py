@@ -334,11 +334,11 @@ class Recompute:
         if self._cut == (low, high):
             return
         self._forget_sums()
-        self._cut = (dict(low), dict(high))
         self._db.execute("DELETE FROM cut")
         cuts = [[partition, low.get(partition, 0), offset] for partition, offset in high.items()]
         if cuts:
             self._db.executemany("INSERT INTO cut VALUES (?, ?, ?)", cuts)
+        self._cut = (dict(low), dict(high))
 
     def _query(self, sql: str, parameters: Mapping[str, int | str]) -> list[Row]:
         cursor = self._db.execute(sql, dict(parameters)) if parameters else self._db.execute(sql)
