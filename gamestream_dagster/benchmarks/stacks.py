@@ -30,13 +30,16 @@ FLINK_OPTIONS = {**QUICK_PAGES, "taskmanager.numberOfTaskSlots": "12", "heartbea
 
 
 @contextmanager
-def stack_for(given: Path | None, say: Say, servers: tuple[str, ...] = SERVERS) -> Iterator[Settings]:
+def stack_for(
+    given: Path | None, say: Say, servers: tuple[str, ...] = SERVERS, heap_mib: int = HEAP_MIB
+) -> Iterator[Settings]:
     """A stack whose topics and tables are there.
 
     Args:
         given: home of a running stack; its boards are overwritten. None: a stack of its own, removed at the end.
         say: told what is being done.
         servers: which ones a stack of its own starts.
+        heap_mib: of its TaskManager.
 
     Raises:
         BenchError: the given stack does not run.
@@ -50,7 +53,7 @@ def stack_for(given: Path | None, say: Say, servers: tuple[str, ...] = SERVERS) 
         provision(settings)
         yield settings
         return
-    with own_home(FLINK_OPTIONS) as settings:
+    with own_home(FLINK_OPTIONS, heap_mib) as settings:
         say(f"start a stack of its own: {', '.join(servers)}")
         try:
             Stack(settings).up(servers)
@@ -61,13 +64,13 @@ def stack_for(given: Path | None, say: Say, servers: tuple[str, ...] = SERVERS) 
 
 
 @contextmanager
-def own_home(flink_options: Mapping[str, str] = QUICK_PAGES) -> Iterator[Settings]:
+def own_home(flink_options: Mapping[str, str] = QUICK_PAGES, heap_mib: int = HEAP_MIB) -> Iterator[Settings]:
     """Settings of a stack that nobody has started, on free ports, in a folder that is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
     try:
         home = folder / "home"
         home.mkdir()
-        profile = {"flink_options": dict(flink_options), "taskmanager_heap_mib": HEAP_MIB}
+        profile = {"flink_options": dict(flink_options), "taskmanager_heap_mib": heap_mib}
         (home / "profile.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
         yield load_settings(home=home, port_base=ports.free_base(random.randrange(29000, 31500, 20)))  # noqa: S311
     finally:

@@ -79,7 +79,7 @@ def _produce(settings: Settings, asked: Choices, say: Say) -> Result:
 
 
 def _state(settings: Settings, asked: Choices, say: Say) -> Result:
-    options = state.StateOptions(asked.events_or(1_000_000), asked.players, asked.seed)
+    options = state.StateOptions(asked.events_or(10_000_000), asked.players, asked.seed)
     return state.measure(settings, options, say)
 
 
@@ -111,11 +111,14 @@ def run(measure: str, choices: Choices, folder: Path, say: Say) -> list[Result]:
         found.append(result)
         say(f"result: {result.store(folder)}")
 
-    on_stack = [name for name in wanted if name in ON_STACK]
-    if on_stack:
+    shared = [name for name in wanted if name in ON_STACK and name != "state"]
+    if shared:
         with stack_for(choices.stack, say) as settings:
-            for name in on_stack:
+            for name in shared:
                 keep(ON_STACK[name](settings, choices, say))
+    if "state" in wanted:
+        with stack_for(choices.stack, say, heap_mib=state.HEAP_MIB) as settings:
+            keep(ON_STACK["state"](settings, choices, say))
     if "recompute" in wanted:
         options = recompute.RecomputeOptions(
             choices.rounds, choices.events_or(10_000_000), choices.players[0], choices.seed
