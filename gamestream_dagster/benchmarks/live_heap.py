@@ -14,6 +14,7 @@ import socket
 import time
 from pathlib import Path
 
+from gamestream_dagster.benchmarks.machine import PROC
 from gamestream_dagster.benchmarks.results import BenchError
 
 OPEN_SECONDS, ANSWER_SECONDS = 20.0, 120.0
@@ -24,8 +25,11 @@ def live_heap_bytes(pid: int) -> int:
     """Bytes of all objects that are still reachable, after a full collection: the JVM stands still for it.
 
     Raises:
-        BenchError: the process does not open its socket, or answers something else.
+        BenchError: the process is no JVM, does not open its socket, or answers something else.
     """
+    name = (PROC / str(pid) / "comm").read_text(encoding="utf-8").strip()
+    if name != "java":  # SIGQUIT would end it
+        raise BenchError(f"process {pid} is {name} and not a JVM; its heap cannot be counted")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(ANSWER_SECONDS)
         connection.connect(str(_socket(pid)))

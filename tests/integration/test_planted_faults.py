@@ -9,111 +9,40 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from planted import Planted, provision
-from sqlalchemy import text
+from planting import (
+    TOPIC,
+    Sender,
+    causes_by_player,
+    delete_records,
+    edit,
+    restore_by_hand,
+    swallowed_updates,
+    told,
+    wait_for_tick,
+    wait_for_totals,
+)
 
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.manager import apply_job, resume_job, suspend_job
-from gamestream_dagster.reconciliation.model import Difference, ReconciliationRun, Sink, Verdict
+from gamestream_dagster.reconciliation.model import Sink, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 
 pytestmark = pytest.mark.leaves_traces  # a topic cut short, records of times to come
 
-TOPIC = "user-score"
 TTL_SECONDS = 6
 PAGE = Path(__file__).parents[2] / "docs" / "causes.md"
-BIG = 1_500_000_000
 
 EXPIRING = Planted("planted_expiring", "plant-", ttl_seconds=TTL_SECONDS)
 OLD = Planted("planted_old", "old-", ties_descending=True)
-
-
-@dataclass
-class Sender:
-    """Sends score events to a partition, and remembers nothing."""
-
-    settings: Settings
-    number: int = 0
-
-    def send(self, partition: int, *events: tuple[str, Any] | tuple[str, Any, str]) -> None:
-        """(player, score) or (player, score, event id); ids are made up otherwise."""
-        producer = Producer({"bootstrap.servers": self.settings.kafka})
-        for player, score, *given in events:
-            self.number += 1
-            now = int(time.time() * 1000)
-            value = {
-                "user_id": player,
-                "team_id": "plant-team",
-                "team_name": "Plants",
-                "score": score,
-                "event_time_millis": now,
-                "event_id": given[0] if given else f"planted-{self.number}",
-            }
-            producer.produce(TOPIC, orjson.dumps(value), key=player, partition=partition)
-        assert producer.flush(20) == 0
-
-    def misfortunes(self, partition: int, prefix: str, *names: str) -> None:
-        """Whatever a player's name says happens to him: a copy, a refused score, a sum beyond 32 bits."""
-        for place, name in enumerate(names):
-            player = f"{prefix}{name}"
-            self.send(partition, (player, 1000 + 10 * place, f"{player}-first"))
-            if "dup" in name:
-                self.send(partition, (player, 1000 + 10 * place, f"{player}-first"))
-            if "neg" in name:
-                self.send(partition, (player, -7))
-            if "big" in name:
-                self.send(partition, (player, BIG), (player, BIG))
-
-
-def causes_by_player(run: ReconciliationRun, sink: Sink = Sink.POSTGRES) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for one in run.differences:
-        if one.sink is sink:
-            found.setdefault("/".join(one.entity or ("?",)), set()).add(one.cause)
-    return found
-
-
-def told(run: ReconciliationRun) -> list[Difference]:
-    return [one for one in run.differences if one.sink is Sink.POSTGRES]
-
-
-@contextmanager
-def swallowed_updates(settings: Settings, table: str) -> Iterator[None]:
-    """A sink that takes every write and keeps none."""
-    with open_engine(settings) as engine, engine.begin() as database:
-        database.execute(text("CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"))
-        database.execute(
-            text(f"CREATE TRIGGER swallow BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION swallow()")
-        )
-    try:
-        yield
-    finally:
-        with open_engine(settings) as engine, engine.begin() as database:
-            database.execute(text(f"DROP TRIGGER swallow ON {table}"))
-            database.execute(text("DROP FUNCTION swallow"))
-
-
-def edit(settings: Settings, statement: str) -> None:
-    with open_engine(settings) as engine, engine.begin() as database:
-        database.execute(text(statement))
-
-
-def delete_records(settings: Settings, partition: int, upto: int) -> None:
-    """What a retention that is too short does."""
-    admin = KafkaAdmin(settings.kafka)
-    for future in admin.native.delete_records([TopicPartition(TOPIC, partition, upto)]).values():
-        future.result(20)
 
 
 @dataclass
@@ -199,17 +128,6 @@ def test_copies_refused_scores_wrapped_sums_and_expired_state(planted, matrix):
     assert by_kafka == causes_by_player(run)
 
 
-def wait_for_totals(settings: Settings, table: str, totals: dict[str, int]) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        with open_engine(settings) as engine, engine.connect() as database:
-            found = dict(database.execute(text(f"SELECT user_id, total_score FROM {table}")).all())
-        if totals.items() <= found.items():
-            return
-        assert time.monotonic() < deadline, f"{table} shows {found}, not {totals}"
-        time.sleep(0.2)
-
-
 def test_a_job_that_began_to_read_too_late(planted, matrix):
     settings, sender, root = planted
     apply_job(settings, "planted_lost_v1", root=root)
@@ -249,7 +167,7 @@ def test_an_old_savepoint_restored_after_kafka_deleted_what_it_needs(planted, ma
     archive_topic(settings, TOPIC)
     end = KafkaAdmin(settings.kafka).end_offsets(TOPIC)[2]
     delete_records(settings, 2, end)
-    restore_by_hand(settings, root, old.savepoint_path)
+    restore_by_hand(settings, root, OLD.job, old.savepoint_path)
     sender.misfortunes(2, "old-", *names, "sound")
     run = reconcile(settings, "drained", boards=["planted_old"], root=root)
     assert run.verdict is Verdict.DIFFERENT, run.reason
@@ -364,53 +282,6 @@ def test_events_too_late_for_their_window(boards, matrix):
     assert "LATE + EDITED_BY_HAND" in edited["hot-1"]
     matrix.rows["LATE + EDITED_BY_HAND"] = "both"
     assert sender.number == 0
-
-
-def wait_for_tick(settings: Settings, millis: int) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        with open_engine(settings) as engine, engine.connect() as database:
-            newest = database.execute(text("SELECT extract(epoch FROM max(as_of)) * 1000 FROM hot_streaks")).scalar()
-        if newest is not None and int(newest) >= millis:
-            return
-        assert time.monotonic() < deadline, f"hot_streaks stands at {newest}, not at {millis}"
-        time.sleep(0.2)
-
-
-def restore_by_hand(settings: Settings, root: Path, savepoint: str | None) -> None:
-    """An operator starts the job from a savepoint of his own choice, as `flink run -s` would; it is put on record."""
-    from dataclasses import replace
-    from datetime import UTC, datetime
-    from uuid import uuid4
-
-    from gamestream_dagster.flink_jobs.deployment import DeploymentState
-    from gamestream_dagster.flink_jobs.manager import workbench
-    from gamestream_dagster.flink_jobs.spec import flink_job_name
-
-    with workbench(settings, OLD.job, root) as bench:
-        record = bench.store.last(OLD.job)
-        assert record is not None
-        assert savepoint is not None
-        assert record.savepoint_path != savepoint
-        generation = record.generation + 1
-        options = dict(bench.target.options)
-        options["pipeline.name"] = flink_job_name(OLD.job, record.fingerprint, generation)
-        flink_job_id = bench.submitter.submit(OLD.job, bench.target.rendered, options, savepoint)
-        bench.store.add(
-            replace(
-                record,
-                deployment_id=uuid4().hex,
-                generation=generation,
-                flink_job_id=flink_job_id,
-                state=DeploymentState.RUNNING,
-                restore_path=savepoint,
-                savepoint_path=None,
-                submitted_at=datetime.now(UTC),
-                running_at=datetime.now(UTC),
-                ended_at=None,
-                version=1,
-            )
-        )
 
 
 def test_the_page_says_what_was_found(matrix):
