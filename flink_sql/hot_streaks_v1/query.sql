@@ -36,13 +36,18 @@ WINDOW last_minute AS (
 );
 
 -- The order is that of the quotient (short sum / short count) / (long sum / long count) as a decimal with 19 places, not of
--- a float: enough to keep two quotients of a window apart while short count x long sum stays below three billion.
+-- a float: enough to keep two quotients of a window apart while short count x long sum stays below three billion. Nine places
+-- of it are compared first: 18 digits fit into a long (leaderboards_v1 says more).
 CREATE TEMPORARY VIEW ranked_ticks AS
 SELECT
   CAST(window_end AS TIMESTAMP_LTZ(3)) AS as_of, rnk, user_id,
   short_term_sum, short_term_count, long_term_sum, long_term_count, hotness
 FROM (
-  SELECT *, ROW_NUMBER() OVER (PARTITION BY window_start, window_end ORDER BY hotness DESC, user_id ASC) AS rnk
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY window_start, window_end ORDER BY CAST(hotness AS DECIMAL(18, 9)) DESC, hotness DESC, user_id ASC
+    ) AS rnk
   FROM (
     SELECT *,
       CAST(short_term_sum * long_term_count AS DECIMAL(19, 0)) / CAST(short_term_count * long_term_sum AS DECIMAL(19, 0))

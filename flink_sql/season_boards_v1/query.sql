@@ -45,14 +45,18 @@ FROM season_scores
 WHERE points >= 0 OR points > 0
 GROUP BY season_id, user_id, team_id;
 
--- The best player of a team and season before the join, and the share as a decimal: as in leaderboards_v1.
+-- The best player of a team and season before the join, and the share as a decimal, in two lengths: as in leaderboards_v1.
 CREATE TEMPORARY VIEW season_mvps_board AS
 SELECT
   season_id, rnk, team_id, team_name, user_id, player_total, team_total,
   -- from the integers: of a small share 19 places leave few digits
   CAST(player_total AS DOUBLE) / CAST(team_total AS DOUBLE) AS contrib_ratio
 FROM (
-  SELECT *, ROW_NUMBER() OVER (PARTITION BY season_id ORDER BY share DESC, team_id ASC) AS rnk
+  SELECT
+    *,
+    ROW_NUMBER() OVER (
+      PARTITION BY season_id ORDER BY CAST(share AS DECIMAL(18, 17)) DESC, share DESC, team_id ASC
+    ) AS rnk
   FROM (
     SELECT
       t.season_id, t.team_id, t.team_name, best.user_id, best.player_total, t.team_total,

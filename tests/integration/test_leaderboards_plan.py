@@ -72,7 +72,7 @@ def test_leaderboards_keep_ten_rows_and_not_every_player(plan_of, score_format: 
         "rankEnd=10 total_score DESC, team_id ASC": "UpdateFastStrategy",
         "rankEnd=1 player_total DESC, user_id ASC": "UpdateFastStrategy",
         # a share may fall: every team is kept, but no player
-        "rankEnd=10 share DESC, team_id ASC": "RetractStrategy",
+        "rankEnd=10 share DESC, share DESC, team_id ASC": "RetractStrategy",  # 17 places of it, then all
     }
     assert len(ranks) == 4
 
@@ -125,7 +125,7 @@ def test_hot_streaks_are_windows_and_one_running_sum(plan_of, score_format: Scor
 
 
 def rank_of(line: str) -> str:
-    """What a Rank orders by; the planner names the share by its place and the joined team by a number."""
+    """What a Rank orders by; the planner numbers both lengths of the share, and the joined team."""
     end = found(r"(rankEnd=\d+)", line)
     order = found(r"orderBy=\[([^]]*)\]", line)
     return f"{end} {re.sub('[$][0-9]+', 'share', order).replace('team_id0', 'team_id')}"

@@ -63,8 +63,8 @@ PLANTED = [
     ("leaderboards_v1/query.sql", "PARTITION BY team_id ORDER", "PARTITION BY team_name ORDER", "GS15"),
     (
         "leaderboards_v1/query.sql",
-        "ORDER BY share DESC, team_id",
-        "ORDER BY CAST(share AS DOUBLE) DESC, team_id",
+        "ORDER BY CAST(share AS DECIMAL(18, 17)) DESC, share DESC",
+        "ORDER BY CAST(share AS DOUBLE) DESC",
         "GS06",
     ),
     ("leaderboards_v1/query.sql", "AS DECIMAL(19, 0)) AS share", "AS DOUBLE) AS share", "GS06"),
