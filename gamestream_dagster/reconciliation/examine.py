@@ -84,8 +84,10 @@ def _implied_window(recompute: Recompute, board: Board, seen: Observation, since
     One tick is allowed for: the watermark is told five times a second, not with every event. A partition without any
     accepted event holds the watermark back, so then nothing is implied.
     """
+    if board.window is None:
+        return None
     newest = recompute.newest_event_times(since)
-    if board.window is None or not newest or newest.keys() != seen.high.keys():
+    if not newest or newest.keys() != seen.high.keys():
         return None
     tick = board.window.tick_seconds * 1000
     watermark = min(newest.values()) - board.window.delay_seconds * 1000
