@@ -27,6 +27,13 @@ def live_heap_bytes(pid: int) -> int:
     Raises:
         BenchError: the process is no JVM, does not open its socket, or answers something else.
     """
+    try:
+        return total_of(_asked(pid))
+    except OSError as error:
+        raise BenchError(f"process {pid} does not tell of its heap: {error}; see `gamestream status`") from error
+
+
+def _asked(pid: int) -> str:
     name = (PROC / str(pid) / "comm").read_text(encoding="utf-8").strip()
     if name != "java":  # SIGQUIT would end it
         raise BenchError(f"process {pid} is {name} and not a JVM; its heap cannot be counted")
@@ -34,8 +41,7 @@ def live_heap_bytes(pid: int) -> int:
         connection.settimeout(ANSWER_SECONDS)
         connection.connect(str(_socket(pid)))
         connection.sendall(b"1\0inspectheap\0-live\0\0\0")
-        answer = b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode("utf-8", "replace")
-    return total_of(answer)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b"")).decode("utf-8", "replace")
 
 
 def total_of(answer: str) -> int:

@@ -32,6 +32,8 @@ def test_another_process_is_left_alone():
             assert other.poll() is None
         finally:
             other.kill()
+    with pytest.raises(BenchError, match="does not tell of its heap"):
+        live_heap_bytes(other.pid)  # gone
 
 
 def test_the_total_is_the_histograms_last_line():
