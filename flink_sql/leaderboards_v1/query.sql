@@ -49,8 +49,8 @@ GROUP BY user_id, team_id;
 
 -- A team's best player is the one with the greatest total: chosen before the join, so that a change of the team's total
 -- moves one row and not one for each member. The share is a decimal with 19 places, not a float: two shares that differ
--- keep their order for team totals up to three billion. The rank compares its first 17 places before it: 18 digits fit into
--- a long, and the whole share, which is decoded into a BigInteger at each comparison, is looked at between equals alone.
+-- keep their order for team totals up to three billion. The rank compares it rounded to 17 places first: 18 digits fit into a
+-- long, and the whole share, which is decoded into a BigInteger at each comparison, is looked at between equals alone.
 CREATE TEMPORARY VIEW team_mvps_board AS
 SELECT
   rnk, team_id, team_name, user_id, player_total, team_total,

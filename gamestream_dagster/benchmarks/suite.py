@@ -89,9 +89,8 @@ ON_STACK: dict[str, OnStack] = {
     "produce": _produce,
     "archive": _archive,
     "peers": _peers,
-    "state": _state,
 }
-MEASURES = (*ON_STACK, "recompute", "recovery")
+MEASURES = (*ON_STACK, "state", "recompute", "recovery")
 
 
 def run(measure: str, choices: Choices, folder: Path, say: Say) -> list[Result]:
@@ -111,14 +110,14 @@ def run(measure: str, choices: Choices, folder: Path, say: Say) -> list[Result]:
         found.append(result)
         say(f"result: {result.store(folder)}")
 
-    shared = [name for name in wanted if name in ON_STACK and name != "state"]
-    if shared:
+    on_stack = [name for name in wanted if name in ON_STACK]
+    if on_stack:
         with stack_for(choices.stack, say) as settings:
-            for name in shared:
+            for name in on_stack:
                 keep(ON_STACK[name](settings, choices, say))
     if "state" in wanted:
         with stack_for(choices.stack, say, heap_mib=state.HEAP_MIB) as settings:
-            keep(ON_STACK["state"](settings, choices, say))
+            keep(_state(settings, choices, say))
     if "recompute" in wanted:
         options = recompute.RecomputeOptions(
             choices.rounds, choices.events_or(10_000_000), choices.players[0], choices.seed
