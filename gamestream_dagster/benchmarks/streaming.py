@@ -20,6 +20,7 @@ OURS, WITHOUT_IDS, QUICK = "gamestream", "gamestream, events without ids", "game
 SCAN, SEED = "scan and parse only", "first demo's SQL"
 JOBS = ("leaderboards_v1", "hot_streaks_v1")
 VERTEX_WIDTH = 110
+LEAST_SHARE = 0.01
 RATES = "events/s", "min", "max"
 
 
@@ -95,6 +96,7 @@ def _case(settings: Settings, options: StreamingOptions, dataset: Dataset, resul
         "format": dataset.score_format.value,
         "skew": dataset.skew,
         "main": main,
+        "swept": dataset == replace(options.main, players=dataset.players),
         "contestants": {name: _figures(found) for name, found in runs.items()},
     }
 
@@ -198,15 +200,27 @@ def _comparison(cases: Sequence[dict[str, Any]]) -> Table:
 
 
 def _profile(cases: Sequence[dict[str, Any]]) -> Table:
-    """Where the tasks' time goes at the main number: the greatest first, those above a hundredth alone."""
-    busy = next(case for case in cases if case["main"])["contestants"][OURS]["busy_ms"]
-    whole = sum(busy.values()) or 1
-    rows = [
-        [vertex if len(vertex) <= VERTEX_WIDTH else vertex[: VERTEX_WIDTH - 1] + "…", spent / 1000, 100 * spent / whole]
-        for vertex, spent in sorted(busy.items(), key=lambda one: -one[1])
-        if spent / whole >= 0.01
-    ]
-    return Table("Where the time of the tasks goes (gamestream)", ["job and vertex", "busy s", "per cent"], rows)
+    """What an event takes in each task by number of players; tasks of a hundredth of the work in any, dearest first."""
+    swept = sorted((case for case in cases if case["swept"]), key=lambda case: case["players"])
+    found = [case["contestants"][OURS] for case in swept]
+    main = next(case for case in cases if case["main"])["contestants"][OURS]["busy_ms"]
+
+    def each(busy_ms: Callable[[Mapping[str, float]], float]) -> list[float]:
+        return [1000 * busy_ms(one["busy_ms"]) / one["events"] for one in found]
+
+    whole = each(lambda busy: sum(busy.values()))
+    rows: list[list[Any]] = []
+    for vertex in sorted(main, key=lambda name: -main[name]):
+        spent = each(lambda busy, vertex=vertex: busy[vertex])
+        if any(one >= LEAST_SHARE * all_of_it for one, all_of_it in zip(spent, whole, strict=True)):
+            rows.append([_short(vertex), *spent])
+    columns = ["job and vertex", *(f"{case['players']:,} players" for case in swept)]
+    title = "Where the time of the tasks goes (gamestream): microseconds an event"
+    return Table(title, columns, [*rows, ["all tasks", *whole]])
+
+
+def _short(vertex: str) -> str:
+    return vertex if len(vertex) <= VERTEX_WIDTH else vertex[: VERTEX_WIDTH - 1] + "…"
 
 
 def _over(one: dict[str, Any], other: dict[str, Any]) -> float | None:
