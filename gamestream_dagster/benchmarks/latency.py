@@ -19,8 +19,8 @@ from gamestream_dagster.benchmarks.flink_runs import Job, our_job, poll, submitt
 from gamestream_dagster.benchmarks.load import MARKER, MARKER_TEAM, TOP, Load, Sent, value
 from gamestream_dagster.benchmarks.machine import spending
 from gamestream_dagster.benchmarks.results import BenchError, Result, Table
-from gamestream_dagster.benchmarks.rounds import Say
-from gamestream_dagster.benchmarks.sightings import HOT, Sightings, waits, watching
+from gamestream_dagster.benchmarks.rounds import Say, alternate
+from gamestream_dagster.benchmarks.sightings import HOT, POSTGRES, Sightings, waits, watching
 from gamestream_dagster.benchmarks.stacks import pid_of
 from gamestream_dagster.benchmarks.streaming import JOBS
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -29,13 +29,15 @@ from gamestream_dagster.settings import Settings, StreamProfile
 SETTLE_SECONDS = 60.0
 DEPLOY_SECONDS = 180.0
 MARKER_MS = 50
+LAST_TICK_MS = 10_500
+"""No tick is later than a slice of 5 s before the watermark, which is 5 s behind the last event."""
 LEAD_SECONDS = 6.0
 """Sent before a segment counts: from then on the ticks of hot streaks are those of its own rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyOptions:
-    """A segment of `seconds` for each rate and round.
+    """A segment of `seconds` for each contestant, round and rate.
 
     After each deployment `warm_up_seconds` at the greatest rate are thrown away: fresh code is compiled then,
     on the cores that the jobs need, and a stream runs for weeks.
@@ -83,8 +85,19 @@ class Segment:
     """CPU seconds of the TaskManager per second."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """One deployment of a contestant: a segment for each rate."""
+
+    segments: Sequence[Segment]
+
+    def __str__(self) -> str:
+        shown = (f"{one.rate:,}/s {Quantiles.of(one.waits[POSTGRES]).p99:.0f} ms" for one in self.segments)
+        return f"p99 in Postgres: {', '.join(shown)}"
+
+
 def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
-    """Each contestant once deployed; on it the rates in turn, round by round."""
+    """The contestants in turn, each deployed anew in each round; in a turn one rate after the other."""
     result = Result(
         "latency",
         {
@@ -94,14 +107,13 @@ def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
             "seed": options.seed,
         },
     )
-    segments: list[Segment] = []
-    for deployed in CONTESTANTS:
-        tuned = settings.model_copy(update={"stream_profile": deployed.profile})
-        with _running(tuned, deployed, say) as topic:
-            segments += _segments(tuned, deployed, topic, options, say)
+    contestants = {
+        deployed.title: lambda deployed=deployed: _turn(settings, deployed, options) for deployed in CONTESTANTS
+    }
+    turns = alternate(contestants, options.rounds, say)
     cases = [
-        _case([one for one in segments if one.deployed == deployed.title and one.rate == rate])
-        for deployed in CONTESTANTS
+        _case([one for turn in found for one in turn.segments if one.rate == rate])
+        for found in turns.values()
         for rate in options.rates
     ]
     result.figures["cases"] = cases
@@ -110,22 +122,27 @@ def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
         f"A marker each {MARKER_MS} ms among events of {options.players:,} players; each counts from when it "
         "was due, whatever the generator or Kafka made of it. Percentiles are of all rounds together, "
         "the range is that of the rounds' own p99.",
+        "The contestants take turns: each is deployed anew in each round, and warmed up at the greatest rate. "
         f"Before each segment its load runs for {LEAD_SECONDS:g} s uncounted, so that hot streaks tick at its rate.",
-        "The contestants were measured one after the other, the rates in turn inside each: a deployment lies between.",
         "Hot streaks count from the end of their tick; 5 s of watermark delay are part of it by definition.",
     ]
     return result
 
 
+def _turn(settings: Settings, deployed: Deployed, options: LatencyOptions) -> Turn:
+    tuned = settings.model_copy(update={"stream_profile": deployed.profile})
+    with _running(tuned, deployed) as topic:
+        return Turn(_segments(tuned, deployed, topic, options))
+
+
 @contextmanager
-def _running(settings: Settings, deployed: Deployed, say: Say) -> Iterator[str]:
+def _running(settings: Settings, deployed: Deployed) -> Iterator[str]:
     """The jobs on a topic of their own."""
     admin, topic = KafkaAdmin(settings.kafka), f"bench-latency-{uuid.uuid4().hex[:8]}"
     admin.create(topic, PARTITIONS)
     jobs = [_over(job, topic) for job in (our_job(settings, name, _NOTHING, None) for name in deployed.jobs)]
     gate.clear(settings)
     try:
-        say(f"{deployed.title}: deploy {', '.join(deployed.jobs)}")
         with submitted(settings, jobs) as (flink, ids):
             for name, job_id in ids.items():
                 poll(lambda job_id=job_id: flink.job(job_id), lambda it: it.all_tasks_running, DEPLOY_SECONDS, name)
@@ -143,7 +160,7 @@ def _over(job: Job, topic: str) -> Job:
     return replace(job, rendered=replace(job.rendered, definitions=definitions))
 
 
-def _segments(settings: Settings, deployed: Deployed, topic: str, options: LatencyOptions, say: Say) -> list[Segment]:
+def _segments(settings: Settings, deployed: Deployed, topic: str, options: LatencyOptions) -> list[Segment]:
     found: list[Segment] = []
     with watching(settings) as seen:
         first = value(MARKER, MARKER_TEAM, TOP, 0, "first")
@@ -152,18 +169,15 @@ def _segments(settings: Settings, deployed: Deployed, topic: str, options: Laten
         shown = {name: one for name, one in seen.items() if name != HOT}
         poll(lambda: all(one.values for one in shown.values()), bool, DEPLOY_SECONDS, "the first marker to be seen")
         number = 1
-        warm_up = [(0, max(options.rates), options.warm_up_seconds)]
-        turns = [(turn, rate, options.seconds) for turn in range(1, options.rounds + 1) for rate in options.rates]
-        for turn, rate, seconds in warm_up + turns:
+        warm_up = (max(options.rates), options.warm_up_seconds)
+        for rate, seconds in (warm_up, *((rate, options.seconds) for rate in options.rates)):
             load = Load(
                 settings.kafka, topic, rate, LEAD_SECONDS + seconds, options.players, options.seed, number, MARKER_MS
             )
             segment, count = _segment(settings, deployed, load, seen)
             number += count
-            p99 = {name: Quantiles.of(values).p99 for name, values in segment.waits.items() if values}
-            say(f"{deployed.title}, {rate}/s, {f'round {turn}' if turn else 'warm-up'}: p99 {p99} ms")
-            found += [segment] if turn else []
-    return found
+            found.append(segment)
+    return found[1:]
 
 
 def _segment(settings: Settings, deployed: Deployed, load: Load, seen: dict[str, Sightings]) -> tuple[Segment, int]:
@@ -176,6 +190,10 @@ def _segment(settings: Settings, deployed: Deployed, load: Load, seen: dict[str,
     poll(lambda: min(one.newest for one in boards.values()), lambda it: it >= last, SETTLE_SECONDS, "the last marker")
     found = {name: waits(sent.due_ms, number, one)[lead:] for name, one in boards.items()}
     hot = seen[HOT]
+    if deployed.jobs == JOBS:
+        # or the next rate would begin with what this one left undone
+        tick = sent.due_ms[-1] - LAST_TICK_MS
+        poll(lambda: hot.newest, lambda it: it >= tick, SETTLE_SECONDS, "the last tick of hot streaks")
     counts_from = sent.due_ms[lead]
     found[HOT] = [at - tick for tick, at in zip(hot.values, hot.at_ms, strict=False) if at > counts_from and tick > 0]
     segment = Segment(deployed.title, rate, found, sent.behind_ms, spent.cpu / spent.seconds)

@@ -88,6 +88,22 @@ def results_folder(given: Path | None) -> Path:
 
 
 def newest(folder: Path, measure: str) -> dict[str, Any] | None:
-    """The newest stored result of a measure, not of one whose name begins alike; None when there is none."""
-    found = sorted(folder.glob(f"{measure}_[0-9]*T*Z.json"))
-    return json.loads(found[-1].read_text(encoding="utf-8")) if found else None
+    """The newest stored result of a measure; None when there is none."""
+    path = newest_path(folder, measure)
+    return None if path is None else _stored(path)
+
+
+def newest_path(folder: Path, measure: str, events: int | None = None) -> Path | None:
+    """Where the newest result of a measure is, not of one whose name begins alike; None when there is none.
+
+    Args:
+        folder: of stored results.
+        measure: its name.
+        events: of the runs with so many events alone.
+    """
+    found = sorted(folder.glob(f"{measure}_[0-9]*T*Z.json"), reverse=True)
+    return next((one for one in found if events is None or _stored(one)["options"].get("events") == events), None)
+
+
+def _stored(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

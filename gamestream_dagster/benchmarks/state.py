@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gamestream_dagster.benchmarks import gate
 from gamestream_dagster.benchmarks.dataset import Dataset, fill
-from gamestream_dagster.benchmarks.figures import Spread, spread
+from gamestream_dagster.benchmarks.figures import spread, spread_cells
 from gamestream_dagster.benchmarks.flink_runs import our_job, poll, submitted, vertex_name
 from gamestream_dagster.benchmarks.live_heap import live_heap_bytes
 from gamestream_dagster.benchmarks.results import Result, Table
-from gamestream_dagster.benchmarks.rounds import Say
+from gamestream_dagster.benchmarks.rounds import Say, alternate
 from gamestream_dagster.benchmarks.stacks import pid_of
 from gamestream_dagster.benchmarks.streaming import JOBS
 from gamestream_dagster.catalogue.topics import EventIds
@@ -29,72 +29,93 @@ LIMIT_SECONDS, LEAST_PER_SECOND = 300.0, 5_000
 class StateOptions:
     """Numbers of players, the main one first: there the ids of events are held too."""
 
-    events: int = 10_000_000
+    rounds: int = 5
+    events: int = 1_500_000
     players: tuple[int, ...] = (20_000, 1_000, 200_000)
     seed: int = 1
 
 
 @dataclass(frozen=True)
 class Held:
-    """One job once it has read everything: bytes in all and by vertex, milliseconds of checkpoints."""
+    """One job once it has read everything: bytes in all and by vertex, milliseconds of each checkpoint."""
 
-    job: str
     state_bytes: int
     by_vertex: Mapping[str, int]
-    duration_ms: Spread
+    durations_ms: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Both jobs, side by side, once they have read everything."""
+
+    jobs: Mapping[str, Held]
+    heap_bytes: int
+
+    def __str__(self) -> str:
+        state = sum(one.state_bytes for one in self.jobs.values())
+        return f"{state / 2**20:.1f} MiB of state, live heap {self.heap_bytes / 2**20:.0f} MiB"
 
 
 def measure(settings: Settings, options: StateOptions, say: Say) -> Result:
-    """Each number of players without ids, for what a player costs; the main one with ids, for what an id costs."""
-    result = Result("state", {"events": options.events, "checkpoints": CHECKPOINTS, "seed": options.seed})
-    cases: list[dict[str, Any]] = []
-    for players in sorted(options.players):
-        cases.append(_case(settings, Dataset(options.events, players, options.seed), {}, say))
-    cases.append(_case(settings, Dataset(options.events, options.players[0], options.seed), None, say))
+    """In turn: each number of players without ids (what a player costs), the main one with ids (what an id costs)."""
+    shown = {"rounds": options.rounds, "events": options.events, "checkpoints": CHECKPOINTS, "seed": options.seed}
+    result = Result("state", shown)
+    contestants: dict[tuple[int, bool], Callable[[], Filled]] = {}
+    for players, ids in [*((players, False) for players in sorted(options.players)), (options.players[0], True)]:
+        dataset = Dataset(options.events, players, options.seed)
+        contestants[players, ids] = lambda dataset=dataset, ids=ids: _fill(settings, dataset, None if ids else {})
+    named = {_title(*case): run for case, run in contestants.items()}
+    # nothing is thrown away: a size does not hang on compiled code
+    rounds = alternate(named, options.rounds, say, warm_up=False)
+    cases = [_case(*case, rounds[_title(*case)]) for case in contestants]
     result.figures["cases"] = cases
     result.figures["bytes_a_player"] = _slopes(cases)
     result.tables = [_table(cases), _players_table(result.figures["bytes_a_player"])]
     result.notes += [
-        "Both jobs run side by side and have read all events; each figure is of five checkpoints. The heap is what a "
-        f"full collection leaves of the TaskManager's ({HEAP_MIB:,} MiB at most), Flink's own objects included.",
+        f"Both jobs run side by side and have read all events; in each round {CHECKPOINTS} checkpoints. The heap is "
+        f"what a full collection leaves of the TaskManager's ({HEAP_MIB:,} MiB at most), Flink's own objects included.",
         "Ids are held for the topic's horizon by the job's own clock: in a catch-up all of them.",
         "Bytes a player are the difference between the greatest and the least number of players, over that of players.",
     ]
     return result
 
 
-def _case(settings: Settings, dataset: Dataset, ids: Mapping[str, EventIds] | None, say: Say) -> dict[str, Any]:
+def _title(players: int, ids: bool) -> str:
+    return f"{players:,} players, {'with' if ids else 'without'} ids"
+
+
+def _fill(settings: Settings, dataset: Dataset, ids: Mapping[str, EventIds] | None) -> Filled:
     ends = fill(settings, dataset)
     gate.clear(settings)
     jobs = [our_job(settings, name, dataset, None, ids) for name in JOBS]
     with submitted(settings, jobs) as (flink, job_ids), gate.progress(settings, JOBS) as read:
         limit = LIMIT_SECONDS + dataset.events / LEAST_PER_SECOND
         poll(read, lambda found: found >= sum(ends.values()), limit, "both jobs to read the topic")
-        held = [_held(flink, name, job_id) for name, job_id in job_ids.items()]
-        heap = live_heap_bytes(pid_of(settings, "flink-taskmanager"))
-    kind = "with ids" if ids is None else "without ids"
-    say(f"{dataset.title}, {kind}: {sum(one.state_bytes for one in held) / 2**20:.1f} MiB, heap {heap / 2**20:.0f} MiB")
-    return {
-        "players": dataset.players,
-        "ids": ids is None,
-        "heap_bytes": heap,
-        "jobs": {
-            one.job: {
-                "state_bytes": one.state_bytes,
-                "by_vertex": dict(one.by_vertex),
-                "duration_ms": one.duration_ms.as_dict(),
-            }
-            for one in held
-        },
-    }
+        held = {name: _held(flink, job_id) for name, job_id in job_ids.items()}
+        return Filled(held, live_heap_bytes(pid_of(settings, "flink-taskmanager")))
 
 
-def _held(flink: FlinkRest, job: str, job_id: str) -> Held:
+def _held(flink: FlinkRest, job_id: str) -> Held:
     sizes = [flink.checkpoint_size(job_id, flink.checkpoint_now(job_id).checkpoint_id) for _ in range(CHECKPOINTS)]
     names = {vertex.vertex_id: vertex_name(at, vertex.name) for at, vertex in enumerate(flink.vertices(job_id), 1)}
     last = sizes[-1]
     by_vertex = {names[vertex]: found for vertex, found in last.by_vertex.items()}
-    return Held(job, last.state_bytes, by_vertex, spread([one.duration_ms for one in sizes]))
+    return Held(last.state_bytes, by_vertex, [one.duration_ms for one in sizes])
+
+
+def _case(players: int, ids: bool, rounds: Sequence[Filled]) -> dict[str, Any]:
+    jobs: dict[str, Any] = {}
+    for job in rounds[0].jobs:
+        held = [one.jobs[job] for one in rounds]
+        jobs[job] = {
+            "state_bytes": spread([one.state_bytes for one in held]).as_dict(),
+            "by_vertex": {
+                vertex: spread([one.by_vertex[vertex] for one in held]).median for vertex in held[0].by_vertex
+            },
+            "duration_ms": spread([taken for one in held for taken in one.durations_ms]).as_dict(),
+        }
+    heap = spread([one.heap_bytes for one in rounds]).as_dict()
+    return {"players": players, "ids": ids, "heap_bytes": heap, "jobs": jobs}
 
 
 def _slopes(cases: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
@@ -107,13 +128,13 @@ def _slopes(cases: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for job, held in many["jobs"].items():
         before = few["jobs"][job]
-        slopes = {"all": (held["state_bytes"] - before["state_bytes"]) / more}
+        slopes = {"all": (held["state_bytes"]["median"] - before["state_bytes"]["median"]) / more}
         for vertex, size in held["by_vertex"].items():
             slope = (size - before["by_vertex"].get(vertex, 0)) / more
             if slope >= 1:
                 slopes[vertex] = slope
         found[job] = slopes
-    found["both jobs"] = {"live heap": (many["heap_bytes"] - few["heap_bytes"]) / more}
+    found["both jobs"] = {"live heap": (many["heap_bytes"]["median"] - few["heap_bytes"]["median"]) / more}
     return found
 
 
@@ -123,16 +144,20 @@ def _table(cases: Sequence[Mapping[str, Any]]) -> Table:
             case["players"],
             "held" if case["ids"] else "none",
             job,
-            held["state_bytes"] / 2**20,
-            held["duration_ms"]["median"],
-            held["duration_ms"]["max"],
-            round(case["heap_bytes"] / 2**20),
+            *_mebibytes(held["state_bytes"]),
+            *spread_cells(held["duration_ms"]),
+            *_mebibytes(case["heap_bytes"]),
         ]
         for case in cases
         for job, held in case["jobs"].items()
     ]
-    columns = ["players", "ids", "job", "checkpoint MiB", "checkpoint ms", "longest", "live heap MiB, both jobs"]
-    return Table("State after all events", columns, rows)
+    figures = ["checkpoint MiB", "checkpoint ms", "live heap MiB, both jobs"]
+    columns = [column for figure in figures for column in (figure, "min", "max")]
+    return Table("State after all events", ["players", "ids", "job", *columns], rows)
+
+
+def _mebibytes(found: Mapping[str, float]) -> list[float]:
+    return [size / 2**20 for size in (found["median"], found["min"], found["max"])]
 
 
 def _players_table(slopes: Mapping[str, Mapping[str, float]]) -> Table:

@@ -79,7 +79,7 @@ def _produce(settings: Settings, asked: Choices, say: Say) -> Result:
 
 
 def _state(settings: Settings, asked: Choices, say: Say) -> Result:
-    options = state.StateOptions(asked.events_or(10_000_000), asked.players, asked.seed)
+    options = state.StateOptions(asked.rounds, asked.events_or(1_500_000), asked.players, asked.seed)
     return state.measure(settings, options, say)
 
 

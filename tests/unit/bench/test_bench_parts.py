@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from gamestream_dagster.benchmarks import factorhouse, gate
+from gamestream_dagster.benchmarks import factorhouse, gate, state, streaming
 from gamestream_dagster.benchmarks.charts import Bar, Chart, charts_of, svg
 from gamestream_dagster.benchmarks.dataset import Dataset, Source
 from gamestream_dagster.benchmarks.factorhouse import Place
 from gamestream_dagster.benchmarks.flink_runs import over_topic, steady_rate, topic_options, vertex_name
 from gamestream_dagster.benchmarks.machine import cpu_seconds
-from gamestream_dagster.benchmarks.pages import filled
+from gamestream_dagster.benchmarks.pages import filled, write_page
 from gamestream_dagster.benchmarks.peers import unlike
 from gamestream_dagster.benchmarks.plain_consumer import Boards
 from gamestream_dagster.benchmarks.produce import rate_printed
@@ -212,12 +214,64 @@ def test_an_unknown_measure_is_refused_before_anything_starts() -> None:
 def test_a_page_takes_the_newest_result_into_its_block() -> None:
     page = "Story.\n<!-- bench:streaming -->\nold\n<!-- /bench -->\nMore.\n<!-- bench:state -->\n<!-- /bench -->\n"
     stored = {"streaming": "# streaming, run streaming_2\n\nA machine\n\n| a |\n"}
-    text, blocks = filled(page, stored.get)
+
+    def markdown(measure: str, _: int | None) -> str | None:
+        return stored.get(measure)
+
+    text, blocks = filled(page, markdown)
     assert blocks == 2
     assert "old" not in text
     assert "*Run streaming_2.* A machine\n\n| a |\n<!-- /bench -->\nMore." in text
     assert "Not measured yet: `gamestream bench state`" in text
-    assert filled(text, stored.get)[0] == text
+    assert filled(text, markdown)[0] == text
+
+
+def test_a_block_can_ask_for_the_runs_with_so_many_events(tmp_path: Path) -> None:
+    for hour, events in ((1, 10_000), (2, 2_000), (3, 2_000)):
+        Result("state", {"events": events}, began=datetime(2026, 1, 1, hour, tzinfo=UTC)).store(tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(
+        "".join(
+            f"<!-- bench:{which} -->\n<!-- /bench -->\n" for which in ("state", "state events=10000", "state events=5")
+        )
+    )
+    assert write_page(page, tmp_path) == ["state_20260101T030000Z", "state_20260101T010000Z"]
+    newest_of_all, long_one, none_yet = page.read_text().split("<!-- /bench -->\n")[:3]
+    assert "*Run state_20260101T030000Z.*" in newest_of_all
+    assert long_one.startswith("<!-- bench:state events=10000 -->\n*Run state_20260101T010000Z.*")
+    assert "Not measured yet" in none_yet
+
+
+def test_state_is_told_by_the_median_of_rounds_and_a_player_by_the_difference() -> None:
+    def rounds(players: int) -> list[state.Filled]:
+        return [
+            state.Filled(
+                {"j": state.Held(100 * players + extra, {"1: Sum": 100 * players, "2: Rank": 7}, [5, 9])}, heap
+            )
+            for extra, heap in ((0, 1000 * players), (4, 1004 * players), (9, 999 * players))
+        ]
+
+    cases = [state._case(players, False, rounds(players)) for players in (10, 110)]
+    assert cases[0]["jobs"]["j"]["state_bytes"] == {"min": 1000, "median": 1004, "max": 1009, "rounds": 3}
+    assert cases[0]["jobs"]["j"]["duration_ms"] == {"min": 5, "median": 7, "max": 9, "rounds": 6}
+    assert state._slopes(cases) == {"j": {"all": 100, "1: Sum": 100}, "both jobs": {"live heap": 1000}}
+    assert state._slopes(cases[:1]) == {}
+
+
+def test_what_an_event_takes_in_each_task_is_told_by_number_of_players() -> None:
+    def case(players: int, events: int, busy_ms: dict[str, float], **marks: bool) -> dict[str, Any]:
+        found = {"events": events, "busy_ms": busy_ms}
+        return {"players": players, "main": False, "swept": True, "contestants": {streaming.OURS: found}} | marks
+
+    cases = [
+        case(20, 1000, {"scan": 50, "rank": 49, "rare": 0.5}, main=True),
+        case(1, 1000, {"scan": 50, "rank": 1, "rare": 0}),
+        case(300, 2000, {"scan": 100, "rank": 300, "rare": 1}),
+        case(20, 1000, {"scan": 900, "rank": 900, "rare": 900}, swept=False),
+    ]
+    table = streaming._profile(cases)
+    assert table.columns == ["job and vertex", "1 players", "20 players", "300 players"]
+    assert table.rows == [["scan", 50, 50, 50], ["rank", 1, 49, 150], ["all tasks", 51, 99.5, 200.5]]
 
 
 def test_a_vertex_has_one_name_in_every_submission() -> None:
