@@ -30,7 +30,7 @@ class StateOptions:
     """Numbers of players, the main one first: there the ids of events are held too."""
 
     rounds: int = 5
-    events: int = 1_500_000
+    events: int = 1_000_000
     players: tuple[int, ...] = (20_000, 1_000, 200_000)
     seed: int = 1
 

@@ -28,7 +28,7 @@ class Choices:
     seed: int = 1
     sweep: bool = True
     reference: Path | None = None
-    reference_events: int = 50_000
+    reference_events: int = streaming.StreamingOptions.seed_events
     quixstreams_python: Path | None = None
     stack: Path | None = None
 
@@ -43,7 +43,7 @@ OnStack = Callable[[Settings, Choices, Say], Result]
 def _streaming(settings: Settings, asked: Choices, say: Say) -> Result:
     options = streaming.StreamingOptions(
         rounds=asked.rounds,
-        events=asked.events_or(400_000),
+        events=asked.events_or(streaming.StreamingOptions.events),
         seed_events=asked.reference_events,
         players=asked.players,
         zipf=asked.zipf,
@@ -62,24 +62,26 @@ def _latency(settings: Settings, asked: Choices, say: Say) -> Result:
 
 
 def _archive(settings: Settings, asked: Choices, say: Say) -> Result:
-    options = ArchiveOptions(asked.rounds, asked.events_or(500_000), asked.players[0], asked.seed)
+    options = ArchiveOptions(asked.rounds, asked.events_or(ArchiveOptions.events), asked.players[0], asked.seed)
     return measure_archive(settings, options, say)
 
 
 def _peers(settings: Settings, asked: Choices, say: Say) -> Result:
     options = peers.PeerOptions(
-        asked.rounds, asked.events_or(300_000), asked.players[0], asked.seed, asked.quixstreams_python
+        asked.rounds, asked.events_or(peers.PeerOptions.events), asked.players[0], asked.seed, asked.quixstreams_python
     )
     return peers.measure(settings, options, say)
 
 
 def _produce(settings: Settings, asked: Choices, say: Say) -> Result:
-    options = produce.ProduceOptions(asked.rounds, asked.events_or(300_000), asked.players[0], asked.seed)
+    events = asked.events_or(produce.ProduceOptions.events)
+    options = produce.ProduceOptions(asked.rounds, events, asked.players[0], asked.seed)
     return produce.measure(settings, options, say)
 
 
 def _state(settings: Settings, asked: Choices, say: Say) -> Result:
-    options = state.StateOptions(asked.rounds, asked.events_or(1_500_000), asked.players, asked.seed)
+    events = asked.events_or(state.StateOptions.events)
+    options = state.StateOptions(asked.rounds, events, asked.players, asked.seed)
     return state.measure(settings, options, say)
 
 
@@ -119,10 +121,10 @@ def run(measure: str, choices: Choices, folder: Path, say: Say) -> list[Result]:
         with stack_for(choices.stack, say, heap_mib=state.HEAP_MIB) as settings:
             keep(_state(settings, choices, say))
     if "recompute" in wanted:
-        options = recompute.RecomputeOptions(
-            choices.rounds, choices.events_or(10_000_000), choices.players[0], choices.seed
-        )
+        events = choices.events_or(recompute.RecomputeOptions.events)
+        options = recompute.RecomputeOptions(choices.rounds, events, choices.players[0], choices.seed)
         keep(recompute.measure(options, say))
     if "recovery" in wanted:
-        keep(recovery.measure(recovery.RecoveryOptions(choices.rounds, choices.events_or(200_000)), say))
+        events = choices.events_or(recovery.RecoveryOptions.events)
+        keep(recovery.measure(recovery.RecoveryOptions(choices.rounds, events), say))
     return found
