@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +24,7 @@ from gamestream_dagster.settings import Settings
 CHECKPOINTS = 5
 # In seconds a catch-up drives as many ids through as others in minutes, and here all of them are held.
 HEAP_MIB = 8192
-LIMIT_SECONDS, LEAST_PER_SECOND = 300.0, 5_000
+LIMIT_SECONDS, LEAST_PER_SECOND, RESTART_SECONDS = 300.0, 5_000, 90.0
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,11 @@ class StateOptions:
     """Numbers of players, the main one first: there the ids of events are held too."""
 
     rounds: int = 5
-    events: int = 1_000_000
+    events: int = 600_000
     players: tuple[int, ...] = (20_000, 1_000, 200_000)
     seed: int = 1
+    rate: int = 10_000
+    """Events per second of event time: hot streaks hold those of a minute."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,11 @@ class Filled:
 
 def measure(settings: Settings, options: StateOptions, say: Say) -> Result:
     """In turn: each number of players without ids (what a player costs), the main one with ids (what an id costs)."""
-    shown = {"rounds": options.rounds, "events": options.events, "checkpoints": CHECKPOINTS, "seed": options.seed}
-    result = Result("state", shown)
+    shown = {"rounds": options.rounds, "events": options.events, "events per second of event time": options.rate}
+    result = Result("state", {**shown, "seed": options.seed})
     contestants: dict[tuple[int, bool], Callable[[], Filled]] = {}
     for players, ids in [*((players, False) for players in sorted(options.players)), (options.players[0], True)]:
-        dataset = Dataset(options.events, players, options.seed)
+        dataset = Dataset(options.events, players, options.seed, rate=options.rate)
         contestants[players, ids] = lambda dataset=dataset, ids=ids: _fill(settings, dataset, None if ids else {})
     named = {_title(*case): run for case, run in contestants.items()}
     # nothing is thrown away: a size does not hang on compiled code
@@ -74,6 +78,8 @@ def measure(settings: Settings, options: StateOptions, say: Say) -> Result:
     result.notes += [
         f"Both jobs run side by side and have read all events; in each round {CHECKPOINTS} checkpoints. The heap is "
         f"what a full collection leaves of the TaskManager's ({HEAP_MIB:,} MiB at most), Flink's own objects included.",
+        "Each case has a TaskManager of its own: Flink keeps what the last cancelled job held until another takes its "
+        "place.",
         "Ids are held for the topic's horizon by the job's own clock: in a catch-up all of them.",
         "Bytes a player are the difference between the greatest and the least number of players, over that of players.",
     ]
@@ -87,12 +93,21 @@ def _title(players: int, ids: bool) -> str:
 def _fill(settings: Settings, dataset: Dataset, ids: Mapping[str, EventIds] | None) -> Filled:
     ends = fill(settings, dataset)
     gate.clear(settings)
+    _fresh_task_manager(settings)
     jobs = [our_job(settings, name, dataset, None, ids) for name in JOBS]
     with submitted(settings, jobs) as (flink, job_ids), gate.progress(settings, JOBS) as read:
         limit = LIMIT_SECONDS + dataset.events / LEAST_PER_SECOND
         poll(read, lambda found: found >= sum(ends.values()), limit, "both jobs to read the topic")
         held = {name: _held(flink, job_id) for name, job_id in job_ids.items()}
         return Filled(held, live_heap_bytes(pid_of(settings, "flink-taskmanager")))
+
+
+def _fresh_task_manager(settings: Settings) -> None:
+    """End it, and wait for the supervisor's next one: Flink keeps the state of the last cancelled job on the heap."""
+    with FlinkRest(settings.flink_rest) as flink:
+        os.kill(pid_of(settings, "flink-taskmanager"), signal.SIGTERM)
+        poll(flink.overview, lambda found: found.task_managers == 0, RESTART_SECONDS, "the TaskManager to sign off")
+        poll(flink.overview, lambda found: found.slots_available > 0, RESTART_SECONDS, "a fresh TaskManager")
 
 
 def _held(flink: FlinkRest, job_id: str) -> Held:
