@@ -126,7 +126,9 @@ def test_every_plan_says_why_and_a_parked_one_how_to_decide(question: Question) 
         assert made.steps == ()
     else:
         assert made.steps
-    assert made.decision is not Decision.REFUSE or question.choice.asked  # nobody asked: nothing to refuse
+    if made.decision is Decision.REFUSE and not question.choice.asked:  # then it is the folder's SQL that is refused
+        assert question.findings
+        assert question.findings[0] in made.reason
 
 
 @given(questions)
