@@ -86,6 +86,11 @@ def number(value: Any) -> str:
     return f"{value:.{digits}f}"
 
 
+def short(text: str, width: int) -> str:
+    """A text as it is, or cut to `width` characters, an ellipsis the last of them."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A Markdown table; figures stand to the right.
 

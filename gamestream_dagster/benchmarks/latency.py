@@ -108,7 +108,7 @@ def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
         },
     )
     contestants = {
-        deployed.title: lambda deployed=deployed: _turn(settings, deployed, options) for deployed in CONTESTANTS
+        deployed.title: lambda deployed=deployed: _turn(settings, deployed, options, say) for deployed in CONTESTANTS
     }
     turns = alternate(contestants, options.rounds, say)
     cases = [
@@ -129,7 +129,8 @@ def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
     return result
 
 
-def _turn(settings: Settings, deployed: Deployed, options: LatencyOptions) -> Turn:
+def _turn(settings: Settings, deployed: Deployed, options: LatencyOptions, say: Say) -> Turn:
+    say(f"{deployed.title}: deploy {', '.join(deployed.jobs)}")
     tuned = settings.model_copy(update={"stream_profile": deployed.profile})
     with _running(tuned, deployed) as topic:
         return Turn(_segments(tuned, deployed, topic, options))

@@ -10,7 +10,7 @@ from typing import Any
 
 from gamestream_dagster.benchmarks import gate
 from gamestream_dagster.benchmarks.dataset import Dataset, fill
-from gamestream_dagster.benchmarks.figures import spread, spread_cells
+from gamestream_dagster.benchmarks.figures import short, spread, spread_cells
 from gamestream_dagster.benchmarks.flink_runs import our_job, poll, submitted, vertex_name
 from gamestream_dagster.benchmarks.live_heap import live_heap_bytes
 from gamestream_dagster.benchmarks.results import Result, Table
@@ -22,6 +22,7 @@ from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.settings import Settings
 
 CHECKPOINTS = 5
+VERTEX_WIDTH = 90
 # In seconds a catch-up drives as many ids through as others in minutes, and here all of them are held.
 HEAP_MIB = 8192
 LIMIT_SECONDS, LEAST_PER_SECOND, RESTART_SECONDS = 300.0, 5_000, 90.0
@@ -177,7 +178,7 @@ def _mebibytes(found: Mapping[str, float]) -> list[float]:
 
 def _players_table(slopes: Mapping[str, Mapping[str, float]]) -> Table:
     rows = [
-        [job, vertex if len(vertex) <= 90 else vertex[:89] + "…", size]
+        [job, short(vertex, VERTEX_WIDTH), size]
         for job, found in slopes.items()
         for vertex, size in sorted(found.items(), key=lambda one: -one[1])
     ]

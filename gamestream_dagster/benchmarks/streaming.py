@@ -9,7 +9,7 @@ from typing import Any
 
 from gamestream_dagster.benchmarks import factorhouse, gate
 from gamestream_dagster.benchmarks.dataset import Dataset, fill
-from gamestream_dagster.benchmarks.figures import ratio, spread, spread_cells
+from gamestream_dagster.benchmarks.figures import ratio, short, spread, spread_cells
 from gamestream_dagster.benchmarks.flink_runs import Run, our_job, run_to_end, scan_job
 from gamestream_dagster.benchmarks.results import Result, Table
 from gamestream_dagster.benchmarks.rounds import Say, alternate
@@ -213,14 +213,10 @@ def _profile(cases: Sequence[dict[str, Any]]) -> Table:
     for vertex in sorted(main, key=lambda name: -main[name]):
         spent = each(lambda busy, vertex=vertex: busy[vertex])
         if any(one >= LEAST_SHARE * all_of_it for one, all_of_it in zip(spent, whole, strict=True)):
-            rows.append([_short(vertex), *spent])
+            rows.append([short(vertex, VERTEX_WIDTH), *spent])
     columns = ["job and vertex", *(f"{case['players']:,} players" for case in swept)]
     title = "Where the time of the tasks goes (gamestream): microseconds an event"
     return Table(title, columns, [*rows, ["all tasks", *whole]])
-
-
-def _short(vertex: str) -> str:
-    return vertex if len(vertex) <= VERTEX_WIDTH else vertex[: VERTEX_WIDTH - 1] + "…"
 
 
 def _over(one: dict[str, Any], other: dict[str, Any]) -> float | None:
