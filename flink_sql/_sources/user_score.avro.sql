@@ -29,5 +29,8 @@ CREATE TEMPORARY TABLE user_score (
   'properties.isolation.level' = 'read_committed',
   'scan.startup.mode' = 'earliest-offset',
   'format' = 'avro-confluent',
-  'avro-confluent.url' = ${registry_url}
+  'avro-confluent.url' = ${registry_url},
+  -- without any property of its own the registry's client waits for ever, and checkpoints with it
+  'avro-confluent.properties.http.connect.timeout.ms' = '10000',
+  'avro-confluent.properties.http.read.timeout.ms' = '20000'
 );

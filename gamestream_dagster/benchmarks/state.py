@@ -13,7 +13,7 @@ from gamestream_dagster.benchmarks.dataset import Dataset, fill
 from gamestream_dagster.benchmarks.figures import short, spread, spread_cells
 from gamestream_dagster.benchmarks.flink_runs import our_job, poll, submitted, vertex_name
 from gamestream_dagster.benchmarks.live_heap import live_heap_bytes
-from gamestream_dagster.benchmarks.results import Result, Table
+from gamestream_dagster.benchmarks.results import BenchError, Result, Table
 from gamestream_dagster.benchmarks.rounds import Say, alternate
 from gamestream_dagster.benchmarks.stacks import pid_of
 from gamestream_dagster.benchmarks.streaming import JOBS
@@ -78,7 +78,8 @@ def measure(settings: Settings, options: StateOptions, say: Say) -> Result:
     result.tables = [_table(cases), _players_table(result.figures["bytes_a_player"])]
     result.notes += [
         f"Both jobs run side by side and have read all events; in each round {CHECKPOINTS} checkpoints. The heap is "
-        f"what a full collection leaves of the TaskManager's ({HEAP_MIB:,} MiB at most), Flink's own objects included.",
+        f"what a full collection leaves of the TaskManager's ({settings.taskmanager_heap_mib:,} MiB at most), Flink's own "
+        "objects included.",
         "Each case has a TaskManager of its own: Flink keeps what the last cancelled job held until another takes its "
         "place.",
         "Ids are held for the topic's horizon by the job's own clock: in a catch-up all of them.",
@@ -106,6 +107,12 @@ def _fill(settings: Settings, dataset: Dataset, ids: Mapping[str, EventIds] | No
 def _fresh_task_manager(settings: Settings) -> None:
     """End it, and wait for the supervisor's next one: Flink keeps the state of the last cancelled job on the heap."""
     with FlinkRest(settings.flink_rest) as flink:
+        found = flink.overview().task_managers
+        if found != 1:
+            raise BenchError(
+                f"the stack has {found} TaskManagers; state is measured with one, which is started anew for each case: "
+                "wait until `gamestream status` shows one, or measure a stack of its own, without --stack"
+            )
         os.kill(pid_of(settings, "flink-taskmanager"), signal.SIGTERM)
         poll(flink.overview, lambda found: found.task_managers == 0, RESTART_SECONDS, "the TaskManager to sign off")
         poll(flink.overview, lambda found: found.slots_available > 0, RESTART_SECONDS, "a fresh TaskManager")

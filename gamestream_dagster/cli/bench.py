@@ -54,7 +54,10 @@ def bench(  # noqa: PLR0917 - Typer reads the options from the signature
     ] = None,
     stack: Annotated[
         Path | None,
-        typer.Option(help="Home of a running stack to measure. Its boards are OVERWRITTEN. Default: one of its own."),
+        typer.Option(
+            help="Home of a running stack to measure. Its boards are OVERWRITTEN, and `state` ends its "
+            "TaskManager before each case. Default: one of its own."
+        ),
     ] = None,
     results: Annotated[Path | None, typer.Option(help="Folder for results; default bench/results.")] = None,
     as_json: AsJson = False,

@@ -69,7 +69,13 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
 
 def _score_format(settings: Settings) -> Mapping[str, str]:
     if settings.score_format is ScoreFormat.AVRO:
-        return {"format": "avro-confluent", "avro-confluent.url": settings.registry}
+        return {
+            "format": "avro-confluent",
+            "avro-confluent.url": settings.registry,
+            # without any property of its own the registry's client waits for ever
+            "avro-confluent.properties.http.connect.timeout.ms": "10000",
+            "avro-confluent.properties.http.read.timeout.ms": "20000",
+        }
     return {"format": "json", "json.ignore-parse-errors": "true"}
 
 

@@ -132,6 +132,9 @@ class _refusals:  # noqa: N801 - a context manager that reads like a function
 def with_id_horizon(compiled: str, horizon_ms: int) -> str:
     """A compiled plan in which the state that tells copies of events apart is forgotten after `horizon_ms`.
 
+    Its operator takes each event as it comes, also where the others gather batches: ids hardly ever repeat, so that a
+    batch of them would copy each row and fold none.
+
     Raises:
         SubmissionRejectedError: the plan does not have just one such operator.
     """
@@ -143,6 +146,7 @@ def with_id_horizon(compiled: str, horizon_ms: int) -> str:
             "look at counted_scores.sql and at what reads it"
         )
     found[0]["state"][0]["ttl"] = f"{horizon_ms} ms"
+    found[0]["configuration"] |= {"table.exec.mini-batch.enabled": "false"}
     return json.dumps(plan)
 
 

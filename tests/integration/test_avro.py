@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from fakes.first_generator import UserScore, feed_as_the_first_generator
+from small_job import new_game
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.demo import wait_until_read
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.feed import replay_into
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.errors import FlinkJobError
 from gamestream_dagster.flink_jobs.manager import apply_job
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.provisioning import manager
@@ -22,7 +26,7 @@ from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.reconciliation.model import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.reconciliation.sinks import read_tables
-from gamestream_dagster.settings import Settings, load_settings
+from gamestream_dagster.settings import ScoreFormat, Settings, load_settings
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +65,25 @@ def test_the_first_generator_and_ours_feed_the_avro_jobs_and_the_boards_match(av
         ("USR-1", 4_000_000_000),
         ("stephen-curry", 1130),
     ]
+
+
+@pytest.fixture
+def silent_registry() -> Iterator[str]:
+    """Takes connections and requests, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_registry_that_never_answers_fails_the_job_and_is_named_as_the_cause(
+    stack: Settings, silent_registry: str, tmp_path: Path
+):
+    avro = stack.model_copy(update={"score_format": ScoreFormat.AVRO, "registry_url": silent_registry})
+    game = new_game(avro, tmp_path)
+    producer = Producer({"bootstrap.servers": avro.kafka})
+    producer.produce(game.topic, b"\x00\x00\x00\x00\x01\x02p\x02")
+    assert producer.flush(20) == 0
+    try:
+        with pytest.raises(FlinkJobError, match="Read timed out"):
+            game.apply()
+    finally:
+        game.end()

@@ -53,8 +53,14 @@ DROPS_COPIES = "Deduplicate(keep=[FirstRow], key=[user_id, event_id, $10, $11], 
 
 
 def with_states(*descriptions: str) -> str:
+    batches = {"table.exec.mini-batch.enabled": "true"}
     nodes = [
-        {"id": number, "description": one, "state": [{"index": 0, "ttl": "0 ms", "name": "s"}]}
+        {
+            "id": number,
+            "description": one,
+            "configuration": batches,
+            "state": [{"index": 0, "ttl": "0 ms", "name": "s"}],
+        }
         for number, one in enumerate(descriptions)
     ]
     return json.dumps({"nodes": nodes, "edges": []})
@@ -64,6 +70,16 @@ def test_only_the_state_that_keeps_the_ids_of_events_is_forgotten() -> None:
     others = ("Rank(orderBy=[event_id])", "Deduplicate(keep=[FirstRow], key=[user_id], order=[PROCTIME])")
     plan = json.loads(with_id_horizon(with_states(others[0], DROPS_COPIES, others[1]), 720_000))
     assert [node["state"][0]["ttl"] for node in plan["nodes"]] == ["0 ms", "720000 ms", "0 ms"]
+
+
+def test_only_the_operator_that_keeps_the_ids_of_events_takes_them_as_they_come() -> None:
+    compiled = with_states("GroupAggregate(groupBy=[a])", DROPS_COPIES)
+    plan = json.loads(with_id_horizon(compiled, 720_000))
+    assert [node["configuration"]["table.exec.mini-batch.enabled"] for node in plan["nodes"]] == ["true", "false"]
+    # such a job goes on from the state of one that gathered them, but for the horizon
+    same = json.loads(compiled)
+    same["nodes"][1]["state"][0]["ttl"] = "720000 ms"
+    assert compare_plans(json.dumps(plan), json.dumps(same)) is Compatibility.COMPATIBLE
 
 
 @pytest.mark.parametrize("found", [0, 2])
