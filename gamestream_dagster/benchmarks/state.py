@@ -78,8 +78,8 @@ def measure(settings: Settings, options: StateOptions, say: Say) -> Result:
     result.tables = [_table(cases), _players_table(result.figures["bytes_a_player"])]
     result.notes += [
         f"Both jobs run side by side and have read all events; in each round {CHECKPOINTS} checkpoints. The heap is "
-        f"what a full collection leaves of the TaskManager's ({settings.taskmanager_heap_mib:,} MiB at most), Flink's own "
-        "objects included.",
+        f"what a full collection leaves of the TaskManager's ({settings.taskmanager_heap_mib:,} MiB at most), Flink's "
+        "own objects included.",
         "Each case has a TaskManager of its own: Flink keeps what the last cancelled job held until another takes its "
         "place.",
         "Ids are held for the topic's horizon by the job's own clock: in a catch-up all of them.",

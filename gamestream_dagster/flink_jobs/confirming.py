@@ -55,7 +55,7 @@ def _wait_checkpoint(work: Work, job_id: str, limit: float) -> CheckpointSummary
         if detail.state.ended:
             work.break_off(f"it ended as {detail.state} before its first checkpoint")
         if time.monotonic() > deadline:
-            work.break_off(f"no checkpoint was complete within {limit:.0f} s")
+            work.out_of_time(job_id, f"no checkpoint was complete within {limit:.0f} s")
         time.sleep(POLL_SECONDS)
 
 

@@ -120,6 +120,11 @@ class Work:
             f"{self.flink.job_page(record.flink_job_id)}, then `gamestream jobs resume {record.job}`"
         )
 
+    def out_of_time(self, job_id: str, why: str) -> NoReturn:
+        """Park the generation because a limit is over, with the newest failure that Flink restarts the job after."""
+        failure = self._failure(job_id)
+        self.break_off(why if failure is None else f"{why}; its newest failure: {failure.cause}")
+
     def ended(self, job_id: str, state: str) -> NoReturn:
         """Park the generation because its job ended before it came up, with Flink's reason.
 
@@ -169,5 +174,5 @@ class Work:
             if detail.state.ended:
                 self.ended(job_id, detail.state)
             if time.monotonic() > deadline:
-                self.break_off(f"it did not {what} within {limit:.0f} s (it is {detail.state})")
+                self.out_of_time(job_id, f"it did not {what} within {limit:.0f} s (it is {detail.state})")
             time.sleep(POLL_SECONDS)

@@ -79,11 +79,12 @@ def test_a_registry_that_never_answers_fails_the_job_and_is_named_as_the_cause(
 ):
     avro = stack.model_copy(update={"score_format": ScoreFormat.AVRO, "registry_url": silent_registry})
     game = new_game(avro, tmp_path)
+    game.write_job(limits={"start_seconds": 60, "checkpoint_seconds": 30, "stop_seconds": 60})
     producer = Producer({"bootstrap.servers": avro.kafka})
     producer.produce(game.topic, b"\x00\x00\x00\x00\x01\x02p\x02")
     assert producer.flush(20) == 0
     try:
-        with pytest.raises(FlinkJobError, match="Read timed out"):
+        with pytest.raises(FlinkJobError, match=r"no checkpoint was complete .* newest failure: .*Read timed out"):
             game.apply()
     finally:
         game.end()
