@@ -1,11 +1,14 @@
 """The cases of `flink_sql/*/tests` through real Flink: the job's own files, on a topic of the case's own that ends.
 
+Each variant of a job that `gamestream bench` times goes through them: both profiles, and events without ids.
+
 tests/unit/flink_sql/test_cases_recompute.py sends the same cases through the recompute. A table over a file would not
 do: it assigns the watermark after the source, where no NULL is taken, and NULL is the time of a record from the future.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -24,17 +27,38 @@ from gamestream_dagster.flink_jobs.catalogue import load_job
 from gamestream_dagster.flink_jobs.render import bindings_for, render
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.targets import target_for
-from gamestream_dagster.settings import Settings
+from gamestream_dagster.settings import Settings, StreamProfile
 
 Row = dict[str, Any]
 TYPES = {"bigint": "BIGINT", "string": "STRING", "double": "DOUBLE", "timestamp": "TIMESTAMP_LTZ(3)"}
 ADDS = {"INSERT": 1, "UPDATE_AFTER": 1, "UPDATE_BEFORE": -1, "DELETE": -1}
 
 
+def has_copies(case: Case) -> bool:
+    found = ((one.key, text) for one in case.records for text in re.findall(rb'"event_id":"[^"]*"', one.value))
+    return any(count > 1 for count in Counter(found).values())
+
+
 @pytest.mark.parametrize("case", load_cases(), ids=str)
 def test_flink_gives_the_rows(stack: Settings, case: Case):
-    with topic_of(stack, case) as topic:
-        changes = run(stack, case, topic)
+    expect(stack, case, load_job(case.job))
+
+
+@pytest.mark.parametrize("case", load_cases(), ids=str)
+def test_flink_gives_the_rows_with_low_latency(stack: Settings, case: Case):
+    quick = stack.model_copy(update={"stream_profile": StreamProfile.LOW_LATENCY})
+    expect(quick, case, load_job(case.job))
+
+
+@pytest.mark.parametrize("case", [case for case in load_cases() if not has_copies(case)], ids=str)
+def test_flink_gives_the_rows_where_events_carry_no_ids(stack: Settings, case: Case):
+    expect(stack, case, load_job(case.job, event_ids={}))
+
+
+def expect(settings: Settings, case: Case, spec: JobSpec) -> None:
+    """The rows of the case, from this variant of its job."""
+    with topic_of(settings, case) as topic:
+        changes = run(settings, case, over_case(spec, topic), topic)
     for board in case.boards:
         held, seen = fold(board, changes)
         if board.window is None:
@@ -71,9 +95,8 @@ def topic_of(settings: Settings, case: Case) -> Iterator[str]:
         admin.delete(topic)
 
 
-def run(settings: Settings, case: Case, topic: str) -> StatementResult:
+def run(settings: Settings, case: Case, spec: JobSpec, topic: str) -> StatementResult:
     """All changes of all boards of the job, in one statement: column `board`, and every column of the boards."""
-    spec = over_case(load_job(case.job), topic)
     rendered = render(spec, bindings_for(settings, topic))
     # a failing job must say so at once, and not try again until the limit
     options = {**target_for(settings, spec).options, "restart-strategy.type": "none"}
