@@ -1,31 +1,68 @@
-"""200,000 events, some late, repeated or bad, reconciled all the while, with the TaskManager killed twice."""
+"""Dirty events reconciled while servers die, then rows edited by hand in both sinks, all found and repaired.
+
+60,000 events by default; `GAMESTREAM_SOAK_EVENTS=500000` runs it at full length.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 import orjson
 import psutil
+import pytest
 from confluent_kafka import Producer
+from hand_edits import HandEdit, add, record, remove, swap, tombstone, update
 
 from gamestream_dagster.events.feed import simulate_into
 from gamestream_dagster.events.simulation import SimulationResult
 from gamestream_dagster.events.simulator import SimulatorOptions
-from gamestream_dagster.reconciliation.model import ReconciliationRun, Verdict
+from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.manager import apply_job
+from gamestream_dagster.reconciliation.model import ReconciliationRun, Sink, Verdict
+from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 
-EVENTS = 200_000
+EVENTS = int(os.environ.get("GAMESTREAM_SOAK_EVENTS", "60000"))
 RATE = 2_500
-KILL_AFTER = (1, 2)
-"""Verdicts after which the TaskManager is killed."""
-MOST_RUNS = 60
+KILL_AFTER = {1: "TaskManagerRunner", 2: "TaskManagerRunner", 4: "StandaloneSessionClusterEntrypoint"}
+"""Verdicts after which a server is killed, and a part of its command line."""
+MOST_RUNS = 60 + EVENTS // 2_000
+
+FIRST_EDITS = (
+    update("top_players", "total_score = total_score + 7", 2),
+    update("top_teams", "team_name = 'Edited'", 3),
+    update("team_mvps", "contrib_ratio = 'NaN'", 1),
+    swap("top_players", 5, 6),
+    remove("top_teams", 8),
+    add("team_mvps", 2, 11),
+    record("top_players", 4, {"total_score": 5}),
+    record("top_teams", 2, {"team_name": "Edited"}),
+    tombstone("team_mvps", 3),
+    record("top_players", 11, {"rnk": 11}),
+)
+SECOND_EDITS = (
+    update("hot_streaks", "long_term_sum = long_term_sum + 1", 1),
+    update("team_mvps", "player_total = team_total", 4),
+    update("top_teams", "total_score = total_score - 1", 1, 10),
+    swap("team_mvps", 7, 8),
+    remove("top_players", 10),
+    add("top_teams", 1, 12),
+    record("hot_streaks", 2, {"user_id": "nobody"}),
+    record("team_mvps", 5, {"contrib_ratio": 2.5}),
+    tombstone("top_players", 1),
+    record("top_teams", 9, {"total_score": None}),
+)
 
 
-def test_no_difference_without_its_right_cause_and_a_ledger_that_balances(boards):
+@pytest.fixture(scope="module")
+def flowed(boards) -> tuple[list[ReconciliationRun], SimulationResult]:
+    """Every reconciliation while events flowed and servers were killed, and what was sent."""
     settings = boards.settings
     sent: list[SimulationResult] = []
     options = SimulatorOptions(
@@ -43,32 +80,64 @@ def test_no_difference_without_its_right_cause_and_a_ledger_that_balances(boards
     crowd.start()
     behind.start()
     runs: list[ReconciliationRun] = []
-    kills = judged = 0
+    kills = dict(KILL_AFTER)
     try:
-        while crowd.is_alive() or (judged <= len(KILL_AFTER) and len(runs) < MOST_RUNS):
+        while (crowd.is_alive() or kills) and len(runs) < MOST_RUNS:
             runs.append(reconcile(settings))
             judged = sum(run.verdict is not Verdict.COULD_NOT_RUN for run in runs)
-            if kills < len(KILL_AFTER) and judged == KILL_AFTER[kills]:
-                kills += 1
-                kill_task_manager(settings)
+            if judged in kills:
+                kill(settings, kills.pop(judged))
+                bring_back(settings)
     finally:
-        crowd.join(180)
+        crowd.join(600)
         behind.join(30)
+    assert not kills, f"{len(runs)} runs, of which too few could look: {[run.reason for run in runs[-3:]]}"
     assert sent, "the crowd did not send"
-    assert sent[0].sent == EVENTS
+    return runs, sent[0]
+
+
+def test_no_difference_without_its_right_cause_and_a_ledger_that_balances(boards, flowed):
+    runs, sent = flowed
+    assert sent.sent == EVENTS
     told = Counter(one.cause for run in runs for one in run.differences)
     assert set(told) <= {"LATE"}, [one for run in runs for one in run.differences if one.cause != "LATE"][:5]
     assert {one.board for run in runs for one in run.differences} <= {"hot_streaks"}
     verdicts = Counter(run.verdict for run in runs)
     assert set(verdicts) <= {Verdict.MATCH, Verdict.EXPLAINED, Verdict.COULD_NOT_RUN}, [run.reason for run in runs]
-    assert kills == len(KILL_AFTER)
-    assert verdicts[Verdict.MATCH] + verdicts[Verdict.EXPLAINED] > len(KILL_AFTER), verdicts
     boards.drain()
-    final = reconcile(settings, "drained")
+    final = reconcile(boards.settings, "drained")
     assert final.verdict in (Verdict.MATCH, Verdict.EXPLAINED), final.reason
     assert final.ledger is not None
     assert final.ledger.balanced, final.ledger.faults
-    assert final.ledger.duplicate >= sent[0].kinds["dup"] * 0.9
+    assert final.ledger.duplicate >= sent.kinds["dup"] * 0.9
+
+
+@pytest.mark.parametrize("edits", [FIRST_EDITS, SECOND_EDITS], ids=["first", "second"])
+@pytest.mark.usefixtures("flowed")
+def test_every_edit_in_either_sink_is_found_named_and_repaired(boards, edits: Sequence[HandEdit]):
+    settings = boards.settings
+    boards.drain()
+    before = reconcile(settings, "drained")
+    assert before.verdict in (Verdict.MATCH, Verdict.EXPLAINED), before.reason
+    for edit in edits:
+        edit.make(settings)
+    run = reconcile(settings, "drained")
+    assert run.verdict is Verdict.DIFFERENT, run.reason
+    expected = {(edit.board, edit.sink, rank) for edit in edits for rank in edit.ranks}
+    by_hand = {(one.board, one.sink, one.rank) for one in run.differences if "EDITED_BY_HAND" in one.cause}
+    assert by_hand == expected, [one for one in run.differences if (one.board, one.sink, one.rank) not in expected]
+    others = {one.cause for one in run.differences if "EDITED_BY_HAND" not in one.cause}
+    assert others <= {"LATE"}, others
+    done = apply_repair(settings, run, plan_repair(run))
+    assert {outcome for _, outcome in done} == {RepairOutcome.DONE}
+    after = reconcile(settings, "drained")
+    assert after.verdict is before.verdict, after.reason
+    assert plan_repair(after).steps == ()
+
+
+def test_twenty_rows_are_edited_in_all():
+    assert len(FIRST_EDITS + SECOND_EDITS) == 20
+    assert {edit.sink for edit in FIRST_EDITS + SECOND_EDITS} == set(Sink)
 
 
 def late_for_their_window(settings: Settings, crowd: threading.Thread) -> None:
@@ -94,12 +163,29 @@ def late_for_their_window(settings: Settings, crowd: threading.Thread) -> None:
     assert producer.flush(20) == 0
 
 
-def kill_task_manager(settings: Settings) -> None:
+def kill(settings: Settings, main_class: str) -> None:
+    """SIGKILL the server of this stack whose command line holds the class."""
     victims = [
         process
         for process in psutil.process_iter(["cmdline"])
-        if any("TaskManagerRunner" in part for part in process.info["cmdline"] or ())
+        if any(main_class in part for part in process.info["cmdline"] or ())
         and any(str(settings.home) in part for part in process.info["cmdline"] or ())
     ]
     assert len(victims) == 1
     victims[0].kill()
+
+
+def bring_back(settings: Settings) -> None:
+    """What the health sensor does, until every job runs: a JobManager that is gone takes its jobs with it."""
+    from gamestream_dagster.clients.errors import TransientServiceError
+    from gamestream_dagster.flink_jobs.errors import TransientFlinkJobError
+
+    deadline = time.monotonic() + 120
+    for job in load_jobs():
+        while True:
+            try:
+                apply_job(settings, job)
+                break
+            except (TransientServiceError, TransientFlinkJobError):
+                assert time.monotonic() < deadline, f"{job} did not come back"
+                time.sleep(1)
