@@ -32,10 +32,11 @@ down: $(INSTALLED)  ## Stop the platform (its data stays)
 	@$(BIN)/gamestream down
 
 test: $(INSTALLED)  ## Every test, on real servers that it starts and stops itself
-	$(BIN)/pytest
+	$(BIN)/pytest tests/unit tests/test_definitions.py -n 2
+	$(BIN)/pytest tests/integration tests/browser -n 2 --dist loadgroup
 
 unit: $(INSTALLED)  ## The tests that need no server
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -n 2
 
 lint: $(INSTALLED)  ## ruff, basedpyright, dg and our own SQL linter, as CI runs them
 	$(BIN)/ruff check .

@@ -53,7 +53,7 @@ def stack() -> Iterator[Settings]:
         yield settings
         return
     folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
-    settings = load_settings(home=folder / "home", port_base=_free_port_base())
+    settings = _quick_stack(folder / "home", _free_port_base())
     previous = signal.signal(signal.SIGTERM, _as_interrupt)  # else a CI that gives up leaves the servers behind
     try:
         Stack(settings).up(SERVERS)
@@ -62,6 +62,13 @@ def stack() -> Iterator[Settings]:
         Stack(settings).down(purge=True)
         shutil.rmtree(folder, ignore_errors=True)
         signal.signal(signal.SIGTERM, previous)
+
+
+def _quick_stack(home: Path, port_base: int) -> Settings:
+    """A stack whose jobs complete a checkpoint each second; the commands that tests run on it read that from its profile."""
+    home.mkdir(parents=True)
+    (home / "profile.yaml").write_text("checkpoint_interval_seconds: 1\n", encoding="utf-8")
+    return load_settings(home=home, port_base=port_base)
 
 
 def _as_interrupt(*_: object) -> None:

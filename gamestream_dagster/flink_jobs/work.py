@@ -29,6 +29,10 @@ POLL_SECONDS = 0.25
 class FlinkControl(Protocol):
     """The part of Flink's REST API that acting needs."""
 
+    def trigger_checkpoint(self, job_id: str) -> str:
+        """Start a checkpoint now."""
+        ...
+
     def overview(self) -> ClusterOverview:
         """The cluster."""
         ...

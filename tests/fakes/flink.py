@@ -61,6 +61,7 @@ class FakeFlink:
         self.failed_at_ms: int | None = None
         self.all: dict[str, FakeJob] = {}
         self.cancelled: list[str] = []
+        self.triggered: list[str] = []
 
     @property
     def live(self) -> list[FakeJob]:
@@ -100,6 +101,11 @@ class FakeFlink:
         saved = CheckpointInfo(99, job.savepoint, True, True, NOW_MS, NOW_MS) if job.savepoint else None
         restored = 1 if job.restored_path else 0
         return CheckpointSummary(job.checkpoints, 0, restored, done, saved, restored or None, job.restored_path, ())
+
+    def trigger_checkpoint(self, job_id: str) -> str:
+        self._job(job_id)
+        self.triggered.append(job_id)
+        return "trigger"
 
     def checkpoint_interval_ms(self, job_id: str) -> int:
         return 10_000

@@ -18,10 +18,15 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them, so that `-m 'not integration'` is the quick run; what leaves traces in the shared stack goes last."""
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.integration)
+    """Mark them, so that `-m 'not integration'` is the quick run; what leaves traces in the shared stack goes last.
+
+    With two xdist workers, the files that use the deployed boards share one stack and all other files the second one.
+    """
+    mine = [item for item in items if HERE in item.path.parents]
+    on_boards = {item.path for item in mine if "boards" in getattr(item, "fixturenames", ())}
+    for item in mine:
+        item.add_marker(pytest.mark.integration)
+        item.add_marker(pytest.mark.xdist_group("boards" if item.path in on_boards else "servers"))
     items.sort(key=lambda item: item.get_closest_marker("leaves_traces") is not None)
 
 
