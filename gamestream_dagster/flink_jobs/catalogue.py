@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, IDENTIFIER
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, EventIds, load_event_ids
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
+from gamestream_dagster.flink_jobs.fixed import MAX_PARALLELISM
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.sql_text import Statement, TokenKind, split
 from gamestream_dagster.settings import Season, load_settings
@@ -36,6 +37,7 @@ RESERVED_OPTIONS = (
     "table.plan.compile.catalog-objects",
     "table.dml-sync",
 )
+_FIELDS = {MAX_PARALLELISM: "max_parallelism"}  # options with a field of their own
 _SECRET_SETTING = re.compile(r"(password|passwd|secret|credential|access[.-]?key|api[.-]?key|jaas)", re.IGNORECASE)
 _SECRET_OPTION = re.compile(r"(password|passwd|secret|token|credential|api[.-]?key|jaas)", re.IGNORECASE)
 
@@ -186,6 +188,8 @@ def _options(raw: Any, where: str) -> dict[str, str]:
     for key, value in cast("dict[Any, Any]", raw).items():
         if key in RESERVED_OPTIONS:
             raise JobSpecError(f"{where}: the option {key} is decided for each deployment; remove it from `flink`")
+        if key in _FIELDS:
+            raise JobSpecError(f"{where}: write `{_FIELDS[key]}: {value}` beside `flink`, in place of the option {key}")
         if _SECRET_SETTING.search(str(key)):
             raise JobSpecError(
                 f"{where}: the option {key} holds a secret, and a deployment's options are recorded; "
