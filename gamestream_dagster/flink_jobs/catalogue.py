@@ -136,7 +136,7 @@ def _reasons(error: Exception) -> str:
 def _yaml(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise JobSpecError(f"{path.parent.name}/{path.name} is not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise JobSpecError(f"{path.parent.name}/{path.name} must hold `field: value` lines")
@@ -172,7 +172,11 @@ def _avro_variant(source: SqlFile, root: Path) -> SqlFile | None:
 def _sql(path: Path, root: Path) -> SqlFile:
     if not path.is_file():
         raise JobSpecError(f"{_shown(path, root)} is missing; see flink_sql/README.md for what it holds")
-    return SqlFile(path=_shown(path, root), text=path.read_text(encoding="utf-8"))
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no SQL
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobSpecError(f"{_shown(path, root)} cannot be read as text ({error}); mend the file") from error
+    return SqlFile(path=_shown(path, root), text=text)
 
 
 def _shown(path: Path, root: Path) -> str:

@@ -52,13 +52,16 @@ def odd_place(parts: Sequence[Lexeme]) -> tuple[Lexeme, str] | None:
             skip_until = closing(parts, place)
         if part.word == "BY" and part.kind is TokenKind.WORD and before not in _BEFORE_BY:
             return part, "follows neither GROUP nor ORDER nor PARTITION"
+        if part.text == ")" and _unfinished(parts[place - 1 : place]):
+            return parts[place - 1], "stands before a closing bracket"
         run = _run(part, before, run)
         if run > _NAMES_SIDE_BY_SIDE:
             return part, "cannot stand there"
-    last = parts[-1]
-    if last.kind in (TokenKind.WORD, TokenKind.OTHER) and last.word in _NOT_LAST:
-        return last, "ends the statement"
-    return None
+    return (parts[-1], "ends the statement") if _unfinished(parts[-1:]) else None
+
+
+def _unfinished(last: Sequence[Lexeme]) -> bool:
+    return any(one.kind in (TokenKind.WORD, TokenKind.OTHER) and one.word in _NOT_LAST for one in last)
 
 
 def _run(part: Lexeme, before: str, run: int) -> int:
