@@ -6,21 +6,29 @@ UV_VERSION := 0.13.8
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test unit lint format lock clean
+.PHONY: help install environment demo up down test unit lint format lock clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 install: $(INSTALLED)  ## The environment in .venv, exactly as locked
 
+# The last step leaves the marker. An environment without it is unfinished, whatever broke it off, and is not used again.
 $(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "gamestream needs Python 3.11, and no Python was found. Install it, then: make PYTHON=/path/to/python3.11 install"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"gamestream needs Python 3.11, found {v[0]}.{v[1]}. Install it, then: make PYTHON=/path/to/python3.11 install")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3.11-venv, then make install"; exit 1; }
+	@test -e $@ || rm -rf $(VENV)
+	@rm -f $@
+	@$(MAKE) --no-print-directory environment || { rm -rf $(VENV); echo "The installation failed, and .venv was removed. Mend what is named above, then: make install"; exit 1; }
+	@touch $@
+
+environment:
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@echo "Installing the locked environment (about 2 GB in .venv) ..."
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
-	@touch $@
 
 demo: $(INSTALLED)  ## The whole stack, real scores, four boards, a proof: ends with everything running
 	@$(BIN)/gamestream demo
@@ -49,8 +57,9 @@ format: $(INSTALLED)  ## Put the code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# For the oldest Python that is supported: some packages need more of it than a newer one does (Debian 12 has 3.11.2).
 lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml anew
-	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --extra test --no-annotate --no-header \
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11.0 --generate-hashes --extra test --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links -o requirements.lock pyproject.toml
 
 clean:  ## Remove the environment and caches (not the data of a stack: that is `gamestream down --purge`)

@@ -25,9 +25,19 @@ def manifests(
     *,
     image: Annotated[str, typer.Option(help="Flink's image, with the connectors in lib/ and the SQL runner.")],
     out: Annotated[Path | None, typer.Option(help="Folder for one file an object; else everything to stdout.")] = None,
-    runner: Annotated[str, typer.Option(help="The SQL runner's jar.")] = "local:///opt/flink/usrlib/sql-runner.jar",
+    runner: Annotated[
+        str | None,
+        typer.Option(
+            help="The SQL runner's jar: local:///opt/flink/usrlib/sql-runner.jar when absent; "
+            "with --session an https address, or absent and the runner in lib/ of the image."
+        ),
+    ] = None,
     runner_class: Annotated[str | None, typer.Option(help="The runner's main class, if the jar names none.")] = None,
     runner_arg: Annotated[list[str] | None, typer.Option(help="Argument after the script's path; repeatable.")] = None,
+    jar_scheme: Annotated[
+        list[str] | None,
+        typer.Option(help="Scheme that your operator allows for a session job's jar besides https; repeatable."),
+    ] = None,
     session: Annotated[str | None, typer.Option(help="One session cluster of this name, with session jobs.")] = None,
     namespace: Annotated[str | None, typer.Option(help="Namespace of the objects.")] = None,
     state_dir: Annotated[
@@ -50,6 +60,7 @@ def manifests(
         runner_jar=runner,
         runner_class=runner_class,
         runner_args=tuple(runner_arg or ()),
+        jar_schemes=("https", *(jar_scheme or ())),
         namespace=namespace,
         state_dir=state_dir,
         secret=credentials,

@@ -96,6 +96,7 @@ class VertexInfo:
     parallelism: int
     tasks_running: int
     tasks_finished: int = 0
+    max_parallelism: int = 0  # 0: not told
     busy_ms: int = 0
     """How long its subtasks have worked since they began, summed; what stands in a chain is not told apart."""
 
@@ -143,6 +144,7 @@ class JobDetail:
                 int(one["parallelism"]),
                 tasks_running=int(one["tasks"]["RUNNING"]),
                 tasks_finished=int(one["tasks"].get("FINISHED", 0)),
+                max_parallelism=int(one.get("maxParallelism", 0)),
                 busy_ms=_milliseconds(one.get("metrics", {}).get("accumulated-busy-time")),
             )
             for one in reply["vertices"]

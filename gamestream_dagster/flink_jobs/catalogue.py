@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, IDENTIFIER
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, EventIds, load_event_ids
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
+from gamestream_dagster.flink_jobs.fixed import MAX_PARALLELISM
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.sql_text import Statement, TokenKind, split
 from gamestream_dagster.settings import Season, load_settings
@@ -36,6 +37,7 @@ RESERVED_OPTIONS = (
     "table.plan.compile.catalog-objects",
     "table.dml-sync",
 )
+_FIELDS = {MAX_PARALLELISM: "max_parallelism"}  # options with a field of their own
 _SECRET_SETTING = re.compile(r"(password|passwd|secret|credential|access[.-]?key|api[.-]?key|jaas)", re.IGNORECASE)
 _SECRET_OPTION = re.compile(r"(password|passwd|secret|token|credential|api[.-]?key|jaas)", re.IGNORECASE)
 
@@ -134,7 +136,7 @@ def _reasons(error: Exception) -> str:
 def _yaml(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise JobSpecError(f"{path.parent.name}/{path.name} is not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise JobSpecError(f"{path.parent.name}/{path.name} must hold `field: value` lines")
@@ -170,7 +172,11 @@ def _avro_variant(source: SqlFile, root: Path) -> SqlFile | None:
 def _sql(path: Path, root: Path) -> SqlFile:
     if not path.is_file():
         raise JobSpecError(f"{_shown(path, root)} is missing; see flink_sql/README.md for what it holds")
-    return SqlFile(path=_shown(path, root), text=path.read_text(encoding="utf-8"))
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is no SQL
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobSpecError(f"{_shown(path, root)} cannot be read as text ({error}); mend the file") from error
+    return SqlFile(path=_shown(path, root), text=text)
 
 
 def _shown(path: Path, root: Path) -> str:
@@ -186,6 +192,8 @@ def _options(raw: Any, where: str) -> dict[str, str]:
     for key, value in cast("dict[Any, Any]", raw).items():
         if key in RESERVED_OPTIONS:
             raise JobSpecError(f"{where}: the option {key} is decided for each deployment; remove it from `flink`")
+        if key in _FIELDS:
+            raise JobSpecError(f"{where}: write `{_FIELDS[key]}: {value}` beside `flink`, in place of the option {key}")
         if _SECRET_SETTING.search(str(key)):
             raise JobSpecError(
                 f"{where}: the option {key} holds a secret, and a deployment's options are recorded; "

@@ -137,6 +137,8 @@ def why_not(question: Question) -> str:
     """Why the folder's version cannot take over the state."""
     if question.findings:
         return f"the linter finds errors in its SQL ({_told(question.findings)})"
+    if question.fixed:
+        return "; ".join(question.fixed)
     if question.refusal:
         return f"Flink refuses its SQL ({question.refusal})"
     if question.compatibility is Compatibility.INCOMPATIBLE:

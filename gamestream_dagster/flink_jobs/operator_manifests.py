@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gamestream_dagster.flink_jobs.errors import JobSpecError
+from gamestream_dagster.flink_jobs.operator_rules import refusals
 from gamestream_dagster.flink_jobs.render import Bindings, RenderedJob
 from gamestream_dagster.flink_jobs.spec import DesiredState
 from gamestream_dagster.flink_jobs.targets import Target
@@ -25,6 +26,7 @@ CREDENTIALS = {
     "postgres_user": ("POSTGRES_USER", "user"),
     "postgres_password": ("POSTGRES_PASSWORD", "password"),
 }
+RUNNER_JAR = "local:///opt/flink/usrlib/sql-runner.jar"
 _TEMPLATES, _SCRIPTS = "/opt/gamestream/templates", "/opt/gamestream/sql"
 _CONTAINER = "flink-main-container"  # the operator's name for Flink's own container in a pod template
 # Options that the operator sets from fields of the manifest, or that belong to a submission through the gateway.
@@ -38,7 +40,7 @@ class Cluster:
     """What the manifests need besides the jobs."""
 
     image: str  # Flink with the connectors in lib/ and the SQL runner
-    runner_jar: str = "local:///opt/flink/usrlib/sql-runner.jar"
+    runner_jar: str | None = None  # None: RUNNER_JAR, and for session jobs the class in the image's lib/
     runner_class: str | None = None  # None: the jar's own main class
     runner_args: tuple[str, ...] = ()  # after the script's path
     flink_version: str = "v2_3"
@@ -49,6 +51,7 @@ class Cluster:
     memory: str = "2048m"
     cpu: float = 1.0
     session: str | None = None  # name of a session cluster that all jobs share; None: a cluster for each job
+    jar_schemes: tuple[str, ...] = ("https",)  # that the operator allows for a session job's jar
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # further Flink options
 
 
@@ -66,9 +69,16 @@ def manifests(targets: Iterable[Target], cluster: Cluster) -> list[dict[str, Any
         cluster: image, runner and resources.
 
     Raises:
-        JobSpecError: a job's SQL cannot go through the runner, or holds an address of the local machine.
+        JobSpecError: a job's SQL cannot go through the runner, or the operator would refuse the objects.
     """
-    wanted = list(targets)
+    made = _objects(list(targets), cluster)
+    refused = refusals(made, cluster.jar_schemes)
+    if refused:
+        raise JobSpecError("The operator would refuse these manifests: " + ". ".join(refused))
+    return made
+
+
+def _objects(wanted: list[Target], cluster: Cluster) -> list[dict[str, Any]]:
     made = [_config_map(target, cluster) for target in wanted]
     if cluster.session is None:
         return [*made, *(_application(target, cluster) for target in wanted)]
@@ -160,14 +170,15 @@ def _config_map(target: Target, cluster: Cluster) -> dict[str, Any]:
 
 def _job(target: Target, cluster: Cluster) -> dict[str, Any]:
     job: dict[str, Any] = {
-        "jarURI": cluster.runner_jar,
+        "jarURI": cluster.runner_jar or (RUNNER_JAR if cluster.session is None else None),
         "args": [f"{_SCRIPTS}/{target.spec.name}.sql", *cluster.runner_args],
         "parallelism": _parallelism(target),
         "upgradeMode": target.spec.upgrade_mode.value,
         "state": "suspended" if target.spec.desired_state is DesiredState.SUSPENDED else "running",
         "allowNonRestoredState": False,  # state is never given up in silence
     }
-    return {**job, "entryClass": cluster.runner_class} if cluster.runner_class else job
+    job["entryClass"] = cluster.runner_class
+    return {key: value for key, value in job.items() if value is not None}
 
 
 def _options(target: Target) -> dict[str, str]:

@@ -190,6 +190,7 @@ class Question:
     compatibility: Compatibility = Compatibility.UNKNOWN
     recent_heals: int = 0
     refusal: str = ""  # why Flink refuses the folder's SQL, where that was asked
+    fixed: tuple[str, ...] = ()  # settings that the recorded state fixes, and that the folder's version has otherwise
     findings: tuple[str, ...] = ()  # errors of the linter in the folder's SQL, where that is new
     rollback: RollbackPoint | None = None
     seasonal: bool = False  # every board of the job has seasons

@@ -9,9 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gamestream_dagster.catalogue.boards import Identifier
+from gamestream_dagster.flink_jobs.fixed import DEFAULT_MAX_PARALLELISM, MOST_MAX_PARALLELISM
 from gamestream_dagster.flink_jobs.sql_text import canonical
 from gamestream_dagster.settings import ScoreFormat
 
@@ -107,6 +108,12 @@ class JobSpec(BaseModel):
     )
     query: SqlFile
     sinks: SqlFile
+    max_parallelism: int = Field(
+        default=DEFAULT_MAX_PARALLELISM,
+        gt=0,
+        le=MOST_MAX_PARALLELISM,
+        description="Key groups of the job's state, and so its greatest parallelism; its first state fixes it.",
+    )
     flink: dict[str, str] = Field(default_factory=dict, description="Flink options of the job.")
     low_latency: LowLatency | None = None
     limits: Limits = Limits()
@@ -121,6 +128,18 @@ class JobSpec(BaseModel):
             if not (owner.startswith("team:") and len(owner) > 5) and "@" not in owner:
                 raise ValueError(f"owner {owner!r} must be `team:<name>` or an e-mail address")
         return owners
+
+    @model_validator(mode="after")
+    def _parallelism_fits(self) -> JobSpec:
+        written = self.flink.get("parallelism.default", "1")
+        if not (written.isdigit() and int(written) > 0):
+            raise ValueError(f"parallelism.default is {written!r}; write a number of 1 or more")
+        if int(written) > self.max_parallelism:
+            raise ValueError(
+                f"parallelism.default is {written} and max_parallelism {self.max_parallelism}; a job runs with at "
+                "most that many parallel tasks"
+            )
+        return self
 
     def files(self, score_format: ScoreFormat = ScoreFormat.JSON) -> tuple[SqlFile, ...]:
         """The SQL files in the order in which they run, with the source variants of `score_format`."""

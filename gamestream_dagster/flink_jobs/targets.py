@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gamestream_dagster.flink_jobs.deployment import Deployment
+from gamestream_dagster.flink_jobs.fixed import MAX_PARALLELISM
 from gamestream_dagster.flink_jobs.render import Bindings, RenderedJob, bindings_for, render
 from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.tuning import tuned
@@ -42,6 +43,7 @@ def target_for(
         # a cancelled job leaves its last state behind
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "table.dml-sync": "false",
+        MAX_PARALLELISM: str(spec.max_parallelism),
         **spec.flink,
     }
     made = _target(settings, spec, options, bound(bindings_for(settings, spec.name)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,6 +20,7 @@ from gamestream_dagster.flink_jobs.catalogue import load_job
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Trigger, last_good
 from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore, PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
+from gamestream_dagster.flink_jobs.fixed import MAX_PARALLELISM, fixed_changes
 from gamestream_dagster.flink_jobs.healing import HEAL_WINDOW_MINUTES
 from gamestream_dagster.flink_jobs.incident_store import IncidentStore, PostgresIncidents
 from gamestream_dagster.flink_jobs.linter.lint import errors_of
@@ -28,6 +29,7 @@ from gamestream_dagster.flink_jobs.observer import FlinkView, observe, restore_f
 from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Plan, Question, RollbackPoint
 from gamestream_dagster.flink_jobs.planner import plan
 from gamestream_dagster.flink_jobs.positions import Positions, events_lost, kept_positions, read_positions
+from gamestream_dagster.flink_jobs.restoring import nothing_to_lose
 from gamestream_dagster.flink_jobs.spec import JobSpec
 from gamestream_dagster.flink_jobs.submission import GatewaySubmitter, Submitter, compare_plans
 from gamestream_dagster.flink_jobs.targets import Target, target_as_deployed, target_for
@@ -111,6 +113,9 @@ class Workbench:
         stateful = question.spec.upgrade_mode.stateful
         if not known or not stateful or question.held or question.findings or question.choice in _NO_COMPARISON:
             return question
+        fixed = self._fixed(question)
+        if fixed:
+            return replace(question, compatibility=Compatibility.INCOMPATIBLE, fixed=fixed)
         try:
             compiled = self.submitter.check(self.name, self.target.rendered, self.target.options)
         except SubmissionRejectedError as error:
@@ -120,6 +125,19 @@ class Workbench:
             # a folder that Flink refuses must not stand between a job that is down and what it ran
             return replace(question, compatibility=Compatibility.INCOMPATIBLE, refusal=str(error))
         return replace(question, compatibility=compare_plans(question.record.compiled_plan, compiled))
+
+    def _fixed(self, question: Question) -> tuple[str, ...]:
+        """What the recorded state fixes and the folder's version has otherwise."""
+        observed, record = question.observed, question.record
+        ran: Mapping[str, str] | None = record.spec.get("options") if record else None
+        if record is None or ran is None or nothing_to_lose(question):
+            return ()
+        live = observed.state.live
+        if live and MAX_PARALLELISM not in ran:  # it ran before this was set: Flink or its configuration chose
+            seen = max((one.max_parallelism for one in self.flink.job(record.flink_job_id).vertices), default=0)
+            ran = {**ran, MAX_PARALLELISM: str(seen)} if seen > 0 else ran
+        savepoint = not observed.health.sick if live else observed.restore is None or not observed.restore.is_checkpoint
+        return fixed_changes(ran, self.target.options, savepoint=savepoint)
 
     def _rollback_point(self) -> RollbackPoint | None:
         """The last good version, and the newest state of its own that can be found."""

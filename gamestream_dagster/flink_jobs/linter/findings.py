@@ -44,7 +44,7 @@ _E, _W = Severity.ERROR, Severity.WARN
 _ALL = (
     Rule(
         "GS01", _E, False,
-        "A source starts at `latest-offset`",
+        "A source starts at its end: `latest-offset`, by an option, a hint, LIKE, ALTER TABLE or the group's reset",
         "Events published before the submission are never counted: the result depends on when the job was started.",
         "`'scan.startup.mode' = 'earliest-offset'`",
     ),
@@ -142,6 +142,12 @@ _ALL = (
         "Flink's planner refuses the statement",
         "It would be refused at submission too.",
         "What the planner says",
+    ),
+    Rule(
+        "GS17", _E, False,
+        "A statement that the linter does not understand",
+        "What no rule can judge may hide any of the faults above.",
+        "Mend what is misspelt; take what does not belong into a deploy script out of it",
     ),
 )  # fmt: skip
 RULES: dict[str, Rule] = {rule.code: rule for rule in _ALL}

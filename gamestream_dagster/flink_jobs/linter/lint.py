@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 from gamestream_dagster.flink_jobs.linter.findings import Finding, Severity
 from gamestream_dagster.flink_jobs.linter.plan_rules import plan_findings, proven_orders, refused
-from gamestream_dagster.flink_jobs.linter.planning import plans_of
+from gamestream_dagster.flink_jobs.linter.planning import Answers, plans_of
 from gamestream_dagster.flink_jobs.linter.shapes import shapes_of
 from gamestream_dagster.flink_jobs.linter.source import Unit, unit_of_job
-from gamestream_dagster.flink_jobs.linter.text_rules import TEXT_RULES
+from gamestream_dagster.flink_jobs.linter.text_rules import TEXT_RULES, odd_statements
 from gamestream_dagster.flink_jobs.spec import JobSpec
 
 _REFUSED = "GS16"  # a preflight hears that from the planner itself, with the values of this stack
@@ -36,14 +36,14 @@ def lint(units: Iterable[Unit], gateway: SqlGateway | None) -> Report:
     found: set[Finding] = set()
     plans = 0
     for unit in units:
-        text = text_findings(unit)
-        if gateway is not None:
-            for planned in plans_of(unit, gateway):
-                plans += 1
-                proven = {(one.statement.file, one.line) for one in proven_orders(planned)}
-                text = [one for one in text if one.code != "GS04" or (one.file, one.line) not in proven]
-                text += [*refused(planned), *plan_findings(planned)]
-        found |= set(_once(text))
+        answers = plans_of(unit, gateway) if gateway is not None else Answers()
+        text = text_findings(unit, answers.judged)
+        for planned in answers.planned:
+            plans += 1
+            proven = {(one.statement.file, one.line) for one in proven_orders(planned)}
+            text = [one for one in text if one.code != "GS04" or (one.file, one.line) not in proven]
+            text += [*refused(planned), *plan_findings(planned)]
+        found |= set(_once(_with_followers(text, unit, answers)))
     ordered = sorted(found, key=lambda one: (one.file, one.line, one.code, one.message))
     return Report(tuple(ordered), plans if gateway is not None else None)
 
@@ -62,9 +62,24 @@ def errors_of(spec: JobSpec, root: Path, gateway: SqlGateway) -> tuple[str, ...]
     return tuple(f"{one.code} {Path(one.file).relative_to(root)}:{one.line}: {one.message}" for one in errors)
 
 
-def text_findings(unit: Unit) -> list[Finding]:
-    """What the text rules find."""
-    return [finding for shapes in shapes_of(unit) for rule in TEXT_RULES.values() for finding in rule(shapes)]
+def text_findings(unit: Unit, judged: Set[int] = frozenset()) -> list[Finding]:
+    """What the text rules find; of statements that the planner `judged` not whether they are SQL."""
+    every = shapes_of(unit)
+    found = [finding for shapes in every for rule in TEXT_RULES.values() for finding in rule(shapes)]
+    odd = [pair for shapes in every for pair in odd_statements(shapes)]
+    return [*found, *(finding for statement, finding in odd if id(statement) not in judged)]
+
+
+def _with_followers(findings: list[Finding], unit: Unit, answers: Answers) -> list[Finding]:
+    """Root errors with the number of statements that fail only because of them."""
+    counts = {(one.file, one.line): answers.followers.get(id(one), 0) for one in unit.statements}
+    found: list[Finding] = []
+    for one in findings:
+        number = counts.get((one.file, one.line), 0) if one.code in (_REFUSED, "GS17") else 0
+        noun = "statement" if number == 1 else "statements"
+        more = f"; also caused by this: {number} {noun}" if number else ""
+        found.append(replace(one, message=one.message + more))
+    return found
 
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 from gamestream_dagster.flink_jobs.linter.findings import Finding
+from gamestream_dagster.flink_jobs.linter.lexemes import SqlStatement
 from gamestream_dagster.flink_jobs.linter.plan_text import Node, parse
 from gamestream_dagster.flink_jobs.linter.planning import Planned
 from gamestream_dagster.flink_jobs.linter.shapes import Ranking, target
-from gamestream_dagster.flink_jobs.linter.source import SqlStatement
 
 _KEY_REFUSED = re.compile(r"Primary key: (\[[^]]*\]), upsert key: (\[[^]]*\])")
 _STATE_ENDS = frozenset({"GroupAggregate", "GlobalGroupAggregate", "Rank", "Deduplicate", "Join"})

@@ -6,29 +6,26 @@ planner's rules see what the text hides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from gamestream_dagster.flink_jobs.linter.source import Lexeme, Session, SqlStatement, Unit
+from gamestream_dagster.flink_jobs.linter.effective import Course, run_through
+from gamestream_dagster.flink_jobs.linter.lexemes import Lexeme, SqlStatement
+from gamestream_dagster.flink_jobs.linter.source import Session, Unit
+from gamestream_dagster.flink_jobs.linter.statements import Kind
+from gamestream_dagster.flink_jobs.linter.tables import (
+    NAMES,
+    Table,
+    closing,
+    declared,
+    last_name,
+    query_place,
+    split_commas,
+)
 from gamestream_dagster.flink_jobs.sql_text import TokenKind
 
-_NOT_COLUMNS = frozenset({"PRIMARY", "WATERMARK", "CONSTRAINT", "UNIQUE", "PERIOD", "PARTITIONED"})
 WINDOW_COLUMNS = frozenset({"WINDOW_START", "WINDOW_END", "WINDOW_TIME"})
-NAMES = (TokenKind.WORD, TokenKind.QUOTED)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A CREATE TABLE."""
-
-    name: str
-    types: dict[str, str]  # column -> first word of its type; `AS` for a computed one
-    processing_time: frozenset[str]  # columns that are PROCTIME()
-    watermark: bool
-    key: tuple[str, ...]
-    options: dict[str, tuple[str, int]]  # option -> value, line
-    statement: SqlStatement
 
 
 @dataclass(frozen=True)
@@ -44,23 +41,23 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Shapes:
-    """A unit, or one session of it with the tables of all."""
+    """One session of a unit, with the tables of the other scripts that it does not declare itself."""
 
     session: Session
-    all_tables: tuple[Table, ...]  # of the unit; a job declares a source once for each format
+    course: Course
+    foreign: tuple[Table, ...]
     sinks: frozenset[str]
     rank_names: frozenset[str]  # what the rankings of the unit are called
 
     @cached_property
-    def tables(self) -> dict[str, Table]:
-        """The tables of the unit by name."""
-        return {table.name: table for table in self.all_tables}
+    def versions(self) -> tuple[Table, ...]:
+        """The session's own tables, each as something may use it; a job declares a source once for each format."""
+        return tuple(self.course.versions)
 
     @cached_property
-    def own_tables(self) -> list[Table]:
-        """The tables that this session declares."""
-        own = set(map(id, self.session.statements))
-        return [table for table in self.all_tables if id(table.statement) in own]
+    def all_tables(self) -> tuple[Table, ...]:
+        """With those of the other scripts."""
+        return (*self.versions, *self.foreign)
 
     @cached_property
     def queries(self) -> list[SqlStatement]:
@@ -94,101 +91,44 @@ class Shapes:
 
 
 def shapes_of(unit: Unit) -> list[Shapes]:
-    """The shapes of each session of a unit; tables are shared among the sessions."""
-    tables = tuple(table for one in unit.statements if (table := _table(one)))
-    sinks = frozenset(target(one) for one in unit.statements if one.begins("INSERT"))
+    """The shapes of each session of a unit."""
+    declared_by = [{one.name: one for one in map(declared, _tables(session))} for session in unit.sessions]
+    sinks = frozenset(target(one) for one in unit.statements if one.kind is Kind.INSERT)
     rankings = (one for query in unit.statements if computes(query) for one in _rankings(query))
     rank_names = frozenset(one.alias for one in rankings if one.alias)
-    return [Shapes(session, tables, sinks, rank_names) for session in unit.sessions]
+    made: list[Shapes] = []
+    for number, session in enumerate(unit.sessions):
+        foreign = _foreign(declared_by, number)
+        course = run_through(session.statements, session.settings, foreign)
+        made.append(Shapes(session, course, tuple(foreign.values()), sinks, rank_names))
+    return made
+
+
+def _tables(session: Session) -> list[SqlStatement]:
+    return [one for one in session.statements if one.kind is Kind.TABLE]
+
+
+def _foreign(declared_by: Sequence[Mapping[str, Table]], number: int) -> dict[str, Table]:
+    """The tables of the other scripts, of two with one name that of the nearest script before."""
+    found: dict[str, Table] = {}
+    for other in (*declared_by[number + 1 :][::-1], *declared_by[:number]):
+        found |= other
+    return {name: one for name, one in found.items() if name not in declared_by[number]}
 
 
 def computes(statement: SqlStatement) -> bool:
-    """A view or an INSERT."""
-    return is_view(statement) or statement.begins("INSERT")
+    """A query: in a view, an INSERT, a CREATE TABLE ... AS, or alone."""
+    return statement.kind in (Kind.VIEW, Kind.INSERT, Kind.QUERY) or query_place(statement) is not None
 
 
 def is_view(statement: SqlStatement) -> bool:
-    """CREATE [TEMPORARY] VIEW."""
-    return statement.begins("CREATE") and "VIEW" in statement.words[:5]
+    """CREATE or ALTER VIEW."""
+    return statement.kind is Kind.VIEW
 
 
 def target(statement: SqlStatement) -> str:
     """The table of an INSERT."""
-    return _last_name(statement.parts[2:])
-
-
-def created(statement: SqlStatement) -> str:
-    """The name of a CREATE TABLE or VIEW."""
-    words = statement.words
-    start = next(place for place, word in enumerate(words) if word in ("TABLE", "VIEW")) + 1
-    if words[start : start + 3] == ("IF", "NOT", "EXISTS"):
-        start += 3
-    return _last_name(statement.parts[start:])
-
-
-def _last_name(parts: Sequence[Lexeme]) -> str:
-    """`catalog`.db.name: the last."""
-    name = parts[0].word if parts else ""
-    for dot, after in zip(parts[1::2], parts[2::2], strict=False):
-        if dot.text != ".":
-            break
-        name = after.word
-    return name
-
-
-def closing(parts: Sequence[Lexeme], opening: int) -> int:
-    """Place of the bracket that closes the one at `opening`; the end if none does."""
-    depth = 0
-    for place in range(opening, len(parts)):
-        depth += {"(": 1, ")": -1}.get(parts[place].text, 0)
-        if depth == 0:
-            return place
-    return len(parts)
-
-
-def split_commas(parts: Sequence[Lexeme]) -> Iterator[Sequence[Lexeme]]:
-    """The pieces between the commas that stand in no bracket."""
-    depth, start = 0, 0
-    for place, part in enumerate(parts):
-        depth += {"(": 1, ")": -1}.get(part.text, 0)
-        if part.text == "," and depth == 0:
-            yield parts[start:place]
-            start = place + 1
-    yield parts[start:]
-
-
-def _table(statement: SqlStatement) -> Table | None:
-    words = statement.words
-    if not statement.begins("CREATE") or "TABLE" not in words[:3] or "(" not in words:
-        return None
-    opening = words.index("(")
-    end = closing(statement.parts, opening)
-    types: dict[str, str] = {}
-    processing: set[str] = set()
-    key: tuple[str, ...] = ()
-    watermark = False
-    for piece in split_commas(statement.parts[opening + 1 : end]):
-        piece_words = [part.word for part in piece]
-        if "PRIMARY" in piece_words and "(" in piece_words[piece_words.index("PRIMARY") :]:
-            opened = piece_words.index("(", piece_words.index("PRIMARY"))
-            key = tuple(part.word for part in piece[opened : closing(piece, opened)] if part.kind in NAMES)
-        elif "PRIMARY" in piece_words:
-            key = (piece_words[0],)
-        watermark = watermark or piece_words[:1] == ["WATERMARK"]
-        if len(piece) < 2 or (piece_words[0] in _NOT_COLUMNS and piece[0].kind is TokenKind.WORD):
-            continue
-        types[piece_words[0]] = piece_words[1]
-        if piece_words[1] == "AS" and "PROCTIME" in piece_words:
-            processing.add(piece_words[0])
-    options = dict(literals(statement.parts[end + 1 :]))
-    return Table(created(statement), types, frozenset(processing), watermark, key, options, statement)
-
-
-def literals(parts: Sequence[Lexeme]) -> Iterator[tuple[str, tuple[str, int]]]:
-    """`'option' = 'value'` pairs; the value of a placeholder is its text."""
-    for option, equals, value in zip(parts, parts[1:], parts[2:], strict=False):
-        if option.kind is TokenKind.STRING and equals.text == "=":
-            yield option.value, (value.value, option.line)
+    return last_name(statement.parts[2:])
 
 
 def _aliases(parts: Sequence[Lexeme]) -> Iterator[tuple[str, tuple[Lexeme, ...]]]:

@@ -1,80 +1,38 @@
-"""What is linted: job folders and plain scripts, as statements whose words know their lines."""
+"""What is linted: job folders and plain scripts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gamestream_dagster.flink_jobs.catalogue import load_job
 from gamestream_dagster.flink_jobs.errors import JobSpecError
+from gamestream_dagster.flink_jobs.linter.lexemes import SqlStatement, statements_of
 from gamestream_dagster.flink_jobs.spec import JobSpec
-from gamestream_dagster.flink_jobs.sql_text import TokenKind, tokens
-
-_LEFT_OUT = frozenset({TokenKind.COMMENT, TokenKind.SPACE})
 
 
-@dataclass(frozen=True)
-class Lexeme:
-    """One significant piece of SQL, its line, from 1, and where it begins in the statement's own text."""
+class Option(NamedTuple):
+    """The value of an option, and where it is written."""
 
-    kind: TokenKind
-    text: str
-    line: int
-    at: int
-
-    @cached_property
-    def word(self) -> str:
-        """A keyword or a name in capitals, a name in backticks without them, anything else as it stands."""
-        if self.kind is TokenKind.QUOTED:
-            return self.text[1:-1].replace("``", "`").upper()
-        return self.text.upper() if self.kind is TokenKind.WORD else self.text
-
-    @property
-    def value(self) -> str:
-        """The content of a literal."""
-        return self.text[1:-1].replace("''", "'") if self.kind is TokenKind.STRING else self.text
-
-
-@dataclass(frozen=True)
-class SqlStatement:
-    """One statement; the INSERTs of a statement set are statements of their own."""
-
+    value: str
     file: str
-    parts: tuple[Lexeme, ...] = field(repr=False)
-    source: str = field(repr=False)
-
-    @property
-    def line(self) -> int:
-        """Where it begins."""
-        return self.parts[0].line
-
-    @cached_property
-    def words(self) -> tuple[str, ...]:
-        """`Lexeme.word` of each part."""
-        return tuple(part.word for part in self.parts)
-
-    def text_from(self, place: int) -> str:
-        """The statement's text from one of its parts to the end, without comments."""
-        return self.source[self.parts[place].at :]
-
-    def begins(self, *words: str) -> bool:
-        """True when it begins with these words."""
-        return self.words[: len(words)] == words
+    line: int
 
 
 @dataclass(frozen=True)
 class Session:
-    """Statements that are submitted together, with the settings that hold for them (option -> value, file, line)."""
+    """Statements that are submitted together, with the options that hold before the first of them."""
 
     statements: tuple[SqlStatement, ...]
-    settings: Mapping[str, tuple[str, str, int]]
+    settings: Mapping[str, Option]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A job folder, or scripts that share their tables: each script is a session."""
+    """A job folder, or the scripts of a folder: each script is a session, and may use tables of the others."""
 
     name: str
     sessions: tuple[Session, ...]
@@ -87,7 +45,7 @@ class Unit:
 
 
 def units_of(paths: Iterable[Path]) -> list[Unit]:
-    """What stands at each path: a job folder, a folder of job folders, a folder of scripts, or one script.
+    """What stands at each path: a job folder, a script, or all job folders and scripts below a folder.
 
     Raises:
         JobSpecError: a path holds nothing that can be linted, or a file cannot be read as SQL.
@@ -96,19 +54,49 @@ def units_of(paths: Iterable[Path]) -> list[Unit]:
 
 
 def _units(path: Path) -> list[Unit]:
-    if path.is_file():
-        return [Unit(path.name, (_script(path),))]
-    if not path.is_dir():
-        raise JobSpecError(f"{path}: there is no such file or folder; name a job folder, a script or a folder of them")
-    if (path / "job.yaml").is_file():
-        return _job_units(path)
-    jobs = sorted(found.parent for found in path.glob("[!_]*/job.yaml"))
-    if jobs:
-        return [unit for folder in jobs for unit in _job_units(folder)]
-    scripts = sorted(path.glob("*.sql"))
-    if not scripts:
+    try:
+        if path.is_file():
+            return [_checked(Unit(path.name, (_script(path),)), path)]
+        if not path.is_dir():
+            raise JobSpecError(
+                f"{path}: there is no such file or folder; name a job folder, a script or a folder of them"
+            )
+        found = [unit for folder, scripts in _folders(path) for unit in _units_in(folder, scripts)]
+    except OSError as error:
+        raise JobSpecError(f"{path}: cannot be read ({error.strerror}); mend it or name another path") from error
+    if not found:
         raise JobSpecError(f"{path}: holds no job folder and no .sql file; name another path")
-    return [Unit(path.name, tuple(_script(script) for script in scripts))]
+    return found
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Every folder below with its scripts; a job's folder is one whole. Links to folders are not followed."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for where, below, files in os.walk(root, onerror=fail):
+        folder = Path(where)
+        if "job.yaml" in files:
+            below.clear()
+            yield folder, []
+            continue
+        below[:] = sorted(name for name in below if name[0] not in "._")
+        yield folder, sorted(folder / name for name in files if name.lower().endswith(".sql"))
+
+
+def _units_in(folder: Path, scripts: list[Path]) -> list[Unit]:
+    if (folder / "job.yaml").is_file():
+        return _job_units(folder)
+    if not scripts:
+        return []
+    return [_checked(Unit(folder.name, tuple(_script(script) for script in scripts)), folder)]
+
+
+def _checked(unit: Unit, path: Path) -> Unit:
+    if not unit.statements:
+        raise JobSpecError(f"{path}: holds no SQL statement; name another path")
+    return unit
 
 
 def _job_units(folder: Path) -> list[Unit]:
@@ -128,66 +116,18 @@ def unit_of_job(folder: Path, spec: JobSpec) -> Unit:
         option: next((number for number, line in enumerate(lines, 1) if line.strip().startswith(f"{option}:")), 1)
         for option in spec.flink
     }
-    settings = {option: (value, str(folder / "job.yaml"), where[option]) for option, value in spec.flink.items()}
+    settings = {option: Option(value, str(folder / "job.yaml"), where[option]) for option, value in spec.flink.items()}
     return Unit(spec.name, (Session(tuple(statements), settings),), spec)
 
 
 def _script(path: Path) -> Session:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise JobSpecError(f"{path}: cannot be read as text ({error}); mend the file or leave it out") from error
     return session_of(text, str(path))
 
 
 def session_of(text: str, file: str) -> Session:
-    """One script. Its SET statements are its settings."""
-    statements = tuple(statements_of(text, file))
-    return Session(statements, dict(filter(None, map(_setting, statements))))
-
-
-def _setting(statement: SqlStatement) -> tuple[str, tuple[str, str, int]] | None:
-    """`SET 'option' = 'value'`, also without quotes as older scripts have it."""
-    if not statement.begins("SET") or "=" not in statement.words:
-        return None
-    middle = statement.words.index("=")
-    option = "".join(part.value for part in statement.parts[1:middle])
-    value = " ".join(part.value for part in statement.parts[middle + 1 :])
-    return option, (value, statement.file, statement.line)
-
-
-def statements_of(sql: str, file: str) -> list[SqlStatement]:
-    """The statements of a text.
-
-    Raises:
-        JobSpecError: a quote or a comment is not closed.
-    """
-    found: list[SqlStatement] = []
-    current: list[Lexeme] = []
-    raw: list[str] = []
-    line, at = 1, 0
-
-    def close() -> None:
-        parts = tuple(current)
-        if tuple(part.word for part in parts[:4]) == ("EXECUTE", "STATEMENT", "SET", "BEGIN"):
-            parts = parts[4:]
-        if parts and tuple(part.word for part in parts) != ("END",):
-            found.append(SqlStatement(file, parts, "".join(raw)))
-        current.clear()
-        raw.clear()
-
-    try:
-        for token in tokens(sql):
-            if token.kind is TokenKind.SEMICOLON:
-                close()
-                at = 0
-            else:
-                if token.kind not in _LEFT_OUT:
-                    current.append(Lexeme(token.kind, token.text, line, at))
-                raw.append(" " if token.kind is TokenKind.COMMENT else token.text)
-                at += len(raw[-1])
-            line += token.text.count("\n")
-    except JobSpecError as error:
-        raise JobSpecError(f"{file}: {error}") from error
-    close()
-    return found
+    """One script. Its SET statements hold from where they stand."""
+    return Session(tuple(statements_of(text, file)), {})

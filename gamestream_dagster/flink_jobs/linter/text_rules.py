@@ -7,37 +7,36 @@ import re
 from collections.abc import Callable, Iterator
 
 from gamestream_dagster.flink_jobs.linter.findings import Finding
-from gamestream_dagster.flink_jobs.linter.shapes import (
-    FLOATS,
+from gamestream_dagster.flink_jobs.linter.grammar import odd_place
+from gamestream_dagster.flink_jobs.linter.lexemes import Lexeme, SqlStatement
+from gamestream_dagster.flink_jobs.linter.shapes import FLOATS, WINDOW_COLUMNS, Shapes, computes, is_view
+from gamestream_dagster.flink_jobs.linter.startup import start_at_latest
+from gamestream_dagster.flink_jobs.linter.statements import Kind
+from gamestream_dagster.flink_jobs.linter.tables import (
     NAMES,
-    WINDOW_COLUMNS,
-    Shapes,
     Table,
     closing,
     created,
-    is_view,
-    literals,
+    last_name,
+    odd_clause,
+    options_of,
+    query_place,
+    setting,
 )
-from gamestream_dagster.flink_jobs.linter.source import Lexeme, SqlStatement
 from gamestream_dagster.flink_jobs.sql_text import PLACEHOLDER, TokenKind
 
 _NARROW = frozenset({"INT", "INTEGER", "SMALLINT", "TINYINT"})
 _TTL = "table.exec.state.ttl"
-_SECRET = re.compile(r"password|passwd|secret|token|credential|api[.-]?key|jaas|user-info", re.IGNORECASE)
+_SECRET = re.compile(
+    r"password|passwd|passphrase|secret|token|credential|(api|access|private)[._-]?key|jaas|user-info", re.IGNORECASE
+)
+_JARS = frozenset({"pipeline.jars", "pipeline.classpaths"})
 _NO_SECRET = re.compile(r"credentials?[.-]source$", re.IGNORECASE)
 _USER_INFO = re.compile(r"://[^/\s:@]+:[^/\s@]+@|[?&;]password=[^&;\s]", re.IGNORECASE)
 _CLOCKS = frozenset({"CURRENT_TIMESTAMP", "LOCALTIMESTAMP", "CURRENT_TIME", "LOCALTIME", "CURRENT_DATE"})
 _CLOCK_CALLS = frozenset({"PROCTIME", "NOW", "UNIX_TIMESTAMP", "CURRENT_ROW_TIMESTAMP"})
 _WINDOWS = frozenset({"TUMBLE", "HOP", "CUMULATE", "SESSION"})
 _COMPARISONS = frozenset({"<", ">", "="})
-
-
-def start_at_latest(shapes: Shapes) -> Iterator[Finding]:
-    """GS01: `latest-offset` at a source."""
-    for table in shapes.own_tables:
-        value, line = table.options.get("scan.startup.mode", ("", 0))
-        if value.lower().startswith("latest"):
-            yield Finding(table.statement.file, line, "GS01", f"{table.name.lower()} starts at `{value}`")
 
 
 def narrow_sum(shapes: Shapes) -> Iterator[Finding]:
@@ -86,15 +85,28 @@ def _column_type(name: str, shapes: Shapes, wanted: frozenset[str], depth: int =
 
 def forgotten_state(shapes: Shapes) -> Iterator[Finding]:
     """GS03: a TTL, by setting or by hint, where an aggregate, an OVER or a ranking has no window that ends it."""
+    views = {created(one): one for one in shapes.queries if is_view(one)}
+    for moment in shapes.course.moments:
+        below = _with_views(moment.statement, views) if computes(moment.statement) else []
+        ttl = moment.settings.get(_TTL)
+        if ttl is None or re.fullmatch(r"0+\s*\w*", ttl.value.strip()) or not any(_unbounded(one) for one in below):
+            continue
+        yield Finding(ttl.file, ttl.line, "GS03", f"{_TTL} = {ttl.value} while the state below it must last")
     if not any(_unbounded(query) for query in shapes.queries):
         return
-    value, file, line = shapes.session.settings.get(_TTL, ("0", "", 0))
-    if not re.fullmatch(r"0+\s*\w*", value):
-        yield Finding(file, line, "GS03", f"{_TTL} = {value} while the state below it must last")
     for query in shapes.queries:
         for part in query.parts:
             if part.kind is TokenKind.HINT and "STATE_TTL" in part.text.upper():
                 yield Finding(query.file, part.line, "GS03", "a STATE_TTL hint on state that must last")
+
+
+def _with_views(query: SqlStatement, views: dict[str, SqlStatement]) -> list[SqlStatement]:
+    """A query and the views that it reads, at any depth."""
+    found, names = [query], set(query.named)
+    while more := [views[name] for name in names & views.keys() if views[name] not in found]:
+        found += more
+        names = set[str]().union(*(one.named for one in more))
+    return found
 
 
 def _unbounded(query: SqlStatement) -> bool:
@@ -146,15 +158,30 @@ def float_order(shapes: Shapes) -> Iterator[Finding]:
                 message = f"ranked by {name.lower()}, a {kind}"
                 yield Finding(ranking.statement.file, ranking.line, "GS06", message)
     for query in shapes.queries:
-        parts = query.parts
-        for place, part in enumerate(parts):
-            if part.text not in _COMPARISONS:
+        for place, part in enumerate(query.parts):
+            if part.text not in _COMPARISONS and part.word != "BETWEEN":
                 continue
-            for near in (place - 1, place + 1):
-                if not 0 <= near < len(parts) or parts[near].kind not in NAMES:
-                    continue
-                if kind := _column_type(parts[near].word, shapes, FLOATS):
-                    yield Finding(query.file, part.line, "GS06", f"compares {parts[near].text}, a {kind}")
+            for name, kind in _beside(query.parts, place, shapes):
+                yield Finding(query.file, part.line, "GS06", f"compares {name}, a {kind}")
+
+
+def _beside(parts: tuple[Lexeme, ...], place: int, shapes: Shapes) -> Iterator[tuple[str, str]]:
+    """The floats left and right of a comparison: columns by name, and casts."""
+    left, right = parts[place - 1 : place], parts[place + 1 : place + 2]
+    if left and left[0].kind in NAMES and (kind := _column_type(left[0].word, shapes, FLOATS)):
+        yield left[0].text, kind
+    if left and left[0].text == ")" and place > 2 and parts[place - 2].word in FLOATS:
+        yield "a CAST", parts[place - 2].word
+    if not right or right[0].kind not in NAMES:
+        return
+    if right[0].word in ("CAST", "TRY_CAST"):
+        kind = parts[closing(parts, place + 2) - 1].word
+        if kind in FLOATS:
+            yield "a CAST", kind
+        return
+    name = last_name(parts[place + 1 :])
+    if kind := _column_type(name, shapes, FLOATS):
+        yield name.lower(), kind
 
 
 def clock_in_result(shapes: Shapes) -> Iterator[Finding]:
@@ -217,7 +244,10 @@ def _tables_below(
 def secrets(shapes: Shapes) -> Iterator[Finding]:
     """GS09: an option whose name promises a secret and whose value is written out; its value is never shown."""
     for statement in shapes.session.statements:
-        for option, (value, line) in literals(statement.parts):
+        options = list(filter(None, [setting(statement)])) if statement.kind is Kind.SET else []
+        options += options_of(statement.parts, statement.file).items() if statement.kind is not Kind.SET else []
+        options += [pair for part in statement.parts for pair in options_of(part.hinted, statement.file).items()]
+        for option, (value, _, line) in options:
             named = _SECRET.search(option) and not _NO_SECRET.search(option)
             if PLACEHOLDER.search(value) or not value:
                 continue
@@ -226,29 +256,61 @@ def secrets(shapes: Shapes) -> Iterator[Finding]:
 
 
 def add_jar(shapes: Shapes) -> Iterator[Finding]:
-    """GS10: ADD JAR."""
+    """GS10: ADD JAR, also as an option and behind a function."""
     for statement in shapes.session.statements:
-        if statement.begins("ADD", "JAR"):
-            jar = statement.parts[-1].value.rsplit("/", 1)[-1]
-            yield Finding(statement.file, statement.line, "GS10", f"adds {jar} to the session")
+        jar = ""
+        if statement.kind is Kind.JAR or (statement.kind is Kind.FUNCTION and "JAR" in statement.words):
+            jar = next((part.value for part in reversed(statement.parts) if part.kind is TokenKind.STRING), "")
+        elif statement.kind is Kind.SET and (pair := setting(statement)) and pair[0] in _JARS:
+            jar = pair[1].value
+        if jar:
+            yield Finding(statement.file, statement.line, "GS10", f"adds {jar.rsplit('/', 1)[-1]} to the session")
 
 
 def drop_table(shapes: Shapes) -> Iterator[Finding]:
-    """GS11: DROP TABLE."""
+    """GS11: a table that goes, alone, with its database, or to be replaced."""
     for statement in shapes.session.statements:
-        if statement.begins("DROP") and "TABLE" in statement.words[1:3]:
-            name = statement.parts[-1].word.lower()
-            yield Finding(statement.file, statement.line, "GS11", f"drops {name} at each deployment")
+        words = statement.words
+        if statement.kind is Kind.DROP and {"TABLE", "DATABASE"} & set(words[1:3]):
+            name = next(part.word for part in reversed(statement.parts) if part.word not in ("CASCADE", "RESTRICT"))
+            yield Finding(statement.file, statement.line, "GS11", f"drops {name.lower()} at each deployment")
+        elif statement.kind is Kind.TABLE and (words[0] == "REPLACE" or words[1:3] == ("OR", "REPLACE")):
+            name = created(statement).lower()
+            yield Finding(statement.file, statement.line, "GS11", f"replaces {name} at each deployment")
 
 
 def parallel_board(shapes: Shapes) -> Iterator[Finding]:
     """GS14: several writers of a table whose key is a rank."""
-    for table in shapes.own_tables:
-        value, line = table.options.get("sink.parallelism", ("1", 0))
-        ranked = {"RNK", "RANK", "POSITION"} | shapes.rank_names
-        if value != "1" and len(table.key) == 1 and table.key[0] in ranked:
-            message = f"{table.name.lower()} is keyed by {table.key[0].lower()} and written by {value} tasks"
-            yield Finding(table.statement.file, line, "GS14", message)
+    ranked = {"RNK", "RANK", "POSITION"} | shapes.rank_names
+    for table in shapes.versions:
+        option = table.options.get("sink.parallelism")
+        if option and option.value.strip() != "1" and len(table.key) == 1 and table.key[0] in ranked:
+            message = f"{table.name.lower()} is keyed by {table.key[0].lower()} and written by {option.value} tasks"
+            yield Finding(option.file, option.line, "GS14", message)
+
+
+def not_understood(shapes: Shapes) -> Iterator[Finding]:
+    """GS17: a statement of no kind that the rules judge, or one whose effect cannot be followed."""
+    for statement, why in shapes.course.unknown:
+        yield Finding(statement.file, statement.line, "GS17", f"`{statement.shown}`: {why}")
+    for statement in shapes.session.statements:
+        if statement.kind is Kind.FUNCTION:
+            message = f"`{statement.shown}`: functions are not loaded, what calls this one is judged by its text alone"
+            yield Finding(statement.file, statement.line, "GS17", message)
+
+
+def odd_statements(shapes: Shapes) -> Iterator[tuple[SqlStatement, Finding]]:
+    """GS17 for what cannot be SQL, as far as the text tells; where the planner was asked, it knows better."""
+    for statement in shapes.session.statements:
+        if computes(statement):
+            found = odd_place(statement.parts[query_place(statement) or 0 :])
+            if found:
+                part, why = found
+                message = f"`{statement.shown}`: near `{part.text}`, which {why}"
+                yield statement, Finding(statement.file, part.line, "GS17", message)
+        if statement.kind is Kind.TABLE and (clause := odd_clause(statement)):
+            message = f"`{statement.shown}`: `{clause.text}` begins no clause of a table"
+            yield statement, Finding(statement.file, clause.line, "GS17", message)
 
 
 def name_as_key(shapes: Shapes) -> Iterator[Finding]:
@@ -272,4 +334,5 @@ TEXT_RULES: dict[str, Callable[[Shapes], Iterator[Finding]]] = {
     "GS11": drop_table,
     "GS14": parallel_board,
     "GS15": name_as_key,
+    "GS17": not_understood,
 }

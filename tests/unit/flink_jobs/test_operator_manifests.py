@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def of_kind(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 def test_every_manifest_fits_the_published_schema(
     settings: Settings, session: str | None, mode: UpgradeMode, desired: DesiredState
 ) -> None:
-    cluster = Cluster(image="studio/flink:2.3", session=session, namespace="games", runner_class="x.SqlRunner")
+    cluster = replace(CLUSTER, session=session, namespace="games", runner_class="x.SqlRunner")
     check(manifests(targets(settings, upgrade_mode=mode, desired_state=desired), cluster))
 
 
@@ -156,11 +157,12 @@ def test_the_credentials_come_from_the_secret(settings: Settings) -> None:
 
 def test_a_session_cluster_takes_every_job(settings: Settings) -> None:
     wanted = targets(settings)
-    made = manifests(wanted, Cluster(image="x", session="games"))
+    made = manifests(wanted, replace(CLUSTER, session="games", runner_class="x.SqlRunner"))
     (cluster,) = of_kind(made, "FlinkDeployment")
     assert "job" not in cluster["spec"]
     jobs = of_kind(made, "FlinkSessionJob")
     assert {one["spec"]["deploymentName"] for one in jobs} == {cluster["metadata"]["name"]} == {"games"}
+    assert not any("jarURI" in one["spec"]["job"] for one in jobs), "the operator's own empty jar; the class is in lib/"
     assert len(jobs) == len(wanted) == len(cluster["spec"]["podTemplate"]["spec"]["volumes"]) - 1
 
 
@@ -172,6 +174,7 @@ def test_sql_that_the_runner_would_cut_is_refused(bad: str) -> None:
 
 def test_the_command_writes_files_and_refuses_addresses_of_this_machine(tmp_path: Path) -> None:
     base = ["jobs", "manifests", "leaderboards_v1", "--image", "x:1", "--home", str(tmp_path)]
+    base += ["--state-dir", "s3://studio/flink"]
     refused = CliRunner().invoke(build(), base)
     assert isinstance(refused.exception, CouldNotRun)
     assert "127.0.0.1" in str(refused.exception)
@@ -187,3 +190,96 @@ def test_the_command_writes_files_and_refuses_addresses_of_this_machine(tmp_path
     assert "CREATE TEMPORARY TABLE" in written[0].read_text()
     assert "\n    CREATE" in written[0].read_text(), "SQL as a block that a person can review"
     check([yaml.safe_load(path.read_text()) for path in written])
+
+
+STATEFUL = [UpgradeMode.SAVEPOINT, UpgradeMode.LAST_STATE]
+
+
+@pytest.mark.parametrize("session", [None, "games"])
+@pytest.mark.parametrize("mode", STATEFUL)
+def test_a_job_with_state_needs_a_place_for_it(settings: Settings, session: str | None, mode: UpgradeMode) -> None:
+    cluster = replace(CLUSTER, state_dir=None, session=session, runner_class="x.SqlRunner")
+    with pytest.raises(JobSpecError, match=rf"upgrade mode `{mode}` needs .*checkpointing.dir.* give --state-dir"):
+        manifests(targets(settings, upgrade_mode=mode), cluster)
+    manifests(targets(settings, upgrade_mode=UpgradeMode.STATELESS), cluster)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"session": "Games"}, "Games: the operator takes names"),
+        ({"session": "g" * 46, "runner_class": "x.R"}, "at most 45"),
+        ({"session": "1games", "runner_class": "x.R"}, "a letter first"),
+        ({"session": "games", "runner_jar": "local:///opt/flink/usrlib/sql-runner.jar"}, "takes a session job's jar"),
+        ({"session": "games", "runner_jar": "s3://studio/runner.jar", "runner_class": "x.R"}, "not from s3://studio"),
+        ({"session": "games", "runner_jar": "runner.jar", "runner_class": "x.R"}, "not from runner.jar"),
+        ({"session": "games", "runner_jar": "https:///runner.jar"}, "fetches no jar from"),
+        ({"session": "games", "runner_jar": "https://10.0.0.7/runner.jar"}, "fetches no jar from"),
+        ({"session": "games", "runner_jar": "https://localhost/runner.jar"}, "fetches no jar from"),
+        ({"session": "games"}, "needs the runner's class"),
+        ({"namespace": "Games!"}, "'Games!' is no name for Kubernetes"),
+        ({"flink_version": "v3_0"}, "no operator knows the Flink version 'v3_0'"),
+        ({"service_account": ""}, "service account must be named"),
+        ({"image": ""}, "an image must be named"),
+        ({"memory": "plenty"}, "jobManager has the memory 'plenty'"),
+        ({"memory": "0m"}, "taskManager has the memory '0m'"),
+        ({"cpu": 0.0}, "needs more than 0"),
+        ({"state_dir": "/mnt/flink"}, "a folder of one pod"),
+        ({"state_dir": "file:///mnt/flink"}, "a folder of one pod"),
+        ({"options": {"kubernetes.cluster-id": "x"}}, "sets kubernetes.cluster-id itself"),
+        ({"options": {"high-availability.cluster-id": "x"}}, "sets high-availability.cluster-id itself"),
+        ({"options": {"kubernetes.namespace": "x"}}, "sets kubernetes.namespace itself"),
+        (
+            {
+                "options": {
+                    "kubernetes.operator.cluster.health-check.enabled": "true",
+                    "kubernetes.operator.jm-deployment-recovery.enabled": "false",
+                }
+            },
+            "health-check.enabled needs",
+        ),
+        (
+            {
+                "options": {
+                    "kubernetes.operator.deployment.rollback.enabled": "true",
+                    "high-availability.type": "NONE",
+                }
+            },
+            "needs high availability",
+        ),
+    ],
+)
+def test_what_the_operators_validator_refuses_is_refused_here(
+    settings: Settings, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(JobSpecError, match=re.escape(reason)):
+        manifests(targets(settings), replace(CLUSTER, **changes))
+
+
+@pytest.mark.parametrize(
+    ("flink", "mode", "reason"),
+    [
+        ({"parallelism.default": "0"}, UpgradeMode.SAVEPOINT, "parallelism is 0"),
+        ({"kubernetes.cluster-id": "x"}, UpgradeMode.SAVEPOINT, "sets kubernetes.cluster-id itself"),
+        ({"kubernetes.operator.periodic.savepoint.interval": "6h"}, UpgradeMode.STATELESS, "savepoint.interval needs"),
+    ],
+)
+def test_options_of_a_job_are_checked_too(
+    settings: Settings, flink: dict[str, str], mode: UpgradeMode, reason: str
+) -> None:
+    state_dir = None if mode is UpgradeMode.STATELESS else CLUSTER.state_dir
+    with pytest.raises(JobSpecError, match=re.escape(reason)):
+        manifests(targets(settings, flink=flink, upgrade_mode=mode), replace(CLUSTER, state_dir=state_dir))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"runner_jar": "https://files.studio.example/runner.jar"},
+        {"runner_jar": "HTTPS://files.studio.example/runner.jar"},
+        {"runner_jar": "s3://studio/runner.jar", "jar_schemes": ("https", "S3")},
+        {"runner_class": "studio.SqlRunner"},
+    ],
+)
+def test_session_jobs_that_the_operator_takes(settings: Settings, changes: dict[str, Any]) -> None:
+    check(manifests(targets(settings), replace(CLUSTER, session="games", **changes)))

@@ -119,10 +119,20 @@ def test_an_archive_is_unpacked_once(tmp_path):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_a_path_out_of_the_archive_is_refused(tmp_path):
+def link(name: str, target: str) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname = tarfile.SYMTYPE, target
+    return made
+
+
+@pytest.mark.parametrize(
+    "member",
+    [tarfile.TarInfo("../../escaped"), tarfile.TarInfo("/tmp/escaped"), link("escaped", "/etc"), link("escaped", "x")],
+)
+def test_what_leads_out_of_the_archive_is_refused(tmp_path, member):
     packed = tmp_path / "packed.tar.gz"
     with tarfile.open(packed, "w:gz") as archive:
-        archive.addfile(tarfile.TarInfo("../../escaped"))
+        archive.addfile(member)
     one = jar("bad", packed.read_bytes(), "tar.gz")
     put(one, packed.read_bytes())
     with pytest.raises(JarError, match="cannot be unpacked"):
