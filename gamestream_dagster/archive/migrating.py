@@ -61,8 +61,8 @@ def load_or_set_aside(topic_dir: Path) -> tuple[Manifest, Path | None]:
     try:
         return load_to_write(topic_dir), None
     except (ArchiveDamagedError, ArchiveLayoutError):
-        aside = topic_dir.with_name(f"{topic_dir.name}.set-aside-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-        aside.mkdir()
+        aside = topic_dir.parent / "_set-aside" / f"{topic_dir.name}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+        aside.mkdir(parents=True)
         for path in topic_dir.iterdir():
             if not path.name.startswith("_lock"):
                 path.rename(aside / path.name)

@@ -82,7 +82,7 @@ class _Live:
     restores: int
     settled: bool
     """A checkpoint was completed since the job last started: what it has committed and written is its own."""
-    reads: TopicState | None = None
+    reads: TopicState | None = field(default=None, compare=False)
     """The input topic as its record knows it."""
 
 

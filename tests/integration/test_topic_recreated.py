@@ -9,15 +9,14 @@ import time
 
 import orjson
 import pytest
-from click.testing import Result
 from confluent_kafka import Producer, TopicPartition
 from small_job import wait_for
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.cli.demo import wait_until_read
-from gamestream_dagster.cli.main import app
+from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.events.feed import replay_into
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
@@ -36,7 +35,7 @@ TOP = 900_000
 
 def invoke(settings: Settings, *arguments: str) -> Result:
     port = str(settings.port_base)
-    return CliRunner().invoke(app, [*arguments, "--home", str(settings.home), "--port-base", port])
+    return CliRunner().invoke(build(), [*arguments, "--home", str(settings.home), "--port-base", port])
 
 
 def recreate(settings: Settings) -> None:
