@@ -29,18 +29,19 @@ def covers(cut: Cut, other: Cut) -> bool:
     return all(cut.get(partition, 0) >= offset for partition, offset in other.items())
 
 
-def check_bracket(topic: str, low: Cut, high: Cut) -> None:
-    """See that a low cut lies within the topic.
+def check_bracket(topic: str, job: str, low: Cut, high: Cut) -> None:
+    """See that a job's low cut lies within the topic, which is the one that its state is of as far as is known.
 
     Raises:
-        CouldNotLookError: the job has read what the topic does not hold: it is another topic of the same name.
+        CouldNotLookError: the job is said to have read what the topic does not hold.
     """
     for partition, offset in low.items():
         if offset > high.get(partition, 0):
             raise CouldNotLookError(
-                f"the job has read {topic} p{partition} up to {offset}, but the topic ends at {high.get(partition, 0)}",
-                "its records are gone or it is another topic of the name: read all events again with "
-                "`gamestream jobs apply JOB --replay`",
+                f"{job} is said to have read {topic} p{partition} up to {offset}, but the topic ends at "
+                f"{high.get(partition, 0)}",
+                "its counter or the commits of its group were changed by hand, or the broker lost records: read all "
+                f"events again with `gamestream jobs apply {job} --replay`",
             )
 
 

@@ -151,7 +151,7 @@ class Looker:
         high = self.kafka.end_offsets(self.topic)
         cuts: dict[str, JobCut] = {}
         for job in live:
-            check_bracket(self.topic, sure[job.job], high)
+            check_bracket(self.topic, job.job, sure[job.job], high)
             told = {partition: sure[job.job].get(partition, 0) for partition in high}
             cuts[job.job] = replace(_cut_of(job), checkpoint_id=checkpoints[job.job], low=told)
         if other_incarnation(topic_id, self.kafka.topic_id(self.topic)):

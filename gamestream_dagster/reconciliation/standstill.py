@@ -72,7 +72,7 @@ class Standstill:
             )
         check_identity(self.looker.topic, topic_id, cuts.values())
         for cut in cuts.values():
-            check_bracket(self.looker.topic, cut.low, ends)
+            check_bracket(self.looker.topic, cut.job, cut.low, ends)
         return Observation(cuts, ends, rows, counted, topic_id, exact=True)
 
     def _go_on(self, jobs: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""A job's state belongs to one incarnation of its topics: what is planned, shown and recorded when Kafka has another."""
+"""A job's state belongs to one incarnation of its topics: what is planned and shown when Kafka has another."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_rollback_does_not_go_back_to_another_topic() -> None:
     world.apply(fingerprint="a" * 64)
     world.recreate()
     world.apply(Choice.REPLAY, fingerprint="b" * 64)
-    with pytest.raises(RefusedError, match="cannot go back to generation 1.*first, Kafka has second"):
+    with pytest.raises(RefusedError, match=r"cannot go back to generation 1.*first, Kafka has second"):
         world.apply(Choice.ROLLBACK, fingerprint="b" * 64)
 
 
