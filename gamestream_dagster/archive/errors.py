@@ -9,14 +9,18 @@ class ArchiveError(Exception):
     """Root of this area; raised only as one of the classes below."""
 
 
+BEGIN_ANEW = "`gamestream archive --begin-at earliest`"
+
+
 class TruncatedByRetentionError(ArchiveError):
     """Kafka has dropped records that were not archived: the range is lost for good."""
 
     def __init__(self, topic: str, ranges: dict[int, tuple[int, int]]) -> None:
         said = ", ".join(f"p{partition}@{first}..{end - 1}" for partition, (first, end) in sorted(ranges.items()))
         super().__init__(
-            f"{topic}: retention removed {said} before it was archived; archive more often or keep records for longer, "
-            "and begin a new archive (move the topic's archive folder away) once the loss is accepted."
+            f"{topic}: retention or DeleteRecords removed {said} before it was archived. Accept the loss with "
+            f"{BEGIN_ANEW}: it records the gap and archives from what Kafka still holds; proofs hold from there for "
+            "jobs that begin there too (`gamestream jobs apply JOB --replay`)."
         )
         self.topic = topic
         self.ranges = ranges
@@ -24,12 +28,21 @@ class TruncatedByRetentionError(ArchiveError):
 
 
 class TopicRecreatedError(ArchiveError):
-    """The topic ends before the archive does: it is another topic of the same name."""
+    """Kafka has another incarnation of the topic than the archive, or than the one that was asked for."""
 
-    def __init__(self, topic: str, partition: int, archived: int, end: int) -> None:
+    def __init__(self, topic: str, detail: str, instruction: str) -> None:
+        super().__init__(f"{topic} was deleted and created again: {detail}; {instruction}.")
+        self.topic = topic
+
+
+class IdentityUnknownError(ArchiveError):
+    """Nothing shows whether the archived records are of the topic that Kafka has now."""
+
+    def __init__(self, topic: str) -> None:
         super().__init__(
-            f"{topic}: partition {partition} ends at {end}, but is archived up to {archived}; the topic was made anew: "
-            "move the topic's archive folder away to begin a new archive."
+            f"{topic}: the archive was written without the topic's id, and Kafka holds none of its newest records any "
+            f"more, so it is not known whether it is the same topic; begin a new chapter with {BEGIN_ANEW}, which "
+            "keeps the old one."
         )
         self.topic = topic
 
@@ -46,11 +59,29 @@ class ArchiveDamagedError(ArchiveError):
     """The manifest or a file of the archive cannot be used."""
 
 
-class ArchiveLayoutError(ArchiveError):
-    """The archive has other columns than this version reads and writes."""
+class ArchiveForgedError(ArchiveDamagedError):
+    """A file of the archive is gone or does not hold the bytes that were written."""
 
-    def __init__(self, topic_dir: Path, found: int, wanted: int) -> None:
+    def __init__(self, topic_dir: Path, path: str, where: str, wrong: str) -> None:
         super().__init__(
-            f"The archive in {topic_dir} has the layout {found}, this version reads {wanted}; move the folder away, "
-            "and the next run archives anew what Kafka still holds."
+            f"The archived file {topic_dir / path} ({where}) {wrong}; restore it from a backup, or read its range "
+            "again from Kafka with `gamestream archive --mend`."
+        )
+        self.path = path
+
+
+class ArchiveLayoutError(ArchiveError):
+    """The archive has another layout than this version reads and writes."""
+
+    def __init__(self, topic_dir: Path, found: int, wanted: int, *, in_place: bool) -> None:
+        way = (
+            "migrate it in place with `gamestream archive`"
+            if in_place
+            else f"begin anew with {BEGIN_ANEW}, which keeps the old folder aside and archives what Kafka still holds"
+        )
+        super().__init__(
+            f"The archive in {topic_dir} has the layout {found}, this version reads {wanted}; {way}."
+            if found < wanted
+            else f"The archive in {topic_dir} has the layout {found}, this version reads {wanted}; use the newer "
+            "gamestream that wrote it."
         )

@@ -7,31 +7,48 @@ reads and that the next run removes; so a range is there once or not at all.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gamestream_dagster.archive.errors import ArchiveBusyError, ArchiveDamagedError, ArchiveLayoutError
+from gamestream_dagster.archive.errors import (
+    BEGIN_ANEW,
+    ArchiveBusyError,
+    ArchiveDamagedError,
+    ArchiveLayoutError,
+)
+from gamestream_dagster.clients.topic_identity import TopicId
 
 MANIFEST = "_manifest.json"
-LAYOUT = 2
-"""Of the files' columns: 1 had no `newest_before`, and nothing of a refused record but its bytes."""
+LAYOUT = 3
+"""1 had other columns in the files (no `newest_before`); 2 had no chapters, no digests and no chain."""
+
+MIGRATED_LAYOUT = 2
+"""The files are as today: only the manifest is written anew (see `migrating`)."""
 
 _LOCK = "_lock"
 
 
-class ArchivedFile(BaseModel):
-    """One Parquet file: the records of one partition from `from_offset` up to, not including, `next_offset`."""
-
+class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    before: str = Field(default="", description="Digest of the entry before; empty for the first one.")
+
+
+class ArchivedFile(_Entry):
+    """One Parquet file: the records of one partition from `from_offset` up to, not including, `next_offset`."""
+
+    kind: Literal["file"] = "file"
     path: str = Field(description="Relative to the topic's folder.")
+    sha256: str = Field(description="Of the file's bytes, in hex digits.")
     partition: int
     from_offset: int = Field(description="Where the reader stood before: the range has no hole on its left.")
     first_offset: int
@@ -48,6 +65,32 @@ class ArchivedFile(BaseModel):
     )
 
 
+class Replaced(_Entry):
+    """A damaged file that counts no more; its range was read again from Kafka, or is still to be."""
+
+    kind: Literal["replaced"] = "replaced"
+    path: str
+
+
+class Adoption(_Entry):
+    """The id of the chapter's topic, learned after the chapter was opened."""
+
+    kind: Literal["adoption"] = "adoption"
+    topic_id: TopicId
+    evidence: str = Field(description="Why the records archived before are surely of this incarnation.")
+
+
+class LostRange(BaseModel):
+    """Offsets that Kafka no longer holds and that were never archived."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    partition: int
+    first_offset: int
+    next_offset: int
+    reason: str
+
+
 @dataclass(frozen=True)
 class Break:
     """Offsets of one partition, both ends included, that no file covers (a hole), or two of them (an overlap)."""
@@ -58,14 +101,37 @@ class Break:
     hole: bool
 
 
-class Manifest(BaseModel):
-    """All ranges of one topic, in the order in which they were written."""
+class Chapter(_Entry):
+    """The ranges of one incarnation of the topic, from its beginning on or from a later one that a person accepted.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Offsets of two chapters are never compared with each other.
+    """
 
-    topic: str
-    layout: int = LAYOUT
-    files: tuple[ArchivedFile, ...] = ()
+    topic_id_then: TopicId | None = Field(default=None, description="Kafka's id of the topic; None: not known.")
+    opened_at: str = Field(default="", description="UTC.")
+    reason: str = Field(default="", description="Why it was opened.")
+    begins: dict[int, int] = Field(
+        default_factory=dict, description="First offset that it holds, by partition; 0 for those left out."
+    )
+    lost: tuple[LostRange, ...] = Field(default=(), description="What was gone from Kafka when it was opened.")
+    entries: tuple[Annotated[ArchivedFile | Replaced | Adoption, Field(discriminator="kind")], ...] = ()
+
+    @property
+    def topic_id(self) -> TopicId | None:
+        """Kafka's id of the incarnation whose records these are; None: not known."""
+        adopted = [entry.topic_id for entry in self.entries if isinstance(entry, Adoption)]
+        return adopted[-1] if adopted else self.topic_id_then
+
+    @property
+    def files(self) -> tuple[ArchivedFile, ...]:
+        """The files that count, in the order in which they were written."""
+        found: dict[str, ArchivedFile] = {}
+        for entry in self.entries:
+            if isinstance(entry, ArchivedFile):
+                found[entry.path] = entry
+            elif isinstance(entry, Replaced):
+                found.pop(entry.path, None)
+        return tuple(found.values())
 
     @property
     def archived_upto(self) -> dict[int, int]:
@@ -74,6 +140,10 @@ class Manifest(BaseModel):
         for file in self.files:
             upto[file.partition] = max(upto.get(file.partition, 0), file.next_offset)
         return dict(sorted(upto.items()))
+
+    def next_offset(self, partition: int) -> int:
+        """Next offset to archive of a partition."""
+        return self.archived_upto.get(partition, self.begins.get(partition, 0))
 
     @property
     def newest_event_times(self) -> dict[int, int | None]:
@@ -86,16 +156,12 @@ class Manifest(BaseModel):
         before = [file for file in self.files if file.partition == partition and file.next_offset <= offset]
         return max(before, key=lambda file: file.next_offset).newest_event_time if before else None
 
-    def extended(self, *files: ArchivedFile) -> Manifest:
-        """With more files at the end."""
-        return self.model_copy(update={"files": (*self.files, *files)})
-
     def breaks(self) -> list[Break]:
         """Holes and overlaps between the ranges; empty when each position is covered once."""
         found: list[Break] = []
         reached: dict[int, int] = {}
         for file in sorted(self.files, key=lambda file: (file.partition, file.from_offset)):
-            at = reached.get(file.partition, file.from_offset)
+            at = reached.get(file.partition, self.begins.get(file.partition, 0))
             if file.from_offset > at:
                 found.append(Break(file.partition, at, file.from_offset - 1, hole=True))
             elif file.from_offset < at:
@@ -104,32 +170,157 @@ class Manifest(BaseModel):
         return found
 
 
+Entry = Chapter | ArchivedFile | Replaced | Adoption
+
+
+class Manifest(BaseModel):
+    """The archive's log: chapters, each with its files. It only grows, and each entry pins the one before.
+
+    Properties without a chapter's number are those of the newest chapter, which is the one that is written.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    topic: str
+    layout: int = LAYOUT
+    chapters: tuple[Chapter, ...] = ()
+
+    @property
+    def current(self) -> Chapter:
+        """The newest chapter; an empty one where nothing was archived."""
+        return self.chapters[-1] if self.chapters else Chapter()
+
+    @property
+    def files(self) -> tuple[ArchivedFile, ...]:
+        """Files of the newest chapter that count."""
+        return self.current.files
+
+    @property
+    def archived_upto(self) -> dict[int, int]:
+        """Next offset to archive, by partition; partitions without a file are left out."""
+        return self.current.archived_upto
+
+    @property
+    def newest_event_times(self) -> dict[int, int | None]:
+        """`newest_event_time` at the end of each partition's last file."""
+        return self.current.newest_event_times
+
+    @property
+    def head(self) -> str:
+        """Digest of the newest entry: it pins all of them. Empty where nothing was archived."""
+        if not self.chapters:
+            return ""
+        chapter = self.chapters[-1]
+        return digest_of(chapter.entries[-1] if chapter.entries else chapter)
+
+    def opened(self, chapter: Chapter) -> Manifest:
+        """With a new chapter, which is the one that is written from now on."""
+        opened = chapter.model_copy(update={"before": self.head})
+        return self.model_copy(update={"chapters": (*self.chapters, opened)})
+
+    def extended(self, *entries: ArchivedFile | Replaced | Adoption) -> Manifest:
+        """With more entries at the end of the newest chapter."""
+        if not self.chapters:
+            return self.opened(Chapter()).extended(*entries)
+        before, linked = self.head, list(self.current.entries)
+        for entry in entries:
+            linked.append(entry.model_copy(update={"before": before}))
+            before = digest_of(linked[-1])
+        chapter = self.current.model_copy(update={"entries": tuple(linked)})
+        return self.model_copy(update={"chapters": (*self.chapters[:-1], chapter)})
+
+    def breaks(self) -> list[Break]:
+        """Holes and overlaps of the newest chapter; empty when each position is covered once."""
+        return self.current.breaks()
+
+    def broken_link(self) -> Entry | None:
+        """The first entry that does not pin the one before it; None when the chain is whole."""
+        before = ""
+        for chapter in self.chapters:
+            for entry in (chapter, *chapter.entries):
+                if entry.before != before:
+                    return entry
+                before = digest_of(entry)
+        return None
+
+    def chapter_pinned_by(self, head: str) -> int | None:
+        """Place of the chapter that was being written when `head` was the newest entry's digest; None: it never was."""
+        for place, chapter in enumerate(self.chapters):
+            if any(digest_of(entry) == head for entry in (chapter, *chapter.entries)):
+                return place
+        return None
+
+
+def digest_of(entry: Entry) -> str:
+    """SHA-256 of an entry's canonical JSON, of a chapter without its entries."""
+    data = entry.model_dump(mode="json", exclude={"entries"})
+    return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 class _Layout(BaseModel):
     """What a manifest of any version says about its files; the first version said nothing."""
 
     layout: int = 1
 
 
+def layout_of(topic_dir: Path) -> int | None:
+    """Layout of the archive in a folder; None where there is none.
+
+    Raises:
+        ArchiveDamagedError: the manifest cannot be read.
+    """
+    stored = _stored(topic_dir)
+    return None if stored is None else _layout(topic_dir, stored)
+
+
 def load_manifest(topic_dir: Path) -> Manifest:
     """The manifest of a topic's folder; an empty one where nothing was archived.
 
     Raises:
-        ArchiveDamagedError: the file cannot be read.
+        ArchiveDamagedError: the file cannot be read, or one of its entries was changed.
         ArchiveLayoutError: another version of gamestream wrote the archive.
     """
-    path = topic_dir / MANIFEST
-    if not path.exists():
+    stored = _stored(topic_dir)
+    if stored is None:
         return Manifest(topic=topic_dir.name)
+    layout = _layout(topic_dir, stored)
+    if layout != LAYOUT:
+        raise ArchiveLayoutError(topic_dir, layout, LAYOUT, in_place=layout == MIGRATED_LAYOUT)
     try:
-        stored = path.read_bytes()
-        layout = _Layout.model_validate_json(stored).layout
-        if layout != LAYOUT:
-            raise ArchiveLayoutError(topic_dir, layout, LAYOUT)
-        return Manifest.model_validate_json(stored)
-    except (ValidationError, OSError) as error:
+        manifest = Manifest.model_validate_json(stored)
+    except ValidationError as error:
+        raise _unreadable(topic_dir, error) from error
+    broken = manifest.broken_link()
+    if broken is not None:
+        what = getattr(broken, "path", None) or f"the chapter of {getattr(broken, 'opened_at', '') or 'its beginning'}"
         raise ArchiveDamagedError(
-            f"{path} cannot be read ({type(error).__name__}); restore it, or move the folder away to archive anew."
-        ) from error
+            f"{topic_dir / MANIFEST} was changed by hand: its entry {what} does not follow from the one before; "
+            f"restore the file from a backup, or begin the archive anew with {BEGIN_ANEW}."
+        )
+    return manifest
+
+
+def _stored(topic_dir: Path) -> bytes | None:
+    try:
+        return (topic_dir / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(topic_dir, error) from error
+
+
+def _layout(topic_dir: Path, stored: bytes) -> int:
+    try:
+        return _Layout.model_validate_json(stored).layout
+    except ValidationError as error:
+        raise _unreadable(topic_dir, error) from error
+
+
+def _unreadable(topic_dir: Path, error: Exception) -> ArchiveDamagedError:
+    return ArchiveDamagedError(
+        f"{topic_dir / MANIFEST} cannot be read ({type(error).__name__}); restore it from a backup, or begin the "
+        f"archive anew with {BEGIN_ANEW}, which keeps the old folder aside."
+    )
 
 
 def save_manifest(topic_dir: Path, manifest: Manifest) -> None:
@@ -154,7 +345,7 @@ def sync_folder(folder: Path) -> None:
 
 def remove_orphans(topic_dir: Path, manifest: Manifest) -> int:
     """Delete files that a crash left behind; returns how many. Only under the lock."""
-    named = {file.path for file in manifest.files}
+    named = {file.path for chapter in manifest.chapters for file in chapter.files}
     orphans = [path for path in topic_dir.rglob("*.parquet*") if str(path.relative_to(topic_dir)) not in named]
     for path in orphans:
         path.unlink()

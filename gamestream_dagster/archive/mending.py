@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gamestream_dagster.archive.consume import read_range
-from gamestream_dagster.archive.errors import ArchiveDamagedError, TruncatedByRetentionError
-from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, exclusive, load_manifest
+from gamestream_dagster.archive.digests import damage
+from gamestream_dagster.archive.errors import BEGIN_ANEW, ArchiveDamagedError, TruncatedByRetentionError
+from gamestream_dagster.archive.incarnation import TopicNow, same_incarnation
+from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, Replaced, exclusive, save_manifest
+from gamestream_dagster.archive.migrating import load_to_write
 from gamestream_dagster.archive.reader import rows_in
-from gamestream_dagster.archive.writer import ArchiveRun, judging
+from gamestream_dagster.archive.writer import ArchiveRun, check_expected, judging
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.settings import Settings
 
@@ -28,28 +31,44 @@ class MendedRange:
 def mend_archive(
     settings: Settings, topic: str, *, stall_seconds: float = 30, lock_seconds: float = 120
 ) -> list[MendedRange]:
-    """Archive anew the ranges of files that are gone or hold another number of rows, and those in no file.
+    """Archive anew the ranges of files that are gone or changed, and those in no file.
 
-    Each range counts once its file is named; after a crash the next call mends the rest.
+    Only the newest chapter is mended, and only from the incarnation of the topic that it is of. Each range counts once
+    its file is named; after a crash the next call mends the rest.
 
     Raises:
         TruncatedByRetentionError: Kafka no longer holds a range; nothing was changed.
+        TopicRecreatedError, IdentityUnknownError: Kafka has another topic of the name, or may have.
         ArchiveDamagedError: a range is in two files: which one is right is not known.
         ArchiveBusyError, ArchiveBehindError: worth another try.
         ServiceError: Kafka or the registry gives no answer, or there is no such topic.
     """
     topic_dir = settings.archive_dir / topic
     with exclusive(topic_dir, lock_seconds):
-        manifest = load_manifest(topic_dir)
+        manifest = load_to_write(topic_dir)
         damaged = [file for file in manifest.files if not _whole(topic_dir, file)]
-        kept = manifest.model_copy(update={"files": tuple(file for file in manifest.files if file not in damaged)})
         ranges = _ranges(topic_dir, manifest, damaged)
-        _check_still_held(topic, ranges, KafkaAdmin(settings.kafka).beginning_offsets(topic))
+        if not ranges:
+            return []
+        admin = KafkaAdmin(settings.kafka)
+        now = TopicNow.of(admin, topic)
+        same_incarnation(topic_dir, manifest.current, now)
+        _check_still_held(topic, ranges, now.beginnings)
+        kept = manifest.extended(*(Replaced(path=file.path) for file in damaged))
+        save_manifest(topic_dir, kept)
         mended: list[MendedRange] = []
         with judging(settings) as judge:
             for partition, start, end in ranges:
-                newest = manifest.newest_before(partition, start)
-                run = ArchiveRun(topic, topic_dir, kept, {partition: start}, newest={partition: newest})
+                newest = manifest.current.newest_before(partition, start)
+                run = ArchiveRun(
+                    topic,
+                    topic_dir,
+                    kept,
+                    {partition: start},
+                    newest={partition: newest},
+                    mark=f"-mended-{len(kept.current.entries)}",
+                    before_naming=lambda: check_expected(topic, now.topic_id, admin.topic_id(topic)),
+                )
                 for chunk in read_range(
                     settings.kafka, topic, {partition: start}, {partition: end}, stall_seconds=stall_seconds
                 ):
@@ -61,7 +80,7 @@ def mend_archive(
 
 
 def _whole(topic_dir: Path, file: ArchivedFile) -> bool:
-    return rows_in(topic_dir / file.path) == file.rows
+    return damage(topic_dir, file) is None and rows_in(topic_dir / file.path) == file.rows
 
 
 def _ranges(topic_dir: Path, manifest: Manifest, damaged: list[ArchivedFile]) -> list[tuple[int, int, int]]:
@@ -71,8 +90,8 @@ def _ranges(topic_dir: Path, manifest: Manifest, damaged: list[ArchivedFile]) ->
     if twice:
         where = f"p{twice[0].partition}@{twice[0].first_offset}..{twice[0].last_offset}"
         raise ArchiveDamagedError(
-            f"The archive in {topic_dir} has {where} in two files, and which one is right is not known; move the "
-            "folder away, and the next run archives anew what Kafka still holds."
+            f"The archive in {topic_dir} has {where} in two files, and which one is right is not known; "
+            f"begin a new chapter with {BEGIN_ANEW}."
         )
     found = [(file.partition, file.from_offset, file.next_offset) for file in damaged]
     found += [(one.partition, one.first_offset, one.last_offset + 1) for one in breaks]

@@ -11,45 +11,48 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA
+from gamestream_dagster.archive.digests import verify_files
 from gamestream_dagster.archive.errors import ArchiveDamagedError
-from gamestream_dagster.archive.manifest import Manifest, load_manifest
+from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest
 
 
 @dataclass(frozen=True)
 class OpenArchive:
-    """An archive that DuckDB has as the relation `archive`."""
+    """One chapter of an archive, which DuckDB has as the relation `archive`."""
 
     topic_dir: Path
     manifest: Manifest
+    chapter: Chapter
 
 
-def open_archive(database: duckdb.DuckDBPyConnection, topic_dir: Path) -> OpenArchive:
-    """Make the relation `archive` in `database`, with the columns of `ARCHIVE_SCHEMA`; nothing is read yet.
+def open_archive(database: duckdb.DuckDBPyConnection, topic_dir: Path, chapter: int | None = None) -> OpenArchive:
+    """Make the relation `archive` in `database`, with the columns of `ARCHIVE_SCHEMA`; no row is read yet.
+
+    Args:
+        database: where.
+        topic_dir: `<archive_dir>/<topic>`.
+        chapter: place of the chapter; default the newest one. Records of two incarnations are never in one relation.
 
     Raises:
-        ArchiveDamagedError: a file that the manifest names is gone or cannot be read.
+        ArchiveForgedError: a file that the manifest names is gone or was changed.
+        ArchiveDamagedError: a file cannot be read.
     """
     manifest = load_manifest(topic_dir)
-    files = [str(topic_dir / file.path) for file in manifest.files]
-    missing = [file for file in manifest.files if not (topic_dir / file.path).exists()]
-    if missing:
-        first = missing[0]
-        raise ArchiveDamagedError(
-            f"{len(missing)} archived files are gone, such as p{first.partition}@{first.first_offset}.."
-            f"{first.last_offset}; restore {first.path}, or move the archive folder away to archive anew."
-        )
+    opened = manifest.current if chapter is None else manifest.chapters[chapter]
+    verify_files(topic_dir, opened.files)
+    files = [str(topic_dir / file.path) for file in opened.files]
     if not files:
         database.register("archive", ARCHIVE_SCHEMA.empty_table())
-        return OpenArchive(topic_dir, manifest)
+        return OpenArchive(topic_dir, manifest, opened)
     try:
         relation = database.read_parquet(files, hive_partitioning=False)
         relation.create_view("archive", replace=True)
     except duckdb.Error as error:
         raise ArchiveDamagedError(
             f"The archive in {topic_dir} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}); "
-            "restore the file, or move the archive folder away to archive anew."
+            "restore the file from a backup, or read its range again with `gamestream archive --mend`."
         ) from error
-    return OpenArchive(topic_dir, manifest)
+    return OpenArchive(topic_dir, manifest, opened)
 
 
 def rows_in(path: Path) -> int | None:

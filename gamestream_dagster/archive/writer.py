@@ -15,9 +15,12 @@ import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.consume import read_range
 from gamestream_dagster.archive.decode import Judge, Raw, decode, newest_event_time
+from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.errors import TopicRecreatedError, TruncatedByRetentionError
+from gamestream_dagster.archive.incarnation import TopicNow, begun_anew, chapter_for
 from gamestream_dagster.archive.manifest import (
     ArchivedFile,
+    Chapter,
     Manifest,
     exclusive,
     load_manifest,
@@ -25,7 +28,9 @@ from gamestream_dagster.archive.manifest import (
     save_manifest,
     sync_folder,
 )
+from gamestream_dagster.archive.migrating import load_or_set_aside, load_to_write
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
 from gamestream_dagster.settings import ScoreFormat, Settings
 
 FILE_RECORDS = 250_000
@@ -46,6 +51,12 @@ class ArchiveResult:
     files: int
     orphans_removed: int
     seconds: float
+    chapter: Chapter
+    """The chapter that was written: which incarnation of the topic it is of, and from where it holds."""
+    opened: bool = False
+    """The chapter was opened by this run."""
+    set_aside: Path | None = None
+    """Where an older archive that cannot be used was moved to."""
 
 
 @dataclass
@@ -64,6 +75,8 @@ def archive_topic(
     topic: str,
     upto: Mapping[int, int] | None = None,
     *,
+    topic_id: TopicId | None = None,
+    begin_at_earliest: bool = False,
     stall_seconds: float = 30,
     lock_seconds: float = 120,
     file_records: int = FILE_RECORDS,
@@ -72,12 +85,15 @@ def archive_topic(
     """Copy the records of `topic` that are not archived yet, up to `upto`.
 
     Each file counts from the moment at which the manifest names it: after a crash the next run goes on where the
-    manifest ends, so that no range is lost and none is there twice.
+    manifest ends, so that no range is lost and none is there twice. A topic that was deleted and created again gets a
+    new chapter; the old one stays as it is.
 
     Args:
         settings: the stack; `score_format` says how the records are encoded.
         topic: name.
         upto: next offset by partition to stop at; default: the end of each partition now.
+        topic_id: the incarnation that `upto` belongs to; default: the one that Kafka has.
+        begin_at_earliest: open a new chapter at what Kafka still holds; the gap is recorded.
         stall_seconds: how long Kafka may hand out nothing.
         lock_seconds: how long to wait for another process that archives the topic.
         file_records: records of one file at most.
@@ -85,21 +101,36 @@ def archive_topic(
 
     Raises:
         TruncatedByRetentionError: records were dropped by Kafka before they were archived; names the range.
-        TopicRecreatedError: the topic ends before the archive does.
+        TopicRecreatedError: Kafka has another incarnation than `topic_id`.
+        IdentityUnknownError: an archive without ids, and nothing shows that it is of this topic.
         ArchiveBusyError, ArchiveBehindError: worth another try.
         ServiceError: Kafka or the registry gives no answer, or there is no such topic.
     """
     started = time.monotonic()
-    admin = KafkaAdmin(settings.kafka)
     topic_dir = settings.archive_dir / topic
     with exclusive(topic_dir, lock_seconds), judging(settings) as judge:
-        manifest = load_manifest(topic_dir)
+        admin = KafkaAdmin(settings.kafka)
+        now = TopicNow.of(admin, topic)
+        check_expected(topic, topic_id, now.topic_id)
+        stored, aside = load_or_set_aside(topic_dir) if begin_at_earliest else (load_to_write(topic_dir), None)
+        if begin_at_earliest:
+            manifest = begun_anew(stored, now, "begun at the earliest record that Kafka held")
+        else:
+            manifest = chapter_for(topic_dir, stored, now)
+        if manifest != stored:
+            save_manifest(topic_dir, manifest)
         orphans = remove_orphans(topic_dir, manifest)
-        ends = admin.end_offsets(topic)
-        wanted = dict(ends if upto is None else upto)
-        start = {partition: manifest.archived_upto.get(partition, 0) for partition in wanted}
-        _check_still_there(topic, start, wanted, admin.beginning_offsets(topic), ends)
-        run = ArchiveRun(topic, topic_dir, manifest, start, file_records=file_records)
+        wanted = dict(now.ends if upto is None else upto)
+        start = {partition: manifest.current.next_offset(partition) for partition in wanted}
+        _check_still_there(topic, start, wanted, now.beginnings, now.ends)
+        run = ArchiveRun(
+            topic,
+            topic_dir,
+            manifest,
+            start,
+            file_records=file_records,
+            before_naming=lambda: check_expected(topic, now.topic_id, admin.topic_id(topic)),
+        )
         total = sum(max(0, end - start[partition]) for partition, end in wanted.items())
         for chunk in read_range(settings.kafka, topic, start, wanted, stall_seconds=stall_seconds):
             run.take(chunk.partition, chunk.raw, chunk.next_offset, judge)
@@ -115,12 +146,29 @@ def archive_topic(
         files=len(run.manifest.files) - len(manifest.files),
         orphans_removed=orphans,
         seconds=time.monotonic() - started,
+        chapter=run.manifest.current,
+        opened=len(manifest.chapters) > len(stored.chapters),
+        set_aside=aside,
     )
 
 
 def archived_upto(settings: Settings, topic: str) -> dict[int, int]:
     """Next offset to archive, by partition; partitions of which nothing is archived are left out."""
     return load_manifest(settings.archive_dir / topic).archived_upto
+
+
+def check_expected(topic: str, expected: TopicId | None, now: TopicId | None) -> None:
+    """See that a topic is still the incarnation that a run began with.
+
+    Raises:
+        TopicRecreatedError: it is another one.
+    """
+    if other_incarnation(expected, now):
+        raise TopicRecreatedError(
+            topic,
+            f"it was {incarnation(expected)} when the run began and is {incarnation(now)} now",
+            "run the command again",
+        )
 
 
 def _check_still_there(
@@ -132,7 +180,12 @@ def _check_still_there(
 ) -> None:
     for partition, at in start.items():
         if at > ends.get(partition, 0):
-            raise TopicRecreatedError(topic, partition, at, ends.get(partition, 0))
+            raise TopicRecreatedError(
+                topic,
+                f"partition {partition} ends at {ends.get(partition, 0)} and is archived up to {at}",
+                "begin a new chapter with `gamestream archive --begin-at earliest`, then read all events again with "
+                "`gamestream jobs apply JOB --replay`",
+            )
     lost = {
         partition: (at, beginnings[partition])
         for partition, at in start.items()
@@ -167,6 +220,8 @@ class ArchiveRun:
         file_records: records of one file at most.
         newest: how far the records before `start` had moved the watermark, milliseconds; default: what the last file
             says.
+        mark: part of the files' names.
+        before_naming: called before files are named in the manifest; raises where what was read must not count.
     """
 
     def __init__(
@@ -178,12 +233,16 @@ class ArchiveRun:
         *,
         file_records: int = FILE_RECORDS,
         newest: Mapping[int, int | None] | None = None,
+        mark: str = "",
+        before_naming: Callable[[], None] = lambda: None,
     ) -> None:
         self.topic = topic
         self.topic_dir = topic_dir
         self.manifest = manifest
         self.records = 0
         self.refused = 0
+        self._mark = mark
+        self._before_naming = before_naming
         self._file_records = file_records
         self._pending = {partition: _Pending(at, at) for partition, at in start.items()}
         self._newest: dict[int, int | None] = dict(manifest.newest_event_times if newest is None else newest)
@@ -211,6 +270,7 @@ class ArchiveRun:
             self._write(partition, pending) for partition, pending in sorted(self._pending.items()) if pending.tables
         ]
         if written:
+            self._before_naming()
             self.manifest = self.manifest.extended(*written)
             save_manifest(self.topic_dir, self.manifest)
         for partition, pending in self._pending.items():
@@ -220,9 +280,11 @@ class ArchiveRun:
     def _write(self, partition: int, pending: _Pending) -> ArchivedFile:
         first, last = pending.offsets[0], pending.offsets[-1]
         hour = datetime.fromtimestamp(pending.first_timestamp / 1000, UTC)
-        folder = self.topic_dir / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}"
+        # Chapters hold the same offsets again, and a mended file stands beside the entry of the damaged one.
+        folder = self.topic_dir / f"chapter={max(1, len(self.manifest.chapters))}"
+        folder = folder / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{partition}-{first}-{last}.parquet"
+        path = folder / f"{partition}-{first}-{last}{self._mark}.parquet"
         temporary = path.with_name(path.name + ".new")
         table = pa.concat_tables(pending.tables)
         with temporary.open("wb") as file:
@@ -233,6 +295,7 @@ class ArchiveRun:
         sync_folder(folder)
         return ArchivedFile(
             path=str(path.relative_to(self.topic_dir)),
+            sha256=sha256_of(path),
             partition=partition,
             from_offset=pending.from_offset,
             first_offset=first,

@@ -103,7 +103,11 @@ def verify(
         season = f" of {certificate.season_id}" if certificate.season_id else ""
         word = "does not agree" if found else "agrees"
         talk.print(f"Done. {certificate.board}{season} {word}: DISAGREEMENTS={len(found)} ROWS={len(certificate.rows)}")
-    unknown = any(one.part is Part.OFFSETS for one in found)
+        if certificate.topic_id is None:
+            talk.print(
+                "The certificate does not say which incarnation of the topic it is of: verified by contents alone."
+            )
+    unknown = any(one.part in {Part.OFFSETS, Part.TOPIC} for one in found)
     raise typer.Exit(2 if unknown else int(bool(found)))
 
 
@@ -140,7 +144,7 @@ def _of_all_time(settings: Settings, name: str) -> Certificate:
         run = reconcile(settings, Mode.DRAINED, [name], say=status.update)
     if run.verdict is Verdict.COULD_NOT_RUN:
         raise CouldNotRun(run.reason)
-    proof = Proof(run.run_id, run.verdict.value, run.jobs[0].fingerprint)
+    proof = Proof(run.run_id, run.verdict.value, run.jobs[0].fingerprint, run.topic_id)
     with open_recompute(settings) as recompute:
         return certify(recompute, board, run.high, proof)
 

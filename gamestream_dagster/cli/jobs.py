@@ -65,10 +65,15 @@ def list_jobs(
 
 def _verdict(seen: ObservedJob, last: Deployment | None) -> tuple[str, str]:
     """One word for the table, and a sentence where a word is not enough."""
+    from gamestream_dagster.flink_jobs.inputs import told
+
     if seen.state.live:
         return seen.health, seen.health_reason
     if seen.state == "UNKNOWN":
         return "?", seen.detail
+    if seen.other_topics:
+        name = f"`gamestream jobs apply {seen.job} --replay`"
+        return "TOPIC_RECREATED", f"{told(seen.other_topics)}; read it from its beginning with {name}"
     if last is None:
         return "never deployed", ""
     if last.state.may_live and seen.state == "ABSENT":
@@ -93,6 +98,7 @@ def show(
         "wanted": spec.desired_state,
         "upgrade_mode": spec.upgrade_mode,
         "reads": list(spec.reads),
+        "state_of_topics": _state_of_topics(last),
         "writes": spec.writes.model_dump(mode="json"),
         **_observed_json(seen, last),
         "pending": waiting,
@@ -102,6 +108,17 @@ def show(
         return
     for name, value in _flat(content):
         data.print(f"[bold]{name:<24}[/] {value}", soft_wrap=True)
+
+
+def _state_of_topics(last: Deployment | None) -> dict[str, str] | str:
+    """The incarnation of each topic that the job's state is of."""
+    from gamestream_dagster.clients.topic_identity import incarnation
+
+    if last is None:
+        return ""
+    if last.inputs is None:
+        return "not recorded (deployed by an earlier version, or adopted); a replay records it"
+    return {topic: incarnation(state.topic_id) for topic, state in last.inputs.items()}
 
 
 def _flat(content: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from rich.text import Text
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
+    from gamestream_dagster.archive.writer import ArchiveResult
     from gamestream_dagster.catalogue.boards import Board
     from gamestream_dagster.reconciliation.model import Difference, LedgerBalance, ReconciliationRun, Row
 
@@ -51,6 +52,12 @@ class SinkName(StrEnum):
 
     POSTGRES = "postgres"
     KAFKA = "kafka"
+
+
+class BeginAt(StrEnum):
+    """Where a new chapter of the archive can begin."""
+
+    EARLIEST = "earliest"
 
 
 def register(app: typer.Typer) -> None:
@@ -146,8 +153,16 @@ def board(
 
 def archive(
     mend: Annotated[
-        bool, typer.Option("--mend", help="First read again from Kafka what the archive lacks of its own files.")
+        bool,
+        typer.Option("--mend", help="First read again from Kafka what is missing or damaged in the newest chapter."),
     ] = False,
+    begin_at: Annotated[
+        BeginAt | None,
+        typer.Option(
+            help="Open a new chapter at the earliest records that Kafka still holds, and record what is gone before "
+            "them. Earlier chapters stay for the certificates made from them."
+        ),
+    ] = None,
     home: Home = None,
     port_base: PortBase = None,
     as_json: AsJson = False,
@@ -160,11 +175,14 @@ def archive(
     from gamestream_dagster.reconciliation.ledger import archive_faults
 
     settings = settings_from(home, port_base)
+    if mend and begin_at is not None:
+        raise CouldNotRun("--mend and --begin-at exclude each other: mend first, and begin anew where that fails.")
     with sentences(), talk.status("archiving") as status:
         mended = mend_archive(settings, SCORE_TOPIC) if mend else []
         result = archive_topic(
             settings,
             SCORE_TOPIC,
+            begin_at_earliest=begin_at is BeginAt.EARLIEST,
             on_progress=lambda done, total: status.update(f"archiving: {done:,} of {total:,}"),
         )
         faults = [fault.sentence for fault in archive_faults(settings.archive_dir / SCORE_TOPIC)]
@@ -180,6 +198,15 @@ def archive(
                     "seconds": round(result.seconds, 3),
                     "mended": [asdict(one) for one in mended],
                     "faults": faults,
+                    "chapter": {
+                        "topic_id": result.chapter.topic_id,
+                        "opened": result.opened,
+                        "opened_at": result.chapter.opened_at,
+                        "reason": result.chapter.reason,
+                        "begins": {str(part): at for part, at in result.chapter.begins.items()},
+                        "lost": [one.model_dump() for one in result.chapter.lost],
+                    },
+                    "set_aside": None if result.set_aside is None else str(result.set_aside),
                 },
                 indent=2,
             )
@@ -193,10 +220,31 @@ def archive(
             f"new      {result.records:,} records in {result.files} files, {result.refused:,} of them refused   "
             f"{result.seconds:.1f} s   {rate:,.0f} records/s"
         )
+        _show_chapter(result)
         for fault in faults:
             data.print(Text("FAULT    " + fault, style="red"))
         talk.print(f"Done. FAULTS={len(faults)}\nNext: gamestream reconcile")
     raise typer.Exit(1 if faults else 0)
+
+
+def _show_chapter(result: ArchiveResult) -> None:
+    """Which incarnation the archive is of and, after a new beginning, from where proofs hold."""
+    from gamestream_dagster.clients.topic_identity import incarnation
+    from gamestream_dagster.reconciliation.cut import shown
+
+    chapter = result.chapter
+    if result.set_aside is not None:
+        data.print(f"aside    the old archive cannot be used; it is kept in {result.set_aside}", soft_wrap=True)
+    if result.opened:
+        data.print(f"chapter  new: {chapter.reason}; topic {incarnation(chapter.topic_id)}", soft_wrap=True)
+    for one in chapter.lost:
+        data.print(f"lost     p{one.partition}@{one.first_offset}..{one.next_offset - 1}  {one.reason}")
+    if chapter.begins:
+        talk.print(
+            f"Proofs hold from {shown(chapter.begins)}, for jobs that begin there too: "
+            "gamestream jobs apply JOB --replay",
+            soft_wrap=True,
+        )
 
 
 @contextmanager
@@ -225,7 +273,11 @@ def _show_run(run: ReconciliationRun, report: str) -> None:
         return
     for job in run.jobs:
         data.print(f"cut      checkpoint {job.checkpoint_id}  user-score {shown(job.low)}   {job.job}")
-    data.print(f"high     {shown(run.high)}   bracket of {run.bracket_events:,} events")
+    data.print(f"high     {shown(run.high)}   bracket of {run.bracket_events:,} events   topic {run.topic_id or '?'}")
+    if run.holds_from:
+        data.print(
+            f"from     {shown(run.holds_from)}: the archive begins there, and nothing is said of what was before"
+        )
     data.print(
         f"rows     {run.rows_compared} compared, {run.rows_equal} equal, {run.rows_different} differ, "
         f"{run.rows_unexplained} unexplained"
@@ -344,6 +396,9 @@ def _run_data(run: ReconciliationRun) -> dict[str, Any]:
             }
             for job in run.jobs
         ],
+        "topic_id": run.topic_id,
+        "holds_from": {str(part): at for part, at in sorted(run.holds_from.items())},
+        "archive_head": run.archive_head,
         "high": {str(part): at for part, at in sorted(run.high.items())},
         "boards": [
             {

@@ -8,7 +8,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka import KafkaError as NativeError
 from confluent_kafka.admin import (  # its documentation calls these public; its __init__ does not mark them so
     AdminClient,
@@ -26,6 +33,7 @@ from gamestream_dagster.clients.errors import (
     TerminalServiceError,
     TransientServiceError,
 )
+from gamestream_dagster.clients.topic_identity import NO_ID, TopicId, TopicState
 
 T = TypeVar("T")
 
@@ -170,6 +178,56 @@ class KafkaAdmin:
         futures = self._call(lambda: self.native.delete_topics([topic], request_timeout=self.timeout_seconds), what)
         self._result(futures[topic], what)
         self._wait_for(lambda: topic not in self.topics(), f"topic {topic!r} is marked for deletion, but still there")
+
+    def topic_id(self, topic: str) -> TopicId | None:
+        """The id of the topic's present incarnation; None where the broker gives no ids."""
+        found = self.topic_ids([topic])
+        if topic not in found:
+            raise NotFoundError("Kafka", f"there is no topic {topic!r}", "create it with `gamestream apply`")
+        return found[topic]
+
+    def topic_ids(self, topics: Iterable[str]) -> dict[str, TopicId | None]:
+        """The ids of those of `topics` that exist. One request."""
+        names = list(dict.fromkeys(topics))
+        if not names:
+            return {}
+        what = "describe topics"
+        futures = self._call(
+            lambda: self.native.describe_topics(TopicCollection(names), request_timeout=self.timeout_seconds), what
+        )
+        found: dict[str, TopicId | None] = {}
+        for name, future in futures.items():
+            try:
+                text = str(self._result(future, f"{what} {name!r}").topic_id)
+            except NotFoundError:
+                continue
+            found[name] = None if text in {NO_ID, "None"} else TopicId(text)
+        return found
+
+    def topic_state(self, topic: str) -> TopicState:
+        """The topic's id with its beginning offsets, both of one incarnation."""
+        while True:
+            before, beginnings = self.topic_id(topic), self.beginning_offsets(topic)
+            if self.topic_id(topic) == before:
+                return TopicState(before, beginnings)
+
+    def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Set the group's next offsets; the group must have no members."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "socket.timeout.ms": int(self.timeout_seconds * 1000),
+                "log_level": 2,
+            }
+        )
+        listed = [TopicPartition(topic, partition, offset) for partition, offset in sorted(offsets.items())]
+        what = f"set the offsets of group {group!r}"
+        try:
+            self._call(lambda: consumer.commit(offsets=listed, asynchronous=False), what)
+        finally:
+            consumer.close()
 
     def beginning_offsets(self, topic: str) -> dict[int, int]:
         """Offset of the oldest record still there, by partition."""

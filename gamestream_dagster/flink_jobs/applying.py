@@ -95,6 +95,8 @@ def _run(bench: Workbench, question: Question, made: Plan, say: Say) -> Work:
         record=question.record,
         rebuild=bench.rebuild,
         positions=bench.positions,
+        inputs=bench.inputs,
+        begin_anew=bench.begin_anew,
         older=lambda path: older_on_disk(path) if bench.checkpoints_dir else None,
         note=lambda moment, text: bench.incidents.add(bench.name, moment, text),
     )

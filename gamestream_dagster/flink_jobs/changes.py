@@ -12,8 +12,10 @@ from gamestream_dagster.flink_jobs.deployment import (
     Outcome,
     Trigger,
 )
+from gamestream_dagster.flink_jobs.inputs import told
 from gamestream_dagster.flink_jobs.plan import (
     Cancel,
+    Choice,
     Compatibility,
     Decision,
     Keep,
@@ -27,7 +29,7 @@ from gamestream_dagster.flink_jobs.plan import (
     Submit,
 )
 from gamestream_dagster.flink_jobs.restoring import doubt_about, fallback, nothing_to_lose, usable_restore
-from gamestream_dagster.flink_jobs.spec import UpgradeMode
+from gamestream_dagster.flink_jobs.spec import DesiredState, UpgradeMode
 
 _FINDINGS_TOLD = 3
 
@@ -227,6 +229,34 @@ def redeploy(question: Question) -> Plan:
     )
 
 
+def on_another_topic(question: Question) -> Plan | None:
+    """What to do about a job whose state has read another incarnation of a topic; None where that decides nothing.
+
+    Its offsets mean nothing in the topic that Kafka has, so nothing goes on from the state, whoever asks.
+    """
+    observed, spec = question.observed, question.spec
+    if not observed.other_topics or spec.desired_state is DesiredState.SUSPENDED:
+        return None
+    if question.choice in (Choice.SUSPEND, Choice.STACK_DOWN, Choice.REPLAY, Choice.NEW_SEASON, Choice.ROLLBACK):
+        return None
+    what = told(observed.other_topics)
+    if not spec.upgrade_mode.stateful or nothing_to_lose(question):
+        if not observed.state.live:
+            return None
+        again = Submit(StartFrom.EARLIEST, Trigger.HEAL, deployed=as_deployed(question), hold=question.hold)
+        steps = (Preflight(again.deployed), Cancel(observed.flink_job_id or "", recorded=True), again)
+        return question.answer(
+            Decision.HEAL, f"{what}; it has no state to lose: start from the earliest offset", *steps
+        )
+    create = any(one.now is None for one in observed.other_topics)
+    first = "create it with `gamestream apply`, then " if create else ""
+    return question.park(
+        f"{what}. Its offsets mean nothing there, so it does not go on from its state, which is kept; {first}read the "
+        "topic from its beginning into a fresh state",
+        f"apply {spec.name} --replay",
+    )
+
+
 def rollback(question: Question, record: Deployment) -> Plan:
     """Back to the last good version with its own state: what the bad one made of the state is left behind."""
     name, point = question.spec.name, question.rollback
@@ -238,6 +268,12 @@ def rollback(question: Question, record: Deployment) -> Plan:
         )
     target = f"generation {point.generation} ({point.fingerprint[:8]})"
     stateful = question.spec.upgrade_mode.stateful
+    if stateful and point.other_topics:
+        return question.refuse(
+            f"it cannot go back to {target}: {told(point.other_topics)}, so that state's offsets mean nothing there; "
+            "read the topic from its beginning",
+            f"apply {name} --replay",
+        )
     if stateful and point.restore is None:
         return question.refuse(f"no state of {target} can be found, so there is no way back to it", f"history {name}")
     against = doubt_about(point.restore, point.facts, question) if stateful and point.restore else ""
@@ -258,10 +294,24 @@ def rollback(question: Question, record: Deployment) -> Plan:
     return question.answer(Decision.ROLLBACK, reason, Preflight(point.generation), end, submit)
 
 
+def _gone(question: Question) -> str:
+    """A warning of events that a replay leaves out; empty when Kafka holds all."""
+    if not question.gone:
+        return ""
+    return (
+        f". WARNING: {question.gone} are no longer in Kafka, so the boards will be without them; where they are "
+        "archived, a proof names them as missing until the archive begins there too (`gamestream archive --begin-at "
+        "earliest`)"
+    )
+
+
 def replay(question: Question, live: bool) -> Plan:
     """Give the state up because a person says so, and read all events again."""
     submit = Submit(StartFrom.EARLIEST, Trigger.HAND)
-    reason = "a person asks for a replay: fresh state, all events again from the earliest offset"
+    reason = (
+        "a person asks for a replay: fresh state, all events again from the earliest offset; its boards are emptied "
+        f"before{_gone(question)}"
+    )
     if not live:
         return question.answer(Decision.DEPLOY, reason, Preflight(), submit)
     job_id = question.observed.flink_job_id or ""

@@ -9,6 +9,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
+from gamestream_dagster.flink_jobs.inputs import Inputs, kept_inputs
+
 
 class DeploymentState(StrEnum):
     """How far a deployment has come. This is our own progress, not Flink's job state."""
@@ -114,6 +116,11 @@ class Deployment:
         """The person's decision under which this version runs, though the folder has another."""
         kept = self.spec.get("hold")
         return Hold(HoldKind(kept["kind"]), kept["against"]) if kept else None
+
+    @property
+    def inputs(self) -> Inputs | None:
+        """The topics that its state belongs to; None: not known (deployed by an earlier version, or adopted)."""
+        return kept_inputs(self.spec)
 
     @property
     def paused(self) -> bool:

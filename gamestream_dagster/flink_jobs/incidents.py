@@ -27,6 +27,7 @@ class IncidentKind(StrEnum):
     LOOPING = "LOOPING"  # it restarts again and again
     NO_CHECKPOINT = "NO_CHECKPOINT"  # it runs, but no checkpoint completes
     STALLED = "STALLED"  # it runs, but reads nothing while the lag grows
+    TOPIC_RECREATED = "TOPIC_RECREATED"  # a topic that it reads was deleted and created again
     RESTARTING = "RESTARTING"  # it failed, and Flink brings it back by itself
 
 
@@ -50,6 +51,7 @@ _SICK = {
     Health.NO_CHECKPOINT: IncidentKind.NO_CHECKPOINT,
     Health.STALLED: IncidentKind.STALLED,
     Health.RECOVERING: IncidentKind.RESTARTING,
+    Health.TOPIC_RECREATED: IncidentKind.TOPIC_RECREATED,
 }
 # Of these it is known that the job should be there. A begun stop or submission is an executor's work, not an incident.
 _SHOULD_RUN = (DeploymentState.RUNNING, DeploymentState.FAILED, DeploymentState.LOST)

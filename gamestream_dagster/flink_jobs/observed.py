@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gamestream_dagster.clients.topic_identity import TopicId
+
 _CHECKPOINT = re.compile(r"/chk-\d+/?$")
 
 # A restart loop: this many failures within this time, though the job says RUNNING in between.
@@ -46,6 +48,7 @@ class Health(StrEnum):
     LOOPING = "LOOPING"  # restarts again and again
     NO_CHECKPOINT = "NO_CHECKPOINT"  # runs, but no checkpoint completes
     STALLED = "STALLED"  # runs, but reads nothing while the lag grows
+    TOPIC_RECREATED = "TOPIC_RECREATED"  # runs, but a topic that it reads is not the one that its state is of
     NOT_LIVE = "NOT_LIVE"  # there is nothing to judge
 
     @property
@@ -82,6 +85,15 @@ class RestoreFacts:
     exists: bool | None = None
     age_hours: float | None = None
     events_lost: int | None = None  # offsets that it has not read and that its topics no longer hold
+
+
+@dataclass(frozen=True)
+class OtherTopic:
+    """A topic that is not the one that a job's state has read. `now`: None when there is none of the name."""
+
+    topic: str
+    kept: TopicId | None
+    now: TopicId | None
 
 
 @dataclass(frozen=True)
@@ -145,6 +157,7 @@ class ObservedJob:
     savepoint_path: str | None = field(default=None)  # of a job that stopped with one
     restore_facts: RestoreFacts | None = None  # only of a job that does not run
     cluster_lost: bool = False  # Flink no longer knows it, and no end of it was ever seen
+    other_topics: tuple[OtherTopic, ...] = ()  # read by its state in another incarnation than Kafka has
 
     @property
     def never_checkpointed(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Hold, HoldKind, Outcome, Trigger
-from gamestream_dagster.flink_jobs.observed import ObservedJob, RestoreFacts, RestorePoint
+from gamestream_dagster.flink_jobs.observed import ObservedJob, OtherTopic, RestoreFacts, RestorePoint
 from gamestream_dagster.flink_jobs.spec import JobSpec
 
 
@@ -176,6 +176,7 @@ class RollbackPoint:
     fingerprint: str
     restore: RestorePoint | None = None
     facts: RestoreFacts | None = None
+    other_topics: tuple[OtherTopic, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,7 @@ class Question:
     rollback: RollbackPoint | None = None
     seasonal: bool = False  # every board of the job has seasons
     unsteady: bool = False  # it ended within its steady time after it came up
+    gone: str = ""  # events that a start from nothing cannot read any more; asked only where a person wants one
     transaction_timeout: float | None = None  # seconds, of its exactly-once sinks in Kafka; None: it has none
 
     @property

@@ -14,6 +14,7 @@ from gamestream_dagster.flink_jobs.changes import (
     fits,
     keep,
     new_season,
+    on_another_topic,
     redeploy,
     refuse_faulty,
     replay,
@@ -140,6 +141,10 @@ def _begun_submission(question: Question, record: Deployment) -> Plan:
         return question.answer(
             Decision.RECORD, "it ran and Flink no longer knows it", RecordEnd(DeploymentState.LOST, Outcome.FAILED)
         )
+    if observed.state is JobState.ABSENT and record.restore_path and observed.other_topics:
+        asked = replay(question, live=False) if question.choice is Choice.REPLAY else on_another_topic(question)
+        if asked:
+            return asked
     if observed.state is JobState.ABSENT:
         return question.answer(
             Decision.FINISH,
@@ -174,7 +179,7 @@ def _live(question: Question, record: Deployment) -> Plan:
         Choice.STACK_DOWN,
     ):
         return suspend(question, Outcome.SUSPENDED_BY_SPEC, "job.yaml says suspended")
-    asked = _asked(question, record)
+    asked = on_another_topic(question) or _asked(question, record)
     if asked:
         return asked
     if question.changed and not question.held:
@@ -221,7 +226,7 @@ def _not_live(question: Question, record: Deployment) -> Plan:
         return _record_end(question, record)
     if question.choice is Choice.SUSPEND:
         return _leave_suspended(question, record)
-    asked = _asked(question, record)
+    asked = on_another_topic(question) or _asked(question, record)
     if asked:
         return asked
     if question.choice in (Choice.RESUME, Choice.REDEPLOY):

@@ -17,6 +17,7 @@ from gamestream_dagster.flink_jobs.errors import (
     UnreadableStateError,
 )
 from gamestream_dagster.flink_jobs.incidents import Moment
+from gamestream_dagster.flink_jobs.inputs import Inputs, inherited, stored_inputs
 from gamestream_dagster.flink_jobs.plan import Adopt, Preflight, Resubmit, StartFrom, Submit
 from gamestream_dagster.flink_jobs.spec import flink_job_name
 from gamestream_dagster.flink_jobs.targets import Target, what_ran
@@ -65,8 +66,9 @@ def submit(work: Work, step: Submit) -> None:
         )
     _refuse_second(work)
     target, newest = work.take(step.deployed), restore
+    inputs = _inputs(work, target, step, restore)
     while True:
-        deployment = _intent(work, target, step, restore)
+        deployment = _intent(work, target, step, restore, inputs)
         work.store.add(deployment)
         work.record = deployment
         try:
@@ -91,6 +93,8 @@ def resubmit(work: Work, step: Resubmit) -> None:
     """Submit a stored intent that never reached Flink, with the job id that it has."""
     target = work.take(step.deployed)
     _refuse_second(work)
+    if work.recorded.restore_path is None:  # it begins now, whatever the topics were when the intent was stored
+        work.save(spec={**work.recorded.spec, **_kept(work.inputs(target.spec.reads))})
     _send(work, target)
     confirm(work)
 
@@ -107,7 +111,22 @@ def _refuse_second(work: Work) -> None:
         )
 
 
-def _intent(work: Work, target: Target, step: Submit, restore: str | None) -> Deployment:
+def _inputs(work: Work, target: Target, step: Submit, restore: str | None) -> Inputs | None:
+    """The topics that the state is of: as they are now for a start from nothing, else those of where it comes from."""
+    now = work.inputs(target.spec.reads)
+    if restore is None:
+        return now
+    origin = work.record
+    if step.trigger is Trigger.ROLLBACK and step.deployed is not None:
+        origin = work.store.generation(target.spec.name, step.deployed)
+    return inherited(origin.inputs if origin else None, now)
+
+
+def _kept(inputs: Inputs | None) -> dict[str, Any]:
+    return {} if inputs is None else {"inputs": stored_inputs(inputs)}
+
+
+def _intent(work: Work, target: Target, step: Submit, restore: str | None, inputs: Inputs | None = None) -> Deployment:
     generation = work.record.generation + 1 if work.record else 1
     return Deployment(
         deployment_id=f"{target.spec.name}-g{generation}",
@@ -119,7 +138,7 @@ def _intent(work: Work, target: Target, step: Submit, restore: str | None) -> De
         upgrade_mode=target.spec.upgrade_mode.value,
         restore_path=restore,
         submitted_at=work.store.now(),
-        spec={"trigger": step.trigger.value, **what_ran(target), **_decided(step)},
+        spec={"trigger": step.trigger.value, **what_ran(target), **_decided(step), **_kept(inputs)},
         compiled_plan=work.compiled_plan,
     )
 
@@ -137,6 +156,9 @@ def _send(work: Work, target: Target) -> None:
     work.say(f"{record.job}: submit {name} {origin}")
     work.note(Moment.SUBMITTED, f"generation {record.generation} {origin}")
     if record.restore_path is None:
+        deleted = work.begin_anew(target.spec, record.inputs or {})
+        if deleted:
+            work.say(f"{record.job}: deleted {deleted} rows that earlier runs had written to its boards")
         work.store.forget_ledger(record.job)
     options = {**target.options, "pipeline.name": name, JOB_ID_OPTION: record.flink_job_id}
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
@@ -19,7 +19,9 @@ from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore
 from gamestream_dagster.flink_jobs.errors import RedeployContractError, TerminalFlinkJobError, UnreadableStateError
 from gamestream_dagster.flink_jobs.incidents import Moment
+from gamestream_dagster.flink_jobs.inputs import Inputs
 from gamestream_dagster.flink_jobs.positions import Positions
+from gamestream_dagster.flink_jobs.spec import JobSpec
 from gamestream_dagster.flink_jobs.submission import Submitter
 from gamestream_dagster.flink_jobs.targets import Target
 
@@ -74,6 +76,8 @@ class Work:
     record: Deployment | None
     rebuild: Callable[[Deployment], Target]  # a recorded version as it is to be deployed
     positions: Callable[[], Positions | None] = lambda: None  # offsets that the job's group has read up to
+    inputs: Callable[[Iterable[str]], Inputs] = lambda topics: {}  # the topics as they are now
+    begin_anew: Callable[[JobSpec, Inputs], int] = lambda spec, inputs: 0  # empties the boards; rows deleted
     older: Callable[[str], str | None] = lambda path: None  # the complete checkpoint before one, on a disk we share
     note: Callable[[Moment, str], None] = lambda moment, text: None  # adds to the job's open incident, if there is one
     compiled_plan: str | None = field(default=None, repr=False)

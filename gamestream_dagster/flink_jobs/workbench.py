@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,14 +17,24 @@ from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.alerts import JobAlerts, PostgresJobAlerts
 from gamestream_dagster.flink_jobs.catalogue import load_job
+from gamestream_dagster.flink_jobs.clearing import begin_anew
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Trigger, last_good
 from gamestream_dagster.flink_jobs.deployment_store import DeploymentStore, PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
 from gamestream_dagster.flink_jobs.fixed import MAX_PARALLELISM, fixed_changes
 from gamestream_dagster.flink_jobs.healing import HEAL_WINDOW_MINUTES
 from gamestream_dagster.flink_jobs.incident_store import IncidentStore, PostgresIncidents
+from gamestream_dagster.flink_jobs.inputs import (
+    AskIds,
+    Inputs,
+    gone_events,
+    other_topics,
+    read_ids,
+    read_inputs,
+    told,
+)
 from gamestream_dagster.flink_jobs.linter.lint import errors_of
-from gamestream_dagster.flink_jobs.observed import Figures, JobState, ObservedJob, RestoreFacts, RestoreKind
+from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob, RestoreFacts, RestoreKind
 from gamestream_dagster.flink_jobs.observer import FlinkView, observe, restore_facts, restore_point
 from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Plan, Question, RollbackPoint
 from gamestream_dagster.flink_jobs.planner import plan
@@ -42,6 +52,8 @@ _NO_COMPARISON = (
     *(Choice.REPLAY, Choice.NEW_SEASON, Choice.ROLLBACK, Choice.REDEPLOY),
     *(Choice.SUSPEND, Choice.STACK_DOWN),
 )
+# Choices that start from nothing, so that it matters what the topics still hold.
+_FROM_NOTHING = (Choice.REPLAY, Choice.NEW_SEASON)
 # Choices with which the folder's version is never submitted.
 _NOT_THE_FOLDERS = (Choice.ROLLBACK, Choice.REDEPLOY, Choice.SUSPEND, Choice.STACK_DOWN, Choice.KEEP)
 
@@ -65,6 +77,9 @@ class Workbench:
     seasonal: bool = False  # every board of the job has seasons
     positions: Callable[[], Positions | None] = lambda: None
     events_lost: Callable[[Positions | None], int | None] = lambda positions: None
+    topic_ids: AskIds = lambda topics: None
+    inputs: Callable[[Iterable[str]], Inputs] = lambda topics: {}
+    begin_anew: Callable[[JobSpec, Inputs], int] = lambda spec, inputs: 0  # empties the boards; rows deleted
     lint: Callable[[], tuple[str, ...]] = tuple  # the linter's errors in the folder's SQL
     clock: Callable[[], float] = time.time  # of this machine, epoch seconds: tells the age of a state on its disk
 
@@ -76,7 +91,20 @@ class Workbench:
     def look(self, previous: Figures | None = None) -> tuple[ObservedJob, Deployment | None]:
         """The job as it stands, and its last deployment."""
         record = self.store.last(self.name)
-        return observe(self.flink, self.name, record, self.checkpoints_dir, previous, clock=self.clock), record
+        observed = observe(self.flink, self.name, record, self.checkpoints_dir, previous, clock=self.clock)
+        return self._on_its_topics(observed, record), record
+
+    def _on_its_topics(self, observed: ObservedJob, record: Deployment | None) -> ObservedJob:
+        """With the topics that are not those of its state. A job of which Flink says nothing is left as it is."""
+        if observed.state is JobState.UNKNOWN or record is None or not record.inputs:
+            return observed
+        others = other_topics(record.inputs, self.topic_ids(record.inputs))
+        if not others:
+            return observed
+        observed = replace(observed, other_topics=others)
+        if not observed.state.live or observed.flink_job_id != record.flink_job_id:
+            return observed
+        return replace(observed, health=Health.TOPIC_RECREATED, health_reason=told(others))
 
     def question(self, choice: Choice = Choice.NONE, previous: Figures | None = None) -> Question:
         """Look, and put together all that the plan depends on."""
@@ -93,6 +121,7 @@ class Workbench:
             rollback=self._rollback_point() if choice is Choice.ROLLBACK else None,
             seasonal=self.seasonal,
             unsteady=_unsteady(observed, record, spec.limits.steady_seconds),
+            gone=gone_events(self.inputs(spec.reads)) if choice in _FROM_NOTHING else "",
             transaction_timeout=transaction_timeout(_sinks(record, target)),
         )
         return self._compared(self._linted(question))
@@ -149,11 +178,12 @@ class Workbench:
         except NotFoundError:
             checkpoints = None
         restore = restore_point(good, checkpoints, self.checkpoints_dir)
+        others = other_topics(good.inputs, self.topic_ids(good.inputs)) if good.inputs else ()
         if restore is None or restore.kind is RestoreKind.INHERITED:
-            return RollbackPoint(good.generation, good.fingerprint)
+            return RollbackPoint(good.generation, good.fingerprint, other_topics=others)
         facts = restore_facts(restore, self.checkpoints_dir, self.clock) or RestoreFacts()
         facts = replace(facts, events_lost=self.events_lost(kept_positions(good.spec)))
-        return RollbackPoint(good.generation, good.fingerprint, restore, facts)
+        return RollbackPoint(good.generation, good.fingerprint, restore, facts, others)
 
     def _with_events_lost(self, observed: ObservedJob) -> ObservedJob:
         """Kafka is asked only where the answer decides: something could be restored."""
@@ -216,6 +246,9 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 rebuild=lambda deployment: target_as_deployed(settings, spec, deployment),
                 positions=lambda: read_positions(settings, spec),
                 events_lost=lambda positions: events_lost(settings, positions),
+                topic_ids=lambda topics: read_ids(settings, topics),
+                inputs=lambda topics: read_inputs(settings, topics),
+                begin_anew=lambda of, inputs: begin_anew(settings, of, inputs, root),
             )
         finally:
             gateway.close()

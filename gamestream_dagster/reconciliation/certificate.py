@@ -17,17 +17,22 @@ from typing import Any, cast
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gamestream_dagster.archive.manifest import Manifest, load_manifest
+from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season_named
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
 from gamestream_dagster.reconciliation.cut import Cut
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import Row
 from gamestream_dagster.reconciliation.recompute import Recompute
 from gamestream_dagster.settings import Season, Settings
 
-VERSION = 1
+VERSION = 2
+"""1 had no topic id, no beginning and no head of the archive: what it holds is verified, its identity is not known."""
+
+_VERSIONS = (1, VERSION)
+_SINCE_2 = frozenset({"topic_id", "holds_from", "archive_head"})
 _MOST_BYTES = 50_000_000
 
 
@@ -52,7 +57,14 @@ class Certificate(_Part):
     season: Season = Field(description="`none`: the board of all time.")
     season_id: str | None = Field(description="Start of the season, UTC.")
     topic: str
+    topic_id: TopicId | None = Field(default=None, description="Kafka's id of the topic that the offsets belong to.")
     offsets: dict[int, int] = Field(description="The cut: next offset by partition.")
+    holds_from: dict[int, int] = Field(
+        default_factory=dict, description="Where the archive began, by partition; 0 for those left out."
+    )
+    archive_head: str | None = Field(
+        default=None, description="Digest of the archive's newest entry then: it pins every file before it."
+    )
     archive: dict[int, ArchivePart] = Field(description="By partition; those without a record are left out.")
     recompute_digest: str = Field(description="Of the board's recompute.sql.")
     board_digest: str = Field(description="Of the board's board.yaml.")
@@ -73,8 +85,9 @@ class Part(StrEnum):
     FILE = "FILE"  # the file was changed after it was made
     ROWS = "ROWS"  # the recompute gives other rows
     SQL = "SQL"  # recompute.sql or board.yaml are not those of then
-    ARCHIVE = "ARCHIVE"  # the archive holds other events before the cut
+    ARCHIVE = "ARCHIVE"  # the archive holds other events before the cut, or its log was written anew
     OFFSETS = "OFFSETS"  # the archive does not hold the range at all: nothing can be recomputed
+    TOPIC = "TOPIC"  # the archive holds no chapter of the certificate's topic: nothing can be recomputed
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,7 @@ class Proof:
     run_id: str | None = None
     verdict: str | None = None
     fingerprint: str | None = None
+    topic_id: TopicId | None = None
 
 
 def certify(
@@ -103,7 +117,18 @@ def certify(
     season: Season = Season.NONE,
     span: SeasonSpan | None = None,
 ) -> Certificate:
-    """The certificate of a board, or of one season of it, at a cut that the archive reaches."""
+    """The certificate of a board, or of one season of it, at a cut that the archive reaches.
+
+    Raises:
+        CouldNotLookError: the cut was of another incarnation of the topic than the archive's chapter.
+    """
+    archived = recompute.archive.chapter.topic_id
+    if other_incarnation(proof.topic_id, archived):
+        raise CouldNotLookError(
+            f"{SCORE_TOPIC} was deleted and created again since the reconciliation ({incarnation(proof.topic_id)}, now "
+            f"{incarnation(archived)})",
+            "run the command again",
+        )
     rows = recompute.rows(board, cut, season=span)
     data: dict[str, Any] = {
         "version": VERSION,
@@ -111,6 +136,9 @@ def certify(
         "season": (season if span else Season.NONE).value,
         "season_id": span.label if span else None,
         "topic": SCORE_TOPIC,
+        "topic_id": recompute.archive.chapter.topic_id,
+        "holds_from": dict(recompute.archive.chapter.begins),
+        "archive_head": recompute.archive.manifest.head,
         "offsets": dict(sorted(cut.items())),
         "archive": _archive(recompute, cut),
         "recompute_digest": _digest_of(board.folder / "recompute.sql"),
@@ -129,7 +157,8 @@ def certify(
 
 def own_digest(certificate: Certificate) -> str:
     """Of all of it but the digest itself."""
-    return _digest(certificate.model_dump(mode="json", exclude={"digest"}))
+    later = _SINCE_2 if certificate.version == 1 else frozenset[str]()
+    return _digest(certificate.model_dump(mode="json", exclude={"digest", *later}))
 
 
 def read_certificate(file: Path) -> Certificate:
@@ -150,9 +179,9 @@ def read_certificate(file: Path) -> Certificate:
     if not isinstance(found, dict) or "version" not in found:
         raise CouldNotLookError(f"{file} is JSON, but no certificate: it has no `version`", again)
     version = cast("dict[str, Any]", found)["version"]
-    if version != VERSION:
+    if version not in _VERSIONS:
         raise CouldNotLookError(
-            f"{file} has the version {version!r}, this gamestream reads {VERSION}",
+            f"{file} has the version {version!r}, this gamestream reads {' and '.join(map(str, _VERSIONS))}",
             "verify it with the one that made it",
         )
     try:
@@ -177,21 +206,26 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
         )
     span = _span(board, certificate)
     found = [*_file(certificate), *_sql(board, certificate)]
-    missing = [*_missing(load_manifest(settings.archive_dir / certificate.topic), certificate)]
+    manifest = load_manifest(settings.archive_dir / certificate.topic)
+    place, about = _chapter(manifest, certificate)
+    found += about
+    if place is None:
+        return found
+    missing = [*_missing(manifest.chapters[place], certificate)]
     if missing:
         return found + missing
-    with open_recompute(settings) as recompute:
+    with open_recompute(settings, place) as recompute:
         found += _other_events(recompute, certificate)
         rows = recompute.rows(board, certificate.offsets, season=span)
     return found + _other_rows(board, certificate, rows)
 
 
 @contextmanager
-def open_recompute(settings: Settings) -> Generator[Recompute]:
-    """The recompute over a stack's archive as it is."""
+def open_recompute(settings: Settings, chapter: int | None = None) -> Generator[Recompute]:
+    """The recompute over a chapter of a stack's archive as it is; default the newest one."""
     spill = settings.home / "tmp" / "recompute"
     spill.mkdir(parents=True, exist_ok=True)
-    with Recompute(settings.archive_dir / SCORE_TOPIC, spill) as recompute:
+    with Recompute(settings.archive_dir / SCORE_TOPIC, spill, chapter=chapter) as recompute:
         yield recompute
 
 
@@ -224,7 +258,38 @@ def _sql(board: Board, certificate: Certificate) -> Iterator[Disagreement]:
             yield Disagreement(Part.SQL, sentence)
 
 
-def _missing(manifest: Manifest, certificate: Certificate) -> Iterator[Disagreement]:
+def _chapter(manifest: Manifest, certificate: Certificate) -> tuple[int | None, list[Disagreement]]:
+    """The chapter that the certificate was made from, and what is wrong with the archive's log as it knows it."""
+    if not manifest.chapters:
+        gone = [
+            _gone(partition, held.first_offset, held.last_offset) for partition, held in certificate.archive.items()
+        ]
+        return None, gone
+    if certificate.archive_head is None:
+        return _chapter_by_range(manifest, certificate), []
+    place = manifest.chapter_pinned_by(certificate.archive_head)
+    if place is not None:
+        return place, []
+    known = [at for at, one in enumerate(manifest.chapters) if one.topic_id == certificate.topic_id]
+    if not known:
+        held = ", ".join(dict.fromkeys(incarnation(one.topic_id) for one in manifest.chapters))
+        sentence = f"it is of the topic {incarnation(certificate.topic_id)}, the archive holds {held}; bring it back"
+        return None, [Disagreement(Part.TOPIC, sentence)]
+    begins = [at for at in known if manifest.chapters[at].begins == certificate.holds_from]
+    sentence = f"the archive's log no longer has the entry {certificate.archive_head[:12]}: it was written anew since"
+    return (begins or known)[-1], [Disagreement(Part.ARCHIVE, sentence)]
+
+
+def _chapter_by_range(manifest: Manifest, certificate: Certificate) -> int:
+    """The oldest chapter that holds the whole range of a certificate without a topic id; else the newest one.
+
+    Chapters of other incarnations came later: such a certificate was made before the archive knew of any.
+    """
+    whole = [at for at, one in enumerate(manifest.chapters) if not [*_missing(one, certificate)]]
+    return whole[0] if whole else len(manifest.chapters) - 1
+
+
+def _missing(manifest: Chapter, certificate: Certificate) -> Iterator[Disagreement]:
     """Offsets below the cut that no file of the archive covers."""
     for partition, offset in certificate.offsets.items():
         held = certificate.archive.get(partition)

@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 from uuid import uuid4
 
-from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.clients.errors import ServiceError, TerminalServiceError
@@ -140,7 +140,6 @@ class FlinkRecompute(Recompute):
         super().__init__(topic_dir, spill_dir, threads, event_ids=event_ids)
         self._settings = settings
         self._topic_dir = topic_dir.absolute()
-        self._manifest = load_manifest(topic_dir)
         self._event_ids = event_ids
         self._say = say
         self._limit = limit_seconds
@@ -176,7 +175,7 @@ class FlinkRecompute(Recompute):
         season = season or self.season
         query = together_query(asks, season)
         reached = {partition: offset for partition, offset in cut.items() if offset > 0}
-        source = BatchSource(self._topic_dir, self._manifest.files, reached, self._event_ids, season)
+        source = BatchSource(self._topic_dir, self.archive.chapter.files, reached, self._event_ids, season)
         if not source.files or not reached:
             return [[] for _ in asks]
         boards = ", ".join(dict.fromkeys(ask.board.name for ask in asks))

@@ -14,6 +14,7 @@ import duckdb
 from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from gamestream_dagster.archive.digests import damage
 from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest
 from gamestream_dagster.archive.reader import rows_in
 from gamestream_dagster.reconciliation.counters import JobLedger, counted_copies, counter_faults
@@ -75,13 +76,15 @@ def archive_faults(topic_dir: Path) -> list[LedgerFault]:
     ]
     for file in manifest.files:
         path = topic_dir / file.path
-        rows = rows_in(path)
+        rows, wrong = rows_in(path), damage(topic_dir, file)
         if rows is None:
             found.append(
                 _archive_fault(FaultKind.HOLE, file.partition, file.first_offset, file.last_offset, file.records)
             )
         elif rows != file.rows:
             found += _inside(path, file, rows)
+        elif wrong is not None:
+            found.append(_forged(file, wrong))
     return _neighbours_joined(found)
 
 
@@ -90,6 +93,12 @@ def _archive_fault(kind: FaultKind, partition: int, first: int, last: int, recor
     lacks = kind is FaultKind.HOLE
     sentence = f"hole in the archive: {where} is gone" if lacks else f"overlap in the archive: {where} is there twice"
     return LedgerFault(kind, ARCHIVE, partition, first, last, records or last - first + 1, sentence)
+
+
+def _forged(file: ArchivedFile, wrong: str) -> LedgerFault:
+    first, last = file.first_offset, file.last_offset
+    sentence = f"{file.path} {wrong}: p{file.partition}@{first}..{last} is not as archived"
+    return LedgerFault(FaultKind.UNLIKE, ARCHIVE, file.partition, first, last, file.records, sentence)
 
 
 def _inside(path: Path, file: ArchivedFile, rows: int) -> list[LedgerFault]:
@@ -151,7 +160,10 @@ def write_ledger(engine: Engine, recompute: Recompute, topic: str, high: Cut) ->
     Only minutes that gained records since the last time are written, each as a whole.
     """
     recompute.count_minutes(high)
-    newest = select(ledger.c.partition_id, func.max(ledger.c.last_offset)).where(ledger.c.topic == topic)
+    chapter = max(1, len(recompute.archive.manifest.chapters))  # offsets of two chapters are not to be compared
+    newest = select(ledger.c.partition_id, func.max(ledger.c.last_offset)).where(
+        ledger.c.topic == topic, ledger.c.chapter == chapter
+    )
     written = 0
     with engine.begin() as database:
         known = {row[0]: row[1] for row in database.execute(newest.group_by(ledger.c.partition_id))}
@@ -160,7 +172,7 @@ def write_ledger(engine: Engine, recompute: Recompute, topic: str, high: Cut) ->
             if row["last_offset"] <= known.get(row["partition_id"], -1):
                 continue
             minute = datetime.fromtimestamp(row.pop("minute") / 1000, UTC)
-            batch.append({**row, "topic": topic, "minute": minute, "reasons": row["reasons"] or {}})
+            batch.append({**row, "topic": topic, "chapter": chapter, "minute": minute, "reasons": row["reasons"] or {}})
             if len(batch) == _BATCH:
                 written += _upsert(database, batch)
                 batch = []

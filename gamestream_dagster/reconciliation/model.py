@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.clients.topic_identity import TopicId
 
 Row = dict[str, Any]
 """One row of a board by column: int, str or float; times as milliseconds of the epoch."""
@@ -161,6 +162,10 @@ class JobCut:
     checkpoint_id: int
     low: Mapping[int, int]
     """Next offset by partition."""
+    topic_id: TopicId | None = None
+    """The incarnation of the topic that the job's state is of; None: not recorded (deployed by an earlier version)."""
+    began: Mapping[int, int] | None = None
+    """Oldest offset that the topic held when the job started from nothing, by partition; None: not recorded."""
 
 
 class FaultKind(StrEnum):
@@ -226,6 +231,12 @@ class ReconciliationRun:
     boards: tuple[BoardResult, ...] = ()
     jobs: tuple[JobCut, ...] = ()
     high: Mapping[int, int] = field(default_factory=dict[int, int])
+    topic_id: TopicId | None = None
+    """The incarnation of the input topic that the cuts belong to; None: the broker gives no ids."""
+    holds_from: Mapping[int, int] = field(default_factory=dict[int, int])
+    """Where the archive begins, by partition; 0 for those left out. The verdict says nothing of what was before."""
+    archive_head: str | None = None
+    """Digest of the archive's newest entry: it pins every file that was judged by."""
     bracket_events: int = 0
     ledger: LedgerBalance | None = None
     unconfirmed: int = 0

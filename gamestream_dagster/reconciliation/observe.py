@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import ProgrammingError
@@ -20,9 +20,10 @@ from gamestream_dagster.clients.errors import NotFoundError, ServiceError, Termi
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_types import CheckpointSummary
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.topic_identity import TopicId, TopicState, other_incarnation
 from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.reconciliation.counters import JobLedger, read_job_ledger
-from gamestream_dagster.reconciliation.cut import check_bracket, covers, earlier, later
+from gamestream_dagster.reconciliation.cut import check_bracket, check_identity, covers, earlier, later
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import JobCut, Row, Sink
 from gamestream_dagster.reconciliation.sinks import read_tables, read_topic
@@ -61,6 +62,8 @@ class Observation:
     boards: Mapping[tuple[str, Sink], list[Row]]
     counted: JobLedger = field(default_factory=JobLedger)
     """What the jobs themselves counted: the second counter of the ledger."""
+    topic_id: TopicId | None = None
+    """The incarnation of the input topic that all cuts belong to; None: the broker gives no ids."""
     exact: bool = False
     """The jobs stood still: each board is the result of its job's low cut."""
 
@@ -79,6 +82,8 @@ class _Live:
     restores: int
     settled: bool
     """A checkpoint was completed since the job last started: what it has committed and written is its own."""
+    reads: TopicState | None = field(default=None, compare=False)
+    """The input topic as its record knows it."""
 
 
 class _CheckpointFailedError(CouldNotLookError):
@@ -124,6 +129,8 @@ class Looker:
     def _try(self, jobs: Sequence[str], boards: Sequence[Board], sinks: Sequence[Sink]) -> Observation | None:
         """One attempt; None when a job was restarted meanwhile."""
         live = [self._running(job) for job in jobs]
+        topic_id = self.kafka.topic_id(self.topic)
+        check_identity(self.topic, topic_id, [_cut_of(job) for job in live])
         if not all(job.settled for job in live):
             self._checkpoint([job for job in live if not job.settled])
         progress = {job: self.progress(job) for job in jobs}
@@ -144,12 +151,16 @@ class Looker:
         high = self.kafka.end_offsets(self.topic)
         cuts: dict[str, JobCut] = {}
         for job in live:
-            check_bracket(self.topic, sure[job.job], high)
+            check_bracket(self.topic, job.job, sure[job.job], high)
             told = {partition: sure[job.job].get(partition, 0) for partition in high}
-            cuts[job.job] = JobCut(job.job, job.flink_job_id, job.fingerprint, checkpoints[job.job], told)
+            cuts[job.job] = replace(_cut_of(job), checkpoint_id=checkpoints[job.job], low=told)
+        if other_incarnation(topic_id, self.kafka.topic_id(self.topic)):
+            raise CouldNotLookError(
+                f"{self.topic} was deleted and created again while the boards were read", "run the command again"
+            )
         if any(self._changed(job) for job in live):
             return None
-        return Observation(cuts, high, rows, counted)
+        return Observation(cuts, high, rows, counted, topic_id)
 
     def rows(self, boards: Sequence[Board], sinks: Sequence[Sink]) -> dict[tuple[str, Sink], list[Row]]:
         """The boards as the sinks hold them now."""
@@ -169,6 +180,14 @@ class Looker:
         """
         for job in jobs:
             self._running(job)
+
+    def check_topic(self, jobs: Sequence[str]) -> None:
+        """See that the states of the jobs are of the topic that Kafka has.
+
+        Raises:
+            CouldNotLookError: one of them is not; names both incarnations.
+        """
+        check_identity(self.topic, self.kafka.topic_id(self.topic), [_cut_of(self._running(job)) for job in jobs])
 
     def _tested(self, job: str, low: Mapping[int, int]) -> dict[int, int]:
         """The low cut, as far as the offsets that the source committed with the checkpoint bear it out."""
@@ -196,7 +215,14 @@ class Looker:
                 raise CouldNotLookError(f"job {job} is down (Flink says {detail.state.value})", _deploy(job, True))
             if detail.all_tasks_running:
                 summary = self.flink.checkpoints(record.flink_job_id)
-                return _Live(job, record.flink_job_id, record.fingerprint, summary.restored_count, _settled(summary))
+                return _Live(
+                    job,
+                    record.flink_job_id,
+                    record.fingerprint,
+                    summary.restored_count,
+                    _settled(summary),
+                    reads=(record.inputs or {}).get(self.topic),
+                )
             if time.monotonic() > deadline:
                 raise CouldNotLookError(
                     f"job {job} has not been running for {self.limits.job_running:.0f} s "
@@ -232,6 +258,21 @@ class Looker:
         return self.kafka.committed(f"gamestream-{job}", self.topic)
 
 
+def recorded_cut(engine: Engine, job: str, topic: str) -> JobCut:
+    """What the deployments say of a job's input topic; the cut itself is empty."""
+    record = PostgresDeploymentStore(engine).last(job)
+    reads = (record.inputs or {}).get(topic) if record else None
+    return JobCut(
+        job,
+        record.flink_job_id if record else "",
+        record.fingerprint if record else "",
+        checkpoint_id=0,
+        low={},
+        topic_id=reads.topic_id if reads else None,
+        began=reads.beginnings if reads else None,
+    )
+
+
 def read_progress(engine: Engine, job: str) -> dict[int, Progress]:
     """How far a job says it has read, by partition.
 
@@ -251,6 +292,19 @@ def read_progress(engine: Engine, job: str) -> dict[int, Progress]:
         for row in found
         if row["last_offset"] is not None
     }
+
+
+def _cut_of(job: _Live) -> JobCut:
+    """What is known of a job before its cut is."""
+    return JobCut(
+        job.job,
+        job.flink_job_id,
+        job.fingerprint,
+        checkpoint_id=0,
+        low={},
+        topic_id=job.reads.topic_id if job.reads else None,
+        began=job.reads.beginnings if job.reads else None,
+    )
 
 
 def _settled(summary: CheckpointSummary) -> bool:

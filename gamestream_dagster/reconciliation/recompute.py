@@ -53,15 +53,24 @@ class Recompute:
         spill_dir: folder for what does not fit into memory.
         threads: how many cores to use.
         event_ids: whether the topic's events carry ids, so that copies are told and left out.
+        chapter: place of the archive's chapter; default the newest one.
     """
 
-    def __init__(self, topic_dir: Path, spill_dir: Path, threads: int = 2, *, event_ids: bool = True) -> None:
+    def __init__(
+        self,
+        topic_dir: Path,
+        spill_dir: Path,
+        threads: int = 2,
+        *,
+        event_ids: bool = True,
+        chapter: int | None = None,
+    ) -> None:
         self._db = duckdb.connect(":memory:")
         self._db.execute("SET memory_limit = $limit", {"limit": MEMORY_LIMIT})
         self._db.execute("SET temp_directory = $folder", {"folder": str(spill_dir)})
         self._db.execute("SET threads = $threads", {"threads": threads})
         self._db.execute("SET preserve_insertion_order = false")
-        open_archive(self._db, topic_dir)
+        self.archive = open_archive(self._db, topic_dir, chapter)
         self._db.execute(
             'CREATE TEMP TABLE cut ("partition" INTEGER PRIMARY KEY, low_offset BIGINT, high_offset BIGINT)'
         )

@@ -129,7 +129,7 @@ def _close(
         news = f"{len(differences)} differences between the job's rows and the recompute, the first at {where}"
         return ClosedSeason(board.name, span, False, f"{news}; see `gamestream reconcile`, or close it with --anyway")
     verdict = Verdict.DIFFERENT if differences else Verdict.MATCH
-    proof = Proof(run_id=run.run_id, verdict=verdict.value, fingerprint=job.fingerprint)
+    proof = Proof(run_id=run.run_id, verdict=verdict.value, fingerprint=job.fingerprint, topic_id=run.topic_id)
     certificate = certify(recompute, board, run.high, proof, season=settings.season, span=span)
     _store(engine, board, span, certificate, settings)
     return ClosedSeason(board.name, span, True, f"closed, {len(rows)} rows, {verdict.value}")

@@ -12,6 +12,7 @@ from gamestream_dagster.flink_jobs.deployment import Deployment
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
 from gamestream_dagster.flink_jobs.manager import resume_job, suspend_job
 from gamestream_dagster.reconciliation.counters import read_job_ledger
+from gamestream_dagster.reconciliation.cut import check_bracket, check_identity
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import JobCut, Sink
 from gamestream_dagster.reconciliation.observe import Looker, Observation
@@ -35,6 +36,7 @@ class Standstill:
         """
         jobs = sorted({board.job for board in boards})
         self.looker.check_running(jobs)
+        self.looker.check_topic(jobs)
         stopped: list[Deployment] = []
         try:
             for job in jobs:
@@ -53,12 +55,25 @@ class Standstill:
         progress = {one.job: self.looker.progress(one.job) for one in stopped}
         counted = read_job_ledger(self.looker.engine, [one.job for one in stopped])
         ends = self.looker.kafka.end_offsets(self.looker.topic)
+        topic_id = self.looker.kafka.topic_id(self.looker.topic)
         cuts: dict[str, JobCut] = {}
         for one in stopped:
             read = {partition: found.last_offset + 1 for partition, found in progress[one.job].items()}
             cut = {partition: read.get(partition, 0) for partition in ends}
-            cuts[one.job] = JobCut(one.job, one.flink_job_id, one.fingerprint, 0, cut)
-        return Observation(cuts, ends, rows, counted, exact=True)
+            reads = (one.inputs or {}).get(self.looker.topic)
+            cuts[one.job] = JobCut(
+                one.job,
+                one.flink_job_id,
+                one.fingerprint,
+                checkpoint_id=0,
+                low=cut,
+                topic_id=reads.topic_id if reads else None,
+                began=reads.beginnings if reads else None,
+            )
+        check_identity(self.looker.topic, topic_id, cuts.values())
+        for cut in cuts.values():
+            check_bracket(self.looker.topic, cut.job, cut.low, ends)
+        return Observation(cuts, ends, rows, counted, topic_id, exact=True)
 
     def _go_on(self, jobs: Sequence[str]) -> None:
         """Every job is tried, whatever becomes of the others."""

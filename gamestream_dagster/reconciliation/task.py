@@ -20,7 +20,7 @@ from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import read_facts
 from gamestream_dagster.reconciliation.causes.policy import Policy
 from gamestream_dagster.reconciliation.causes.witness import earlier_versions
-from gamestream_dagster.reconciliation.cut import Cut, earliest
+from gamestream_dagster.reconciliation.cut import Cut, check_beginning, earliest
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.examine import examine, still_there
 from gamestream_dagster.reconciliation.flink_recompute import open_recompute
@@ -98,6 +98,9 @@ class Task:
             boards=tuple(results),
             jobs=tuple(seen.jobs.values()),
             high=seen.high,
+            topic_id=seen.topic_id,
+            holds_from=dict(recompute.archive.chapter.begins),
+            archive_head=recompute.archive.manifest.head,
             bracket_events=events,
             ledger=ledger,
             unconfirmed=max(0, first - found),
@@ -131,7 +134,8 @@ class Task:
             else:
                 seen = looker.look(self.boards, sinks)
             self.say("archive")
-            archive_topic(self.settings, SCORE_TOPIC, seen.high)
+            archived = archive_topic(self.settings, SCORE_TOPIC, seen.high, topic_id=seen.topic_id)
+            check_beginning(SCORE_TOPIC, archived.chapter.begins, seen.jobs.values())
             if self.mode is not Mode.DRAINED:
                 return seen
             behind = self._behind(seen)

@@ -16,10 +16,11 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.causes.trial import DEPTH
 from gamestream_dagster.reconciliation.compare import compare_bracket, entity_of
-from gamestream_dagster.reconciliation.cut import Cut
+from gamestream_dagster.reconciliation.cut import Cut, check_beginning, check_identity
 from gamestream_dagster.reconciliation.cut import shown as cut_shown
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError, ReconciliationError
 from gamestream_dagster.reconciliation.model import Entity, Row, Sink
+from gamestream_dagster.reconciliation.observe import recorded_cut
 from gamestream_dagster.reconciliation.order import order_value
 from gamestream_dagster.reconciliation.recompute import LATE_MS, Recompute
 from gamestream_dagster.reconciliation.sinks import newest_window, read_tables, read_topic
@@ -220,12 +221,17 @@ def explain_row(
     say("board")
     # What a source commits, it commits when a checkpoint is complete: the sinks have written that before. How far the
     # job has read would be ahead of them.
-    low = KafkaAdmin(settings.kafka).committed(f"gamestream-{board.job}", SCORE_TOPIC)
+    kafka = KafkaAdmin(settings.kafka)
+    low = kafka.committed(f"gamestream-{board.job}", SCORE_TOPIC)
     with open_engine(settings) as engine:
+        topic_id, job = kafka.topic_id(SCORE_TOPIC), recorded_cut(engine, board.job, SCORE_TOPIC)
+        check_identity(SCORE_TOPIC, topic_id, [job])
         rows = read_tables(engine, [board])[board.name] if sink is Sink.POSTGRES else read_topic(settings.kafka, board)
     as_of, shown = newest_window(board, rows)
     say("archive")
-    cut = dict(archive_topic(settings, SCORE_TOPIC).archived_upto)
+    archived = archive_topic(settings, SCORE_TOPIC, topic_id=topic_id)
+    check_beginning(SCORE_TOPIC, archived.chapter.begins, [job])
+    cut = dict(archived.archived_upto)
     say("recompute")
     spill = settings.home / "tmp" / "recompute"
     spill.mkdir(parents=True, exist_ok=True)

@@ -96,6 +96,9 @@ reconciliation_runs = Table(
     Column("report_path", Text),
     Column("ledger", JSONB),
     Column("boards", JSONB),
+    Column("topic_id", Text),
+    Column("holds_from", JSONB),
+    Column("archive_head", Text),
 )
 
 differences = Table(
@@ -122,6 +125,7 @@ ledger = Table(
     "ledger",
     system,
     Column("topic", Text, primary_key=True),
+    Column("chapter", Integer, primary_key=True, autoincrement=False, server_default="1"),
     Column("partition_id", Integer, primary_key=True, autoincrement=False),
     Column("minute", _time(), primary_key=True),
     Column("records", BigInteger, nullable=False),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gamestream_dagster.clients.topic_identity import TopicId, TopicState
 from gamestream_dagster.flink_jobs.applying import apply
 from gamestream_dagster.flink_jobs.deployment import Deployment
 from gamestream_dagster.flink_jobs.incidents import Noted
+from gamestream_dagster.flink_jobs.inputs import Inputs
 from gamestream_dagster.flink_jobs.noting import note_look
 from gamestream_dagster.flink_jobs.plan import Choice, Plan
-from gamestream_dagster.flink_jobs.spec import SqlFile
+from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.targets import Target
 from gamestream_dagster.flink_jobs.workbench import Workbench
 from tests.fakes.flink import FakeAlerts, FakeFlink, FakeIncidents, FakeJob, FakeStore, FakeSubmitter
@@ -31,6 +34,9 @@ class World:
         self.said: list[str] = []
         self.findings: tuple[str, ...] = ()  # the linter's errors in the folder
         self.linted = 0
+        self.ids: dict[str, TopicId | None] | None = {"user-score": TopicId("first")}  # None: Kafka gives no answer
+        self.beginnings: dict[int, int] = {0: 0, 1: 0}
+        self.begun: list[Inputs] = []  # what the boards were emptied for
 
     def bench(self, fingerprint: str = "f" * 64, **spec: Any) -> Workbench:
         return self.bench_of(target(fingerprint, **spec))
@@ -46,7 +52,22 @@ class World:
             incidents=self.incidents,
             rebuild=target_as_recorded,
             lint=self._lint,
+            topic_ids=lambda topics: None if self.ids is None else {t: self.ids[t] for t in topics if t in self.ids},
+            inputs=self._inputs,
+            begin_anew=self._begin_anew,
         )
+
+    def recreate(self, name: str = "second") -> None:
+        """The topic is deleted and created again."""
+        self.ids = {"user-score": TopicId(name)}
+
+    def _inputs(self, topics: Iterable[str]) -> Inputs:
+        known = self.ids or {}
+        return {topic: TopicState(known[topic], self.beginnings) for topic in topics if topic in known}
+
+    def _begin_anew(self, spec: JobSpec, inputs: Inputs) -> int:
+        self.begun.append(inputs)
+        return 3
 
     def _lint(self) -> tuple[str, ...]:
         self.linted += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from gamestream_dagster.archive.errors import (
@@ -26,6 +28,7 @@ from gamestream_dagster.archive.writer import _check_still_there, _gaps, _Pendin
 def file(partition: int, start: int, end: int, **changes) -> ArchivedFile:
     values = {
         "path": f"{partition}-{start}-{end - 1}.parquet",
+        "sha256": hashlib.sha256(b"x").hexdigest(),
         "partition": partition,
         "from_offset": start,
         "first_offset": start,
@@ -42,6 +45,7 @@ def test_it_comes_back_as_it_was_saved(tmp_path):
     manifest = Manifest(topic=tmp_path.name).extended(file(0, 0, 5), file(1, 0, 3), file(0, 5, 9, gaps=((7, 8),)))
     save_manifest(tmp_path, manifest)
     assert load_manifest(tmp_path) == manifest
+    assert load_manifest(tmp_path).head == manifest.head
     assert manifest.archived_upto == {0: 9, 1: 3}
     assert manifest.breaks() == []
     assert not list(tmp_path.glob("*.new"))
@@ -54,26 +58,28 @@ def test_holes_and_overlaps_are_named_with_their_offsets():
 
 def test_a_damaged_manifest_says_what_to_do(tmp_path):
     (tmp_path / "_manifest.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ArchiveDamagedError, match="restore it, or move the folder away"):
+    with pytest.raises(ArchiveDamagedError, match="restore it from a backup, or begin the archive anew"):
         load_manifest(tmp_path)
 
 
 def test_an_archive_of_the_older_layout_says_what_to_do(tmp_path):
     (tmp_path / "_manifest.json").write_text('{"topic": "t", "files": []}', encoding="utf-8")
-    with pytest.raises(ArchiveLayoutError, match="has the layout 1, this version reads 2; move the folder away"):
+    with pytest.raises(
+        ArchiveLayoutError, match="layout 1, this version reads 3; begin anew with `gamestream archive --begin-at"
+    ):
         load_manifest(tmp_path)
 
 
 def test_the_newest_time_goes_on_after_the_last_file():
     files = (file(0, 5, 9, newest_event_time=70), file(0, 0, 5, newest_event_time=60), file(1, 0, 3))
-    assert Manifest(topic="t", files=files).newest_event_times == {0: 70, 1: None}
+    assert Manifest(topic="t").extended(*files).newest_event_times == {0: 70, 1: None}
 
 
 def test_what_a_crash_left_behind_is_removed_and_never_read(tmp_path):
     kept = file(0, 0, 5)
     for name in (kept.path, "0-5-9.parquet", "1-0-3.parquet.new"):
         (tmp_path / name).write_bytes(b"x")
-    assert remove_orphans(tmp_path, Manifest(topic="t", files=(kept,))) == 2
+    assert remove_orphans(tmp_path, Manifest(topic="t").extended(kept)) == 2
     assert [path.name for path in tmp_path.iterdir()] == [kept.path]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -107,6 +108,7 @@ def _archived(archive: Path, first: int, last: int, says: dict[str, Any] | None 
     count = last - first + 1
     named = {"path": path.name, "partition": 0, "from_offset": first, "first_offset": first, "last_offset": last}
     named |= {"next_offset": last + 1, "records": count, "rows": count, "gaps": (), **(says or {})}
+    named["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     save_manifest(folder, load_manifest(folder).extended(ArchivedFile(**named)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 from reference_model import Event
 
 from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, Raw, decode
-from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, save_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, save_manifest
 
 TOPIC = "user-score"
 
@@ -55,6 +56,7 @@ def archive_records(topic_dir: Path, values: Mapping[tuple[int, int], tuple[byte
         files.append(
             ArchivedFile(
                 path=path.name,
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
                 partition=partition,
                 from_offset=raw.offsets[0],
                 first_offset=raw.offsets[0],
@@ -65,5 +67,6 @@ def archive_records(topic_dir: Path, values: Mapping[tuple[int, int], tuple[byte
                 gaps=tuple(missing),
             )
         )
-    save_manifest(topic_dir, Manifest(topic=TOPIC, files=tuple(files)))
+    begins = {file.partition: file.from_offset for file in files}
+    save_manifest(topic_dir, Manifest(topic=TOPIC).opened(Chapter(begins=begins)).extended(*files))
     return topic_dir

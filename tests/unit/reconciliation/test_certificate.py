@@ -13,15 +13,19 @@ import pytest
 from archive_maker import TOPIC, make_archive
 from reference_model import Event
 
-from gamestream_dagster.archive.manifest import Manifest, load_manifest, save_manifest
+from gamestream_dagster.archive.digests import sha256_of
+from gamestream_dagster.archive.errors import ArchiveForgedError
+from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest, save_manifest
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
 from gamestream_dagster.catalogue.seasons import season_named
+from gamestream_dagster.clients.topic_identity import TopicId
 from gamestream_dagster.reconciliation.certificate import (
     Certificate,
     Part,
     Proof,
     certify,
     open_recompute,
+    own_digest,
     read_certificate,
     verify,
 )
@@ -128,9 +132,61 @@ def test_a_changed_archive_is_found(settings: Settings):
     table = pq.read_table(path)
     place = table.column_names.index("score")
     pq.write_table(table.set_column(place, "score", pc.add(table["score"], pa.scalar(1, pa.int64()))), path)
+    with pytest.raises(ArchiveForgedError, match=path.name):
+        verify(settings, certificate)
+    # Who also writes the manifest anew still cannot give it the head that the certificate pins.
+    forged = [file.model_copy(update={"sha256": sha256_of(folder / file.path)}) for file in load_manifest(folder).files]
+    save_manifest(folder, Manifest(topic=TOPIC).opened(Chapter()).extended(*forged))
     found = verify(settings, certificate)
-    assert [one.part for one in found] == [Part.ARCHIVE, Part.ROWS]
-    assert found[0].sentence == "the archive holds other events of partition 1 before the cut than it did"
+    assert [one.part for one in found] == [Part.ARCHIVE, Part.ARCHIVE, Part.ROWS]
+    assert "was written anew since" in found[0].sentence
+    assert found[1].sentence == "the archive holds other events of partition 1 before the cut than it did"
+
+
+def recreated(settings: Settings) -> None:
+    """The topic was deleted and created again, and the archive holds other events of the same offsets."""
+    folder = settings.archive_dir / TOPIC
+    manifest = load_manifest(folder).opened(Chapter(topic_id_then=TopicId("second")))
+    other = settings.home / "other" / TOPIC
+    times = [(0, 0, "eve", 50, TODAY.start), (0, 1, "eve", 70, TODAY.start), (0, 2, "eve", 90, TODAY.start)]
+    make_archive(other, [Event(part, at, user, "t", "T", score, when) for part, at, user, score, when in times])
+    (folder / "chapter=2").mkdir()
+    files = []
+    for file in load_manifest(other).files:
+        shutil.copy(other / file.path, folder / "chapter=2" / file.path)
+        files.append(file.model_copy(update={"path": f"chapter=2/{file.path}"}))
+    save_manifest(folder, manifest.extended(*files))
+
+
+def test_a_certificate_is_verified_in_the_chapter_that_it_was_made_from(settings: Settings):
+    certificate = made(settings)
+    recreated(settings)
+    assert verify(settings, certificate) == []
+    with open_recompute(settings) as recompute:
+        rows = recompute.rows(BOARDS["top_players"], CUT)
+        assert [(row["user_id"], row["total_score"]) for row in rows] == [("eve", 210)]
+
+
+def test_a_cut_of_one_incarnation_is_not_certified_over_the_archive_of_another(settings: Settings):
+    recreated(settings)
+    with open_recompute(settings) as recompute, pytest.raises(CouldNotLookError, match="first, now second"):
+        certify(recompute, BOARDS["top_players"], CUT, Proof("run", "MATCH", "f00d", TopicId("first")))
+
+
+def test_a_certificate_of_a_topic_that_the_archive_does_not_hold_cannot_be_computed(settings: Settings):
+    certificate = made(settings).model_copy(update={"topic_id": TopicId("elsewhere"), "archive_head": "0" * 64})
+    found = verify(settings, certificate.model_copy(update={"digest": own_digest(certificate)}))
+    assert [one.part for one in found] == [Part.TOPIC]
+    assert "it is of the topic elsewhere" in found[0].sentence
+
+
+def test_a_certificate_of_the_version_before_is_verified_by_its_contents(settings: Settings, tmp_path: Path):
+    now = made(settings).model_dump(mode="json", exclude={"topic_id", "holds_from", "archive_head"}) | {"version": 1}
+    now["digest"] = own_digest(Certificate.model_validate(now))
+    file = tmp_path / "certificate.json"
+    file.write_text(json.dumps(now), encoding="utf-8")
+    recreated(settings)
+    assert verify(settings, read_certificate(file)) == []
 
 
 def test_events_after_the_cut_change_nothing(settings: Settings):
@@ -145,8 +201,9 @@ def test_a_missing_range_is_named(settings: Settings):
     certificate = made(settings)
     folder = settings.archive_dir / TOPIC
     kept = tuple(file for file in load_manifest(folder).files if file.partition == 0)
-    save_manifest(folder, Manifest(topic=TOPIC, files=kept))
-    (found,) = verify(settings, certificate)
+    save_manifest(folder, Manifest(topic=TOPIC).opened(Chapter()).extended(*kept))
+    log, found = verify(settings, certificate)
+    assert log.part is Part.ARCHIVE
     assert found.part is Part.OFFSETS
     assert "p1@0..1" in found.sentence
 
@@ -156,7 +213,7 @@ def test_a_missing_range_is_named(settings: Settings):
     [
         ("{", "is not JSON"),
         ("[]", "is JSON, but no certificate"),
-        ('{"version": 7}', "has the version 7, this gamestream reads 1"),
+        ('{"version": 7}', "has the version 7, this gamestream reads 1 and 2"),
         ('{"version": 1}', "is no certificate: `board`: Field required"),
     ],
 )

@@ -13,8 +13,18 @@ from hypothesis import strategies as st
 from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.clients.topic_identity import TopicId
 from gamestream_dagster.reconciliation.board_topic import milliseconds
-from gamestream_dagster.reconciliation.cut import check_bracket, covers, earlier, earliest, later, shown
+from gamestream_dagster.reconciliation.cut import (
+    check_beginning,
+    check_bracket,
+    check_identity,
+    covers,
+    earlier,
+    earliest,
+    later,
+    shown,
+)
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.examine import examine, still_there
 from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, JobCut, Sink
@@ -36,9 +46,29 @@ def test_later_and_earlier_are_bounds(one, other):
 
 
 def test_a_job_that_has_read_more_than_the_topic_holds_cannot_be_judged():
-    check_bracket("t", {0: 5}, {0: 5, 1: 3})
-    with pytest.raises(CouldNotLookError, match="p0 up to 5, but the topic ends at 4; the topic was created anew"):
-        check_bracket("t", {0: 5}, {0: 4})
+    check_bracket("t", "job", {0: 5}, {0: 5, 1: 3})
+    with pytest.raises(CouldNotLookError, match=r"p0 up to 5, but the topic ends at 4; .*jobs apply job --replay"):
+        check_bracket("t", "job", {0: 5}, {0: 4})
+
+
+def cut_of(topic_id: str | None, began: dict[int, int] | None = None) -> JobCut:
+    return JobCut("job", "id", "print", 1, {}, None if topic_id is None else TopicId(topic_id), began)
+
+
+def test_incarnations_are_compared_before_any_offset():
+    check_identity("t", TopicId("first"), [cut_of("first"), cut_of(None)])
+    check_identity("t", None, [cut_of("first")])  # a broker without ids
+    with pytest.raises(CouldNotLookError, match=r"has read first, Kafka has second.*jobs apply job --replay"):
+        check_identity("t", TopicId("second"), [cut_of("second"), cut_of("first")])
+
+
+def test_a_job_that_began_before_the_archive_cannot_be_proven():
+    check_beginning("t", {}, [cut_of(None), cut_of("first", {0: 0})])
+    check_beginning("t", {0: 60}, [cut_of("first", {0: 60, 1: 0}), cut_of("first", {0: 70})])
+    with pytest.raises(CouldNotLookError, match=r"begins at p0@60.*began to count earlier \(p0@0\).*--replay"):
+        check_beginning("t", {0: 60}, [cut_of("first", {1: 5})])
+    with pytest.raises(CouldNotLookError, match="nobody knows where"):
+        check_beginning("t", {0: 60}, [cut_of(None)])
 
 
 def test_a_cut_reads_well():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -58,10 +60,15 @@ def named(found: list[LedgerFault]) -> list[tuple]:
 
 
 def rewrite(topic_dir: Path, partition: int, places: Callable[[list[int]], list[int]]) -> None:
-    """The partition's file anew, with the rows whose places `places` gives for its offsets."""
-    file = next(file for file in load_manifest(topic_dir).files if file.partition == partition)
-    table = pq.read_table(topic_dir / file.path)
-    pq.write_table(table.take(pa.array(places(table.column("offset").to_pylist()))), topic_dir / file.path)
+    """The partition's file anew, with the rows whose places `places` gives for its offsets, as a faulty writer left it:
+    the manifest has its digest, and another number of rows."""
+    manifest = load_manifest(topic_dir)
+    file = next(file for file in manifest.files if file.partition == partition)
+    path = topic_dir / file.path
+    table = pq.read_table(path)
+    pq.write_table(table.take(pa.array(places(table.column("offset").to_pylist()))), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    save_manifest(topic_dir, manifest.extended(file.model_copy(update={"sha256": digest})))
 
 
 def test_every_record_has_one_outcome(tmp_path):
@@ -264,7 +271,8 @@ def test_a_file_that_the_manifest_lost_is_a_hole(topic_dir):
     manifest = load_manifest(topic_dir)
     [file] = [file for file in manifest.files if file.partition == 0]
     later = file.model_copy(update={"from_offset": 120, "first_offset": 120, "last_offset": 130, "next_offset": 131})
-    save_manifest(topic_dir, manifest.extended(later))
+    shutil.copy(topic_dir / file.path, topic_dir / "later.parquet")
+    save_manifest(topic_dir, manifest.extended(later.model_copy(update={"path": "later.parquet"})))
     assert (FaultKind.HOLE, "archive", 0, 101, 119, 19) in named(archive_faults(topic_dir))
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.clients.topic_identity import TopicId
 from gamestream_dagster.reconciliation import observe
 from gamestream_dagster.reconciliation.counters import JobLedger
 from gamestream_dagster.reconciliation.model import Sink
@@ -25,6 +26,9 @@ class FakeKafka:
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         return {0: self.position}
+
+    def topic_id(self, topic: str) -> TopicId:
+        return TopicId("the only one")
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         return {0: 40_000}
