@@ -61,6 +61,8 @@ class Observation:
     boards: Mapping[tuple[str, Sink], list[Row]]
     counted: JobLedger = field(default_factory=JobLedger)
     """What the jobs themselves counted: the second counter of the ledger."""
+    at_millis: int = field(default_factory=lambda: round(time.time() * 1000))
+    """When the boards had been read, by this machine's clock."""
     exact: bool = False
     """The jobs stood still: each board is the result of its job's low cut."""
 
