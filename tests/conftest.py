@@ -65,7 +65,7 @@ def stack() -> Iterator[Settings]:
 
 
 def _quick_stack(home: Path, port_base: int) -> Settings:
-    """A stack whose jobs complete a checkpoint each second; the commands that tests run on it read that from its profile."""
+    """A stack whose jobs complete a checkpoint each second; commands that tests run read that from its profile."""
     home.mkdir(parents=True)
     (home / "profile.yaml").write_text("checkpoint_interval_seconds: 1\n", encoding="utf-8")
     return load_settings(home=home, port_base=port_base)

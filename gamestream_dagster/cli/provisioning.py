@@ -160,8 +160,8 @@ def _closing(found: Plan, following: str) -> None:
     counts = _counts(found)
     said = " ".join(f"{name}={count}" for name, count in counts.items())
     talk.print(f"Done. {said} TOTAL={len(found.statuses)}")
-    if counts["DRIFTED"]:
-        talk.print("Drift is never changed by itself: change the resource or its description by hand.")
+    if any(status.state == "DRIFTED" and not status.change for status in found.statuses):
+        talk.print("Drift is left as it is: change the resource or its description by hand.")
     if following:
         talk.print(following)
 

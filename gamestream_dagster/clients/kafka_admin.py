@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from confluent_kafka import (
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    IsolationLevel,
-    KafkaException,
-    TopicCollection,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka import KafkaError as NativeError
 from confluent_kafka.admin import (  # its documentation calls these public; its __init__ does not mark them so
     AdminClient,
+    AlterConfigOpType,
     ConfigEntry,  # pyright: ignore[reportPrivateImportUsage]
     ConfigResource,  # pyright: ignore[reportPrivateImportUsage]
     NewTopic,  # pyright: ignore[reportPrivateImportUsage]
@@ -39,6 +34,8 @@ T = TypeVar("T")
 
 _EARLIEST = cast(OffsetSpec, OffsetSpec.earliest())  # typed as optional, never None
 _LATEST = cast(OffsetSpec, OffsetSpec.latest())
+
+_COMMITS_NOTHING: dict[str, str | int | bool] = {"enable.auto.commit": False, "enable.auto.offset.store": False}
 
 _UNKNOWN_TOPIC = (NativeError.UNKNOWN_TOPIC_OR_PART, NativeError._UNKNOWN_TOPIC, NativeError._UNKNOWN_PARTITION)
 _NO_ANSWER = (
@@ -87,23 +84,25 @@ class KafkaAdmin:
         self.bootstrap = bootstrap
         self.timeout_seconds = timeout_seconds
         self._native: AdminClient | None = None
+        self._process = 0
 
     @property
     def native(self) -> AdminClient:
         """librdkafka's client, opened on first use."""
-        if self._native is None:
-            # log_level 2: librdkafka would print each refused connection to stderr; the typed error says it once.
-            self._native = AdminClient(
-                {
-                    "bootstrap.servers": self.bootstrap,
-                    "client.id": "gamestream-admin",
-                    "socket.timeout.ms": int(self.timeout_seconds * 1000),
-                    "socket.connection.setup.timeout.ms": max(1000, int(self.timeout_seconds * 1000)),
-                    "reconnect.backoff.max.ms": 1000,
-                    "log_level": 2,
-                }
-            )
+        if self._native is None or self._process != os.getpid():  # its threads do not live on in a forked process
+            self._native, self._process = AdminClient(self._connection("gamestream-admin")), os.getpid()
         return self._native
+
+    def _connection(self, client_id: str) -> dict[str, str | int]:
+        # log_level 2: librdkafka would print each refused connection to stderr; the typed error says it once.
+        return {
+            "bootstrap.servers": self.bootstrap,
+            "client.id": client_id,
+            "socket.timeout.ms": int(self.timeout_seconds * 1000),
+            "socket.connection.setup.timeout.ms": max(1000, int(self.timeout_seconds * 1000)),
+            "reconnect.backoff.max.ms": 1000,
+            "log_level": 2,
+        }
 
     def topics(self) -> set[str]:
         """Names of all topics, Kafka's own left out."""
@@ -167,6 +166,23 @@ class KafkaAdmin:
             return found if found and found.partitions == partitions and not found.leaderless else None
 
         return self._wait_for(led, f"topic {topic!r} was created, but its partitions have no leader yet")
+
+    def configure(self, topic: str, config: Mapping[str, str]) -> None:
+        """Change settings of a topic that exists, by Kafka's own names; its other settings stay.
+
+        Raises:
+            NotFoundError: there is no such topic.
+        """
+        what = f"change the settings of topic {topic!r}"
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in config.items()
+        ]
+        wanted = [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)]
+        futures = self._call(
+            lambda: self.native.incremental_alter_configs(wanted, request_timeout=self.timeout_seconds), what
+        )
+        for future in futures.values():
+            self._result(future, what)
 
     def delete(self, topic: str) -> None:
         """Delete a topic with its records, and wait until it is gone.
@@ -239,17 +255,28 @@ class KafkaAdmin:
         return self._offsets(topic, _LATEST, isolation)
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
-        """Next offset that the group would read, by partition; partitions without a commit are left out."""
+        """Next offset that the group would read, by partition; partitions without a commit are left out.
+
+        Asked through a consumer that joins no group: librdkafka's admin call dereferences a null pointer when the
+        broker answers NOT_COORDINATOR (librdkafka issue 5040), as it does until the group's coordinator is there. Takes
+        at most twice `timeout_seconds`.
+        """
         what = f"read the offsets of group {group!r}"
-        request = [ConsumerGroupTopicPartitions(group)]
-        futures = self._call(
-            lambda: self.native.list_consumer_group_offsets(request, request_timeout=self.timeout_seconds), what
-        )
+        consumer = Consumer({**self._connection("gamestream-offsets"), "group.id": group, **_COMMITS_NOTHING})
         try:
-            answer: ConsumerGroupTopicPartitions = self._result(futures[group], what)
+            metadata = self._call(lambda: consumer.list_topics(topic, timeout=self.timeout_seconds), what).topics[topic]
+            if metadata.error is not None:
+                raise self._typed(KafkaException(metadata.error), what)
+            asked = [TopicPartition(topic, partition) for partition in metadata.partitions]
+            found = self._call(lambda: consumer.committed(asked, timeout=self.timeout_seconds), what) if asked else []
         except NotFoundError:
             return {}
-        return {p.partition: p.offset for p in (answer.topic_partitions or []) if p.topic == topic and p.offset >= 0}
+        finally:
+            consumer.close()
+        for one in found:
+            if one.error is not None:
+                raise self._typed(KafkaException(one.error), what)
+        return {one.partition: one.offset for one in sorted(found, key=_partition) if one.offset >= 0}
 
     def _offsets(self, topic: str, spec: OffsetSpec, isolation: IsolationLevel) -> dict[int, int]:
         what = f"read the offsets of topic {topic!r}"
@@ -310,3 +337,7 @@ class KafkaAdmin:
         if native.retriable():
             return TransientServiceError("Kafka", said, "try again in a moment")
         return TerminalServiceError("Kafka", said, "mend the request, or the cluster's rules, and try again")
+
+
+def _partition(one: TopicPartition) -> int:
+    return one.partition

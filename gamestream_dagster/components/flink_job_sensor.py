@@ -105,7 +105,7 @@ def look(spec: JobSpec, jobs: FlinkJobs, previous: Figures | None = None) -> Fin
         return Finding(spec.name, reason, None, check, figures)
     noted = jobs.note(observed)
     last = jobs.last(spec.name)
-    if check.passed and not (last and _left_unfinished(last)):
+    if check.passed and not (last and _left_unfinished(last, jobs)):
         return Finding(spec.name, reason, None, check, figures, noted=noted)
     if last is None:
         return Finding(spec.name, "It was never deployed; materialise the job for the first time.", None, check)
@@ -117,8 +117,10 @@ def look(spec: JobSpec, jobs: FlinkJobs, previous: Figures | None = None) -> Fin
     return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check, figures, previous, noted)
 
 
-def _left_unfinished(last: Deployment) -> bool:
-    """Whether the executor that submitted the job must have died before it saw the job run."""
+def _left_unfinished(last: Deployment, jobs: FlinkJobs) -> bool:
+    """Whether the executor that submitted or stopped the job must have died before it saw the job run, or end."""
+    if last.state is DeploymentState.STOPPING:
+        return not jobs.at_work(last.job)
     if last.state is not DeploymentState.SUBMITTING or last.submitted_at is None:
         return False
     return (datetime.now(UTC) - last.submitted_at).total_seconds() > UNFINISHED_SECONDS
@@ -157,7 +159,10 @@ def _figures_tag(figures: Figures | None) -> dict[str, str]:
 
 def kept_figures(figures: Figures) -> dict[str, Any]:
     """The few figures that two looks are compared by."""
-    names = ("now_ms", "flink_job_id", "records_read", "lag_records")
+    names = (
+        *("now_ms", "flink_job_id", "records_read", "lag_records"),
+        *("watermark_ms", "watermark_since_ms", "read_at_watermark"),
+    )
     return {name: getattr(figures, name) for name in names}
 
 

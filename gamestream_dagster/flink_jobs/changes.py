@@ -64,6 +64,15 @@ def stack_down(question: Question) -> Plan:
     return replace(made, steps=(*made.steps, stay))
 
 
+def stand_still(question: Question) -> Plan:
+    """Stop a job that is well with a savepoint, for as long as a proof reads its boards."""
+    name, record, observed = question.spec.name, question.record, question.observed
+    if record is None or record.state is not DeploymentState.RUNNING or not observed.state.live or observed.health.sick:
+        why = observed.health_reason or (record.reason if record else None) or observed.state
+        return question.refuse(f"it cannot be stopped for a proof, for it does not run well: {why}", f"show {name}")
+    return suspend(question, Outcome.STANDSTILL, "a proof reads its boards at one cut")
+
+
 def change(question: Question) -> Plan:
     """Take the folder's version: the running one has another fingerprint."""
     spec, observed = question.spec, question.observed

@@ -42,6 +42,7 @@ class Outcome(StrEnum):
     SUSPENDED_BY_SPEC = "SUSPENDED_BY_SPEC"  # job.yaml says suspended
     SUSPENDED_BY_HAND = "SUSPENDED_BY_HAND"  # a person suspended it
     STACK_DOWN = "STACK_DOWN"  # stopped because the stack went down; goes on when it comes up again
+    STANDSTILL = "STANDSTILL"  # stopped for a proof that reads its boards meanwhile; goes on when that has ended
     ENDED_BY_HAND = "ENDED_BY_HAND"  # cancelled or stopped in Flink
     FAILED = "FAILED"  # see the reason
     CONTRACT_BROKEN = "CONTRACT_BROKEN"  # did not come up as promised; see the reason
@@ -53,7 +54,7 @@ class Trigger(StrEnum):
     FIRST = "FIRST"
     CHANGE = "CHANGE"  # the folder or an address changed
     HEAL = "HEAL"  # it failed, vanished, looped or stalled
-    CLUSTER = "CLUSTER"  # the cluster lost it, as a restart does, or it came up again with the stack; not counted
+    CLUSTER = "CLUSTER"  # the cluster lost it, or the stack or a proof had stopped it; not counted
     HAND = "HAND"  # a person asked: resume or replay
     REDEPLOY = "REDEPLOY"  # a person asked for the same version again, through a savepoint
     ROLLBACK = "ROLLBACK"  # a person went back to an earlier version
@@ -124,9 +125,14 @@ class Deployment:
 
     @property
     def paused(self) -> bool:
-        """True when it was stopped because the stack went down: it goes on, unasked, when that is up again."""
+        """True when it was stopped for the stack or for a proof: it goes on, unasked, when that is over."""
         stopped = self.state in (DeploymentState.SUSPENDED, DeploymentState.STOPPING)
-        return stopped and self.outcome == Outcome.STACK_DOWN
+        return stopped and self.outcome in (Outcome.STACK_DOWN, Outcome.STANDSTILL)
+
+    @property
+    def stands_still(self) -> bool:
+        """True when a proof stopped it; it goes on as soon as that proof has ended, however it ended."""
+        return self.paused and self.outcome == Outcome.STANDSTILL
 
     @property
     def ever_checkpointed(self) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Engine, RowMapping, Select, delete, func, insert, select, text, update
-from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
 from gamestream_dagster.clients.errors import TerminalServiceError
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
@@ -18,6 +18,23 @@ from gamestream_dagster.flink_jobs.errors import ExecutorBusyError, StaleRecordE
 from gamestream_dagster.warehouse.tables import deployments, job_ledger
 
 _UNDEFINED_TABLE = "42P01"
+# An advisory lock's 64 bits stand in two columns. Asking so, unlike trying, is in nobody's way.
+_HELD = text(
+    "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND ((classid::bigint << 32) | objid::bigint) = :key"
+)
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+
+
+def _key(job: str) -> int:
+    return _number(f"gamestream/job/{job}")
+
+
+_STANDSTILL = _number("gamestream/standstill")
 
 
 class DeploymentStore(Protocol):
@@ -50,6 +67,10 @@ class DeploymentStore(Protocol):
     @contextmanager
     def lock(self, job: str) -> Generator[None]:
         """Hold the job for this executor; another one is told so at once."""
+        ...
+
+    def standing(self) -> bool:
+        """Whether a proof that stops jobs is at work."""
         ...
 
     def now(self) -> datetime:
@@ -155,16 +176,48 @@ class PostgresDeploymentStore:
         Raises:
             ExecutorBusyError: another executor holds it.
         """
-        key = int.from_bytes(hashlib.sha256(f"gamestream/job/{job}".encode()).digest()[:8], "big", signed=True)
-        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one():
+        with self._locked(_key(job)) as mine:
+            if not mine:
                 raise ExecutorBusyError(
                     f"Another executor works on {job} now; wait until it is done, then look with `gamestream jobs show`"
                 )
+            yield
+
+    @contextmanager
+    def standstill(self) -> Generator[None]:
+        """Be the one proof that stops jobs. Ends with its connection: the jobs of a killed proof are free at once.
+
+        Raises:
+            ExecutorBusyError: another proof stops jobs now.
+        """
+        with self._locked(_STANDSTILL) as mine:
+            if not mine:
+                raise ExecutorBusyError("another proof has stopped jobs now; try again when it has ended")
+            yield
+
+    def standing(self) -> bool:
+        """Whether a proof that stops jobs is at work."""
+        return self._held(_STANDSTILL)
+
+    def at_work(self, job: str) -> bool:
+        """Whether an executor holds the job."""
+        return self._held(_key(job))
+
+    @contextmanager
+    def _locked(self, key: int) -> Generator[bool]:
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar_one():
+                yield False
+                return
             try:
-                yield
+                yield True
             finally:
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+                with suppress(DBAPIError):  # a connection that broke has given the lock back already
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+    def _held(self, key: int) -> bool:
+        with self._engine.connect() as connection:
+            return bool(connection.execute(_HELD, {"key": key}).scalar_one())
 
     def now(self) -> datetime:
         """Postgres' clock: the one clock that all executors share."""

@@ -11,6 +11,7 @@ from gamestream_dagster.flink_jobs import noting
 from gamestream_dagster.flink_jobs.applying import Say, apply
 from gamestream_dagster.flink_jobs.catalogue import load_job
 from gamestream_dagster.flink_jobs.deployment import Deployment, pending
+from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.errors import ParkedError
 from gamestream_dagster.flink_jobs.incident_store import PostgresIncidents
 from gamestream_dagster.flink_jobs.incidents import Incident, Noted
@@ -66,6 +67,17 @@ def apply_job(
             f"{name} was never deployed: job.yaml says suspended. Set desired_state: running, apply again"
         )
     return record
+
+
+def stand_still_job(settings: Settings, name: str, say: Say = lambda _: None, root: Path = FLINK_SQL_DIR) -> Deployment:
+    """Stop the job with a savepoint for a proof. Whoever finds that the proof has ended goes on with it."""
+    return apply_job(settings, name, Choice.STANDSTILL, say, root)
+
+
+def at_work(settings: Settings, name: str) -> bool:
+    """Whether an executor works on the job now."""
+    with open_engine(settings) as engine:
+        return PostgresDeploymentStore(engine).at_work(name)
 
 
 def suspend_job(settings: Settings, name: str, say: Say = lambda _: None, root: Path = FLINK_SQL_DIR) -> Deployment:

@@ -45,6 +45,9 @@ def _note(bench: Workbench, observed: ObservedJob, record: Deployment) -> None:
         decided = hold is not None and hold.against == bench.target.fingerprint
         if record.fingerprint == bench.target.fingerprint or decided:
             bench.alerts.clear_alert(observed.job)
+    if record.state is DeploymentState.RUNNING and observed.health.untimely:
+        summary = f"{observed.job}: {observed.health.value}: {observed.health_reason}"
+        bench.alerts.raise_alert(observed.job, summary, {"health": observed.health.value})
     if recovered(observed, record):
         _note_recovery(bench, observed, record)
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gamestream_dagster.clients.topic_identity import TopicId
@@ -16,6 +16,11 @@ LOOP_WINDOW_MS = 5 * 60_000
 # No complete checkpoint for this many intervals (and at least this long: a first checkpoint waits for the tasks).
 MISSED_CHECKPOINTS = 3
 MISSED_CHECKPOINT_FLOOR_MS = 30_000
+# A watermark this far ahead of Flink's clock is no difference between two machines' clocks.
+CLOCK_AHEAD_MS = 60_000
+# The watermark has not moved for this long while so many records were read: windows do not close.
+STANDING_MS = 120_000
+STANDING_RECORDS = 200
 # It reads nothing for this long while more and more waits: shorter pauses (a checkpoint, a slow sink) are no fault.
 STALL_MS = 45_000
 
@@ -49,12 +54,19 @@ class Health(StrEnum):
     NO_CHECKPOINT = "NO_CHECKPOINT"  # runs, but no checkpoint completes
     STALLED = "STALLED"  # runs, but reads nothing while the lag grows
     TOPIC_RECREATED = "TOPIC_RECREATED"  # runs, but a topic that it reads is not the one that its state is of
+    CLOCK_AHEAD = "CLOCK_AHEAD"  # its watermark is ahead of the clock: windows close before their time
+    STANDS_STILL = "STANDS_STILL"  # reads, but its watermark does not move: no window closes
     NOT_LIVE = "NOT_LIVE"  # there is nothing to judge
 
     @property
     def sick(self) -> bool:
         """True when the job needs a redeploy."""
         return self in (Health.LOOPING, Health.NO_CHECKPOINT, Health.STALLED)
+
+    @property
+    def untimely(self) -> bool:
+        """True when its boards do not follow the time of day: no redeploy mends that."""
+        return self in (Health.CLOCK_AHEAD, Health.STANDS_STILL)
 
 
 class RestoreKind(StrEnum):
@@ -124,11 +136,20 @@ class Figures:
     lag_records: int | None = None
     records_read: int | None = None
     watermark_ms: int | None = None
+    watermark_since_ms: int | None = None
+    """When the watermark was first seen at this value."""
+    read_at_watermark: int | None = None
+    """Records that had been read then."""
 
     @property
     def checkpoint_age_ms(self) -> int | None:
         """Time since the newest complete checkpoint."""
         return None if self.checkpoint_at_ms is None else max(0, self.now_ms - self.checkpoint_at_ms)
+
+    @property
+    def ahead_ms(self) -> int:
+        """How far the watermark is ahead of the clock; 0 where it is not."""
+        return max(0, self.watermark_ms - self.now_ms) if self.watermark_ms is not None else 0
 
     @property
     def watermark_age_ms(self) -> int | None:
@@ -166,13 +187,16 @@ class ObservedJob:
         return known is not None and known.checkpoint_id is None and known.restored_path is None
 
 
-def assess(state: JobState, figures: Figures, previous: Figures | None = None) -> tuple[Health, str]:
+def assess(
+    state: JobState, figures: Figures, previous: Figures | None = None, *, windowed: bool = False
+) -> tuple[Health, str]:
     """The verdict on a live job, and why, with its figure.
 
     Args:
         state: a live state.
         figures: this look.
         previous: an earlier look (`last_movement`), if there was one: only two can tell that records stand still.
+        windowed: a board of the job has windows, which close by the watermark.
     """
     if figures.recent_failures >= LOOP_FAILURES:
         minutes = LOOP_WINDOW_MS // 60_000
@@ -184,6 +208,13 @@ def assess(state: JobState, figures: Figures, previous: Figures | None = None) -
         return Health.NO_CHECKPOINT, overdue
     if previous and _stands_still(figures, previous):
         return Health.STALLED, f"reads nothing while {figures.lag_records} records wait"
+    if figures.ahead_ms > CLOCK_AHEAD_MS:
+        return Health.CLOCK_AHEAD, (
+            f"its watermark is {figures.ahead_ms / 1000:.0f} s ahead of the clock: each partition of its input holds a "
+            "record with a Kafka time to come, and what comes until then is late"
+        )
+    if windowed and _watermark_stands(figures):
+        return Health.STANDS_STILL, _standing(figures)
     if state is JobState.STARTING:
         return Health.STARTING, "not all tasks run yet"
     return Health.HEALTHY, ""
@@ -207,6 +238,37 @@ def _stands_still(figures: Figures, previous: Figures) -> bool:
     if figures.flink_job_id != previous.flink_job_id or figures.now_ms - previous.now_ms < STALL_MS:
         return False
     return figures.records_read == previous.records_read and (figures.lag_records or 0) > (previous.lag_records or 0)
+
+
+def carried(figures: Figures, previous: Figures | None) -> Figures:
+    """The figures with what the look before knew about the watermark: since when it stands."""
+    if figures.watermark_ms is None or figures.records_read is None:
+        return figures
+    since, read = figures.now_ms, figures.records_read
+    if previous is not None and _same_watermark(figures, previous):
+        since, read = previous.watermark_since_ms or since, previous.read_at_watermark or 0
+    return replace(figures, watermark_since_ms=since, read_at_watermark=read)
+
+
+def _same_watermark(figures: Figures, previous: Figures) -> bool:
+    known = previous.watermark_since_ms is not None and figures.flink_job_id == previous.flink_job_id
+    return known and previous.watermark_ms == figures.watermark_ms
+
+
+def _watermark_stands(figures: Figures) -> bool:
+    since, before, read = figures.watermark_since_ms, figures.read_at_watermark, figures.records_read
+    if since is None or before is None or read is None:
+        return False
+    return figures.now_ms - since >= STANDING_MS and read - before >= STANDING_RECORDS
+
+
+def _standing(figures: Figures) -> str:
+    seconds = (figures.now_ms - (figures.watermark_since_ms or figures.now_ms)) / 1000
+    records = (figures.records_read or 0) - (figures.read_at_watermark or 0)
+    return (
+        f"its watermark has not moved for {seconds:.0f} s while {records} records were read, so no window closes: a "
+        "partition of its input gets no events"
+    )
 
 
 def last_movement(previous: Figures | None, figures: Figures | None) -> Figures | None:

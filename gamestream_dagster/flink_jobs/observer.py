@@ -30,6 +30,7 @@ from gamestream_dagster.flink_jobs.observed import (
     RestoreKind,
     RestorePoint,
     assess,
+    carried,
 )
 from gamestream_dagster.flink_jobs.spec import parse_flink_job_name
 
@@ -96,6 +97,7 @@ def observe(
     checkpoints_dir: Path | None = None,
     previous: Figures | None = None,
     *,
+    windowed: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> ObservedJob:
     """Look at a job once.
@@ -107,10 +109,11 @@ def observe(
         checkpoints_dir: where the cluster keeps checkpoints, if this machine can read it: a job that Flink has
             forgotten is restored from there.
         previous: the figures of the look before.
+        windowed: a board of the job has windows, which close by the watermark.
         clock: this machine's, epoch seconds.
     """
     try:
-        return _observe(flink, job, record, checkpoints_dir, previous, clock=clock)
+        return _observe(flink, job, record, checkpoints_dir, previous, windowed=windowed, clock=clock)
     except (TransientServiceError, NotFoundError) as error:
         # NotFound between two calls: the job is just changing. Either way nothing may be concluded.
         return ObservedJob(job=job, state=JobState.UNKNOWN, detail=str(error))
@@ -123,6 +126,7 @@ def _observe(
     checkpoints_dir: Path | None,
     previous: Figures | None,
     *,
+    windowed: bool,
     clock: Callable[[], float],
 ) -> ObservedJob:
     slots_free = flink.overview().slots_available
@@ -144,7 +148,7 @@ def _observe(
         key=lambda one: one.started_ms,
     )
     checkpoints = flink.checkpoints(detail.job_id)
-    figures = _figures(flink, detail, checkpoints)
+    figures = carried(_figures(flink, detail, checkpoints), previous)
     state = _state(detail, figures)
     parsed = parse_flink_job_name(detail.name)
     latest = checkpoints.latest_savepoint
@@ -165,7 +169,7 @@ def _observe(
     )
     if not state.live:
         return replace(observed, restore_facts=restore_facts(observed.restore, checkpoints_dir, clock))
-    health, reason = assess(state, figures, previous)
+    health, reason = assess(state, figures, previous, windowed=windowed)
     return replace(observed, health=health, health_reason=reason)
 
 

@@ -37,6 +37,7 @@ class Choice(StrEnum):
     RESUME = "resume"  # run again what was suspended, cancelled or parked, from its state
     SUSPEND = "suspend"  # stop with a savepoint, and leave it so
     STACK_DOWN = "stack-down"  # stop with a savepoint because the stack goes down; it goes on when that is up again
+    STANDSTILL = "standstill"  # stop with a savepoint for a proof; it goes on when that has ended
     REPLAY = "replay"  # throw the state away and read everything again from the earliest offset
     KEEP = "keep"  # stay with the running version though the folder has another; remembered for that one
     NEW_SEASON = "new-season"  # throw the state away and begin a new season with the folder's version
@@ -197,6 +198,7 @@ class Question:
     seasonal: bool = False  # every board of the job has seasons
     unsteady: bool = False  # it ended within its steady time after it came up
     gone: str = ""  # events that a start from nothing cannot read any more; asked only where a person wants one
+    standing: bool = False  # the proof for which it stands still goes on
     transaction_timeout: float | None = None  # seconds, of its exactly-once sinks in Kafka; None: it has none
 
     @property

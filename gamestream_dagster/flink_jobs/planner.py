@@ -20,6 +20,7 @@ from gamestream_dagster.flink_jobs.changes import (
     replay,
     rollback,
     stack_down,
+    stand_still,
     suspend,
 )
 from gamestream_dagster.flink_jobs.deployment import (
@@ -52,6 +53,10 @@ from gamestream_dagster.flink_jobs.spec import FINGERPRINT_LENGTH, DesiredState
 
 # What a person gives the running version's state up for, where it can make no savepoint.
 _GIVE_UP = (Choice.REPLAY, Choice.ROLLBACK, Choice.NEW_SEASON)
+_STOPPED_FOR = {
+    Outcome.STACK_DOWN: "because the stack went down",
+    Outcome.STANDSTILL: "for a proof, which has ended",
+}
 
 
 def plan(question: Question) -> Plan:
@@ -173,6 +178,8 @@ def _live(question: Question, record: Deployment) -> Plan:
     spec, observed = question.spec, question.observed
     if question.choice is Choice.SUSPEND:
         return suspend(question, Outcome.SUSPENDED_BY_HAND, "a person asks for it")
+    if question.choice is Choice.STANDSTILL:
+        return stand_still(question)
     if spec.desired_state is DesiredState.SUSPENDED and question.choice in (
         Choice.NONE,
         Choice.HEAL,
@@ -226,7 +233,7 @@ def _not_live(question: Question, record: Deployment) -> Plan:
         return _record_end(question, record)
     if question.choice is Choice.SUSPEND:
         return _leave_suspended(question, record)
-    asked = on_another_topic(question) or _asked(question, record)
+    asked = on_another_topic(question) or _for_a_proof(question, record) or _asked(question, record)
     if asked:
         return asked
     if question.choice in (Choice.RESUME, Choice.REDEPLOY):
@@ -246,7 +253,7 @@ def _not_live(question: Question, record: Deployment) -> Plan:
     if spec.desired_state is DesiredState.SUSPENDED:
         return _leave_suspended(question, record)
     if record.state is DeploymentState.SUSPENDED:
-        why = "because the stack went down" if record.paused else "to go on from its savepoint"
+        why = _STOPPED_FOR.get(record.outcome or "", "to go on from its savepoint")
         trigger = Trigger.CLUSTER if record.paused else Trigger.CHANGE
         return restore(question, record, trigger, f"it was stopped {why}")
     if observed.cluster_lost:  # not the job's fault, so not at its budget's cost
@@ -255,6 +262,15 @@ def _not_live(question: Question, record: Deployment) -> Plan:
         return over_budget(question)
     why = "Flink no longer knows it" if observed.state is JobState.ABSENT else "it failed"
     return restore(question, record, Trigger.HEAL, why)
+
+
+def _for_a_proof(question: Question, record: Deployment) -> Plan | None:
+    """A proof wants the job to stop, or has stopped it and goes on; None otherwise."""
+    if question.choice is Choice.STANDSTILL:
+        return stand_still(question)
+    if record.stands_still and question.standing and not question.choice.asked:
+        return question.answer(Decision.WAIT, "it stands still for a proof, and goes on when that has ended")
+    return None
 
 
 def _leave_suspended(question: Question, record: Deployment) -> Plan:

@@ -57,7 +57,7 @@ def stop_jobs(settings: Settings, tell: Tell, root: Path = FLINK_SQL_DIR) -> lis
 
 
 def jobs_to_resume(settings: Settings, *, lost: bool, root: Path = FLINK_SQL_DIR) -> list[str]:
-    """Jobs that went down with the stack; with `lost` also those whose cluster ended under them.
+    """Jobs that the stack or a killed proof stopped; with `lost` also those whose cluster ended under them.
 
     Raises:
         TransientServiceError: Postgres gives no answer.
@@ -70,6 +70,8 @@ def jobs_to_resume(settings: Settings, *, lost: bool, root: Path = FLINK_SQL_DIR
                 last = store.last(name)
             except TerminalServiceError:  # the tables are not made yet, so nothing was ever deployed
                 return []
+            if last and last.stands_still and store.standing():
+                continue  # the proof is at work, and goes on with it
             if last and (last.paused or (lost and last.state in _RAN)):
                 found.append(name)
     return found

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
 from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
@@ -50,12 +50,15 @@ from gamestream_dagster.settings import Season, Settings
 # Choices for which it does not matter whether the folder's version fits the state.
 _NO_COMPARISON = (
     *(Choice.REPLAY, Choice.NEW_SEASON, Choice.ROLLBACK, Choice.REDEPLOY),
-    *(Choice.SUSPEND, Choice.STACK_DOWN),
+    *(Choice.SUSPEND, Choice.STACK_DOWN, Choice.STANDSTILL),
 )
 # Choices that start from nothing, so that it matters what the topics still hold.
 _FROM_NOTHING = (Choice.REPLAY, Choice.NEW_SEASON)
 # Choices with which the folder's version is never submitted.
-_NOT_THE_FOLDERS = (Choice.ROLLBACK, Choice.REDEPLOY, Choice.SUSPEND, Choice.STACK_DOWN, Choice.KEEP)
+_NOT_THE_FOLDERS = (
+    *(Choice.ROLLBACK, Choice.REDEPLOY, Choice.KEEP),
+    *(Choice.SUSPEND, Choice.STACK_DOWN, Choice.STANDSTILL),
+)
 
 
 class Flink(FlinkView, FlinkControl, Protocol):
@@ -75,6 +78,7 @@ class Workbench:
     incidents: IncidentStore
     rebuild: Callable[[Deployment], Target]  # a recorded version as it is to be deployed
     seasonal: bool = False  # every board of the job has seasons
+    windowed: bool = False  # a board of the job has windows, which close by the watermark
     positions: Callable[[], Positions | None] = lambda: None
     events_lost: Callable[[Positions | None], int | None] = lambda positions: None
     topic_ids: AskIds = lambda topics: None
@@ -91,7 +95,9 @@ class Workbench:
     def look(self, previous: Figures | None = None) -> tuple[ObservedJob, Deployment | None]:
         """The job as it stands, and its last deployment."""
         record = self.store.last(self.name)
-        observed = observe(self.flink, self.name, record, self.checkpoints_dir, previous, clock=self.clock)
+        observed = observe(
+            self.flink, self.name, record, self.checkpoints_dir, previous, windowed=self.windowed, clock=self.clock
+        )
         return self._on_its_topics(observed, record), record
 
     def _on_its_topics(self, observed: ObservedJob, record: Deployment | None) -> ObservedJob:
@@ -122,6 +128,7 @@ class Workbench:
             seasonal=self.seasonal,
             unsteady=_unsteady(observed, record, spec.limits.steady_seconds),
             gone=gone_events(self.inputs(spec.reads)) if choice in _FROM_NOTHING else "",
+            standing=record is not None and record.stands_still and self.store.standing(),
             transaction_timeout=transaction_timeout(_sinks(record, target)),
         )
         return self._compared(self._linted(question))
@@ -217,9 +224,13 @@ def _sinks(record: Deployment | None, target: Target) -> list[str]:
     return [target.spec.sinks.text]
 
 
-def _seasonal(spec: JobSpec, root: Path) -> bool:
+def _boards_of(spec: JobSpec, root: Path) -> list[Board]:
     boards = load_boards(root, Season.DAILY)  # whatever the stack's own setting: which boards could have seasons
-    written = [boards[name] for name in spec.writes.boards if name in boards]
+    return [boards[name] for name in spec.writes.boards if name in boards]
+
+
+def _seasonal(spec: JobSpec, root: Path) -> bool:
+    written = _boards_of(spec, root)
     return bool(written) and all(board.season_column is not None for board in written)
 
 
@@ -242,6 +253,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 alerts=PostgresJobAlerts(engine),
                 incidents=PostgresIncidents(engine),
                 seasonal=_seasonal(spec, root),
+                windowed=any(board.window is not None for board in _boards_of(spec, root)),
                 lint=lambda: errors_of(spec, root, gateway),
                 rebuild=lambda deployment: target_as_deployed(settings, spec, deployment),
                 positions=lambda: read_positions(settings, spec),

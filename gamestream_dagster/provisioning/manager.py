@@ -48,7 +48,11 @@ def open_providers(settings: Settings, say: Callable[[str], None] = lambda _: No
         found: list[Provider] = [
             MigrationProvider(engine),
             TableProvider(load_metadata(boards), engine),
-            TopicProvider(load_topics(settings.topic_profile, boards=boards), KafkaAdmin(settings.kafka)),
+            TopicProvider(
+                load_topics(settings.topic_profile, boards=boards),
+                KafkaAdmin(settings.kafka),
+                foreign=settings.is_external("kafka"),
+            ),
             SubjectProvider(load_subjects(), registry),
             JobProvider(settings, engine, say),
         ]
@@ -126,7 +130,7 @@ def _apply_step(provider: Provider, step: ResourceStatus) -> StepResult:
 
 
 def ensure(provider: Provider, name: str) -> ResourceStatus:
-    """Do what the plan of one resource says: create it when it is missing, else only say how it stands.
+    """Do what the plan of one resource says: create it when it is missing, or make its planned change.
 
     Raises:
         ServiceError: it is missing and could not be created.

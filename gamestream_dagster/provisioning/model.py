@@ -23,7 +23,7 @@ class ResourceState(StrEnum):
 
     MISSING = "MISSING"  # the service answered: it is not there
     PRESENT = "PRESENT"  # there, as described
-    DRIFTED = "DRIFTED"  # there, and other than described; left as it is
+    DRIFTED = "DRIFTED"  # there, and other than described; left as it is unless `change` says otherwise
     UNKNOWN = "UNKNOWN"  # the service gave no answer; nothing may be concluded from it
 
 
@@ -41,7 +41,7 @@ class ResourceStatus:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Figures as found, such as the number of partitions; ready for JSON."""
     created: bool = False
-    """True when the call that returns this made it."""
+    """True when the call that returns this made or changed it."""
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain values."""
@@ -118,7 +118,7 @@ class Provider(Protocol):
         ...
 
     def create(self, name: str) -> None:
-        """Create a resource that is missing. One that exists is never touched."""
+        """Create a resource that is missing, or make its planned `change`; what it holds is never touched."""
         ...
 
     def holdings(self, name: str) -> str | None:
@@ -131,10 +131,11 @@ class Provider(Protocol):
 
 
 def make_plan(statuses: Iterable[ResourceStatus]) -> Plan:
-    """The plan that follows from what was found. Only a missing resource is ever created."""
+    """The plan that follows from what was found. Drift is left alone, except for settings of our own topics that can be
+    changed without touching what the topic holds."""
     checked = []
     for status in statuses:
-        acts = status.state is ResourceState.MISSING or status.kind is ResourceKind.JOB
+        acts = status.state is ResourceState.MISSING or status.kind in (ResourceKind.JOB, ResourceKind.TOPIC)
         checked.append(status if acts else replace(status, change=""))
     order = list(ResourceKind)
     return Plan(tuple(sorted(checked, key=lambda status: order.index(status.kind))))

@@ -9,6 +9,9 @@ from gamestream_dagster.catalogue.topics import Topic
 from gamestream_dagster.clients.kafka_admin import TopicDescription
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 
+CHANGEABLE = ("message.timestamp.type",)
+"""Settings that `apply` changes on an existing topic of our own broker: the records that are there stay as they are."""
+
 
 class TopicAdmin(Protocol):
     """What is needed of `clients.kafka_admin.KafkaAdmin`."""
@@ -19,6 +22,10 @@ class TopicAdmin(Protocol):
 
     def create(self, topic: str, partitions: int, config: Mapping[str, str] | None = None) -> object:
         """Create one."""
+        ...
+
+    def configure(self, topic: str, config: Mapping[str, str]) -> None:
+        """Change settings of one."""
         ...
 
     def delete(self, topic: str) -> None:
@@ -35,13 +42,14 @@ class TopicAdmin(Protocol):
 
 
 class TopicProvider:
-    """Kafka topics."""
+    """Kafka topics. `foreign`: the broker is not ours, so its topics are created and never changed."""
 
     kind = ResourceKind.TOPIC
 
-    def __init__(self, specs: Mapping[str, Topic], admin: TopicAdmin) -> None:
+    def __init__(self, specs: Mapping[str, Topic], admin: TopicAdmin, *, foreign: bool = False) -> None:
         self._specs = specs
         self._admin = admin
+        self._foreign = foreign
 
     def names(self) -> list[str]:
         """Topics of the catalogue."""
@@ -51,12 +59,19 @@ class TopicProvider:
         """How they stand; two requests in all."""
         wanted = list(names)
         found = self._admin.describe_many(wanted)
-        return [topic_status(self._specs[name], found.get(name)) for name in wanted]
+        return [topic_status(self._specs[name], found.get(name), foreign=self._foreign) for name in wanted]
 
     def create(self, name: str) -> None:
-        """Create it with the catalogue's partitions and settings, replicated as the broker's default says."""
+        """Create it with the catalogue's partitions and settings, replicated as the broker's default says.
+
+        On a topic that exists only the `CHANGEABLE` settings are set, where they drifted.
+        """
         spec = self._specs[name]
-        self._admin.create(name, spec.partitions, spec.config)
+        found = self._admin.describe_many([name]).get(name)
+        if found is None:
+            self._admin.create(name, spec.partitions, spec.config)
+        else:
+            self._admin.configure(name, _to_set(spec, found))
 
     def holdings(self, name: str) -> str | None:
         """Records between the oldest and the next offset."""
@@ -71,7 +86,7 @@ class TopicProvider:
         self._admin.delete(name)
 
 
-def topic_status(spec: Topic, found: TopicDescription | None) -> ResourceStatus:
+def topic_status(spec: Topic, found: TopicDescription | None, *, foreign: bool = False) -> ResourceStatus:
     """Compare one topic. Pure. Only the settings that the catalogue names are compared."""
     if found is None:
         settings = ", ".join(f"{name}={value}" for name, value in spec.config.items())
@@ -84,21 +99,36 @@ def topic_status(spec: Topic, found: TopicDescription | None) -> ResourceStatus:
         actual = found.config.get(name)
         if not same_setting(actual, value):
             differences.append(f"{name} is {'not known' if actual is None else actual}, should be {value}")
-    state = ResourceState.DRIFTED if differences else ResourceState.PRESENT
     remarks = []
     if found.leaderless:
         remarks.append(f"nobody leads partition {', '.join(map(str, found.leaderless))} at the moment")
+    settable = ", ".join(f"{name}={value}" for name, value in _to_set(spec, found).items())
+    if settable and foreign:
+        remarks.append(
+            f"to change it: kafka-configs.sh --bootstrap-server HOST:PORT --alter --topic {spec.name} "
+            f"--add-config {settable.replace(', ', ',')}"
+        )
     return ResourceStatus(
         ResourceKind.TOPIC,
         spec.name,
-        state,
+        ResourceState.DRIFTED if differences else ResourceState.PRESENT,
         tuple(differences + remarks),
+        change=f"set {settable} for new records" if settable and not foreign else "",
         facts={
             "partitions": found.partitions,
             "replication_factor": found.replication_factor,
             **{name: found.config.get(name) for name in spec.config},
         },
     )
+
+
+def _to_set(spec: Topic, found: TopicDescription) -> dict[str, str]:
+    """The changeable settings that differ, with the catalogue's values."""
+    return {
+        name: spec.config[name]
+        for name in CHANGEABLE
+        if name in spec.config and not same_setting(found.config.get(name), spec.config[name])
+    }
 
 
 def same_setting(actual: str | None, wanted: str) -> bool:

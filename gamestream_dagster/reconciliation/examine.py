@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.causes.trial import DEPTH
+from gamestream_dagster.reconciliation.clocks import clock_difference
 from gamestream_dagster.reconciliation.compare import compare_bracket, compare_equal
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.history import DuckHistory
@@ -72,6 +73,9 @@ def _windowed(recompute: Recompute, board: Board, sink: Sink, seen: Observation,
         expected = recompute.rows(board, seen.high_of(board.job), as_of=as_of)
         differences += compare_equal(board, sink, rows, expected)
         compared = max(len(rows), len(expected))
+    ahead = clock_difference(recompute, board, sink, since, seen)
+    if ahead is not None:
+        differences.append(ahead)
     implied = _implied_window(recompute, board, seen, since)
     if implied is not None and (as_of is None or as_of < implied):
         differences.append(_stale(board, sink, as_of, implied))

@@ -67,6 +67,7 @@ class Cause(StrEnum):
 
     SINK_LAG = "SINK_LAG"  # the sink shows what the job wrote earlier
     LATE = "LATE"  # events came behind the watermark, and a window no longer took them
+    CLOCK_AHEAD = "CLOCK_AHEAD"  # a record's Kafka time was ahead of the clock, and the watermark with it
     DUPLICATE = "DUPLICATE"  # events were counted twice
     DEAD_LETTERED = "DEAD_LETTERED"  # the job counted what validation refuses, or refused what it accepts
     MISSING_EVENTS = "MISSING_EVENTS"  # a run of offsets was never counted

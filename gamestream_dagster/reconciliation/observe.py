@@ -64,6 +64,8 @@ class Observation:
     """What the jobs themselves counted: the second counter of the ledger."""
     topic_id: TopicId | None = None
     """The incarnation of the input topic that all cuts belong to; None: the broker gives no ids."""
+    at_millis: int = field(default_factory=lambda: round(time.time() * 1000))
+    """When the boards had been read, by this machine's clock."""
     exact: bool = False
     """The jobs stood still: each board is the result of its job's low cut."""
 

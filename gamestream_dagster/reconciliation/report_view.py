@@ -18,6 +18,7 @@ OPEN_UP_TO = 6
 MEANING: Mapping[Cause, str] = {
     Cause.SINK_LAG: "The sink shows what the job wrote earlier: it is behind the job.",
     Cause.LATE: "Events came behind the watermark, so a window that had closed did not take them.",
+    Cause.CLOCK_AHEAD: "A record's Kafka time was ahead of the clock: until then the board takes no event.",
     Cause.DUPLICATE: "An event was counted more than once.",
     Cause.DEAD_LETTERED: "The job and the acceptance rule disagree on whether an event is valid.",
     Cause.MISSING_EVENTS: "A run of offsets was never counted.",

@@ -127,10 +127,12 @@ class Task:
     def look(self, looker: Looker, sinks: Sequence[Sink]) -> Observation:
         """One observation, archived up to its high cut; in drained mode one whose cuts are the same."""
         deadline = time.monotonic() + self.limits.drain
+        standstill = Standstill(self.settings, looker, self.root, self.say)
+        standstill.finish_killed(sorted({board.job for board in self.boards}))
         while True:
             self.say("checkpoint and boards")
             if self.mode is Mode.SAVEPOINT:
-                seen = Standstill(self.settings, looker, self.root, self.say).look(self.boards, sinks)
+                seen = standstill.look(self.boards, sinks)
             else:
                 seen = looker.look(self.boards, sinks)
             self.say("archive")

@@ -50,6 +50,12 @@ class FlinkJobs:
 
         return manager.observe_job(self._settings, job, previous)
 
+    def at_work(self, job: str) -> bool:
+        """Whether an executor works on the job now."""
+        from gamestream_dagster.flink_jobs import manager
+
+        return manager.at_work(self._settings, job)
+
     def note_parked(self, plan: "Plan") -> None:
         """Let an alert stand for a parked plan. The job itself is left alone."""
         from gamestream_dagster.flink_jobs import manager

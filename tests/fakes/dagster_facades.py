@@ -69,6 +69,11 @@ class FakeFlinkJobs:
         self.alerts: dict[str, str] = {}
         self.choices: list[Choice] = []
         self.noted = NOTHING_NOTED
+        self.busy = False
+        """An executor works on every job."""
+
+    def at_work(self, job: str) -> bool:
+        return self.busy
 
     def apply(
         self,

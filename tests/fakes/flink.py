@@ -244,6 +244,11 @@ class FakeStore:
         self.forgotten: list[int] = []
         """The generations at whose submission the job's ledger was deleted."""
         self.clock = datetime(2026, 1, 1, tzinfo=UTC)
+        self.proof = False
+        """A proof that stops jobs is at work."""
+
+    def standing(self) -> bool:
+        return self.proof
 
     def last(self, job: str) -> Deployment | None:
         return self.rows[-1] if self.rows else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gamestream_dagster.clients.errors import AlreadyExistsError, NotFoundError, ServiceError
@@ -44,6 +45,11 @@ class FakeKafkaAdmin:
             raise AlreadyExistsError("Kafka", "exists", "look")
         self.created.append(topic)
         return described
+
+    def configure(self, topic: str, config: Mapping[str, str]) -> None:
+        self._answer()
+        held = self.topics[topic]
+        self.topics[topic] = replace(held, config={**held.config, **config})
 
     def delete(self, topic: str) -> None:
         self._answer()

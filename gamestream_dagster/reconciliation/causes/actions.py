@@ -10,6 +10,8 @@ _REPLAY = "`gamestream jobs apply {job} --replay`"
 _ACTIONS: Mapping[Cause, str] = {
     Cause.SINK_LAG: "the sink is behind the job: see `gamestream status` and its locks, then `gamestream repair`",
     Cause.LATE: "nothing: the window had closed; see why producers are late if it grows",
+    Cause.CLOCK_AHEAD: "set the clock of the producer that is ahead, and let the broker stamp the records: "
+    "`gamestream plan` says whether the topic's message.timestamp.type is LogAppendTime",
     Cause.DUPLICATE: f"{_REPLAY} counts each event once; find the producer that sends again",
     Cause.DEAD_LETTERED: f"make the job's rule and the acceptance rule agree, then {_REPLAY}",
     Cause.MISSING_EVENTS: f"{_REPLAY} reads the lost run of offsets again",

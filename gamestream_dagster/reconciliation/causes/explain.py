@@ -14,6 +14,7 @@ from gamestream_dagster.reconciliation.causes.job_side import JobSide
 from gamestream_dagster.reconciliation.causes.policy import Policy
 from gamestream_dagster.reconciliation.causes.trial import Trial
 from gamestream_dagster.reconciliation.causes.witness import Sides, past_values, testify
+from gamestream_dagster.reconciliation.clocks import named_by_clock
 from gamestream_dagster.reconciliation.compare import rank_of
 from gamestream_dagster.reconciliation.model import (
     BoardResult,
@@ -81,8 +82,14 @@ class Explainer:
     def _told(self, result: BoardResult) -> tuple[Difference, ...]:
         self.say(f"causes: {result.board} in {result.sink.value}")
         board = self.boards[result.board]
-        behind, computed = self._sides(result)
-        found = self._behind(board, result, behind) + self._computed(board, result, computed)
+        alarms = [one for one in result.differences if not one.unexplained]  # they say themselves what they are
+        open_ones = tuple(one for one in result.differences if one.unexplained)
+        behind, computed = self._sides(replace(result, differences=open_ones))
+        # why a job shows no newer window is in no event
+        alarms += [one for one in computed if one.kind is DifferenceKind.STALE]
+        computed = [one for one in computed if one.kind is not DifferenceKind.STALE]
+        found = alarms + self._behind(board, result, behind) + self._computed(board, result, computed)
+        found = named_by_clock(self.recompute, board, self.seen.high_of(board.job), result.as_of, found)
         judged = self.policy.judge([replace(one, action=action(one, board.job)) for one in found])
         return tuple(sorted(judged, key=lambda one: (one.rank is None, one.rank or 0, one.kind, one.column or "")))
 

@@ -11,7 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
-from gamestream_dagster.reconciliation.model import Cause, Difference
+from gamestream_dagster.reconciliation.model import Cause, Difference, DifferenceKind
 
 POLICY_FILE = Path(__file__).with_name("policy.yaml")
 
@@ -34,7 +34,9 @@ class Policy(BaseModel):
     boards: dict[str, Accepted] = Field(default={}, description="For one board, in place of `accept`.")
 
     def accepts(self, difference: Difference) -> bool:
-        """Whether each of the difference's alternatives consists of accepted causes alone."""
+        """Whether each of the difference's alternatives consists of accepted causes alone; never for a stale board."""
+        if difference.kind is DifferenceKind.STALE:
+            return False
         accepted = self.boards.get(difference.board, self.accept)
         return not difference.unexplained and all(accepted.issuperset(causes) for causes in difference.alternatives)
 

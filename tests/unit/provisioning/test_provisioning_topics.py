@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from gamestream_dagster.catalogue.topics import Topic
+from gamestream_dagster.catalogue.topics import Topic, load_topics
 from gamestream_dagster.clients.kafka_admin import TopicDescription
-from gamestream_dagster.provisioning.model import ResourceState
-from gamestream_dagster.provisioning.topics import same_setting, topic_status
+from gamestream_dagster.provisioning.model import ResourceState, make_plan
+from gamestream_dagster.provisioning.topics import TopicProvider, same_setting, topic_status
+from gamestream_dagster.settings import TopicProfile
+from tests.fakes.provisioned import FakeKafkaAdmin
 
 SPEC = Topic(
     name="user-score",
@@ -41,6 +43,35 @@ def test_drift_names_each_fact_and_offers_no_change():
     assert status.state is ResourceState.DRIFTED
     assert status.details == ("has 3 partitions, should have 4", "retention.ms is 1000, should be 604800000")
     assert status.change == ""
+
+
+def test_the_timestamp_type_of_an_existing_topic_is_a_planned_change():
+    spec = SPEC.model_copy(update={"config": {**SPEC.config, "message.timestamp.type": "LogAppendTime"}})
+    drifted = found(message_timestamp_type="CreateTime", retention_ms="1000")
+    status = topic_status(spec, drifted)
+    assert status.state is ResourceState.DRIFTED
+    assert status.change == "set message.timestamp.type=LogAppendTime for new records"
+    admin = FakeKafkaAdmin([drifted])
+    provider = TopicProvider({spec.name: spec}, admin)
+    assert [step.name for step in make_plan(provider.observe([spec.name])).steps] == [spec.name]
+    provider.create(spec.name)
+    [after] = provider.observe([spec.name])
+    assert (after.details, after.change) == (("retention.ms is 1000, should be 604800000",), ""), "only that is changed"
+    assert admin.created == []
+
+
+def test_topics_of_a_foreign_broker_are_never_changed_and_the_command_is_told():
+    spec = SPEC.model_copy(update={"config": {"message.timestamp.type": "LogAppendTime"}})
+    status = topic_status(spec, found(message_timestamp_type="CreateTime"), foreign=True)
+    assert (status.state, status.change) == (ResourceState.DRIFTED, "")
+    assert "--alter --topic user-score --add-config message.timestamp.type=LogAppendTime" in status.details[-1]
+    right = topic_status(spec, found(message_timestamp_type="LogAppendTime"), foreign=True)
+    assert (right.state, right.details) == (ResourceState.PRESENT, ())
+
+
+def test_every_topic_of_the_catalogue_is_stamped_by_the_broker():
+    for topic in load_topics(TopicProfile.LAPTOP).values():
+        assert topic.config["message.timestamp.type"] == "LogAppendTime", topic.name
 
 
 def test_more_partitions_than_described_are_drift_too():
