@@ -191,11 +191,13 @@ class FakeDashboard:
 
 
 class FakeQuality:
-    """One result a suite; `evaluated` and `broken` (severity of one failed expectation) say which."""
+    """One result a suite: `evaluated` rows, `broken` (severity of one failed expectation), why `empty` or `waiting`."""
 
-    def __init__(self, evaluated: int = 10, broken: Severity | None = None) -> None:
+    def __init__(self, evaluated: int = 10, broken: Severity | None = None, empty: str = "", waiting: str = "") -> None:
         self.evaluated = evaluated
         self.broken = broken
+        self.empty = empty
+        self.waiting = waiting
         self.asked: list[str] = []
 
     def run(self, suites: Sequence[str]) -> QualityResult:
@@ -213,5 +215,7 @@ class FakeQuality:
             unexpected=0 if self.broken is None else 1,
             severity=self.broken or Severity.CRITICAL,
         )
+        if self.empty or self.waiting:
+            return SuiteResult(name, name, name, 0, 1, (), empty=self.empty, waiting=self.waiting)
         reason = "" if self.evaluated else "no row was found"
         return SuiteResult(name, name, name, self.evaluated, 1, (one,), reason)
