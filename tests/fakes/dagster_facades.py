@@ -15,6 +15,7 @@ from gamestream_dagster.flink_jobs.plan import Choice, Decision, Plan
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.resources.boards import BoardRows
 from gamestream_dagster.resources.page import PageAnswer
+from gamestream_dagster.resources.reconciliation import Holdings
 from quality.results import ExpectationResult, QualityResult, Severity, SuiteResult
 
 
@@ -178,6 +179,9 @@ class FakeArchive:
         if isinstance(self._result, Exception):
             raise self._result
         return self._result
+
+    def holdings(self, topic: str) -> Holdings:
+        return Holdings(records=1014, rows=1020, files=12)
 
 
 class FakeDashboard:

@@ -187,9 +187,9 @@ def test_suites_become_checks(quality: FakeQuality, passed: bool, severity: dg.A
     assert found.metadata["data_docs"] == dg.MetadataValue.url("http://127.0.0.1:8501/reports/index.html")
 
 
-def test_the_ledger_has_a_suite_beside_that_of_the_differences() -> None:
+def test_the_tables_of_a_reconciliation_and_the_archive_have_suites() -> None:
     quality = FakeQuality()
-    found = evaluations(launch("reconciliation/leaderboards", checks=True, quality=quality))
+    tables = ("table/differences_table", "table/ledger_table")
+    found = evaluations(launch(*tables, checks=True, quality=quality))
     assert quality.asked == ["differences", "ledger"]
-    assert found["reconciliation/leaderboards", "expectations"].passed
-    assert found["reconciliation/leaderboards", "ledger_expectations"].passed
+    assert all(found[table, "expectations"].passed for table in tables)
