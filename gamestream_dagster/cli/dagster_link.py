@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
 
 Say = Callable[[str], None]
+_BEARABLE = ("HEALTHY", "STARTING", "RECOVERING")  # as the check `healthy` judges
 BY = "done by"  # metadata that tells such an event from one of a run
 
 
@@ -92,6 +93,9 @@ def job_event(deployment: Deployment, observed: ObservedJob, command: str) -> Re
             "health": observed.health.value,
         },
         materialised=live,  # a job that was stopped does not run as its folder says
+        checks=(ReportedCheck("healthy", observed.health.value in _BEARABLE, told=observed.health_reason),)
+        if live
+        else (),
     )
 
 

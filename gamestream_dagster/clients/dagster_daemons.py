@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,27 +20,29 @@ class Daemon:
 
     pid: int
     command: str
+    supervised: bool
+    """Whether `gamestream up` started it."""
 
     def __str__(self) -> str:
         return f"pid {self.pid} ({self.command})"
 
 
 def daemons_of(settings: Settings) -> list[Daemon]:
-    """The user's Dagster daemons on this machine that work on the stack of `settings`, the stack's own included."""
+    """The user's Dagster daemons on this machine that work on the stack of `settings`."""
     return sorted(_daemons(settings.home.resolve()), key=lambda daemon: daemon.pid)
 
 
-def second_daemons(settings: Settings) -> list[Daemon]:
-    """Those of `daemons_of` that `gamestream up` did not start."""
-    own = (settings.home / "dagster").resolve()
-    return [daemon for daemon in daemons_of(settings) if _dagster_home(daemon.pid) != (own, True)]
+def second_daemons(daemons: Sequence[Daemon]) -> list[Daemon]:
+    """Those that are one too many: where several run, all that `gamestream up` did not start."""
+    return [daemon for daemon in daemons if not daemon.supervised] if len(daemons) > 1 else []
 
 
-def told(daemons: list[Daemon]) -> str:
+def second_daemon_told(settings: Settings) -> str:
     """What a second daemon means and how to end it; empty when there is none."""
-    if not daemons:
+    second = second_daemons(daemons_of(settings))
+    if not second:
         return ""
-    named = ", ".join(map(str, daemons))
+    named = ", ".join(map(str, second))
     return (
         f"another Dagster daemon works on this stack: {named}. Each schedule and sensor ticks twice; end it, or start "
         "the stack without Dagster: `gamestream up --only kafka,registry,postgres,flink,dashboard`"
@@ -54,7 +56,7 @@ def _daemons(home: Path) -> Iterator[Daemon]:
                 continue
             command = process.cmdline()
             if _is_daemon(command) and _home_of(process) == home:
-                yield Daemon(process.pid, _short(command))
+                yield Daemon(process.pid, _short(command), _supervised(process))
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
 
@@ -72,15 +74,8 @@ def _home_of(process: psutil.Process) -> Path:
     return (Path(process.cwd()) / Path(given).expanduser()).resolve()
 
 
-def _dagster_home(pid: int) -> tuple[Path | None, bool]:
-    """(DAGSTER_HOME, whether the stack's supervisor started it)."""
-    try:
-        process = psutil.Process(pid)
-        given = process.environ().get("DAGSTER_HOME")
-        supervised = any("supervisord" in " ".join(parent.cmdline()) for parent in process.parents())
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return None, True
-    return (Path(given).resolve() if given else None), supervised
+def _supervised(process: psutil.Process) -> bool:
+    return any("supervisord" in " ".join(parent.cmdline()) for parent in process.parents())
 
 
 def _short(command: list[str]) -> str:

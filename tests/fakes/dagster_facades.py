@@ -124,6 +124,7 @@ class FakeProvisioner:
         self.drifted = set(drifted)
         self.unknown = set(unknown)
         self.error = error
+        self.second = ""
         self.created: list[tuple[ResourceKind, str]] = []
 
     def ensure(self, kind: ResourceKind, names: Sequence[str]) -> Iterator[ResourceStatus]:
@@ -135,6 +136,9 @@ class FakeProvisioner:
 
     def observe(self, kind: ResourceKind, names: Sequence[str]) -> list[ResourceStatus]:
         return [self._status(kind, name, created=False) for name in names]
+
+    def second_daemon(self) -> str:
+        return self.second
 
     def _status(self, kind: ResourceKind, name: str, created: bool) -> ResourceStatus:
         if name in self.drifted:
