@@ -18,7 +18,7 @@ from typing import Any
 from great_expectations.data_context import EphemeralDataContext
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from quality.results import SuiteResult
+from quality.results import QualityResult, SuiteResult
 
 PAGES = Path(__file__).parent / "pages"
 SITE = "local"
@@ -84,7 +84,7 @@ def _index(results: tuple[SuiteResult, ...], pages: dict[str, str]) -> str:
     return environment.get_template("index.html.j2").render(
         suites=results,
         pages=pages,
-        success=bool(results) and all(one.success for one in results),
+        state=QualityResult(results, PAGES, 0.0).state,
         built=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
     )
 

@@ -23,6 +23,14 @@ class Severity(StrEnum):
     INFO = "info"  # for the record
 
 
+class SuiteState(StrEnum):
+    """Outcome of a suite."""
+
+    HOLDS = "HOLDS"  # every critical expectation holds, or there is rightly no row to evaluate
+    FAILS = "FAILS"  # a critical expectation fails, or rows are missing
+    NOT_RUN = "NOT_RUN"  # there is nothing to evaluate or to compare with yet; neither a pass nor a failure
+
+
 @dataclass(frozen=True)
 class ExpectationResult:
     """One expectation of one suite."""
@@ -40,7 +48,7 @@ class ExpectationResult:
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One suite: it succeeds when it looked at one row at least and every critical expectation holds."""
+    """One suite. Without rows it holds only where `empty` says why none are right."""
 
     suite: str
     title: str
@@ -49,11 +57,22 @@ class SuiteResult:
     attempts: int  # validations until it held, or until the last was believed
     expectations: tuple[ExpectationResult, ...]
     reason: str = ""  # why the suite as a whole failed, when no single expectation says it
+    empty: str = ""  # why it is right that no row was evaluated
+    waiting: str = ""  # why the suite has not run yet, and what to run first
+
+    @property
+    def state(self) -> SuiteState:
+        """FAILS also where rows are missing: "could not look" is never "fine"."""
+        if self.waiting:
+            return SuiteState.NOT_RUN
+        if self.reason or self.failed(Severity.CRITICAL) or not (self.evaluated or self.empty):
+            return SuiteState.FAILS
+        return SuiteState.HOLDS
 
     @property
     def success(self) -> bool:
-        """False as well when nothing was evaluated: "could not look" is never "fine"."""
-        return self.evaluated > 0 and not self.reason and not self.failed(Severity.CRITICAL)
+        """True when the suite holds."""
+        return self.state is SuiteState.HOLDS
 
     def failed(self, *severities: Severity) -> tuple[ExpectationResult, ...]:
         """Expectations that do not hold, of these severities (none given: all)."""
@@ -63,8 +82,10 @@ class SuiteResult:
 
     def sentence(self) -> str:
         """One line for a terminal or a check's description."""
-        if self.reason:
-            return self.reason
+        if self.waiting:
+            return f"Not run yet: {self.waiting}"
+        if self.reason or self.empty:
+            return self.reason or self.empty
         broken = self.failed()
         if not broken:
             count = len(self.expectations)
@@ -86,9 +107,17 @@ class QualityResult:
     seconds: float
 
     @property
+    def state(self) -> SuiteState:
+        """FAILS when one suite fails, else NOT_RUN when one has not run yet (or there is none), else HOLDS."""
+        found = {suite.state for suite in self.suites}
+        if SuiteState.FAILS in found:
+            return SuiteState.FAILS
+        return SuiteState.HOLDS if found == {SuiteState.HOLDS} else SuiteState.NOT_RUN
+
+    @property
     def success(self) -> bool:
-        """Every suite succeeded, and there was one at least."""
-        return bool(self.suites) and all(suite.success for suite in self.suites)
+        """True when every suite holds, and there is one at least."""
+        return self.state is SuiteState.HOLDS
 
     @property
     def evaluated(self) -> int:
@@ -111,6 +140,8 @@ class QualityResult:
         found = asdict(self)
         found["data_docs"] = str(self.data_docs)
         found["success"] = self.success
+        found["state"] = self.state.value
         for plain, suite in zip(found["suites"], self.suites, strict=True):
             plain["success"] = suite.success
+            plain["state"] = suite.state.value
         return found

@@ -22,8 +22,15 @@ _ROW_COUNT = "expect_table_row_count_to_be_between"
 _UNEXPECTED_ROWS = "unexpected_rows_expectation"
 
 
-def validate(source: Any, suite: Suite, attempt: int, settings: Settings) -> SuiteResult:
+def validate(source: Any, suite: Suite, attempt: int, settings: Settings, missing: str = "") -> SuiteResult:
     """Validate a suite once; its result replaces an earlier one of the same run.
+
+    Args:
+        source: the datasource of the stack's Postgres.
+        suite: what must hold.
+        attempt: 1 for the first validation.
+        settings: of the stack.
+        missing: why the suite fails whatever its expectations say: rows that should be there are not.
 
     Raises:
         QualityError: Great Expectations itself could not run it.
@@ -37,7 +44,7 @@ def validate(source: Any, suite: Suite, attempt: int, settings: Settings) -> Sui
         definition = made.validation_definitions.add(gx.ValidationDefinition(name=suite.name, data=rows, suite=added))
         found = definition.run(batch_parameters=parameters, result_format="COMPLETE")
     except QualityError as error:
-        return not_run(suite, str(error), attempt)
+        return failed(suite, str(error), attempt)
     except GreatExpectationsError as error:
         raise QualityError(f"Suite {suite.name} could not be run: {_redact(str(error), settings)}") from None
     evaluated = _row_count(suite, found.results)
@@ -48,12 +55,12 @@ def validate(source: Any, suite: Suite, attempt: int, settings: Settings) -> Sui
         evaluated=evaluated,
         attempts=attempt,
         expectations=tuple(_result(suite, one, evaluated, settings) for one in found.results),
-        reason="" if evaluated else suite.nothing_found,
+        reason=missing,
     )
 
 
-def not_run(suite: Suite, reason: str, attempt: int = 1) -> SuiteResult:
-    """The failed result of a suite that had nothing to look at."""
+def failed(suite: Suite, reason: str, attempt: int = 1) -> SuiteResult:
+    """The failed result of a suite that could not evaluate its rows."""
     return SuiteResult(suite.name, suite.title, suite.subject, 0, attempt, (), reason)
 
 

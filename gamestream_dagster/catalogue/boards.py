@@ -67,6 +67,32 @@ class Column(BaseModel):
     of: Identifier | None = None
     numerator: str | None = Field(default=None, description="Product of integer columns, such as `a * b`.")
     denominator: str | None = None
+    description: str = Field(default="", description="One sentence; default: what the role says.")
+
+    @property
+    def meaning(self) -> str:
+        """One sentence for people who read the table."""
+        if self.description:
+            return self.description
+        match self.role:
+            case ColumnRole.RANK:
+                return "Rank on the board, from 1."
+            case ColumnRole.KEY:
+                return "Identifies whom the row is about."
+            case ColumnRole.LABEL:
+                return "Name to show: the greatest text, by bytes, that an accepted event carried."
+            case ColumnRole.SUM:
+                return f"Sum of the scores of all accepted events, by {' and '.join(self.over)}."
+            case ColumnRole.VALUE:
+                return "Integer computed from the events of the row's window."
+            case ColumnRole.CHOICE:
+                return f"Who has the greatest {self.of} within the row's key."
+            case ColumnRole.RATIO:
+                return f"({self.numerator}) / ({self.denominator}), as a double."
+            case ColumnRole.AS_OF:
+                return "End of the window that the row belongs to, in event time; not part of the window."
+            case ColumnRole.SEASON:
+                return "Start of the season that the row belongs to, UTC."
 
 
 class Window(BaseModel):

@@ -11,18 +11,20 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun
 
 if TYPE_CHECKING:
     from gamestream_dagster.benchmarks.results import Result
     from gamestream_dagster.benchmarks.suite import Choices
 
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the tree."""
-    app.command()(bench)
+    app.command(rich_help_panel=panels.QUALITY)(bench)
 
 
 def bench(  # noqa: PLR0917 - Typer reads the options from the signature

@@ -3,34 +3,66 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
+from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.dagster_link import report, seasons_event
+from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
     from gamestream_dagster.reconciliation.certificate import Certificate
     from gamestream_dagster.settings import Settings
 
 data = Console(highlight=False, width=200, soft_wrap=True)
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command groups."""
-    seasons = typer.Typer(help="Boards of seasons.", no_args_is_help=True)
+    seasons = typer.Typer(help="Boards of seasons: list them, archive those that have ended.", no_args_is_help=True)
+    seasons.command("list")(list_seasons)
     seasons.command("close")(close)
-    app.add_typer(seasons, name="season")
-    certificates = typer.Typer(help="Proof of a board at an exact cut.", no_args_is_help=True)
+    app.add_typer(seasons, name="season", rich_help_panel=panels.PROOF)
+    certificates = typer.Typer(help="Certificates: the proof of a board at an exact cut.", no_args_is_help=True)
     certificates.command("make")(make)
     certificates.command("verify")(verify)
-    app.add_typer(certificates, name="certificate")
+    app.add_typer(certificates, name="certificate", rich_help_panel=panels.PROOF)
+
+
+def list_seasons(home: Home = None, port_base: PortBase = None, as_json: AsJson = False) -> None:
+    """List the seasons that the boards hold, newest first, and whether each is closed."""
+    from gamestream_dagster.reconciliation.season_list import seasons_of
+
+    settings = settings_from(home, port_base)
+    with _sentences():
+        found = seasons_of(settings)
+    if as_json:
+        typer.echo(json.dumps([one.as_json() for one in found], indent=2))
+        return
+    table = Table("SEASON", "FROM", "UNTIL", "STATUS", "BOARDS", box=None, pad_edge=False)
+    for one in found:
+        state = "CLOSED" if one.closed == one.boards else "OPEN"
+        boards = f"{', '.join(sorted(one.boards))}" + (f" (closed: {len(one.closed)})" if state == "OPEN" else "")
+        table.add_row(one.span.label, _time(one.span.start), _time(one.span.end), state, boards)
+    print_table(table)
+    left = sum(one.closed != one.boards for one in found)
+    talk.print(f"Done. SEASONS={len(found)} OPEN={left}\nNext: gamestream season close")
+
+
+def _time(millis: int) -> str:
+    return datetime.fromtimestamp(millis / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def close(
@@ -48,6 +80,7 @@ def close(
     settings = settings_from(home, port_base)
     with _sentences(), talk.status("closing seasons") as status:
         found = close_seasons(settings, board, anyway=anyway, say=status.update)
+    report(settings, seasons_event(found), talk.print)
     if as_json:
         told = [{"board": o.board, "season_id": o.span.label, "closed": o.done, "news": o.news} for o in found]
         typer.echo(json.dumps(told, indent=2))
@@ -55,7 +88,9 @@ def close(
         for one in found:
             data.print(Text(f"{'CLOSED' if one.done else 'OPEN':7} {one.board}  {one.span.label}  {one.news}"))
         left = sum(not one.done for one in found)
-        talk.print(f"Done. CLOSED={len(found) - left} OPEN={left}\nNext: gamestream certificate make --season ...")
+        talk.print(f"Done. CLOSED={len(found) - left} OPEN={left}")
+        if done := next((one for one in found if one.done), None):
+            talk.print(f"Next: gamestream certificate make --board {done.board} --season {done.span.label}")
     raise typer.Exit(0 if all(one.done for one in found) else 1)
 
 
@@ -78,7 +113,8 @@ def make(
         out.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise CouldNotRun(f"{out} cannot be written ({error.strerror}); name another file with --out.") from error
-    talk.print(f"Done. ROWS={len(made['rows'])} VERDICT={made['verdict']}\nNext: gamestream certificate verify {out}")
+    following = f"gamestream certificate verify {shlex.quote(str(out))}"
+    talk.print(Text(f"Done. ROWS={len(made['rows'])} VERDICT={made['verdict']}\nNext: {following}"))
 
 
 def verify(
@@ -99,7 +135,7 @@ def verify(
         typer.echo(json.dumps([{"part": one.part.value, "sentence": one.sentence} for one in found], indent=2))
     else:
         for one in found:
-            data.print(Text(f"{one.part.value:8} {one.sentence}"))
+            data.print(Text(f"{one.part.value:8} {runnable(one.sentence)}"))
         season = f" of {certificate.season_id}" if certificate.season_id else ""
         word = "does not agree" if found else "agrees"
         talk.print(f"Done. {certificate.board}{season} {word}: DISAGREEMENTS={len(found)} ROWS={len(certificate.rows)}")

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from gamestream_dagster.cli import platform, reconcile
+from gamestream_dagster.cli import panels, platform, reconcile
+from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
     from gamestream_dagster.clients.dagster_graphql import DagsterGraphQL, RunOutcome
     from gamestream_dagster.settings import Settings
 
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 data = Console(highlight=False)
 
 # The crowd's last two minutes of play, sent at once: few enough points for the real players to stay on the board.
@@ -31,7 +32,7 @@ READ_LIMIT_SECONDS = 120
 
 def register(app: typer.Typer) -> None:
     """Add the command to the tree."""
-    app.command("demo")(demo)
+    app.command("demo", rich_help_panel=panels.SERVERS)(demo)
 
 
 def demo(

@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
@@ -23,14 +25,14 @@ if TYPE_CHECKING:
 
 # A pipe has no width of its own; a narrow guess would cut the lines.
 data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 
 _STYLES = {"HELD": "bold green", "NOT_HELD": "bold red", "COULD_NOT_RUN": "bold yellow"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the tree."""
-    app.command("drill")(drill)
+    app.command("drill", rich_help_panel=panels.QUALITY)(drill)
 
 
 def drill(  # noqa: PLR0917 - one parameter an option

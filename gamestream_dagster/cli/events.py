@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
+from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.events.simulator import SimulatorOptions
     from gamestream_dagster.settings import Settings
 
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 MAX_SHOWN = 20  # bad lines shown one by one; all are in the rejects file
 
 Topic = Annotated[str | None, typer.Option("--topic", help="Another topic than user-score.", show_default=False)]
@@ -30,8 +31,8 @@ Topic = Annotated[str | None, typer.Option("--topic", help="Another topic than u
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    app.command("simulate")(simulate)
-    app.command("replay")(replay)
+    app.command("simulate", rich_help_panel=panels.EVENTS)(simulate)
+    app.command("replay", rich_help_panel=panels.EVENTS)(replay)
 
 
 def simulate(  # noqa: PLR0917 - Typer reads the options from the signature

@@ -14,8 +14,13 @@ from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gamestream_dagster.clients.dagster_events import Reported
     from gamestream_dagster.flink_jobs.plan import Choice
     from gamestream_dagster.settings import Settings
+from gamestream_dagster.cli.dagster_link import job_event, report
+from gamestream_dagster.cli.hints import runnable
 from gamestream_dagster.cli.job_output import Folder, Job, data, deployment_json, print_json, sentences, speak
 
 Replay = Annotated[
@@ -45,6 +50,8 @@ class Wish(StrEnum):
     ROLLBACK = "rollback"
 
 
+_COMMANDS = {wish.value: wish.value for wish in Wish}
+
 For = Annotated[Wish, typer.Option("--for", help="The command whose plan is wanted.")]
 
 
@@ -67,11 +74,34 @@ def _act(order: Order, settings: Settings, as_json: bool) -> None:
         return
     with sentences():
         deployment = manager.apply_job(settings, order.job, order.choice, speak, order.folder, steady=order.steady)
+    command = f"gamestream jobs {_COMMANDS.get(order.choice.value, 'apply')}"
+    report(settings, job_events(settings, [order.job], command, speak, order.folder), speak)
     if as_json:
         print_json(deployment_json(deployment))
         return
     line = f"{order.job}: {deployment.state}, generation {deployment.generation}, Flink job {deployment.flink_job_id}"
     data.print(line, soft_wrap=True)
+
+
+def job_events(
+    settings: Settings, jobs: Sequence[str], command: str, say: Callable[[str], None], folder: Path = FLINK_SQL_DIR
+) -> list[Reported]:
+    """What Dagster is told of jobs that `command` acted on: each as it stands now, with its newest deployment."""
+    from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.flink_jobs import manager
+    from gamestream_dagster.flink_jobs.errors import FlinkJobError
+
+    events: list[Reported] = []
+    for job in jobs:
+        try:
+            last = next(iter(manager.history(settings, job, 1, folder)), None)
+            seen = manager.observe_job(settings, job, root=folder)
+        except (FlinkJobError, ServiceError) as error:
+            say(f"Dagster was not told about {job}: {error}")
+            continue
+        if last is not None:
+            events.append(job_event(last, seen, command))
+    return events
 
 
 def plan(
@@ -117,13 +147,13 @@ def _show_plan(job: str, settings: Settings, choice: Choice, as_json: bool, fold
     if as_json:
         print_json({**asdict(made), "steps": steps})
     else:
-        data.print(f"[bold]{made.decision}[/]  {escape(made.reason)}", soft_wrap=True)
+        data.print(f"[bold]{made.decision}[/]  {escape(runnable(made.reason))}", soft_wrap=True)
         for number, step in enumerate(steps, 1):
             facts = ", ".join(f"{key}={value}" for key, value in step.items() if key != "step" and value is not None)
             line = f"  {number}. {step['step']}" + (f"  ({facts})" if facts else "")
             data.print(line, soft_wrap=True, markup=False)
         for choice_command in made.choices:
-            data.print(f"  decide with: [bold]{choice_command}[/]")
+            data.print(f"  decide with: [bold]{runnable(choice_command, markup=True)}[/]", soft_wrap=True)
     if made.decision is not Decision.NOTHING:
         raise typer.Exit(1)
 

@@ -14,12 +14,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import CouldNotRun
 
 if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.deployment import Deployment
 
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 data = Console(highlight=False)
 
 Job = Annotated[str, typer.Argument(help="Name of the job: its folder in flink_sql/.")]

@@ -12,10 +12,12 @@ import typer
 from rich.table import Table
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.job_manifests import manifests
 from gamestream_dagster.cli.job_orders import apply, plan, redeploy, resume, rollback, suspend
 from gamestream_dagster.cli.job_output import Folder, Job, data, deployment_json, print_json, sentences, talk
 from gamestream_dagster.cli.options import AsJson, Home, PortBase, settings_from
+from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.deployment import Deployment
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the group to the tree."""
-    group = typer.Typer(help="The Flink jobs: desired, observed, planned, done.", no_args_is_help=True)
+    group = typer.Typer(help="Flink SQL jobs: list, plan, deploy, stop, roll back.", no_args_is_help=True)
     group.command("list")(list_jobs)
     for command in (show, plan, apply, suspend, resume, redeploy, rollback, history, incidents, manifests):
         group.command()(command)
-    app.add_typer(group, name="jobs")
+    app.add_typer(group, name="jobs", rich_help_panel=panels.RESOURCES)
 
 
 def list_jobs(
@@ -58,7 +60,7 @@ def list_jobs(
         health, sentence = _verdict(seen, last)
         remarks += [f"{spec.name}: {one}" for one in (sentence, waiting) if one]
         table.add_row(spec.name, spec.desired_state, seen.state, health, version, _checkpoint(seen), _lag(seen))
-    data.print(table)
+    print_table(table)
     for remark in remarks:
         talk.print(remark, markup=False, soft_wrap=True)
 

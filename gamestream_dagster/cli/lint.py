@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.linter.lint import Report
     from gamestream_dagster.settings import Settings
 
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 
 Paths = Annotated[
     list[Path] | None,
@@ -35,7 +37,7 @@ _WIDTH_IN_A_PIPE = 400  # a finding a line, for grep and for CI's log
 
 def register(app: typer.Typer) -> None:
     """Add the command to the tree."""
-    app.command()(lint)
+    app.command(rich_help_panel=panels.QUALITY)(lint)
 
 
 def lint(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import CouldNotRun
 
 # One module a command group, in the order in which `gamestream --help` lists them.
@@ -18,6 +20,7 @@ GROUPS = (
     "provisioning",
     "jobs",
     "events",
+    "topics",
     "reconcile",
     "repair",
     "why",
@@ -27,7 +30,13 @@ GROUPS = (
     "drill",
 )
 
-talk = Console(stderr=True)
+talk = Talk(stderr=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gamestream {metadata.version('gamestream')}")
+        raise typer.Exit
 
 
 def build() -> typer.Typer:
@@ -39,9 +48,18 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_stackless)
     for group in GROUPS:
         importlib.import_module(f"gamestream_dagster.cli.{group}").register(app)
     return app
+
+
+def _stackless(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Live game leaderboards from Kafka and Flink SQL, orchestrated and proven by Dagster."""
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gamestream_dagster.cli import hints
 from gamestream_dagster.settings import Settings, SettingsError, load_settings
 
 Home = Annotated[Path | None, typer.Option("--home", help="Folder with all state of the stack (default .gamestream).")]
@@ -24,6 +25,8 @@ class CouldNotRun(Exception):  # noqa: N818 - the word of the exit code and of t
 def settings_from(home: Path | None, port_base: int | None = None) -> Settings:
     """Settings for a command; a bad value ends the command with exit code 2 and one sentence."""
     try:
-        return load_settings(home=home, port_base=port_base)
+        settings = load_settings(home=home, port_base=port_base)
     except SettingsError as error:
         raise CouldNotRun(str(error)) from error
+    hints.remember(settings, home, port_base)
+    return settings

@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, settings_from
+from gamestream_dagster.cli.tables import print_table
+from gamestream_dagster.clients.dagster_daemons import second_daemon_told
 
 if TYPE_CHECKING:
     from gamestream_dagster.platform.service import Progress, ProgressState, ServiceStatus
+    from gamestream_dagster.settings import Settings
 
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 data = Console(highlight=False)
-PIPED_WIDTH = 400  # wide enough that no cell is cut
 
 Only = Annotated[
     str | None, typer.Option("--only", help="Comma-separated services or groups; what they need comes too.")
@@ -31,7 +35,13 @@ Purge = Annotated[bool, typer.Option("--purge", help="Delete the home as well: a
 Kill = Annotated[bool, typer.Option("--kill", help="Do not stop the jobs with a savepoint first.")]
 Jobs = Annotated[bool, typer.Option("--jobs/--no-jobs", help="Bring back the jobs that went down with the stack.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, help="How many lines of the end to show.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until every server that was started is healthy.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.0, help="How long --wait waits, seconds.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new lines until interrupted.")]
+
+UNSETTLED = ("FAILED", "UNREACHABLE", "STARTING")
+WAIT_POLL_SECONDS = 0.5
+PSQL_NO_CONNECTION = 2
 
 STATE_STYLES = {
     "HEALTHY": "green",
@@ -45,8 +55,8 @@ STATE_STYLES = {
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
-    for command in (up, down, status, doctor, logs):
-        app.command()(command)
+    for command in (up, down, status, doctor, logs, psql):
+        app.command(rich_help_panel=panels.SERVERS)(command)
 
 
 def up(home: Home = None, port_base: PortBase = None, only: Only = None, jobs: Jobs = True) -> None:
@@ -73,6 +83,8 @@ def up(home: Home = None, port_base: PortBase = None, only: Only = None, jobs: J
         )
     else:
         talk.print("Already running: nothing to start.  Next: [bold]gamestream status[/]")
+    if sentence := second_daemon_told(settings):
+        _warn(f"Mind: {sentence}")
     if not all_back:
         raise typer.Exit(1)
 
@@ -96,19 +108,93 @@ def down(
     talk.print(f"Done. Stopped {len(stopped)} services.{gone}" if stopped else f"Nothing was running.{gone}")
 
 
-def status(home: Home = None, port_base: PortBase = None, as_json: AsJson = False) -> None:
-    """Show each server: state, process, port, memory, uptime, link."""
-    from gamestream_dagster.platform.stack import Stack
+def status(
+    home: Home = None, port_base: PortBase = None, wait: Wait = False, timeout: Timeout = 120.0, as_json: AsJson = False
+) -> None:
+    """Show each server: state, process, port, memory, uptime, link.
 
+    Exit codes: 0 every server that was started is healthy; 1 one is starting, has failed or does not answer, or with
+    --wait none runs; 2 the state could not be read. Servers that were never started or were stopped do not count.
+    """
     settings = settings_from(home, port_base)
     with _platform_errors():
-        rows = Stack(settings).status()
+        rows = _settled(settings, timeout) if wait else _rows(settings)
     if as_json:
         data.print_json(json.dumps([asdict(row) for row in rows]))
     else:
         _print_status(rows)
-    if any(row.state in ("FAILED", "UNREACHABLE", "STARTING") for row in rows):
+    if sentence := second_daemon_told(settings):
+        _warn(f"Mind: {sentence}")
+    if any(row.state in UNSETTLED for row in rows):
         raise typer.Exit(1)
+    if wait and not any(row.state in ("HEALTHY", "EXTERNAL") for row in rows):
+        _warn("No server runs: start them with `gamestream up`.")
+        raise typer.Exit(1)
+
+
+def _rows(settings: Settings) -> list[ServiceStatus]:
+    from gamestream_dagster.platform.stack import Stack
+
+    return Stack(settings).status()
+
+
+def _settled(settings: Settings, timeout: float) -> list[ServiceStatus]:
+    """The state once every server that was started is healthy, or at the end of the time."""
+    deadline = time.monotonic() + timeout
+    with talk.status("waiting for the servers") as shown:
+        while True:
+            rows = _rows(settings)
+            waiting = [row.name for row in rows if row.state in UNSETTLED]
+            running = any(row.state in ("HEALTHY", "EXTERNAL") for row in rows)
+            if (running and not waiting) or time.monotonic() >= deadline:
+                return rows
+            shown.update(f"waiting for {', '.join(waiting) or 'the first server'}")
+            time.sleep(WAIT_POLL_SECONDS)
+
+
+def psql(
+    home: Home = None,
+    port_base: PortBase = None,
+    command: Annotated[
+        list[str] | None, typer.Option("--command", "-c", help="Run this SQL and end; may be given several times.")
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Refuse every statement that changes something.")
+    ] = False,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="More options for psql, after `--`, such as `-- -At`.", metavar="-- [PSQL]"),
+    ] = None,
+) -> None:
+    """Open the stack's Postgres in psql: the boards, the reconciliations, the deployments. The exit code is psql's."""
+    import os
+    import subprocess
+
+    from gamestream_dagster.platform.postgres import client_program
+
+    settings = settings_from(home, port_base)
+    with _platform_errors():
+        program = client_program()
+    options = "-c timezone=UTC" + (" -c default_transaction_read_only=on" if read_only else "")
+    environment = {
+        **os.environ,
+        "PGHOST": settings.postgres_host,
+        "PGPORT": str(settings.postgres_port or settings.port("postgres")),
+        "PGUSER": settings.postgres_user,
+        "PGPASSWORD": settings.postgres_password_value,
+        "PGDATABASE": settings.postgres_database,
+        "PGOPTIONS": options,
+        "PGAPPNAME": "gamestream psql",
+        "PGCONNECT_TIMEOUT": "5",
+    }
+    given = [word for sql in command or () for word in ("-c", sql)]
+    done = subprocess.run([str(program), *given, *(arguments or ())], env=environment, check=False)
+    if done.returncode == PSQL_NO_CONNECTION:
+        raise CouldNotRun(
+            f"psql has no connection to {settings.postgres_host}:{environment['PGPORT']}; start the servers with "
+            "`gamestream up`, or look with `gamestream status`."
+        )
+    raise typer.Exit(done.returncode)
 
 
 def doctor(home: Home = None, port_base: PortBase = None, as_json: AsJson = False) -> None:
@@ -122,7 +208,7 @@ def doctor(home: Home = None, port_base: PortBase = None, as_json: AsJson = Fals
     if as_json:
         data.print_json(json.dumps({"checks": [asdict(c) for c in checks], "settings": [asdict(r) for r in rows]}))
     else:
-        _print_table(("CHECK", "STATUS", "DETAIL"), [(c.name, c.state, c.detail) for c in checks])
+        _print_table(("CHECK", "STATUS", "DETAIL"), [(c.name, c.state, runnable(c.detail)) for c in checks])
         data.print()
         _print_table(("SETTING", "VALUE", "FROM"), [(r.name, r.value, r.origin) for r in rows])
     passed, warned, failed = (sum(check.state == state for check in checks) for state in ("OK", "WARN", "FAIL"))
@@ -187,7 +273,7 @@ def _print_status(rows: list[ServiceStatus]) -> None:
 
 
 def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table whose second column is a state. Piped, it is as wide as its content, so that no cell is cut."""
+    """A table whose second column is a state."""
     from rich.table import Table
     from rich.text import Text
 
@@ -199,7 +285,7 @@ def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
                 for at, cell in enumerate(row)
             )
         )
-    (data if data.is_terminal else Console(highlight=False, width=PIPED_WIDTH)).print(table)
+    print_table(table)
 
 
 def _duration(seconds: float | None) -> str:

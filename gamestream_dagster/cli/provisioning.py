@@ -14,7 +14,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.dagster_link import provisioned_events, refresh_definitions, report
+from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, settings_from
+from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
     from gamestream_dagster.provisioning.model import Plan, ResourceKind, ResourceStatus, StepResult
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
 # A pipe has no width of its own; a narrow guess would cut the sentences.
 data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 
 Kinds = Annotated[
     list[str] | None,
@@ -34,9 +38,9 @@ OUTCOMES = {"DONE": "[green]done[/]   ", "NOTHING_TO_DO": "[dim]stands[/] ", "FA
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
-    app.command("plan")(plan)
-    app.command("apply")(apply)
-    app.command("delete")(delete)
+    app.command("plan", rich_help_panel=panels.RESOURCES)(plan)
+    app.command("apply", rich_help_panel=panels.RESOURCES)(apply)
+    app.command("delete", rich_help_panel=panels.RESOURCES)(delete)
 
 
 def plan(home: Home = None, port_base: PortBase = None, only: Kinds = None, as_json: AsJson = False) -> None:
@@ -57,6 +61,7 @@ def apply(home: Home = None, port_base: PortBase = None, only: Kinds = None, as_
         kinds = _kinds(only)
         results = _carry_out(settings, _look(settings, kinds))
         after = _look(settings, kinds)
+        _tell_dagster(settings, results)
     _show(after, as_json, results)
     if not as_json:
         _closing(after, "Next: gamestream status" if after.exit_code == 0 else "Next: gamestream plan")
@@ -126,6 +131,19 @@ def _carry_out(settings: Settings, planned: Plan) -> list[StepResult]:
     return manager.apply(settings, planned, told, lambda line: talk.print(f"  [dim]{escape(line)}[/]", soft_wrap=True))
 
 
+def _tell_dagster(settings: Settings, results: Sequence[StepResult]) -> None:
+    """The definitions first: an event of an asset that Dagster does not know yet is shown nowhere."""
+    from gamestream_dagster.cli.job_orders import job_events
+
+    refresh_definitions(settings, _dim)
+    jobs = [one.planned.name for one in results if one.planned.kind == "job" and one.outcome == "DONE"]
+    report(settings, [*provisioned_events(results), *job_events(settings, jobs, "gamestream apply", _dim)], _dim)
+
+
+def _dim(sentence: str) -> None:
+    talk.print(Text(sentence, style="dim"))
+
+
 def _show(found: Plan, as_json: bool, results: Sequence[StepResult] = ()) -> None:
     if as_json:
         failures = [{"kind": r.planned.kind, "name": r.planned.name, "error": r.error} for r in results if r.error]
@@ -140,8 +158,8 @@ def _show(found: Plan, as_json: bool, results: Sequence[StepResult] = ()) -> Non
     table = Table("KIND", "NAME", "STATUS", "CHANGE", box=None, pad_edge=False)
     for status in found.statuses:
         style = STATE_STYLES[status.state]
-        table.add_row(status.kind, Text(status.name), Text(status.state, style), Text(_change(status)))
-    data.print(table)
+        table.add_row(status.kind, Text(status.name), Text(status.state, style), Text(runnable(_change(status))))
+    print_table(table)
 
 
 def _change(status: ResourceStatus) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.dagster_link import archive_event, reconciliation_event, report
+from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
     from gamestream_dagster.archive.writer import ArchiveResult
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 
 # A pipe has no width of its own; a narrow guess would cut the lines.
 data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 
 _VERDICT_STYLES = {"MATCH": "bold green", "EXPLAINED": "green", "DIFFERENT": "bold red", "COULD_NOT_RUN": "bold yellow"}
 
@@ -62,9 +67,9 @@ class BeginAt(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
-    app.command("reconcile")(reconcile)
-    app.command("board")(board)
-    app.command("archive")(archive)
+    app.command("reconcile", rich_help_panel=panels.PROOF)(reconcile)
+    app.command("board", rich_help_panel=panels.PROOF)(board)
+    app.command("archive", rich_help_panel=panels.PROOF)(archive)
 
 
 def reconcile(  # noqa: PLR0917 - one parameter an option
@@ -102,6 +107,8 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
             sinks=[one.value for one in sink] if sink else None,
             say=status.update,
         )
+    link = settings.report_url(run.report_path) if run.report_path else ""
+    report(settings, reconciliation_event(run, all_boards=not board, report_url=link), _dim)
     if as_json:
         typer.echo(json.dumps(_run_data(run), indent=2))
     else:
@@ -168,6 +175,7 @@ def archive(
     as_json: AsJson = False,
 ) -> None:
     """Bring the event archive up to the topic's end, and check that every position is there once."""
+    from gamestream_dagster.archive.manifest import load_manifest
     from gamestream_dagster.archive.mending import mend_archive
     from gamestream_dagster.archive.writer import archive_topic
     from gamestream_dagster.catalogue.topics import SCORE_TOPIC
@@ -186,12 +194,16 @@ def archive(
             on_progress=lambda done, total: status.update(f"archiving: {done:,} of {total:,}"),
         )
         faults = [fault.sentence for fault in archive_faults(settings.archive_dir / SCORE_TOPIC)]
+        files = load_manifest(settings.archive_dir / SCORE_TOPIC).files
+    rows, records = sum(file.rows for file in files), sum(file.records for file in files)
+    report(settings, [archive_event(result, rows, records)], _dim)
     if as_json:
         typer.echo(
             json.dumps(
                 {
                     "topic": result.topic,
                     "archived_upto": {str(part): at for part, at in result.archived_upto.items()},
+                    "total_records": records,
                     "records": result.records,
                     "refused": result.refused,
                     "files": result.files,
@@ -215,14 +227,14 @@ def archive(
         for one in mended:
             data.print(f"mended   p{one.partition}@{one.from_offset}..{one.next_offset - 1}  {one.records:,} records")
         rate = result.records / result.seconds if result.seconds else 0
-        data.print(f"archive  {result.topic} {shown(result.archived_upto)}")
+        data.print(f"archive  {result.topic} {shown(result.archived_upto)}   {records:,} records in {len(files)} files")
         data.print(
             f"new      {result.records:,} records in {result.files} files, {result.refused:,} of them refused   "
             f"{result.seconds:.1f} s   {rate:,.0f} records/s"
         )
         _show_chapter(result)
         for fault in faults:
-            data.print(Text("FAULT    " + fault, style="red"))
+            data.print(Text("FAULT    " + runnable(fault), style="red"))
         talk.print(f"Done. FAULTS={len(faults)}\nNext: gamestream reconcile")
     raise typer.Exit(1 if faults else 0)
 
@@ -245,6 +257,10 @@ def _show_chapter(result: ArchiveResult) -> None:
             "gamestream jobs apply JOB --replay",
             soft_wrap=True,
         )
+
+
+def _dim(sentence: str) -> None:
+    talk.print(Text(sentence, style="dim"))
 
 
 @contextmanager
@@ -272,7 +288,8 @@ def _show_run(run: ReconciliationRun, report: str) -> None:
         talk.print(f"Done. report: {report}   file: {run.report_path}", soft_wrap=True)
         return
     for job in run.jobs:
-        data.print(f"cut      checkpoint {job.checkpoint_id}  user-score {shown(job.low)}   {job.job}")
+        bound = f"checkpoint {job.checkpoint_id}" if job.checkpoint_id else "savepoint"
+        data.print(f"cut      {bound}  user-score {shown(job.low)}   {job.job}")
     data.print(f"high     {shown(run.high)}   bracket of {run.bracket_events:,} events   topic {run.topic_id or '?'}")
     if run.holds_from:
         data.print(
@@ -296,7 +313,7 @@ def _show_run(run: ReconciliationRun, report: str) -> None:
         )
     )
     talk.print(f"Done. report: {report}   file: {run.report_path}", soft_wrap=True)
-    talk.print(f"Next: {_next(run)}")
+    talk.print(Text(f"Next: {_next(run)}"))
 
 
 def _next(run: ReconciliationRun) -> str:
@@ -306,7 +323,8 @@ def _next(run: ReconciliationRun) -> str:
     first = run.differences[0]
     if first.entity is None:
         return f"gamestream board {first.board}"
-    return f"gamestream why {','.join(first.entity)} --board {first.board}   |   gamestream repair --dry-run"
+    who = shlex.quote(",".join(first.entity))
+    return f"gamestream why {who} --board {first.board}   |   gamestream repair --dry-run"
 
 
 def _difference_line(difference: Difference) -> Text:
@@ -317,7 +335,7 @@ def _difference_line(difference: Difference) -> Text:
         ("DIFF", style),
         f"     {difference.board} {rank}  {who}  {difference.kind.value}  {difference.explanation}   ",
         (difference.cause, style),
-        f"  {_carriers(difference)}[{difference.sink.value}]\n         {difference.action}",
+        f"  {_carriers(difference)}[{difference.sink.value}]\n         {runnable(difference.action)}",
     )
 
 
@@ -357,7 +375,7 @@ def show_board(described: Board, rows: list[Row]) -> None:
                 for cell in readable.values()
             )
         )
-    data.print(table)
+    print_table(table)
 
 
 def _readable(described: Board, row: Row) -> dict[str, Any]:

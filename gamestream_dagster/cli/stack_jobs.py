@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gamestream_dagster.cli.dagster_link import report
+from gamestream_dagster.cli.job_orders import job_events
 from gamestream_dagster.platform.service import Progress, ProgressState
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
 
 FLINK = "flink-jobmanager"
+DAGSTER = "dagster-webserver"
 _NEEDED = (FLINK, "postgres")
 _ASKED = (*_NEEDED, "kafka")
 _FROM_CHECKPOINT = "A job that ran goes on from its newest checkpoint at the next `gamestream up`."
@@ -69,6 +72,9 @@ def resume_after_up(settings: Settings, stack: Stack, started: list[str], progre
     except (FlinkJobError, ServiceError) as error:
         say(f"The jobs are not resumed: {error}")
         return False
+    back = [one.job for one in reports if one.done]
+    if back and DAGSTER in {row.name for row in stack.status((DAGSTER,)) if row.state == "HEALTHY"}:
+        report(settings, job_events(settings, back, "gamestream up", say), say)
     return _shown(reports, ProgressState.HEALTHY, progress, say)
 
 

@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 from gamestream_dagster.cli.reconcile import SinkName, sentences
 
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
     from gamestream_dagster.reconciliation.why import Sum, Why
 
 data = Console(highlight=False, width=200, soft_wrap=True)
-talk = Console(stderr=True, highlight=False)
+talk = Talk(stderr=True, highlight=False)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(why)
+    app.command(rich_help_panel=panels.PROOF)(why)
 
 
 def why(

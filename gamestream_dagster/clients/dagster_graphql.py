@@ -1,6 +1,7 @@
-"""Talks to a running Dagster webserver over its GraphQL API, so that the command line need not import Dagster.
+"""Talks to a running Dagster webserver over its HTTP APIs, so that the command line need not import Dagster.
 
-`launch_job` starts a job, `wait_for_run` waits for its end, `asset_overview` says what stands materialised.
+`launch_job` starts a job, `wait_for_run` waits for its end, `asset_overview` lists what is materialised, and
+`DagsterGraphQL.report` records what was done outside of Dagster on an asset's page.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import Any
 
 import httpx
 
+from gamestream_dagster.clients.dagster_events import Reported
 from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
 
 CALL_TIMEOUT_SECONDS = 20.0
+RELOAD_TIMEOUT_SECONDS = 120.0  # a code server of a busy machine takes its time to load the definitions
+LOCATION = "gamestream"
 POLL_SECONDS = 0.5
 EVENT_PAGE = 1000
 DOCUMENT = Path(__file__).with_name("dagster.graphql")
@@ -131,8 +135,18 @@ class DagsterGraphQL:
             DagsterApiError: an answer that is not GraphQL data.
         """
         body = {"query": self._document, "operationName": operation, "variables": dict(variables or {})}
+        content = self._post("graphql", body)
+        if content.get("errors"):
+            raise DagsterApiError(
+                SERVICE,
+                f"query {operation} refused: {content['errors'][0].get('message', 'no reason given')}",
+                "check that the webserver has the version of the lock file",
+            )
+        return content["data"]
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            reply = self._client.post(f"{self._url}/graphql", json=body)
+            reply = self._client.post(f"{self._url}/{path}", json=body)
         except httpx.TransportError as error:
             raise DagsterUnreachableError(
                 SERVICE, f"no answer at {self._url} ({type(error).__name__})", "look with `gamestream status`"
@@ -142,20 +156,55 @@ class DagsterGraphQL:
                 SERVICE, f"{self._url} answers HTTP {reply.status_code}", "wait and try again"
             )
         try:
-            content = reply.json()
+            return reply.json()
         except ValueError as error:
             raise DagsterApiError(
                 SERVICE,
                 f"{self._url} answers HTTP {reply.status_code} and no JSON",
                 "check that the address is the Dagster webserver's",
             ) from error
-        if content.get("errors"):
+
+    def report(self, done: Reported) -> None:
+        """Record what was done to an asset outside of Dagster: on its page, and for whatever depends on it.
+
+        Raises:
+            DagsterUnreachableError: no answer.
+            DagsterApiError: Dagster refuses the event.
+        """
+        path = "/".join(done.asset)
+        kind = "materialization" if done.materialised else "observation"
+        self._tell(f"report_asset_{kind}/{path}", {"metadata": dict(done.metadata)})
+        for check in done.checks:
+            metadata = {"told": check.told} if check.told else {}
+            severity = "WARN" if check.warning else "ERROR"
+            result = {"check_name": check.name, "passed": check.passed, "severity": severity, "metadata": metadata}
+            self._tell(f"report_asset_check/{path}", result)
+
+    def _tell(self, path: str, body: Mapping[str, Any]) -> None:
+        answer = self._post(path, body)
+        if "error" in answer:
+            raise DagsterApiError(SERVICE, f"{path} refused: {answer['error']}", "check the version of the webserver")
+
+    def asset_keys(self) -> set[str]:
+        """Keys (`group/name`) of the assets that the loaded code locations define."""
+        return {"/".join(node["assetKey"]["path"]) for node in self.query("AssetKeys")["assetNodes"]}
+
+    def reload(self, location: str = LOCATION) -> None:
+        """Load the definitions of a code location anew; runs that are under way go on.
+
+        Raises:
+            DagsterUnreachableError: no answer.
+            DagsterApiError: there is no such location, it cannot be reloaded, or its code does not load.
+        """
+        found = self.query("Reload", {"location": location})["reloadRepositoryLocation"]
+        loaded = found.get("locationOrLoadError") or {}
+        if found["__typename"] != "WorkspaceLocationEntry" or loaded.get("__typename") == "PythonError":
+            reason = _first_line(loaded.get("message") or found.get("message") or found["__typename"])
             raise DagsterApiError(
                 SERVICE,
-                f"query {operation} refused: {content['errors'][0].get('message', 'no reason given')}",
-                "check that the webserver has the version of the lock file",
+                f"the code location {location} was not reloaded ({reason})",
+                "look at the page Deployment of the Dagster UI",
             )
-        return content["data"]
 
     def locate_job(self, job: str) -> tuple[str, str]:
         """(code location, repository) that holds `job`.

@@ -78,15 +78,17 @@ def changes(
 def tick(
     watched: Watched, provisioner: Provisioner, cursor: str | None, clock: Callable[[], float] = time.monotonic
 ) -> dg.SensorResult:
-    """One look; its cursor holds how each resource stood."""
+    """One observation; its cursor holds the state of each resource. It names a second daemon, which would tick too."""
     seen: dict[str, Any] = orjson.loads(cursor) if cursor else {}
     found = look(watched, provisioner, Deadline(TICK_SECONDS, clock))
     events, updated = changes(watched, found.statuses, seen)
     wanted = {f"{kind.value}/{name}" for kind, keys in watched.items() for name in keys}
     drifted = sorted(name for name, digest in updated.items() if not digest.startswith(ResourceState.PRESENT.value))
     reason = f"Not as described: {', '.join(drifted)}." if drifted else "All as described."
+    second = provisioner.second_daemon()
+    told = [reason, *(f"Could not look at the {one}" for one in found.silent), *([f"Mind: {second}"] if second else [])]
     return dg.SensorResult(
-        skip_reason=" ".join([reason, *(f"Could not look at the {one}" for one in found.silent)]),
+        skip_reason=" ".join(told),
         asset_events=events,
         cursor=orjson.dumps({name: digest for name, digest in updated.items() if name in wanted}).decode(),
     )

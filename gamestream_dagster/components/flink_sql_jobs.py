@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import sqlalchemy as sa
 from pydantic import Field
 
 from gamestream_dagster.catalogue.boards import Board, load_boards
+from gamestream_dagster.components.columns import column_schema
 from gamestream_dagster.components.flink_job_health import health_check, job_metadata
 from gamestream_dagster.components.flink_job_sensor import INCIDENT_TAG, figures_from, health_sensor
 from gamestream_dagster.components.keys import (
@@ -26,6 +28,7 @@ from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
+from gamestream_dagster.warehouse.tables import board_table
 
 # what the job manager writes for every job
 RECORDS = ("deployments", "incidents")
@@ -153,7 +156,12 @@ def _board_asset(board: Board, spec: JobSpec) -> dg.AssetsDefinition:
         tags={"layer": "board", "job": spec.name},
         freshness_policy=RECORDED_WITHIN,
         deps=[job_key(spec.name)],
-        metadata={"topic": board.topic, "table": board.name, "length": board.rows},
+        metadata={
+            "topic": board.topic,
+            "table": board.name,
+            "length": board.rows,
+            "dagster/column_schema": column_schema(board_table(board, sa.MetaData())),
+        },
     )
     def read_board(boards: dg.ResourceParam[BoardTables]) -> dg.MaterializeResult:
         with explained(f"read the board {board.name}", board=board.name):

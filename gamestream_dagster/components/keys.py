@@ -1,4 +1,4 @@
-"""Asset keys and groups: one place that knows how a thing's name becomes its key."""
+"""Asset keys and groups."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import timedelta
 from enum import StrEnum
 
 import dagster as dg
+
+from gamestream_dagster.catalogue import asset_names
 
 DEFAULT_OWNER = "team:game-analytics"
 
@@ -27,39 +29,35 @@ class Group(StrEnum):
 
 
 def topic_key(topic: str) -> dg.AssetKey:
-    """`user-score` -> topic/user_score; a key cannot hold `-`."""
-    return dg.AssetKey(["topic", _plain(topic)])
+    """Key of a Kafka topic."""
+    return dg.AssetKey(asset_names.topic_name(topic))
 
 
 def subject_key(subject: str) -> dg.AssetKey:
-    """`user-score-value` -> subject/user_score_value."""
-    return dg.AssetKey(["subject", _plain(subject)])
+    """Key of a schema registry subject."""
+    return dg.AssetKey(asset_names.subject_name(subject))
 
 
 def table_key(table: str) -> dg.AssetKey:
-    """`top_teams` -> table/top_teams."""
-    return dg.AssetKey(["table", table])
+    """Key of a Postgres table."""
+    return dg.AssetKey(asset_names.table_name(table))
 
 
 def job_key(job: str) -> dg.AssetKey:
-    """`leaderboards_v1` -> job/leaderboards_v1."""
-    return dg.AssetKey(["job", job])
+    """Key of a Flink SQL job."""
+    return dg.AssetKey(asset_names.job_name(job))
 
 
 def board_key(board: str) -> dg.AssetKey:
-    """`top_teams` -> board/top_teams."""
-    return dg.AssetKey(["board", board])
+    """Key of a board."""
+    return dg.AssetKey(asset_names.board_name(board))
 
 
 def archive_key(topic: str) -> dg.AssetKey:
-    """`user-score` -> archive/user_score."""
-    return dg.AssetKey(["archive", _plain(topic)])
+    """Key of a topic's archive."""
+    return dg.AssetKey(asset_names.archive_name(topic))
 
 
-RECONCILIATION = dg.AssetKey(["reconciliation", "leaderboards"])
-CLOSED_SEASONS = dg.AssetKey(["serving", "closed_seasons"])
-LEADERBOARDS_PAGE = dg.AssetKey(["serving", "leaderboards_page"])
-
-
-def _plain(name: str) -> str:
-    return name.replace("-", "_").replace(".", "_")
+RECONCILIATION = dg.AssetKey(asset_names.RECONCILIATION)
+CLOSED_SEASONS = dg.AssetKey(asset_names.CLOSED_SEASONS)
+LEADERBOARDS_PAGE = dg.AssetKey(asset_names.LEADERBOARDS_PAGE)

@@ -2,19 +2,23 @@
 
 import dagster as dg
 
-from gamestream_dagster.components.keys import CLOSED_SEASONS, Group
+from gamestream_dagster.components.keys import LEADERBOARDS_PAGE, Group
+from gamestream_dagster.defs.reconciliation.checks import DIFFERENCES_CHECK, LEDGER_CHECK
+from gamestream_dagster.defs.serving.assets import ANSWERS
 
 
 def _group(group: Group) -> dg.AssetSelection:
     return dg.AssetSelection.groups(group.value)
 
 
-PROVISIONED = _group(Group.PROVISIONING)
+# they stand on tables and are about what reconciliations write there
+TABLE_SUITES = dg.AssetSelection.checks(DIFFERENCES_CHECK, LEDGER_CHECK)
+PROVISIONED = _group(Group.PROVISIONING) - TABLE_SUITES
 STREAMED = _group(Group.STREAMING)
 JOBS = STREAMED & dg.AssetSelection.key_prefixes("job")
 BOARDS = STREAMED & dg.AssetSelection.key_prefixes("board")
-CLOSED = dg.AssetSelection.assets(CLOSED_SEASONS)
-PROVEN = BOARDS | _group(Group.ARCHIVE) | _group(Group.RECONCILIATION) | (_group(Group.SERVING) - CLOSED)
+PAGE = dg.AssetSelection.checks(dg.AssetCheckKey(LEADERBOARDS_PAGE, ANSWERS))
+PROVEN = BOARDS | _group(Group.ARCHIVE) | _group(Group.RECONCILIATION) | TABLE_SUITES | PAGE
 
 provision = dg.define_asset_job(
     "provision",
@@ -34,15 +38,9 @@ archive_and_reconcile = dg.define_asset_job(
     description="Archive the new events, compare every board with its recompute, and run the suites.",
     tags={"gamestream/part": "reconcile"},
 )
-close_seasons = dg.define_asset_job(
-    "close_seasons",
-    selection=CLOSED,
-    description="Archive the seasons that have ended, each with its certificate.",
-    tags={"gamestream/part": "seasons"},
-)
 everything = dg.define_asset_job(
     "everything",
-    selection=dg.AssetSelection.all(),
+    selection=dg.AssetSelection.all() | PAGE,
     description="Provision, deploy, archive, reconcile and look at the pages, in the order of the lineage.",
     tags={"gamestream/part": "everything"},
 )

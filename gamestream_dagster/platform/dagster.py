@@ -18,6 +18,7 @@ LOCATION = "gamestream"
 PASSWORD_VARIABLE = "GAMESTREAM_POSTGRES_PASSWORD"  # noqa: S105 (the variable's name)
 MAX_CONCURRENT_RUNS = 2  # each run is a process of 300 MiB
 HEARTBEAT_SECONDS = 120  # the daemon writes one each 30 s
+CODE_HEARTBEAT_SECONDS = 3600
 LOAD_QUERY = (
     "{ locationStatusesOrError { __typename ... on WorkspaceLocationStatusEntries { entries { name loadStatus } } } }"
 )
@@ -86,10 +87,16 @@ def prepare(settings: Settings) -> None:
 
 
 def code(settings: Settings) -> Program:
-    """The code server: runs start as its child processes. Code that does not load is shown in the UI, not a crash."""
-    arguments = ["dagster", "api", "grpc", "--module-name", MODULE, "--location-name", LOCATION]
+    """The code server: runs start as its child processes. Code that does not load is shown in the UI, not a crash.
+
+    `code-server start` and not `api grpc`: only the former loads the definitions anew when it is asked to, which
+    `gamestream apply` does. Its inner server would end itself after 30 s without a sign of the outer one, and nobody
+    would start it again: a machine that swaps or sleeps must not cost the code location.
+    """
+    arguments = ["dagster", "code-server", "start", "--module-name", MODULE, "--location-name", LOCATION]
     address = ["--host", "127.0.0.1", "--port", str(settings.port("dagster_code"))]
-    return _program(settings, *arguments, *address, "--lazy-load-user-code", "--use-python-environment-entry-point")
+    patience = ["--heartbeat-ttl", str(CODE_HEARTBEAT_SECONDS)]
+    return _program(settings, *arguments, *address, *patience, "--use-python-environment-entry-point")
 
 
 def webserver(settings: Settings) -> Program:
@@ -178,7 +185,7 @@ SERVICES = (
         "dagster-code",
         needs=("postgres",),
         ports=("dagster_code",),
-        memory_mib=350,
+        memory_mib=450,
         program=code,
         probe=probe_code,
     ),

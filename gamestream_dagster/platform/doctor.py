@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from gamestream_dagster.clients.dagster_daemons import second_daemon_told
 from gamestream_dagster.platform import catalogue, jars, layout, memory, ports
 from gamestream_dagster.platform.errors import JarError, PlatformError
 from gamestream_dagster.platform.java import OLDEST_JAVA, java_home, java_version
@@ -63,6 +64,7 @@ def examine(settings: Settings) -> list[Check]:
         *_services(status),
         *_open_addresses(settings),
         *_leftovers(settings),
+        *_second_daemon(settings),
     ]
 
 
@@ -179,3 +181,8 @@ def _leftovers(settings: Settings) -> Iterator[Check]:
     pids = [str(process.pid) for process in supervisor.processes()]
     if pids:
         yield Check("leftovers", CheckState.WARN, f"pids {', '.join(pids)} have no supervisor: run `gamestream down`")
+
+
+def _second_daemon(settings: Settings) -> Iterator[Check]:
+    if sentence := second_daemon_told(settings):
+        yield Check("dagster", CheckState.WARN, sentence)

@@ -148,6 +148,11 @@ def _run(command: list[str], data: Path, stdin: str = "") -> None:
         )
 
 
+def client_program() -> Path:
+    """The `psql` that comes with the embedded server."""
+    return _programs() / "psql"
+
+
 @cache
 def _programs() -> Path:
     # The package's own import looks for a runtime folder and warns when there is none: only its folder is wanted.

@@ -80,7 +80,22 @@ def apply(
         say: told what the job manager does meanwhile.
     """
     with open_providers(settings, say) as providers:
-        return apply_steps(providers, planned, progress)
+        results = apply_steps(providers, planned, progress)
+        tables = providers[ResourceKind.TABLE]
+        if any(found.kind is ResourceKind.TABLE for found in planned.statuses) and isinstance(tables, TableProvider):
+            _write_comments(tables, say)
+        return results
+
+
+def _write_comments(tables: TableProvider, say: Callable[[str], None]) -> None:
+    """Comments are a courtesy: Postgres that cannot take them now takes them with the next `apply`."""
+    try:
+        written = tables.write_comments()
+    except ServiceError as error:
+        say(f"The tables' comments were not written: {error}")
+    else:
+        if written:
+            say(f"wrote {written} comments on tables and columns")
 
 
 def observe_all(providers: Providers) -> list[ResourceStatus]:

@@ -12,6 +12,7 @@ from sqlalchemy.schema import DropTable
 from gamestream_dagster.clients.errors import ServiceError, TerminalServiceError, TransientServiceError
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.warehouse import migrate
+from gamestream_dagster.warehouse.comments import write_comments
 from gamestream_dagster.warehouse.drift import find_drift
 
 _TRANSIENT_STATES = {
@@ -87,6 +88,11 @@ class TableProvider:
         with _sentences(f"create table {name!r}"), migrate.locked(self._engine) as connection:
             migrate.run_pending(connection)
             migrate.create_missing(connection, self._metadata, only=name)
+
+    def write_comments(self) -> int:
+        """Bring the comments of all tables that exist to the definition's sentences; how many were written."""
+        with _sentences("describe the tables"), migrate.locked(self._engine) as connection:
+            return write_comments(connection, self._metadata)
 
     def holdings(self, name: str) -> str | None:
         """Number of rows."""

@@ -35,6 +35,12 @@ class Provisioner:
         with manager.open_providers(self._settings) as providers:
             return manager.observe(providers[kind], list(names))
 
+    def second_daemon(self) -> str:
+        """What a second Dagster daemon on this stack means; empty when there is none."""
+        from gamestream_dagster.clients.dagster_daemons import second_daemon_told
+
+        return second_daemon_told(self._settings)
+
 
 class ProvisionerResource(dg.ConfigurableResource[Provisioner]):
     """Opens the provisioning of the stack."""

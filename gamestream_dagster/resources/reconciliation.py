@@ -1,16 +1,26 @@
 """Archive and reconciliation facades as Dagster resources; DuckDB and Kafka are imported when they work."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from gamestream_dagster.settings import Season, Settings
+from gamestream_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from gamestream_dagster.archive.writer import ArchiveResult
     from gamestream_dagster.reconciliation.run import ReconciliationRun
     from gamestream_dagster.reconciliation.seasons import ClosedSeason
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What an archive holds: Kafka records, rows (an array of events is one record and several rows), files."""
+
+    records: int
+    rows: int
+    files: int
 
 
 class Archive:
@@ -24,6 +34,13 @@ class Archive:
         from gamestream_dagster.archive.writer import archive_topic
 
         return archive_topic(self._settings, topic, upto=None)
+
+    def holdings(self, topic: str) -> "Holdings":
+        """What the archive holds of a topic, by its manifest."""
+        from gamestream_dagster.archive.manifest import load_manifest
+
+        files = load_manifest(self._settings.archive_dir / topic).files
+        return Holdings(sum(file.records for file in files), sum(file.rows for file in files), len(files))
 
 
 class ArchiveResource(dg.ConfigurableResource[Archive]):
@@ -48,11 +65,11 @@ class Reconciler:
 
         return reconcile(self._settings, mode="bracket", boards=list(boards))
 
-    def close_seasons(self) -> "list[ClosedSeason] | None":
-        """Close the seasons that have ended; None on a stack that keeps no seasons."""
+    def close_seasons(self) -> "list[ClosedSeason]":
+        """Close the seasons that have ended."""
         from gamestream_dagster.reconciliation.seasons import close_seasons
 
-        return None if self._settings.season is Season.NONE else close_seasons(self._settings)
+        return close_seasons(self._settings)
 
 
 class ReconcilerResource(dg.ConfigurableResource[Reconciler]):

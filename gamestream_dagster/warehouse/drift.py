@@ -30,7 +30,7 @@ def find_drift(connection: Connection, metadata: MetaData) -> dict[str, tuple[st
 
     context = MigrationContext.configure(connection, opts={"include_name": ours, "compare_type": _other_type})
     found: dict[str, list[str]] = defaultdict(list)
-    diffs = [diff for diff in compare_metadata(context, metadata) if not _only_faster(diff)]
+    diffs = [diff for diff in map(_without_comments, compare_metadata(context, metadata)) if not _only_faster(diff)]
     for table, sentence in describe(diffs):
         if table in existing:
             found[table].append(sentence)
@@ -60,9 +60,15 @@ def key_drift(table: Table, actual: list[str]) -> str | None:
     return f"primary key {has}, should be ({', '.join(wanted)})"
 
 
+def _without_comments(diff: Any) -> Any:
+    """The difference, or the list of a column's differences, without those of comments, which change no meaning."""
+    parts = [part for part in (diff if isinstance(diff, list) else [diff]) if "comment" not in str(part[0])]
+    return parts if isinstance(diff, list) or not parts else parts[0]
+
+
 def _only_faster(diff: Any) -> bool:
     """An index that somebody added for their own queries changes no meaning; a unique one refuses rows."""
-    return diff[0] == "remove_index" and not diff[1].unique
+    return not diff or (diff[0] == "remove_index" and not diff[1].unique)
 
 
 def _other_type(

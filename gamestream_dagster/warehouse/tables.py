@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
 from gamestream_dagster.catalogue.boards import Board, CatalogueError, ColumnType, load_boards
+from gamestream_dagster.warehouse.comments import describe
 
 NAMING = {
     "pk": "pk_%(table_name)s",
@@ -184,6 +185,8 @@ alerts = Table(
     Column("cleared_at", _time()),
 )
 
+describe(system)
+
 SYSTEM_TABLES: tuple[str, ...] = tuple(system.tables)
 
 _BOARD_TYPES: dict[ColumnType, TypeEngine] = {
@@ -210,10 +213,11 @@ def board_table(board: Board, metadata: MetaData) -> Table:
             _BOARD_TYPES[column.type],
             primary_key=name in board.key_columns,
             autoincrement=False,
+            comment=column.meaning,
         )
         for name, column in board.columns.items()
     ]
-    return Table(board.name, metadata, *columns)
+    return Table(board.name, metadata, *columns, comment=board.description)
 
 
 def load_metadata(boards: Mapping[str, Board] | None = None) -> MetaData:

@@ -13,15 +13,15 @@ import pandas as pd
 from great_expectations import expectations as gxe
 
 from gamestream_dagster.archive.errors import ArchiveError
-from gamestream_dagster.archive.manifest import MANIFEST, Manifest
+from gamestream_dagster.archive.manifest import MANIFEST, Manifest, load_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.settings import Settings
+from quality.emptiness import empty_archive
 from quality.queries import query
 from quality.results import QualityError
 from quality.suites.suite import Frame, Suite
 
 MEMORY = "512MB"
-NOTHING = "The archive holds no event yet; run `gamestream archive`."
 
 # Counts that must be nought, and what then holds.
 _NOUGHT = {
@@ -43,26 +43,39 @@ def suite(name: str, settings: Settings) -> Suite:
     return Suite(
         name=name,
         title="Event archive",
-        rows=Frame(source="archive", read=partial(read_partitions, settings.archive_dir)),
+        rows=Frame(
+            source="archive",
+            read=partial(read_partitions, settings.archive_dir),
+            is_empty=partial(holds_nothing, settings.archive_dir),
+        ),
         expectations=(
             gxe.ExpectTableRowCountToBeBetween(min_value=1, description="A partition has been archived"),
             gxe.ExpectColumnValuesToBeBetween(column="records", min_value=1, description="No partition is empty"),
             *nought,
         ),
-        nothing_found=NOTHING,
+        when_empty=empty_archive,
     )
+
+
+def holds_nothing(archive: Path) -> bool:
+    """Whether no manifest names a file.
+
+    Raises:
+        QualityError: a manifest cannot be read.
+    """
+    try:
+        return not any(load_manifest(path.parent).files for path in archive.glob(f"*/{MANIFEST}"))
+    except ArchiveError as error:
+        raise QualityError(f"The archive cannot be read: {error}") from error
 
 
 def read_partitions(archive: Path) -> pd.DataFrame:
     """One row for each topic and partition that a manifest names: counts, and the faults that `_NOUGHT` forbids.
 
     Raises:
-        QualityError: nothing is archived yet, or a file cannot be read.
+        QualityError: a file cannot be read.
     """
-    rows = [row for path in sorted(archive.glob(f"*/{MANIFEST}")) for row in _topic(path.parent)]
-    if not rows:
-        raise QualityError(NOTHING)
-    return pd.DataFrame(rows)
+    return pd.DataFrame([row for path in sorted(archive.glob(f"*/{MANIFEST}")) for row in _topic(path.parent)])
 
 
 def _topic(folder: Path) -> list[dict[str, Any]]:

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from great_expectations import expectations as gxe
 from great_expectations.expectations.expectation import Expectation
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole, ColumnType
+from quality.emptiness import empty_board
 from quality.queries import own_expectations, query
 from quality.suites.ordering import is_share, out_of_order, ratio_not_its_integers
 from quality.suites.suite import PostgresRows, Suite, no_rows
@@ -30,7 +32,7 @@ def suite(board: Board) -> Suite:
         title=board.title,
         rows=PostgresRows(tables=(board.name,), select=select),
         expectations=(*_shape(board), *_ranks(board), *_columns(board), *_own(board)),
-        nothing_found=f"Board {board.name} has no row; see that job {board.job} runs and that events arrive.",
+        when_empty=partial(empty_board, board),
         live=True,
     )
 

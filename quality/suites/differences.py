@@ -4,16 +4,21 @@
 # (Great Expectations re-exports its public names without saying so to type checkers.)
 from __future__ import annotations
 
+import sqlalchemy as sa
 from great_expectations import expectations as gxe
+from sqlalchemy.dialects.postgresql import JSONB
 
+from gamestream_dagster.catalogue.boards import load_boards
+from quality.emptiness import no_run
 from quality.queries import query
 from quality.results import Severity
+from quality.suites.ordering import BATCH, as_text
 from quality.suites.suite import PostgresRows, Suite, no_rows
 
 
 def suite(name: str) -> Suite:
-    """One row for each difference of the last finished run, and one row when it found none: never zero rows."""
-    compared = "The last run compared one row at least"
+    """One row for each difference of the last finished run, and one row when it found none."""
+    compared = "The last run compared a row, or there was none to compare"
     return Suite(
         name=name,
         title="Differences",
@@ -26,7 +31,27 @@ def suite(name: str) -> Suite:
             no_rows(query("differences_untold"), "Every difference says what to do about it", Severity.WARNING),
             no_rows(query("differences_verdict"), "The verdict of the last run is MATCH or EXPLAINED"),
             no_rows(query("differences_hidden"), "Verdict, counts and differences of the last run agree"),
-            no_rows(query("differences_nothing_compared"), compared),
+            no_rows(_nothing_compared(), compared),
         ),
-        nothing_found="No reconciliation has finished yet; run `gamestream reconcile`.",
+        when_empty=no_run,
+    )
+
+
+def _nothing_compared() -> str:
+    """SELECT over `{batch}` of a last run that compared no row although its events must make one.
+
+    Without an accepted event no board has a row. A board with a window may have none at any time.
+    """
+    windowed = [board.name for board in load_boards().values() if board.window]
+    others = (
+        sa.func.jsonb_array_elements_text(sa.column("boards", JSONB))
+        .table_valued("board")
+        .render_derived(name="compared")
+    )
+    about_sums = sa.exists(sa.select(others.c.board).where(others.c.board.not_in(windowed)))
+    accepted = sa.cast(sa.column("ledger", JSONB)["accepted"].astext, sa.BigInteger)
+    rightly = sa.and_(sa.column("verdict") == "MATCH", sa.or_(accepted == 0, sa.not_(about_sums)))
+    nothing = sa.func.coalesce(sa.column("rows_compared", sa.Integer), 0) == 0
+    return as_text(
+        sa.select(sa.text("*")).select_from(BATCH).where(nothing, sa.func.coalesce(rightly, sa.false()).is_(sa.false()))
     )

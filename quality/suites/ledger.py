@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from great_expectations import expectations as gxe
 
+from quality.emptiness import empty_ledger
 from quality.queries import query
 from quality.suites.suite import PostgresRows, Suite, no_rows
 
@@ -39,5 +40,5 @@ def suite(name: str) -> Suite:
             no_rows(query("ledger_off_minute"), "Each row stands for a whole minute"),
             no_rows(query("ledger_totals"), "The minutes add up to what the last run counted"),
         ),
-        nothing_found="The ledger holds no minute yet; run `gamestream reconcile`.",
+        when_empty=empty_ledger,
     )

@@ -10,7 +10,7 @@ from gamestream_dagster.catalogue.boards import IDENTIFIER, Board, CatalogueErro
 # Text is ordered by its bytes, as Flink does; the database's own collation may differ.
 _BYTES = "C"
 # Great Expectations puts the validated rows here, with an alias of its own.
-_BATCH = sa.text("{batch}")
+BATCH = sa.text("{batch}")
 _PARTS = ("_numerator", "_denominator")
 _NAME_LENGTH = 40  # with the longest ending this stays under the 63 bytes of a Postgres name
 _ROUNDING = sa.literal_column("1e-9")
@@ -31,7 +31,7 @@ def out_of_order(board: Board) -> str:
         ]
         labels.append([*above, *(value.label(name) for name, value in pairs_of_values)])
     pairs = (
-        sa.select(*season, rank, *(label for group in labels for label in group)).select_from(_BATCH).subquery("pairs")
+        sa.select(*season, rank, *(label for group in labels for label in group)).select_from(BATCH).subquery("pairs")
     )
     after: sa.ColumnElement[bool] = sa.false()
     for group, term in reversed(list(zip(labels, board.order, strict=True))):
@@ -40,7 +40,7 @@ def out_of_order(board: Board) -> str:
         strictly = sa.not_(lower) & sa.not_(equal) if term.descending else lower
         after = sa.or_(strictly, sa.and_(equal, after))
     first = pairs.c[labels[0][0].name].is_(None)
-    return _text(sa.select(pairs).where(sa.not_(first), sa.func.coalesce(after, sa.false()).is_(sa.false())))
+    return as_text(sa.select(pairs).where(sa.not_(first), sa.func.coalesce(after, sa.false()).is_(sa.false())))
 
 
 def ratio_not_its_integers(board: Board, name: str) -> str:
@@ -52,7 +52,7 @@ def ratio_not_its_integers(board: Board, name: str) -> str:
     wrong = sa.or_(
         denominator <= 0, ratio.is_(None), distance > _ROUNDING * sa.func.greatest(sa.func.abs(exact), _ROUNDING)
     )
-    return _text(sa.select(*(sa.column(each) for each in board.columns)).select_from(_BATCH).where(wrong))
+    return as_text(sa.select(*(sa.column(each) for each in board.columns)).select_from(BATCH).where(wrong))
 
 
 def integers(board: Board, name: str) -> tuple[sa.ColumnElement, sa.ColumnElement]:
@@ -102,5 +102,6 @@ def _product(board: Board, text: str | None) -> sa.ColumnElement:
     return product
 
 
-def _text(select: sa.Select) -> str:
+def as_text(select: sa.Select) -> str:
+    """The SELECT as Postgres SQL, its values as literals."""
     return str(select.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}))

@@ -12,7 +12,8 @@ from great_expectations.expectations import UnexpectedRowsExpectation
 from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
-from quality.results import Severity
+from gamestream_dagster.settings import Settings
+from quality.results import Severity, SuiteState
 
 GX_SEVERITY = {
     Severity.CRITICAL: FailureSeverity.CRITICAL,
@@ -35,17 +36,28 @@ class Frame:
 
     source: str
     read: Callable[[], pd.DataFrame]
+    """Raises QualityError when the frame cannot be computed."""
+    is_empty: Callable[[], bool]
+    """Cheap: whether `read` would give no row."""
+
+
+@dataclass(frozen=True)
+class Emptiness:
+    """What it means that a suite has no row to evaluate."""
+
+    state: SuiteState
+    sentence: str
 
 
 @dataclass(frozen=True)
 class Suite:
-    """One suite. `nothing_found` says what to do when there is no row to look at, which is a failure."""
+    """One suite. `when_empty` decides whether it is right that there is no row to evaluate."""
 
     name: str
     title: str
     rows: PostgresRows | Frame
     expectations: tuple[Expectation, ...]
-    nothing_found: str
+    when_empty: Callable[[Settings], Emptiness]
     # A live board is written rank by rank: a failure that is gone at the next look was a write under way.
     live: bool = False
 

@@ -15,6 +15,7 @@ from gamestream_dagster.flink_jobs.plan import Choice, Decision, Plan
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.resources.boards import BoardRows
 from gamestream_dagster.resources.page import PageAnswer
+from gamestream_dagster.resources.reconciliation import Holdings
 from quality.results import ExpectationResult, QualityResult, Severity, SuiteResult
 
 
@@ -128,6 +129,7 @@ class FakeProvisioner:
         self.drifted = set(drifted)
         self.unknown = set(unknown)
         self.error = error
+        self.second = ""
         self.created: list[tuple[ResourceKind, str]] = []
 
     def ensure(self, kind: ResourceKind, names: Sequence[str]) -> Iterator[ResourceStatus]:
@@ -139,6 +141,9 @@ class FakeProvisioner:
 
     def observe(self, kind: ResourceKind, names: Sequence[str]) -> list[ResourceStatus]:
         return [self._status(kind, name, created=False) for name in names]
+
+    def second_daemon(self) -> str:
+        return self.second
 
     def _status(self, kind: ResourceKind, name: str, created: bool) -> ResourceStatus:
         if name in self.drifted:
@@ -184,6 +189,9 @@ class FakeArchive:
             raise self._result
         return self._result
 
+    def holdings(self, topic: str) -> Holdings:
+        return Holdings(records=1014, rows=1020, files=12)
+
 
 class FakeDashboard:
     """Answers, or says why not."""
@@ -196,11 +204,13 @@ class FakeDashboard:
 
 
 class FakeQuality:
-    """One result a suite; `evaluated` and `broken` (severity of one failed expectation) say which."""
+    """One result a suite: `evaluated` rows, `broken` (severity of one failed expectation), why `empty` or `waiting`."""
 
-    def __init__(self, evaluated: int = 10, broken: Severity | None = None) -> None:
+    def __init__(self, evaluated: int = 10, broken: Severity | None = None, empty: str = "", waiting: str = "") -> None:
         self.evaluated = evaluated
         self.broken = broken
+        self.empty = empty
+        self.waiting = waiting
         self.asked: list[str] = []
 
     def run(self, suites: Sequence[str]) -> QualityResult:
@@ -218,5 +228,7 @@ class FakeQuality:
             unexpected=0 if self.broken is None else 1,
             severity=self.broken or Severity.CRITICAL,
         )
+        if self.empty or self.waiting:
+            return SuiteResult(name, name, name, 0, 1, (), empty=self.empty, waiting=self.waiting)
         reason = "" if self.evaluated else "no row was found"
         return SuiteResult(name, name, name, self.evaluated, 1, (one,), reason)

@@ -102,9 +102,15 @@ def launch(
         "quality": FakeQuality(),
         "dashboard": FakeDashboard(),
     }
+    external = {key for key in wanted if not any(key in one.keys for one in known)}
+    selection = dg.AssetSelection.assets(*(wanted - external))
+    if external:  # nothing to materialise: its checks alone
+        selection |= dg.AssetSelection.checks(
+            *(key for one in beside for key in one.check_keys if key.asset_key in external)
+        )
     return dg.materialize(
         chosen,
-        selection=dg.AssetSelection.assets(*wanted),
+        selection=selection,
         resources={**defaults, **fakes},
         run_config=config,
         tags=tags,

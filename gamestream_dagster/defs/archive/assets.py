@@ -8,7 +8,7 @@ from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.components.keys import DEFAULT_OWNER, PROVEN_WITHIN, Group, archive_key, topic_key
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.resources.failures import explained
-from gamestream_dagster.resources.reconciliation import Archive
+from gamestream_dagster.resources.reconciliation import Archive, Holdings
 
 if TYPE_CHECKING:  # the writer brings pyarrow along, which weighs half a second
     from gamestream_dagster.archive.writer import ArchiveResult
@@ -29,22 +29,25 @@ def archive_user_score(archive: dg.ResourceParam[Archive]) -> dg.MaterializeResu
     """Archive up to the end offsets of now; what is archived already is not read again."""
     with explained(f"archive {SCORE_TOPIC}"):
         result = archive.bring_up_to_date(SCORE_TOPIC)
-    return dg.MaterializeResult(metadata=describe_archive(result))
+        total = archive.holdings(SCORE_TOPIC)
+    return dg.MaterializeResult(metadata=describe_archive(result, total))
 
 
-def describe_archive(result: "ArchiveResult") -> dict[str, Any]:
-    """Metadata of one archiving: the range of each partition, and what was written."""
+def describe_archive(result: "ArchiveResult", total: Holdings) -> dict[str, Any]:
+    """Metadata of one archiving: what the archive holds in all, what this run added, and the range by partition."""
     upto = result.archived_upto
     ranges = [
         (p, result.archived_from.get(p, 0), upto[p], upto[p] - result.archived_from.get(p, 0)) for p in sorted(upto)
     ]
     return {
-        "records": result.records,
-        "refused": result.refused,
-        "files": result.files,
+        "dagster/row_count": total.rows,
+        "records": total.records,
+        "files": total.files,
+        "new_records": result.records,
+        "new_refused": result.refused,
+        "new_files": result.files,
         "orphans_removed": result.orphans_removed,
         "seconds": round(result.seconds, 2),
         "records_per_second": round(result.records / result.seconds) if result.seconds > 0 else 0,
-        "dagster/row_count": result.records,
-        "ranges": markdown_table(("partition", "from offset", "next offset", "offsets"), ranges),
+        "ranges": markdown_table(("partition", "from offset", "next offset", "new offsets"), ranges),
     }

@@ -1,10 +1,8 @@
 """What must exist before anything streams: topics, registry subjects, Postgres tables."""
 
-import dagster as dg
-import sqlalchemy as sa
-
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.topics import load_topics
+from gamestream_dagster.components.columns import column_schema
 from gamestream_dagster.components.drift_sensor import drift_sensor
 from gamestream_dagster.components.keys import DEFAULT_OWNER, subject_key, table_key, topic_key
 from gamestream_dagster.components.provisioned import Described, provisioned
@@ -53,34 +51,13 @@ def _tables() -> list[Described]:
             Described(
                 key=table_key(table.name),
                 name=table.name,
-                description=f"Rows of the board {board.title}." if board else _system_description(table),
+                description=f"Rows of the board {board.title}. {board.description}" if board else table.comment or "",
                 owner=board.owner if board else DEFAULT_OWNER,
-                facts={"dagster/column_schema": _columns(table)},
+                facts={"dagster/column_schema": column_schema(table)},
                 tags={"board": board.name} if board else {"system": "true"},
             )
         )
     return found
-
-
-def _system_description(table: sa.Table) -> str:
-    keys = ", ".join(column.name for column in table.primary_key.columns)
-    return table.info.get("description") or f"System table `{table.name}`, one row for each ({keys})."
-
-
-def _columns(table: sa.Table) -> dg.TableSchema:
-    single_key = len(table.primary_key.columns) == 1
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                column.name,
-                str(column.type).lower(),
-                constraints=dg.TableColumnConstraints(
-                    nullable=bool(column.nullable), unique=single_key and column.primary_key
-                ),
-            )
-            for column in table.columns
-        ]
-    )
 
 
 _DESCRIBED = {ResourceKind.TOPIC: _topics(), ResourceKind.SUBJECT: _subjects(), ResourceKind.TABLE: _tables()}

@@ -1,4 +1,4 @@
-"""Seasons that have ended: archived with their certificate, once a day."""
+"""Seasons that have ended: archived with their certificate. Nothing of it exists on a stack that keeps no seasons."""
 
 import dagster as dg
 
@@ -12,9 +12,9 @@ from gamestream_dagster.components.keys import (
     table_key,
 )
 from gamestream_dagster.components.markdown import markdown_table
-from gamestream_dagster.defs.jobs import close_seasons
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.reconciliation import Reconciler
+from gamestream_dagster.settings import Season, load_settings
 
 
 @dg.asset(
@@ -27,11 +27,9 @@ from gamestream_dagster.resources.reconciliation import Reconciler
     deps=[table_key("closed_seasons"), archive_key(SCORE_TOPIC), RECONCILIATION],
 )
 def closed_seasons(reconciler: dg.ResourceParam[Reconciler]) -> dg.MaterializeResult:
-    """Close what has ended; nothing to do on a stack that keeps no seasons."""
+    """Close what has ended; a season stays open for an hour of event time, for late events."""
     with explained("close the seasons"):
         seasons = reconciler.close_seasons()
-    if seasons is None:
-        return dg.MaterializeResult(metadata={"seasons": "none are kept; set `season` in profile.yaml to keep them"})
     rows = [(one.board, one.span.label, "closed" if one.done else "open", one.news) for one in seasons]
     return dg.MaterializeResult(
         metadata={
@@ -42,11 +40,30 @@ def closed_seasons(reconciler: dg.ResourceParam[Reconciler]) -> dg.MaterializeRe
     )
 
 
-close_seasons_daily = dg.ScheduleDefinition(
-    name="close_seasons_daily",
-    job=close_seasons,
-    cron_schedule="0 2 * * *",
-    execution_timezone="UTC",
-    description="Closes the seasons that have ended, at 02:00 UTC.",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+def season_definitions(season: Season) -> dg.Definitions:
+    """The asset, its job and its schedule: each hour for hourly seasons, else each day at 02:00 UTC."""
+    if season is Season.NONE:
+        return dg.Definitions()
+    job = dg.define_asset_job(
+        "close_seasons",
+        selection=dg.AssetSelection.assets(CLOSED_SEASONS),
+        description="Archive the seasons that have ended, each with its certificate.",
+        tags={"gamestream/part": "seasons"},
+    )
+    hourly = season is Season.HOURLY
+    when = "20 minutes past every hour" if hourly else "at 02:00 UTC"
+    schedule = dg.ScheduleDefinition(
+        name="close_seasons_hourly" if hourly else "close_seasons_daily",
+        job=job,
+        cron_schedule="20 * * * *" if hourly else "0 2 * * *",
+        execution_timezone="UTC",
+        description=f"Closes the seasons that have ended, {when}.",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    return dg.Definitions(assets=[closed_seasons], jobs=[job], schedules=[schedule])
+
+
+@dg.definitions
+def seasons() -> dg.Definitions:
+    """As the stack's setting `season` wants them."""
+    return season_definitions(load_settings().season)

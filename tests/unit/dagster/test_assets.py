@@ -43,7 +43,7 @@ def test_drift_fails_the_check_with_its_facts_and_not_the_run() -> None:
     result = launch(*provisioned(), checks=True, provisioner=FakeProvisioner(["user-score", "top_teams"]))
     assert result.success
     found = evaluations(result)
-    topic, table = found["topic/user_score", "as_described"], found["table/top_teams", "as_described"]
+    topic, table = found["topic/user_score_topic", "as_described"], found["table/top_teams_table", "as_described"]
     assert (topic.passed, topic.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert (table.passed, table.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert topic.description == "has 1 partition, should have 4"
@@ -52,7 +52,7 @@ def test_drift_fails_the_check_with_its_facts_and_not_the_run() -> None:
 
 
 def test_resource_that_cannot_be_looked_at_fails_the_run() -> None:
-    result = launch("topic/user_score", provisioner=FakeProvisioner(unknown=["user-score"]))
+    result = launch("topic/user_score_topic", provisioner=FakeProvisioner(unknown=["user-score"]))
     assert "Kafka: no answer" in failure(result)
 
 
@@ -148,15 +148,16 @@ def test_board_shows_its_rows_with_names_made_harmless() -> None:
 
 def test_archive_shows_the_range_of_each_partition() -> None:
     archived = ArchiveResult("user-score", {0: 5}, {0: 15, 1: 4}, 14, 2, 2, 0, 0.5)
-    shown = metadata(launch("archive/user_score", archive=FakeArchive(archived)), "archive/user_score")
-    assert (shown["records"], shown["refused"], shown["records_per_second"]) == (14, 2, 28)
+    shown = metadata(launch("archive/user_score_archive", archive=FakeArchive(archived)), "archive/user_score_archive")
+    assert (shown["new_records"], shown["new_refused"], shown["records_per_second"]) == (14, 2, 28)
+    assert (shown["dagster/row_count"], shown["records"], shown["files"]) == (1020, 1014, 12)
     assert "| 0 | 5 | 15 | 10 |" in shown["ranges"]
     assert "| 1 | 0 | 4 | 4 |" in shown["ranges"]
 
 
 def test_page_that_is_down_warns_and_the_run_goes_on() -> None:
-    result = launch("serving/leaderboards_page", dashboard=FakeDashboard("no answer (ConnectError)"))
+    result = launch("serving/leaderboards_page", checks=True, dashboard=FakeDashboard("no answer (ConnectError)"))
     assert result.success
     found = evaluations(result)["serving/leaderboards_page", "answers"]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert metadata(result, "serving/leaderboards_page")["url"] == "http://127.0.0.1:8501"
+    assert found.metadata["url"].value == "http://127.0.0.1:8501"

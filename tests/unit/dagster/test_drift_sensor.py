@@ -35,7 +35,10 @@ def test_each_resource_is_told_of_once_and_then_only_when_it_changes() -> None:
     assert again.skip_reason.skip_message == "All as described."
 
     drifted = tick(WATCHED, FakeProvisioner(drifted=["user-score"]), again.cursor)
-    assert told(drifted) == [("AssetObservation", "topic/user_score"), ("AssetCheckEvaluation", "topic/user_score")]
+    assert told(drifted) == [
+        ("AssetObservation", "topic/user_score_topic"),
+        ("AssetCheckEvaluation", "topic/user_score_topic"),
+    ]
     check = drifted.asset_events[1]
     assert (check.check_name, check.passed, check.severity) == ("as_described", False, dg.AssetCheckSeverity.WARN)
     assert "should have 4" in check.description

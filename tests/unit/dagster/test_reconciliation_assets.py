@@ -122,13 +122,31 @@ def test_could_not_run_fails_the_run_with_the_reason_and_is_not_tried_again() ->
 
 @pytest.mark.parametrize(
     "before",
-    [None, finished("COULD_NOT_RUN", reason="no checkpoint"), finished(boards=frozenset({"top_players"}))],
-    ids=["never ran", "could not run", "another board"],
+    [None, finished(boards=frozenset({"top_players"}))],
+    ids=["never ran", "another board"],
 )
-def test_board_without_a_verdict_is_never_fine(before: FinishedRun | None) -> None:
+def test_board_that_no_run_was_about_is_neither_fine_nor_wrong(before: FinishedRun | None) -> None:
     result = launch("board/top_teams", checks=True, verdicts=FakeVerdicts(before))
-    found = evaluations(result)["board/top_teams", "matches_recompute"]
+    assert ("board/top_teams", "matches_recompute") not in evaluations(result)
+    assert result.success
+
+
+def test_board_whose_last_run_could_not_look_is_never_fine() -> None:
+    verdicts = FakeVerdicts(finished("COULD_NOT_RUN", reason="no checkpoint"))
+    found = evaluations(launch("board/top_teams", checks=True, verdicts=verdicts))[
+        "board/top_teams", "matches_recompute"
+    ]
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
+
+
+def test_a_suite_that_has_not_run_yet_has_no_result_and_one_rightly_empty_passes() -> None:
+    waiting = launch("board/top_teams", checks=True, quality=FakeQuality(evaluated=0, waiting="nothing is archived"))
+    assert ("board/top_teams", "expectations") not in evaluations(waiting)
+    assert waiting.success
+    empty = evaluations(launch("board/top_teams", checks=True, quality=FakeQuality(evaluated=0, empty="none is right")))
+    found = empty["board/top_teams", "expectations"]
+    assert found.passed
+    assert found.description == "none is right"
 
 
 HOLE = LedgerFault(FaultKind.HOLE, "archive", 1, 3, 4, 2, "hole in the archive: p1@3..4")
@@ -169,9 +187,9 @@ def test_suites_become_checks(quality: FakeQuality, passed: bool, severity: dg.A
     assert found.metadata["data_docs"] == dg.MetadataValue.url("http://127.0.0.1:8501/reports/index.html")
 
 
-def test_the_ledger_has_a_suite_beside_that_of_the_differences() -> None:
+def test_the_tables_of_a_reconciliation_and_the_archive_have_suites() -> None:
     quality = FakeQuality()
-    found = evaluations(launch("reconciliation/leaderboards", checks=True, quality=quality))
+    tables = ("table/differences_table", "table/ledger_table")
+    found = evaluations(launch(*tables, checks=True, quality=quality))
     assert quality.asked == ["differences", "ledger"]
-    assert found["reconciliation/leaderboards", "expectations"].passed
-    assert found["reconciliation/leaderboards", "ledger_expectations"].passed
+    assert all(found[table, "expectations"].passed for table in tables)

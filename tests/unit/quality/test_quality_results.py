@@ -16,8 +16,8 @@ import pytest
 
 from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest, save_manifest
 from quality.data_docs import _index, _make_local
-from quality.results import ExpectationResult, QualityError, QualityResult, Severity, SuiteResult
-from quality.suites.archive import read_partitions
+from quality.results import ExpectationResult, QualityError, QualityResult, Severity, SuiteResult, SuiteState
+from quality.suites.archive import holds_nothing, read_partitions
 
 HELD = ExpectationResult("s", "rnk is never empty", "kind", "rnk", True, 10, 0, Severity.CRITICAL)
 FAILED = dataclasses.replace(HELD, success=False, unexpected=1, detail="<script>alert(1)</script>")
@@ -26,9 +26,34 @@ SUITE = SuiteResult("s", "S", "s", 10, 1, (HELD,))
 
 def test_a_suite_that_evaluated_nothing_fails() -> None:
     assert SUITE.success
-    assert not dataclasses.replace(SUITE, evaluated=0).success
+    assert dataclasses.replace(SUITE, evaluated=0).state is SuiteState.FAILS
     assert not dataclasses.replace(SUITE, reason="Table s does not exist").success
     assert not QualityResult((), Path("index.html"), 0.0).success
+
+
+def test_a_suite_without_rows_holds_where_none_are_right_and_waits_where_nothing_is_to_compare() -> None:
+    empty = dataclasses.replace(SUITE, evaluated=0, expectations=(), empty="top_teams has no row, nor its recompute.")
+    assert empty.success
+    assert empty.sentence() == "top_teams has no row, nor its recompute."
+    waiting = dataclasses.replace(empty, empty="", waiting="run `gamestream reconcile`.")
+    assert waiting.state is SuiteState.NOT_RUN
+    assert waiting.sentence() == "Not run yet: run `gamestream reconcile`."
+    broken = dataclasses.replace(SUITE, expectations=(FAILED,))
+    for suites, state in {
+        (SUITE, empty): SuiteState.HOLDS,
+        (SUITE, waiting): SuiteState.NOT_RUN,
+        (broken, waiting): SuiteState.FAILS,
+        (): SuiteState.NOT_RUN,
+    }.items():
+        result = QualityResult(suites, Path("index.html"), 0.0)
+        assert (result.state, result.success) == (state, state is SuiteState.HOLDS)
+
+
+def test_the_index_tells_what_has_not_run_from_what_fails() -> None:
+    page = _index((dataclasses.replace(SUITE, evaluated=0, expectations=(), waiting="no run"),), {})
+    assert "not run yet" in page
+    assert "not all have run" in page
+    assert "pill bad" not in page
 
 
 def test_a_warning_is_shown_but_does_not_fail() -> None:
@@ -138,6 +163,10 @@ def test_an_archived_file_that_is_gone_is_told(tmp_path: Path) -> None:
         read_partitions(tmp_path)
 
 
-def test_an_archive_without_files_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(QualityError, match="gamestream archive"):
-        read_partitions(tmp_path)
+def test_an_archive_without_files_is_empty(tmp_path: Path) -> None:
+    assert holds_nothing(tmp_path)
+    (tmp_path / "user-score").mkdir()
+    save_manifest(tmp_path / "user-score", load_manifest(tmp_path / "user-score"))
+    assert holds_nothing(tmp_path)
+    _archived(tmp_path, 0, 9)
+    assert not holds_nothing(tmp_path)

@@ -1,0 +1,32 @@
+"""Tables that cut nothing: on a terminal cells fold into more lines, in a pipe the table is as wide as its content."""
+
+from __future__ import annotations
+
+import os
+import sys
+from io import StringIO
+
+from rich.console import Console
+from rich.table import Table
+
+_UNBOUNDED = 1_000_000
+
+
+def print_table(table: Table) -> None:
+    """Print to stdout. COLUMNS decides the width wherever it is set."""
+    for column in table.columns:
+        column.overflow = "fold"
+    if sys.stdout.isatty():
+        Console(highlight=False).print(table)
+        return
+    given = os.environ.get("COLUMNS", "")
+    width = int(given) if given.isdigit() and int(given) else _natural_width(table)
+    page = StringIO()
+    Console(file=page, highlight=False, width=width, force_terminal=False).print(table)
+    sys.stdout.writelines(line.rstrip() + "\n" for line in page.getvalue().splitlines())
+
+
+def _natural_width(table: Table) -> int:
+    console = Console(width=_UNBOUNDED, file=StringIO())
+    title = len(str(table.title)) if table.title else 0
+    return max(console.measure(table).maximum, title, 1)

@@ -1,0 +1,109 @@
+"""The last records of any topic, with their values decoded as far as they can be."""
+
+from __future__ import annotations
+
+import heapq
+import io
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import fastavro
+import orjson
+
+from gamestream_dagster.archive.consume import read_range
+from gamestream_dagster.clients.errors import NotFoundError
+from gamestream_dagster.clients.registry import Registry
+
+_HEADER = struct.Struct(">bI")
+_WIDENINGS = 12  # each looks twice as far back: offsets have holes where a topic is compacted or transactional
+
+
+@dataclass(frozen=True)
+class TailedRecord:
+    """One record as Kafka holds it; `timestamp` in milliseconds since 1970."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+class RecordReader:
+    """Decodes keys and values: Avro in the registry's wire format, JSON, text, else hexadecimal digits."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._schemas: dict[int, Any] = {}
+
+    def read(self, content: bytes | None) -> Any:
+        """The decoded content; None for a tombstone or a record without a key.
+
+        Raises:
+            ServiceError: the registry does not answer.
+        """
+        if content is None:
+            return None
+        if content[:1] == b"\0" and len(content) > _HEADER.size:
+            found = self._avro(content)
+            if found is not None:
+                return found
+        try:
+            return orjson.loads(content)
+        except orjson.JSONDecodeError:
+            pass
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            return f"0x{content.hex()}"
+
+    def _avro(self, content: bytes) -> Any:
+        """None when the bytes are no Avro of a registered schema."""
+        number = _HEADER.unpack_from(content)[1]
+        try:
+            if number not in self._schemas:
+                self._schemas[number] = fastavro.parse_schema(dict(self._registry.schema_by_id(number)))
+            return fastavro.schemaless_reader(io.BytesIO(content[_HEADER.size :]), self._schemas[number], None)
+        except (NotFoundError, EOFError, IndexError, KeyError, ValueError, TypeError, struct.error):
+            return None
+
+
+def records_between(
+    bootstrap: str, topic: str, start: Mapping[int, int], upto: Mapping[int, int]
+) -> Iterator[TailedRecord]:
+    """Committed records from `start` up to, not including, `upto`, a bounded chunk at a time.
+
+    Raises:
+        ArchiveBehindError: Kafka does not hand them out.
+    """
+    for chunk in read_range(bootstrap, topic, start, upto):
+        raw = chunk.raw
+        for offset, timestamp, key, value in zip(raw.offsets, raw.timestamps, raw.keys, raw.values, strict=True):
+            yield TailedRecord(chunk.partition, offset, timestamp, key, value)
+
+
+def last_records(
+    bootstrap: str, topic: str, beginnings: Mapping[int, int], ends: Mapping[int, int], count: int
+) -> list[TailedRecord]:
+    """The last `count` committed records before `ends`, by timestamp, oldest first. Keeps no more than these.
+
+    Raises:
+        ArchiveBehindError: Kafka does not hand them out.
+    """
+    if count == 0:
+        return []
+    back = count
+    for _ in range(_WIDENINGS):
+        start = {part: max(beginnings.get(part, 0), end - back) for part, end in ends.items()}
+        found = heapq.nlargest(count, records_between(bootstrap, topic, start, ends), key=_place)
+        whole = all(at <= beginnings.get(part, 0) for part, at in start.items())
+        if len(found) >= count or whole:
+            break
+        back *= 2
+    return sorted(found, key=_place)
+
+
+def _place(record: TailedRecord) -> tuple[int, int, int]:
+    return record.timestamp, record.partition, record.offset

@@ -1,0 +1,159 @@
+"""Whether it is right that a suite has no row: the recompute, the topic or the last run decides, never a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from gamestream_dagster.archive.errors import ArchiveError
+from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.catalogue.seasons import season_at
+from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_event_ids
+from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.reconciliation.errors import ReconciliationError
+from gamestream_dagster.settings import Season
+from gamestream_dagster.warehouse.tables import reconciliation_runs
+from quality.queries import query
+from quality.results import SuiteState
+from quality.suites.suite import Emptiness
+
+if TYPE_CHECKING:
+    from gamestream_dagster.reconciliation.recompute import Recompute
+    from gamestream_dagster.settings import Settings
+
+NO_RUN = "no reconciliation has finished; run `gamestream reconcile`."
+_WINDOWS = 50  # windows of an empty board that are recomputed, newest first
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """The cuts of the newest run that was about a job."""
+
+    low: Mapping[int, int]
+    """Next offset by partition that was surely in the job's sinks."""
+    partitions: frozenset[int]
+    """All partitions of the topic."""
+
+
+def empty_board(board: Board, settings: Settings) -> Emptiness:
+    """Whether the recompute has no row for the board either, at the low cut of the last reconciliation."""
+    try:
+        cuts = newest_cuts(settings, board.job)
+        if cuts is None:
+            return Emptiness(SuiteState.NOT_RUN, f"{board.name} has no row to compare with a recompute: {NO_RUN}")
+        rows = recomputed_rows(settings, board, cuts)
+    except (ArchiveError, ReconciliationError, ServiceError) as error:
+        return Emptiness(
+            SuiteState.FAILS, f"{board.name} has no row, and no recompute says whether that is right: {error}"
+        )
+    if rows == 0:
+        return Emptiness(SuiteState.HOLDS, f"{board.name} has no row, and its recompute gives none.")
+    return Emptiness(
+        SuiteState.FAILS,
+        f"{board.name} has no row, and its recompute gives {rows}; see `gamestream jobs show {board.job}`.",
+    )
+
+
+def empty_archive(settings: Settings) -> Emptiness:
+    """Whether the topic holds no record either."""
+    try:
+        records = sum(KafkaAdmin(settings.kafka).end_offsets(SCORE_TOPIC).values())
+    except ServiceError as error:
+        return Emptiness(SuiteState.FAILS, f"The archive is empty, and the topic could not be asked: {error}")
+    if records == 0:
+        return Emptiness(SuiteState.HOLDS, f"The archive is empty, and {SCORE_TOPIC} has never held a record.")
+    return Emptiness(SuiteState.NOT_RUN, f"nothing of {SCORE_TOPIC} is archived; run `gamestream archive`.")
+
+
+def no_run(_settings: Settings) -> Emptiness:
+    """No finished run is in the table."""
+    return Emptiness(SuiteState.NOT_RUN, NO_RUN)
+
+
+def empty_ledger(settings: Settings) -> Emptiness:
+    """Whether the newest run that counted found no record either."""
+    ledger, finished = reconciliation_runs.c.ledger, reconciliation_runs.c.finished_at
+    counted = (
+        sa.select(sa.cast(ledger["records"].astext, sa.BigInteger))
+        .where(sa.func.jsonb_typeof(ledger) == "object", finished.is_not(None))
+        .order_by(finished.desc())
+        .limit(1)
+    )
+    with open_engine(settings) as engine, engine.connect() as link:
+        records = link.execute(counted).scalar()
+    if records is None:
+        return Emptiness(SuiteState.NOT_RUN, f"the ledger is empty: {NO_RUN}")
+    if records == 0:
+        return Emptiness(SuiteState.HOLDS, "The ledger is empty, and the last run counted no record.")
+    return Emptiness(
+        SuiteState.FAILS,
+        f"The ledger is empty, and the last run counted {records:,} records; run `gamestream reconcile`.",
+    )
+
+
+def newest_cuts(settings: Settings, job: str) -> Cuts | None:
+    """The cuts of the newest finished run that was about a job; None before the first."""
+    runs = reconciliation_runs.c
+    newest = (
+        sa.select(runs.low_cut, runs.high_cut)
+        .where(
+            runs.finished_at.is_not(None), runs.low_cut.has_key(job), sa.func.jsonb_typeof(runs.high_cut) == "object"
+        )
+        .order_by(runs.finished_at.desc())
+        .limit(1)
+    )
+    with open_engine(settings) as engine, engine.connect() as link:
+        found = link.execute(newest).first()
+    if found is None:
+        return None
+    low = {int(partition): int(offset) for partition, offset in found.low_cut[job].items()}
+    return Cuts(low, frozenset(int(partition) for partition in found.high_cut))
+
+
+def recomputed_rows(settings: Settings, board: Board, cuts: Cuts) -> int:
+    """How many rows the independent recompute gives for a board at the low cut.
+
+    Raises:
+        ArchiveError, ReconciliationError: the archive or the board's description cannot be used.
+    """
+    from gamestream_dagster.reconciliation.recompute import Recompute
+
+    if not any(cuts.low.values()):
+        return 0
+    spill = settings.home / "tmp" / "recompute"
+    spill.mkdir(parents=True, exist_ok=True)
+    topic_dir = settings.archive_dir / SCORE_TOPIC
+    with Recompute(topic_dir, spill, event_ids=SCORE_TOPIC in load_event_ids()) as recompute:
+        newest = recompute.newest_event_times(cuts.low)
+        if not newest:
+            return 0
+        if board.window is not None:
+            return _rows_of_windows(recompute, board, cuts, newest)
+        if board.season_column is not None:
+            if settings.season is Season.NONE:
+                return 0
+            span = season_at(settings.season, max(newest.values()))
+            return len(recompute.rows(board, cuts.low, season=span))
+        return len(recompute.rows(board, cuts.low))
+
+
+def _rows_of_windows(recompute: Recompute, board: Board, cuts: Cuts, newest: Mapping[int, int]) -> int:
+    """Rows of the newest window that the job must have shown, and that has some; 0 when there is none.
+
+    A partition without an accepted event holds the watermark back, so then no window has ended. One tick is allowed
+    for the watermark's way through the job.
+    """
+    if board.window is None or newest.keys() != cuts.partitions:
+        return 0
+    tick = board.window.tick_seconds * 1000
+    ended = (min(newest.values()) - board.window.delay_seconds * 1000) // tick * tick - tick
+    windows = query("board_windows", tick_millis=tick, ended_millis=ended, most=_WINDOWS)
+    for found in recompute.query(cuts.low, cuts.low, windows):
+        if rows := recompute.rows(board, cuts.low, as_of=found["as_of"]):
+            return len(rows)
+    return 0
