@@ -152,7 +152,7 @@ def board(
                     rows = read_season(engine, described, start)
         rows = visible(described, rows, start)
     if as_json:
-        typer.echo(json.dumps([_readable(described, row) for row in rows], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([_readable(described, row) for row in rows], indent=2, ensure_ascii=False, default=str))
         return
     show_board(described, rows)
     talk.print(f"Done. ROWS={len(rows)}  from {sink.value}\nNext: gamestream reconcile --board {name}")
@@ -382,7 +382,7 @@ def _readable(described: Board, row: Row) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, column in described.columns.items():
         value = row[name]
-        if column.type.value == "timestamp" and value is not None:
+        if column.type.value == "timestamp" and isinstance(value, int):
             value = datetime.fromtimestamp(value / 1000, UTC).isoformat()
         found[name] = value
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,9 +58,24 @@ def repair(
 
 
 def _as_data(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]]) -> dict[str, object]:
+    from gamestream_dagster.reconciliation.store import plain
+
     outcomes = {id(step): outcome.value for step, outcome in done}
     return {
-        "steps": [{**asdict(step), "outcome": outcomes.get(id(step), "PLANNED")} for step in plan.steps],
+        "steps": [
+            {
+                "board": step.board,
+                "sink": step.sink.value,
+                "rank": step.rank,
+                "action": step.action.value,
+                "shown": plain(step.shown),
+                "right": plain(step.right),
+                "cause": step.cause,
+                "record": plain(step.record),
+                "outcome": outcomes.get(id(step), "PLANNED"),
+            }
+            for step in plan.steps
+        ],
         "left_alone": [
             {
                 "board": one.difference.board,
@@ -76,15 +90,15 @@ def _as_data(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]]) -> 
 
 
 def _show(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]], dry_run: bool) -> None:
+    from gamestream_dagster.reconciliation.store import plain
+
     outcomes = {id(step): outcome.value for step, outcome in done}
     for step in plan.steps:
-        right = "nothing" if step.right is None else json.dumps(step.right, ensure_ascii=False)
+        right = "nothing" if step.right is None else json.dumps(plain(step.right), ensure_ascii=False)
         state = outcomes.get(id(step), "planned")
+        where = f"#{step.rank}" if step.rank is not None else f"record {step.record}"
         data.print(
-            Text(
-                f"{step.action.value:6} {step.board} #{step.rank} in {step.sink.value}  {step.cause}  -> {right}  "
-                f"{state}"
-            )
+            Text(f"{step.action.value:6} {step.board} {where} in {step.sink.value}  {step.cause}  -> {right}  {state}")
         )
     for one in plan.left_alone:
         difference = one.difference
@@ -94,7 +108,21 @@ def _show(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]], dry_ru
                 f"{one.why}"
             )
         )
+    _say_next(plan, outcomes, dry_run)
+
+
+def _say_next(plan: RepairPlan, outcomes: dict[int, str], dry_run: bool) -> None:
     if not plan.steps:
         talk.print("Nothing to repair." if not plan.left_alone else "Nothing that a sink could be repaired of.")
     elif dry_run:
         talk.print("Nothing was changed. Do it with `gamestream repair --yes`.")
+    elif "NOT_KEPT" in outcomes.values():
+        talk.print(
+            "Postgres took writes and did not keep them: look for a trigger or a rule on the table "
+            "(`SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT tgisinternal`), drop it, "
+            "and run `gamestream repair --yes` again."
+        )
+    elif "MOVED_ON" in outcomes.values():
+        talk.print("Some rows changed meanwhile. Run `gamestream repair --yes` again.")
+    else:
+        talk.print("Next: gamestream reconcile")

@@ -100,7 +100,7 @@ def _told(found: Why, row: Row | None) -> str:
 
 
 def _value(column: Column, value: Any) -> str:
-    if column.type.value == "timestamp" and value is not None:
+    if column.type.value == "timestamp" and isinstance(value, int):
         return _time(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
@@ -198,14 +198,14 @@ def _print_json(found: Why, limit: int | None) -> None:
         **{side: _neighbour_data(found, row) for side, row in _sides(found)},
         "excluded_reasons": found.reasons,
     }
-    typer.echo(json.dumps(head)[:-1] + ', "sums": [', nl=False)
+    typer.echo(json.dumps(head, default=str)[:-1] + ', "sums": [', nl=False)
     for number, one in enumerate(found.sums):
         sum_head = {name: getattr(one, name) for name in ("column", "key", "total", "events", "in_flight")}
         sum_head |= {"late_events": one.late_events, "late_total": one.late_total}
         first, last = (found.lines(one), []) if limit is None else found.ends(one, limit)
         if isinstance(first, list) and last:
             sum_head["left_out"] = _left_out(one.events, first, last)
-        typer.echo((", " if number else "") + json.dumps(sum_head)[:-1] + ', "lines": ', nl=False)
+        typer.echo((", " if number else "") + json.dumps(sum_head, default=str)[:-1] + ', "lines": ', nl=False)
         _echo_list(first, last)
         typer.echo("}", nl=False)
     typer.echo('], "excluded": ', nl=False)

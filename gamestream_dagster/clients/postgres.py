@@ -54,7 +54,7 @@ def engine(settings: Settings, database: str | None = None, statement_timeout_se
     )
     options = (
         f"-c statement_timeout={statement_timeout_seconds * 1000} "
-        f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000} -c timezone=UTC"
+        f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000} -c timezone=UTC -c datestyle=ISO"
     )
     built = create_engine(
         url,

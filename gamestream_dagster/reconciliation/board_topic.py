@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from math import copysign, isfinite
+from typing import Any, cast
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
@@ -14,7 +16,11 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model import Row
+from gamestream_dagster.reconciliation.model import RecordAt, Row, SinkRow, Unreadable
+
+
+Key = tuple[Any, ...]
+"""Values of a board's key columns: what tells its rows apart, however a record's key spells it."""
 
 
 @dataclass(frozen=True)
@@ -23,23 +29,40 @@ class Change:
 
     partition: int
     offset: int
-    key: bytes
+    key: bytes | None
     value: bytes | None
 
-    def row(self, board: Board) -> Row:
-        """The row that is written.
+    def key_of(self, board: Board) -> Key | None:
+        """The key by value: `{"rnk": 1}` and `{"rnk":1}` are one key. None: it names no row of the board."""
+        found = _object(self.key)
+        if found is None or found.keys() != set(board.key_columns):
+            return None
+        key = tuple(read_value(found[name], board.columns[name].type) for name in board.key_columns)
+        return None if any(value is None or isinstance(value, Unreadable) for value in key) else key
 
-        Raises:
-            CouldNotLookError: the record is no row of the board.
+    def row(self, board: Board) -> SinkRow:
+        """The row as the record has it; whatever the job cannot have written is an `Unreadable` in its column.
+
+        The key columns are those of the record's key: readers of the topic go by it.
         """
-        try:
-            found: dict[str, Any] = orjson.loads(self.value or b"")
-            return {name: _value(found.get(name), column.type) for name, column in board.columns.items()}
-        except (ValueError, TypeError, AttributeError) as error:
-            raise CouldNotLookError(
-                f"{board.topic} holds a record that is no row of {board.name} (key {self.key[:60]!r}: {error})",
-                "only the job may write to a board's topic",
-            ) from error
+        found = _object(self.value)
+        key = self.key_of(board)
+        row = SinkRow()
+        row.record = RecordAt(board.topic, self.partition, self.offset, self.key)
+        for name, column in board.columns.items():
+            row[name] = _NO_OBJECT if found is None else read_value(found.get(name), column.type)
+        for name in (found or {}).keys() - board.columns.keys():
+            row[name] = Unreadable(_text(found[name] if found else None))
+        for name, value in zip(board.key_columns, key or (None,) * len(board.key_columns), strict=True):
+            if found is not None and key is not None and row[name] != value:
+                row[f"{name} in the value"] = Unreadable(_text(found.get(name)))
+            row[name] = value
+        return row
+
+
+def is_whole(row: Row) -> bool:
+    """Whether every column holds a value that the job can have written."""
+    return not any(value is None or isinstance(value, Unreadable) for value in row.values())
 
 
 @dataclass(frozen=True)
@@ -54,7 +77,7 @@ class BoardTopic:
         """Every committed change from the start of the topic to its end now; what was compacted away is gone.
 
         Raises:
-            CouldNotLookError: the end is not reached within the limit, or a record has no key.
+            CouldNotLookError: the end is not reached within the limit.
             ServiceError: Kafka gives no answer, or there is no such topic.
         """
         admin, topic = KafkaAdmin(self.bootstrap), self.board.topic
@@ -101,30 +124,59 @@ class BoardTopic:
                 return None
             raise CouldNotLookError(f"{self.board.topic} cannot be read: {error.str()}", "see `gamestream status`")
         key, value = message.key(), message.value()
-        if not isinstance(key, bytes):
-            raise CouldNotLookError(
-                f"{self.board.topic} holds a record without a key", "only the job may write to a board's topic"
-            )
-        return Change(message.partition() or 0, message.offset() or 0, key, value if isinstance(value, bytes) else None)
+        return Change(
+            message.partition() or 0,
+            message.offset() or 0,
+            key if isinstance(key, bytes) else None,
+            value if isinstance(value, bytes) else None,
+        )
 
 
-def _value(value: Any, kind: ColumnType) -> Any:
+_NO_OBJECT = Unreadable("no JSON object")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,3})?(Z|\+00(:?00)?)?")
+_BIGINT = range(-(2**63), 2**63)
+
+
+def _object(data: bytes | None) -> dict[str, Any] | None:
+    try:
+        found = orjson.loads(data or b"")
+    except orjson.JSONDecodeError:
+        return None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def read_value(value: Any, kind: ColumnType) -> Any:
+    """A JSON value as the value of a column, by its exact type: a number written as a text is an `Unreadable`."""
     if value is None:
         return None
     match kind:
         case ColumnType.TIMESTAMP:
-            return milliseconds(value)
+            millis = milliseconds(value) if isinstance(value, str) else None
+            return Unreadable(_text(value)) if millis is None else millis
         case ColumnType.DOUBLE:
-            return float(value)
+            fine = isinstance(value, float) and shown_by_job(value)
         case ColumnType.BIGINT:
-            return int(value)
+            fine = isinstance(value, int) and not isinstance(value, bool) and value in _BIGINT
         case ColumnType.STRING:
-            return str(value)
+            fine = isinstance(value, str)
+    return value if fine else Unreadable(_text(value))
 
 
-def milliseconds(value: Any) -> int:
-    """Flink writes `2026-11-21 04:00:05Z` or with a T; a number is milliseconds already."""
-    if isinstance(value, int):
-        return value
-    at = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+def shown_by_job(value: float) -> bool:
+    """Whether a ratio of sums can be this float: finite, and not the zero below zero."""
+    return isfinite(value) and not (value == 0 and copysign(1, value) < 0)
+
+
+def milliseconds(text: str) -> int | None:
+    """Flink writes `2026-11-21 04:00:05Z` or with a T, in milliseconds at the finest; None for anything else."""
+    if not _TIME.fullmatch(text):
+        return None
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
     return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)

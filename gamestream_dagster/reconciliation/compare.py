@@ -12,7 +12,17 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole
-from gamestream_dagster.reconciliation.model import Difference, DifferenceKind, Entity, Row, Sink
+from gamestream_dagster.reconciliation.model import (
+    BoardResult,
+    Difference,
+    DifferenceKind,
+    Entity,
+    Row,
+    Sink,
+    SinkRow,
+    Unreadable,
+    without_a_rank,
+)
 from gamestream_dagster.reconciliation.order import beats, in_order, ratio, shown_ratio_is_right
 from gamestream_dagster.reconciliation.ranges import LabelRange, SumRange
 
@@ -61,10 +71,24 @@ class _Findings:
         streamed: Any = None,
         recomputed: Any = None,
     ) -> None:
+        evidence: dict[str, Any] = {}
         if row is not None:
-            rank, entity = rank_of(self.board, row), entity_of(self.board, row)
+            rank, entity = place_of(self.board, row), entity_of(self.board, row)
+            record = row.record if isinstance(row, SinkRow) else None
+            evidence = {} if record is None else {"record": record}
         self.found.append(
-            Difference(self.board.name, self.sink, kind, rank, entity, column, streamed, recomputed, explanation)
+            Difference(
+                board=self.board.name,
+                sink=self.sink,
+                kind=kind,
+                rank=rank,
+                entity=entity,
+                column=column,
+                streamed=streamed,
+                recomputed=recomputed,
+                explanation=explanation,
+                evidence=evidence,
+            )
         )
 
     def sorted(self) -> list[Difference]:
@@ -72,13 +96,50 @@ class _Findings:
 
 
 def entity_of(board: Board, row: Row) -> Entity:
-    """What the row is about."""
-    return tuple(str(row[name]) for name in board.entity)
+    """What the row is about; an empty text for what it does not say."""
+    return tuple("" if row.get(name) is None else str(row[name]) for name in board.entity)
 
 
 def rank_of(board: Board, row: Row) -> int:
-    """The row's rank."""
+    """The rank of a whole row."""
     return int(row[board.rank_column])
+
+
+def place_of(board: Board, row: Row) -> int | None:
+    """The row's rank, if it has a readable one."""
+    rank = row.get(board.rank_column)
+    return rank if isinstance(rank, int) else None
+
+
+def compared(
+    board: Board, sink: Sink, shown: Sequence[Row], expected: int, found: Sequence[Difference], as_of: int | None = None
+) -> BoardResult:
+    """The result of a comparison: each rank that is shown or expected counts as one row, and so does each difference
+    that has no rank; rows that are equal and rows that differ add up to the rows compared.
+
+    Args:
+        board: description.
+        sink: where the rows come from.
+        shown: its rows.
+        expected: how many ranks should be shown.
+        found: the differences.
+        as_of: the window, if the board has one.
+    """
+    ranks = {rank for row in shown if (rank := place_of(board, row)) is not None}
+    ranks |= set(range(1, expected + 1)) | {one.rank for one in found if one.rank is not None}
+    return BoardResult(board.name, sink, len(ranks) + without_a_rank(found), tuple(found), as_of)
+
+
+def fault_of(board: Board, row: Row) -> tuple[str, str] | None:
+    """The first column in which a row holds what no job writes, and what is wrong there; None for a whole row."""
+    for name, column in board.columns.items():
+        value = row.get(name)
+        if value is None:
+            return name, f"{name} is empty"
+        if isinstance(value, Unreadable):
+            return name, f"{name} is {value}, which is no {column.type.value} that the job can have written"
+    strange = next((name for name in row if name not in board.columns), None)
+    return None if strange is None else (strange, f"{strange} is {row[strange]}: the board has no such column")
 
 
 def compare_equal(board: Board, sink: Sink, streamed: Sequence[Row], recomputed: Sequence[Row]) -> list[Difference]:
@@ -91,7 +152,7 @@ def compare_equal(board: Board, sink: Sink, streamed: Sequence[Row], recomputed:
         recomputed: rows of the recompute at the same cut.
     """
     findings = _Findings(board, sink)
-    rows = _without_empty_columns(findings, streamed)
+    rows = _whole(findings, streamed)
     expected = {entity_of(board, row): row for row in recomputed}
     ranks = {entity: rank_of(board, row) for entity, row in expected.items()}
     # Of two rows of one entity, the one at the right rank is the genuine one.
@@ -117,15 +178,16 @@ def compare_equal(board: Board, sink: Sink, streamed: Sequence[Row], recomputed:
     return findings.sorted()
 
 
-def _without_empty_columns(findings: _Findings, streamed: Sequence[Row]) -> list[Row]:
-    """The rows that have every column; a row with an empty one is a difference and is not looked at further."""
+def _whole(findings: _Findings, streamed: Sequence[Row]) -> list[Row]:
+    """The rows that have every column; any other row is a difference and is not looked at further."""
     whole: list[Row] = []
     for row in streamed:
-        lacking = [name for name in findings.board.columns if row.get(name) is None]
-        if not lacking:
+        fault = fault_of(findings.board, row)
+        if fault is None:
             whole.append(row)
-        elif findings.board.rank_column not in lacking:
-            findings.add(DifferenceKind.VALUE, f"{lacking[0]} is empty", row, column=lacking[0], streamed=None)
+            continue
+        kind = DifferenceKind.EXTRA if place_of(findings.board, row) is None else DifferenceKind.VALUE
+        findings.add(kind, fault[1], row, column=fault[0], streamed=row.get(fault[0]))
     return whole
 
 
@@ -175,7 +237,7 @@ def _check_shown_ratio(findings: _Findings, name: str, column: Column, row: Row)
 def value_differences(board: Board, sink: Sink, row: Row, history: History) -> list[Difference]:
     """What is wrong with one row by itself: a stranger, or values that no cut in the bracket gives."""
     findings = _Findings(board, sink)
-    _check_values(findings, _without_strangers(findings, _without_empty_columns(findings, [row]), history), history)
+    _check_values(findings, _without_strangers(findings, _whole(findings, [row]), history), history)
     return findings.found
 
 
@@ -198,7 +260,7 @@ def compare_bracket(
         history: what the archive says about the events between the cuts.
     """
     findings = _Findings(board, sink)
-    rows = _without_empty_columns(findings, streamed)
+    rows = _whole(findings, streamed)
     rows.sort(key=lambda row: rank_of(board, row))
     rows = _without_strangers(findings, rows, history)
     _check_values(findings, rows, history)
@@ -331,7 +393,7 @@ def _check_membership(
     A missing entity and an empty rank are two sides of one deleted row where both are known.
     """
     board = findings.board
-    ranks = {rank_of(board, row) for row in streamed if row.get(board.rank_column) is not None}
+    ranks = {rank for row in streamed if (rank := place_of(board, row)) is not None}
     # Once an entity has a row it keeps having one: boards of sums never shrink.
     filled = min(board.rows, max(len(low_rows), max(ranks, default=0)))
     empty_ranks = sorted(set(range(1, filled + 1)) - ranks)

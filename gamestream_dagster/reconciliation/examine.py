@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.causes.trial import DEPTH
 from gamestream_dagster.reconciliation.clocks import clock_difference
-from gamestream_dagster.reconciliation.compare import compare_bracket, compare_equal
+from gamestream_dagster.reconciliation.compare import compare_bracket, compare_equal, compared, entity_of, place_of
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.history import DuckHistory
-from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, Sink
+from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, Row, Sink, SinkRow
 from gamestream_dagster.reconciliation.observe import Observation
 from gamestream_dagster.reconciliation.open_seasons import compare_seasons
 from gamestream_dagster.reconciliation.recompute import Cut, Recompute
@@ -59,27 +59,59 @@ def examine(
             for sink in sinks:
                 rows = seen.boards[board.name, sink]
                 differences = compare_bracket(board, sink, rows, low_rows, histories[board.job])
-                compared = max(len(rows), min(board.rows, len(low_rows)))
-                results.append(BoardResult(board.name, sink, compared, tuple(differences)))
+                results.append(compared(board, sink, rows, min(board.rows, len(low_rows)), differences))
     return results
 
 
 def _windowed(recompute: Recompute, board: Board, sink: Sink, seen: Observation, since: Cut) -> BoardResult:
     """A board whose rows belong to a window: equality on the newest one, for what it holds does not change any more."""
-    as_of, rows = newest_window(board, seen.boards[board.name, sink])
-    differences: list[Difference] = []
-    compared = 0
+    shown = seen.boards[board.name, sink]
+    strangers = _of_no_window(recompute, board, shown, seen)
+    as_of, rows = newest_window(board, [row for row in shown if id(row) not in {id(one) for one in strangers}])
+    expected: list[Row] = []
     if as_of is not None:
         expected = recompute.rows(board, seen.high_of(board.job), as_of=as_of)
-        differences += compare_equal(board, sink, rows, expected)
-        compared = max(len(rows), len(expected))
+    differences = [] if as_of is None and not rows else compare_equal(board, sink, rows, expected)
+    taken = {rank for row in strangers if (rank := place_of(board, row)) is not None}
+    # What the stranger stands on is one row that differs, and not one more that is missing.
+    differences = [one for one in differences if one.kind is not DifferenceKind.MISSING or one.rank not in taken]
+    differences += [_no_window(board, sink, row) for row in strangers]
     ahead = clock_difference(recompute, board, sink, since, seen)
     if ahead is not None:
         differences.append(ahead)
     implied = _implied_window(recompute, board, seen, since)
     if implied is not None and (as_of is None or as_of < implied):
         differences.append(_stale(board, sink, as_of, implied))
-    return BoardResult(board.name, sink, max(compared, 1 if differences else 0), tuple(differences), as_of)
+    return compared(board, sink, [*rows, *strangers], len(expected), differences, as_of)
+
+
+def _of_no_window(recompute: Recompute, board: Board, rows: Sequence[Row], seen: Observation) -> list[Row]:
+    """Rows whose window cannot have ended: no tick of the board, or later than every event."""
+    if board.window is None or not rows:
+        return []
+    tick, high = board.window.tick_seconds * 1000, seen.high_of(board.job)
+    newest = max(recompute.newest_event_times(high).values(), default=-1)
+    shown = {row[board.window.as_of] for row in rows if isinstance(row[board.window.as_of], int)}
+    # Refused events move the watermark too, so a window after the newest event may be one, unless it is empty.
+    never = {at for at in shown if at % tick or (at > newest and not recompute.rows(board, high, rows=1, as_of=at))}
+    return [row for row in rows if row[board.window.as_of] in never]
+
+
+def _no_window(board: Board, sink: Sink, row: Row) -> Difference:
+    record = row.record if isinstance(row, SinkRow) else None
+    column = board.window.as_of if board.window else None
+    return Difference(
+        board=board.name,
+        sink=sink,
+        kind=DifferenceKind.VALUE,
+        rank=place_of(board, row),
+        entity=entity_of(board, row),
+        column=column,
+        streamed=row.get(column or ""),
+        recomputed=None,
+        explanation=f"no window ends at {column} {row.get(column or '')}",
+        evidence={} if record is None else {"record": record},
+    )
 
 
 def _implied_window(recompute: Recompute, board: Board, seen: Observation, since: Cut) -> int | None:
@@ -143,5 +175,5 @@ def still_there(
                 or (difference.season, difference.rank) in ranks
             )
         )
-        kept.append(BoardResult(result.board, result.sink, result.rows_compared, same, result.as_of))
+        kept.append(result.with_differences(same))
     return kept

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,63 @@ from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.topic_identity import TopicId
 
 Row = dict[str, Any]
-"""One row of a board by column: int, str or float; times as milliseconds of the epoch."""
+"""One row of a board by column: int, str or finite float; times as milliseconds of the epoch.
+
+A value that the column's type does not allow is an `Unreadable`.
+"""
+
+
+class Unreadable:
+    """A value that a sink holds and that the job cannot have written: `infinity`, `NaN`, a text in place of a number.
+
+    Args:
+        text: the value as the sink writes it: Postgres's own text, or JSON.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unreadable) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class RecordAt:
+    """Where a record of a board's topic is."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+
+    def evidence(self) -> dict[str, Any]:
+        """As plain JSON data."""
+        key = None if self.key is None else self.key.decode("utf-8", errors="backslashreplace")
+        return {"topic": self.topic, "partition": self.partition, "offset": self.offset, "key": key}
+
+    def __str__(self) -> str:
+        return f"{self.topic} p{self.partition}@{self.offset}"
+
+
+class SinkRow(dict[str, Any]):
+    """A `Row` that knows where it stands in its sink. Two rows are equal if their columns are."""
+
+    record: RecordAt | None = None
+    """The record that holds it, in a board's topic."""
+    age: int | None = None
+    """Transactions since the row was last written, in Postgres; comparable within one snapshot only."""
+
 
 Entity = tuple[str, ...]
 """What a row is about: the values of the board's `entity` columns."""
@@ -125,9 +181,20 @@ class Difference:
         return self.evidence.get("season")
 
     @property
-    def row(self) -> tuple[str, Sink, int | None, int | None, Entity | None]:
-        """Which row: two differences of one row count as one row that differs."""
-        return self.board, self.sink, self.season, self.rank, self.entity
+    def row(self) -> tuple[object, ...]:
+        """Which row: two differences at one rank count as one row that differs.
+
+        What has no rank is told apart by its entity and record.
+        """
+        where = self.board, self.sink, self.season or self.evidence.get("stands_in")
+        if self.rank is not None:
+            return *where, self.rank
+        return *where, self.kind is DifferenceKind.STALE, self.entity, str(self.evidence.get("record"))
+
+
+def without_a_rank(differences: Iterable[Difference]) -> int:
+    """How many rows that differ have no rank: absent entities, foreign records, a board that stands still."""
+    return len({one.row for one in differences if one.rank is None})
 
 
 @dataclass(frozen=True)
@@ -137,6 +204,7 @@ class BoardResult:
     board: str
     sink: Sink
     rows_compared: int
+    """Ranks that the sink shows or should show, and each row that differs without having one (`compared`)."""
     differences: tuple[Difference, ...]
     as_of: int | None = None
     """Window that was compared, milliseconds; None for a board without a window."""
@@ -148,9 +216,13 @@ class BoardResult:
 
     @property
     def rows_equal(self) -> int:
-        """Rows of the sink that are what the bracket allows; a row that the sink lacks is none of them."""
-        shown = {one.row for one in self.differences if one.kind is not DifferenceKind.MISSING}
-        return self.rows_compared - len(shown)
+        """Rows that are what the bracket allows: those compared, less those that differ."""
+        return self.rows_compared - self.rows_different
+
+    def with_differences(self, differences: Sequence[Difference]) -> BoardResult:
+        """The same comparison with other differences; the counts still add up."""
+        places = self.rows_compared - without_a_rank(self.differences)
+        return replace(self, rows_compared=places + without_a_rank(differences), differences=tuple(differences))
 
 
 @dataclass(frozen=True)

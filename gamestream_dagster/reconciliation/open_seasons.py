@@ -8,7 +8,7 @@ from dataclasses import replace
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.reconciliation.causes.trial import DEPTH
-from gamestream_dagster.reconciliation.compare import compare_bracket
+from gamestream_dagster.reconciliation.compare import compare_bracket, compared, entity_of, place_of
 from gamestream_dagster.reconciliation.cut import Cut
 from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, Row, Sink
 from gamestream_dagster.reconciliation.recompute import Recompute
@@ -33,18 +33,19 @@ def compare_seasons(
         high: the end of the input.
         settings: length and lateness of the seasons.
     """
-    compared, found = 0, list[Difference]()
+    places, found = 0, list[Difference]()
     for span in open_spans(recompute, board, rows, low, settings):
         shown = newest_window(board, rows, span.start)[1]
         with recompute.during(span):
             low_rows = recompute.rows(board, low, rows=DEPTH * board.rows)
             history = recompute.history(low, high, [board])
             differences = compare_bracket(board, sink, shown, low_rows, history)
-        compared += max(len(shown), min(board.rows, len(low_rows)))
-        found += [_told(one, span) for one in differences]
+        told = [_told(one, span) for one in differences]
+        places += compared(board, sink, shown, min(board.rows, len(low_rows)), told).rows_compared
+        found += told
     strangers = [row for row in rows if _stranger(board, row, settings)]
     found += [_misplaced(board, sink, row) for row in strangers]
-    return BoardResult(board.name, sink, compared + len(strangers), tuple(found), newest_window(board, rows)[0])
+    return BoardResult(board.name, sink, places + len(strangers), tuple(found), newest_window(board, rows)[0])
 
 
 def open_spans(
@@ -52,7 +53,7 @@ def open_spans(
 ) -> list[SeasonSpan]:
     """The seasons to compare, oldest first."""
     column = board.season_column or ""
-    shown = {row[column] for row in rows if row.get(column) is not None and not _stranger(board, row, settings)}
+    shown = {row[column] for row in rows if not _stranger(board, row, settings)}
     newest = recompute.newest_event_times(low)
     spans = {season_at(settings.season, start) for start in shown}
     if newest:
@@ -66,7 +67,7 @@ def open_spans(
 def _stranger(board: Board, row: Row, settings: Settings) -> bool:
     """A row of what is no season: a job that kept seasons of another length wrote it, or somebody by hand."""
     start = row.get(board.season_column or "")
-    return start is None or season_at(settings.season, start).start != start
+    return not isinstance(start, int) or season_at(settings.season, start).start != start
 
 
 def _told(difference: Difference, span: SeasonSpan) -> Difference:
@@ -82,10 +83,11 @@ def _misplaced(board: Board, sink: Sink, row: Row) -> Difference:
         board=board.name,
         sink=sink,
         kind=DifferenceKind.EXTRA,
-        rank=row.get(board.rank_column),
-        entity=tuple(str(row[name]) for name in board.entity),
+        rank=place_of(board, row),
+        entity=entity_of(board, row),
         column=board.season_column,
         streamed=row,
         recomputed=None,
         explanation="no season begins then: seasons of another length were kept before, or somebody wrote the row",
+        evidence={"stands_in": str(row.get(board.season_column or ""))},
     )

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cmp_to_key
-from math import isfinite
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.model import Row
-
-# The float beside the integers is for people; it may be off by the rounding of two divisions and no more.
-RELATIVE_ERROR_OF_A_SHOWN_RATIO = Fraction(1, 10**12)
 
 
 def product(expression: str, row: Row) -> int:
@@ -48,11 +44,15 @@ def ratio(column: Column, row: Row) -> Fraction | None:
 
 
 def shown_ratio_is_right(column: Column, row: Row, shown: Any) -> bool:
-    """Whether the float shown beside the integers is their ratio."""
+    """Whether the float shown beside the integers is their ratio to its last digit.
+
+    A job divides the two products as doubles, so nothing but the conversion of integers beyond 53 bits may round twice.
+    """
     exact = ratio(column, row)
-    if exact is None or not isinstance(shown, (int, float)) or not isfinite(shown):
+    if exact is None or not isinstance(shown, float):
         return False
-    return abs(Fraction(shown) - exact) <= exact * RELATIVE_ERROR_OF_A_SHOWN_RATIO
+    divided = float(product(column.numerator or "1", row)) / float(product(column.denominator or "1", row))
+    return shown in (divided, float(exact))
 
 
 def order_value(board: Board, name: str, row: Row) -> Any:

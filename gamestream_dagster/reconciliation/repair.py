@@ -7,23 +7,33 @@ only if the sink still shows what was looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from confluent_kafka import Producer
-from sqlalchemy import ColumnElement, Connection, MetaData, Table, and_, delete, update
+from sqlalchemy import ColumnElement, Connection, MetaData, Table, Text, and_, delete, select, update
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.board_topic import BoardTopic, Change
-from gamestream_dagster.reconciliation.causes.witness import OTHER_SHOWS, SHOWN
+from gamestream_dagster.reconciliation.board_topic import BoardTopic, Change, Key, is_whole
+from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_SHOWS, SHOWN
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model import Cause, Difference, ReconciliationRun, Row, Sink
+from gamestream_dagster.reconciliation.model import (
+    Cause,
+    Difference,
+    ReconciliationRun,
+    RecordAt,
+    Row,
+    Sink,
+    SinkRow,
+    Unreadable,
+)
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import board_table
 
@@ -34,7 +44,7 @@ _FLUSH_SECONDS = 20.0
 class RepairAction(StrEnum):
     """What is done to one row."""
 
-    UPSERT = "UPSERT"  # put the job's row at its rank
+    UPSERT = "UPSERT"  # put the job's row under its key
     DELETE = "DELETE"  # take the row away
 
 
@@ -43,6 +53,7 @@ class RepairOutcome(StrEnum):
 
     DONE = "DONE"  # the sink shows the job's row
     MOVED_ON = "MOVED_ON"  # the sink no longer shows what was looked at: nothing was done
+    NOT_KEPT = "NOT_KEPT"  # the sink took the write and does not show it: a trigger or a rule drops it
 
 
 @dataclass(frozen=True)
@@ -51,11 +62,16 @@ class RepairStep:
 
     board: str
     sink: Sink
-    rank: int
+    rank: int | None
+    """None: a record whose key names no row."""
     action: RepairAction
     shown: Row | None
     right: Row | None
     cause: str
+    key: Mapping[str, Any] | None = None
+    """The key columns; times as milliseconds."""
+    record: RecordAt | None = None
+    """The newest record of the key, in a board's topic."""
 
 
 @dataclass(frozen=True)
@@ -76,25 +92,50 @@ class RepairPlan:
 
 def plan_repair(run: ReconciliationRun) -> RepairPlan:
     """What can be put right of a run's differences; changes nothing."""
-    steps: dict[tuple[str, Sink, int], RepairStep] = {}
+    steps: dict[tuple[object, ...], RepairStep] = {}
     left: list[LeftAlone] = []
     for one in run.differences:
-        if one.unexplained:
-            left.append(LeftAlone(one, "nobody knows why it differs: never repaired"))
-        elif run.descriptions[one.board].season_column is not None:
-            left.append(LeftAlone(one, "rows of a season are not repaired: " + one.action))
-        elif one.rank is None or OTHER_SHOWS not in one.evidence:
-            left.append(LeftAlone(one, one.action))
-        elif not all(BEHIND_THE_JOB.intersection(causes) for causes in one.alternatives):
-            left.append(LeftAlone(one, "the job itself may have it so: " + one.action))
+        why = _left_alone(one)
+        if why:
+            left.append(LeftAlone(one, why))
         else:
-            shown, right = one.evidence[SHOWN], one.evidence[OTHER_SHOWS]
-            action = RepairAction.DELETE if right is None else RepairAction.UPSERT
-            steps.setdefault(
-                (one.board, one.sink, one.rank),
-                RepairStep(one.board, one.sink, one.rank, action, shown, right, one.cause),
-            )
+            step = _step(one)
+            where = tuple(step.key.values()) if step.key is not None else (str(step.record),)
+            steps.setdefault((one.board, one.sink, *where), step)
     return RepairPlan(tuple(steps.values()), tuple(left))
+
+
+def _left_alone(difference: Difference) -> str:
+    """Why a difference is not repaired; empty if it is."""
+    if difference.unexplained:
+        return "nobody knows why it differs: never repaired"
+    if not all(BEHIND_THE_JOB.intersection(causes) for causes in difference.alternatives):
+        return "the job itself has it so: " + difference.action
+    if KEY not in difference.evidence:
+        foreign = difference.sink is Sink.KAFKA and "record" in difference.evidence
+        return "" if foreign else difference.action
+    right = difference.evidence[OTHER_SHOWS]
+    if right is not None and not is_whole(right):
+        return "neither sink holds the job's row: `gamestream jobs apply` with `--replay` writes it again"
+    return ""
+
+
+def _step(difference: Difference) -> RepairStep:
+    evidence = difference.evidence
+    key = cast("Mapping[str, Any] | None", evidence.get(KEY))
+    shown, right = evidence.get(SHOWN), evidence.get(OTHER_SHOWS)
+    record = shown.record if isinstance(shown, SinkRow) and shown.record else evidence.get("record")
+    return RepairStep(
+        board=difference.board,
+        sink=difference.sink,
+        rank=difference.rank if key is None else list(key.values())[-1],
+        action=RepairAction.DELETE if right is None else RepairAction.UPSERT,
+        shown=shown,
+        right=right,
+        cause=difference.cause,
+        key=key,
+        record=record if difference.sink is Sink.KAFKA else None,
+    )
 
 
 def apply_repair(
@@ -110,75 +151,126 @@ def apply_repair(
     with open_engine(settings) as engine:
         for step in plan.steps:
             board = run.descriptions[step.board]
-            say(f"{step.action.value.lower()} {step.board} #{step.rank} in {step.sink.value}")
+            say(f"{step.action.value.lower()} {step.board} #{step.rank or '-'} in {step.sink.value}")
             if step.sink is Sink.POSTGRES:
                 with engine.begin() as database:
-                    changed = _in_postgres(database, board, step)
+                    outcome = _in_postgres(database, board, step)
             else:
-                changed = _in_kafka(settings.kafka, board, step)
-            done.append((step, RepairOutcome.DONE if changed else RepairOutcome.MOVED_ON))
+                outcome = _in_kafka(settings.kafka, board, step)
+            done.append((step, outcome))
     return done
 
 
-def _in_postgres(database: Connection, board: Board, step: RepairStep) -> bool:
+def _in_postgres(database: Connection, board: Board, step: RepairStep) -> RepairOutcome:
     """One statement that takes hold only if the row is still the one that was looked at."""
     table = board_table(board, MetaData())
+    place = and_(*(table.c[name] == value for name, value in _stored(board, step.key or {}).items()))
     if step.shown is None:
         fresh = insert(table).values(_stored(board, step.right or {})).on_conflict_do_nothing()
-        return bool(database.execute(fresh).rowcount)
-    same = _is_row(table, _stored(board, step.shown))
+        changed = database.execute(fresh).rowcount
+    elif step.right is None:
+        changed = database.execute(delete(table).where(place, _is_row(board, table, step.shown))).rowcount
+    else:
+        same = _is_row(board, table, step.shown)
+        changed = database.execute(update(table).where(place, same).values(_stored(board, step.right))).rowcount
+    count = select(table.c[board.rank_column]).where(place)
     if step.right is None:
-        return bool(database.execute(delete(table).where(same)).rowcount)
-    return bool(database.execute(update(table).where(same).values(_stored(board, step.right))).rowcount)
+        kept = database.execute(count).first() is None
+    else:
+        kept = database.execute(count.where(_is_row(board, table, step.right))).first() is not None
+    if kept:
+        return RepairOutcome.DONE
+    unchanged = (
+        database.execute(count).first() is None
+        if step.shown is None
+        else database.execute(count.where(_is_row(board, table, step.shown))).first() is not None
+    )
+    return RepairOutcome.NOT_KEPT if changed or unchanged else RepairOutcome.MOVED_ON
 
 
-def _is_row(table: Table, row: Mapping[str, Any]) -> ColumnElement[bool]:
-    return and_(*(table.c[name].is_not_distinct_from(value) for name, value in row.items()))
+def _is_row(board: Board, table: Table, row: Row) -> ColumnElement[bool]:
+    """The row by all its columns; a value that the driver cannot load is compared as Postgres's own text."""
+    stored = _stored(board, row)
+    return and_(
+        *(
+            sql_cast(table.c[name], Text) == value.text
+            if isinstance(value, Unreadable)
+            else table.c[name].is_not_distinct_from(value)
+            for name, value in stored.items()
+        )
+    )
 
 
-def _stored(board: Board, row: Row) -> dict[str, Any]:
-    """The row as Postgres takes it: milliseconds become times."""
+def _stored(board: Board, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns as Postgres takes them: milliseconds become times."""
     return {
         name: datetime.fromtimestamp(row[name] / 1000, UTC)
-        if column.type is ColumnType.TIMESTAMP and row[name] is not None
+        if column.type is ColumnType.TIMESTAMP and isinstance(row[name], int)
         else row[name]
         for name, column in board.columns.items()
+        if name in row
     }
 
 
-def _in_kafka(bootstrap: str, board: Board, step: RepairStep) -> bool:
-    """A record with the row's own key after the wrong one, as the job would write it."""
-    newest = _newest(bootstrap, board, step.rank)
-    shown = None if newest is None or newest.value is None else newest.row(board)
-    if shown != step.shown:
-        return False
-    key = newest.key if newest is not None else orjson.dumps({board.rank_column: step.rank})
-    value = None if step.right is None else orjson.dumps(_written(board, step.right))
+def _in_kafka(bootstrap: str, board: Board, step: RepairStep) -> RepairOutcome:
+    """What the job would have written, after the wrong record; a key that is spelt otherwise gets a tombstone first."""
+    newest, own = _newest(bootstrap, board, step)
+    if newest is None or step.record is None or newest.offset != step.record.offset:
+        return RepairOutcome.MOVED_ON
     producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 2})
     failed: list[str] = []
-    producer.produce(
-        board.topic, value, key=key, on_delivery=lambda error, _: failed.append(error.str()) if error else None
-    )
+
+    def put(key: bytes | None, value: bytes | None) -> None:
+        producer.produce(
+            board.topic, value, key=key, on_delivery=lambda error, _: failed.append(error.str()) if error else None
+        )
+
+    if newest.key != own and newest.value is not None:
+        put(newest.key, None)
+    if own is not None and (newest.key == own or step.right is not None):
+        put(own, None if step.right is None else orjson.dumps(_written(board, step.right) | orjson.loads(own)))
     if producer.flush(_FLUSH_SECONDS) or failed:
         reason = failed[0] if failed else f"no answer within {_FLUSH_SECONDS:.0f} s"
         raise CouldNotLookError(f"{board.topic} did not take the record ({reason})", "see `gamestream status`")
-    return True
+    return RepairOutcome.DONE
 
 
-def _newest(bootstrap: str, board: Board, rank: int) -> Change | None:
+def _newest(bootstrap: str, board: Board, step: RepairStep) -> tuple[Change | None, bytes | None]:
+    """The newest record of the step's key by value, and the job's own spelling of the key.
+
+    Of a key that names no row: its newest record by its bytes, and None.
+    """
+    if step.key is None:
+        own = None
+    else:
+        own = orjson.dumps(_written(board, step.key))
+    spelt: bytes | None = None
     newest: Change | None = None
     for change in BoardTopic(bootstrap, board).changes():
-        key: Sequence[Any] | Mapping[str, Any] = orjson.loads(change.key)
-        if isinstance(key, Mapping) and key.get(board.rank_column) == rank:
+        if change.key is None:
+            continue
+        if step.key is None:
+            same = step.record is not None and change.key == step.record.key
+        else:
+            same = change.key_of(board) == tuple(step.key.values())
+            # The job was there first; where it does not write the key as we would, its first record tells how it does.
+            spelt = own if change.key == own else (spelt or change.key) if same else spelt
+        if same:
             newest = change
-    return newest
+    if board.season_column is None:
+        return newest, own
+    return newest, spelt
 
 
-def _written(board: Board, row: Row) -> Row:
-    """The row as Flink writes it: times as text in UTC."""
+def _written(board: Board, row: Mapping[str, Any]) -> Row:
+    """Columns as Flink writes them: times as text in UTC."""
     return {
-        name: f"{datetime.fromtimestamp(row[name] / 1000, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3] + "Z"
-        if column.type is ColumnType.TIMESTAMP and row[name] is not None
-        else row[name]
+        name: _time_text(row[name]) if column.type is ColumnType.TIMESTAMP and row[name] is not None else row[name]
         for name, column in board.columns.items()
+        if name in row
     }
+
+
+def _time_text(millis: int) -> str:
+    at = datetime.fromtimestamp(millis / 1000, UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S}" + (f".{at.microsecond // 1000:03}" if at.microsecond else "") + "Z"

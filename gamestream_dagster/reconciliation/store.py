@@ -10,7 +10,7 @@ from typing import Any, cast
 import orjson
 from sqlalchemy import Engine, insert, select
 
-from gamestream_dagster.reconciliation.model import Difference, LedgerBalance, ReconciliationRun
+from gamestream_dagster.reconciliation.model import Difference, LedgerBalance, ReconciliationRun, RecordAt, Unreadable
 from gamestream_dagster.warehouse.tables import differences, reconciliation_runs
 
 
@@ -123,6 +123,10 @@ def difference_data(difference: Difference) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """JSON data that Postgres can hold: no NUL in texts, no NaN; integers beyond 64 bits as text."""
+    if isinstance(value, Unreadable):
+        return plain(value.text)
+    if isinstance(value, RecordAt):
+        return plain(value.evidence())
     if isinstance(value, str):
         return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
     if isinstance(value, Mapping):

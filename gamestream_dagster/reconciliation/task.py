@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +15,11 @@ from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_event_ids
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.reconciliation.board_topic import BoardTopic
+from gamestream_dagster.reconciliation.board_topic import BoardTopic, Key
 from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import read_facts
 from gamestream_dagster.reconciliation.causes.policy import Policy
-from gamestream_dagster.reconciliation.causes.witness import earlier_versions
+from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory, read_history
 from gamestream_dagster.reconciliation.cut import Cut, check_beginning, earliest
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.examine import examine, still_there
@@ -31,6 +31,7 @@ from gamestream_dagster.reconciliation.model import (
     LedgerBalance,
     Mode,
     ReconciliationRun,
+    Row,
     Sink,
     Verdict,
 )
@@ -118,11 +119,18 @@ class Task:
             facts={job: read_facts(engine, job) for job in {board.job for board in self.boards}},
             policy=self.policy,
             topic=SCORE_TOPIC,
-            versions=lambda board, rows: earlier_versions(BoardTopic(self.settings.kafka, board), rows),
+            history=self._history,
             say=self.say,
             season=self.settings.season,
         )
         return explainer.explain(looks.results)
+
+    def _history(self, board: Board, shown: Mapping[Key, Row]) -> TopicHistory:
+        """What the board's topic has held up to now."""
+        admin = KafkaAdmin(self.settings.kafka)
+        found = read_history(board, BoardTopic(self.settings.kafka, board).changes(), shown)
+        waiting = admin.end_offsets(board.topic) != admin.end_offsets(board.topic, read_committed=True)
+        return replace(found, open_transaction=waiting)
 
     def look(self, looker: Looker, sinks: Sequence[Sink]) -> Observation:
         """One observation, archived up to its high cut; in drained mode one whose cuts are the same."""

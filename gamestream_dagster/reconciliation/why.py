@@ -15,7 +15,7 @@ from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_event_ids
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.causes.trial import DEPTH
-from gamestream_dagster.reconciliation.compare import compare_bracket, entity_of
+from gamestream_dagster.reconciliation.compare import compare_bracket, entity_of, fault_of
 from gamestream_dagster.reconciliation.cut import Cut, check_beginning, check_identity
 from gamestream_dagster.reconciliation.cut import shown as cut_shown
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError, ReconciliationError
@@ -268,6 +268,7 @@ class _Question:
             around = self.recompute.rows_between(board, self.cut, row[rank] - 1, row[rank] + 1, self.as_of)
             ranks = {one[rank]: one for one in around}
         mine = next((one for one in shown if entity_of(board, one) == self.entity), None)
+        whole = [one for one in shown if fault_of(board, one) is None]
         place = row[rank] if row is not None else 0
         sums, tables = self._sums(row)
         excluded, reasons = self._excluded()
@@ -288,7 +289,7 @@ class _Question:
             excluded=excluded,
             above=ranks.get(place - 1),
             below=ranks.get(place + 1),
-            last=max(shown, key=lambda one: one[rank], default=None) if mine is None else None,
+            last=max(whole, key=lambda one: one[rank], default=None) if mine is None else None,
             standing=standing,
             finding=finding,
             listed=lambda one: tables[one.column],
@@ -364,6 +365,9 @@ class _Question:
             return Standing.AS_SHOWN, ""
         if mine is None and (row is None or row[board.rank_column] > board.rows):
             return Standing.NOT_ON_BOARD, ""
+        fault = None if mine is None else fault_of(board, mine)
+        if fault is not None:
+            return Standing.UNLIKE, f"{fault[1]}: somebody wrote to the sink"
         if board.window is not None:
             late = sum(one.late_events for one in sums)
             return (

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gamestream_dagster.reconciliation.causes.job_side import MOVED_BY
 from gamestream_dagster.reconciliation.model import Cause, Difference
 
 _REPLAY = "`gamestream jobs apply {job} --replay`"
 _ACTIONS: Mapping[Cause, str] = {
-    Cause.SINK_LAG: "the sink is behind the job: see `gamestream status` and its locks, then `gamestream repair`",
+    Cause.SINK_LAG: "the sink is behind the job: see `gamestream status`, its locks and triggers, then `gamestream repair`",
     Cause.LATE: "nothing: the window had closed; see why producers are late if it grows",
     Cause.CLOCK_AHEAD: "set the clock of the producer that is ahead, and let the broker stamp the records: "
     "`gamestream plan` says whether the topic's message.timestamp.type is LogAppendTime",
@@ -27,6 +28,8 @@ _ALARM = "an alarm: look at `gamestream why` and `gamestream jobs history {job}`
 
 def action(difference: Difference, job: str) -> str:
     """What to do, in one line."""
+    if movers := difference.evidence.get(MOVED_BY):
+        return f"nothing of its own: it moved with {', '.join(movers[:3])}, and goes back with that"
     causes = dict.fromkeys(cause for causes in difference.alternatives for cause in causes)
     told = [_ACTIONS[cause].format(job=job) for cause in causes]
     return "; ".join(dict.fromkeys(told)) or _ALARM.format(job=job)

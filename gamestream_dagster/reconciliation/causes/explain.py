@@ -7,15 +7,24 @@ from dataclasses import dataclass, field, replace
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import season_at
+from gamestream_dagster.reconciliation.board_topic import Key
 from gamestream_dagster.reconciliation.causes.actions import action
+from gamestream_dagster.reconciliation.causes.earlier_prefix import PrefixSearch
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.job_side import JobSide
 from gamestream_dagster.reconciliation.causes.policy import Policy
+from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory
 from gamestream_dagster.reconciliation.causes.trial import Trial
-from gamestream_dagster.reconciliation.causes.witness import Sides, past_values, testify
+from gamestream_dagster.reconciliation.causes.witness import (
+    Sides,
+    Testimony,
+    testify_kafka,
+    testify_postgres,
+    testify_standstill,
+)
 from gamestream_dagster.reconciliation.clocks import named_by_clock
-from gamestream_dagster.reconciliation.compare import rank_of
+from gamestream_dagster.reconciliation.compare import entity_of, fault_of
 from gamestream_dagster.reconciliation.model import (
     BoardResult,
     Cause,
@@ -29,7 +38,7 @@ from gamestream_dagster.reconciliation.model import (
 from gamestream_dagster.reconciliation.observe import Observation
 from gamestream_dagster.reconciliation.open_seasons import SEASON
 from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.sinks import newest_window
+from gamestream_dagster.reconciliation.sinks import by_key, newest_window
 from gamestream_dagster.settings import Season
 
 _OTHER = {Sink.POSTGRES: Sink.KAFKA, Sink.KAFKA: Sink.POSTGRES}
@@ -49,16 +58,18 @@ class Explainer:
     facts: Mapping[str, JobFacts]
     policy: Policy
     topic: str
-    versions: Callable[[Board, Sequence[Row]], Mapping[int, int]]
-    """By rank, where the board's topic once held just this row."""
+    history: Callable[[Board, Mapping[Key, Row]], TopicHistory]
+    """What the board's topic has held, and when it held the rows given."""
     say: Callable[[str], None] = lambda _: None
     season: Season = Season.NONE
     _known: dict[str, list[Difference]] = field(default_factory=dict[str, list[Difference]])
     """What was found for a board's rows: the other sink mostly shows the same ones."""
+    _compared: dict[str, Sides] = field(default_factory=dict[str, Sides])
+    """By board; the topic is read once."""
 
     def explain(self, results: Sequence[BoardResult]) -> list[BoardResult]:
         """The results, each difference with its causes, evidence, action, and whether the policy accepts it."""
-        return [replace(one, differences=self._by_season(one)) if one.differences else one for one in results]
+        return [one.with_differences(self._by_season(one)) if one.differences else one for one in results]
 
     def _by_season(self, result: BoardResult) -> tuple[Difference, ...]:
         """A board of seasons is explained one season at a time, by the events of that season."""
@@ -84,7 +95,7 @@ class Explainer:
         board = self.boards[result.board]
         alarms = [one for one in result.differences if not one.unexplained]  # they say themselves what they are
         open_ones = tuple(one for one in result.differences if one.unexplained)
-        behind, computed = self._sides(replace(result, differences=open_ones))
+        behind, computed = self._sides(board, replace(result, differences=open_ones))
         # why a job shows no newer window is in no event
         alarms += [one for one in computed if one.kind is DifferenceKind.STALE]
         computed = [one for one in computed if one.kind is not DifferenceKind.STALE]
@@ -93,87 +104,170 @@ class Explainer:
         judged = self.policy.judge([replace(one, action=action(one, board.job)) for one in found])
         return tuple(sorted(judged, key=lambda one: (one.rank is None, one.rank or 0, one.kind, one.column or "")))
 
-    def _sides(self, result: BoardResult) -> tuple[list[Difference], list[Difference]]:
+    def _sides(self, board: Board, result: BoardResult) -> tuple[list[Difference], list[Difference]]:
         """The differences that lie behind the job, because the other sink is right, and those of its own result."""
         other = self.witnesses.get((result.board, _OTHER[result.sink]))
         if other is None:
             return [], list(result.differences)
         stale = any(one.kind is DifferenceKind.STALE for one in other.differences)
-        same_window = self._start is not None or other.as_of == result.as_of
-        theirs = [one for one in other.differences if one.evidence.get(SEASON) == self._start]
-        ranks = {one.rank for one in theirs if one.rank is not None}
-        entities = {one.entity for one in theirs if one.entity is not None}
         behind: list[Difference] = []
         computed: list[Difference] = []
         for one in result.differences:
             if one.kind is DifferenceKind.STALE:
                 (computed if stale else behind).append(one)
-            elif not same_window or one.rank in ranks or one.entity in entities:
-                computed.append(one)
-            else:
+            elif self._foreign(board, result, one) or not self._theirs_too(other, one):
                 behind.append(one)
+            else:
+                computed.append(one)
         return behind, computed
+
+    def _theirs_too(self, other: BoardResult, difference: Difference) -> bool:
+        """Whether the other sink is wrong about the same rank or entity."""
+        theirs = [one for one in other.differences if one.evidence.get(SEASON) == self._start]
+        return any(
+            (one.rank is not None and one.rank == difference.rank)
+            or (one.entity is not None and one.entity == difference.entity)
+            for one in theirs
+        )
+
+    def _foreign(self, board: Board, result: BoardResult, difference: Difference) -> bool:
+        """Whether the row cannot be the job's: no job writes it, or it has no key."""
+        key = self._key(board, difference)
+        if key is None:
+            return difference.kind is DifferenceKind.EXTRA and difference.rank is None
+        sides = self._both_sides(board)
+        mine, other = (sides.postgres, sides.kafka) if result.sink is Sink.POSTGRES else (sides.kafka, sides.postgres)
+        shown, theirs = mine.get(key), other.get(key)
+        return shown is not None and fault_of(board, shown) is not None and shown != theirs
+
+    def _key(self, board: Board, difference: Difference) -> Key | None:
+        """The key of the row that a difference is about; of an absent entity the key under which it should stand."""
+        start = () if board.season_column is None else (self._start,)
+        if difference.rank is not None:
+            return (*start, difference.rank)
+        sides = self._both_sides(board)
+        right = sides.kafka if difference.sink is Sink.POSTGRES else sides.postgres
+        if difference.kind is not DifferenceKind.MISSING:
+            return None
+        return next(
+            (key for key, row in right.items() if key[:-1] == start and entity_of(board, row) == difference.entity),
+            None,
+        )
 
     def _rows(self, board: Board, sink: Sink) -> list[Row]:
         return newest_window(board, self.seen.boards[board.name, sink], self._start)[1]
+
+    def _both_sides(self, board: Board) -> Sides:
+        """Both sinks with all their rows, and the history of the topic; read once."""
+        if board.name not in self._compared:
+            postgres = by_key(board, self.seen.boards.get((board.name, Sink.POSTGRES), ()))
+            kafka = by_key(board, self.seen.boards.get((board.name, Sink.KAFKA), ()))
+            search = PrefixSearch(self.recompute, board, self._job_boards(board), self.seen.high_of(board.job))
+            self._compared[board.name] = Sides(board, postgres, kafka, self.history(board, postgres), search.gives)
+        return self._compared[board.name]
 
     def _behind(self, board: Board, result: BoardResult, differences: Sequence[Difference]) -> list[Difference]:
         """What happened between the job and the sink."""
         if not differences:
             return []
-        sides = self._compared(board, result.sink)
+        sides = self._both_sides(board)
         found: list[Difference] = []
+        told: set[Key] = set()
         for one in differences:
-            told = testify(sides, one)
-            found.append(replace(one, alternatives=tuple((cause,) for cause in told.either), evidence=dict(told.facts)))
-        return found
+            key = self._key(board, one)
+            if one.kind is not DifferenceKind.STALE and self._only_moved(sides, key):
+                continue  # the row is right: another one that is wrong made it look so
+            testimony = self._testimony(sides, result.sink, one, key)
+            if key is not None:
+                told.add(key)
+                one = replace(one, rank=key[-1])  # an absent entity belongs at the rank that the other sink gives it
+            found.append(_with(one, testimony))
+        found += self._also_behind(board, result, told)
+        return found if found else [_with(one, Testimony(())) for one in differences]
 
-    def _compared(self, board: Board, sink: Sink) -> Sides:
-        shown, right = self._rows(board, sink), self._rows(board, _OTHER[sink])
-        low = self.seen.jobs[board.job].low
-        return Sides(
-            board,
-            shown,
-            right,
-            self.versions(board, shown) if sink is Sink.POSTGRES else {},
-            past_values(self.recompute, board, self._job_boards(board), shown, low),
-        )
+    def _only_moved(self, sides: Sides, key: Key | None) -> bool:
+        """Whether both sinks hold the same row under the key."""
+        return key is not None and sides.postgres.get(key) == sides.kafka.get(key)
+
+    def _testimony(self, sides: Sides, sink: Sink, difference: Difference, key: Key | None) -> Testimony:
+        if difference.kind is DifferenceKind.STALE:
+            if sink is Sink.POSTGRES:
+                return testify_standstill(sides)
+            return Testimony((Cause.SINK_LAG, Cause.EDITED_BY_HAND), {"why": "Postgres shows a later window"})
+        if key is None:
+            why = "the record's key names no row of the board" if sink is Sink.KAFKA else "the row has no rank"
+            return Testimony((Cause.EDITED_BY_HAND,), {"why": why})
+        return testify_postgres(sides, key) if sink is Sink.POSTGRES else testify_kafka(sides, key)
+
+    def _also_behind(self, board: Board, result: BoardResult, told: set[Key]) -> list[Difference]:
+        """Rows of Postgres that are older than the topic's though no cut forbids them: a shifted row is one of them."""
+        if result.sink is not Sink.POSTGRES or not told:
+            return []
+        sides, flagged = self._both_sides(board), self.witnesses.get((board.name, Sink.KAFKA))
+        start = () if board.season_column is None else (self._start,)
+        wrong = {one.rank for one in flagged.differences} if flagged else set[int | None]()
+        visible = {id(row) for row in self._rows(board, Sink.POSTGRES)} | {
+            id(row) for row in self._rows(board, Sink.KAFKA)
+        }
+        found: list[Difference] = []
+        for key in sorted(sides.postgres.keys() | sides.kafka.keys()):
+            shown, right = sides.postgres.get(key), sides.kafka.get(key)
+            if key in told or key[:-1] != start or key[-1] in wrong or shown == right:
+                continue
+            if not visible & {id(shown), id(right)}:
+                continue  # of a window that nobody sees any more
+            testimony = testify_postgres(sides, key)
+            if testimony.either:
+                found.append(_with(_unlike(board, key, shown, right), testimony))
+        return found
 
     def _computed(self, board: Board, result: BoardResult, differences: Sequence[Difference]) -> list[Difference]:
         """What happened in the job; where that does not explain the row, also behind it."""
         if not differences:
             return []
         told = self._in_job(board, result.sink, differences)
-        if all(not one.unexplained for one in told):
-            return told
-        return self._both(board, result, told)
-
-    def _both(self, board: Board, result: BoardResult, told: Sequence[Difference]) -> list[Difference]:
-        """A row that no cause in the job explains, while the other sink shows another row that one does: two causes."""
         other = self.witnesses.get((board.name, _OTHER[result.sink]))
-        if other is None or (self._start is None and other.as_of != result.as_of):
-            return list(told)
-        shown = {rank_of(board, row): row for row in self._rows(board, result.sink) if row.get(board.rank_column)}
-        theirs = {rank_of(board, row): row for row in self._rows(board, other.sink) if row.get(board.rank_column)}
-        in_job = {one.rank: one for one in self._in_job(board, other.sink, other.differences)}
-        sides = self._compared(board, result.sink)
+        if other is None or not other.differences:
+            return told
+        return self._both(board, result, told, other)
+
+    def _both(
+        self, board: Board, result: BoardResult, told: Sequence[Difference], other: BoardResult
+    ) -> list[Difference]:
+        """Rows that the job has wrong, while this sink shows yet another row: two causes, each with its evidence."""
+        sides = self._both_sides(board)
+        exact = self.seen.jobs[board.job].low == self.seen.high_of(board.job)
         found: list[Difference] = []
+        in_job: dict[int | None, Difference] | None = None
         for one in told:
-            first = in_job.get(one.rank)
-            differ = one.rank is not None and shown.get(one.rank) != theirs.get(one.rank)
-            if not one.unexplained or first is None or first.unexplained:
+            key = self._key(board, one)
+            same = key is not None and sides.postgres.get(key) == sides.kafka.get(key)
+            behind = None if key is None or same else self._testimony(sides, result.sink, one, key)
+            # Postgres may be ahead of what is committed to the topic, unless nothing was under way.
+            if not one.unexplained and (
+                behind is None or not behind.either or not exact or self._windows_differ(board)
+            ):
                 found.append(one)
                 continue
-            if not differ:  # the same row as there, for the same reason
+            if in_job is None:
+                in_job = {each.rank: each for each in self._in_job(board, other.sink, other.differences)}
+            first = in_job.get(one.rank)
+            if first is None or first.unexplained:
+                found.append(one)
+            elif behind is None or not behind.either:  # the same row as there, for the same reason
                 found.append(replace(one, alternatives=first.alternatives, evidence=first.evidence))
-                continue
-            second = testify(sides, one)
-            alternatives = tuple(
-                _together(causes, (cause,)) for causes in first.alternatives for cause in second.either
-            )
-            evidence = {**first.evidence, **dict(second.facts)}
-            found.append(replace(one, alternatives=alternatives, evidence=evidence))
+            elif result.sink is Sink.KAFKA and not one.unexplained:
+                found.append(one)  # what the topic shows is what the job wrote
+            else:
+                alternatives = tuple(_together(causes, (c,)) for causes in first.alternatives for c in behind.either)
+                found.append(replace(one, alternatives=alternatives, evidence={**first.evidence, **behind.facts}))
         return found
+
+    def _windows_differ(self, board: Board) -> bool:
+        if board.window is None:
+            return False
+        shown = [newest_window(board, self.seen.boards[board.name, sink])[0] for sink in _OTHER]
+        return shown[0] != shown[1]
 
     def _in_job(self, board: Board, sink: Sink, differences: Sequence[Difference]) -> list[Difference]:
         """What happened in the job; asked once for the same rows with the same differences."""
@@ -188,7 +282,8 @@ class Explainer:
     def _job_side(self, board: Board, sink: Sink) -> JobSide:
         job_boards = self._job_boards(board)
         low, high = self.seen.jobs[board.job].low, self.seen.high_of(board.job)
-        as_of, rows = newest_window(board, self.seen.boards[board.name, sink], self._start)
+        as_of, shown = newest_window(board, self.seen.boards[board.name, sink], self._start)
+        rows = [row for row in shown if fault_of(board, row) is None]
         groups = sorted({name for one in job_boards for column in one.columns.values() for name in column.over})
         evidence = Evidence(
             self.recompute,
@@ -205,6 +300,30 @@ class Explainer:
 
     def _job_boards(self, board: Board) -> list[Board]:
         return [one for one in self.boards.values() if one.job == board.job]
+
+
+def _with(difference: Difference, testimony: Testimony) -> Difference:
+    evidence = {**difference.evidence, **testimony.facts}
+    return replace(difference, alternatives=tuple((cause,) for cause in testimony.either), evidence=evidence)
+
+
+def _unlike(board: Board, key: Key, shown: Row | None, right: Row | None) -> Difference:
+    """A row that is right by itself, where the topic holds another one."""
+    kind = DifferenceKind.MISSING if shown is None else DifferenceKind.EXTRA if right is None else DifferenceKind.RANK
+    about = shown if shown is not None else right
+    return Difference(
+        board=board.name,
+        sink=Sink.POSTGRES,
+        kind=kind,
+        rank=key[-1],
+        entity=None if about is None else entity_of(board, about),
+        column=board.rank_column,
+        streamed=None if shown is None else key[-1],
+        recomputed=None,
+        explanation="the board's topic holds another row at this rank"
+        if right is not None
+        else "the board's topic holds no row at this rank",
+    )
 
 
 def _together(first: Causes, second: Causes) -> Causes:

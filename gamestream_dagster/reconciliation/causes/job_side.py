@@ -18,9 +18,12 @@ from gamestream_dagster.reconciliation.causes.trial import Place, Trial, by_itse
 from gamestream_dagster.reconciliation.causes.witness import past_values
 from gamestream_dagster.reconciliation.compare import entity_of
 from gamestream_dagster.reconciliation.model import Cause, Causes, Difference, DifferenceKind, Entity
-from gamestream_dagster.reconciliation.order import order_value
+from gamestream_dagster.reconciliation.order import beats, order_value
 
 EVENTS_SHOWN = 20
+
+MOVED_BY = "moved_by"
+"""Name in the evidence of the rows whose change moved this one: it has no cause of its own."""
 
 GUESSING_SECONDS = 120.0
 """How long guesses are tried for one board; what is not explained by then stays so, and says why."""
@@ -192,8 +195,8 @@ class JobSide:
                 told.append(replace(one, alternatives=((Cause.STALE_ROW,),)))
             elif left is not None and self._follows(one, left, chosen):
                 causes = self._all_causes(chosen)
-                who = [" / ".join(entity) for entity, _ in self.found][:EVENTS_SHOWN]
-                told.append(replace(one, alternatives=causes, evidence={"follows_from": who}))
+                movers = [f"#{rank} {' / '.join(entity)}" for entity, rank in self.found][:EVENTS_SHOWN]
+                told.append(replace(one, alternatives=causes, evidence={MOVED_BY: movers}))
             elif self.out_of_time:
                 left_out = f"not every guess was tried: {GUESSING_SECONDS:.0f} s were over"
                 told.append(replace(one, evidence={**one.evidence, "looked_for": left_out}))
@@ -243,8 +246,8 @@ class JobSide:
         return replace(difference, alternatives=alternatives, evidence=evidence)
 
     def _tie(self, difference: Difference, differences: Sequence[Difference]) -> Difference:
-        """Rows that stand in another order although all but the last term of the order is equal."""
-        board = self.trial.board
+        """A row that is in the wrong mutual order with another one, although all but the last term is equal."""
+        board, rank = self.trial.board, self.trial.board.rank_column
         if difference.kind is not DifferenceKind.RANK or len(board.order) < 2:
             return difference
         mine = next((row for row in self.trial.rows if entity_of(board, row) == difference.entity), None)
@@ -252,10 +255,13 @@ class JobSide:
         if mine is None:
             return difference
         for row in self.trial.rows:
-            if entity_of(board, row) in others and all(
+            if entity_of(board, row) not in others or not all(
                 order_value(board, term.column, row) == order_value(board, term.column, mine)
                 for term in board.order[:-1]
             ):
+                continue
+            upper, lower = (row, mine) if row[rank] < mine[rank] else (mine, row)
+            if beats(board, lower, upper):
                 facts = {"same_values_as": " / ".join(entity_of(board, row))}
                 return replace(difference, alternatives=((Cause.TIE_ORDER,),), evidence=facts)
         return difference

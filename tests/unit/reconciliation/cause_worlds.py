@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import reference_model as model
 from archive_maker import archive_records
 from reference_model import Event
 
-from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.boards import Board, load_boards
+from gamestream_dagster.reconciliation.board_topic import Change, Key
 from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.policy import load_policy
+from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory, read_history
 from gamestream_dagster.reconciliation.examine import examine
 from gamestream_dagster.reconciliation.model import Difference, JobCut, LedgerFault, Row, Sink
 from gamestream_dagster.reconciliation.observe import Observation
@@ -54,7 +57,8 @@ class World:
     sent: Mapping[int, Sequence[Sent]]
     faults: tuple[LedgerFault, ...] = ()
     facts: JobFacts | None = None
-    versions: Mapping[int, int] = field(default_factory=dict)
+    held: Sequence[Sequence[Row]] = ()
+    """What the board's topic held before what it holds now: whole boards, one after the other."""
 
     @property
     def cut(self) -> dict[int, int]:
@@ -144,10 +148,34 @@ def explained(
             facts={} if world.facts is None else {described.job: replace(world.facts, job=described.job)},
             policy=load_policy(),
             topic="user-score",
-            versions=lambda _board, _rows: world.versions,
+            history=lambda described, rows: topic_history(described, [*world.held, shown[Sink.KAFKA]], rows),
         )
         results = explainer.explain([one for one in found if one.sink is Sink.POSTGRES])
     return [one for result in results for one in result.differences]
+
+
+def changes(board: Board, boards: Sequence[Sequence[Row]]) -> Iterator[Change]:
+    """The topic of a board that was each of `boards` in turn: a record for each row that changed."""
+    offset, before = 0, dict[int, Row]()
+    for rows in boards:
+        now = {row["rnk"]: row for row in rows}
+        for rank in sorted(before.keys() | now.keys()):
+            if before.get(rank) != now.get(rank):
+                value = None if rank not in now else orjson.dumps(_written(now[rank]))
+                yield Change(0, offset, orjson.dumps({"rnk": rank}), value)
+                offset += 1
+        before = now
+
+
+def _written(row: Row) -> Row:
+    if "as_of" not in row:
+        return row
+    return {**row, "as_of": f"{datetime.fromtimestamp(row['as_of'] / 1000, UTC):%Y-%m-%d %H:%M:%S}Z"}
+
+
+def topic_history(board: Board, boards: Sequence[Sequence[Row]], shown: Mapping[Key, Row]) -> TopicHistory:
+    """The history of such a topic."""
+    return read_history(board, changes(board, boards), shown)
 
 
 def players(events: Sequence[Event], rows: int = 10) -> list[Row]:

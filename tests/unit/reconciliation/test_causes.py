@@ -189,25 +189,39 @@ def test_a_row_deleted_by_hand(world, tmp_path):
     assert named(found) == {"EDITED_BY_HAND"}
 
 
-def test_a_row_that_stands_where_it_stood_earlier(world, tmp_path):
+def test_a_board_that_stands_where_it_stood_earlier(world, tmp_path):
     right, earlier = players(world.truth()), players(model.before(world.truth(), {0: 24, 1: 12}))
-    found = explained(world, tmp_path, "top_players", earlier, kafka=right)
+    found = explained(replace(world, held=[earlier]), tmp_path, "top_players", earlier, kafka=right)
     assert named(found) == {"SINK_LAG"}
+    assert {one.evidence["versions_behind"] for one in found} == {1}
 
 
-def test_the_boards_own_topic_proves_a_lag(world, tmp_path):
-    right = players(world.truth())
-    wrong = [{**row, "total_score": row["total_score"] - 1} if row["rnk"] == 2 else row for row in right]
-    found = explained(replace(world, versions={2: 77}), tmp_path, "top_players", wrong, kafka=right)
+def test_the_value_of_an_earlier_cut_that_the_topic_never_held(world, tmp_path):
+    """A sum that was right once, put in by hand: sums alone would call it a lag."""
+    right, earlier = players(world.truth()), players(model.before(world.truth(), {0: 24, 1: 12}))
+    total = next(row["total_score"] for row in earlier if row["user_id"] == right[1]["user_id"])
+    wrong = [right[0], {**right[1], "total_score": total}, *right[2:]]
+    found = explained(world, tmp_path, "top_players", wrong, kafka=right)
+    assert {one.rank: one.cause for one in found} == {2: "EDITED_BY_HAND"}
+
+
+def test_a_newcomer_at_the_top_whom_postgres_does_not_show(world, tmp_path):
+    """Every row has moved by one: all of them are behind, and each is counted."""
+    before = players(world.truth())
+    grown = with_sent(world, Sent("zoe", 10**6, at=60_000, event_id="z", team="t1"))
+    right = players(grown.truth())
+    found = explained(replace(grown, held=[before]), tmp_path, "top_players", before, kafka=right)
     assert named(found) == {"SINK_LAG"}
-    assert found[0].evidence["written_at"] == {"topic": "top-players", "offset": 77}
+    assert {one.rank for one in found if one.rank is not None} | {1} == set(range(1, len(right) + 1))
 
 
 def test_a_rank_that_should_have_been_deleted(world, tmp_path):
     right = players(world.truth())
-    old = players(model.before(world.truth(), {0: 24, 1: 12}))[0]
-    stale = [*right, {**old, "rnk": 10}]
-    found = explained(replace(world, versions={10: 5}), tmp_path, "top_players", stale, kafka=right)
+    old = {**players(model.before(world.truth(), {0: 24, 1: 12}))[0], "rnk": 10}
+    before = players(model.before(world.truth(), {0: 24, 1: 12}))
+    found = explained(
+        replace(world, held=[[*before, old], before]), tmp_path, "top_players", [*right, old], kafka=right
+    )
     assert named(found) == {"STALE_ROW"}
 
 
