@@ -61,8 +61,13 @@ def damage(topic_dir: Path, file: ArchivedFile) -> str | None:
     return None
 
 
-def verify_files(topic_dir: Path, files: Iterable[ArchivedFile]) -> None:
+def verify_files(topic_dir: Path, files: Iterable[ArchivedFile], *, mendable: bool = True) -> None:
     """See that every file is as it was written.
+
+    Args:
+        topic_dir: the archive's folder.
+        files: of one chapter.
+        mendable: it is the newest one, whose ranges can be read again from Kafka.
 
     Raises:
         ArchiveForgedError: the first one that is not, by name and range.
@@ -72,4 +77,4 @@ def verify_files(topic_dir: Path, files: Iterable[ArchivedFile]) -> None:
         for file, wrong in zip(listed, pool.map(lambda one: damage(topic_dir, one), listed), strict=True):
             if wrong is not None:
                 where = f"p{file.partition}@{file.first_offset}..{file.last_offset}"
-                raise ArchiveForgedError(topic_dir, file.path, where, wrong)
+                raise ArchiveForgedError(topic_dir, file.path, where, wrong, mendable=mendable)

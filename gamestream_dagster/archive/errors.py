@@ -62,11 +62,11 @@ class ArchiveDamagedError(ArchiveError):
 class ArchiveForgedError(ArchiveDamagedError):
     """A file of the archive is gone or does not hold the bytes that were written."""
 
-    def __init__(self, topic_dir: Path, path: str, where: str, wrong: str) -> None:
-        super().__init__(
-            f"The archived file {topic_dir / path} ({where}) {wrong}; restore it from a backup, or read its range "
-            "again from Kafka with `gamestream archive --mend`."
-        )
+    def __init__(self, topic_dir: Path, path: str, where: str, wrong: str, *, mendable: bool) -> None:
+        way = "restore it from a backup"
+        if mendable:
+            way += ", or read its range again from Kafka with `gamestream archive --mend`"
+        super().__init__(f"The archived file {topic_dir / path} ({where}) {wrong}; {way}.")
         self.path = path
 
 

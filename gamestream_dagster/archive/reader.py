@@ -39,7 +39,7 @@ def open_archive(database: duckdb.DuckDBPyConnection, topic_dir: Path, chapter: 
     """
     manifest = load_manifest(topic_dir)
     opened = manifest.current if chapter is None else manifest.chapters[chapter]
-    verify_files(topic_dir, opened.files)
+    verify_files(topic_dir, opened.files, mendable=opened is manifest.current)
     files = [str(topic_dir / file.path) for file in opened.files]
     if not files:
         database.register("archive", ARCHIVE_SCHEMA.empty_table())

@@ -51,7 +51,7 @@ class ArchiveResult:
     files: int
     orphans_removed: int
     seconds: float
-    chapter: Chapter
+    chapter: Chapter = field(default_factory=Chapter)
     """The chapter that was written: which incarnation of the topic it is of, and from where it holds."""
     opened: bool = False
     """The chapter was opened by this run."""

@@ -19,13 +19,13 @@ from rich.table import Table
 from rich.text import Text
 
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.archive_output import show_chapter
 from gamestream_dagster.cli.dagster_link import archive_event, reconciliation_event, report
 from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from gamestream_dagster.archive.writer import ArchiveResult
     from gamestream_dagster.catalogue.boards import Board
     from gamestream_dagster.reconciliation.model import Difference, LedgerBalance, ReconciliationRun, Row
 
@@ -232,31 +232,11 @@ def archive(
             f"new      {result.records:,} records in {result.files} files, {result.refused:,} of them refused   "
             f"{result.seconds:.1f} s   {rate:,.0f} records/s"
         )
-        _show_chapter(result)
+        show_chapter(result)
         for fault in faults:
             data.print(Text("FAULT    " + runnable(fault), style="red"))
         talk.print(f"Done. FAULTS={len(faults)}\nNext: gamestream reconcile")
     raise typer.Exit(1 if faults else 0)
-
-
-def _show_chapter(result: ArchiveResult) -> None:
-    """Which incarnation the archive is of and, after a new beginning, from where proofs hold."""
-    from gamestream_dagster.clients.topic_identity import incarnation
-    from gamestream_dagster.reconciliation.cut import shown
-
-    chapter = result.chapter
-    if result.set_aside is not None:
-        data.print(f"aside    the old archive cannot be used; it is kept in {result.set_aside}", soft_wrap=True)
-    if result.opened:
-        data.print(f"chapter  new: {chapter.reason}; topic {incarnation(chapter.topic_id)}", soft_wrap=True)
-    for one in chapter.lost:
-        data.print(f"lost     p{one.partition}@{one.first_offset}..{one.next_offset - 1}  {one.reason}")
-    if chapter.begins:
-        talk.print(
-            f"Proofs hold from {shown(chapter.begins)}, for jobs that begin there too: "
-            "gamestream jobs apply JOB --replay",
-            soft_wrap=True,
-        )
 
 
 def _dim(sentence: str) -> None:

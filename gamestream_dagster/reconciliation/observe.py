@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Engine, select
@@ -22,6 +23,8 @@ from gamestream_dagster.clients.flink_types import CheckpointSummary
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.topic_identity import TopicId, TopicState, other_incarnation
 from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.flink_jobs.errors import StaleRecordError
+from gamestream_dagster.flink_jobs.inputs import stored_inputs
 from gamestream_dagster.reconciliation.counters import JobLedger, read_job_ledger
 from gamestream_dagster.reconciliation.cut import check_bracket, check_identity, covers, earlier, later
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
@@ -273,6 +276,18 @@ def recorded_cut(engine: Engine, job: str, topic: str) -> JobCut:
         topic_id=reads.topic_id if reads else None,
         began=reads.beginnings if reads else None,
     )
+
+
+def record_topic(engine: Engine, job: JobCut, topic: str, state: TopicState) -> None:
+    """Write into a job's record which incarnation of a topic its state is of, where that was not known."""
+    store = PostgresDeploymentStore(engine)
+    record = store.last(job.job)
+    if record is None or record.flink_job_id != job.flink_job_id or topic in (record.inputs or {}):
+        return
+    inputs = stored_inputs({**(record.inputs or {}), topic: state})
+    # Whoever changes the record at this moment wins: the next match writes it.
+    with suppress(StaleRecordError):
+        store.save(record, spec={**record.spec, "inputs": inputs})
 
 
 def read_progress(engine: Engine, job: str) -> dict[int, Progress]:

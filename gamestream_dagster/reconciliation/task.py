@@ -15,12 +15,13 @@ from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_event_ids
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.topic_identity import TopicState
 from gamestream_dagster.reconciliation.board_topic import BoardTopic, Key
 from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import read_facts
 from gamestream_dagster.reconciliation.causes.policy import Policy
 from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory, read_history
-from gamestream_dagster.reconciliation.cut import Cut, check_beginning, earliest
+from gamestream_dagster.reconciliation.cut import Cut, check_beginning, earliest, shown
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.examine import examine, still_there
 from gamestream_dagster.reconciliation.flink_recompute import open_recompute
@@ -35,7 +36,7 @@ from gamestream_dagster.reconciliation.model import (
     Sink,
     Verdict,
 )
-from gamestream_dagster.reconciliation.observe import Limits, Looker, Observation
+from gamestream_dagster.reconciliation.observe import Limits, Looker, Observation, record_topic
 from gamestream_dagster.reconciliation.recompute import Recompute
 from gamestream_dagster.reconciliation.standstill import Standstill
 from gamestream_dagster.settings import Settings
@@ -92,10 +93,12 @@ class Task:
             events = recompute.events_between(_low(seen.jobs.values()), seen.high)
         found = sum(len(result.differences) for result in results)
         verdict = _verdict(results, ledger)
+        if verdict is Verdict.MATCH:
+            self._adopt(engine, seen, recompute.archive.chapter.begins)
         return replace(
             run,
             verdict=verdict,
-            reason=_reason(results, ledger),
+            reason=_reason(results, ledger, recompute.archive.chapter.begins),
             boards=tuple(results),
             jobs=tuple(seen.jobs.values()),
             high=seen.high,
@@ -106,6 +109,17 @@ class Task:
             ledger=ledger,
             unconfirmed=max(0, first - found),
         )
+
+    def _adopt(self, engine: Engine, seen: Observation, begins: Cut) -> None:
+        """Record the topic of jobs that an earlier version deployed: a match proves that their states are of it.
+
+        Their own counts agree with the archive's for each partition and minute, and every row is what its events give.
+        """
+        if seen.topic_id is None:
+            return
+        for cut in seen.jobs.values():
+            if cut.topic_id is None:
+                record_topic(engine, cut, SCORE_TOPIC, TopicState(seen.topic_id, dict(begins)))
 
     def _explained(self, engine: Engine, looks: _Looks, ledger: LedgerBalance) -> list[BoardResult]:
         if not any(result.differences for result in looks.results):
@@ -231,7 +245,7 @@ def _verdict(results: Sequence[BoardResult], ledger: LedgerBalance) -> Verdict:
     return Verdict.EXPLAINED if found else Verdict.MATCH
 
 
-def _reason(results: Sequence[BoardResult], ledger: LedgerBalance) -> str:
+def _reason(results: Sequence[BoardResult], ledger: LedgerBalance, begins: Cut) -> str:
     told: list[str] = []
     different = [result for result in results if result.differences]
     if different:
@@ -243,4 +257,7 @@ def _reason(results: Sequence[BoardResult], ledger: LedgerBalance) -> str:
         told.append(
             "the ledger does not balance: " + ("; ".join(fault.sentence for fault in ledger.faults) or "see its parts")
         )
-    return "; ".join(told) or "every row is what the input allows"
+    told = told or ["every row is what the input allows"]
+    if begins:
+        told.append(f"the archive begins at {shown(begins)}, and nothing is said of what was before")
+    return "; ".join(told)

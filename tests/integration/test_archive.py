@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 import orjson
@@ -19,6 +20,7 @@ from gamestream_dagster.archive.errors import (
     TruncatedByRetentionError,
 )
 from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.mending import mend_archive
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -182,11 +184,104 @@ def test_a_topic_made_anew_is_not_taken_for_the_old_one(own, topic):
     send(own, topic, range(30))
     archive_topic(own, topic)
     admin = KafkaAdmin(own.kafka)
+    first = admin.topic_id(topic)
     admin.delete(topic)
     admin.create(topic, PARTITIONS)
-    with pytest.raises(TopicRecreatedError, match="made anew"):
+    second = admin.topic_id(topic)
+    send(own, topic, range(100, 160))  # more than before: no offset tells the two apart
+    result = archive_topic(own, topic)
+    assert (result.records, result.opened) == (60, True)
+    assert users(archived(own, topic)) == sorted(f"u{n}" for n in range(100, 160))
+    manifest = load_manifest(own.archive_dir / topic)
+    assert [chapter.topic_id for chapter in manifest.chapters] == [first, second]
+    assert manifest.chapters[0].archived_upto == dict.fromkeys(range(PARTITIONS), 10)
+    assert archive_faults(own.archive_dir / topic) == []
+
+
+def test_offsets_of_another_incarnation_are_refused(own, topic):
+    send(own, topic, range(30))
+    admin = KafkaAdmin(own.kafka)
+    first, ends = admin.topic_id(topic), admin.end_offsets(topic)
+    admin.delete(topic)
+    admin.create(topic, PARTITIONS)
+    send(own, topic, range(60))
+    with pytest.raises(TopicRecreatedError, match="run the command again"):
+        archive_topic(own, topic, ends, topic_id=first)
+
+
+def as_the_version_before_wrote_it(topic_dir: Path) -> None:
+    """The manifest in its former layout: no chapter, no digest, no id."""
+    manifest = load_manifest(topic_dir)
+    files = [file.model_dump(mode="json", exclude={"kind", "before", "sha256"}) for file in manifest.files]
+    stored = {"topic": manifest.topic, "layout": 2, "files": files}
+    (topic_dir / "_manifest.json").write_bytes(orjson.dumps(stored))
+
+
+def test_an_archive_of_the_version_before_is_adopted_by_its_records(own, topic):
+    send(own, topic, range(30))
+    archive_topic(own, topic)
+    as_the_version_before_wrote_it(own.archive_dir / topic)
+    send(own, topic, range(30, 60))
+    result = archive_topic(own, topic)
+    assert (result.records, result.opened) == (30, False)
+    assert result.chapter.topic_id == KafkaAdmin(own.kafka).topic_id(topic)
+    assert users(archived(own, topic)) == sorted(f"u{n}" for n in range(60))
+
+
+def test_an_archive_of_the_version_before_is_not_taken_for_a_topic_recreated_since(own, topic):
+    send(own, topic, range(30))
+    archive_topic(own, topic)
+    as_the_version_before_wrote_it(own.archive_dir / topic)
+    admin = KafkaAdmin(own.kafka)
+    admin.delete(topic)
+    admin.create(topic, PARTITIONS)
+    send(own, topic, range(100, 190))
+    result = archive_topic(own, topic)
+    assert (result.records, result.opened) == (90, True)
+    manifest = load_manifest(own.archive_dir / topic)
+    assert [chapter.topic_id for chapter in manifest.chapters] == [None, admin.topic_id(topic)]
+
+
+def test_a_damaged_range_is_not_mended_with_records_of_another_incarnation(own, topic):
+    send(own, topic, range(30))
+    archive_topic(own, topic)
+    topic_dir = own.archive_dir / topic
+    damaged = load_manifest(topic_dir).files[0]
+    (topic_dir / damaged.path).write_bytes(b"forged")
+    admin = KafkaAdmin(own.kafka)
+    admin.delete(topic)
+    admin.create(topic, PARTITIONS)
+    send(own, topic, range(100, 190))
+    with pytest.raises(TopicRecreatedError, match="cannot mend it"):
+        mend_archive(own, topic)
+    assert load_manifest(topic_dir).files[0] == damaged
+
+
+def test_a_forged_file_is_read_again_from_kafka(own, topic):
+    send(own, topic, range(30))
+    archive_topic(own, topic)
+    topic_dir = own.archive_dir / topic
+    damaged = load_manifest(topic_dir).files[0]
+    (topic_dir / damaged.path).write_bytes(b"forged")
+    [mended] = mend_archive(own, topic)
+    assert (mended.partition, mended.records) == (damaged.partition, 10)
+    assert users(archived(own, topic)) == sorted(f"u{n}" for n in range(30))
+    assert archive_faults(topic_dir) == []
+    assert archive_topic(own, topic).orphans_removed == 1
+
+
+def test_an_archive_whose_beginning_is_gone_begins_where_kafka_does(own, topic):
+    send(own, topic, range(300))
+    [done] = KafkaAdmin(own.kafka).native.delete_records([TopicPartition(topic, 0, 60)]).values()
+    done.result(20)
+    with pytest.raises(TruncatedByRetentionError, match=r"p0@0\.\.59.*archive --begin-at earliest"):
         archive_topic(own, topic)
-    assert load_manifest(own.archive_dir / topic).archived_upto == dict.fromkeys(range(PARTITIONS), 10)
+    result = archive_topic(own, topic, begin_at_earliest=True)
+    assert result.records == 240
+    assert result.chapter.begins == {0: 60}
+    assert [(one.partition, one.first_offset, one.next_offset) for one in result.chapter.lost] == [(0, 0, 60)]
+    assert archive_faults(own.archive_dir / topic) == []
+    assert archive_topic(own, topic).records == 0
 
 
 def test_refused_records_are_archived_with_their_reason(own, topic):

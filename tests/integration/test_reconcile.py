@@ -178,7 +178,7 @@ def test_servers_that_do_not_answer_are_a_reason_and_not_a_verdict(boards):
 
 
 def test_an_archive_with_a_lost_range_cannot_judge(boards, tmp_path):
-    """The topic has dropped what the archive never held: nothing can be recomputed, and the range is named."""
+    """The archive's range goes beyond the topic's end: nothing can be recomputed, and it is said."""
     settings = boards.settings
     boards.drain()
     assert reconcile(settings).verdict is Verdict.MATCH
@@ -186,11 +186,11 @@ def test_an_archive_with_a_lost_range_cannot_judge(boards, tmp_path):
     manifest = load_manifest(topic_dir)
     ends = KafkaAdmin(settings.kafka).end_offsets(TOPIC)
     ahead = manifest.files[-1].model_copy(update={"next_offset": max(ends.values()) + 1000})
-    save_manifest(topic_dir, manifest.model_copy(update={"files": (*manifest.files[:-1], ahead)}))
+    save_manifest(topic_dir, manifest.extended(ahead))
     try:
         run = reconcile(settings)
         assert run.verdict is Verdict.COULD_NOT_RUN
-        assert "the topic was made anew" in run.reason
+        assert "archive --begin-at earliest" in run.reason
     finally:
         save_manifest(topic_dir, manifest)
     assert reconcile(settings).verdict is Verdict.MATCH

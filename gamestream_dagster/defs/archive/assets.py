@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.clients.topic_identity import incarnation
 from gamestream_dagster.components.keys import DEFAULT_OWNER, PROVEN_WITHIN, Group, archive_key, topic_key
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.resources.failures import explained
@@ -39,7 +40,14 @@ def describe_archive(result: "ArchiveResult", total: Holdings) -> dict[str, Any]
     ranges = [
         (p, result.archived_from.get(p, 0), upto[p], upto[p] - result.archived_from.get(p, 0)) for p in sorted(upto)
     ]
+    chapter = result.chapter
+    beginning = {
+        "chapter": chapter.reason,
+        "begins": markdown_table(("partition", "first offset"), sorted(chapter.begins.items())),
+    }
     return {
+        "topic_id": incarnation(chapter.topic_id),
+        **(beginning if result.opened or chapter.begins else {}),
         "dagster/row_count": total.rows,
         "records": total.records,
         "files": total.files,

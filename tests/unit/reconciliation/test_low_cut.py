@@ -38,7 +38,7 @@ class AfterAKill(Looker):
     """The ledger's table still tells what the killed attempt wrote; the restored one has not come so far."""
 
     def _running(self, job: str) -> Any:
-        return SimpleNamespace(job=job, flink_job_id="1", fingerprint="f", restores=1, settled=True)
+        return SimpleNamespace(job=job, flink_job_id="1", fingerprint="f", restores=1, settled=True, reads=None)
 
     def _checkpoint(self, jobs: Any) -> dict[str, int]:
         return {job.job: 13 for job in jobs}
