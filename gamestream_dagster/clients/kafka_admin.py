@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicColle
 from confluent_kafka import KafkaError as NativeError
 from confluent_kafka.admin import (  # its documentation calls these public; its __init__ does not mark them so
     AdminClient,
-    AlterConfigOpType,
+    AlterConfigOpType,  # pyright: ignore[reportPrivateImportUsage]
     ConfigEntry,  # pyright: ignore[reportPrivateImportUsage]
     ConfigResource,  # pyright: ignore[reportPrivateImportUsage]
     NewTopic,  # pyright: ignore[reportPrivateImportUsage]
@@ -93,7 +93,7 @@ class KafkaAdmin:
             self._native, self._process = AdminClient(self._connection("gamestream-admin")), os.getpid()
         return self._native
 
-    def _connection(self, client_id: str) -> dict[str, str | int]:
+    def _connection(self, client_id: str) -> dict[str, str | int | float | bool]:
         # log_level 2: librdkafka would print each refused connection to stderr; the typed error says it once.
         return {
             "bootstrap.servers": self.bootstrap,

@@ -27,6 +27,8 @@ class PausableCrowd:
         self._go = threading.Event()
         self._still = threading.Event()
         self._still.set()
+        self.others = 0
+        """Events that somebody else has sent meanwhile."""
         self._closed = False
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="drill-crowd", daemon=True)
@@ -35,7 +37,7 @@ class PausableCrowd:
     @property
     def sent(self) -> int:
         """Events that the broker has confirmed."""
-        return self._producer.deliveries.delivered
+        return self._producer.deliveries.delivered + self.others
 
     def resume(self) -> None:
         """Play on."""

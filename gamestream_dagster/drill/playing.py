@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.drill.errors import DrillError
 from gamestream_dagster.drill.model import BackBy, Boards, JobOutcome, ScenarioResult, TimelineEntry
-from gamestream_dagster.drill.scenarios import Scenario, Struck, strike_of
+from gamestream_dagster.drill.scenarios import Scenario, strike_of
 from gamestream_dagster.drill.site import Site
+from gamestream_dagster.drill.struck import Struck
 from gamestream_dagster.drill.witness import POLL_SECONDS, Mark, checkpoint_number, local_path
 from gamestream_dagster.events.producer import SendingError
 from gamestream_dagster.flink_jobs import manager

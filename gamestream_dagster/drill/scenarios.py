@@ -16,7 +16,9 @@ from pathlib import Path
 
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.drill.errors import DrillError
+from gamestream_dagster.drill.proofs import ask_at_once, fast_clock, kill_proof
 from gamestream_dagster.drill.site import Site
+from gamestream_dagster.drill.struck import Struck
 from gamestream_dagster.drill.witness import Mark, checkpoint_number
 from gamestream_dagster.flink_jobs import manager
 from gamestream_dagster.flink_jobs.errors import TransientFlinkJobError
@@ -28,20 +30,6 @@ BLOCKED_CHECKPOINTS = 200
 _TRIED_SECONDS = 100.0
 _GATEWAY = "SQL gateway"
 _POLL_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Struck:
-    """A fault that has happened. Times are epoch seconds."""
-
-    at: float
-    since: float
-    """A checkpoint that was triggered after this moment is a new one."""
-    notes: tuple[str, ...] = ()
-    broken: tuple[str, ...] = ()
-    """What the fault itself found not to hold."""
-    unreadable: frozenset[Path] = frozenset()
-    """Checkpoints that it made useless."""
 
 
 Strike = Callable[[Site, Mapping[str, Mark]], AbstractContextManager[Struck]]
@@ -241,6 +229,25 @@ CATALOGUE: tuple[Scenario, ...] = (
         "As with a right clock.",
         clock_behind,
         stops_jobs=True,
+    ),
+    Scenario(
+        "proof",
+        "Proof killed while its jobs are stopped",
+        "The job manager sees that the proof has ended, and goes on with each job from its savepoint.",
+        kill_proof,
+        stops_jobs=True,
+    ),
+    Scenario(
+        "coordinator",
+        "Broker killed, a new group asked for at once",
+        "Whoever asks gets an answer or a sentence, and no process dies. The jobs go on.",
+        ask_at_once,
+    ),
+    Scenario(
+        "fast-producer",
+        "A producer's clock 50 minutes ahead",
+        "The broker stamps the records, so windows close by its clock: no board stands still and no event is lost.",
+        fast_clock,
     ),
     Scenario(
         "kills",

@@ -9,6 +9,8 @@ no state that could be lost: it was started from nothing and never completed a c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gamestream_dagster.flink_jobs.changes import (
     change,
     fits,
@@ -53,7 +55,7 @@ from gamestream_dagster.flink_jobs.spec import FINGERPRINT_LENGTH, DesiredState
 
 # What a person gives the running version's state up for, where it can make no savepoint.
 _GIVE_UP = (Choice.REPLAY, Choice.ROLLBACK, Choice.NEW_SEASON)
-_STOPPED_FOR = {
+_STOPPED_FOR: Mapping[str | None, str] = {
     Outcome.STACK_DOWN: "because the stack went down",
     Outcome.STANDSTILL: "for a proof, which has ended",
 }
@@ -253,7 +255,7 @@ def _not_live(question: Question, record: Deployment) -> Plan:
     if spec.desired_state is DesiredState.SUSPENDED:
         return _leave_suspended(question, record)
     if record.state is DeploymentState.SUSPENDED:
-        why = _STOPPED_FOR.get(record.outcome or "", "to go on from its savepoint")
+        why = _STOPPED_FOR.get(record.outcome, "to go on from its savepoint")
         trigger = Trigger.CLUSTER if record.paused else Trigger.CHANGE
         return restore(question, record, trigger, f"it was stopped {why}")
     if observed.cluster_lost:  # not the job's fault, so not at its budget's cost

@@ -7,7 +7,8 @@ still until the time of day reaches them, and what comes meanwhile is dropped as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gamestream_dagster.catalogue.boards import Board
@@ -17,6 +18,17 @@ from gamestream_dagster.reconciliation.model import Cause, Causes, Difference, D
 from gamestream_dagster.reconciliation.observe import Observation
 from gamestream_dagster.reconciliation.recompute import Recompute
 from gamestream_dagster.reconciliation.statements import statement
+
+
+def time_passed(newest: Mapping[int, int], now_millis: int | None = None) -> int:
+    """The time up to which every partition has events, milliseconds, and never later than the clock.
+
+    Args:
+        newest: newest event time of each partition (`Recompute.newest_event_times`), at least one.
+        now_millis: default: this machine's clock.
+    """
+    now = round(time.time() * 1000) if now_millis is None else now_millis
+    return min(*newest.values(), now)
 
 
 def clock_difference(recompute: Recompute, board: Board, sink: Sink, cut: Cut, seen: Observation) -> Difference | None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.reconciliation.causes.trial import DEPTH
+from gamestream_dagster.reconciliation.clocks import time_passed
 from gamestream_dagster.reconciliation.compare import compare_bracket, compared, entity_of, place_of
 from gamestream_dagster.reconciliation.cut import Cut
 from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, Row, Sink
@@ -57,7 +58,7 @@ def open_spans(
     newest = recompute.newest_event_times(low)
     spans = {season_at(settings.season, start) for start in shown}
     if newest:
-        closed_before = min(newest.values()) - settings.season_lateness_seconds * 1000
+        closed_before = time_passed(newest) - settings.season_lateness_seconds * 1000
         now = season_at(settings.season, max(newest.values()))
         last = max(spans, key=lambda span: span.start, default=now)
         spans = {span for span in spans if span.end >= closed_before or span == last} | {now}

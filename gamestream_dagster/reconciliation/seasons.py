@@ -15,6 +15,7 @@ from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, length_millis, season_at, shift_millis
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.certificate import Certificate, Proof, certify, open_recompute
+from gamestream_dagster.reconciliation.clocks import time_passed
 from gamestream_dagster.reconciliation.compare import compare_equal
 from gamestream_dagster.reconciliation.cut import Cut
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
@@ -86,10 +87,10 @@ def ended(recompute: Recompute, cut: Cut, settings: Settings) -> list[SeasonSpan
     newest = recompute.newest_event_times(cut)
     if not newest:
         return []
-    lateness = settings.season_lateness_seconds * 1000
+    passed = time_passed(newest) - settings.season_lateness_seconds * 1000
     starts = recompute.season_starts(cut, length_millis(settings.season), shift_millis(settings.season))
     spans = [season_at(settings.season, start) for start in starts]
-    return [span for span in spans if span.end + lateness < min(newest.values())]
+    return [span for span in spans if span.end < passed]
 
 
 def _boards_of_seasons(settings: Settings, names: Sequence[str] | None, root: Path) -> list[Board]:

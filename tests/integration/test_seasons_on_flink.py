@@ -34,7 +34,7 @@ def weekly(stack: Settings) -> Iterator[Settings]:
         at = now - 2 * HOUR + number * 2 * HOUR // 600
         value = {"user_id": f"season-{number % 40}", "team_id": f"t{number % 4}", "team_name": f"T{number % 4}"}
         value |= {"score": number % 13, "event_time_millis": at, "readable_time": "", "event_type": "normal"}
-        producer.produce("user-score", json.dumps(value), key=value["user_id"], timestamp=at)
+        producer.produce("user-score", json.dumps(value), key=value["user_id"])
     assert producer.flush(30) == 0
     apply_job(settings, "season_boards_v1", Choice.REPLAY)
     yield settings

@@ -15,7 +15,11 @@ from gamestream_dagster.settings import TopicProfile
 def test_score_topic_follows_the_profile():
     laptop, prod = (load_topics(profile)[SCORE_TOPIC] for profile in (TopicProfile.LAPTOP, TopicProfile.PROD))
     assert (laptop.partitions, prod.partitions) == (4, 64)
-    assert laptop.config == {"cleanup.policy": "delete", "retention.ms": str(7 * 24 * 3600 * 1000)}
+    assert laptop.config == {
+        "cleanup.policy": "delete",
+        "retention.ms": str(7 * 24 * 3600 * 1000),
+        "message.timestamp.type": "LogAppendTime",
+    }
     assert laptop.key == "user_id"
     assert laptop.board is None
 

@@ -16,6 +16,7 @@ import pytest
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.components import flink_job_sensor
 from gamestream_dagster.components.flink_job_sensor import (
+    FIGURES_TAG,
     HEARTBEAT_SECONDS,
     INCIDENT_TAG,
     TICK_SECONDS,
@@ -27,7 +28,7 @@ from gamestream_dagster.components.flink_job_sensor import (
     tick,
 )
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.deployment import DeploymentState
+from gamestream_dagster.flink_jobs.deployment import DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.incidents import Noted
 from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
 from gamestream_dagster.flink_jobs.plan import Choice, Decision
@@ -289,3 +290,21 @@ def test_attempts_are_counted_from_the_runs_of_the_incident(tmp_path: Path) -> N
         assert len(found) == 2
         assert all(attempt.ended_at for attempt in found)
         assert earlier_attempts(instance, "c") == []
+
+
+@pytest.mark.parametrize(("busy", "asks"), [(False, True), (True, False)])
+def test_a_stop_whose_executor_died_is_finished_though_the_job_runs_well(spec: JobSpec, busy: bool, asks: bool) -> None:
+    stopping = replace(deployment(JOB), state=DeploymentState.STOPPING, outcome=Outcome.STANDSTILL.value)
+    jobs = FakeFlinkJobs({JOB: observed(JOB)}, Decision.FINISH, {JOB: stopping})
+    jobs.busy = busy
+    result = tick({JOB: spec}, jobs, no_attempts, None)
+    assert bool(result.run_requests) is asks
+    assert jobs.planned == ([JOB] if asks else [])
+
+
+def test_the_standing_of_a_watermark_is_known_from_one_look_to_the_next(spec: JobSpec) -> None:
+    figures = Figures(now_ms=60_000, flink_job_id="a", watermark_ms=5, watermark_since_ms=1, read_at_watermark=7)
+    cursor = tick({JOB: spec}, FakeFlinkJobs({JOB: replace(observed(JOB), figures=figures)}), no_attempts, None).cursor
+    kept = orjson.loads(cursor)["figures"][JOB]
+    assert (kept["watermark_ms"], kept["watermark_since_ms"], kept["read_at_watermark"]) == (5, 1, 7)
+    assert figures_from({FIGURES_TAG: orjson.dumps(kept).decode()}) == replace(figures, now_ms=60_000)

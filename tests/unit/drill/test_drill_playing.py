@@ -15,7 +15,8 @@ from gamestream_dagster.drill import playing
 from gamestream_dagster.drill.errors import DrillError
 from gamestream_dagster.drill.model import BackBy, JobOutcome
 from gamestream_dagster.drill.playing import boards_of, compare_boards
-from gamestream_dagster.drill.scenarios import Struck, choose
+from gamestream_dagster.drill.scenarios import choose
+from gamestream_dagster.drill.struck import Struck
 from gamestream_dagster.drill.watcher import Look
 from gamestream_dagster.drill.witness import Mark, Witness
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState

@@ -235,7 +235,7 @@ def ticks(world: World, events, as_of: int):
 def test_events_that_came_too_late_for_their_window(tmp_path):
     sent = [Sent(f"p{n % 4}", 10 + n, at=1000 * n, event_id=f"e{n}") for n in range(58)]
     sent += [Sent("p1", 500, at=58_000, behind=30_000, event_id="late", note="late")]
-    sent += [Sent(f"p{n % 4}", 10, at=1000 * n, event_id=f"f{n}") for n in range(59, 80)]
+    sent += [Sent(f"p{n % 4}", 10, at=1000 * n, event_id=f"f{n}") for n in range(59, 75)]
     world = World({0: sent})
     as_of = START + 60_000
     found = explained(world, tmp_path, "hot_streaks", ticks(world, world.events(lambda one: one.note != "late"), as_of))
@@ -252,7 +252,7 @@ def test_of_a_few_late_events_any_may_have_been_in_time(tmp_path):
     sent = [Sent(f"p{n % 4}", 10 + n, at=1000 * n, event_id=f"e{n}") for n in range(58)]
     sent += [Sent("p1", 500, at=58_000, behind=12_000, event_id="dropped", note="late")]
     sent += [Sent("p1", 70, at=59_000, behind=30_000, event_id="counted")]
-    sent += [Sent(f"p{n % 4}", 10, at=1000 * n, event_id=f"f{n}") for n in range(60, 80)]
+    sent += [Sent(f"p{n % 4}", 10, at=1000 * n, event_id=f"f{n}") for n in range(60, 75)]
     world = World({0: sent})
     as_of = START + 60_000
     found = explained(world, tmp_path, "hot_streaks", ticks(world, world.events(lambda one: one.note != "late"), as_of))
@@ -279,7 +279,7 @@ def test_a_crowd_that_came_too_late_for_the_window(tmp_path):
     """More of them than the board has ranks: whoever is taken off makes room for the next."""
     sent = [Sent(f"p{n % 4}", 10 + n, at=1000 * n, event_id=f"e{n}") for n in range(58)]
     sent += [Sent(f"late-{n:02}", 500, at=70_000 + n, behind=12_000, event_id=f"l{n}", note="late") for n in range(25)]
-    world = World({0: [*sent, Sent("p0", 1, at=80_000, event_id="z")]})
+    world = World({0: [*sent, Sent("p0", 1, at=74_000, event_id="z")]})
     as_of = START + 60_000
     shown = ticks(world, world.events(lambda one: one.note != "late"), as_of)
     world = World({0: [*sent[:58], Sent("clock", 1, at=69_000, event_id="c"), *world.sent[0][58:]]})
@@ -292,7 +292,7 @@ def test_a_late_event_and_a_copy_counted_again_in_one_row(tmp_path):
     sent = [Sent(f"p{n % 4}", 10 + n, at=1000 * n, event_id=f"e{n}") for n in range(58)]
     sent += [replace(sent[53], at=58_000, behind=5_000, note="copy")]
     sent += [Sent("p1", 500, at=58_500, behind=30_000, event_id="late", note="late")]
-    sent += [Sent(f"p{n % 4}", 10, at=1000 * n, event_id=f"f{n}") for n in range(59, 80)]
+    sent += [Sent(f"p{n % 4}", 10, at=1000 * n, event_id=f"f{n}") for n in range(59, 75)]
     world = World({0: sent})
     as_of = START + 60_000
     found = explained(world, tmp_path, "hot_streaks", ticks(world, world.events(lambda one: one.note != "late"), as_of))

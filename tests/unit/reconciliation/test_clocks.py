@@ -12,6 +12,7 @@ from cause_worlds import BOTH, MINUTE, START, Sent, World, explained, opened
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.flink_jobs.observed import CLOCK_AHEAD_MS
 from gamestream_dagster.reconciliation.causes.policy import load_policy
+from gamestream_dagster.reconciliation.clocks import time_passed
 from gamestream_dagster.reconciliation.examine import examine
 from gamestream_dagster.reconciliation.model import Cause, Difference, DifferenceKind, JobCut, Sink
 from gamestream_dagster.reconciliation.observe import Observation
@@ -83,6 +84,12 @@ def test_one_partition_ahead_does_not_move_the_watermark(tmp_path):
     with opened(world, tmp_path) as recompute:
         [result] = examine(recompute, [described], [Sink.POSTGRES], seen=seen, since={described.job: world.cut})
     assert not [one for one in result.differences if one.alternatives]
+
+
+def test_a_season_does_not_end_before_the_clock_says_so():
+    assert time_passed({0: 900, 1: 700}, now_millis=800) == 700
+    assert time_passed({0: 900, 1: 870}, now_millis=800) == 800
+    assert time_passed({0: 2**62}) < 2**62
 
 
 def test_no_policy_accepts_a_board_that_stands_still():
