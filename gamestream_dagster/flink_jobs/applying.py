@@ -95,6 +95,7 @@ def _run(bench: Workbench, question: Question, made: Plan, say: Say) -> Work:
         record=question.record,
         rebuild=bench.rebuild,
         positions=bench.positions,
+        missing=bench.missing,
         older=lambda path: older_on_disk(path) if bench.checkpoints_dir else None,
         note=lambda moment, text: bench.incidents.add(bench.name, moment, text),
     )

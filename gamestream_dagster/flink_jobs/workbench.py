@@ -24,6 +24,7 @@ from gamestream_dagster.flink_jobs.fixed import MAX_PARALLELISM, fixed_changes
 from gamestream_dagster.flink_jobs.healing import HEAL_WINDOW_MINUTES
 from gamestream_dagster.flink_jobs.incident_store import IncidentStore, PostgresIncidents
 from gamestream_dagster.flink_jobs.linter.lint import errors_of
+from gamestream_dagster.flink_jobs.needs import missing
 from gamestream_dagster.flink_jobs.observed import Figures, JobState, ObservedJob, RestoreFacts, RestoreKind
 from gamestream_dagster.flink_jobs.observer import FlinkView, observe, restore_facts, restore_point
 from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Plan, Question, RollbackPoint
@@ -66,6 +67,7 @@ class Workbench:
     positions: Callable[[], Positions | None] = lambda: None
     events_lost: Callable[[Positions | None], int | None] = lambda positions: None
     lint: Callable[[], tuple[str, ...]] = tuple  # the linter's errors in the folder's SQL
+    missing: Callable[[Target], tuple[str, ...]] = lambda target: ()  # what it needs and the stack does not have
     clock: Callable[[], float] = time.time  # of this machine, epoch seconds: tells the age of a state on its disk
 
     @property
@@ -212,6 +214,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 alerts=PostgresJobAlerts(engine),
                 incidents=PostgresIncidents(engine),
                 seasonal=_seasonal(spec, root),
+                missing=lambda wanted: missing(settings, wanted),
                 lint=lambda: errors_of(spec, root, gateway),
                 rebuild=lambda deployment: target_as_deployed(settings, spec, deployment),
                 positions=lambda: read_positions(settings, spec),
