@@ -100,7 +100,7 @@ def shapes_of(unit: Unit) -> list[Shapes]:
     rank_names = frozenset(one.alias for one in rankings if one.alias)
     made: list[Shapes] = []
     for number, session in enumerate(unit.sessions):
-        foreign = _foreign(declared_by, number)
+        foreign = _foreign(declared_by, number) if unit.job is None else {}
         course = run_through(session.statements, session.settings, foreign)
         made.append(Shapes(session, course, tuple(foreign.values()), sinks, rank_names, unit.job))
     return made

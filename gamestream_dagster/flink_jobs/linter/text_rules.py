@@ -295,9 +295,21 @@ def not_understood(shapes: Shapes) -> Iterator[Finding]:
     for statement, why in shapes.course.unknown:
         yield Finding(statement.file, statement.line, "GS17", f"`{statement.shown}`: {why}")
     for statement in shapes.session.statements:
+        group = _group_of_options(statement) if shapes.job is None else None
+        if group:  # in a job folder the values of placeholders are known
+            message = f"`{statement.shown}`: {group.text} stands for options that cannot be told"
+            yield Finding(statement.file, group.line, "GS17", message)
         if statement.kind is Kind.FUNCTION:
             message = f"`{statement.shown}`: functions are not loaded, what calls this one is judged by its text alone"
             yield Finding(statement.file, statement.line, "GS17", message)
+
+
+def _group_of_options(statement: SqlStatement) -> Lexeme | None:
+    """A placeholder in the place of whole options, as in `WITH (${options})`."""
+    for before, part in itertools.pairwise(statement.parts):
+        if part.kind is TokenKind.PLACEHOLDER and before.text in ("(", ",") and statement.kind is Kind.TABLE:
+            return part
+    return None
 
 
 def odd_statements(shapes: Shapes) -> Iterator[tuple[SqlStatement, Finding]]:

@@ -85,6 +85,13 @@ PLANTED = [
     ("leaderboards_v1/sinks.sql", "INSERT INTO ledger_table SELECT", "INSERT INTO blackhole SELECT", "GS18"),
     ("leaderboards_v1/sinks.sql", "'table-name' = 'job_ledger'", "'table-name' = 'other'", "GS18"),
     ("leaderboards_v1/job.yaml", "  tables: [job_ledger]", "  tables: []", "GS18"),
+    (
+        "leaderboards_v1/job.yaml",
+        "    execution.buffer-timeout",
+        "    table.exec.state.ttl: 1 h\n    execution.buffer-timeout",
+        "GS03",
+    ),
+    ("leaderboards_v1/job.yaml", "  sinks:\n", "  sinks:\n    sink.parallelism: {'1': '4'}\n", "GS14"),
     ("hot_streaks_v1/query.sql", "hotness DESC, user_id ASC", "hotness DESC", "GS04"),
 ]
 
