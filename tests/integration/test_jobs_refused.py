@@ -67,7 +67,7 @@ def test_another_max_parallelism_is_parked_until_a_person_chooses(game: Game) ->
     (job_id,) = game.live()
 
     game.write_job(max_parallelism=128)
-    with pytest.raises(ParkedError, match="max_parallelism is 128 and the state has 64 key groups.*--replay"):
+    with pytest.raises(ParkedError, match=r"max_parallelism is 128 and the state has 64 key groups.*--replay"):
         game.apply()
     assert game.live() == [job_id]
 
