@@ -14,6 +14,7 @@ from typing import Annotated
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gamestream_dagster.catalogue.roles import ColumnRole, check_roles, known_roles
 from gamestream_dagster.settings import PROJECT_ROOT, Season, load_settings
 
 FLINK_SQL_DIR = PROJECT_ROOT / "flink_sql"
@@ -40,20 +41,6 @@ class ColumnType(StrEnum):
     STRING = "string"
     DOUBLE = "double"
     TIMESTAMP = "timestamp"
-
-
-class ColumnRole(StrEnum):
-    """What a column means to the comparison."""
-
-    RANK = "rank"  # 1..n, the primary key of the streamed table
-    KEY = "key"  # names the row's subject (the entity)
-    LABEL = "label"  # greatest text seen for the entity; grows only
-    SUM = "sum"  # running sum of scores over the columns named in `over`; grows only
-    VALUE = "value"  # an integer that only its window decides
-    CHOICE = "choice"  # the entity's best member by the column named in `of`
-    RATIO = "ratio"  # numerator / denominator; compared by the integers, never as a float
-    AS_OF = "as_of"  # end of the window that the row belongs to
-    SEASON = "season"  # start of the season that the row belongs to; part of the table's key and of the topic's
 
 
 class Column(BaseModel):
@@ -150,10 +137,13 @@ class Board(BaseModel):
         if len(seasons) > 1:
             raise ValueError(f"only one column can have the role `season`, not {' and '.join(seasons)}")
         for name in seasons:
-            if self.columns[name].type is not ColumnType.TIMESTAMP:
-                raise ValueError(f"column {name!r} has the role `season`: its type must be `timestamp`")
             if self.window:
                 raise ValueError(f"a board has a window or seasons: take `window` or column {name!r} away")
+        recompute = self.folder / "recompute.sql"
+        text = recompute.read_text(encoding="utf-8") if recompute.is_file() else ""
+        wrong = list(check_roles(self.columns, self.window, text))
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
     @property
@@ -206,9 +196,15 @@ def load_boards(root: Path = FLINK_SQL_DIR, season: Season | None = None) -> dic
 def _load_board(path: Path) -> Board:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(raw, dict):
+            raise ValueError("it must hold `field: value` lines")  # noqa: TRY004, TRY301 - of a file's content
+        known_roles(raw.get("columns"))
         raw["order"] = [_order_term(text) for text in raw.get("order", [])]
         return Board(name=path.parent.name, job=path.parents[2].name, folder=path.parent, **raw)
-    except (yaml.YAMLError, ValidationError, ValueError, TypeError) as error:
+    except ValidationError as error:
+        reasons = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors())
+        raise CatalogueError(f"{path} cannot be used: {'; '.join(reasons)}") from error
+    except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
         raise CatalogueError(f"{path} cannot be used: {error}") from error
 
 

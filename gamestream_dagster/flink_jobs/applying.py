@@ -97,6 +97,7 @@ def _run(bench: Workbench, question: Question, made: Plan, say: Say) -> Work:
         positions=bench.positions,
         inputs=bench.inputs,
         begin_anew=bench.begin_anew,
+        missing=bench.missing,
         older=lambda path: older_on_disk(path) if bench.checkpoints_dir else None,
         note=lambda moment, text: bench.incidents.add(bench.name, moment, text),
     )

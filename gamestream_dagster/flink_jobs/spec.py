@@ -141,6 +141,15 @@ class JobSpec(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _makes_savepoints(self) -> JobSpec:
+        if self.flink.get("state.backend.type", "").lower() == "forst" and self.upgrade_mode.stateful:
+            raise ValueError(
+                "state.backend.type is forst, which fails at the savepoint that each stop of this job takes; "
+                "write rocksdb, or hashmap"
+            )
+        return self
+
     def files(self, score_format: ScoreFormat = ScoreFormat.JSON) -> tuple[SqlFile, ...]:
         """The SQL files in the order in which they run, with the source variants of `score_format`."""
         if score_format is ScoreFormat.AVRO:

@@ -27,9 +27,12 @@ JOB_ID_OPTION = "$internal.pipeline.job-id"
 
 
 def preflight(work: Work, step: Preflight) -> None:
-    """Slots, and Flink's own planner on the SQL."""
+    """Slots, what the SQL reads and writes, and Flink's own planner on the SQL."""
     target = work.take(step.deployed)
     spec = target.spec
+    missing = work.missing(target)
+    if missing:
+        raise PreflightError(f"{spec.name} is not submitted, it could not run: {'. '.join(missing)}")
     needed = int(target.options.get("parallelism.default", "1"))
     overview = work.flink.overview()
     free = overview.slots_available + _slots_held(work)

@@ -80,6 +80,7 @@ class Work:
     begin_anew: Callable[[JobSpec, Inputs], int] = lambda spec, inputs: 0  # empties the boards; rows deleted
     older: Callable[[str], str | None] = lambda path: None  # the complete checkpoint before one, on a disk we share
     note: Callable[[Moment, str], None] = lambda moment, text: None  # adds to the job's open incident, if there is one
+    missing: Callable[[Target], tuple[str, ...]] = lambda target: ()  # what it needs and the stack does not have
     compiled_plan: str | None = field(default=None, repr=False)
     submitted: bool = False  # Flink was given a job, or one that it had came up
     stopped_at: str | None = None  # the savepoint (or checkpoint) that the last Stop ended with

@@ -34,6 +34,7 @@ from gamestream_dagster.flink_jobs.inputs import (
     told,
 )
 from gamestream_dagster.flink_jobs.linter.lint import errors_of
+from gamestream_dagster.flink_jobs.needs import missing
 from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob, RestoreFacts, RestoreKind
 from gamestream_dagster.flink_jobs.observer import FlinkView, observe, restore_facts, restore_point
 from gamestream_dagster.flink_jobs.plan import Choice, Compatibility, Plan, Question, RollbackPoint
@@ -85,6 +86,7 @@ class Workbench:
     inputs: Callable[[Iterable[str]], Inputs] = lambda topics: {}
     begin_anew: Callable[[JobSpec, Inputs], int] = lambda spec, inputs: 0  # empties the boards; rows deleted
     lint: Callable[[], tuple[str, ...]] = tuple  # the linter's errors in the folder's SQL
+    missing: Callable[[Target], tuple[str, ...]] = lambda target: ()  # what it needs and the stack does not have
     clock: Callable[[], float] = time.time  # of this machine, epoch seconds: tells the age of a state on its disk
 
     @property
@@ -254,6 +256,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 incidents=PostgresIncidents(engine),
                 seasonal=_seasonal(spec, root),
                 windowed=any(board.window is not None for board in _boards_of(spec, root)),
+                missing=lambda wanted: missing(settings, wanted),
                 lint=lambda: errors_of(spec, root, gateway),
                 rebuild=lambda deployment: target_as_deployed(settings, spec, deployment),
                 positions=lambda: read_positions(settings, spec),

@@ -149,6 +149,13 @@ _ALL = (
         "What no rule can judge may hide any of the faults above.",
         "Mend what is misspelt; take what does not belong into a deploy script out of it",
     ),
+    Rule(
+        "GS18", _E, False,
+        "A job of boards that writes no ledger",
+        "Its own count of the events is missing, so every proof of its boards ends NOT BALANCED.",
+        "A sink on the table `job_ledger` and an INSERT into it, as in flink_sql/leaderboards_v1; name it in"
+        " `writes.tables`",
+    ),
 )  # fmt: skip
 RULES: dict[str, Rule] = {rule.code: rule for rule in _ALL}
 

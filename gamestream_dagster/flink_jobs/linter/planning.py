@@ -86,7 +86,7 @@ def _job_plan(unit: Unit, shapes: Shapes, gateway: SqlGateway) -> Planned:
     values = {**{name: name for name in _VALUES}, **_SEASON, "jdbc_url": "jdbc:postgresql://b:1/d"}
     bindings = Bindings({**values, "score_format_options": {"format": "json"}})
     rendered = render(unit.job, bindings)
-    inserts = tuple(one for one in unit.statements if one.kind is Kind.INSERT)
+    inserts = tuple(one for one in shapes.session.statements if one.kind is Kind.INSERT)
     with gateway.session("lint", unit.job.flink) as session:
         try:
             for definition in rendered.definitions:

@@ -23,6 +23,7 @@ from gamestream_dagster.flink_jobs.linter.tables import (
     query_place,
     split_commas,
 )
+from gamestream_dagster.flink_jobs.spec import JobSpec
 from gamestream_dagster.flink_jobs.sql_text import TokenKind
 
 WINDOW_COLUMNS = frozenset({"WINDOW_START", "WINDOW_END", "WINDOW_TIME"})
@@ -48,6 +49,7 @@ class Shapes:
     foreign: tuple[Table, ...]
     sinks: frozenset[str]
     rank_names: frozenset[str]  # what the rankings of the unit are called
+    job: JobSpec | None = None
 
     @cached_property
     def versions(self) -> tuple[Table, ...]:
@@ -98,9 +100,9 @@ def shapes_of(unit: Unit) -> list[Shapes]:
     rank_names = frozenset(one.alias for one in rankings if one.alias)
     made: list[Shapes] = []
     for number, session in enumerate(unit.sessions):
-        foreign = _foreign(declared_by, number)
+        foreign = _foreign(declared_by, number) if unit.job is None else {}
         course = run_through(session.statements, session.settings, foreign)
-        made.append(Shapes(session, course, tuple(foreign.values()), sinks, rank_names))
+        made.append(Shapes(session, course, tuple(foreign.values()), sinks, rank_names, unit.job))
     return made
 
 

@@ -12,6 +12,8 @@ from gamestream_dagster.flink_jobs.catalogue import load_job
 from gamestream_dagster.flink_jobs.errors import JobSpecError
 from gamestream_dagster.flink_jobs.linter.lexemes import SqlStatement, statements_of
 from gamestream_dagster.flink_jobs.spec import JobSpec
+from gamestream_dagster.flink_jobs.tuning import tuned
+from gamestream_dagster.settings import StreamProfile
 
 
 class Option(NamedTuple):
@@ -32,7 +34,10 @@ class Session:
 
 @dataclass(frozen=True)
 class Unit:
-    """A job folder, or the scripts of a folder: each script is a session, and may use tables of the others."""
+    """A job folder, or the scripts of a folder: each script is a session, and may use tables of the others.
+
+    The sessions of a job are its stream profiles; they share nothing.
+    """
 
     name: str
     sessions: tuple[Session, ...]
@@ -107,7 +112,12 @@ def _job_units(folder: Path) -> list[Unit]:
 
 
 def unit_of_job(folder: Path, spec: JobSpec) -> Unit:
-    """A job as it was read from its folder."""
+    """A job as it was read from its folder: a session for each stream profile, the default first."""
+    profiles = [spec] if spec.low_latency is None else [spec, tuned(spec, StreamProfile.LOW_LATENCY)]
+    return Unit(spec.name, tuple(_session_of_job(folder, one) for one in profiles), spec)
+
+
+def _session_of_job(folder: Path, spec: JobSpec) -> Session:
     root = folder.parent
     files = {file.path: file for file in (*spec.sources, *spec.avro_sources.values(), spec.query, spec.sinks)}
     statements = [one for file in files.values() for one in statements_of(file.text, str(root / file.path))]
@@ -117,7 +127,7 @@ def unit_of_job(folder: Path, spec: JobSpec) -> Unit:
         for option in spec.flink
     }
     settings = {option: Option(value, str(folder / "job.yaml"), where[option]) for option, value in spec.flink.items()}
-    return Unit(spec.name, (Session(tuple(statements), settings),), spec)
+    return Session(tuple(statements), settings)
 
 
 def _script(path: Path) -> Session:

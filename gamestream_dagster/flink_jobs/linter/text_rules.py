@@ -30,6 +30,7 @@ _TTL = "table.exec.state.ttl"
 _SECRET = re.compile(
     r"password|passwd|passphrase|secret|token|credential|(api|access|private)[._-]?key|jaas|user-info", re.IGNORECASE
 )
+_LEDGER = "job_ledger"
 _JARS = frozenset({"pipeline.jars", "pipeline.classpaths"})
 _NO_SECRET = re.compile(r"credentials?[.-]source$", re.IGNORECASE)
 _USER_INFO = re.compile(r"://[^/\s:@]+:[^/\s@]+@|[?&;]password=[^&;\s]", re.IGNORECASE)
@@ -294,9 +295,21 @@ def not_understood(shapes: Shapes) -> Iterator[Finding]:
     for statement, why in shapes.course.unknown:
         yield Finding(statement.file, statement.line, "GS17", f"`{statement.shown}`: {why}")
     for statement in shapes.session.statements:
+        group = _group_of_options(statement) if shapes.job is None else None
+        if group:  # in a job folder the values of placeholders are known
+            message = f"`{statement.shown}`: {group.text} stands for options that cannot be told"
+            yield Finding(statement.file, group.line, "GS17", message)
         if statement.kind is Kind.FUNCTION:
             message = f"`{statement.shown}`: functions are not loaded, what calls this one is judged by its text alone"
             yield Finding(statement.file, statement.line, "GS17", message)
+
+
+def _group_of_options(statement: SqlStatement) -> Lexeme | None:
+    """A placeholder in the place of whole options, as in `WITH (${options})`."""
+    for before, part in itertools.pairwise(statement.parts):
+        if part.kind is TokenKind.PLACEHOLDER and before.text in ("(", ",") and statement.kind is Kind.TABLE:
+            return part
+    return None
 
 
 def odd_statements(shapes: Shapes) -> Iterator[tuple[SqlStatement, Finding]]:
@@ -311,6 +324,23 @@ def odd_statements(shapes: Shapes) -> Iterator[tuple[SqlStatement, Finding]]:
         if statement.kind is Kind.TABLE and (clause := odd_clause(statement)):
             message = f"`{statement.shown}`: `{clause.text}` begins no clause of a table"
             yield statement, Finding(statement.file, clause.line, "GS17", message)
+
+
+def no_ledger(shapes: Shapes) -> Iterator[Finding]:
+    """GS18: a job of boards with no INSERT into the ledger's table."""
+    job = shapes.job
+    if job is None or not job.writes.boards:
+        return
+    written = {_LEDGER for table in shapes.versions if table.name in shapes.sinks and _is_ledger(table)}
+    if not written or _LEDGER not in job.writes.tables:
+        where = f"{job.name}/job.yaml" if written else job.sinks.path
+        what = f"`writes.tables` does not name {_LEDGER}" if written else f"nothing is written to {_LEDGER}"
+        last = shapes.session.statements[-1]
+        yield Finding(last.file, last.line, "GS18", f"{where}: {what}, so no event can be accounted for")
+
+
+def _is_ledger(table: Table) -> bool:
+    return any(name == "table-name" and one.value.rpartition(".")[2] == _LEDGER for name, one in table.options.items())
 
 
 def name_as_key(shapes: Shapes) -> Iterator[Finding]:
@@ -335,4 +365,5 @@ TEXT_RULES: dict[str, Callable[[Shapes], Iterator[Finding]]] = {
     "GS14": parallel_board,
     "GS15": name_as_key,
     "GS17": not_understood,
+    "GS18": no_ledger,
 }

@@ -185,6 +185,12 @@ def test_a_parallelism_that_does_not_fit_is_refused(written: str, told: str) -> 
         job_spec(flink={"parallelism.default": written})
 
 
+def test_a_backend_that_makes_no_savepoints_is_refused() -> None:
+    with pytest.raises(ValidationError, match="write rocksdb"):
+        job_spec(flink={"state.backend.type": "forst"})
+    job_spec(flink={"state.backend.type": "forst"}, upgrade_mode="stateless")
+
+
 def test_the_option_is_written_as_its_field(tmp_path: Path) -> None:
     folder = tmp_path / "totals_v1"
     folder.mkdir()

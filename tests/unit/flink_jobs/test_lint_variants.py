@@ -124,6 +124,7 @@ STARTS = [
     (f"CREATE TABLE scores ({COLUMNS}) WITH ({KAFKA}, 'scan.startup.mode' = '${{mode}}');", ["GS17"]),
     (f"CREATE TABLE scores ({COLUMNS}) WITH ({KAFKA}, 'scan.startup.mode' = ${{mode}});", ["GS17"]),
     (f"CREATE TABLE scores ({COLUMNS}) WITH ({KAFKA}, 'scan.startup.mode' = 'lates-offset');", ["GS17"]),
+    (f"CREATE TABLE scores ({COLUMNS}) WITH ({EARLIEST}, ${{more_options}});", ["GS17"]),
     (f"CREATE TABLE scores ({COLUMNS}) WIHT ({EARLIEST});", ["GS17"]),
     ("CREATE TABLE scores;", ["GS17"]),
     # the group's offsets, a time

@@ -43,6 +43,7 @@ def test_every_text_rule_has_a_case_and_every_rule_a_mark() -> None:
     for case in ("clocks_and_floats.sql", "not_understood.sql"):
         by_text |= {code for _, _, code in marked(CASES / case, "finds")}
     by_plan = {code for _, _, code in marked(CASES / "board_scripts", "plans")}
+    by_text.add("GS18")  # of job folders alone: see PLANTED
     assert by_text == set(text_rules.TEXT_RULES)
     assert by_plan == {code for code, rule in RULES.items() if rule.planner}
     assert by_text | by_plan == set(RULES)
@@ -81,6 +82,16 @@ PLANTED = [
     ),
     ("leaderboards_v1/sinks.sql", "'sink.parallelism' = '1'", "'sink.parallelism' = '2'", "GS14"),
     ("leaderboards_v1/job.yaml", "  state.backend.type", "  table.exec.state.ttl: 1 h\n  state.backend.type", "GS03"),
+    ("leaderboards_v1/sinks.sql", "INSERT INTO ledger_table SELECT", "INSERT INTO blackhole SELECT", "GS18"),
+    ("leaderboards_v1/sinks.sql", "'table-name' = 'job_ledger'", "'table-name' = 'other'", "GS18"),
+    ("leaderboards_v1/job.yaml", "  tables: [job_ledger]", "  tables: []", "GS18"),
+    (
+        "leaderboards_v1/job.yaml",
+        "    execution.buffer-timeout",
+        "    table.exec.state.ttl: 1 h\n    execution.buffer-timeout",
+        "GS03",
+    ),
+    ("leaderboards_v1/job.yaml", "  sinks:\n", "  sinks:\n    sink.parallelism: {'1': '4'}\n", "GS14"),
     ("hot_streaks_v1/query.sql", "hotness DESC, user_id ASC", "hotness DESC", "GS04"),
 ]
 
