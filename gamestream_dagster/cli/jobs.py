@@ -53,7 +53,7 @@ def list_jobs(
             ]
         )
         return
-    table = Table("Job", "Wanted", "Is", "Health", "Version", "Checkpoint", "Waiting", box=None, pad_edge=False)
+    table = Table("Job", "Wanted", "Is", "Health", "Version", "Checkpoint", "Lag", box=None, pad_edge=False)
     remarks: list[str] = []
     for spec, seen, last, waiting in rows:
         version = f"g{last.generation} {last.fingerprint[:8]}" if last else "-"
