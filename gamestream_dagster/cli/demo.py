@@ -40,7 +40,7 @@ def demo(
     port_base: PortBase = None,
     crowd: Annotated[bool, typer.Option(help="Simulate a crowd beside the real scores.")] = True,
 ) -> None:
-    """Start everything, replay real NBA scores and a simulated crowd, and prove the four boards."""
+    """Start everything, replay real NBA scores, simulate players, and prove the four boards."""
     began = time.monotonic()
     platform.up(home, port_base, jobs=False)  # the step `deploy` brings them back
     settings = settings_from(home, port_base)

@@ -50,9 +50,7 @@ def test_a_port_base_is_kept_until_the_home_has_it(tmp_path: Path) -> None:
     assert runnable("gamestream status") == f"gamestream status --home {tmp_path}"
 
 
-def test_nothing_is_added_where_the_shell_finds_the_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_added_where_the_shell_finds_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings_from(None)
     assert runnable("gamestream status") == "gamestream status"
     monkeypatch.setenv("GAMESTREAM_HOME", str(tmp_path))
