@@ -57,7 +57,7 @@ def _daemons(home: Path) -> Iterator[Daemon]:
             command = process.cmdline()
             if _is_daemon(command) and _home_of(process) == home:
                 yield Daemon(process.pid, _short(command), _supervised(process))
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        except (psutil.Error, OSError):  # ended meanwhile, or not ours to look at
             continue
 
 

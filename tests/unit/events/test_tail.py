@@ -69,3 +69,11 @@ def test_the_last_records_are_found_behind_holes(count: int, monkeypatch: pytest
     monkeypatch.setattr(tail, "read_range", read_range)
     found = last_records("k", "t", {0: 0, 1: 0, 2: 3}, {0: 100, 1: 6, 2: 3}, count)
     assert [record.timestamp for record in found] == [10, 11, 12, 13, 20][max(0, 5 - count) :][: count or 0]
+
+
+def test_a_tail_that_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [tail.TailedRecord(0, at, at, None, b"x" * 10) for at in range(10)]
+    monkeypatch.setattr(tail, "MOST_BYTES", 45)
+    assert [record.offset for record in sorted(tail._newest(records, 3), key=tail._place)] == [7, 8, 9]
+    with pytest.raises(tail.TailTooLargeError, match="ask for fewer"):
+        tail._newest(records, 5)
