@@ -155,7 +155,8 @@ def _show_end(settings: Settings, seconds: float) -> None:
     talk.print(
         f"\nDone in {seconds:.0f} s. Everything runs on.\n"
         "Next: [bold]gamestream simulate --rate 200[/]  (watch the dashboard)   |   "
-        "[bold]gamestream reconcile[/]   |   stop with [bold]gamestream down[/], or [bold]down --purge[/]"
+        "[bold]gamestream reconcile[/]   |   stop with [bold]gamestream down[/]   |   "
+        "delete everything with [bold]gamestream down --purge[/]"
     )
     if last.verdict not in ("MATCH", "EXPLAINED"):
         raise typer.Exit(1)

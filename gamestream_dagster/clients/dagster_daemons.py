@@ -44,8 +44,9 @@ def second_daemon_told(settings: Settings) -> str:
         return ""
     named = ", ".join(map(str, second))
     return (
-        f"another Dagster daemon works on this stack: {named}. Each schedule and sensor ticks twice; end it, or start "
-        "the stack without Dagster: `gamestream up --only kafka,registry,postgres,flink,dashboard`"
+        f"another Dagster daemon works on this stack: {named}. Each schedule and sensor ticks twice. End it (`dg dev` "
+        "with Ctrl-C), or run the stack without its own Dagster: `gamestream down`, then "
+        "`gamestream up --only kafka,registry,postgres,flink,dashboard`"
     )
 
 
