@@ -74,7 +74,10 @@ def close(
     port_base: PortBase = None,
     as_json: AsJson = False,
 ) -> None:
-    """Archive the seasons that have ended, each with its certificate. Exit 1: one of them could not be closed."""
+    """Archive the seasons that have ended, each with its certificate.
+
+    Exit codes: 0 all are closed; 1 one could not be closed; 2 nothing could be read.
+    """
     from gamestream_dagster.reconciliation.seasons import close_seasons
 
     settings = settings_from(home, port_base)
@@ -101,7 +104,7 @@ def make(
     home: Home = None,
     port_base: PortBase = None,
 ) -> None:
-    """Write a certificate: of a closed season, or of a board of all time at the end of a stream that stands still."""
+    """Write a certificate of a closed season, or of an all-time board when no events arrive."""
     settings = settings_from(home, port_base)
     with _sentences():
         made = _of_season(settings, board, season) if season else _of_all_time(settings, board).model_dump(mode="json")
@@ -123,7 +126,10 @@ def verify(
     port_base: PortBase = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compute a certificate again from the archive. Exit 0 agrees, 1 does not, 2 could not be computed."""
+    """Recompute a certificate from the archive.
+
+    Exit codes: 0 it agrees; 1 it does not; 2 it could not be recomputed.
+    """
     from gamestream_dagster.reconciliation.certificate import Part, read_certificate
     from gamestream_dagster.reconciliation.certificate import verify as disagreements
 

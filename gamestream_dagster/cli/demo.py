@@ -40,7 +40,7 @@ def demo(
     port_base: PortBase = None,
     crowd: Annotated[bool, typer.Option(help="Simulate a crowd beside the real scores.")] = True,
 ) -> None:
-    """Start everything, replay real NBA scores and a simulated crowd, and prove the four boards."""
+    """Start everything, replay real NBA scores, simulate players, and prove the four boards."""
     began = time.monotonic()
     platform.up(home, port_base, jobs=False)  # the step `deploy` brings them back
     settings = settings_from(home, port_base)
@@ -155,7 +155,8 @@ def _show_end(settings: Settings, seconds: float) -> None:
     talk.print(
         f"\nDone in {seconds:.0f} s. Everything runs on.\n"
         "Next: [bold]gamestream simulate --rate 200[/]  (watch the dashboard)   |   "
-        "[bold]gamestream reconcile[/]   |   stop with [bold]gamestream down[/], or [bold]down --purge[/]"
+        "[bold]gamestream reconcile[/]   |   stop with [bold]gamestream down[/]   |   "
+        "delete everything with [bold]gamestream down --purge[/]"
     )
     if last.verdict not in ("MATCH", "EXPLAINED"):
         raise typer.Exit(1)

@@ -52,7 +52,7 @@ class Wish(StrEnum):
 
 _COMMANDS = {wish.value: wish.value for wish in Wish}
 
-For = Annotated[Wish, typer.Option("--for", help="The command whose plan is wanted.")]
+For = Annotated[Wish, typer.Option("--for", help="The command whose plan to show.")]
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,10 @@ def plan(
     as_json: AsJson = False,
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
-    """What `apply`, or another command, would do now; changes nothing. Exit code 1 when there is something to do."""
+    """Show what `apply`, or the command of --for, would do now; changes nothing.
+
+    Exit codes: 0 nothing to do; 1 something; 2 it is not known.
+    """
     from gamestream_dagster.flink_jobs.plan import Choice
 
     chosen = _choice(replay, keep, new_season)
@@ -171,7 +174,7 @@ def apply(
     as_json: AsJson = False,
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
-    """Make the job as its folder says. It goes on running when this command ends."""
+    """Bring the job to what its folder says. It keeps running when this command ends."""
     order = Order(job, _choice(replay, keep, new_season), folder, dry_run, steady)
     _act(order, settings_from(home, port_base), as_json)
 
@@ -185,7 +188,7 @@ def suspend(
     as_json: AsJson = False,
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
-    """Stop the job with a savepoint, and leave it so until `resume`."""
+    """Stop the job with a savepoint until `resume`."""
     from gamestream_dagster.flink_jobs.plan import Choice
 
     _act(Order(job, Choice.SUSPEND, folder, dry_run), settings_from(home, port_base), as_json)
@@ -201,7 +204,7 @@ def resume(
     as_json: AsJson = False,
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
-    """Run the job again from its newest state, whoever stopped it."""
+    """Run a stopped job again from its newest state, whoever stopped it."""
     from gamestream_dagster.flink_jobs.plan import Choice
 
     _act(Order(job, Choice.RESUME, folder, dry_run, steady), settings_from(home, port_base), as_json)
@@ -233,7 +236,7 @@ def rollback(
     as_json: AsJson = False,
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
-    """Go back to the last good version, with its own SQL and its own state. `apply` goes forward again."""
+    """Return to the last good version, with its own SQL and state. `apply` goes forward again."""
     from gamestream_dagster.flink_jobs.plan import Choice
 
     _act(Order(job, Choice.ROLLBACK, folder, dry_run, steady), settings_from(home, port_base), as_json)

@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 def list_jobs(
     home: Home = None, port_base: PortBase = None, as_json: AsJson = False, folder: Folder = FLINK_SQL_DIR
 ) -> None:
-    """Every job: what is wanted, what is, and how it is doing."""
+    """List the jobs: desired and actual state, health, version, last checkpoint, lag."""
     from gamestream_dagster.flink_jobs import catalogue
 
     settings = settings_from(home, port_base)
@@ -53,7 +53,7 @@ def list_jobs(
             ]
         )
         return
-    table = Table("Job", "Wanted", "Is", "Health", "Version", "Checkpoint", "Waiting", box=None, pad_edge=False)
+    table = Table("Job", "Wanted", "Is", "Health", "Version", "Checkpoint", "Lag", box=None, pad_edge=False)
     remarks: list[str] = []
     for spec, seen, last, waiting in rows:
         version = f"g{last.generation} {last.fingerprint[:8]}" if last else "-"
@@ -86,7 +86,7 @@ def _verdict(seen: ObservedJob, last: Deployment | None) -> tuple[str, str]:
 def show(
     job: Job, *, home: Home = None, port_base: PortBase = None, as_json: AsJson = False, folder: Folder = FLINK_SQL_DIR
 ) -> None:
-    """One job in full: figures, last deployment, links."""
+    """Show one job in full: figures, last deployment, links."""
     from gamestream_dagster.flink_jobs import catalogue
 
     settings = settings_from(home, port_base)
@@ -137,7 +137,7 @@ def _flat(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def history(
     job: Job, *, home: Home = None, port_base: PortBase = None, as_json: AsJson = False, folder: Folder = FLINK_SQL_DIR
 ) -> None:
-    """The deployments of the job, newest first."""
+    """List the deployments of a job, newest first."""
     from gamestream_dagster.flink_jobs import manager
 
     settings = settings_from(home, port_base)
@@ -163,7 +163,7 @@ def incidents(
     as_json: AsJson = False,
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
-    """What befell the jobs: when it was seen, what was done, how long it took. Newest first; one job with timelines."""
+    """List incidents, newest first: when each was observed, what was done, how long it took; one job with timelines."""
     from gamestream_dagster.flink_jobs import manager
 
     settings = settings_from(home, port_base)

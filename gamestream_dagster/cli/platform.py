@@ -34,6 +34,7 @@ Only = Annotated[
 Purge = Annotated[bool, typer.Option("--purge", help="Delete the home as well: all data, logs, checkpoints.")]
 Kill = Annotated[bool, typer.Option("--kill", help="Do not stop the jobs with a savepoint first.")]
 Jobs = Annotated[bool, typer.Option("--jobs/--no-jobs", help="Bring back the jobs that went down with the stack.")]
+Service = Annotated[str, typer.Argument(help="Name of the server, as `gamestream status` shows it.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, help="How many lines of the end to show.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until every server that was started is healthy.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.0, help="How long --wait waits, seconds.")]
@@ -60,9 +61,9 @@ def register(app: typer.Typer) -> None:
 
 
 def up(home: Home = None, port_base: PortBase = None, only: Only = None, jobs: Jobs = True) -> None:
-    """Start the servers that do not run yet, wait until they are healthy, and bring back the jobs that ran on them.
+    """Start the servers that are not running, wait until they are healthy, and resume the jobs that ran on them.
 
-    Exit code 1: the servers run, and a job did not come back.
+    Exit codes: 0 everything runs; 1 the servers run, but a job did not come back; 2 a server did not start.
     """
     from gamestream_dagster.cli.stack_jobs import resume_after_up
     from gamestream_dagster.platform.stack import Stack
@@ -92,7 +93,7 @@ def up(home: Home = None, port_base: PortBase = None, only: Only = None, jobs: J
 def down(
     home: Home = None, port_base: PortBase = None, purge: Purge = False, kill: Kill = False, yes: Yes = False
 ) -> None:
-    """Stop the jobs with a savepoint, to go on from it at the next `up`, and then all servers of the home."""
+    """Stop the jobs with a savepoint, then all servers; the next `up` resumes the jobs from it."""
     from gamestream_dagster.cli.stack_jobs import stop_before_down
     from gamestream_dagster.platform.stack import Stack
 
@@ -111,7 +112,7 @@ def down(
 def status(
     home: Home = None, port_base: PortBase = None, wait: Wait = False, timeout: Timeout = 120.0, as_json: AsJson = False
 ) -> None:
-    """Show each server: state, process, port, memory, uptime, link.
+    """Show the state, process, port, memory, uptime and link of each server.
 
     Exit codes: 0 every server that was started is healthy; 1 one is starting, has failed or does not answer, or with
     --wait none runs; 2 the state could not be read. Servers that were never started or were stopped do not count.
@@ -217,8 +218,8 @@ def doctor(home: Home = None, port_base: PortBase = None, as_json: AsJson = Fals
         raise typer.Exit(1)
 
 
-def logs(service: str, home: Home = None, lines: Lines = 50, follow: Follow = False) -> None:
-    """Show the log of a server."""
+def logs(service: Service, home: Home = None, lines: Lines = 50, follow: Follow = False) -> None:
+    """Show the end of a server's log."""
     from gamestream_dagster.platform import catalogue, layout
     from gamestream_dagster.platform.stack import last_lines
 

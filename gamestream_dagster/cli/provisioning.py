@@ -44,7 +44,10 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(home: Home = None, port_base: PortBase = None, only: Kinds = None, as_json: AsJson = False) -> None:
-    """Show what is missing, what drifted, and what `apply` would do. Exit 0 nothing, 1 changes or drift, 2 unknown."""
+    """Show what is missing or has drifted, and what `apply` would do.
+
+    Exit codes: 0 everything is as described; 1 changes or drift; 2 a service did not answer.
+    """
     settings = settings_from(home, port_base)
     with _sentences():
         found = _look(settings, _kinds(only))
@@ -55,7 +58,10 @@ def plan(home: Home = None, port_base: PortBase = None, only: Kinds = None, as_j
 
 
 def apply(home: Home = None, port_base: PortBase = None, only: Kinds = None, as_json: AsJson = False) -> None:
-    """Create what is missing, deploy the jobs, leave drift alone and report it. Exit codes as of a plan afterwards."""
+    """Create what is missing and deploy the jobs; drift is reported and left alone.
+
+    Exit codes: those of `plan` afterwards, and 1 when a step failed.
+    """
     settings = settings_from(home, port_base)
     with _sentences():
         kinds = _kinds(only)

@@ -92,7 +92,10 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the boards with an independent recompute. Exit 0 match or explained, 1 different, 2 could not run."""
+    """Compare the boards with an independent recompute of the same events.
+
+    Exit codes: 0 match, or explained by causes that the policy accepts; 1 different; 2 nothing could be compared.
+    """
     from gamestream_dagster.reconciliation.run import reconcile as run_reconciliation
     from gamestream_dagster.settings import RecomputeEngine
 
@@ -127,7 +130,7 @@ def board(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a board as it is streamed now."""
+    """Print a board as it is now."""
     from gamestream_dagster.catalogue.boards import load_boards
     from gamestream_dagster.catalogue.seasons import season_named
     from gamestream_dagster.clients.postgres import open_engine
@@ -174,7 +177,10 @@ def archive(
     port_base: PortBase = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the event archive up to the topic's end, and check that every position is there once."""
+    """Archive the events up to the topic's end, and check that every offset is archived exactly once.
+
+    Exit codes: 0 it is; 1 the archive has faults; 2 nothing could be archived.
+    """
     from gamestream_dagster.archive.manifest import load_manifest
     from gamestream_dagster.archive.mending import mend_archive
     from gamestream_dagster.archive.writer import archive_topic

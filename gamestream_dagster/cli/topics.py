@@ -84,7 +84,7 @@ def _text(value: Any) -> str:
     """On one line, with hidden characters by their code: records are anybody's input."""
     from gamestream_dagster.reconciliation.report_view import visible
 
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
     return visible(text).replace("\n", "[U+000A]").replace("\t", "[U+0009]")
 
 
@@ -96,7 +96,12 @@ def _print_json(record: TailedRecord, key: Any, value: Any) -> None:
         "key": key,
         "value": value,
     }
-    typer.echo(json.dumps(place, default=str))
+    typer.echo(json.dumps(place, default=_plain))
+
+
+def _plain(value: object) -> str:
+    """What Avro holds and JSON does not: bytes as hexadecimal digits; times, decimals and UUIDs as their text."""
+    return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 def _time(millis: int) -> str:
@@ -110,8 +115,9 @@ def _time(millis: int) -> str:
 def _sentences() -> Iterator[None]:
     from gamestream_dagster.archive.errors import ArchiveError
     from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.events.tail import TailTooLargeError
 
     try:
         yield
-    except (ArchiveError, ServiceError) as error:
+    except (ArchiveError, ServiceError, TailTooLargeError) as error:
         raise CouldNotRun(str(error)) from error

@@ -44,8 +44,9 @@ def second_daemon_told(settings: Settings) -> str:
         return ""
     named = ", ".join(map(str, second))
     return (
-        f"another Dagster daemon works on this stack: {named}. Each schedule and sensor ticks twice; end it, or start "
-        "the stack without Dagster: `gamestream up --only kafka,registry,postgres,flink,dashboard`"
+        f"another Dagster daemon works on this stack: {named}. Each schedule and sensor ticks twice. End it (`dg dev` "
+        "with Ctrl-C), or run the stack without its own Dagster: `gamestream down`, then "
+        "`gamestream up --only kafka,registry,postgres,flink,dashboard`"
     )
 
 
@@ -57,7 +58,7 @@ def _daemons(home: Path) -> Iterator[Daemon]:
             command = process.cmdline()
             if _is_daemon(command) and _home_of(process) == home:
                 yield Daemon(process.pid, _short(command), _supervised(process))
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        except (psutil.Error, OSError):  # ended meanwhile, or not ours to look at
             continue
 
 

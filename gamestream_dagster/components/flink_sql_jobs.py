@@ -159,7 +159,7 @@ def _board_asset(board: Board, spec: JobSpec) -> dg.AssetsDefinition:
         metadata={
             "topic": board.topic,
             "table": board.name,
-            "length": board.rows,
+            "rows_at_most": board.rows,
             "dagster/column_schema": column_schema(board_table(board, sa.MetaData())),
         },
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import io
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,12 @@ from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.clients.registry import Registry
 
 _HEADER = struct.Struct(">bI")
+MOST_BYTES = 256 << 20
 _WIDENINGS = 12  # each looks twice as far back: offsets have holes where a topic is compacted or transactional
+
+
+class TailTooLargeError(Exception):
+    """The records that were asked for do not fit into memory; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,7 @@ def last_records(
     """The last `count` committed records before `ends`, by timestamp, oldest first. Keeps no more than these.
 
     Raises:
+        TailTooLargeError: together they hold more than 256 MiB.
         ArchiveBehindError: Kafka does not hand them out.
     """
     if count == 0:
@@ -97,12 +103,29 @@ def last_records(
     back = count
     for _ in range(_WIDENINGS):
         start = {part: max(beginnings.get(part, 0), end - back) for part, end in ends.items()}
-        found = heapq.nlargest(count, records_between(bootstrap, topic, start, ends), key=_place)
+        found = _newest(records_between(bootstrap, topic, start, ends), count)
         whole = all(at <= beginnings.get(part, 0) for part, at in start.items())
         if len(found) >= count or whole:
             break
         back *= 2
     return sorted(found, key=_place)
+
+
+def _newest(records: Iterable[TailedRecord], count: int) -> list[TailedRecord]:
+    kept: list[tuple[tuple[int, int, int], TailedRecord]] = []
+    held = 0
+    for record in records:
+        heapq.heappush(kept, (_place(record), record))
+        held += _size(record)
+        if len(kept) > count:
+            held -= _size(heapq.heappop(kept)[1])
+        if held > MOST_BYTES:
+            raise TailTooLargeError(f"The last {count:,} records hold more than 256 MiB; ask for fewer with -n.")
+    return [record for _, record in kept]
+
+
+def _size(record: TailedRecord) -> int:
+    return len(record.key or b"") + len(record.value or b"")
 
 
 def _place(record: TailedRecord) -> tuple[int, int, int]:

@@ -52,7 +52,9 @@ def seasons_of(settings: Settings) -> list[ListedSeason]:
             if board.season_column is None or board.name not in existing:
                 continue
             season = sa.column(board.season_column, TIMESTAMP(timezone=True))
-            for start in link.scalars(sa.select(season).select_from(sa.table(board.name)).distinct()):
+            # an edited row may hold no season, or an infinite one, which the driver cannot load
+            held = sa.select(season).select_from(sa.table(board.name)).where(sa.func.isfinite(season)).distinct()
+            for start in link.scalars(held):
                 boards[_millis(start)].add(board.name)
         if closed_seasons.name in existing:
             for name, start in link.execute(sa.select(closed_seasons.c.board, closed_seasons.c.season_id)):

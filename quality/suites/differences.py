@@ -43,11 +43,10 @@ def _nothing_compared() -> str:
     Without an accepted event no board has a row. A board with a window may have none at any time.
     """
     windowed = [board.name for board in load_boards().values() if board.window]
-    others = (
-        sa.func.jsonb_array_elements_text(sa.column("boards", JSONB))
-        .table_valued("board")
-        .render_derived(name="compared")
-    )
+    boards = sa.column("boards", JSONB)
+    unknown = sa.func.jsonb_build_array("not recorded")
+    recorded = sa.case((sa.func.jsonb_typeof(boards) == "array", boards), else_=unknown)
+    others = sa.func.jsonb_array_elements_text(recorded).table_valued("board").render_derived(name="compared")
     about_sums = sa.exists(sa.select(others.c.board).where(others.c.board.not_in(windowed)))
     accepted = sa.cast(sa.column("ledger", JSONB)["accepted"].astext, sa.BigInteger)
     rightly = sa.and_(sa.column("verdict") == "MATCH", sa.or_(accepted == 0, sa.not_(about_sums)))

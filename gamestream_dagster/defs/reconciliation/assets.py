@@ -82,7 +82,7 @@ def describe_run(run: ReconciliationRun) -> dict[str, Any]:
     boards = [
         (one.board, one.sink.value, one.rows_compared, one.rows_different, len(one.differences)) for one in run.boards
     ]
-    jobs = [(cut.job, cut.checkpoint_id, cut.flink_job_id, cut.fingerprint) for cut in run.jobs]
+    jobs = [(cut.job, cut.checkpoint_id or "savepoint", cut.flink_job_id, cut.fingerprint) for cut in run.jobs]
     partitions = sorted(set(run.high).union(*(cut.low for cut in run.jobs)))
     cut = [(p, *(one.low.get(p, 0) for one in run.jobs), run.high.get(p, 0)) for p in partitions]
     metadata: dict[str, Any] = {

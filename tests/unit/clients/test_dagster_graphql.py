@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gamestream_dagster.clients.dagster_events import Reported, ReportedCheck
 from gamestream_dagster.clients.dagster_graphql import (
     DOCUMENT,
     DagsterApiError,
@@ -196,3 +197,51 @@ def test_assets_with_their_last_materialisation_and_checks() -> None:
     assert (first.key, first.materialised_at, first.run_id) == ("board/a", 1.5, "r1")
     assert (first.checks[0].status, first.checks[0].severity) == ("FAILED", "WARN")
     assert (second.materialised_at, second.checks[0].status) == (None, "NEVER_RUN")
+
+
+def test_a_report_goes_to_the_assets_page_with_its_checks() -> None:
+    paths: list[str] = []
+    bodies: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        paths.append(request.url.path)
+        bodies.append(json.loads(request.content))
+        return httpx.Response(200, json={})
+
+    dagster = DagsterGraphQL(URL, transport=httpx.MockTransport(answer))
+    check = ReportedCheck("healthy", False, warning=True, told="slow")
+    dagster.report(Reported(("job", "a"), {"generation": 2}, checks=(check,)))
+    dagster.report(Reported(("job", "a"), {}, materialised=False))
+    assert paths == [
+        "/report_asset_materialization/job/a",
+        "/report_asset_check/job/a",
+        "/report_asset_observation/job/a",
+    ]
+    assert bodies[0] == {"metadata": {"generation": 2}}
+    assert bodies[1] == {"check_name": "healthy", "passed": False, "severity": "WARN", "metadata": {"told": "slow"}}
+
+
+def test_a_report_that_dagster_refuses_is_an_error() -> None:
+    dagster, _ = client(httpx.Response(400, json={"error": "no such asset"}))
+    with pytest.raises(DagsterApiError, match="no such asset"):
+        dagster.report(Reported(("job", "a"), {}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"__typename": "RepositoryLocationNotFound", "message": "no location x"}, "no location x"),
+        ({"__typename": "ReloadNotSupported", "message": "not this one"}, "not this one"),
+        (
+            {
+                "__typename": "WorkspaceLocationEntry",
+                "locationOrLoadError": {"__typename": "PythonError", "message": "ImportError: y\nmore"},
+            },
+            "ImportError: y",
+        ),
+    ],
+)
+def test_definitions_that_cannot_be_loaded_anew_are_told(answer: dict[str, Any], reason: str) -> None:
+    dagster, _ = client({"reloadRepositoryLocation": answer})
+    with pytest.raises(DagsterApiError, match=reason):
+        dagster.reload()

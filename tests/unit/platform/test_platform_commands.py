@@ -130,3 +130,50 @@ def test_logs_before_the_first_start_say_so(run):
 @pytest.mark.parametrize(("seconds", "text"), [(None, "-"), (5.4, "5 s"), (65, "1 min 5 s"), (7200, "2 h 0 min")])
 def test_durations(seconds, text):
     assert platform._duration(seconds) == text
+
+
+def _service(name, state):
+    return ServiceStatus(name, ServiceState(state), 7, 9092, None, None, "127.0.0.1:9092", "")
+
+
+def test_status_waits_until_what_was_started_is_healthy(run, monkeypatch):
+    kafka = _service("kafka", "HEALTHY")
+    stopped = _service("dagster", "STOPPED")
+    looks = iter(
+        [
+            [_service("kafka", "STARTING")],
+            [kafka, _service("flink", "STARTING")],
+            [kafka, _service("flink", "HEALTHY"), stopped],
+        ]
+    )
+    monkeypatch.setattr(platform, "WAIT_POLL_SECONDS", 0)
+    monkeypatch.setattr(platform, "_rows", lambda _: next(looks))
+    result = run("status", "--wait")
+    assert result.exit_code == 0
+    assert "flink" in result.stdout
+    assert next(looks, None) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"), [([_service("kafka", "STARTING")], "STARTING"), ([_service("kafka", "STOPPED")], "gamestream up")]
+)
+def test_status_that_waits_ends_with_its_time(run, monkeypatch, rows, told):
+    monkeypatch.setattr(platform, "_rows", lambda _: rows)
+    result = run("status", "--wait", "--timeout", "0")
+    assert result.exit_code == 1
+    assert told in result.stdout + result.stderr
+
+
+def test_a_second_daemon_is_told_with_the_status(run, monkeypatch):
+    monkeypatch.setattr(FakeStack, "rows", [_service("kafka", "HEALTHY")])
+    monkeypatch.setattr(platform, "second_daemon_told", lambda _: "another Dagster daemon works on this stack: pid 7")
+    result = run("status")
+    assert result.exit_code == 0
+    assert "Mind: another Dagster daemon works on this stack: pid 7" in result.stderr
+
+
+def test_psql_without_a_server_is_one_sentence(run):
+    result = run("psql", "--port-base", "64000", "-c", "SELECT 1")
+    assert isinstance(result.exception, CouldNotRun)
+    assert "no connection to 127.0.0.1:64005" in str(result.exception)
+    assert "gamestream up" in str(result.exception)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
 
 from gamestream_dagster.catalogue.boards import CatalogueError, load_boards
+from gamestream_dagster.settings import Season
 from gamestream_dagster.warehouse import migrate
 from gamestream_dagster.warehouse.drift import describe, key_drift
-from gamestream_dagster.warehouse.tables import SYSTEM_TABLES, load_metadata
+from gamestream_dagster.warehouse.tables import SYSTEM_TABLES, load_metadata, system
 
 
 def test_every_board_is_a_table_keyed_by_rank_with_its_columns_in_order():
@@ -68,3 +70,25 @@ def test_differences_become_sentences():
 def test_primary_key_is_compared(actual: list[str], sentence: str | None):
     table = Table("t", MetaData(), Column("a", BigInteger, primary_key=True), Column("b", Text))
     assert key_drift(table, actual) == sentence
+
+
+def test_every_table_and_column_says_what_it_means() -> None:
+    from gamestream_dagster.warehouse.comments import COMMENTS_FILE
+
+    for table in load_metadata(load_boards(season=Season.HOURLY)).tables.values():
+        assert table.comment, table.name
+        assert [column.name for column in table.columns if not column.comment] == [], table.name
+    known = yaml.safe_load(COMMENTS_FILE.read_text(encoding="utf-8"))
+    real = {table.name: {column.name for column in table.columns} | {"table"} for table in system.tables.values()}
+    assert {name: set(told) for name, told in known.items()} == real
+
+
+def test_a_comment_that_differs_is_no_drift() -> None:
+    from gamestream_dagster.warehouse.drift import _only_faster, _without_comments
+
+    table = ("add_table_comment", object(), None)
+    column = [("modify_comment", None, "t", "c", {}, None, "x")]
+    both = [*column, ("modify_nullable", None, "t", "c", {}, True, False)]
+    assert _only_faster(_without_comments(table))
+    assert _only_faster(_without_comments(column))
+    assert [part[0] for part in _without_comments(both)] == ["modify_nullable"]
