@@ -68,7 +68,8 @@ class Recompute:
         self._db.execute('CREATE TEMP TABLE removed ("partition" INTEGER, "offset" BIGINT, item INTEGER)')
         self._db.execute('CREATE TEMP TABLE added ("partition" INTEGER, "offset" BIGINT, item INTEGER)')
         self._db.execute(
-            'CREATE TEMP TABLE copies ("partition" INTEGER, "offset" BIGINT, item INTEGER, since_previous BIGINT)'
+            'CREATE TEMP TABLE copies ("partition" INTEGER, "offset" BIGINT, item INTEGER, since_previous BIGINT, '
+            "conflict BOOLEAN, first_partition INTEGER, first_offset BIGINT, first_item INTEGER)"
         )
         self._copies_found = not event_ids
         self._digests: list[Row] = []
