@@ -72,35 +72,23 @@ FROM (
 )
 WHERE newest = 1;
 
--- The job's side of the ledger, by partition and minute; minute -1 is the whole partition (leaderboards_v1 says why and how).
+-- The job's side of the ledger, by partition and minute; minute -1 is the whole partition (leaderboards_v1 says why). Which copies
+-- were dropped it does not count: without mini-batches a second row of each event would cost a sixth of the job's speed. So
+-- `accepted` has the copies in it, and `duplicate` is NULL, not 0.
 CREATE TEMPORARY VIEW ledger_entries AS
 SELECT
   -- not a constant to the planner: `job` must be part of the key that it knows, or the sink would delete each row before
   -- it writes it anew, and a reader would find it missing now and then
   CASE WHEN kafka_partition >= 0 THEN 'hot_streaks_v1' END AS job,
-  kafka_partition AS partition_id, minute_millis, kafka_offset AS kafka_place,
+  kafka_partition AS partition_id, minute_millis, kafka_offset, points,
   -- as BIGINT: the remainder of an INT is an INT, and so would be its sum
-  MOD(kafka_offset, CAST(1000000 AS BIGINT)) AS place, points, CAST(NULL AS BIGINT) AS counted_points
-FROM checked_scores
-UNION ALL
-SELECT
-  CASE WHEN kafka_partition >= 0 THEN 'hot_streaks_v1' END,
-  kafka_partition, minute_millis, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), points
-FROM counted_scores
-WHERE points IS NOT NULL;
+  MOD(kafka_offset, CAST(1000000 AS BIGINT)) AS place
+FROM checked_scores;
 
 CREATE TEMPORARY VIEW ledger AS
 SELECT
-  job, partition_id, minute_millis, records,
-  LEAST(counted, accepted) AS accepted,
-  accepted - LEAST(counted, accepted) AS duplicate,
-  offset_sum, offset_square_sum, first_offset, last_offset
-FROM (
-  SELECT
-    job, partition_id, span AS minute_millis,
-    COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
-    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
-    MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
-  FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
-  GROUP BY job, partition_id, span
-);
+  job, partition_id, span AS minute_millis, COUNT(*) AS records, COUNT(points) AS accepted, CAST(NULL AS BIGINT) AS duplicate,
+  SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
+  MIN(kafka_offset) AS first_offset, MAX(kafka_offset) AS last_offset
+FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
+GROUP BY job, partition_id, span;

@@ -171,6 +171,7 @@ class FaultKind(StrEnum):
     OVERLAP = "OVERLAP"  # the archive has offsets twice
     MISSING = "MISSING"  # a job did not count what the archive holds
     TWICE = "TWICE"  # a job counted more than the archive holds
+    EDITED = "EDITED"  # a row of a job's counter is not what the job wrote
     UNLIKE = "UNLIKE"  # the counts differ, and no single run of offsets tells why
 
 
@@ -189,6 +190,12 @@ class LedgerFault:
     """How many records are missing or too many."""
     sentence: str
     """For people: names the partition and the offsets."""
+    minute: int | None = None
+    """Of `EDITED` the row's minute, milliseconds."""
+    shown: Row | None = None
+    """Of `EDITED` the row as it was found; None: it is gone."""
+    right: Row | None = None
+    """Of `EDITED` the row as the job must have written it; empty: it wrote none; None: not known."""
 
 
 @dataclass(frozen=True)

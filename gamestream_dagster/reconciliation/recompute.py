@@ -211,6 +211,11 @@ class Recompute:
         self._at(low, high)
         return int(self._query(statement("events_between"), {})[0]["records"])
 
+    def unread_between(self, low: Cut, high: Cut) -> int:
+        """The same without records of which Flink's reader makes no row: no job tells that it has read them."""
+        self._at(low, high)
+        return int(self._query(statement("unread_between"), {})[0]["records"])
+
     def newest_event_times(self, cut: Cut) -> dict[int, int]:
         """Newest event time by partition, milliseconds; partitions without an accepted event are left out."""
         self._at(cut, cut)

@@ -14,7 +14,7 @@ from gamestream_dagster.flink_jobs.manager import resume_job, suspend_job
 from gamestream_dagster.reconciliation.counters import read_job_ledger
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import JobCut, Sink
-from gamestream_dagster.reconciliation.observe import Looker, Observation
+from gamestream_dagster.reconciliation.observe import Looker, Observation, read_exactly
 from gamestream_dagster.settings import Settings
 
 
@@ -55,7 +55,8 @@ class Standstill:
         ends = self.looker.kafka.end_offsets(self.looker.topic)
         cuts: dict[str, JobCut] = {}
         for one in stopped:
-            read = {partition: found.last_offset + 1 for partition, found in progress[one.job].items()}
+            committed = self.looker.kafka.committed(f"gamestream-{one.job}", self.looker.topic)
+            read = read_exactly(one.job, progress[one.job], ends, committed)
             cut = {partition: read.get(partition, 0) for partition in ends}
             cuts[one.job] = JobCut(one.job, one.flink_job_id, one.fingerprint, 0, cut)
         return Observation(cuts, ends, rows, counted, exact=True)

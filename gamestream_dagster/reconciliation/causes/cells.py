@@ -28,8 +28,8 @@ class Cell:
     upto: int
     accepted: int
     """Records that the job accepted, copies among them."""
-    dropped: int
-    """Records that the job dropped as copies; of unsettled ones it may tell too many."""
+    dropped: int | None
+    """Records that the job dropped as copies, of unsettled ones perhaps too many; None: it does not count them."""
     archived: int
     """Records that the archive's rule accepts, copies among them."""
     copies: int
@@ -43,11 +43,13 @@ class Cell:
     @property
     def again(self) -> int:
         """Copies that the job surely counted; below 0: first records that it dropped instead, settled or not."""
-        return self.copies - self.dropped
+        return 0 if self.dropped is None else self.copies - self.dropped
 
     @property
     def most_again(self) -> int:
         """Copies that the job can have counted at most."""
+        if self.dropped is None:
+            return self.copies
         return max(0, min(self.copies, self.again + self.unsettled))
 
     @property
@@ -91,15 +93,17 @@ def read_cells(
         low: cut before which the job's count is complete.
         high: cut up to which the archive is compared.
         wanted: the minutes.
-        faults: of the ledger; runs that the job lost are left out, minutes in which it counted a run twice are not known.
+        faults: of the ledger; runs that the job lost are left out, minutes in which it counted a run twice and
+            partitions with a row that somebody changed are not known.
     """
     rows = _told(job, counted, set(wanted), high)
     mine = [one for one in faults if one.where == job]
     twice = [one for one in mine if one.kind is FaultKind.TWICE]
+    changed = {one.partition for one in mine if one.kind is FaultKind.EDITED}
     rows = {
         place: row
         for place, row in rows.items()
-        if not any(_touches(place, row, one) for one in twice)
+        if place[0] not in changed and not any(_touches(place, row, one) for one in twice)
     }
     if not rows:
         return Cells()
@@ -122,7 +126,15 @@ def read_cells(
         held = recompute.query(
             {}, high, statement("cells"), first=min(minutes), last=max(minutes) + MINUTE_MS
         )
-    return Cells({places[one["id"]]: _cell(rows[places[one["id"]]], one) for one in held if _same(rows, places, one)})
+    counts_copies = job not in counted.without_copies
+    return Cells(
+        {
+            place: _cell(rows[place], one, counts_copies)
+            for one in held
+            # otherwise the two speak of different records
+            if rows[place := places[one["id"]]]["records"] == one["records"]
+        }
+    )
 
 
 def _told(job: str, counted: JobLedger, wanted: set[Place], high: Cut) -> dict[Place, Row]:
@@ -149,16 +161,11 @@ def _touches(place: Place, row: Row, fault: LedgerFault) -> bool:
     )
 
 
-def _same(rows: Mapping[Place, Row], places: Sequence[Place], held: Row) -> bool:
-    """Whether job and archive speak of the same records."""
-    return bool(rows[places[held["id"]]]["records"] == held["records"])
-
-
-def _cell(row: Row, held: Row) -> Cell:
+def _cell(row: Row, held: Row, counts_copies: bool) -> Cell:
     return Cell(
         upto=row["last_offset"] + 1,
         accepted=row["accepted"] + row["duplicate"],
-        dropped=row["duplicate"],
+        dropped=row["duplicate"] if counts_copies else None,
         archived=held["accepted"],
         copies=held["copies"],
         unsettled=held["unsettled"],

@@ -116,7 +116,7 @@ class JobSide:
                 for place in self.trial.right(now) if now else ():
                     fitting[place].append(now[place])
         for place, fits in fitting.items():
-            if len({one.story for one in fits}) == 1:
+            if len({one.story for one in fits}) == 1 and fits[0].borne_out:
                 self.found.setdefault(place, []).append(fits[0])
             elif fits:
                 self.ambiguous.setdefault(place, []).extend(fits)
@@ -143,7 +143,7 @@ class JobSide:
         """
         families = {
             entity: {
-                cause: [guesses[-1]] if cause is Cause.LATE and guesses else [one for one in guesses if not one.chosen]
+                cause: [guesses[-1]] if cause is Cause.LATE and guesses else [one for one in guesses if not one.chosen and one.borne_out]
                 for cause, guesses in by_cause.items()
             }
             for entity, by_cause in families.items()
@@ -252,7 +252,11 @@ class JobSide:
             {"causes": list(one.causes), "events": [event.evidence(self.topic) for event in one.events[:EVENTS_SHOWN]]}
             for one in fits[:POSSIBLE_SHOWN]
         ]
-        looked_for = f"{len(fits)} selections of records fit, and nothing tells which it was"
+        looked_for = (
+            f"{len(fits)} selections of records fit, and nothing tells which it was"
+            if len(fits) > 1
+            else "these records fit, but the job's own count does not bear them out"
+        )
         return replace(difference, evidence={**difference.evidence, "possible": possible, "looked_for": looked_for})
 
     def _left_behind(self, difference: Difference) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 from typing import Any
 
@@ -90,6 +90,8 @@ class Supposition:
     """What the cause has to say beside the events."""
     chosen: bool = False
     """The evidence allows other selections too: it must be the only one of its size or smaller that fits."""
+    borne_out: bool = True
+    """The job's own count bears it out. Otherwise it is no cause, however well it fits, but a possibility."""
 
     def joined(self, other: Supposition) -> Supposition:
         """Both at once."""
@@ -100,6 +102,7 @@ class Supposition:
             self.wrapped or other.wrapped,
             {**self.facts, **other.facts},
             self.chosen or other.chosen,
+            self.borne_out and other.borne_out,
         )
 
     @property
@@ -145,6 +148,7 @@ def duplicates(candidates: Iterable[Candidate], cells: Cells, delay_millis: int 
             added=members,
             facts={"copies_at_least_ms_apart": min(one.since_previous or 0 for one in members)},
             chosen=chosen,
+            borne_out=all(_is_told(one, cells) for one in members),
         )
         for members, chosen in _selections(copies, cells, _copies_counted)
     ]
@@ -153,12 +157,17 @@ def duplicates(candidates: Iterable[Candidate], cells: Cells, delay_millis: int 
     # A window may have dropped as late what the job had let through.
     known = {one.added for one in found}
     in_time = [
-        Supposition(one.causes, added=members, facts=one.facts, chosen=True)
+        replace(one, added=members, chosen=True)
         for one in found
         if (members := tuple(event for event in one.added if (event.late_by or 0) <= delay_millis))
         and members not in known
     ]
     return sorted(found + in_time, key=lambda one: len(one.added))
+
+
+def _is_told(one: Candidate, cells: Cells) -> bool:
+    cell = cells.of(one.position, one.kafka_timestamp)
+    return cell is not None and cell.dropped is not None
 
 
 def conflicts(candidates: Sequence[Candidate], cells: Cells) -> list[Supposition]:

@@ -110,7 +110,9 @@ class World:
                     row["last_offset"] = offset
         ledger = JobLedger()
         for row in rows.values():
-            ledger.add(row)
+            # the job of hot streaks does not count copies
+            uncounted = {"accepted": row["accepted"] + row["duplicate"], "duplicate": None} if "hot" in job else {}
+            ledger.add(row | uncounted)
         return ledger
 
 
