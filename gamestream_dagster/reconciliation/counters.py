@@ -39,6 +39,7 @@ _NUMBERS = (
     "last_offset",
 )
 _COUNTS = ("records", "accepted", "duplicate", "offset_sum", "offset_square_sum", "first_offset", "last_offset")
+_SUMMED = ("records", "accepted", "duplicate", "offset_sum")
 _BATCH = 10_000
 _ALREADY_TOLD = frozenset({FaultKind.UNLIKE, FaultKind.EDITED})
 
@@ -104,7 +105,9 @@ def counter_faults(
         archive_faults: what the archive itself lacks: not told again as what a job has too many.
     """
     unlike = _that_the_archive_can_judge(_unlike_minutes(recompute, high, counted, low), list(archive_faults))
-    edited = edited_minutes(recompute, high, counted.totals, _minutes_by_partition(counted), low, unlike)
+    edited = edited_minutes(
+        recompute, high, totals=counted.totals, told=_minutes_by_partition(counted), low=low, unlike=unlike
+    )
     unlike = [one for one in unlike if (one.job, one.partition, one.minute) not in edited]
     found: list[LedgerFault] = []
     for number, one in enumerate(unlike):
@@ -122,7 +125,7 @@ def counter_faults(
 
 
 def _without_a_row(counted: JobLedger, unlike: Sequence[Unlike], found: Sequence[LedgerFault]) -> list[LedgerFault]:
-    """Partitions of which a job has no row at all: whether it counted nothing or its rows were deleted nobody can tell."""
+    """Partitions of which a job has no row at all: it counted nothing, or its rows were deleted; nobody can tell."""
     here = set(counted.totals)
     here |= {
         (counted.jobs[job], partition)
@@ -135,8 +138,9 @@ def _without_a_row(counted: JobLedger, unlike: Sequence[Unlike], found: Sequence
         first, last = min(one.span[0] for one in lacking), max(one.span[1] for one in lacking)
         records = sum(one.missing for one in lacking)
         sentence = (
-            f"job_ledger has no row of {job} for p{partition}@{first}..{last}, {records} records that the archive holds: "
-            f"the job counted none of them, or its rows were deleted; `gamestream jobs apply {job} --replay` counts anew"
+            f"job_ledger has no row of {job} for p{partition}@{first}..{last}, {records} records that the archive "
+            "holds: the job counted none of them, or its rows were deleted; "
+            f"`gamestream jobs apply {job} --replay` counts anew"
         )
         told.append(LedgerFault(FaultKind.UNLIKE, job, partition, first, last, records, sentence))
     return told
@@ -185,7 +189,7 @@ def _minutes_by_partition(counted: JobLedger) -> dict[tuple[str, int], dict[str,
     found: dict[tuple[str, int], dict[str, int]] = {}
     columns = counted.columns
     for place, job in enumerate(columns["job"]):
-        sums = found.setdefault((counted.jobs[job], columns["partition_id"][place]), {"records": 0, "offset_sum": 0})
+        sums = found.setdefault((counted.jobs[job], columns["partition_id"][place]), dict.fromkeys(_SUMMED, 0))
         for name in sums:
             sums[name] += columns[name][place]
     return found

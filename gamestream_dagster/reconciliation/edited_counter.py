@@ -15,10 +15,12 @@ from typing import Any
 from sqlalchemy import Engine, select
 from sqlalchemy.dialects.postgresql import insert
 
+from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.cut import Cut
 from gamestream_dagster.reconciliation.model import FaultKind, LedgerFault, Row
 from gamestream_dagster.reconciliation.recompute import Recompute
 from gamestream_dagster.reconciliation.unlike import Unlike, beside_the_archive
+from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION, job_ledger
 
 _COUNTS = ("records", "accepted", "duplicate", "offset_sum", "offset_square_sum", "first_offset", "last_offset")
@@ -30,6 +32,7 @@ Told = Mapping[tuple[str, int], Mapping[str, int]]
 def edited_minutes(
     recompute: Recompute,
     high: Cut,
+    *,
     totals: Mapping[tuple[str, int], Row],
     told: Told,
     low: Mapping[str, Cut],
@@ -52,10 +55,12 @@ def edited_minutes(
     for (job, partition), here in by_partition.items():
         total = totals.get((job, partition))
         read = low.get(job, {}).get(partition, 0)
-        whole = None if total is None else beside_the_archive(recompute, high, job, partition, total, read)
+        whole = None if total is None else beside_the_archive(recompute, high, job, partition, total, read=read)
         if whole is not None and whole.alike and not whole.impossible:
             settled = [one for one in here if one.held["last_offset"] is None or one.held["last_offset"] < read]
-            rights = _rights(settled, whole.counted, told.get((job, partition), {})) if len(settled) == len(here) else {}
+            rights = (
+                _rights(settled, whole.counted, told.get((job, partition), {})) if len(settled) == len(here) else {}
+            )
             for one in here:
                 found[job, partition, one.minute] = _fault(one, rights.get(one.minute))
         else:
@@ -80,8 +85,9 @@ def _fault(one: Unlike, right: Row | None) -> LedgerFault:
     else:
         remedy = "what the job counted of it can no longer be told; `gamestream jobs apply {job} --replay` counts anew"
     sentence = (
-        f"job_ledger's row of {one.job} p{one.partition} for {one.when} {what}, the archive holds {one.held['records']}, "
-        f"and the job's other rows bear the archive out: another hand changed it; {remedy.format(job=one.job)}"
+        f"job_ledger's row of {one.job} p{one.partition} for {one.when} {what}, the archive holds "
+        f"{one.held['records']}, and the job's other rows bear the archive out: another hand changed it; "
+        + remedy.format(job=one.job)
     )
     if one.impossible and right is None:
         sentence = (
@@ -96,17 +102,19 @@ def _fault(one: Unlike, right: Row | None) -> LedgerFault:
 
 
 def _rights(here: Sequence[Unlike], total: Row, told: Mapping[str, int]) -> dict[int, Row]:
-    """By minute the row that the job must have written: the archive's records, with the copies that the total leaves."""
-    left = {name: total[name] - told.get(name, 0) + sum(one.counted[name] for one in here) for name in ("accepted", "duplicate")}
+    """By minute the row that the job must have written: the archive's records, and the copies that the total leaves."""
+    duplicate = total["duplicate"] - told.get("duplicate", 0) + sum(one.counted["duplicate"] for one in here)
     held = [one for one in here if one.held["last_offset"] is not None]
     if len(held) != len(here) or not here:
         return {one.minute: {} for one in here if one.held["last_offset"] is None} if not held else {}
-    if len(here) > 1 and left["duplicate"] != 0:
+    if len(here) > 1 and duplicate:
         return {}  # in which of the minutes the copies were cannot be told
     rights: dict[int, Row] = {}
     for one in here:
-        duplicate = left["duplicate"]
-        right = {name: one.held[name] for name in ("records", "offset_sum", "offset_square_sum", "first_offset", "last_offset")}
+        right = {
+            name: one.held[name]
+            for name in ("records", "offset_sum", "offset_square_sum", "first_offset", "last_offset")
+        }
         right |= {"duplicate": duplicate, "accepted": one.held["accepted"] - duplicate}
         if right["accepted"] < 0 or duplicate < 0:
             return {}
@@ -117,6 +125,24 @@ def _rights(here: Sequence[Unlike], total: Row, told: Mapping[str, int]) -> dict
 def repairable(faults: Sequence[LedgerFault]) -> list[LedgerFault]:
     """The faults whose right row is known."""
     return [one for one in faults if one.kind is FaultKind.EDITED and one.right is not None]
+
+
+def counter_lines(faults: Sequence[LedgerFault], mended: Sequence[bool]) -> list[str]:
+    """What `gamestream repair` tells of the counter's rows; `mended` is empty before anything is done."""
+    states = ["DONE" if done else "MOVED_ON" for done in mended] or ["planned"] * len(faults)
+    return [
+        f"{'UPSERT' if one.right else 'DELETE'} job_ledger {one.where} p{one.partition} minute {one.minute}  "
+        f"EDITED_BY_HAND  -> {one.right or 'nothing'}  {state}"
+        for one, state in zip(faults, states, strict=True)
+    ]
+
+
+def repair_counters(settings: Settings, faults: Sequence[LedgerFault]) -> list[bool]:
+    """Repair the rows of some faults; by fault whether it was done (see `repair_counter`)."""
+    if not faults:
+        return []
+    with open_engine(settings) as engine:
+        return [repair_counter(engine, one) for one in faults]
 
 
 def repair_counter(engine: Engine, fault: LedgerFault) -> bool:

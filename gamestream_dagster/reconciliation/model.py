@@ -67,7 +67,9 @@ class Cause(StrEnum):
     SINK_LAG = "SINK_LAG"  # the sink shows what the job wrote earlier
     LATE = "LATE"  # events came behind the watermark, and a window no longer took them
     DUPLICATE = "DUPLICATE"  # events were counted twice
-    DUP_CONFLICT = "DUP_CONFLICT"  # a record counted whose id another record with other content carries, which is the first
+    DUP_CONFLICT = (
+        "DUP_CONFLICT"  # a record counted whose id another record with other content carries, which is the first
+    )
     DEAD_LETTERED = "DEAD_LETTERED"  # the job counted what validation refuses, or refused what it accepts
     MISSING_EVENTS = "MISSING_EVENTS"  # a run of offsets was never counted
     STATE_EXPIRED = "STATE_EXPIRED"  # a total restarted after an idle gap

@@ -5,8 +5,8 @@ is triggered after that, and when it is complete every sink has flushed whatever
 over from before a restart could be ahead of the job's state, so the cut is tested afterwards: the offsets that the
 source commits with the checkpoint must have reached it.
 
-Both can be changed by another hand: a row of `job_ledger`, or the offsets of the consumer group, which Flink itself never
-reads again. So the group's offsets alone raise no cut that the job's ledger does not bear out, and offsets beyond the
+Both can be changed by another hand: a row of `job_ledger`, or the offsets of the consumer group, which Flink itself
+never reads again. So the group's offsets raise no cut that the job's ledger does not bear out, and offsets beyond the
 topic's end are used for nothing.
 """
 
@@ -301,7 +301,7 @@ def read_exactly(
         newest = one.newest_minute
         if partition not in ends or newest is None or one.last_offset == newest:
             continue
-        # After a restore from an old state the rows of minutes may be ahead of the state, until it has read so far again.
+        # After a restore from an old state the rows of minutes are ahead, until the job has read so far again.
         if one.last_offset < newest and committed.get(partition, 0) <= one.last_offset + 1:
             continue
         raise CouldNotLookError(
@@ -314,8 +314,8 @@ def read_exactly(
 
 def _foreign_commit(job: str, topic: str, partition: int, offset: int, ends: Mapping[int, int]) -> str:
     return (
-        f"somebody else set the consumer group gamestream-{job} to {topic} p{partition}@{offset}, though the topic ends at "
-        f"{ends.get(partition, 0)}: not used, and harmless, for Flink goes on from its own state"
+        f"somebody else set the consumer group gamestream-{job} to {topic} p{partition}@{offset}, though the topic "
+        f"ends at {ends.get(partition, 0)}: not used, and harmless, for Flink goes on from its own state"
     )
 
 

@@ -89,7 +89,7 @@ class Unlike:
 
 
 def beside_the_archive(
-    recompute: Recompute, high: Cut, job: str, partition: int, total: Row, read: int = 0
+    recompute: Recompute, high: Cut, job: str, partition: int, total: Row, *, read: int = 0
 ) -> Unlike | None:
     """What the job counted of a partition in all, against what it had read by then, at least up to `read`.
 

@@ -11,8 +11,8 @@ _ACTIONS: Mapping[Cause, str] = {
     Cause.SINK_LAG: "the sink is behind the job: see `gamestream status` and its locks, then `gamestream repair`",
     Cause.LATE: "nothing: the window had closed; see why producers are late if it grows",
     Cause.DUPLICATE: f"{_REPLAY} counts each event once; find the producer that sends again",
-    Cause.DUP_CONFLICT: "find the producer that gives one event_id to several events, or keys a player's events wrongly: "
-    "the board is right again only when the ids are; " + _REPLAY + " counts the first one where all are in one partition",
+    Cause.DUP_CONFLICT: "find the producer that gives one event_id to several events, or sends a player's events to "
+    f"several partitions; where all of them are in one, {_REPLAY} counts the first",
     Cause.DEAD_LETTERED: f"make the job's rule and the acceptance rule agree, then {_REPLAY}",
     Cause.MISSING_EVENTS: f"{_REPLAY} reads the lost run of offsets again",
     Cause.STATE_EXPIRED: f"take the time to live off the job's state, then {_REPLAY}",

@@ -1,7 +1,7 @@
 """What a job itself counted, by partition and minute, beside the archive: the evidence for causes that suppose events.
 
-A copy was counted again only if the job dropped fewer copies of its minute than the archive holds, a refused record only
-if the job accepted more. No sum of scores says so: a few small scores hit any number by chance.
+A copy was counted again only if the job dropped fewer copies of its minute than the archive holds, a refused record
+only if the job accepted more. No sum of scores says so: a few small scores hit any number by chance.
 """
 
 from __future__ import annotations
@@ -79,6 +79,7 @@ def read_cells(
     recompute: Recompute,
     job: str,
     counted: JobLedger,
+    *,
     low: Cut,
     high: Cut,
     wanted: Iterable[Place],
@@ -123,16 +124,14 @@ def read_cells(
     }
     minutes = [place[1] for place in places]
     with recompute.with_numbers("wanted", given), recompute.with_numbers("lost", runs):
-        held = recompute.query(
-            {}, high, statement("cells"), first=min(minutes), last=max(minutes) + MINUTE_MS
-        )
+        held = recompute.query({}, high, statement("cells"), first=min(minutes), last=max(minutes) + MINUTE_MS)
     counts_copies = job not in counted.without_copies
     return Cells(
         {
             place: _cell(rows[place], one, counts_copies)
-            for one in held
+            for place, one in ((places[int(one["id"])], one) for one in held)
             # otherwise the two speak of different records
-            if rows[place := places[one["id"]]]["records"] == one["records"]
+            if rows[place]["records"] == one["records"]
         }
     )
 
@@ -147,7 +146,9 @@ def _told(job: str, counted: JobLedger, wanted: set[Place], high: Cut) -> dict[P
         zip(columns["job"], columns["partition_id"], columns["minute"], strict=True)
     ):
         if one == number and (partition, minute) in wanted:
-            row = {name: columns[name][at] for name in ("records", "accepted", "duplicate", "first_offset", "last_offset")}
+            row = {
+                name: columns[name][at] for name in ("records", "accepted", "duplicate", "first_offset", "last_offset")
+            }
             if row["last_offset"] < high.get(partition, 0):  # read beyond the cut: cannot be compared
                 found[partition, minute] = row
     return found

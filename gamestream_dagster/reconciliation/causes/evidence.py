@@ -102,7 +102,15 @@ class Evidence:
         wanted = {one.place for mine in candidates for one in mine}
         if not wanted:
             return Cells()
-        return read_cells(self.recompute, self.board.job, self.counted, self.low, self.high, wanted, self.faults)
+        return read_cells(
+            self.recompute,
+            self.board.job,
+            self.counted,
+            low=self.low,
+            high=self.high,
+            wanted=wanted,
+            faults=self.faults,
+        )
 
     def _lost(self, entities: Sequence[Entity]) -> list[tuple[Cause, dict[Entity, list[Supposition]]]]:
         """Runs of offsets that the job's own counter lacks, or has twice: all that touch the entity, by cause."""

@@ -143,7 +143,9 @@ class JobSide:
         """
         families = {
             entity: {
-                cause: [guesses[-1]] if cause is Cause.LATE and guesses else [one for one in guesses if not one.chosen and one.borne_out]
+                cause: [guesses[-1]]
+                if cause is Cause.LATE and guesses
+                else [one for one in guesses if not one.chosen and one.borne_out]
                 for cause, guesses in by_cause.items()
             }
             for entity, by_cause in families.items()
@@ -199,9 +201,7 @@ class JobSide:
         return unwrapped(wrapped, total, total) is not None and wrapped < order_value(board, term.column, last)
 
     def _chosen(self) -> dict[Entity, Supposition]:
-        return dict(self.background) | {
-            entity: guesses[0] for (entity, _), guesses in self.found.items()
-        }
+        return dict(self.background) | {entity: guesses[0] for (entity, _), guesses in self.found.items()}
 
     def _told(self, differences: Sequence[Difference]) -> list[Difference]:
         told: list[Difference] = []

@@ -1,7 +1,7 @@
 """What may be supposed about an entity's events: pure values, and the families in which they are tried.
 
-What a job counted wrongly is taken from its own count (cells.py). Where the count leaves a choice between a few records,
-each selection is a guess of its own, marked as chosen: it is a cause only if no other one of its size or smaller fits.
+What a job counted wrongly is taken from its own count (cells.py). Where that leaves a choice between a few records, each
+selection is a guess of its own, marked as chosen: it is a cause only if no other one of its size or smaller fits.
 """
 
 from __future__ import annotations
@@ -189,7 +189,9 @@ def conflicts(candidates: Sequence[Candidate], cells: Cells) -> list[Supposition
                         (Cause.DUP_CONFLICT,),
                         tuple(one for one in removed if one.counts_here),
                         tuple(one for one in members if one.counts_here),
-                        facts={"counted_in_place_of": [f"p{one.first[0]}@{one.first[1]}" for one in members if one.first]},
+                        facts={
+                            "counted_in_place_of": [f"p{one.first[0]}@{one.first[1]}" for one in members if one.first]
+                        },
                         chosen=True,
                     )
                 )
@@ -218,23 +220,25 @@ def late(candidates: Iterable[Candidate], delay_millis: int) -> list[Supposition
         if one.reason is None and not one.copy and one.counts_here and (one.late_by or 0) > delay_millis
     ]
     found = {
-        members: Supposition((Cause.LATE,), removed=members, facts={"behind_at_least_ms": least}, chosen=len(behind) > 1)
+        members: Supposition(
+            (Cause.LATE,), removed=members, facts={"behind_at_least_ms": least}, chosen=len(behind) > 1
+        )
         for least, members in _at_least(behind, lambda one: one.late_by or 0)
     }
     if len(behind) <= MOST_LATE:
         others = [members for size in range(1, len(behind) + 1) for members in combinations(behind, size)]
-        found = {
-            members: Supposition((Cause.LATE,), removed=members, chosen=True) for members in others
-        } | found
+        found = {members: Supposition((Cause.LATE,), removed=members, chosen=True) for members in others} | found
     return sorted(found.values(), key=lambda one: len(one.removed))
 
 
 def dead_lettered(candidates: Sequence[Candidate], cells: Cells) -> list[Supposition]:
-    """Refused events counted, or accepted ones with a remark refused: as many as the job's own count of accepted ones says."""
+    """Refused events counted, or accepted ones with a remark refused, as many as the job's own count says."""
     refused = [one for one in candidates if one.reason is not None and one.score is not None and one.counts_here]
     added = _by_word(refused, cells, lambda one: one.reason or "", lambda cell: (cell.refused_counted, cell.reasons))
     remarked = [one for one in candidates if one.reason is None and not one.copy and one.remark and one.counts_here]
-    removed = _by_word(remarked, cells, lambda one: one.remark or "", lambda cell: (-cell.refused_counted, cell.remarks))
+    removed = _by_word(
+        remarked, cells, lambda one: one.remark or "", lambda cell: (-cell.refused_counted, cell.remarks)
+    )
     counted = [
         Supposition(
             (Cause.DEAD_LETTERED,),

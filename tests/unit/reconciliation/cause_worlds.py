@@ -86,7 +86,6 @@ class World:
                 )
         return kept
 
-
     def counted(self, job: str, counts: Callable[[Sent], int | bool] | None = None) -> JobLedger:
         """What the job's own ledger tells: what `counts` counts, by default what is true; a lost run it never read."""
         true = {(event.partition, event.offset) for event in self.truth()}

@@ -84,7 +84,9 @@ def test_one_copy_of_two_in_a_minute_is_the_one_that_fits(world, tmp_path):
     first, second = copy_of(world.sent[0][1], 20 * MINUTE), copy_of(world.sent[0][7], 20 * MINUTE + 1)
     assert first.score != second.score
     planted = with_sent(world, first, second)
-    shown = players(planted.events(lambda one: one is not first and one is not second) + planted.events(lambda one: one is second))
+    shown = players(
+        planted.events(lambda one: one is not first and one is not second) + planted.events(lambda one: one is second)
+    )
     found = explained(planted, tmp_path, "top_players", shown, counts=lambda one: one is not first)
     assert named(found) == {"DUPLICATE"}
     assert [one["event_id"] for one in found[0].evidence["events"]] == [second.event_id]
@@ -136,9 +138,7 @@ def test_only_the_copies_beyond_the_horizon_counted_again(world, tmp_path):
     near, far = copy_of(world.sent[0][1], 31_000), copy_of(world.sent[0][7], 40 * MINUTE)
     planted = with_sent(world, near, far)
     events = planted.truth() + planted.events(lambda one: one is far)
-    found = explained(
-        planted, tmp_path, "top_players", players(events), counts=lambda one: one is not near
-    )
+    found = explained(planted, tmp_path, "top_players", players(events), counts=lambda one: one is not near)
     assert named(found) == {"DUPLICATE"}
     assert found[0].evidence["events_total"] == 1
     assert found[0].evidence["copies_at_least_ms_apart"] > 30 * MINUTE

@@ -147,7 +147,14 @@ def changed(ledger: JobLedger, place: int, **values: int) -> JobLedger:
 
 @pytest.mark.parametrize(
     "values",
-    [{"records": 0}, {"records": -5}, {"records": 7, "accepted": 7}, {"accepted": -1}, {"offset_sum": 3}, {"first_offset": 99}],
+    [
+        {"records": 0},
+        {"records": -5},
+        {"records": 7, "accepted": 7},
+        {"accepted": -1},
+        {"offset_sum": 3},
+        {"first_offset": 99},
+    ],
 )
 def test_a_row_that_somebody_changed_is_the_counters_fault_and_can_be_repaired(topic_dir, values):
     """The row of the whole partition bears the archive out: the job has counted every record."""

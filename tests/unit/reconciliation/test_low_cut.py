@@ -126,7 +126,9 @@ def test_a_ledger_beyond_the_topics_end_is_another_topic(monkeypatch: pytest.Mon
         looker.look([load_boards()["hot_streaks"]], [Sink.POSTGRES])
 
 
-@pytest.mark.parametrize(("whole", "committed", "sound"), [(99, 100, True), (3, 100, False), (120, 100, False), (49, 50, True)])
+@pytest.mark.parametrize(
+    ("whole", "committed", "sound"), [(99, 100, True), (3, 100, False), (120, 100, False), (49, 50, True)]
+)
 def test_a_ledger_that_contradicts_itself_gives_no_exact_cut(whole: int, committed: int, sound: bool) -> None:
     told = {0: progress(whole)}
     if sound:
