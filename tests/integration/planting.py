@@ -55,7 +55,7 @@ class Sender:
         assert producer.flush(20) == 0
 
     def misfortunes(self, partition: int, prefix: str, *names: str) -> None:
-        """Whatever a player's name says happens to him: a copy, one with another score, a refused score, a great sum."""
+        """Whatever a player's name says happens to him: a copy, another score, a refused score, a great sum."""
         for place, name in enumerate(names):
             player = f"{prefix}{name}"
             self.send(partition, (player, 1000 + 10 * place, f"{player}-first"))

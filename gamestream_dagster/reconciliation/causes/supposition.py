@@ -1,7 +1,7 @@
 """What may be supposed about an entity's events: pure values, and the families in which they are tried.
 
-What a job counted wrongly is taken from its own count (cells.py). Where that leaves a choice between a few records, each
-selection is a guess of its own, marked as chosen: it is a cause only if no other one of its size or smaller fits.
+What a job counted wrongly is taken from its own count (cells.py). Where that leaves a choice between a few records,
+each selection is a guess of its own, marked as chosen: it is a cause only if no other one of its size or smaller fits.
 """
 
 from __future__ import annotations
