@@ -35,6 +35,7 @@ def repair(
 ) -> None:
     """Write the job's rows back where a sink is behind, was edited, or holds what should be gone. Exit 1: not done."""
     from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.reconciliation.edited_counter import counter_lines, repair_counters, repairable
     from gamestream_dagster.reconciliation.errors import ReconciliationError
     from gamestream_dagster.reconciliation.model import Sink, Verdict
     from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
@@ -47,13 +48,22 @@ def repair(
             raise CouldNotRun(run.reason)
         plan = plan_repair(run)
         done = [] if dry_run else apply_repair(settings, run, plan, lambda text: talk.print(Text(text, style="dim")))
+        counters = repairable(run.ledger.faults if run.ledger else ())
+        mended = [] if dry_run else repair_counters(settings, counters)
     except (ReconciliationError, ServiceError) as error:
         raise CouldNotRun(str(error)) from error
     if as_json:
-        typer.echo(json.dumps(_as_data(plan, done), ensure_ascii=False, default=str))
+        counted = {"counter": counter_lines(counters, mended)}
+        typer.echo(json.dumps(_as_data(plan, done) | counted, ensure_ascii=False, default=str))
     else:
-        _show(plan, done, dry_run)
+        for line in counter_lines(counters, mended):
+            data.print(Text(line))
+        if not counters or plan.steps or plan.left_alone:
+            _show(plan, done, dry_run)
+        elif dry_run:
+            talk.print("Nothing was changed. Do it with `gamestream repair --yes`.")
     open_steps = len(plan.steps) - sum(outcome is RepairOutcome.DONE for _, outcome in done)
+    open_steps += len(counters) - sum(mended)
     raise typer.Exit(1 if open_steps else 0)
 
 

@@ -163,8 +163,9 @@ def _print_excluded(found: Why, limit: int | None) -> None:
 
 def _excluded_line(row: Row) -> str:
     reason = row["reason"]
-    if reason == "COPY":
-        reason = f"copy of p{row['first_partition']}@{row['first_offset']}"
+    if reason in ("COPY", "DUP_CONFLICT"):
+        other = " with other content" if reason == "DUP_CONFLICT" else ""
+        reason = f"copy{other} of p{row['first_partition']}@{row['first_offset']}"
         if row["since_previous"] is not None:
             reason += f", {row['since_previous'] / 1000:.1f} s later"
     score = "no score" if row["score"] is None else f"{row['score']:+,}"

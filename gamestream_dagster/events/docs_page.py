@@ -34,6 +34,24 @@ counted with its reason. The streaming job and the recompute are tested against 
 `tests/unit/events/acceptance_cases.yaml`.
 
 {_reasons()}
+
+## Copies
+
+Accepted records with the same `user_id` and `event_id` are one event. The first by position counts, with everything it
+says; the others are copies and count nowhere. A record without an id is never a copy.
+
+- **Position.** A player's records belong in one partition (the key is `user_id`), where the first is the one with the
+  smallest offset. A producer that chooses partitions itself can put one id into several: then, of the first records of
+  each partition, the one with the earliest Kafka timestamp counts, and of equal timestamps the one in the smaller
+  partition.
+- **Other content.** A copy whose team, score or event time is not that of the first is a conflict. It still counts
+  nowhere. The ledger counts conflicts as `DUP_CONFLICT`; `gamestream why` lists them with the position of the record
+  that counts.
+- **What the jobs do.** Both recomputes apply this rule exactly. A streaming job lets the first record through that it
+  reads and remembers its id for the topic's horizon (`event_ids`, 12 minutes). It can differ in two cases: a copy that
+  arrives after the horizon counts again, and of an id in several partitions the job may read another record first.
+  `gamestream reconcile` names the first case `DUPLICATE`, or `DUP_CONFLICT` where the contents differ, and the second
+  `DUP_CONFLICT`.
 """
 
 

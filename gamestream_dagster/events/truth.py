@@ -96,7 +96,7 @@ class Truth:
 
 
 def write_totals(path: Path) -> None:
-    """Totals of what counts (all but the bad records): by player, by team, and the counts by kind and reason."""
+    """Totals of what counts (no bad records, each event once): by player, by team, and counts by kind and reason."""
     stem = path.with_suffix("")
     sql = Path(__file__).with_name("truth_totals.sql").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="gamestream-truth-") as spill, duckdb.connect() as connection:

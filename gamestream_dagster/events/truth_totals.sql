@@ -1,12 +1,19 @@
--- What a simulation adds up to, from its records (the view `truth`). A late and a repeated record counts like any other.
+-- What a simulation adds up to, from its records (the view `truth`). A late record counts like any other; of an event that was
+-- sent more than once the first record by position counts.
+CREATE VIEW counted AS
+FROM truth
+WHERE kind <> 'bad'
+QUALIFY event_id IS NULL
+  OR row_number() OVER (PARTITION BY user_id, event_id ORDER BY "partition", "offset") = 1;
+
 CREATE VIEW players AS
 SELECT user_id, max(team_name) AS team_name, sum(score)::BIGINT AS total_score, count(*) AS events
-FROM truth WHERE kind <> 'bad'
+FROM counted
 GROUP BY user_id ORDER BY total_score DESC, user_id;
 
 CREATE VIEW teams AS
 SELECT team_id, max(team_name) AS team_name, sum(score)::BIGINT AS total_score, count(*) AS events
-FROM truth WHERE kind <> 'bad'
+FROM counted
 GROUP BY team_id ORDER BY total_score DESC, team_id;
 
 CREATE VIEW counts AS

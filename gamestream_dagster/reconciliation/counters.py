@@ -10,17 +10,18 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import ProgrammingError
 
 from gamestream_dagster.reconciliation.cut import Cut
+from gamestream_dagster.reconciliation.edited_counter import edited_minutes, edited_total
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import FaultKind, LedgerFault, Row
 from gamestream_dagster.reconciliation.recompute import Recompute
 from gamestream_dagster.reconciliation.statements import statement
+from gamestream_dagster.reconciliation.unlike import Unlike, beside_the_archive
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION, job_ledger
 
 MAX_SEARCHES = 100
@@ -38,7 +39,9 @@ _NUMBERS = (
     "last_offset",
 )
 _COUNTS = ("records", "accepted", "duplicate", "offset_sum", "offset_square_sum", "first_offset", "last_offset")
+_SUMMED = ("records", "accepted", "duplicate", "offset_sum")
 _BATCH = 10_000
+_ALREADY_TOLD = frozenset({FaultKind.UNLIKE, FaultKind.EDITED})
 
 
 @dataclass
@@ -48,6 +51,8 @@ class JobLedger:
     totals: dict[tuple[str, int], Row] = field(default_factory=dict[tuple[str, int], Row])
     """By job and partition what it counted in all: what its state holds, whatever became of the rows of old minutes."""
     jobs: list[str] = field(default_factory=list[str])
+    without_copies: set[str] = field(default_factory=set[str])
+    """Jobs that do not count the copies they drop: what they accepted has them in it."""
     columns: dict[str, array[int]] = field(
         default_factory=lambda: {name: array("q") for name in ("job", *_NUMBERS)},
     )
@@ -56,6 +61,8 @@ class JobLedger:
         """One row of the table `job_ledger`; one without an offset says nothing yet."""
         if row["last_offset"] is None:
             return
+        if row["duplicate"] is None:
+            self.without_copies.add(row["job"])
         if row["minute_millis"] == WHOLE_PARTITION:
             self.totals[row["job"], row["partition_id"]] = {name: row[name] or 0 for name in _COUNTS}
             return
@@ -85,52 +92,6 @@ def read_job_ledger(engine: Engine, jobs: Sequence[str]) -> JobLedger:
     return found
 
 
-@dataclass(frozen=True)
-class _Unlike:
-    """One minute of one job beside what the archive holds of it up to the same offset."""
-
-    job: str
-    partition: int
-    minute: int
-    upto: int
-    counted: Row
-    held: Row
-
-    @property
-    def missing(self) -> int:
-        """Rows that the job lacks; below 0: rows that it has too many."""
-        return self.held["records"] - self.counted["records"]
-
-    @property
-    def sums(self) -> tuple[int, int]:
-        """The same for the sums of offsets and of their squares."""
-        return (
-            _signed(self.held["offset_sum"] - self.counted["offset_sum"]),
-            _signed(self.held["offset_square_sum"] - self.counted["offset_square_sum"]),
-        )
-
-    @property
-    def from_time(self) -> int:
-        """Kafka time of the first record that can be meant, milliseconds."""
-        return 0 if self.minute == WHOLE_PARTITION else self.minute
-
-    @property
-    def to_time(self) -> int:
-        """Kafka time from which on none is meant."""
-        return 2**62 if self.minute == WHOLE_PARTITION else self.minute + 60_000
-
-    @property
-    def accepted_alike(self) -> bool:
-        """Whether as many records were judged to be accepted, copies included."""
-        return self.counted["accepted"] + self.counted["duplicate"] == self.held["accepted"]
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """First and last offset of what either side knows of the minute."""
-        known = [row for row in (self.counted, self.held) if row["first_offset"] is not None]
-        return min(row["first_offset"] for row in known), max(row["last_offset"] for row in known)
-
-
 def counter_faults(
     recompute: Recompute, high: Cut, counted: JobLedger, low: Mapping[str, Cut], archive_faults: Iterable[LedgerFault]
 ) -> list[LedgerFault]:
@@ -144,20 +105,49 @@ def counter_faults(
         archive_faults: what the archive itself lacks: not told again as what a job has too many.
     """
     unlike = _that_the_archive_can_judge(_unlike_minutes(recompute, high, counted, low), list(archive_faults))
+    edited = edited_minutes(
+        recompute, high, totals=counted.totals, told=_minutes_by_partition(counted), low=low, unlike=unlike
+    )
+    unlike = [one for one in unlike if (one.job, one.partition, one.minute) not in edited]
     found: list[LedgerFault] = []
     for number, one in enumerate(unlike):
         found.append(_fault(recompute, high, one, search=number < MAX_SEARCHES))
-    found = _told_by_totals(recompute, high, counted, unlike, found)
+    found = [*_told_by_totals(recompute, high, counted, unlike, found), *edited.values()]
+    found = _without_a_row(counted, unlike, found)
     known = {(fault.where, fault.partition) for fault in found}
     broken = {fault.partition for fault in archive_faults}
     for one in _unlike_totals(recompute, high, counted):
-        if (one.job, one.partition) not in known and one.partition not in broken:
+        if one.impossible:
+            found.append(edited_total(one))
+        elif (one.job, one.partition) not in known and one.partition not in broken:
             found.append(_fault(recompute, high, one, search=True))
     return _joined(recompute, high, found)
 
 
+def _without_a_row(counted: JobLedger, unlike: Sequence[Unlike], found: Sequence[LedgerFault]) -> list[LedgerFault]:
+    """Partitions of which a job has no row at all: it counted nothing, or its rows were deleted; nobody can tell."""
+    here = set(counted.totals)
+    here |= {
+        (counted.jobs[job], partition)
+        for job, partition in zip(counted.columns["job"], counted.columns["partition_id"], strict=True)
+    }
+    empty = dict.fromkeys((one.job, one.partition) for one in unlike if (one.job, one.partition) not in here)
+    told = [one for one in found if (one.where, one.partition) not in empty]
+    for job, partition in empty:
+        lacking = [one for one in unlike if (one.job, one.partition) == (job, partition)]
+        first, last = min(one.span[0] for one in lacking), max(one.span[1] for one in lacking)
+        records = sum(one.missing for one in lacking)
+        sentence = (
+            f"job_ledger has no row of {job} for p{partition}@{first}..{last}, {records} records that the archive "
+            "holds: the job counted none of them, or its rows were deleted; "
+            f"`gamestream jobs apply {job} --replay` counts anew"
+        )
+        told.append(LedgerFault(FaultKind.UNLIKE, job, partition, first, last, records, sentence))
+    return told
+
+
 def _told_by_totals(
-    recompute: Recompute, high: Cut, counted: JobLedger, unlike: Sequence[_Unlike], found: Sequence[LedgerFault]
+    recompute: Recompute, high: Cut, counted: JobLedger, unlike: Sequence[Unlike], found: Sequence[LedgerFault]
 ) -> list[LedgerFault]:
     """Where the minutes of a partition give no run: one run of the whole partition in their place, if there is one.
 
@@ -168,7 +158,7 @@ def _told_by_totals(
     for job, partition in dict.fromkeys((one.where, one.partition) for one in found if one.kind is FaultKind.UNLIKE):
         if (total := counted.totals.get((job, partition))) is None:
             continue
-        whole = _beside_the_archive(recompute, high, job, partition, total)
+        whole = beside_the_archive(recompute, high, job, partition, total)
         in_minutes = sum(one.missing for one in unlike if (one.job, one.partition) == (job, partition))
         if whole is None or whole.missing != in_minutes:
             continue
@@ -178,27 +168,18 @@ def _told_by_totals(
     return told
 
 
-def _beside_the_archive(recompute: Recompute, high: Cut, job: str, partition: int, total: Row) -> _Unlike | None:
-    """What the job counted of a partition in all; None: it has read beyond the cut up to which the archive is asked."""
-    upto = total["last_offset"] + 1
-    if upto > high.get(partition, 0):
-        return None
-    [held] = recompute.query({}, high, statement("held_in_partition"), partition_id=partition, upto=upto)
-    return _Unlike(job, partition, WHOLE_PARTITION, upto, total, held)
-
-
-def _unlike_totals(recompute: Recompute, high: Cut, counted: JobLedger) -> list[_Unlike]:
+def _unlike_totals(recompute: Recompute, high: Cut, counted: JobLedger) -> list[Unlike]:
     """Partitions of which the job's state holds other records than the rows of its minutes tell.
 
     That is so for a moment between two flushes of the sink, and after a restore from an old state: a minute without new
     records keeps the row of the state that was given up. So the archive decides.
     """
     minutes = _minutes_by_partition(counted)
-    found: list[_Unlike] = []
+    found: list[Unlike] = []
     for (job, partition), total in sorted(counted.totals.items()):
         if all(total[name] == minutes.get((job, partition), {}).get(name) for name in ("records", "offset_sum")):
             continue
-        one = _beside_the_archive(recompute, high, job, partition, total)
+        one = beside_the_archive(recompute, high, job, partition, total)
         if one and (one.missing or any(one.sums)):
             found.append(one)
     return found
@@ -208,7 +189,7 @@ def _minutes_by_partition(counted: JobLedger) -> dict[tuple[str, int], dict[str,
     found: dict[tuple[str, int], dict[str, int]] = {}
     columns = counted.columns
     for place, job in enumerate(columns["job"]):
-        sums = found.setdefault((counted.jobs[job], columns["partition_id"][place]), {"records": 0, "offset_sum": 0})
+        sums = found.setdefault((counted.jobs[job], columns["partition_id"][place]), dict.fromkeys(_SUMMED, 0))
         for name in sums:
             sums[name] += columns[name][place]
     return found
@@ -221,7 +202,7 @@ def counted_copies(recompute: Recompute, high: Cut, counted: JobLedger) -> dict[
     return {counted.jobs[row["job"]]: row["copies"] for row in rows if row["copies"]}
 
 
-def _unlike_minutes(recompute: Recompute, high: Cut, counted: JobLedger, low: Mapping[str, Cut]) -> list[_Unlike]:
+def _unlike_minutes(recompute: Recompute, high: Cut, counted: JobLedger, low: Mapping[str, Cut]) -> list[Unlike]:
     jobs: list[str] = [*counted.jobs, *(job for job in low if job not in counted.jobs)]
     sure = [
         (number, partition, low.get(job, {}).get(partition, 0)) for number, job in enumerate(jobs) for partition in high
@@ -244,18 +225,18 @@ def _unlike_minutes(recompute: Recompute, high: Cut, counted: JobLedger, low: Ma
     nothing: Row = dict.fromkeys(("records", "accepted", "offset_sum", "offset_square_sum"), 0)
     nothing |= dict.fromkeys(("first_offset", "last_offset"))
     pairs = [
-        _Unlike(jobs[int(row["job"])], row["partition_id"], row["minute"], row["upto"], row, held.get(number, nothing))
+        Unlike(jobs[int(row["job"])], row["partition_id"], row["minute"], row["upto"], row, held.get(number, nothing))
         for number, row in enumerate(suspects)
     ]
-    return [one for one in pairs if one.missing or any(one.sums) or not one.accepted_alike]
+    return [one for one in pairs if not one.alike or one.impossible]
 
 
-def _that_the_archive_can_judge(unlike: Sequence[_Unlike], faults: Sequence[LedgerFault]) -> list[_Unlike]:
+def _that_the_archive_can_judge(unlike: Sequence[Unlike], faults: Sequence[LedgerFault]) -> list[Unlike]:
     """Without minutes in which the job has more than the archive for want of what the archive itself lacks.
 
     Which of the lost records a job's reader yielded is not known, so it is enough that they are as many.
     """
-    kept: list[_Unlike] = []
+    kept: list[Unlike] = []
     for job, partition in dict.fromkeys((one.job, one.partition) for one in unlike):
         here = [one for one in unlike if (one.job, one.partition) == (job, partition)]
         broken = [one for one in faults if one.partition == partition]
@@ -267,12 +248,12 @@ def _that_the_archive_can_judge(unlike: Sequence[_Unlike], faults: Sequence[Ledg
     return kept
 
 
-def _touches(one: _Unlike, fault: LedgerFault) -> bool:
+def _touches(one: Unlike, fault: LedgerFault) -> bool:
     first, last = one.span
     return first <= fault.last_offset and last >= fault.first_offset
 
 
-def _fault(recompute: Recompute, high: Cut, one: _Unlike, *, search: bool) -> LedgerFault:
+def _fault(recompute: Recompute, high: Cut, one: Unlike, *, search: bool) -> LedgerFault:
     if one.missing > 0 and one.counted["records"] == 0:
         run = (one.held["first_offset"], one.held["last_offset"])
     else:
@@ -286,7 +267,7 @@ def _fault(recompute: Recompute, high: Cut, one: _Unlike, *, search: bool) -> Le
     return LedgerFault(kind, one.job, one.partition, *run, abs(one.missing), "")
 
 
-def _run(recompute: Recompute, high: Cut, one: _Unlike) -> tuple[int, int] | None:
+def _run(recompute: Recompute, high: Cut, one: Unlike) -> tuple[int, int] | None:
     """The one run of record positions that makes the difference; None: there is none, or more than one would."""
     sign = 1 if one.missing > 0 else -1
     found = recompute.query(
@@ -312,7 +293,7 @@ def _joined(recompute: Recompute, high: Cut, faults: Sequence[LedgerFault]) -> l
     found: list[LedgerFault] = []
     for one in sorted(faults, key=lambda one: (one.where, one.partition, one.kind, one.first_offset)):
         before = found[-1] if found else None
-        if before is None or one.kind is FaultKind.UNLIKE or not _same_story(before, one):
+        if before is None or one.kind in _ALREADY_TOLD or not _same_story(before, one):
             found.append(one)
         elif one.first_offset <= before.last_offset + 1:
             found[-1] = _both(before, one)
@@ -324,7 +305,7 @@ def _joined(recompute: Recompute, high: Cut, faults: Sequence[LedgerFault]) -> l
             else:
                 found.append(one)
     return [
-        one if one.kind is FaultKind.UNLIKE else _told(recompute, high, one, look=number < MAX_SEARCHES)
+        one if one.kind in _ALREADY_TOLD else _told(recompute, high, one, look=number < MAX_SEARCHES)
         for number, one in enumerate(found)
     ]
 
@@ -359,10 +340,8 @@ def _named(fault: LedgerFault, inside: int) -> LedgerFault:
     return replace(fault, sentence=sentence)
 
 
-def _unlike(one: _Unlike, first: int, last: int) -> str:
-    whole = one.minute == WHOLE_PARTITION
-    when = "all time" if whole else f"{datetime.fromtimestamp(one.minute / 1000, UTC):%Y-%m-%d %H:%M} UTC"
-    at = f"{when} (p{one.partition}@{first}..{last})"
+def _unlike(one: Unlike, first: int, last: int) -> str:
+    at = f"{one.when} (p{one.partition}@{first}..{last})"
     if not one.missing and not any(one.sums):
         counted = one.counted["accepted"] + one.counted["duplicate"]
         return f"{one.job} accepted {counted} records of {at}, the archive {one.held['accepted']}"
@@ -370,8 +349,3 @@ def _unlike(one: _Unlike, first: int, last: int) -> str:
         f"{one.job} counted {one.counted['records']} records of {at}, the archive holds {one.held['records']}, and no "
         "single run of offsets tells them apart"
     )
-
-
-def _signed(difference: int) -> int:
-    """Sums of 64 bits wrap, in Flink as here."""
-    return (difference + 2**63) % 2**64 - 2**63

@@ -125,6 +125,9 @@ class Cause(StrEnum):
     LATE = "LATE"  # events came behind the watermark, and a window no longer took them
     CLOCK_AHEAD = "CLOCK_AHEAD"  # a record's Kafka time was ahead of the clock, and the watermark with it
     DUPLICATE = "DUPLICATE"  # events were counted twice
+    DUP_CONFLICT = (
+        "DUP_CONFLICT"  # a record counted whose id another record with other content carries, which is the first
+    )
     DEAD_LETTERED = "DEAD_LETTERED"  # the job counted what validation refuses, or refused what it accepts
     MISSING_EVENTS = "MISSING_EVENTS"  # a run of offsets was never counted
     STATE_EXPIRED = "STATE_EXPIRED"  # a total restarted after an idle gap
@@ -248,6 +251,7 @@ class FaultKind(StrEnum):
     OVERLAP = "OVERLAP"  # the archive has offsets twice
     MISSING = "MISSING"  # a job did not count what the archive holds
     TWICE = "TWICE"  # a job counted more than the archive holds
+    EDITED = "EDITED"  # a row of a job's counter is not what the job wrote
     UNLIKE = "UNLIKE"  # the counts differ, and no single run of offsets tells why
 
 
@@ -266,6 +270,12 @@ class LedgerFault:
     """How many records are missing or too many."""
     sentence: str
     """For people: names the partition and the offsets."""
+    minute: int | None = None
+    """Of `EDITED` the row's minute, milliseconds."""
+    shown: Row | None = None
+    """Of `EDITED` the row as it was found; None: it is gone."""
+    right: Row | None = None
+    """Of `EDITED` the row as the job must have written it; empty: it wrote none; None: not known."""
 
 
 @dataclass(frozen=True)

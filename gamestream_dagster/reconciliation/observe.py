@@ -4,6 +4,10 @@ The low cut is what was surely in the sinks when the boards were read. A job's o
 is triggered after that, and when it is complete every sink has flushed whatever the job had read before. Progress left
 over from before a restart could be ahead of the job's state, so the cut is tested afterwards: the offsets that the
 source commits with the checkpoint must have reached it.
+
+Both can be changed by another hand: a row of `job_ledger`, or the offsets of the consumer group, which Flink itself
+never reads again. So the group's offsets raise no cut that the job's ledger does not bear out, and offsets beyond the
+topic's end are used for nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import ProgrammingError
 
 from gamestream_dagster.catalogue.boards import Board
@@ -26,7 +30,7 @@ from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentSto
 from gamestream_dagster.flink_jobs.errors import StaleRecordError
 from gamestream_dagster.flink_jobs.inputs import stored_inputs
 from gamestream_dagster.reconciliation.counters import JobLedger, read_job_ledger
-from gamestream_dagster.reconciliation.cut import check_bracket, check_identity, covers, earlier, later
+from gamestream_dagster.reconciliation.cut import check_bracket, check_identity, covers, earlier
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import JobCut, Row, Sink
 from gamestream_dagster.reconciliation.sinks import read_tables, read_topic
@@ -54,6 +58,14 @@ class Progress:
     accepted: int
     duplicate: int
     last_offset: int
+    """Of the row of the whole partition; of the newest minute where that row is gone."""
+    newest_minute: int | None = None
+    """Last offset by the rows of the minutes; None: there are none."""
+
+    def next_offset(self, end: int) -> int:
+        """Where the job goes on, by the greater of both that the topic holds; beyond its end if it holds neither."""
+        told = [one + 1 for one in (self.last_offset, self.newest_minute) if one is not None]
+        return max((one for one in told if one <= end), default=max(told))
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,8 @@ class Observation:
     """The incarnation of the input topic that all cuts belong to; None: the broker gives no ids."""
     at_millis: int = field(default_factory=lambda: round(time.time() * 1000))
     """When the boards had been read, by this machine's clock."""
+    notes: tuple[str, ...] = ()
+    """What was found changed by another hand, and not used."""
     exact: bool = False
     """The jobs stood still: each board is the result of its job's low cut."""
 
@@ -138,15 +152,13 @@ class Looker:
         check_identity(self.topic, topic_id, [_cut_of(job) for job in live])
         if not all(job.settled for job in live):
             self._checkpoint([job for job in live if not job.settled])
-        progress = {job: self.progress(job) for job in jobs}
-        low = {
-            job: later({p: one.last_offset + 1 for p, one in progress[job].items()}, self._committed(job))
-            for job in jobs
-        }
+        ends = self.kafka.end_offsets(self.topic)
+        read = {job: read_upto(self.progress(job), ends) for job in jobs}
         checkpoints = self._checkpoint(live)
-        # Before the rows are read: after a restart `low` may be what the killed attempt had written, and offsets that
+        # Before the rows are read: after a restart `read` may be what the killed attempt had written, and offsets that
         # are committed only later would bear out a cut that the rows do not hold yet.
-        sure = {job: self._tested(job, low[job]) for job in jobs}
+        notes: list[str] = []
+        sure = {job: self._tested(job, read[job], notes) for job in jobs}
         if Sink.KAFKA in sinks:
             # What a checkpoint wrote becomes visible when Flink commits the transaction, just after the checkpoint is
             # complete; by the end of the next one that has happened.
@@ -165,7 +177,7 @@ class Looker:
             )
         if any(self._changed(job) for job in live):
             return None
-        return Observation(cuts, high, rows, counted, topic_id)
+        return Observation(cuts, high, rows, counted, topic_id, notes=tuple(dict.fromkeys(notes)))
 
     def rows(self, boards: Sequence[Board], sinks: Sequence[Sink]) -> dict[tuple[str, Sink], list[Row]]:
         """The boards as the sinks hold them now."""
@@ -194,15 +206,22 @@ class Looker:
         """
         check_identity(self.topic, self.kafka.topic_id(self.topic), [_cut_of(self._running(job)) for job in jobs])
 
-    def _tested(self, job: str, low: Mapping[int, int]) -> dict[int, int]:
-        """The low cut, as far as the offsets that the source committed with the checkpoint bear it out."""
+    def _tested(self, job: str, read: Mapping[int, int], notes: list[str]) -> dict[int, int]:
+        """The low cut: what the job had read, as far as the offsets bear it out that it committed with the checkpoint.
+
+        Where the job's ledger has no row of a partition, those offsets are all there is to go by.
+        """
         deadline = time.monotonic() + COMMIT_WAIT_SECONDS
         while True:
-            committed = self._committed(job)
-            if covers(committed, low):
-                return dict(low)
+            committed, ends = self._committed(job), self.kafka.end_offsets(self.topic)
+            beyond = {partition: offset for partition, offset in committed.items() if offset > ends.get(partition, 0)}
+            alone = {p: offset for p, offset in committed.items() if p not in read and p not in beyond}
+            if not beyond and covers(committed, read):
+                return alone | dict(read)
             if time.monotonic() > deadline:
-                return earlier(low, committed)
+                notes += [_foreign_commit(job, self.topic, p, offset, ends) for p, offset in sorted(beyond.items())]
+                # without what is beyond the end: of these partitions only the ledger tells
+                return alone | earlier(read, {**committed, **{p: read.get(p, 0) for p in beyond}})
             time.sleep(_POLL_SECONDS)
 
     def _running(self, job: str) -> _Live:
@@ -296,15 +315,27 @@ def read_progress(engine: Engine, job: str) -> dict[int, Progress]:
     Raises:
         CouldNotLookError: there is no such table.
     """
-    query = select(job_ledger).where(job_ledger.c.job == job, job_ledger.c.minute_millis == WHOLE_PARTITION)
+    mine = job_ledger.c.job == job
+    whole = select(job_ledger).where(mine, job_ledger.c.minute_millis == WHOLE_PARTITION)
+    newest = (
+        select(job_ledger.c.partition_id, func.max(job_ledger.c.last_offset))
+        .where(mine, job_ledger.c.minute_millis != WHOLE_PARTITION)
+        .group_by(job_ledger.c.partition_id)
+    )
     try:
-        with engine.connect() as database:
-            found = database.execute(query).mappings().all()
+        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as database:
+            found = database.execute(whole).mappings().all()
+            minutes = {partition: offset for partition, offset in database.execute(newest) if offset is not None}
     except ProgrammingError as error:
         raise CouldNotLookError("there is no table job_ledger", "make the tables with `gamestream apply`") from error
-    return {
+    progress = {partition: Progress(0, 0, 0, offset, offset) for partition, offset in minutes.items()}
+    return progress | {
         row["partition_id"]: Progress(
-            int(row["records"] or 0), int(row["accepted"] or 0), int(row["duplicate"] or 0), row["last_offset"]
+            int(row["records"] or 0),
+            int(row["accepted"] or 0),
+            int(row["duplicate"] or 0),
+            row["last_offset"],
+            minutes.get(row["partition_id"]),
         )
         for row in found
         if row["last_offset"] is not None
@@ -321,6 +352,41 @@ def _cut_of(job: _Live) -> JobCut:
         low={},
         topic_id=job.reads.topic_id if job.reads else None,
         began=job.reads.beginnings if job.reads else None,
+    )
+
+
+def read_upto(progress: Mapping[int, Progress], ends: Mapping[int, int]) -> dict[int, int]:
+    """Next offset of each partition of the topic of which a job's ledger has a row; rows of others are no job's."""
+    return {partition: one.next_offset(ends[partition]) for partition, one in progress.items() if partition in ends}
+
+
+def read_exactly(
+    job: str, progress: Mapping[int, Progress], ends: Mapping[int, int], committed: Mapping[int, int]
+) -> dict[int, int]:
+    """Where a job that stands still goes on, by its ledger.
+
+    Raises:
+        CouldNotLookError: the ledger contradicts itself: another hand changed a row, so that the cut is not known.
+    """
+    for partition, one in progress.items():
+        newest = one.newest_minute
+        if partition not in ends or newest is None or one.last_offset == newest:
+            continue
+        # After a restore from an old state the rows of minutes are ahead, until the job has read so far again.
+        if one.last_offset < newest and committed.get(partition, 0) <= one.last_offset + 1:
+            continue
+        raise CouldNotLookError(
+            f"job_ledger contradicts itself: by its row of the whole partition {job} has read p{partition} up to "
+            f"{one.last_offset}, by the rows of its minutes up to {newest}",
+            "somebody changed a row: the job writes it anew with its next record of that partition; then look again",
+        )
+    return {partition: one.last_offset + 1 for partition, one in progress.items() if partition in ends}
+
+
+def _foreign_commit(job: str, topic: str, partition: int, offset: int, ends: Mapping[int, int]) -> str:
+    return (
+        f"somebody else set the consumer group gamestream-{job} to {topic} p{partition}@{offset}, though the topic "
+        f"ends at {ends.get(partition, 0)}: not used, and harmless, for Flink goes on from its own state"
     )
 
 

@@ -77,7 +77,8 @@ class Recompute:
         self._db.execute('CREATE TEMP TABLE removed ("partition" INTEGER, "offset" BIGINT, item INTEGER)')
         self._db.execute('CREATE TEMP TABLE added ("partition" INTEGER, "offset" BIGINT, item INTEGER)')
         self._db.execute(
-            'CREATE TEMP TABLE copies ("partition" INTEGER, "offset" BIGINT, item INTEGER, since_previous BIGINT)'
+            'CREATE TEMP TABLE copies ("partition" INTEGER, "offset" BIGINT, item INTEGER, since_previous BIGINT, '
+            "conflict BOOLEAN, first_partition INTEGER, first_offset BIGINT, first_item INTEGER)"
         )
         self._copies_found = not event_ids
         self._digests: list[Row] = []
@@ -218,6 +219,11 @@ class Recompute:
         """Records, accepted or not, at or after the low and before the high cut."""
         self._at(low, high)
         return int(self._query(statement("events_between"), {})[0]["records"])
+
+    def unread_between(self, low: Cut, high: Cut) -> int:
+        """The same without records of which Flink's reader makes no row: no job tells that it has read them."""
+        self._at(low, high)
+        return int(self._query(statement("unread_between"), {})[0]["records"])
 
     def newest_event_times(self, cut: Cut) -> dict[int, int]:
         """Newest event time by partition, milliseconds; partitions without an accepted event are left out."""

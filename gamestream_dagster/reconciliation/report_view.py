@@ -20,6 +20,7 @@ MEANING: Mapping[Cause, str] = {
     Cause.LATE: "Events came behind the watermark, so a window that had closed did not take them.",
     Cause.CLOCK_AHEAD: "A record's Kafka time was ahead of the clock: until then the board takes no event.",
     Cause.DUPLICATE: "An event was counted more than once.",
+    Cause.DUP_CONFLICT: "Records with other content carry the same id, and another one than the first was counted.",
     Cause.DEAD_LETTERED: "The job and the acceptance rule disagree on whether an event is valid.",
     Cause.MISSING_EVENTS: "A run of offsets was never counted.",
     Cause.STATE_EXPIRED: "The job forgot a total after a pause and began it again.",

@@ -23,7 +23,7 @@ from gamestream_dagster.reconciliation.counters import read_job_ledger
 from gamestream_dagster.reconciliation.cut import check_bracket, check_identity
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import JobCut, Sink
-from gamestream_dagster.reconciliation.observe import Looker, Observation
+from gamestream_dagster.reconciliation.observe import Looker, Observation, read_exactly
 from gamestream_dagster.settings import Settings
 
 _COME_BACK = "the health sensor brings them back, or at once `gamestream jobs resume NAME`"
@@ -112,7 +112,8 @@ class Standstill:
         topic_id = self.looker.kafka.topic_id(self.looker.topic)
         cuts: dict[str, JobCut] = {}
         for one in stopped:
-            read = {partition: found.last_offset + 1 for partition, found in progress[one.job].items()}
+            committed = self.looker.kafka.committed(f"gamestream-{one.job}", self.looker.topic)
+            read = read_exactly(one.job, progress[one.job], ends, committed)
             cut = {partition: read.get(partition, 0) for partition in ends}
             reads = (one.inputs or {}).get(self.looker.topic)
             cuts[one.job] = JobCut(

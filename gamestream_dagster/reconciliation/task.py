@@ -98,7 +98,7 @@ class Task:
         return replace(
             run,
             verdict=verdict,
-            reason=_reason(results, ledger, recompute.archive.chapter.begins),
+            reason="; ".join((_reason(results, ledger, recompute.archive.chapter.begins), *seen.notes)),
             boards=tuple(results),
             jobs=tuple(seen.jobs.values()),
             high=seen.high,
@@ -174,12 +174,12 @@ class Task:
             time.sleep(_DRAIN_POLL_SECONDS)
 
     def _behind(self, seen: Observation) -> int:
-        """Records between the cuts, by position: offsets that hold no record (markers) do not count."""
+        """Records between the cuts of which a job can tell, by position: no markers, nothing that is no object."""
         low = _low(seen.jobs.values())
         if low == dict(seen.high):
             return 0
         with self.open() as recompute:
-            return recompute.events_between(low, seen.high)
+            return recompute.unread_between(low, seen.high)
 
     def open(self) -> Recompute:
         """The recompute over the archive as it is now."""

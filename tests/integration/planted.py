@@ -2,6 +2,7 @@
 
 One careless board carries many faults at once, a player each: no de-duplication, no validation, sums in 32 bits, and,
 if asked for, state that expires. A copy of `_sources` stands beside it, so that the source can be made to skip offsets.
+The job's ledger tells honestly what the board counts: it is what causes are taken from.
 """
 
 from __future__ import annotations
@@ -62,13 +63,28 @@ class Planted:
         (folder / "boards" / self.name / "recompute.sql").write_text(recompute, encoding="utf-8")
         real = FLINK_SQL_DIR / described.job
         job = yaml.safe_load((real / "job.yaml").read_text(encoding="utf-8"))
-        job["sources"] = [scores, *job["sources"][1:]]
+        job["sources"] = [scores, *(self._careless(sources, name) for name in job["sources"][1:])]
         job["writes"]["boards"] = [self.name]
         job["lint_accepts"] = ["GS02", "GS03"]  # 32 bits and a time to live: the faults that are planted
         job["flink"] |= {"parallelism.default": 1, "table.exec.mini-batch.enabled": False}
         (folder / "job.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
         (folder / "query.sql").write_text(self._query(real), encoding="utf-8")
         (folder / "sinks.sql").write_text(self._sinks(real), encoding="utf-8")
+
+    def _careless(self, sources: Path, name: str) -> str:
+        """A source as this job understands it: of its players it accepts every number, and drops no copy."""
+        text = (sources / name).read_text(encoding="utf-8")
+        mine = f"user_id LIKE '{self.players}%'"
+        if name == "checked_scores.sql":
+            rule = "  CASE\n    WHEN user_id"
+            changed = text.replace(rule, f"  CASE\n    WHEN {mine} THEN TRY_CAST(score AS BIGINT)\n    WHEN user_id")
+        else:
+            with_id, without = "points >= 0 AND event_id IS NOT NULL", "points >= 0 AND event_id IS NULL"
+            changed = text.replace(f"WHERE {with_id}", f"WHERE {with_id} AND NOT ({mine})")
+            changed = changed.replace(f"WHERE {without}", f"WHERE ({without}) OR ({mine} AND points IS NOT NULL)")
+        assert changed != text
+        (sources / f"{self.name}_{name}").write_text(changed, encoding="utf-8")
+        return f"{self.name}_{name}"
 
     def _query(self, real: Path) -> str:
         hint = "" if self.ttl_seconds is None else f"/*+ STATE_TTL('s' = '{self.ttl_seconds}s') */"

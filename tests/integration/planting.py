@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,35 +29,40 @@ BIG = 1_500_000_000
 
 @dataclass
 class Sender:
-    """Sends score events to a partition, and remembers nothing."""
+    """Sends score events to a partition."""
 
     settings: Settings
     number: int = 0
+    times: dict[str, int] = field(default_factory=dict[str, int])
+    """By event id when the event was: a copy says the same."""
 
     def send(self, partition: int, *events: tuple[str, Any] | tuple[str, Any, str]) -> None:
         """(player, score) or (player, score, event id); ids are made up otherwise."""
         producer = Producer({"bootstrap.servers": self.settings.kafka})
         for player, score, *given in events:
             self.number += 1
-            now = int(time.time() * 1000)
+            event_id = given[0] if given else f"planted-{self.number}"
+            now = self.times.setdefault(event_id, int(time.time() * 1000))
             value = {
                 "user_id": player,
                 "team_id": "plant-team",
                 "team_name": "Plants",
                 "score": score,
                 "event_time_millis": now,
-                "event_id": given[0] if given else f"planted-{self.number}",
+                "event_id": event_id,
             }
             producer.produce(TOPIC, orjson.dumps(value), key=player, partition=partition)
         assert producer.flush(20) == 0
 
     def misfortunes(self, partition: int, prefix: str, *names: str) -> None:
-        """Whatever a player's name says happens to him: a copy, a refused score, a sum beyond 32 bits."""
+        """Whatever a player's name says happens to him: a copy, another score, a refused score, a great sum."""
         for place, name in enumerate(names):
             player = f"{prefix}{name}"
             self.send(partition, (player, 1000 + 10 * place, f"{player}-first"))
             if "dup" in name:
                 self.send(partition, (player, 1000 + 10 * place, f"{player}-first"))
+            if "other" in name:
+                self.send(partition, (player, 700 + place, f"{player}-first"))
             if "neg" in name:
                 self.send(partition, (player, -7))
             if "big" in name:

@@ -66,6 +66,7 @@ def matrix() -> Matrix:
 
 
 COPY = "a record sent twice with one event id, to a job that does not look at ids"
+OTHER = "a second record with one event id and another score, to a job that does not look at ids"
 NEGATIVE = "a score below zero, to a job that does not validate"
 WRAP = "two scores of 1.5 billion, to a job that sums as INT"
 
@@ -98,7 +99,21 @@ def test_copies_refused_scores_wrapped_sums_and_expired_state(planted, matrix):
     sender.send(1, *((f"plant-{name}", 5000 + place) for place, name in enumerate(idle)))
     wait_for_totals(settings, "planted_expiring", {f"plant-{name}": 5000 + n for n, name in enumerate(idle)})
     time.sleep(TTL_SECONDS + 2)  # the time to live is what is planted
-    sender.misfortunes(1, "plant-", "sound", "mystery", "dup", "neg", "big", "dup_neg", "dup_big", "neg_big", *idle)
+    sender.misfortunes(
+        1,
+        "plant-",
+        "sound",
+        "mystery",
+        "dup",
+        "other",
+        "dup_other",
+        "neg",
+        "big",
+        "dup_neg",
+        "dup_big",
+        "neg_big",
+        *idle,
+    )
     run = reconcile(settings, "drained", boards=["planted_expiring"], root=root)
     assert run.verdict is Verdict.DIFFERENT, run.reason
     expired = f"no event for longer than the state's time to live ({TTL_SECONDS} s in the test)"
@@ -113,6 +128,8 @@ def test_copies_refused_scores_wrapped_sums_and_expired_state(planted, matrix):
             "plant-sound": ("", ""),
             "plant-mystery": ("UNEXPLAINED", "a total that is one too high for no reason: an alarm"),
             "plant-dup": ("DUPLICATE", COPY),
+            "plant-other": ("DUP_CONFLICT", OTHER),
+            "plant-dup_other": ("DUPLICATE + DUP_CONFLICT", "both"),
             "plant-neg": ("DEAD_LETTERED", NEGATIVE),
             "plant-big": ("OVERFLOW", WRAP),
             "plant-idle": ("STATE_EXPIRED", expired),

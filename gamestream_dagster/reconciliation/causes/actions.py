@@ -14,6 +14,8 @@ _ACTIONS: Mapping[Cause, str] = {
     Cause.CLOCK_AHEAD: "set the clock of the producer that is ahead, and let the broker stamp the records: "
     "`gamestream plan` says whether the topic's message.timestamp.type is LogAppendTime",
     Cause.DUPLICATE: f"{_REPLAY} counts each event once; find the producer that sends again",
+    Cause.DUP_CONFLICT: "find the producer that gives one event_id to several events, or sends a player's events to "
+    f"several partitions; where all of them are in one, {_REPLAY} counts the first",
     Cause.DEAD_LETTERED: f"make the job's rule and the acceptance rule agree, then {_REPLAY}",
     Cause.MISSING_EVENTS: f"{_REPLAY} reads the lost run of offsets again",
     Cause.STATE_EXPIRED: f"take the time to live off the job's state, then {_REPLAY}",

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.reconciliation.causes.cells import Cells, read_cells
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
 from gamestream_dagster.reconciliation.causes.supposition import (
     MOST_STEPS,
     Candidate,
     Supposition,
+    conflicts,
     dead_lettered,
     duplicates,
     late,
     overflow,
 )
+from gamestream_dagster.reconciliation.counters import JobLedger
 from gamestream_dagster.reconciliation.cut import Cut
 from gamestream_dagster.reconciliation.model import Cause, Entity, FaultKind, LedgerFault, Row
 from gamestream_dagster.reconciliation.recompute import Recompute
@@ -42,16 +45,22 @@ class Evidence:
     as_of: int | None
     facts: JobFacts
     faults: Sequence[LedgerFault]
+    counted: JobLedger
+    """What the jobs counted by themselves: without it no copy and no refused record is supposed."""
 
     def families(self, entities: Sequence[Entity]) -> dict[Entity, dict[Cause, list[Supposition]]]:
-        """By entity and cause the guesses to try, the fullest first; causes without any event are left out."""
+        """By entity and cause the guesses to try; causes without any event are left out."""
         found: dict[Entity, dict[Cause, list[Supposition]]] = {entity: {} for entity in entities}
-        for entity, candidates in self._candidates(entities).items():
+        by_entity = self._candidates(entities)
+        cells = self._cells(by_entity.values())
+        delay = None if self.board.window is None else self.board.window.delay_seconds * 1000
+        for entity, candidates in by_entity.items():
             families = found[entity]
-            families[Cause.DUPLICATE] = duplicates(candidates)
-            families[Cause.DEAD_LETTERED] = dead_lettered(candidates)
-            if self.board.window is not None:
-                families[Cause.LATE] = late(candidates, self.board.window.delay_seconds * 1000)
+            families[Cause.DUPLICATE] = duplicates(candidates, cells, delay)
+            families[Cause.DUP_CONFLICT] = conflicts(candidates, cells)
+            families[Cause.DEAD_LETTERED] = dead_lettered(candidates, cells)
+            if delay is not None:
+                families[Cause.LATE] = late(candidates, delay)
         for cause, by_entity in (*self._lost(entities), *self._expired(entities)):
             for entity, suppositions in by_entity.items():
                 found[entity].setdefault(cause, []).extend(suppositions)
@@ -74,7 +83,7 @@ class Evidence:
             return {}
         found = self._by_entity(rows)
         return {
-            entity: late([_candidate(row) for row in mine], window.delay_seconds * 1000)[0]
+            entity: late([_candidate(row) for row in mine], window.delay_seconds * 1000)[-1]
             for entity, mine in found.items()
         }
 
@@ -88,8 +97,23 @@ class Evidence:
     def _candidates(self, entities: Sequence[Entity]) -> dict[Entity, list[Candidate]]:
         return self._read(entities, statement("candidates", over=self.board.entity), **self._bounds())
 
+    def _cells(self, candidates: Iterable[Sequence[Candidate]]) -> Cells:
+        """What the job counted of the minutes in which the candidates lie."""
+        wanted = {one.place for mine in candidates for one in mine}
+        if not wanted:
+            return Cells()
+        return read_cells(
+            self.recompute,
+            self.board.job,
+            self.counted,
+            low=self.low,
+            high=self.high,
+            wanted=wanted,
+            faults=self.faults,
+        )
+
     def _lost(self, entities: Sequence[Entity]) -> list[tuple[Cause, dict[Entity, list[Supposition]]]]:
-        """Runs of offsets that the job's own counter lacks, or has twice: together, then one by one."""
+        """Runs of offsets that the job's own counter lacks, or has twice: all that touch the entity, by cause."""
         runs = [fault for fault in self.faults if fault.where == self.board.job and fault.kind in _RUNS]
         found: list[tuple[Cause, dict[Entity, list[Supposition]]]] = []
         sql = statement("in_range", over=self.board.entity)
@@ -117,7 +141,7 @@ class Evidence:
                 whole = members[0]
                 for one in members[1:]:
                     whole = whole.joined(one)
-                found.append((cause, {entity: [whole, *members] if len(members) > 1 else members}))
+                found.append((cause, {entity: [whole]}))
         return found
 
     def _old_restore(self, events: Sequence[Candidate]) -> OldRestore | None:
@@ -184,4 +208,7 @@ def _candidate(row: Row) -> Candidate:
         copy=bool(row["copy"]),
         since_previous=row["since_previous"],
         late_by=row["late_by"],
+        conflict=bool(row.get("conflict")),
+        first=(row["first_partition"], row["first_offset"], row["first_item"]) if row.get("copy") else None,
+        counts_here=bool(row.get("counts_here", True)),
     )

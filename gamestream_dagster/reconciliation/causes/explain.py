@@ -294,6 +294,7 @@ class Explainer:
             as_of,
             self.facts.get(board.job, JobFacts(board.job)),
             self.faults,
+            self.seen.counted,
         )
         trial = Trial(self.recompute, board, job_boards, sink, rows, low, high, as_of)
         return JobSide(trial, evidence, self.topic)

@@ -1,4 +1,4 @@
-"""Why the job's own result differs: suppositions about the events of single players and teams, smallest set first.
+"""Why the job's own result differs: suppositions about the events of single players and teams.
 
 First the rows that are wrong by themselves: each guess of each cause for all of them at once, then pairs of causes.
 Then those that are right but stand elsewhere, or not at all: they may follow from the first, or have an own cause.
@@ -21,6 +21,8 @@ from gamestream_dagster.reconciliation.model import Cause, Causes, Difference, D
 from gamestream_dagster.reconciliation.order import beats, order_value
 
 EVENTS_SHOWN = 20
+POSSIBLE_SHOWN = 3
+"""Selections that are listed of a row that stays unexplained."""
 
 MOVED_BY = "moved_by"
 """Name in the evidence of the rows whose change moved this one: it has no cause of its own."""
@@ -43,6 +45,8 @@ class JobSide:
     """By row the guesses that make it right; one for each cause, all of the same size."""
     background: dict[Entity, Supposition] = field(default_factory=dict[Entity, Supposition])
     """What is supposed about others, who are not on the board and need not be."""
+    ambiguous: dict[Place, list[Supposition]] = field(default_factory=dict[Place, list[Supposition]])
+    """By row guesses of one cause that all make it right, though at most one of them can be so."""
     deadline: float = field(default_factory=lambda: time.monotonic() + GUESSING_SECONDS)
     out_of_time: bool = False
     """Guesses were left untried."""
@@ -88,28 +92,37 @@ class JobSide:
             if cause is not Cause.LATE:  # what the window does by design needs no fault to explain it
                 late = {place for place in self.found if self._has(place, Cause.LATE)}
                 self._try({place: guesses.get(cause, ()) for place, guesses in families.items() if place not in late})
-        left = {place: pairs(guesses) for place, guesses in families.items() if place not in self.found}
+        left = {place: pairs(guesses) for place, guesses in families.items() if self._unknown(place)}
         for causes in dict.fromkeys(one.causes for guesses in left.values() for one in guesses):
             self._try({place: [one for one in guesses if one.causes == causes] for place, guesses in left.items()})
 
     def _try(self, guesses: Mapping[Place, Sequence[Supposition]]) -> None:
-        """Keep the first guess that makes a row right: the n-th guesses of all rows in one go.
+        """Keep the guess that makes a row right: the n-th guesses of all rows in one go.
 
-        Two rows of one entity are tried one after the other: both are made of the same events.
+        A guess that is one of several selections must be the only one of its size or smaller that does; they come
+        smallest first. Two rows of one entity are tried one after the other: both are made of the same events.
         """
-        done: set[Place] = set()
+        fitting: dict[Place, list[Supposition]] = defaultdict(list)
         turns: dict[Entity, list[Place]] = defaultdict(list)
         for place in guesses:
             turns[place[0]].append(place)
         for turn in range(max(map(len, turns.values()), default=0)):
             mine = {places[turn]: guesses[places[turn]] for places in turns.values() if turn < len(places)}
             for number in range(max(map(len, mine.values()), default=0)):
-                now = {p: listed[number] for p, listed in mine.items() if number < len(listed) and p not in done}
+                now = {
+                    place: listed[number]
+                    for place, listed in mine.items()
+                    if number < len(listed) and _still_open(fitting[place], listed[number])
+                }
                 if now and self._late():
                     return
                 for place in self.trial.right(now) if now else ():
-                    self.found.setdefault(place, []).append(now[place])
-                    done.add(place)
+                    fitting[place].append(now[place])
+        for place, fits in fitting.items():
+            if len({one.story for one in fits}) == 1 and fits[0].borne_out:
+                self.found.setdefault(place, []).append(fits[0])
+            elif fits:
+                self.ambiguous.setdefault(place, []).extend(fits)
 
     def _find_late(self, differences: Sequence[Difference]) -> None:
         """Whoever would be on the board but for events that came too late for its window, all at once."""
@@ -127,7 +140,19 @@ class JobSide:
     def _find_absent(
         self, families: Mapping[Entity, Mapping[Cause, Sequence[Supposition]]], differences: Sequence[Difference]
     ) -> None:
-        """Guesses for those who should be on the board: the guess must take them off it."""
+        """Guesses for those who should be on the board: the guess must take them off it.
+
+        Many a selection would, so only what the evidence gives without a choice is tried; of late events all of them.
+        """
+        families = {
+            entity: {
+                cause: [guesses[-1]]
+                if cause is Cause.LATE and guesses
+                else [one for one in guesses if not one.chosen and one.borne_out]
+                for cause, guesses in by_cause.items()
+            }
+            for entity, by_cause in families.items()
+        }
         if not families:
             return
         missing = {one.entity: one for one in differences if one.kind is DifferenceKind.MISSING}
@@ -186,7 +211,7 @@ class JobSide:
         chosen = self._chosen()
         left = {same_place(one) for one in self.trial.differences(chosen)} if chosen else None
         for one in differences:
-            guesses = self.found.get((one.entity, one.rank)) if one.entity is not None else None
+            guesses = self._certain(one)
             if not one.unexplained:
                 told.append(one)
             elif guesses:
@@ -201,8 +226,41 @@ class JobSide:
                 left_out = f"not every guess was tried: {GUESSING_SECONDS:.0f} s were over"
                 told.append(replace(one, evidence={**one.evidence, "looked_for": left_out}))
             else:
-                told.append(one)
+                told.append(self._possible(one))
         return told
+
+    def _unknown(self, place: Place) -> bool:
+        return place not in self.found and place not in self.ambiguous
+
+    def _certain(self, difference: Difference) -> Sequence[Supposition]:
+        """The guesses that are causes: where each is a selection of records there must be one alone."""
+        if difference.entity is None:
+            return ()
+        place = difference.entity, difference.rank
+        found = self.found.get(place, [])
+        rivals = len(found) + len(self.ambiguous.get(place, ()))
+        if rivals > 1 and all(one.chosen for one in found):
+            return ()
+        return found
+
+    def _possible(self, difference: Difference) -> Difference:
+        """A difference that nobody understands, with what could be its cause but is not borne out."""
+        if difference.entity is None:
+            return difference
+        place = difference.entity, difference.rank
+        fits = [*self.found.get(place, ()), *self.ambiguous.get(place, ())]
+        if not fits:
+            return difference
+        possible = [
+            {"causes": list(one.causes), "events": [event.evidence(self.topic) for event in one.events[:EVENTS_SHOWN]]}
+            for one in fits[:POSSIBLE_SHOWN]
+        ]
+        looked_for = (
+            f"{len(fits)} selections of records fit, and nothing tells which it was"
+            if len(fits) > 1
+            else "these records fit, but the job's own count does not bear them out"
+        )
+        return replace(difference, evidence={**difference.evidence, "possible": possible, "looked_for": looked_for})
 
     def _left_behind(self, difference: Difference) -> bool:
         """A superfluous row with the values of an earlier cut: nobody deleted it."""
@@ -265,3 +323,8 @@ class JobSide:
                 facts = {"same_values_as": " / ".join(entity_of(board, row))}
                 return replace(difference, alternatives=((Cause.TIE_ORDER,),), evidence=facts)
         return difference
+
+
+def _still_open(fits: Sequence[Supposition], guess: Supposition) -> bool:
+    """Whether a guess can still matter: none fits yet, or it is another selection of the same size."""
+    return not fits or (fits[0].chosen and guess.chosen and len(guess.events) == len(fits[0].events))

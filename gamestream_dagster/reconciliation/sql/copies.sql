@@ -1,13 +1,17 @@
--- The copies of events: accepted records whose (user_id, event_id) an earlier accepted one carries. Earlier is by position in a
--- partition; the first ones of several partitions (somebody keyed wrongly) are in the order of their Kafka time.
+-- The copies of events: accepted records whose (user_id, event_id) an earlier accepted one carries. The first by position
+-- counts: by offset in its partition, and where an id is in several partitions (a producer keyed it wrongly), of their first
+-- records the one that Kafka took first, then the one in the smaller partition.
 -- since_previous: milliseconds of Kafka time since the previous record of the same id.
+-- conflict: a board would show something else if this record counted in place of the first one. first_...: the first one.
 SELECT
   "partition",
   "offset",
   item,
-  kafka_timestamp - lag(kafka_timestamp) OVER (
-    PARTITION BY user_id, event_id ORDER BY place > 1, kafka_timestamp, "partition", "offset", item
-  ) AS since_previous
+  kafka_timestamp - lag(kafka_timestamp) OVER in_order AS since_previous,
+  content <> first_value(content) OVER in_order AS conflict,
+  first_value("partition") OVER in_order AS first_partition,
+  first_value("offset") OVER in_order AS first_offset,
+  first_value(item) OVER in_order AS first_item
 FROM (
   SELECT
     *,
@@ -22,10 +26,14 @@ FROM (
       kafka_timestamp,
       user_id,
       event_id,
+      (team_id, team_name, score, event_time_millis) AS content,
       row_number() OVER (PARTITION BY user_id, event_id, "partition" ORDER BY "offset", item) AS place_in_partition
     FROM archive
     SEMI JOIN repeated ON hash(archive.user_id, archive.event_id) = repeated.digest
     WHERE reason IS NULL AND event_id IS NOT NULL
   )
+)
+WINDOW in_order AS (
+  PARTITION BY user_id, event_id ORDER BY place > 1, kafka_timestamp, "partition", "offset", item
 )
 QUALIFY place > 1

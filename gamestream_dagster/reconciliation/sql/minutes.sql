@@ -11,8 +11,9 @@ SELECT
   count(*) FILTER (WHERE reason IS NULL AND NOT copy AND late_by > $late) AS late,
   count(reason) AS dead_lettered,
   histogram(reason) FILTER (WHERE reason IS NOT NULL) AS reasons,
-  -- an accepted record may carry a remark, such as UNKNOWN_FIELD
-  histogram(remark) FILTER (WHERE remark IS NOT NULL) AS remarks,
+  -- an accepted record may carry a remark, such as UNKNOWN_FIELD; of a copy it is that its content is not that of the first
+  histogram(CASE WHEN conflict THEN 'DUP_CONFLICT' ELSE remark END)
+    FILTER (WHERE conflict OR remark IS NOT NULL) AS remarks,
   min("offset") AS first_offset,
   max("offset") AS last_offset,
   count(*) FILTER (WHERE yielded) AS yielded,

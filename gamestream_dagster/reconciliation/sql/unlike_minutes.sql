@@ -34,6 +34,7 @@ WHERE CASE
     OR counted.accepted + counted.duplicate <> held.records - held.dead_lettered
     OR counted.offset_sum <> held.offset_sum
     OR counted.offset_square_sum <> held.offset_square_sum
+    OR counted.first_offset <> held.first_yielded
     OR counted.last_offset <> held.last_yielded
   END
 ORDER BY job, partition_id, "minute"

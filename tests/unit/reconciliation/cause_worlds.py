@@ -20,10 +20,12 @@ from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory, read_history
+from gamestream_dagster.reconciliation.counters import JobLedger
 from gamestream_dagster.reconciliation.examine import examine
-from gamestream_dagster.reconciliation.model import Difference, JobCut, LedgerFault, Row, Sink
+from gamestream_dagster.reconciliation.model import Difference, FaultKind, JobCut, LedgerFault, Row, Sink
 from gamestream_dagster.reconciliation.observe import Observation
 from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.warehouse.tables import WHOLE_PARTITION
 
 START = 1_700_000_000_000  # a multiple of 5 s
 MINUTE = 60_000
@@ -88,6 +90,44 @@ class World:
                 )
         return kept
 
+    def counted(self, job: str, counts: Callable[[Sent], int | bool] | None = None) -> JobLedger:
+        """What the job's own ledger tells: what `counts` counts, by default what is true; a lost run it never read."""
+        true = {(event.partition, event.offset) for event in self.truth()}
+        lost = {
+            (one.partition, offset)
+            for one in self.faults
+            if one.kind is FaultKind.MISSING
+            for offset in range(one.first_offset, one.last_offset + 1)
+        }
+        rows: dict[tuple[int, int], dict[str, Any]] = {}
+        for partition, records in self.sent.items():
+            for offset, one in enumerate(records):
+                if (partition, offset) in lost:
+                    continue
+                times = int(counts(one)) if counts else (partition, offset) in true
+                for minute in ((START + one.at) // MINUTE * MINUTE, WHOLE_PARTITION):
+                    row = rows.setdefault((partition, minute), _empty(job, partition, minute, offset))
+                    row["records"] += max(1, times)
+                    row["accepted"] += times
+                    row["duplicate"] += not times and isinstance(one.score, int) and one.score >= 0
+                    row["last_offset"] = offset
+        ledger = JobLedger()
+        for row in rows.values():
+            # the job of hot streaks does not count copies
+            uncounted = {"accepted": row["accepted"] + row["duplicate"], "duplicate": None} if "hot" in job else {}
+            ledger.add(row | uncounted)
+        return ledger
+
+
+def _empty(job: str, partition: int, minute: int, offset: int) -> dict[str, Any]:
+    sums = dict.fromkeys(("records", "accepted", "duplicate", "offset_sum", "offset_square_sum"), 0)
+    return {"job": job, "partition_id": partition, "minute_millis": minute, "first_offset": offset} | sums
+
+
+def copy_of(one: Sent, at: int, **changes: Any) -> Sent:
+    """The very same event, sent again at another time."""
+    return replace(one, **({"at": at, "behind": one.behind + at - one.at} | changes))
+
 
 def team_of(one: Sent) -> str:
     return one.team or f"t{ord(one.user[-1]) % 3}"
@@ -124,8 +164,13 @@ def explained(
     *,
     kafka: Sequence[Row] | None = None,
     low: Mapping[int, int] | None = None,
+    counts: Callable[[Sent], int | bool] | None = None,
+    ledger: JobLedger | None = None,
 ) -> list[Difference]:
-    """The differences of a board in Postgres, with their causes; the Kafka board shows the same unless it is given."""
+    """The differences of a board in Postgres, with their causes; the Kafka board shows the same unless it is given.
+
+    `counts`: how often the job's own ledger says that it counted a record (see `World.counted`); or that ledger itself.
+    """
     boards = load_boards()
     described = boards[board]
     mine = {name: one for name, one in boards.items() if one.job == described.job}
@@ -135,6 +180,7 @@ def explained(
         jobs={described.job: JobCut(described.job, "id", "print", 1, low_cut)},
         high=world.cut,
         boards={(board, sink): shown[sink] for sink in BOTH},
+        counted=world.counted(described.job, counts) if ledger is None else ledger,
     )
     with opened(world, tmp_path) as recompute:
         since = {described.job: low_cut}

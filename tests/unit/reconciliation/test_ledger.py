@@ -20,12 +20,14 @@ from job_counts import counted_by, read_records
 
 from gamestream_dagster.archive.manifest import load_manifest, save_manifest
 from gamestream_dagster.reconciliation.counters import JobLedger
+from gamestream_dagster.reconciliation.edited_counter import repairable
 from gamestream_dagster.reconciliation.ledger import archive_faults, balance
 from gamestream_dagster.reconciliation.model import FaultKind, LedgerBalance, LedgerFault
 from gamestream_dagster.reconciliation.recompute import Recompute
 
 START = 1_700_000_080_000  # 20 s before a minute begins
 HIGH = {0: 101, 1: 101}
+COUNTS = ("records", "accepted", "duplicate", "offset_sum", "offset_square_sum", "first_offset", "last_offset")
 
 
 def value(score: int, event_id: str | None, time: int) -> bytes:
@@ -90,9 +92,12 @@ def test_every_record_has_one_outcome(tmp_path):
         found = balance(recompute, topic, {0: 8})
         [minute] = recompute.minutes()
     assert (found.records, found.accepted, found.duplicate, found.late, found.dead_lettered) == (8, 4, 1, 1, 2)
-    assert (found.reasons, found.remarks) == ({"NOT_JSON": 1, "OUT_OF_RANGE": 1}, {"UNKNOWN_FIELD": 1})
+    assert (found.reasons, found.remarks) == (
+        {"NOT_JSON": 1, "OUT_OF_RANGE": 1},
+        {"UNKNOWN_FIELD": 1, "DUP_CONFLICT": 1},  # the copy of another minute
+    )
     assert found.balanced, found.faults
-    assert minute["reasons"] == {"NOT_JSON": 1, "OUT_OF_RANGE": 1, "UNKNOWN_FIELD": 1}
+    assert minute["reasons"] == {"NOT_JSON": 1, "OUT_OF_RANGE": 1, "UNKNOWN_FIELD": 1, "DUP_CONFLICT": 1}
 
 
 def test_an_empty_archive_balances(tmp_path):
@@ -124,13 +129,75 @@ def test_a_run_that_the_job_lacks_or_has_twice_is_named(topic_dir, first, last, 
 
 
 def test_minutes_that_the_job_lacks_wholly_are_one_run(topic_dir):
+    records = read_records(topic_dir)
+    last = max(at for _, _, at, _ in records) // 60_000 * 60_000
+    lacking = counted_by("job", records, lambda one: one[0] or one[2] >= last)
+    run = [offset for partition, offset, at, reason in records if partition == 0 and at < last and reason is None]
+    assert named(faults(topic_dir, lacking, HIGH)) == [(FaultKind.MISSING, "job", 0, 0, run[-1], len(run))]
+
+
+def test_of_a_partition_without_any_row_nobody_knows_what_the_job_counted(topic_dir):
     lacking = counted_by("job", read_records(topic_dir), lambda one: one[0])
-    assert named(faults(topic_dir, lacking, HIGH)) == [(FaultKind.MISSING, "job", 0, 0, 99, 99)]
-    nothing = faults(topic_dir, JobLedger(), HIGH)
-    assert [(one.kind, one.partition, one.records) for one in nothing] == [
-        (FaultKind.MISSING, 0, 99),
-        (FaultKind.MISSING, 1, 99),
-    ]
+    for counted, partitions in ((lacking, [0]), (JobLedger(), [0, 1])):
+        found = faults(topic_dir, counted, HIGH)
+        assert [(one.kind, one.partition, one.records) for one in found] == [
+            (FaultKind.UNLIKE, partition, 99) for partition in partitions
+        ]
+        assert all("or its rows were deleted" in one.sentence for one in found)
+
+
+def changed(ledger: JobLedger, place: int, **values: int) -> JobLedger:
+    for name, value in values.items():
+        ledger.columns[name][place] = value
+    return ledger
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"records": 0},
+        {"records": -5},
+        {"records": 7, "accepted": 7},
+        {"accepted": -1},
+        {"offset_sum": 3},
+        {"first_offset": 99},
+    ],
+)
+def test_a_row_that_somebody_changed_is_the_counters_fault_and_can_be_repaired(topic_dir, values):
+    """The row of the whole partition bears the archive out: the job has counted every record."""
+    right = counted_by("job", read_records(topic_dir))
+    wrong = changed(counted_by("job", read_records(topic_dir)), 0, **values)
+    [fault] = faults(topic_dir, wrong, HIGH)
+    assert fault.kind is FaultKind.EDITED
+    assert "another hand" in fault.sentence
+    assert "gamestream repair" in fault.sentence
+    row = {name: right.columns[name][0] for name in COUNTS}
+    assert (fault.right, fault.minute) == (row, right.columns["minute"][0])
+    assert repairable([fault]) == [fault]
+
+
+def test_a_deleted_row_is_told_with_what_it_held(topic_dir):
+    wrong = counted_by("job", read_records(topic_dir))
+    row = {name: wrong.columns[name].pop(1) for name in wrong.columns}
+    [fault] = faults(topic_dir, wrong, HIGH)
+    assert (fault.kind, fault.shown) == (FaultKind.EDITED, None)
+    assert fault.right == {name: row[name] for name in COUNTS}
+
+
+def test_a_row_of_a_minute_without_records_is_to_be_deleted(topic_dir):
+    wrong = counted_by("job", read_records(topic_dir))
+    wrong.add({"job": "job", "partition_id": 1, "minute_millis": 60_000} | dict.fromkeys(COUNTS, 1))
+    [fault] = faults(topic_dir, wrong, HIGH)
+    assert (fault.kind, fault.minute, fault.right) == (FaultKind.EDITED, 60_000, {})
+
+
+def test_a_row_of_the_whole_partition_that_no_job_can_have_written(topic_dir):
+    wrong = counted_by("job", read_records(topic_dir))
+    wrong.totals["job", 0] |= {"records": 0}
+    [fault] = faults(topic_dir, wrong, HIGH)
+    assert fault.kind is FaultKind.EDITED
+    assert "never counted" not in fault.sentence
+    assert "with its next record" in fault.sentence
 
 
 def test_a_job_restored_from_an_old_state_lacks_what_the_rows_of_old_minutes_still_tell(topic_dir):
@@ -194,6 +261,7 @@ def test_a_record_lacking_and_another_one_twice_is_seen(topic_dir):
 def test_another_judgement_is_seen(topic_dir):
     counted = counted_by("job", read_records(topic_dir))
     counted.columns["accepted"][0] -= 1
+    counted.totals["job", 0]["accepted"] -= 1
     [fault] = faults(topic_dir, counted, HIGH)
     assert fault.kind is FaultKind.UNLIKE
     assert "job accepted 49 records" in fault.sentence
@@ -203,6 +271,7 @@ def test_sums_wrap_as_those_of_the_job_do(topic_dir):
     counted = counted_by("job", read_records(topic_dir))
     right = counted.columns["offset_square_sum"][0]
     counted.columns["offset_square_sum"][0] = right - 1
+    counted.totals["job", 0]["offset_square_sum"] -= 1
     assert faults(topic_dir, counted, HIGH)[0].kind is FaultKind.UNLIKE
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 import reference_model as model
 from archive_maker import make_archive
-from cause_worlds import START, Sent, World, opened, players, steady
+from cause_worlds import START, Sent, World, copy_of, opened, players, steady
 from event_logs import logs
 from hypothesis import given, settings
 from reference_model import Event
@@ -41,8 +41,17 @@ def asked(recompute: Recompute, board: str, entity: str, cut: dict[int, int], **
 
 @pytest.fixture
 def world():
-    copy = replace(steady()[1], at=40_000)
+    copy = copy_of(steady()[1], 40_000)
     return World({0: [*steady(), copy, Sent("p1", -5, at=41_000, event_id="r")], 1: [Sent("q1", 7, at=5)]})
+
+
+def test_a_copy_with_another_content_is_told_as_such(tmp_path):
+    first = Sent("p1", 900, at=5, event_id="c")
+    world = World({0: [first, copy_of(first, 10, score=400), copy_of(first, 20)]})
+    with opened(world, tmp_path) as recompute:
+        found = asked(recompute, "top_players", "player:p1", world.cut, shown=players(world.truth()))
+        assert found.recomputed["total_score"] == 900
+        assert [(one["reason"], one["first_offset"]) for one in found.excluded] == [("DUP_CONFLICT", 0), ("COPY", 0)]
 
 
 def test_the_events_make_the_score_and_the_rest_is_told(world, tmp_path):
