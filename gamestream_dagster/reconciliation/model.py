@@ -69,6 +69,7 @@ class SinkRow(dict[str, Any]):
     age: int | None = None
     """Transactions since the row was last written, in Postgres; comparable within one snapshot only."""
 
+
 Entity = tuple[str, ...]
 """What a row is about: the values of the board's `entity` columns."""
 
@@ -219,9 +220,7 @@ class BoardResult:
     def with_differences(self, differences: Sequence[Difference]) -> BoardResult:
         """The same comparison with other differences; the counts still add up."""
         places = self.rows_compared - without_a_rank(self.differences)
-        return replace(
-            self, rows_compared=places + without_a_rank(differences), differences=tuple(differences)
-        )
+        return replace(self, rows_compared=places + without_a_rank(differences), differences=tuple(differences))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.board_topic import BoardTopic, Change, Key, is_whole
+from gamestream_dagster.reconciliation.board_topic import BoardTopic, Change, is_whole
 from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_SHOWS, SHOWN
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import (
@@ -240,10 +240,7 @@ def _newest(bootstrap: str, board: Board, step: RepairStep) -> tuple[Change | No
 
     Of a key that names no row: its newest record by its bytes, and None.
     """
-    if step.key is None:
-        own = None
-    else:
-        own = orjson.dumps(_written(board, step.key))
+    own = None if step.key is None else orjson.dumps(_written(board, step.key))
     spelt: bytes | None = None
     newest: Change | None = None
     for change in BoardTopic(bootstrap, board).changes():

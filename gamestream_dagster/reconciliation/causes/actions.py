@@ -9,7 +9,7 @@ from gamestream_dagster.reconciliation.model import Cause, Difference
 
 _REPLAY = "`gamestream jobs apply {job} --replay`"
 _ACTIONS: Mapping[Cause, str] = {
-    Cause.SINK_LAG: "the sink is behind the job: see `gamestream status`, its locks and triggers, then `gamestream repair`",
+    Cause.SINK_LAG: "the sink is behind the job: see its locks and triggers, then `gamestream repair`",
     Cause.LATE: "nothing: the window had closed; see why producers are late if it grows",
     Cause.DUPLICATE: f"{_REPLAY} counts each event once; find the producer that sends again",
     Cause.DEAD_LETTERED: f"make the job's rule and the acceptance rule agree, then {_REPLAY}",

@@ -143,7 +143,8 @@ class Explainer:
         if difference.kind is not DifferenceKind.MISSING:
             return None
         return next(
-            (key for key, row in right.items() if key[:-1] == start and entity_of(board, row) == difference.entity), None
+            (key for key, row in right.items() if key[:-1] == start and entity_of(board, row) == difference.entity),
+            None,
         )
 
     def _rows(self, board: Board, sink: Sink) -> list[Row]:
@@ -169,11 +170,12 @@ class Explainer:
             key = self._key(board, one)
             if one.kind is not DifferenceKind.STALE and self._only_moved(sides, key):
                 continue  # the row is right: another one that is wrong made it look so
+            if key is None and one.kind is DifferenceKind.MISSING:
+                continue  # nor does the sink that is right have a row of it: it only fits beside the wrong ones
             testimony = self._testimony(sides, result.sink, one, key)
-            if key is not None:
-                told.add(key)
-                one = replace(one, rank=key[-1])  # an absent entity belongs at the rank that the other sink gives it
-            found.append(_with(one, testimony))
+            told |= set() if key is None else {key}
+            # An absent entity belongs at the rank that the other sink gives it.
+            found.append(_with(one if key is None else replace(one, rank=key[-1]), testimony))
         found += self._also_behind(board, result, told)
         return found if found else [_with(one, Testimony(())) for one in differences]
 
@@ -236,7 +238,9 @@ class Explainer:
             same = key is not None and sides.postgres.get(key) == sides.kafka.get(key)
             behind = None if key is None or same else self._testimony(sides, result.sink, one, key)
             # Postgres may be ahead of what is committed to the topic, unless nothing was under way.
-            if not one.unexplained and (behind is None or not behind.either or not exact or self._windows_differ(board)):
+            if not one.unexplained and (
+                behind is None or not behind.either or not exact or self._windows_differ(board)
+            ):
                 found.append(one)
                 continue
             if in_job is None:
@@ -258,6 +262,7 @@ class Explainer:
             return False
         shown = [newest_window(board, self.seen.boards[board.name, sink])[0] for sink in _OTHER]
         return shown[0] != shown[1]
+
     def _in_job(self, board: Board, sink: Sink, differences: Sequence[Difference]) -> list[Difference]:
         """What happened in the job; asked once for the same rows with the same differences."""
         alike = [replace(one, sink=Sink.POSTGRES) for one in differences]

@@ -1,4 +1,4 @@
-"""Causes behind the job: what a sink shows, against the history of the board's topic. Pure; docs/causes.md has the table.
+"""Causes behind the job: what a sink shows, against the history of the board's topic (table in docs/causes.md).
 
 Both sinks of a board receive the same changes in the same order. Where the topic is right about a row and Postgres is
 not, the cause follows from every column of the row, from what the topic held under its key, and from the frontier: how
@@ -123,7 +123,11 @@ def _age(row: Row | None) -> int | None:
 
 
 def _facts(sides: Sides, key: Key, shown: Row | None, other: Row | None) -> dict[str, object]:
-    facts: dict[str, object] = {SHOWN: shown, OTHER_SHOWS: other, KEY: dict(zip(sides.board.key_columns, key, strict=True))}
+    facts: dict[str, object] = {
+        SHOWN: shown,
+        OTHER_SHOWS: other,
+        KEY: dict(zip(sides.board.key_columns, key, strict=True)),
+    }
     history = sides.history
     if history.first_foreign is not None:
         facts["foreign_records"] = (
@@ -157,39 +161,60 @@ def _older(sides: Sides, key: Key, one: KeyHistory, held: Held) -> tuple[tuple[C
         return (), "the job wrote this row: it is the newest in the topic"
     past, order = _past(sides, key, held.next), written_order(sides, key, held)
     deleted = one.deleted and one.before_tombstone
-    if order is Order.BROKEN and not deleted:
+    if order is Order.BROKEN and not deleted and (past or not _others_lag(sides, key)):
         return (_EDITED,), "an old value put back: the row was written after rows that show later changes"
     if not past:
         return (_LAG,), f"{_versions(held.behind)} behind the topic"
     if deleted:
         return (_STALE,), "the job deleted the row, and Postgres shows changes that came after that"
     if order is Order.KEPT:
-        why = "other rows show later changes, but nobody has written to the row since: writes to it are lost, or put back"
+        why = (
+            "other rows show later changes, but nobody has written to the row since: writes to it are lost, or put back"
+        )
         return (_LAG, _EDITED), why
     return (_EDITED,), "an old value put back: other rows show changes that came after the next version"
+
+
+def _others_lag(sides: Sides, key: Key) -> bool:
+    """Whether Postgres is behind in another row that nobody has touched: a repair can be why this one is younger."""
+    return any(
+        one.held is not None
+        and one.held.next is not None
+        and not _past(sides, other, one.held.next)
+        and written_order(sides, other, one.held) is not Order.BROKEN
+        for other, one in sides.history.keys.items()
+        if other != key
+    )
 
 
 def _versions(count: int) -> str:
     return "1 version" if count == 1 else f"{count} versions"
 
 
-def _never_held(
-    sides: Sides, key: Key, shown: Row, one: KeyHistory | None
-) -> tuple[tuple[Cause, ...], str]:
+def _never_held(sides: Sides, key: Key, shown: Row, one: KeyHistory | None) -> tuple[tuple[Cause, ...], str]:
     """No record of the topic holds this row."""
     gone = one is None or one.deleted
     if sides.history.complete:
-        return (_EDITED,), "inserted: the topic has no record of this key" if one is None else "the topic never held this row"
+        return (
+            _EDITED,
+        ), "inserted: the topic has no record of this key" if one is None else "the topic never held this row"
     if one is not None and not gone and _past(sides, key, one.first):
-        return (_EDITED,), "Postgres has passed the oldest record that compaction left of this key, and none holds the row"
+        return (
+            _EDITED,
+        ), "Postgres has passed the oldest record that compaction left of this key, and none holds the row"
     match sides.earlier_prefix(key, shown):
         case True:
             behind = _STALE if gone else _LAG
-            return (behind,), "compaction removed the record; an earlier prefix of the input gives the row in every column"
+            return (
+                behind,
+            ), "compaction removed the record; an earlier prefix of the input gives the row in every column"
         case False:
             return (_EDITED,), "compaction removed older records, and no earlier prefix of the input gives this row"
         case None:
-            return (_LAG, _EDITED), "compaction removed older records, and the search for an earlier prefix was too long"
+            return (
+                _LAG,
+                _EDITED,
+            ), "compaction removed older records, and the search for an earlier prefix was too long"
 
 
 def past_values(

@@ -45,9 +45,7 @@ def test_a_cut_reads_well():
     assert shown({1: 7, 0: 50123}) == "p0@50123 p1@7"
 
 
-@pytest.mark.parametrize(
-    "text", ["2023-11-14 22:13:20Z", "2023-11-14T22:13:20Z", "2023-11-14 22:13:20.000"]
-)
+@pytest.mark.parametrize("text", ["2023-11-14 22:13:20Z", "2023-11-14T22:13:20Z", "2023-11-14 22:13:20.000"])
 def test_times_of_a_board_topic_are_read_however_flink_writes_them(text):
     assert milliseconds(text) == 1_700_000_000_000
 
