@@ -23,6 +23,8 @@ SHOWN = "shown"
 """Name in the evidence of the whole row that the wrong sink shows, or None."""
 OTHER_SHOWS = "the_other_sink_shows"
 """Name in the evidence of the row that the other sink shows under this key, or None."""
+OTHER_IS_WRONG = "the_other_sink_is_wrong"
+"""Name in the evidence of a row about which the other sink is wrong too: it is no witness of what the job wrote."""
 KEY = "key"
 """Name in the evidence of the values of the row's key columns."""
 

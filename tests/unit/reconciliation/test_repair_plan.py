@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_SHOWS, SHOWN
+from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_IS_WRONG, OTHER_SHOWS, SHOWN
 from gamestream_dagster.reconciliation.model import (
     BoardResult,
     Cause,
@@ -87,12 +87,15 @@ def test_what_is_left_alone():
     own = difference((Cause.DUPLICATE,), shown=RIGHT, right=RIGHT)
     either = difference((Cause.EDITED_BY_HAND,), (Cause.DUPLICATE,), shown=RIGHT, right=RIGHT)
     neither = difference((Cause.EDITED_BY_HAND,), shown=WRONG, right=WRONG)
-    plan = planned(unexplained, own, either, neither)
+    spread = difference((Cause.EDITED_BY_HAND,), shown=WRONG, right=RIGHT)
+    spread = replace(spread, evidence={**spread.evidence, OTHER_IS_WRONG: True})
+    plan = planned(unexplained, own, either, neither, spread)
     assert not plan.steps
     assert [one.why.partition(":")[0] for one in plan.left_alone] == [
         "nobody knows why it differs",
         "the job itself has it so",
         "the job itself has it so",
+        "neither sink holds the job's row",
         "neither sink holds the job's row",
     ]
 
