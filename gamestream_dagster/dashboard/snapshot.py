@@ -13,7 +13,9 @@ from sqlalchemy.exc import DBAPIError
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.proofs import FinishedRun, newest_by_board, newest_run
+from gamestream_dagster.reconciliation.table_shape import check_tables
 from gamestream_dagster.warehouse.tables import deployments, differences, reconciliation_runs
 
 Row = Mapping[str, Any]
@@ -65,6 +67,7 @@ def read_snapshot(engine: Engine, boards: Mapping[str, Board], tables: MetaData)
             present = set(sa.inspect(link).get_table_names())
             if not present & set(boards):
                 return Snapshot(now, problem=_no_tables())
+            check_tables(link, [board for name, board in boards.items() if name in present])
             return Snapshot(
                 read_at=now,
                 rows={
@@ -76,6 +79,8 @@ def read_snapshot(engine: Engine, boards: Mapping[str, Board], tables: MetaData)
                 job_states=_job_states(link) if deployments.name in present else {},
                 **(_proven(link, boards) if present >= {reconciliation_runs.name, differences.name} else {}),
             )
+    except CouldNotLookError as error:
+        return Snapshot(now, problem=Problem("A board's table was changed", str(error), "gamestream plan"))
     except ServiceError as error:
         return Snapshot(now, problem=Problem("Postgres does not answer", str(error), "gamestream up"))
     except DBAPIError as error:
@@ -93,7 +98,9 @@ def _board_rows(link: Connection, board: Board, table: Table) -> tuple[Row, ...]
     newest = board.window.as_of if board.window else board.season_column
     if newest is not None:
         period = table.c[newest]
-        select = select.where(period == sa.select(sa.func.max(period)).scalar_subquery())
+        # Python has no time beyond the year 9999, nor before the year 1; the reconciliation tells of such rows.
+        shown = period.between(sa.text("'0001-01-02'"), sa.text("'9999-12-30'"))
+        select = select.where(period == sa.select(sa.func.max(period)).where(shown).scalar_subquery())
     return tuple(dict(row) for row in link.execute(select).mappings())
 
 

@@ -18,7 +18,6 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import RecordAt, Row, SinkRow, Unreadable
 
-
 Key = tuple[Any, ...]
 """Values of a board's key columns: what tells its rows apart, however a record's key spells it."""
 

@@ -112,10 +112,17 @@ def place_of(board: Board, row: Row) -> int | None:
 
 
 def compared(
-    board: Board, sink: Sink, shown: Sequence[Row], expected: int, found: Sequence[Difference], as_of: int | None = None
+    board: Board,
+    sink: Sink,
+    shown: Sequence[Row],
+    expected: int,
+    found: Sequence[Difference],
+    *,
+    as_of: int | None = None,
 ) -> BoardResult:
-    """The result of a comparison: each rank that is shown or expected counts as one row, and so does each difference
-    that has no rank; rows that are equal and rows that differ add up to the rows compared.
+    """The result of a comparison, with counts that add up: equal rows and rows that differ are the rows compared.
+
+    Each rank that is shown or expected counts as one row, and so does each row that differs without having a rank.
 
     Args:
         board: description.
@@ -132,12 +139,17 @@ def compared(
 
 def fault_of(board: Board, row: Row) -> tuple[str, str] | None:
     """The first column in which a row holds what no job writes, and what is wrong there; None for a whole row."""
+    if isinstance(row, SinkRow) and row.record is not None and place_of(board, row) is None:
+        key = row.record.evidence()["key"]
+        return board.rank_column, f"the key of the record at {row.record} names no row of the board: {key!r}"
     for name, column in board.columns.items():
         value = row.get(name)
         if value is None:
             return name, f"{name} is empty"
         if isinstance(value, Unreadable):
             return name, f"{name} is {value}, which is no {column.type.value} that the job can have written"
+        if f"{name} in the value" in row:
+            return name, f"{name} is {value} by the record's key, and {row[f'{name} in the value']} by its value"
     strange = next((name for name in row if name not in board.columns), None)
     return None if strange is None else (strange, f"{strange} is {row[strange]}: the board has no such column")
 

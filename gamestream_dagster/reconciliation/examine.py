@@ -82,7 +82,7 @@ def _windowed(recompute: Recompute, board: Board, sink: Sink, seen: Observation,
     implied = _implied_window(recompute, board, seen, since)
     if implied is not None and (as_of is None or as_of < implied):
         differences.append(_stale(board, sink, as_of, implied))
-    return compared(board, sink, [*rows, *strangers], len(expected), differences, as_of)
+    return compared(board, sink, [*rows, *strangers], len(expected), differences, as_of=as_of)
 
 
 def _of_no_window(recompute: Recompute, board: Board, rows: Sequence[Row], seen: Observation) -> list[Row]:

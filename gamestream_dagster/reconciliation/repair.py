@@ -21,8 +21,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.board_topic import BoardTopic, Change, Key, is_whole
-from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_SHOWS, SHOWN
+from gamestream_dagster.reconciliation.board_topic import BoardTopic, Change, is_whole
+from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_IS_WRONG, OTHER_SHOWS, SHOWN
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import (
     Cause,
@@ -95,7 +95,7 @@ def plan_repair(run: ReconciliationRun) -> RepairPlan:
     steps: dict[tuple[object, ...], RepairStep] = {}
     left: list[LeftAlone] = []
     for one in run.differences:
-        why = _left_alone(one)
+        why = _left_alone(one, run.descriptions[one.board].job)
         if why:
             left.append(LeftAlone(one, why))
         else:
@@ -105,7 +105,7 @@ def plan_repair(run: ReconciliationRun) -> RepairPlan:
     return RepairPlan(tuple(steps.values()), tuple(left))
 
 
-def _left_alone(difference: Difference) -> str:
+def _left_alone(difference: Difference, job: str) -> str:
     """Why a difference is not repaired; empty if it is."""
     if difference.unexplained:
         return "nobody knows why it differs: never repaired"
@@ -115,9 +115,14 @@ def _left_alone(difference: Difference) -> str:
         foreign = difference.sink is Sink.KAFKA and "record" in difference.evidence
         return "" if foreign else difference.action
     right = difference.evidence[OTHER_SHOWS]
-    if right is not None and not is_whole(right):
-        return "neither sink holds the job's row: `gamestream jobs apply` with `--replay` writes it again"
+    if _other_is_wrong(difference, right):
+        return f"neither sink holds the job's row: `gamestream jobs apply {job} --replay` writes it again"
     return ""
+
+
+def _other_is_wrong(difference: Difference, right: Row | None) -> bool:
+    """Whether the other sink cannot say what the job wrote."""
+    return OTHER_IS_WRONG in difference.evidence or (right is not None and not is_whole(right))
 
 
 def _step(difference: Difference) -> RepairStep:
@@ -240,10 +245,7 @@ def _newest(bootstrap: str, board: Board, step: RepairStep) -> tuple[Change | No
 
     Of a key that names no row: its newest record by its bytes, and None.
     """
-    if step.key is None:
-        own = None
-    else:
-        own = orjson.dumps(_written(board, step.key))
+    own = None if step.key is None else orjson.dumps(_written(board, step.key))
     spelt: bytes | None = None
     newest: Change | None = None
     for change in BoardTopic(bootstrap, board).changes():

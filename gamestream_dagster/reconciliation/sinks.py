@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,6 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
-    text,
 )
 from sqlalchemy.exc import DataError, NotSupportedError, ProgrammingError
 
@@ -29,6 +28,7 @@ from gamestream_dagster.catalogue.boards import Board, ColumnRole, ColumnType
 from gamestream_dagster.reconciliation.board_topic import BoardTopic, Change, Key, milliseconds, shown_by_job
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import Row, SinkRow, Unreadable
+from gamestream_dagster.reconciliation.table_shape import check_tables
 from gamestream_dagster.warehouse.tables import board_table
 
 _MOST_KEYS = 100_000
@@ -49,7 +49,7 @@ def read_tables(engine: Engine, boards: Sequence[Board]) -> dict[str, list[Row]]
 
 
 @contextmanager
-def _sentence() -> Iterator[None]:
+def _sentence() -> Generator[None]:
     """Turn the driver's errors into one sentence."""
     try:
         yield
@@ -58,51 +58,6 @@ def _sentence() -> Iterator[None]:
         raise CouldNotLookError(
             f"a board's table cannot be read ({reason})", "see how the tables differ with `gamestream plan`"
         ) from error
-
-
-_SHAPES = text(
-    """
-    SELECT c.relname AS name, c.relkind::text AS kind, a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type
-    FROM pg_class c
-    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    WHERE c.oid = ANY (SELECT to_regclass(quote_ident(wanted))::oid FROM unnest(CAST(:names AS text[])) AS wanted)
-    """
-)
-_TABLES = frozenset({"r", "p"})  # plain and partitioned
-_TYPES: Mapping[ColumnType, str] = {
-    ColumnType.BIGINT: "bigint",
-    ColumnType.STRING: "text",
-    ColumnType.DOUBLE: "double precision",
-    ColumnType.TIMESTAMP: "timestamp(3) with time zone",
-}
-
-
-def check_tables(database: Connection, boards: Sequence[Board]) -> None:
-    """See that the boards' tables can be read as `board.yaml` describes them.
-
-    Raises:
-        CouldNotLookError: names the table, what is wrong with it, and the way back.
-    """
-    found = database.execute(_SHAPES, {"names": [board.name for board in boards]}).all()
-    for board in boards:
-        columns = {row.column: row.type for row in found if row.name == board.name}
-        kinds = {row.kind for row in found if row.name == board.name}
-        if not kinds:
-            raise CouldNotLookError(f"the table {board.name} does not exist", "make it with `gamestream apply`")
-        if not kinds <= _TABLES:
-            raise CouldNotLookError(
-                f"{board.name} is not a table in Postgres: something else has its name",
-                f"drop that (a view: `DROP VIEW {board.name}`), then `gamestream apply` and `gamestream repair --yes`",
-            )
-        for name, column in board.columns.items():
-            wanted, actual = _TYPES[column.type], columns.get(name)
-            if actual != wanted:
-                wrong = "is missing" if actual is None else f"is {actual}, not {wanted}"
-                raise CouldNotLookError(
-                    f"column {name} of the table {board.name} {wrong}: somebody changed the table",
-                    f"make the table anew with `gamestream delete table {board.name}` and `gamestream apply`, "
-                    "then write the job's rows back with `gamestream repair --yes`",
-                )
 
 
 def _selected(board: Board, table: Table) -> list[ColumnElement[Any]]:
@@ -142,7 +97,7 @@ def _plain(value: Any, kind: ColumnType) -> Any:
         millis = milliseconds(match[0]) if match else None
         return Unreadable(value) if millis is None else millis
     if isinstance(value, float) and not shown_by_job(value):
-        return Unreadable("NaN" if isnan(value) else "-0" if value == 0 else "Infinity" if value > 0 else "-Infinity")
+        return Unreadable("NaN" if isnan(value) else f"{value:g}".replace("inf", "Infinity"))
     return value
 
 

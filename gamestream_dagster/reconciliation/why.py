@@ -258,6 +258,12 @@ class _Question:
 
     def answer(self, shown: Sequence[Row], sink: Sink) -> Why:
         board, rank = self.board, self.board.rank_column
+        if board.window is not None and self.as_of is None and shown:
+            raise CouldNotLookError(
+                f"no row of {board.name} has a window that can be read ({board.window.as_of} is "
+                f"{shown[0][board.window.as_of]})",
+                f"`gamestream reconcile --board {board.name}` says why, `gamestream repair --yes` puts it right",
+            )
         if board.window is not None and self.as_of is None:
             raise CouldNotLookError(f"{board.name} shows no window yet", "see `gamestream board`")
         if not self._ask("why_known", board.entity, self.entity)[0]["records"]:

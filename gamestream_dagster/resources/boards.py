@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import sqlalchemy as sa
 
-from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.settings import Settings
 
@@ -30,10 +30,16 @@ class BoardTables:
 
         Raises:
             TransientServiceError: Postgres does not answer.
-            sqlalchemy.exc.ProgrammingError: the table is missing.
+            CouldNotLookError: the table is missing, or not as `board.yaml` describes it.
         """
-        # identifiers come from the catalogue, which allows small letters, digits and _ alone
-        columns = [sa.column(name) for name in board.columns]
+        from gamestream_dagster.reconciliation.table_shape import check_tables
+
+        # identifiers come from the catalogue, which allows small letters, digits and _ alone; times as text, because
+        # Python knows no infinity and no year beyond 9999
+        columns = [
+            sa.cast(sa.column(name), sa.Text) if column.type is ColumnType.TIMESTAMP else sa.column(name)
+            for name, column in board.columns.items()
+        ]
         statement = (
             sa.select(*columns)
             .select_from(sa.table(board.name))
@@ -41,6 +47,7 @@ class BoardTables:
             .limit(2 * board.rows)  # more than the board's length is a fault worth showing, not worth a flood
         )
         with open_engine(self._settings) as engine, engine.connect() as connection:
+            check_tables(connection, [board])
             rows = tuple(tuple(row) for row in connection.execute(statement))
         return BoardRows(columns=tuple(board.columns), rows=rows)
 

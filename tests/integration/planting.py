@@ -15,11 +15,13 @@ import orjson
 from confluent_kafka import Producer, TopicPartition
 from sqlalchemy import text
 
+from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.manager import workbench
 from gamestream_dagster.flink_jobs.spec import flink_job_name
+from gamestream_dagster.reconciliation.board_topic import BoardTopic
 from gamestream_dagster.reconciliation.model import Difference, ReconciliationRun, Sink
 from gamestream_dagster.settings import Settings
 
@@ -82,12 +84,12 @@ def told(run: ReconciliationRun) -> list[Difference]:
 
 
 @contextmanager
-def swallowed_updates(settings: Settings, table: str) -> Iterator[None]:
-    """A sink that takes every write and keeps none."""
+def swallowed_updates(settings: Settings, table: str, writes: str = "UPDATE") -> Iterator[None]:
+    """A sink that takes every write of some kinds and keeps none."""
     with open_engine(settings) as engine, engine.begin() as database:
         database.execute(text("CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"))
         database.execute(
-            text(f"CREATE TRIGGER swallow BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION swallow()")
+            text(f"CREATE TRIGGER swallow BEFORE {writes} ON {table} FOR EACH ROW EXECUTE FUNCTION swallow()")
         )
     try:
         yield
@@ -100,6 +102,24 @@ def swallowed_updates(settings: Settings, table: str) -> Iterator[None]:
 def edit(settings: Settings, statement: str) -> None:
     with open_engine(settings) as engine, engine.begin() as database:
         database.execute(text(statement))
+
+
+def put_record(settings: Settings, topic: str, key: bytes, value: object) -> None:
+    """A record that the job did not write; bytes stay as they are, None is a tombstone."""
+    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer.produce(topic, value if value is None or isinstance(value, bytes) else orjson.dumps(value), key=key)
+    assert producer.flush(20) == 0
+
+
+def put_back(settings: Settings, board: Board, rank: int) -> None:
+    """The row that the topic held under a rank before the one that it holds now, in Postgres."""
+    key, changes = (rank,), BoardTopic(settings.kafka, board).changes()
+    held = [one.row(board) for one in changes if one.key_of(board) == key and one.value is not None]
+    older = [row for row in held if row != held[-1]]
+    columns = [name for name in board.columns if name != board.rank_column]
+    changed = ", ".join(f"{name} = :{name}" for name in columns)
+    with open_engine(settings) as engine, engine.begin() as database:
+        database.execute(text(f"UPDATE {board.name} SET {changed} WHERE rnk = :rnk"), dict(older[-1]))
 
 
 def delete_records(settings: Settings, partition: int, upto: int) -> None:

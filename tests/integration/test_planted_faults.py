@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from planting import (
     delete_records,
     edit,
     newest_tick,
+    put_back,
+    put_record,
     restore_by_hand,
     swallowed_updates,
     told,
@@ -30,9 +32,13 @@ from planting import (
 )
 
 from gamestream_dagster.archive.writer import archive_topic
+from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.flink_jobs.manager import apply_job, resume_job, suspend_job
+from gamestream_dagster.provisioning import manager
+from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.reconciliation.model import Sink, Verdict
+from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 
@@ -227,7 +233,7 @@ def test_rows_edited_by_hand_on_top_of_all_that(planted, matrix):
                     matrix.rows.setdefault(one, "both")
         if board != "planted_lost":  # nobody there is sound
             assert any(causes == {"EDITED_BY_HAND"} for causes in after.values())
-    matrix.rows["EDITED_BY_HAND"] = "an UPDATE in Postgres, or a foreign record in the board's topic"
+    matrix.rows["EDITED_BY_HAND"] = "an UPDATE or a DELETE in Postgres, or a foreign record in the board's topic"
 
 
 def test_a_sink_that_swallows_updates_on_top_of_all_that(planted, matrix):
@@ -241,13 +247,128 @@ def test_a_sink_that_swallows_updates_on_top_of_all_that(planted, matrix):
     assert after["old-sound"] == {"SINK_LAG"}
     assert after["old-tie1"] == {"SINK_LAG + TIE_ORDER"}
     matrix.rows["SINK_LAG + TIE_ORDER"] = "both"
-    matrix.rows["SINK_LAG"] = "a Postgres table that takes updates and keeps none"
+    matrix.rows["SINK_LAG"] = "a Postgres table that takes writes and keeps none"
     for name in names:
         for cause in before[f"old-{name}"]:
             assert {one for one in after[f"old-{name}"] if set(cause.split(" + ")) < set(one.split(" + "))}, after
             for one in after[f"old-{name}"]:
                 assert "SINK_LAG" in one
                 matrix.rows.setdefault(one, "both")
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What somebody does to a board, and by rank what has to be said of it; nothing else may differ."""
+
+    board: str
+    does: Callable[[Settings, list[dict]], None]
+    ranks: dict[int | None, str]
+    sink: Sink = Sink.POSTGRES
+
+
+def does(*statements: str) -> Callable[[Settings, list[dict]], None]:
+    return lambda settings, _: [edit(settings, one) for one in statements] and None
+
+
+def puts(key: bytes, value: Callable[[list[dict]], object]) -> Callable[[Settings, list[dict]], None]:
+    return lambda settings, rows: put_record(settings, "top-players", key, value(rows))
+
+
+SWAP = ("SET rnk = 99 WHERE rnk = 2", "SET rnk = 2 WHERE rnk = 3", "SET rnk = 3 WHERE rnk = 99")
+EDITED = "EDITED_BY_HAND"
+HANDS = {
+    "a label": Hand("top_teams", does("UPDATE top_teams SET team_name = 'Edited' WHERE rnk = 3"), {3: EDITED}),
+    "a ratio": Hand("team_mvps", does("UPDATE team_mvps SET contrib_ratio = 'NaN' WHERE rnk = 2"), {2: EDITED}),
+    "two ranks": Hand("top_teams", does(*(f"UPDATE top_teams {one}" for one in SWAP)), {2: EDITED, 3: EDITED}),
+    "an old value": Hand(
+        "top_players", lambda settings, _: put_back(settings, load_boards()["top_players"], 3), {3: EDITED}
+    ),
+    "a row deleted": Hand("top_players", does("DELETE FROM top_players WHERE rnk = 4"), {4: EDITED}),
+    "a row inserted": Hand("top_players", does("INSERT INTO top_players VALUES (11, 'x', 'X', 1)"), {11: EDITED}),
+    "infinity": Hand("hot_streaks", does("UPDATE hot_streaks SET as_of = 'infinity' WHERE rnk = 1"), {1: EDITED}),
+    "before Christ": Hand(
+        "hot_streaks", does("UPDATE hot_streaks SET as_of = '0044-03-15 BC' WHERE rnk = 1"), {1: EDITED}
+    ),
+    "a record under a key spelt otherwise": Hand(
+        "top_players", puts(b'{"rnk": 1}', lambda rows: {**rows[0], "total_score": 5}), {1: EDITED}, Sink.KAFKA
+    ),
+    "a record under no key": Hand("top_players", puts(b"not json", lambda rows: rows[0]), {None: EDITED}, Sink.KAFKA),
+    "garbage": Hand("top_players", puts(b'{"rnk":2}', lambda _: b"garbage"), {2: EDITED}, Sink.KAFKA),
+    "a fraction": Hand(
+        "top_players", puts(b'{"rnk":2}', lambda rows: {**rows[1], "total_score": 0.5}), {2: EDITED}, Sink.KAFKA
+    ),
+    "a tombstone": Hand("top_players", puts(b'{"rnk":5}', lambda _: None), {5: EDITED}, Sink.KAFKA),
+}
+
+
+@pytest.mark.parametrize("name", HANDS)
+def test_what_somebody_does_to_a_sink_is_named_repaired_and_gone(boards, name):
+    settings, hand = boards.settings, HANDS[name]
+    boards.drain()
+    before = {one.row for one in reconcile(settings, "drained", boards=[hand.board]).differences}
+    hand.does(settings, boards.rows(hand.board))
+    run = reconcile(settings, "drained", boards=[hand.board])
+    found = [one for one in run.differences if one.row not in before]
+    assert {one.sink for one in found} == {hand.sink}
+    assert {one.rank: one.cause for one in found} == hand.ranks
+    assert run.rows_compared == run.rows_equal + run.rows_different
+    done = apply_repair(settings, run, plan_repair(run))
+    assert {outcome for _, outcome in done} == {RepairOutcome.DONE}
+    again = reconcile(settings, "drained", boards=[hand.board])
+    assert {one.row for one in again.differences} == before
+    assert not plan_repair(again).steps
+
+
+def test_a_postgres_that_keeps_nothing_is_behind_in_every_row_that_moved(boards):
+    """A newcomer at the top moves everybody: each row is behind, and repair puts all right once the trigger is gone."""
+    settings = boards.settings
+    boards.drain()
+    sender = Sender(settings)
+    with swallowed_updates(settings, "top_players", "INSERT OR UPDATE OR DELETE"):
+        sender.send(0, ("newcomer-at-the-top", 500_000))
+        run = reconcile(settings, "drained", boards=["top_players"])
+        causes = {one.rank: one.cause for one in told(run)}
+        assert causes == dict.fromkeys(range(1, 11), "SINK_LAG")
+        assert (run.rows_compared, run.rows_equal, run.rows_different) == (20, 10, 10)
+        refused = {outcome for _, outcome in apply_repair(settings, run, plan_repair(run))}
+        assert refused == {RepairOutcome.NOT_KEPT}
+    run = reconcile(settings, "drained", boards=["top_players"])
+    apply_repair(settings, run, plan_repair(run))
+    run = reconcile(settings, "drained", boards=["top_players"])
+    assert run.verdict is Verdict.MATCH, run.reason
+
+
+CHANGED_TABLES = {
+    "a column's type": ("ALTER TABLE top_teams ALTER total_score TYPE text", "is text, not bigint"),
+    "a column dropped": ("ALTER TABLE top_teams DROP COLUMN team_name", "is missing"),
+    "a view in its place": (
+        "ALTER TABLE top_teams RENAME TO kept; CREATE VIEW top_teams AS TABLE kept",
+        "is not a table",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED_TABLES)
+def test_a_table_that_somebody_changed_is_not_compared_and_the_advice_works(boards, name):
+    settings = boards.settings
+    statements, words = CHANGED_TABLES[name]
+    boards.drain()
+    for statement in statements.split("; "):
+        edit(settings, statement)
+    run = reconcile(settings, "drained", boards=["top_teams"])
+    assert run.verdict is Verdict.COULD_NOT_RUN
+    assert words in run.reason
+    if "DROP VIEW top_teams" in run.reason:
+        edit(settings, "DROP VIEW top_teams")
+        edit(settings, "DROP TABLE kept")
+    else:
+        assert "`gamestream delete table top_teams`" in run.reason
+        manager.delete(settings, ResourceKind.TABLE, "top_teams")
+    manager.apply(settings, manager.plan(settings, (ResourceKind.TABLE,)))
+    run = reconcile(settings, "drained", boards=["top_teams"])
+    apply_repair(settings, run, plan_repair(run))
+    run = reconcile(settings, "drained", boards=["top_teams"])
+    assert run.verdict is Verdict.MATCH, run.reason
 
 
 def test_events_too_late_for_their_window(boards, matrix):

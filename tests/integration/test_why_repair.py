@@ -8,11 +8,15 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.dashboard.snapshot import read_snapshot
 from gamestream_dagster.reconciliation.model import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
+from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.tables import load_metadata
 
 
 def invoke(settings: Settings, *arguments: str):
@@ -91,6 +95,27 @@ def test_what_is_understood_is_put_right_and_the_second_run_has_nothing_to_do(bo
     again = invoke(settings, "repair", "--board", "top_players", "--yes", "--json")
     assert again.exit_code == 0
     assert json.loads(again.stdout) == {"steps": [], "left_alone": []}
+
+
+@pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 00:00:00+00 BC", "20000-01-01 00:00:00+00"])
+def test_a_time_that_python_does_not_know_stops_no_command_and_no_page(boards, value):
+    settings, board = boards.settings, load_boards()["hot_streaks"]
+    boards.drain()
+    sql(settings, f"UPDATE hot_streaks SET as_of = '{value}' WHERE rnk = 1")
+    try:
+        shown = invoke(settings, "board", "hot_streaks", "--json")
+        assert shown.exit_code == 0, shown.output
+        assert value in shown.stdout
+        asked = invoke(settings, "why", boards.on_nba["hot_streaks"][0]["user_id"], "--board", "hot_streaks")
+        assert asked.exit_code in (0, 2), asked.output
+        assert asked.exception is None or not str(asked.exception).startswith("Traceback")
+        with open_engine(settings) as engine:
+            assert read_snapshot(engine, load_boards(), load_metadata()).problem is None
+        assert (value, 1) in {row[:2] for row in BoardTables(settings).read(board).rows}
+    finally:
+        done = invoke(settings, "repair", "--board", "hot_streaks", "--yes", "--json")
+    assert {one["outcome"] for one in json.loads(done.stdout)["steps"]} == {"DONE"}
+    assert not json.loads(invoke(settings, "repair", "--board", "hot_streaks", "--json").stdout)["steps"]
 
 
 def test_the_modes_that_stop_the_jobs_and_that_read_committed_boards(boards):

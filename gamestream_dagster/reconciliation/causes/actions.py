@@ -9,7 +9,7 @@ from gamestream_dagster.reconciliation.model import Cause, Difference
 
 _REPLAY = "`gamestream jobs apply {job} --replay`"
 _ACTIONS: Mapping[Cause, str] = {
-    Cause.SINK_LAG: "the sink is behind the job: see `gamestream status`, its locks and triggers, then `gamestream repair`",
+    Cause.SINK_LAG: "the sink is behind the job: see its locks and triggers, then `gamestream repair`",
     Cause.LATE: "nothing: the window had closed; see why producers are late if it grows",
     Cause.CLOCK_AHEAD: "set the clock of the producer that is ahead, and let the broker stamp the records: "
     "`gamestream plan` says whether the topic's message.timestamp.type is LogAppendTime",

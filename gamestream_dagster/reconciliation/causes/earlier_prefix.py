@@ -1,4 +1,4 @@
-"""Whether a board once was so: a search for an earlier prefix of the input that gives one row in every column and rank."""
+"""Searches for an earlier prefix of the input that gives one row in every column and rank."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class PrefixSearch:
     def _first(
         self, span: tuple[int, int], row: Row, holds: Callable[[Row | None], bool], deadline: float
     ) -> int | None:
-        """The first moment at which something holds that then goes on to hold; the end of the span plus one if never."""
+        """The first moment from which on something holds; one past the end of the span if it never does."""
         low, high = span[0], span[1] + 1
         while low < high:
             if time.monotonic() > deadline:

@@ -17,6 +17,7 @@ from gamestream_dagster.reconciliation.causes.policy import Policy
 from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory
 from gamestream_dagster.reconciliation.causes.trial import Trial
 from gamestream_dagster.reconciliation.causes.witness import (
+    OTHER_IS_WRONG,
     Sides,
     Testimony,
     testify_kafka,
@@ -171,17 +172,21 @@ class Explainer:
         if not differences:
             return []
         sides = self._both_sides(board)
+        other = self.witnesses.get((result.board, _OTHER[result.sink]))
         found: list[Difference] = []
         told: set[Key] = set()
         for one in differences:
             key = self._key(board, one)
             if one.kind is not DifferenceKind.STALE and self._only_moved(sides, key):
                 continue  # the row is right: another one that is wrong made it look so
+            if key is None and one.kind is DifferenceKind.MISSING:
+                continue  # nor does the sink that is right have a row of it: it only fits beside the wrong ones
             testimony = self._testimony(sides, result.sink, one, key)
-            if key is not None:
-                told.add(key)
-                one = replace(one, rank=key[-1])  # an absent entity belongs at the rank that the other sink gives it
-            found.append(_with(one, testimony))
+            if other is not None and self._theirs_too(other, one):
+                testimony = replace(testimony, facts={**testimony.facts, OTHER_IS_WRONG: True})
+            told |= set() if key is None else {key}
+            # An absent entity belongs at the rank that the other sink gives it.
+            found.append(_with(one if key is None else replace(one, rank=key[-1]), testimony))
         found += self._also_behind(board, result, told)
         return found if found else [_with(one, Testimony(())) for one in differences]
 
@@ -235,33 +240,27 @@ class Explainer:
         self, board: Board, result: BoardResult, told: Sequence[Difference], other: BoardResult
     ) -> list[Difference]:
         """Rows that the job has wrong, while this sink shows yet another row: two causes, each with its evidence."""
-        sides = self._both_sides(board)
-        exact = self.seen.jobs[board.job].low == self.seen.high_of(board.job)
+        sides, ahead = self._both_sides(board), self._may_be_ahead(board)
+        in_job: list[Difference] | None = None
         found: list[Difference] = []
-        in_job: dict[int | None, Difference] | None = None
         for one in told:
             key = self._key(board, one)
-            same = key is not None and sides.postgres.get(key) == sides.kafka.get(key)
-            behind = None if key is None or same else self._testimony(sides, result.sink, one, key)
-            # Postgres may be ahead of what is committed to the topic, unless nothing was under way.
-            if not one.unexplained and (
-                behind is None or not behind.either or not exact or self._windows_differ(board)
-            ):
+            behind = None
+            if key is not None and not self._only_moved(sides, key):
+                behind = self._testimony(sides, result.sink, one, key)
+            # What is explained stays so, unless the row cannot be the job's: the explanation then fits by chance.
+            if not one.unexplained and (behind is None or not behind.either or ahead or result.sink is Sink.KAFKA):
                 found.append(one)
                 continue
             if in_job is None:
-                in_job = {each.rank: each for each in self._in_job(board, other.sink, other.differences)}
-            first = in_job.get(one.rank)
-            if first is None or first.unexplained:
-                found.append(one)
-            elif behind is None or not behind.either:  # the same row as there, for the same reason
-                found.append(replace(one, alternatives=first.alternatives, evidence=first.evidence))
-            elif result.sink is Sink.KAFKA and not one.unexplained:
-                found.append(one)  # what the topic shows is what the job wrote
-            else:
-                alternatives = tuple(_together(causes, (c,)) for causes in first.alternatives for c in behind.either)
-                found.append(replace(one, alternatives=alternatives, evidence={**first.evidence, **behind.facts}))
+                in_job = self._in_job(board, other.sink, other.differences)
+            found.append(_joined(one, _same_row(in_job, one), behind))
         return found
+
+    def _may_be_ahead(self, board: Board) -> bool:
+        """Whether Postgres may show what is not yet committed to the topic."""
+        low, high = self.seen.jobs[board.job].low, self.seen.high_of(board.job)
+        return self._windows_differ(board) or self.recompute.events_between(low, high) > 0
 
     def _windows_differ(self, board: Board) -> bool:
         if board.window is None:
@@ -325,6 +324,30 @@ def _unlike(board: Board, key: Key, shown: Row | None, right: Row | None) -> Dif
         if right is not None
         else "the board's topic holds no row at this rank",
     )
+
+
+def _same_row(differences: Sequence[Difference], difference: Difference) -> Difference | None:
+    """The difference of the same rank in the other sink."""
+    return next((one for one in differences if one.rank is not None and one.rank == difference.rank), None)
+
+
+def _joined(one: Difference, in_job: Difference | None, behind: Testimony | None) -> Difference:
+    """A row with the cause that the other sink's row has in the job, and the one behind the job.
+
+    Args:
+        one: the difference, as the job's events alone explain it.
+        in_job: the other sink's difference at the same rank.
+        behind: why this sink does not show what the topic holds; None: it does.
+    """
+    if behind is None or not behind.either:  # the same row as there, for the same reason
+        return one if in_job is None else replace(one, alternatives=in_job.alternatives, evidence=in_job.evidence)
+    if in_job is None:
+        return _with(one, behind)
+    if in_job.unexplained:
+        causes = " or ".join(behind.either)
+        return replace(one, alternatives=(), evidence={**one.evidence, **behind.facts, "behind_the_job": causes})
+    alternatives = tuple(_together(causes, (cause,)) for causes in in_job.alternatives for cause in behind.either)
+    return replace(one, alternatives=alternatives, evidence={**in_job.evidence, **behind.facts})
 
 
 def _together(first: Causes, second: Causes) -> Causes:

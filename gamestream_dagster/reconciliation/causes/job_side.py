@@ -280,6 +280,8 @@ class JobSide:
         self, difference: Difference, left: set[tuple[object, ...]], chosen: Mapping[Entity, Supposition]
     ) -> bool:
         """Whether the difference goes away with the others, so that it has no cause of its own."""
+        if difference.kind is DifferenceKind.STALE:  # of no row: a board that stands still needs a cause of its own
+            return False
         if same_place(difference) not in left:
             return True
         # A wrapped total stands in the order of the wrapped values: the recompute cannot show that order.

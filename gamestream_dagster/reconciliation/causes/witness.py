@@ -1,4 +1,4 @@
-"""Causes behind the job: what a sink shows, against the history of the board's topic. Pure; docs/causes.md has the table.
+"""Causes behind the job: what a sink shows, against the history of the board's topic (table in docs/causes.md).
 
 Both sinks of a board receive the same changes in the same order. Where the topic is right about a row and Postgres is
 not, the cause follows from every column of the row, from what the topic held under its key, and from the frontier: how
@@ -23,6 +23,8 @@ SHOWN = "shown"
 """Name in the evidence of the whole row that the wrong sink shows, or None."""
 OTHER_SHOWS = "the_other_sink_shows"
 """Name in the evidence of the row that the other sink shows under this key, or None."""
+OTHER_IS_WRONG = "the_other_sink_is_wrong"
+"""Name in the evidence of a row about which the other sink is wrong too: it is no witness of what the job wrote."""
 KEY = "key"
 """Name in the evidence of the values of the row's key columns."""
 
@@ -161,7 +163,7 @@ def _older(sides: Sides, key: Key, one: KeyHistory, held: Held) -> tuple[tuple[C
         return (), "the job wrote this row: it is the newest in the topic"
     past, order = _past(sides, key, held.next), written_order(sides, key, held)
     deleted = one.deleted and one.before_tombstone
-    if order is Order.BROKEN and not deleted:
+    if order is Order.BROKEN and not deleted and (past or not _others_lag(sides, key)):
         return (_EDITED,), "an old value put back: the row was written after rows that show later changes"
     if not past:
         return (_LAG,), f"{_versions(held.behind)} behind the topic"
@@ -173,6 +175,18 @@ def _older(sides: Sides, key: Key, one: KeyHistory, held: Held) -> tuple[tuple[C
         )
         return (_LAG, _EDITED), why
     return (_EDITED,), "an old value put back: other rows show changes that came after the next version"
+
+
+def _others_lag(sides: Sides, key: Key) -> bool:
+    """Whether Postgres is behind in another row that nobody has touched: a repair can be why this one is younger."""
+    return any(
+        one.held is not None
+        and one.held.next is not None
+        and not _past(sides, other, one.held.next)
+        and written_order(sides, other, one.held) is not Order.BROKEN
+        for other, one in sides.history.keys.items()
+        if other != key
+    )
 
 
 def _versions(count: int) -> str:

@@ -207,7 +207,7 @@ def changes(board: Board, boards: Sequence[Sequence[Row]]) -> Iterator[Change]:
         now = {row["rnk"]: row for row in rows}
         for rank in sorted(before.keys() | now.keys()):
             if before.get(rank) != now.get(rank):
-                value = None if rank not in now else orjson.dumps(_written(now[rank]))
+                value = None if rank not in now else orjson.dumps(_written(now[rank]), default=str)
                 yield Change(0, offset, orjson.dumps({"rnk": rank}), value)
                 offset += 1
         before = now

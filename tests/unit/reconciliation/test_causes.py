@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
-from gamestream_dagster.reconciliation.model import Cause, Difference, FaultKind, LedgerFault
+from gamestream_dagster.reconciliation.model import (
+    Cause,
+    Difference,
+    DifferenceKind,
+    FaultKind,
+    LedgerFault,
+    Unreadable,
+)
 
 
 def named(differences: list[Difference]) -> set[str]:
@@ -238,6 +245,34 @@ def test_rows_in_a_wrong_order_that_are_no_tie(tmp_path):
     assert named(explained(world, tmp_path, "top_players", swapped)) == {"UNEXPLAINED"}
 
 
+def test_followers_of_a_moved_row_have_no_cause_of_their_own(tmp_path):
+    """Eight players with hotness 1.0; a late event moves the first, and everybody behind moves up. No tie is wrong."""
+    sent = [Sent(f"p{n % 8}", 10, at=1000 * n, event_id=f"e{n}") for n in range(58)]
+    sent += [Sent("p0", 10_000, at=58_500, behind=30_000, event_id="late", note="late")]
+    sent += [Sent("clock", 1, at=1000 * n, event_id=f"c{n}") for n in range(62, 70)]
+    world = World({0: sent})
+    as_of = START + 60_000
+    found = explained(world, tmp_path, "hot_streaks", ticks(world, world.events(lambda one: one.note != "late"), as_of))
+    assert named(found) == {"LATE"}
+    followers = [one for one in found if one.entity != ("p0",)]
+    assert len(followers) == 7
+    for one in followers:
+        assert one.evidence["moved_by"][0].endswith(" p0")
+        assert one.action.startswith("nothing of its own: it moved with #")
+
+
+def test_a_board_that_stands_still_does_not_follow_from_a_late_event(tmp_path):
+    """Both sinks show an old window, and one of its rows lacks a late event: that does not excuse the standstill."""
+    sent = [Sent(f"p{n % 8}", 10, at=1000 * n, event_id=f"e{n}") for n in range(58)]
+    sent += [Sent("p0", 10_000, at=58_500, behind=30_000, event_id="late", note="late")]
+    sent += [Sent("clock", 1, at=1000 * n, event_id=f"c{n}") for n in range(62, 120)]
+    world = World({0: sent})
+    shown = ticks(world, world.events(lambda one: one.note != "late"), START + 60_000)
+    found = explained(world, tmp_path, "hot_streaks", shown)
+    assert {one.cause for one in found if one.kind is DifferenceKind.STALE} == {"UNEXPLAINED"}
+    assert {one.cause for one in found if one.kind is not DifferenceKind.STALE} == {"LATE"}
+
+
 # The sinks as witnesses: Kafka is right.
 
 
@@ -405,6 +440,25 @@ def test_a_row_that_the_job_has_wrong_and_somebody_edited(world, tmp_path):
     postgres = [{**row, "total_score": row["total_score"] + 1} if row["user_id"] == "p1" else row for row in kafka]
     found = explained(planted, tmp_path, "top_players", postgres, kafka=kafka, counts=every)
     assert named(found) == {"DUPLICATE + EDITED_BY_HAND"}
+
+
+def test_an_unexplained_row_that_somebody_edited_stays_unexplained(world, tmp_path):
+    """The edit makes the row fit a copy by chance: the topic shows that the job wrote another one."""
+    planted = with_sent(world, replace(world.sent[0][1], at=20 * MINUTE))
+    truth, copied = players(planted.truth()), players(planted.events(lambda _: True))
+    kafka = [{**row, "total_score": row["total_score"] + 1} if row["user_id"] == "p1" else row for row in truth]
+    found = explained(planted, tmp_path, "top_players", copied, kafka=kafka)
+    assert named(found) == {"UNEXPLAINED"}
+    assert found[0].evidence["behind_the_job"] == "EDITED_BY_HAND"
+
+
+def test_unreadable_rows_in_both_sinks_are_two_edits_and_neither_is_a_witness(world, tmp_path):
+    right = players(world.truth())
+    postgres = [{**row, "total_score": Unreadable("NaN")} if row["rnk"] == 2 else row for row in right]
+    kafka = [{**row, "bonus": Unreadable("1")} if row["rnk"] == 2 else row for row in right]
+    found = explained(world, tmp_path, "top_players", postgres, kafka=kafka)
+    assert named(found) == {"EDITED_BY_HAND"}
+    assert all(one.evidence["the_other_sink_is_wrong"] for one in found)
 
 
 # In a bracket

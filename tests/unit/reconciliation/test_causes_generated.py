@@ -56,9 +56,7 @@ def test_what_is_named_is_what_the_job_counted(tmp_path_factory, made):
     def counts(one: Sent) -> bool:
         return not any(one is other for other in copies) or any(one is other for other in counted)
 
-    found = explained(
-        world, tmp_path_factory.mktemp("w"), "top_players", rows_of(world, counted, {}), counts=counts
-    )
+    found = explained(world, tmp_path_factory.mktemp("w"), "top_players", rows_of(world, counted, {}), counts=counts)
     for one in found:
         if one.unexplained or "events" not in one.evidence:
             continue

@@ -1,0 +1,54 @@
+"""Whether the boards' tables in Postgres are as `board.yaml` describes them, before anybody reads values from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, text
+
+from gamestream_dagster.catalogue.boards import Board, ColumnType
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
+
+_SHAPES = text(
+    """
+    SELECT c.relname AS name, c.relkind::text AS kind, a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type
+    FROM pg_class c
+    LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.oid = ANY (SELECT to_regclass(quote_ident(wanted))::oid FROM unnest(CAST(:names AS text[])) AS wanted)
+    """
+)
+_TABLES = frozenset({"r", "p"})  # plain and partitioned
+_TYPES: Mapping[ColumnType, str] = {
+    ColumnType.BIGINT: "bigint",
+    ColumnType.STRING: "text",
+    ColumnType.DOUBLE: "double precision",
+    ColumnType.TIMESTAMP: "timestamp(3) with time zone",
+}
+
+
+def check_tables(database: Connection, boards: Sequence[Board]) -> None:
+    """See that the boards' tables can be read as `board.yaml` describes them.
+
+    Raises:
+        CouldNotLookError: names the table, what is wrong with it, and the way back.
+    """
+    found = database.execute(_SHAPES, {"names": [board.name for board in boards]}).all()
+    for board in boards:
+        columns = {row.column: row.type for row in found if row.name == board.name}
+        kinds = {row.kind for row in found if row.name == board.name}
+        if not kinds:
+            raise CouldNotLookError(f"the table {board.name} does not exist", "make it with `gamestream apply`")
+        if not kinds <= _TABLES:
+            raise CouldNotLookError(
+                f"{board.name} is not a table in Postgres: something else has its name",
+                f"drop that (a view: `DROP VIEW {board.name}`), then `gamestream apply` and `gamestream repair --yes`",
+            )
+        for name, column in board.columns.items():
+            wanted, actual = _TYPES[column.type], columns.get(name)
+            if actual != wanted:
+                wrong = "is missing" if actual is None else f"is {actual}, not {wanted}"
+                raise CouldNotLookError(
+                    f"column {name} of the table {board.name} {wrong}: somebody changed the table",
+                    f"make the table anew with `gamestream delete table {board.name}` and `gamestream apply`, "
+                    "then write the job's rows back with `gamestream repair --yes`",
+                )
