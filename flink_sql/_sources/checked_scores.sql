@@ -5,11 +5,11 @@ SELECT
   user_id,
   team_id,
   team_name,
-  event_id,
   event_time,
   proc_time,
   kafka_partition,
   kafka_offset,
+  NULLIF(event_id, '') AS event_id, -- an empty id is no id
   -- the minute in which Kafka took the record, milliseconds since 1970
   CAST(TIMESTAMPDIFF(MINUTE, TO_TIMESTAMP_LTZ(0, 3), kafka_time) AS BIGINT) * 60000 AS minute_millis,
   CASE

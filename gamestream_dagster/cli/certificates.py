@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
     from gamestream_dagster.reconciliation.certificate import Certificate
     from gamestream_dagster.settings import Settings
 
-data = Console(highlight=False, width=200, soft_wrap=True)
-talk = Console(stderr=True, highlight=False)
+data = PlainConsole(width=200, soft_wrap=True)
+talk = PlainConsole(stderr=True)
 
 
 def register(app: typer.Typer) -> None:
