@@ -18,6 +18,8 @@ from urllib.parse import quote
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from gamestream_dagster.errors import GamestreamError
+
 ENV_PREFIX = "GAMESTREAM_"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 REPORTS_PATH = "reports"  # under which the dashboard serves the files of `reports_dir`
@@ -43,7 +45,7 @@ STANDARD_PORTS: dict[str, int] = {
 }
 
 
-class SettingsError(Exception):
+class SettingsError(GamestreamError):
     """A setting cannot be used; the message says which, where it came from and what to write instead."""
 
 
@@ -250,7 +252,7 @@ def load_settings(home: Path | str | None = None, port_base: int | None = None, 
         SettingsError: a value is not usable; names the value and its origin.
     """
     arguments = {name: value for name, value in {"port_base": port_base, **overrides}.items() if value is not None}
-    root = Path(home or os.environ.get(ENV_PREFIX + "HOME", ".gamestream")).expanduser().resolve()
+    root = _folder(home or os.environ.get(ENV_PREFIX + "HOME", ".gamestream"))
     sources = [
         ("stack", _read_yaml(root / "run" / "stack.yaml")),
         ("profile", _read_yaml(root / "profile.yaml")),
@@ -273,6 +275,17 @@ def load_settings(home: Path | str | None = None, port_base: int | None = None, 
         ) from error
 
 
+def _folder(given: Path | str) -> Path:
+    try:
+        root = Path(given).expanduser().resolve()
+        usable = root.is_dir() or not root.exists()
+    except (OSError, RuntimeError) as error:  # a loop of links, no home folder of that user, a name too long
+        raise SettingsError(f"The home {given} cannot be used ({error}); give another --home.") from error
+    if not usable:
+        raise SettingsError(f"The home {root} is a file; give a folder with --home.")
+    return root
+
+
 def _from_environment() -> dict[str, str]:
     fields = set(Settings.model_fields) - {"home", "origins", "flink_options"}  # a mapping: from the profile file alone
     found = {name: os.environ.get(ENV_PREFIX + name.upper()) for name in fields}
@@ -284,8 +297,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         return {}
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not valid YAML ({error}); mend it or delete it.") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        why = " ".join(str(error).split())
+        raise SettingsError(f"{path} is not valid YAML ({why}); mend it or delete it.") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}); mend its rights, or move it away.") from error
     if not isinstance(content, dict):
         raise SettingsError(f"{path} must hold `name: value` lines; mend it or delete it.")
     return content

@@ -1,13 +1,14 @@
--- Score events as Avro with the registry (Confluent wire format). NOT NULL where the seed's writer schema has no null.
--- `int` and `long` scores are both read into BIGINT; a fraction cannot be written in Avro's integer types.
+-- Score events as Avro with the registry (Confluent wire format). The format is our own
+-- (gamestream_dagster/platform/flink_formats): a record that cannot be read gives no row, and a field that is absent or of
+-- another type gives NULL. `int`, `long` and digits as text are read into BIGINT, times of any unit as milliseconds.
 CREATE TEMPORARY TABLE user_score (
-  user_id           STRING NOT NULL,
-  team_id           STRING NOT NULL,
-  team_name         STRING NOT NULL,
-  score             BIGINT NOT NULL,
-  event_time_millis BIGINT NOT NULL,
-  readable_time     STRING NOT NULL,
-  event_type        STRING NOT NULL,
+  user_id           STRING,
+  team_id           STRING,
+  team_name         STRING,
+  score             BIGINT,
+  event_time_millis BIGINT,
+  readable_time     STRING,
+  event_type        STRING,
   event_id          STRING,
   kafka_time        TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   kafka_partition   INT METADATA FROM 'partition' VIRTUAL,
@@ -28,9 +29,6 @@ CREATE TEMPORARY TABLE user_score (
   'properties.group.id' = ${group_id},
   'properties.isolation.level' = 'read_committed',
   'scan.startup.mode' = 'earliest-offset',
-  'format' = 'avro-confluent',
-  'avro-confluent.url' = ${registry_url},
-  -- without any property of its own the registry's client waits for ever, and checkpoints with it
-  'avro-confluent.properties.http.connect.timeout.ms' = '10000',
-  'avro-confluent.properties.http.read.timeout.ms' = '20000'
+  'format' = 'gamestream-avro',
+  'gamestream-avro.url' = ${registry_url}
 );

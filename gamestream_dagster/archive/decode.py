@@ -162,7 +162,7 @@ def _plain(value: bytes | None, timestamp: int) -> tuple[Any, ...] | None:
         # A NUL stands in JSON only as an escape (or raw, which the strict parser refuses).
         and b"\\u0000" not in value
     ):
-        return user_id, team_id, team_name, score, time, event_type, event_id, None, None
+        return user_id, team_id, team_name, score, time, event_type, event_id or None, None, None
     return None
 
 

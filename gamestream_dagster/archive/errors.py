@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gamestream_dagster.errors import GamestreamError, Transient
 
-class ArchiveError(Exception):
+
+class ArchiveError(GamestreamError):
     """Root of this area; raised only as one of the classes below."""
 
 
@@ -47,11 +49,11 @@ class IdentityUnknownError(ArchiveError):
         self.topic = topic
 
 
-class ArchiveBusyError(ArchiveError):
+class ArchiveBusyError(ArchiveError, Transient):
     """Another process archives the same topic; worth another try."""
 
 
-class ArchiveBehindError(ArchiveError):
+class ArchiveBehindError(ArchiveError, Transient):
     """Kafka did not hand out the records up to the offsets asked for within the limit; worth another try."""
 
 

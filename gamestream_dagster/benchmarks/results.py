@@ -11,10 +11,11 @@ from typing import Any
 
 from gamestream_dagster.benchmarks.figures import table
 from gamestream_dagster.benchmarks.machine import machine, machine_line, versions
+from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.settings import PROJECT_ROOT
 
 
-class BenchError(Exception):
+class BenchError(GamestreamError):
     """A measure could not be taken, or a contestant's boards are wrong; says which, and what to do next."""
 
 

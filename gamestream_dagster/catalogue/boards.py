@@ -15,13 +15,14 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gamestream_dagster.catalogue.roles import ColumnRole, check_roles, known_roles
+from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.settings import PROJECT_ROOT, Season, load_settings
 
 FLINK_SQL_DIR = PROJECT_ROOT / "flink_sql"
 IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 
 
-class CatalogueError(Exception):
+class CatalogueError(GamestreamError):
     """A description in `flink_sql/` cannot be used; the message names the file, the field and the mend."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.settings import Season
 
 _HOUR = 3_600_000
@@ -17,7 +18,7 @@ LENGTHS: dict[Season, int] = {Season.HOURLY: _HOUR, Season.DAILY: _DAY, Season.W
 _SHIFTS: dict[Season, int] = {Season.WEEKLY: 3 * _DAY}
 
 
-class SeasonError(ValueError):
+class SeasonError(GamestreamError, ValueError):
     """A text names no season; the message says what would."""
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from gamestream_dagster.cli.console import PlainConsole
+from gamestream_dagster.cli.hints import Talk
 
 if TYPE_CHECKING:
     from gamestream_dagster.archive.writer import ArchiveResult
 
-data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-talk = Console(stderr=True, highlight=False)
+data = PlainConsole(width=None if sys.stdout.isatty() else 200)
+talk = Talk(stderr=True)
 
 
 def show_chapter(result: ArchiveResult) -> None:

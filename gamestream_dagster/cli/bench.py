@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markdown import Markdown
 
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.benchmarks.results import Result
     from gamestream_dagster.benchmarks.suite import Choices
 
-talk = Talk(stderr=True, highlight=False)
+talk = Talk(stderr=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -91,7 +91,7 @@ def bench(  # noqa: PLR0917 - Typer reads the options from the signature
         typer.echo(json.dumps([one.as_dict() for one in found], indent=2, default=str))
     else:
         for one in found:
-            Console(highlight=False).print(Markdown(one.markdown()))
+            PlainConsole().print(Markdown(one.markdown()))
 
 
 def _run(measure: str, choices: Choices, folder: Path | None) -> list[Result]:
@@ -121,10 +121,10 @@ def _tell_charts(folder: Path) -> None:
 
     docs = folder.parent.parent / "docs"
     for path in draw_all(folder, docs / "images"):
-        talk.print(f"chart: {path}", markup=False, soft_wrap=True)
+        talk.print(f"chart: {path}", soft_wrap=True)
     told = write_page(docs / "performance.md", folder)
-    talk.print(f"page: {docs / 'performance.md'} tells of {', '.join(told)}", markup=False, soft_wrap=True)
+    talk.print(f"page: {docs / 'performance.md'} tells of {', '.join(told)}", soft_wrap=True)
 
 
 def _say(text: str) -> None:
-    talk.print(text, markup=False, soft_wrap=True)
+    talk.print(text, soft_wrap=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.dagster_link import report, seasons_event
 from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gamestream_dagster.reconciliation.certificate import Certificate
     from gamestream_dagster.settings import Settings
 
-data = Console(highlight=False, width=200, soft_wrap=True)
-talk = Talk(stderr=True, highlight=False)
+data = PlainConsole(width=200, soft_wrap=True)
+talk = Talk(stderr=True)
 
 
 def register(app: typer.Typer) -> None:

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from gamestream_dagster.cli import panels, platform, reconcile
+from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import CouldNotRun, Home, PortBase, settings_from
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from gamestream_dagster.clients.dagster_graphql import DagsterGraphQL, RunOutcome
     from gamestream_dagster.settings import Settings
 
-talk = Talk(stderr=True, highlight=False)
-data = Console(highlight=False)
+talk = Talk(stderr=True)
+data = PlainConsole()
 
 # The crowd's last two minutes of play, sent at once: few enough points for the real players to stay on the board.
 CROWD_SECONDS = 120
@@ -78,7 +78,7 @@ def _send_events(settings: Settings, crowd: bool) -> None:
     from gamestream_dagster.events.simulator import SimulatorOptions
 
     if _already_sent(settings):
-        talk.print("[green]✓[/] the topic holds events of an earlier demo: none are sent again")
+        talk.print(styled("[green]✓[/] the topic holds events of an earlier demo: none are sent again"))
         return
     with _step("replay 13,874 real NBA shots of 2014-15") as note:
         shots = replay_into(settings, "nba", on_progress=lambda done, size: note(f"{done:,} of {size:,} bytes"))
@@ -140,8 +140,11 @@ def _show_end(settings: Settings, seconds: float) -> None:
     data.print()
     style = "bold green" if last.verdict == "MATCH" else "bold red"
     data.print(
-        f"[{style}]{last.verdict}[/]   {last.rows_compared} rows compared with an independent recompute, "
-        f"{last.rows_different} differ"
+        styled(
+            f"[{style}]{{}}[/]   {last.rows_compared} rows compared with an independent recompute, "
+            f"{last.rows_different} differ",
+            last.verdict,
+        )
     )
     links = {
         "Dagster": settings.dagster_url,
@@ -153,10 +156,12 @@ def _show_end(settings: Settings, seconds: float) -> None:
     for name, link in links.items():
         data.print(f"{name:<10} {link}", soft_wrap=True)
     talk.print(
-        f"\nDone in {seconds:.0f} s. Everything runs on.\n"
-        "Next: [bold]gamestream simulate --rate 200[/]  (watch the dashboard)   |   "
-        "[bold]gamestream reconcile[/]   |   stop with [bold]gamestream down[/]   |   "
-        "delete everything with [bold]gamestream down --purge[/]"
+        styled(
+            f"\nDone in {seconds:.0f} s. Everything runs on.\n"
+            "Next: [bold]gamestream simulate --rate 200[/]  (watch the dashboard)   |   "
+            "[bold]gamestream reconcile[/]   |   stop with [bold]gamestream down[/]   |   "
+            "delete everything with [bold]gamestream down --purge[/]"
+        )
     )
     if last.verdict not in ("MATCH", "EXPLAINED"):
         raise typer.Exit(1)
@@ -172,10 +177,11 @@ def _step(what: str) -> Iterator[Callable[[str], None]]:
 
         def note(text: str) -> None:
             notes[0] = text
-            status.update(f"{what}  [dim]{text}[/]")
+            status.update(styled("{}  [dim]{}[/]", what, text))
 
         yield note
-    talk.print(f"[green]✓[/] {what}  [dim]{notes[0]}[/]  {time.monotonic() - began:.1f} s", soft_wrap=True)
+    line = styled("[green]✓[/] {}  [dim]{}[/]  {} s", what, notes[0], f"{time.monotonic() - began:.1f}")
+    talk.print(line, soft_wrap=True)
 
 
 @contextmanager

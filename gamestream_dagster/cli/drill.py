@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from gamestream_dagster.drill.scenarios import Scenario
 
 # A pipe has no width of its own; a narrow guess would cut the lines.
-data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-talk = Talk(stderr=True, highlight=False)
+data = PlainConsole(width=None if sys.stdout.isatty() else 200)
+talk = Talk(stderr=True)
 
 _STYLES = {"HELD": "bold green", "NOT_HELD": "bold red", "COULD_NOT_RUN": "bold yellow"}
 
@@ -91,16 +91,19 @@ class _Speaker:
         self._began = time.monotonic()
 
     def __call__(self, text: str) -> None:
-        talk.print(f"{time.monotonic() - self._began:7.1f} s  {text}", markup=False, soft_wrap=True)
+        talk.print(f"{time.monotonic() - self._began:7.1f} s  {text}", soft_wrap=True)
 
 
 def _tell(result: ScenarioResult) -> None:
     from gamestream_dagster.drill.view import job_line
 
-    talk.print(f"[{_STYLES[result.verdict]}]{result.verdict}[/]  {result.name} {result.number}  {result.seconds:.0f} s")
+    style = _STYLES[result.verdict]
+    talk.print(
+        styled(f"[{style}]{{}}[/]  {{}}", result.verdict, f"{result.name} {result.number}  {result.seconds:.0f} s")
+    )
     for line in [job_line(job) for job in result.jobs] + list(result.reasons) + [result.could_not]:
         if line:
-            talk.print(f"           {line}", markup=False, soft_wrap=True)
+            talk.print(f"           {line}", soft_wrap=True)
 
 
 def _show(run: DrillRun) -> None:
@@ -115,17 +118,18 @@ def _show(run: DrillRun) -> None:
         table.add_row("(no fault)", *[unknown] * 6, str(found.lost), str(found.doubled), equal, "the answer")
     for row in view.matrix(run):
         style = _STYLES[row.verdict]
-        table.add_row(*row.cells[:-1], f"[{style}]{row.verdict}[/]")
+        table.add_row(*row.cells[:-1], styled(f"[{style}]{{}}[/]", row.verdict))
     data.print(table)
     for one in run.times:
-        data.print(view.times_line(one), markup=False)
+        data.print(view.times_line(one))
     for result in run.results:
         for reason in (*result.reasons, result.could_not):
             if reason:
-                data.print(f"{result.name} {result.number}: {reason}", markup=False, soft_wrap=True)
+                data.print(f"{result.name} {result.number}: {reason}", soft_wrap=True)
     if run.could_not:
-        data.print(run.could_not, markup=False, soft_wrap=True)
-    data.print(f"[{_STYLES[run.verdict]}]{run.verdict}[/]  {len(run.results)} scenarios in {run.seconds:.0f} s")
+        data.print(run.could_not, soft_wrap=True)
+    line = f"{len(run.results)} scenarios in {run.seconds:.0f} s"
+    data.print(styled(f"[{_STYLES[run.verdict]}]{{}}[/]  {{}}", run.verdict, line))
 
 
 def _list(scenarios: Iterable[Scenario]) -> None:

@@ -16,14 +16,15 @@ import typer
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.errors import GamestreamError
 
 if TYPE_CHECKING:
-    from gamestream_dagster.events.replay import BadLine, ReplayResult
+    from gamestream_dagster.events.replay import BadLine, ReplayResult, Wait
     from gamestream_dagster.events.simulation import SimulationResult
     from gamestream_dagster.events.simulator import SimulatorOptions
     from gamestream_dagster.settings import Settings
 
-talk = Talk(stderr=True, highlight=False)
+talk = Talk(stderr=True)
 MAX_SHOWN = 20  # bad lines shown one by one; all are in the rejects file
 
 Topic = Annotated[str | None, typer.Option("--topic", help="Another topic than user-score.", show_default=False)]
@@ -78,6 +79,8 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     path = None if no_truth else truth or settings.home / "truth" / f"{options.start_ms}-{seed}.parquet"
     result = _simulate(settings, options, path, topic, paced=not as_fast_as_possible)
     _print_simulation(result, as_json)
+    if result.interrupted:
+        raise typer.Exit(130)
 
 
 def replay(  # noqa: PLR0917 - Typer reads the options from the signature
@@ -88,6 +91,13 @@ def replay(  # noqa: PLR0917 - Typer reads the options from the signature
     as_fast_as_possible: Annotated[
         bool, typer.Option("--as-fast-as-possible", help="Do not wait (the default without --speed).")
     ] = False,
+    max_wait: Annotated[
+        float, typer.Option(help="With --speed: seconds that a gap between two events is waited for at most.", min=0)
+    ] = 60.0,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="COLUMN=FIELD, such as player=user_id; once for each column.", show_default=False),
+    ] = None,
     rejects: Annotated[
         Path | None, typer.Option(help="File for bad lines (default under the home).", show_default=False)
     ] = None,
@@ -100,8 +110,10 @@ def replay(  # noqa: PLR0917 - Typer reads the options from the signature
     if speed is not None and as_fast_as_possible:
         raise CouldNotRun("--speed and --as-fast-as-possible exclude each other; give one of them.")
     settings = settings_from(home, port_base)
-    result = _replay(settings, file, speed, rejects, topic)
+    result = _replay(settings, file, topic, speed=speed, longest_wait=max_wait, columns=columns or [], rejects=rejects)
     _print_replay(result, as_json)
+    if result.interrupted:
+        raise typer.Exit(130)
     if result.bad:
         raise typer.Exit(1)
 
@@ -150,9 +162,17 @@ def _simulate(
 
 
 def _replay(
-    settings: Settings, file: str, speed: float | None, rejects: Path | None, topic: str | None
+    settings: Settings,
+    file: str,
+    topic: str | None,
+    *,
+    speed: float | None,
+    longest_wait: float,
+    columns: list[str],
+    rejects: Path | None,
 ) -> ReplayResult:
     from gamestream_dagster.events.feed import replay_into
+    from gamestream_dagster.events.readers import renames_of
 
     shown = 0
 
@@ -160,12 +180,40 @@ def _replay(
         nonlocal shown
         shown += 1
         if shown <= MAX_SHOWN:
-            talk.print(f"line {bad.number}: {bad.reason}: {bad.detail}", style="yellow", markup=False, soft_wrap=True)
+            talk.print(f"line {bad.number}: {bad.reason}: {bad.detail}", style="yellow", soft_wrap=True)
         elif shown == MAX_SHOWN + 1:
             talk.print("more bad lines follow; all are written aside", style="yellow")
 
     with _failures(), _progress(None, file) as advance:
-        return replay_into(settings, file, speed=speed, rejects=rejects, topic=topic, on_progress=advance, on_bad=show)
+        return replay_into(
+            settings,
+            file,
+            speed=speed,
+            longest_wait=longest_wait,
+            renames=renames_of(columns),
+            rejects=rejects,
+            topic=topic,
+            on_progress=advance,
+            on_bad=show,
+            on_wait=_tell_wait,
+        )
+
+
+def _tell_wait(wait: Wait) -> None:
+    cut = ""
+    if wait.wanted_seconds > wait.seconds:
+        cut = (
+            f" in place of {_duration(wait.wanted_seconds)} by its event time; longer gaps are cut (--max-wait), see "
+            "whether all times of the file are in milliseconds"
+        )
+    talk.print(f"line {wait.number}: waiting {_duration(wait.seconds)}{cut}", style="yellow", soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    for name, length in (("years", 365 * 86400), ("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.1f} {name}"
+    return f"{seconds:.0f} s"
 
 
 def _print_simulation(result: SimulationResult, as_json: bool) -> None:
@@ -180,19 +228,23 @@ def _print_simulation(result: SimulationResult, as_json: bool) -> None:
         soft_wrap=True,
     )
     if result.truth:
-        talk.print(f"truth: {result.truth}", markup=False, soft_wrap=True)
-    talk.print("Next: gamestream reconcile   |   gamestream board top_players", markup=False)
+        talk.print(f"truth: {result.truth}", soft_wrap=True)
+    talk.print("Next: gamestream reconcile   |   gamestream board top_players")
 
 
 def _print_replay(result: ReplayResult, as_json: bool) -> None:
     if as_json:
-        found = {"sent": result.sent, "bad": result.bad, "reasons": dict(result.reasons)}
+        counts = {"lines": result.lines, "sent": result.sent, "bad": result.bad, "blank": result.blank}
+        found = {**counts, "reasons": dict(result.reasons), "interrupted": result.interrupted}
         _write({**found, "seconds": round(result.seconds, 3), "rejects": str(result.rejects or "") or None})
     reasons = "  " + " ".join(f"{reason}={count}" for reason, count in result.reasons.items()) if result.bad else ""
-    talk.print(f"Done. SENT={result.sent} BAD={result.bad}{reasons}  {result.seconds:.1f} s", soft_wrap=True)
+    stopped = "Stopped" if result.interrupted else "Done"
+    blank = f" BLANK={result.blank}" if result.blank else ""
+    counts = f"SENT={result.sent} BAD={result.bad}{reasons}{blank}  LINES={result.lines}"
+    talk.print(f"{stopped}. {counts}  {result.seconds:.1f} s", soft_wrap=True)
     if result.rejects:
-        talk.print(f"bad lines: {result.rejects}", markup=False, soft_wrap=True)
-    talk.print("Next: gamestream reconcile   |   gamestream board top_players", markup=False)
+        talk.print(f"bad lines: {result.rejects}", soft_wrap=True)
+    talk.print("Next: gamestream reconcile   |   gamestream board top_players")
 
 
 def _write(data: dict[str, Any]) -> None:
@@ -201,13 +253,9 @@ def _write(data: dict[str, Any]) -> None:
 
 @contextmanager
 def _failures() -> Iterator[None]:
-    from gamestream_dagster.events.avro import AvroFormatError
-    from gamestream_dagster.events.producer import SendingError
-    from gamestream_dagster.events.readers import ReadingError
-
     try:
         yield
-    except (AvroFormatError, SendingError, ReadingError) as error:
+    except GamestreamError as error:
         raise CouldNotRun(str(error)) from error
 
 
@@ -216,7 +264,7 @@ def _progress(total: int | None, what: str) -> Iterator[Callable[[int, int | Non
     """A bar on stderr; nothing where stderr is no terminal."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as display:
         task = display.add_task(what, total=total)
         yield lambda done, size: display.update(task, completed=done, total=size)

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
+
+from gamestream_dagster.cli.console import PlainConsole
 
 if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
@@ -54,35 +55,33 @@ def remember(settings: Settings, home: Path | None, port_base: int | None) -> No
     )
 
 
-def runnable(text: str, *, markup: bool = False) -> str:
+def runnable(text: str) -> str:
     """The text with each `gamestream COMMAND` so that it runs from this shell; other text is left as it is."""
-    return _COMMAND.sub(lambda match: _inserted(match, markup), text)
+    return _COMMAND.sub(_inserted, text)
 
 
-class Talk(Console):
+class Talk(PlainConsole):
     """A console for sentences to people: the commands that they name run as printed."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """As Rich's, with the commands completed; the terminal wraps what is too long, so that it can be copied."""
         options.setdefault("soft_wrap", all(isinstance(one, str | Text) for one in objects))
-        marked = options.get("markup", True) is not False
-        shown = [_completed(one, marked) for one in objects]
-        super().print(*shown, **options)
+        super().print(*map(_completed, objects), **options)
 
 
-def _completed(printed: Any, markup: bool) -> Any:
+def _completed(printed: Any) -> Any:
     if isinstance(printed, str):
-        return runnable(printed, markup=markup)
+        return runnable(printed)
     if isinstance(printed, Text):
         found = list(_COMMAND.finditer(printed.plain))
         for match in reversed(found):
             style = printed[match.start() : match.end()]
-            words = Text(_inserted(match, markup=False), style.get_style_at_offset(Console(), 0) if style else "")
+            words = Text(_inserted(match), style.get_style_at_offset(Console(), 0) if style else "")
             printed = printed[: match.start()] + words + printed[match.end() :]
     return printed
 
 
-def _inserted(match: re.Match[str], markup: bool) -> str:
+def _inserted(match: re.Match[str]) -> str:
     known = _commands()
     words = match["words"]
     name = words if words in known else words.split(" ")[0]
@@ -91,8 +90,7 @@ def _inserted(match: re.Match[str], markup: bool) -> str:
     rest = words[len(name) :]
     values = {"home": _given.home, "port_base": _given.port_base}
     options = "".join(f" --{key.replace('_', '-')} {values[key]}" for key in known[name] if values[key])
-    program = _program()
-    return f"{escape(program + ' ') if markup else program + ' '}{name}{escape(options) if markup else options}{rest}"
+    return f"{_program()} {name}{options}{rest}"
 
 
 @cache

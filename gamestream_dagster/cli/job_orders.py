@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.cli.console import styled
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
@@ -150,13 +150,13 @@ def _show_plan(job: str, settings: Settings, choice: Choice, as_json: bool, fold
     if as_json:
         print_json({**asdict(made), "steps": steps})
     else:
-        data.print(f"[bold]{made.decision}[/]  {escape(runnable(made.reason))}", soft_wrap=True)
+        data.print(styled("[bold]{}[/]  {}", made.decision, runnable(made.reason)), soft_wrap=True)
         for number, step in enumerate(steps, 1):
             facts = ", ".join(f"{key}={value}" for key, value in step.items() if key != "step" and value is not None)
             line = f"  {number}. {step['step']}" + (f"  ({facts})" if facts else "")
-            data.print(line, soft_wrap=True, markup=False)
+            data.print(line, soft_wrap=True)
         for choice_command in made.choices:
-            data.print(f"  decide with: [bold]{runnable(choice_command, markup=True)}[/]", soft_wrap=True)
+            data.print(styled("  decide with: [bold]{}[/]", runnable(choice_command)), soft_wrap=True)
     if made.decision is not Decision.NOTHING:
         raise typer.Exit(1)
 

@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
+from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import CouldNotRun
 
 if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.deployment import Deployment
 
-talk = Talk(stderr=True, highlight=False)
-data = Console(highlight=False)
+talk = Talk(stderr=True)
+data = PlainConsole()
 
 Job = Annotated[str, typer.Argument(help="Name of the job: its folder in flink_sql/.")]
 Folder = Annotated[Path, typer.Option("--folder", help="Folder with the job folders.", hidden=True)]
@@ -29,7 +28,7 @@ Folder = Annotated[Path, typer.Option("--folder", help="Folder with the job fold
 
 def speak(sentence: str) -> None:
     """Say a sentence to the person, beside the data."""
-    talk.print(sentence, markup=False, soft_wrap=True)
+    talk.print(sentence, soft_wrap=True)
 
 
 @contextmanager
@@ -47,7 +46,7 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except (ParkedError, RedeployContractError, RefusedError, SubmissionRejectedError) as error:
-        talk.print(f"[bold red]Not done:[/] {escape(str(error))}", soft_wrap=True)
+        talk.print(styled("[bold red]Not done:[/] {}", error), soft_wrap=True)
         raise typer.Exit(1) from error
     except (FlinkJobError, ServiceError) as error:
         raise CouldNotRun(str(error)) from error

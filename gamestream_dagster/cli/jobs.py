@@ -13,6 +13,7 @@ from rich.table import Table
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.console import styled
 from gamestream_dagster.cli.job_manifests import manifests
 from gamestream_dagster.cli.job_orders import apply, plan, redeploy, resume, rollback, suspend
 from gamestream_dagster.cli.job_output import Folder, Job, data, deployment_json, print_json, sentences, talk
@@ -62,7 +63,7 @@ def list_jobs(
         table.add_row(spec.name, spec.desired_state, seen.state, health, version, _checkpoint(seen), _lag(seen))
     print_table(table)
     for remark in remarks:
-        talk.print(remark, markup=False, soft_wrap=True)
+        talk.print(remark, soft_wrap=True)
 
 
 def _verdict(seen: ObservedJob, last: Deployment | None) -> tuple[str, str]:
@@ -109,7 +110,7 @@ def show(
         print_json(content)
         return
     for name, value in _flat(content):
-        data.print(f"[bold]{name:<24}[/] {value}", soft_wrap=True)
+        data.print(styled("[bold]{:<24}[/] {}", name, value), soft_wrap=True)
 
 
 def _state_of_topics(last: Deployment | None) -> dict[str, str] | str:
@@ -148,11 +149,11 @@ def history(
         return
     for one in found:
         submitted = one.submitted_at.strftime("%Y-%m-%d %H:%M:%S") if one.submitted_at else "?"
-        data.print(
-            f"[bold]g{one.generation:<3}[/] {one.fingerprint[:8]}  {one.state:<10} {one.outcome or '':<17}  "
-            f"{submitted} UTC, {one.trigger} from {one.restore_path or 'the earliest offset'}  {one.reason or ''}",
-            soft_wrap=True,
+        line = (
+            f"{one.fingerprint[:8]}  {one.state:<10} {one.outcome or '':<17}  {submitted} UTC, {one.trigger} from "
+            f"{one.restore_path or 'the earliest offset'}  {one.reason or ''}"
         )
+        data.print(styled("[bold]g{:<3}[/] {}", one.generation, line), soft_wrap=True)
 
 
 def incidents(
@@ -179,9 +180,9 @@ def incidents(
         )
         opened = one.opened_at.strftime("%Y-%m-%d %H:%M:%S")
         line = f"{one.incident_id}  {one.kind}  {opened} UTC  {ended}  {times}  submissions: {one.attempt}"
-        data.print(line, soft_wrap=True, markup=False, style="bold")
+        data.print(line, soft_wrap=True, style="bold")
         for entry in one.timeline if job else ():
-            data.print(f"  {entry.seconds:>8.1f} s  {entry.moment:<10} {entry.text}", soft_wrap=True, markup=False)
+            data.print(f"  {entry.seconds:>8.1f} s  {entry.moment:<10} {entry.text}", soft_wrap=True)
 
 
 def _seconds(incident: Incident) -> dict[str, float]:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.linter.lint import Report
     from gamestream_dagster.settings import Settings
 
-talk = Talk(stderr=True, highlight=False)
+talk = Talk(stderr=True)
 
 Paths = Annotated[
     list[Path] | None,
@@ -100,11 +99,11 @@ def _print(report: Report, as_json: bool) -> None:
     elif rows:
         table = Table("FILE", "LINE", "CODE", "SEVERITY", "MESSAGE", box=None, pad_edge=False)
         for row in rows:
-            table.add_row(*(escape(str(value)) for value in row.values()))
+            table.add_row(*map(str, row.values()))
         width = None if sys.stdout.isatty() else _WIDTH_IN_A_PIPE
-        Console(highlight=False, width=width).print(table)
+        PlainConsole(width=width).print(table)
     errors = sum(row["severity"] == "error" for row in rows)
-    talk.print(f"{errors} errors, {len(rows) - errors} warnings; docs/lint.md says why and how to mend", markup=False)
+    talk.print(f"{errors} errors, {len(rows) - errors} warnings; docs/lint.md says why and how to mend")
     if report.plans is None:
         talk.print(
             "The planner rules did NOT run: no SQL gateway was asked. "

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gamestream_dagster.cli import hints
+from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.settings import Settings, SettingsError, load_settings
 
 Home = Annotated[Path | None, typer.Option("--home", help="Folder with all state of the stack (default .gamestream).")]
@@ -18,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print data as JSON on stdo
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before destroying something.")]
 
 
-class CouldNotRun(Exception):  # noqa: N818 - the word of the exit code and of the verdict
+class CouldNotRun(GamestreamError):  # noqa: N818 - the word of the exit code and of the verdict
     """The command could not look or act (exit code 2); the message says why and what to do next."""
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, settings_from
 from gamestream_dagster.cli.tables import print_table
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gamestream_dagster.platform.service import Progress, ProgressState, ServiceStatus
     from gamestream_dagster.settings import Settings
 
-talk = Talk(stderr=True, highlight=False)
-data = Console(highlight=False)
+talk = Talk(stderr=True)
+data = PlainConsole()
 
 Only = Annotated[
     str | None, typer.Option("--only", help="Comma-separated services or groups; what they need comes too.")
@@ -79,11 +79,16 @@ def up(home: Home = None, port_base: PortBase = None, only: Only = None, jobs: J
         all_back = not jobs or resume_after_up(settings, stack, started, progress, _warn)
     if started:
         talk.print(
-            f"Done. Started {len(started)} services in {time.monotonic() - began:.1f} s; home {settings.home}\n"
-            "Next: [bold]gamestream status[/]   |   stop with [bold]gamestream down[/]"
+            styled(
+                "Done. Started {} services in {} s; home {}\n"
+                "Next: [bold]gamestream status[/]   |   stop with [bold]gamestream down[/]",
+                len(started),
+                f"{time.monotonic() - began:.1f}",
+                settings.home,
+            )
         )
     else:
-        talk.print("Already running: nothing to start.  Next: [bold]gamestream status[/]")
+        talk.print(styled("Already running: nothing to start.  Next: [bold]gamestream status[/]"))
     if sentence := second_daemon_told(settings):
         _warn(f"Mind: {sentence}")
     if not all_back:
@@ -298,7 +303,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _warn(sentence: str) -> None:
-    talk.print(sentence, style="yellow", markup=False, soft_wrap=True)
+    talk.print(sentence, style="yellow", soft_wrap=True)
 
 
 def _as_interrupt(*_: object) -> None:
@@ -321,21 +326,20 @@ def _platform_errors() -> Iterator[None]:
 def _progress_display() -> Iterator[Progress]:
     """One line a service on a terminal; elsewhere (CI, a pipe) one plain line when a service has arrived."""
     from rich import progress as bars
-    from rich.markup import escape
 
     settled = ("healthy", "external", "skipped", "stopped", "not done")
     if not talk.is_terminal:
 
         def tell(name: str, state: ProgressState, detail: str) -> None:
             if state in settled or (name == "jars" and _all_done(detail)):
-                talk.print(f"{name:<20} {state} {escape(detail)}".rstrip(), soft_wrap=True)
+                talk.print(f"{name:<20} {state} {detail}".rstrip(), soft_wrap=True)
 
         yield tell
         return
     columns = (
         bars.SpinnerColumn(finished_text="[green]✓[/]"),
-        bars.TextColumn("{task.fields[service]:<20}"),
-        bars.TextColumn("{task.description}"),
+        bars.TextColumn("{task.fields[service]:<20}", markup=False),
+        bars.TextColumn("{task.description}", markup=False),
         bars.TimeElapsedColumn(),
     )
     lock = threading.Lock()
@@ -347,7 +351,7 @@ def _progress_display() -> Iterator[Progress]:
                 if name not in tasks:
                     tasks[name] = display.add_task("", total=1, service=name)
             done = state in settled or (name == "jars" and _all_done(detail))
-            display.update(tasks[name], description=f"{state} {escape(detail)}".strip(), completed=int(done))
+            display.update(tasks[name], description=f"{state} {detail}".strip(), completed=int(done))
 
         yield show
 

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.dagster_link import provisioned_events, refresh_definitions, report
 from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, settings_from
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
 
 # A pipe has no width of its own; a narrow guess would cut the sentences.
-data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-talk = Talk(stderr=True, highlight=False)
+data = PlainConsole(width=None if sys.stdout.isatty() else 200)
+talk = Talk(stderr=True)
 
 Kinds = Annotated[
     list[str] | None,
@@ -131,10 +130,10 @@ def _carry_out(settings: Settings, planned: Plan) -> list[StepResult]:
     from gamestream_dagster.provisioning import manager
 
     def told(result: StepResult) -> None:
-        line = f"{OUTCOMES[result.outcome]} {result.planned.kind:<9} {result.planned.name}"
-        talk.print(line + (f"  {escape(result.error)}" if result.error else ""), soft_wrap=True)
+        line = f"{result.planned.kind:<9} {result.planned.name}" + (f"  {result.error}" if result.error else "")
+        talk.print(styled(OUTCOMES[result.outcome] + " {}", line), soft_wrap=True)
 
-    return manager.apply(settings, planned, told, lambda line: talk.print(f"  [dim]{escape(line)}[/]", soft_wrap=True))
+    return manager.apply(settings, planned, told, lambda line: talk.print(styled("  [dim]{}[/]", line), soft_wrap=True))
 
 
 def _tell_dagster(settings: Settings, results: Sequence[StepResult]) -> None:

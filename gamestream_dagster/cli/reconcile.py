@@ -13,13 +13,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.archive_output import show_chapter
+from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.dagster_link import archive_event, reconciliation_event, report
 from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
@@ -30,8 +29,8 @@ if TYPE_CHECKING:
     from gamestream_dagster.reconciliation.model import Difference, LedgerBalance, ReconciliationRun, Row
 
 # A pipe has no width of its own; a narrow guess would cut the lines.
-data = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-talk = Talk(stderr=True, highlight=False)
+data = PlainConsole(width=None if sys.stdout.isatty() else 200)
+talk = Talk(stderr=True)
 
 _VERDICT_STYLES = {"MATCH": "bold green", "EXPLAINED": "green", "DIFFERENT": "bold red", "COULD_NOT_RUN": "bold yellow"}
 
@@ -262,7 +261,7 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except (ServiceError, ArchiveError, AvroFormatError, ReconciliationError, CatalogueError, SeasonError) as error:
-        raise CouldNotRun(escape(str(error))) from error
+        raise CouldNotRun(str(error)) from error
 
 
 def _show_run(run: ReconciliationRun, report: str) -> None:

@@ -6,18 +6,18 @@ import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
     from gamestream_dagster.reconciliation.repair import RepairOutcome, RepairPlan, RepairStep
 
-data = Console(highlight=False, width=200, soft_wrap=True)
-talk = Talk(stderr=True, highlight=False)
+data = PlainConsole(width=200, soft_wrap=True)
+talk = Talk(stderr=True)
 
 
 def register(app: typer.Typer) -> None:

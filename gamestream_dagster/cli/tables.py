@@ -6,8 +6,9 @@ import os
 import sys
 from io import StringIO
 
-from rich.console import Console
 from rich.table import Table
+
+from gamestream_dagster.cli.console import PlainConsole
 
 _UNBOUNDED = 1_000_000
 
@@ -17,16 +18,16 @@ def print_table(table: Table) -> None:
     for column in table.columns:
         column.overflow = "fold"
     if sys.stdout.isatty():
-        Console(highlight=False).print(table)
+        PlainConsole().print(table)
         return
     given = os.environ.get("COLUMNS", "")
     width = int(given) if given.isdigit() and int(given) else _natural_width(table)
     page = StringIO()
-    Console(file=page, highlight=False, width=width, force_terminal=False).print(table)
+    PlainConsole(file=page, width=width, force_terminal=False).print(table)
     sys.stdout.writelines(line.rstrip() + "\n" for line in page.getvalue().splitlines())
 
 
 def _natural_width(table: Table) -> int:
-    console = Console(width=_UNBOUNDED, file=StringIO())
+    console = PlainConsole(width=_UNBOUNDED, file=StringIO())
     title = len(str(table.title)) if table.title else 0
     return max(console.measure(table).maximum, title, 1)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.events.tail import TailedRecord
     from gamestream_dagster.settings import Settings
 
-talk = Talk(stderr=True, highlight=False)
+talk = Talk(stderr=True)
 MOST = 10_000
 FOLLOW_SECONDS = 0.5
 SHOWN_CHARACTERS = 2_000  # of one value on a line for people; --json gives it whole

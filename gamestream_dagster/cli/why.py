@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 from gamestream_dagster.cli.reconcile import SinkName, sentences
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from gamestream_dagster.reconciliation.model import Row
     from gamestream_dagster.reconciliation.why import Sum, Why
 
-data = Console(highlight=False, width=200, soft_wrap=True)
-talk = Talk(stderr=True, highlight=False)
+data = PlainConsole(width=200, soft_wrap=True)
+talk = Talk(stderr=True)
 
 
 def register(app: typer.Typer) -> None:

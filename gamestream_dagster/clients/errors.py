@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from gamestream_dagster.errors import GamestreamError, Transient
 
-class ServiceError(Exception):
+
+class ServiceError(GamestreamError):
     """A service did not do what was asked. Raised only as one of the classes below.
 
     Args:
@@ -19,7 +21,7 @@ class ServiceError(Exception):
         self.instruction = instruction
 
 
-class TransientServiceError(ServiceError):
+class TransientServiceError(ServiceError, Transient):
     """Worth another try: no answer in time, connection refused, server overloaded or still starting."""
 
 

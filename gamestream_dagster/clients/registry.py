@@ -28,6 +28,23 @@ _PAUSE_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
+class SchemaReference:
+    """Another subject's version that a schema takes named types from."""
+
+    subject: str
+    version: int
+
+
+@dataclass(frozen=True)
+class StoredSchema:
+    """A schema as its author wrote it."""
+
+    text: str
+    schema_type: str
+    references: tuple[SchemaReference, ...]
+
+
+@dataclass(frozen=True)
 class RegisteredSchema:
     """One version of a subject."""
 
@@ -37,7 +54,9 @@ class RegisteredSchema:
     schema_id: int
     """The number that stands in the five bytes before each encoded record."""
     schema: Mapping[str, Any]
+    """Parsed; empty where it is no JSON (Protobuf)."""
     schema_type: str = "AVRO"
+    references: tuple[SchemaReference, ...] = ()
 
 
 class Registry:
@@ -98,12 +117,14 @@ class Registry:
             answer = self._request("GET", f"subjects/{_part(subject)}/versions/latest")
         except NotFoundError:
             return None
+        stored = _stored(answer)
         return RegisteredSchema(
             subject=subject,
             version=int(answer["version"]),
             schema_id=int(answer["id"]),
-            schema=_parsed(answer["schema"]),
-            schema_type=answer.get("schemaType") or "AVRO",
+            schema=_parsed(stored.text),
+            schema_type=stored.schema_type,
+            references=stored.references,
         )
 
     def register(self, subject: str, schema: Mapping[str, Any]) -> int:
@@ -133,6 +154,23 @@ class Registry:
             NotFoundError: no schema has it.
         """
         return _parsed(self._request("GET", f"schemas/ids/{schema_id}")["schema"])
+
+    def stored_schema(self, schema_id: int) -> StoredSchema:
+        """The schema with this id, of any type.
+
+        Raises:
+            NotFoundError: no schema has it.
+        """
+        return _stored(self._request("GET", f"schemas/ids/{schema_id}"))
+
+    def referred(self, reference: SchemaReference) -> StoredSchema:
+        """The schema that a reference names.
+
+        Raises:
+            NotFoundError: the version is gone.
+        """
+        path = f"subjects/{_part(reference.subject)}/versions/{reference.version}"
+        return _stored(self._request("GET", path))
 
     def delete(self, subject: str) -> list[int]:
         """Delete a subject with all its versions, for good; returns the versions that went.
@@ -198,7 +236,17 @@ def _part(text: str) -> str:
     return quote(text, safe="")
 
 
+def _stored(answer: Any) -> StoredSchema:
+    references = tuple(
+        SchemaReference(str(one["subject"]), int(one["version"])) for one in answer.get("references") or ()
+    )
+    return StoredSchema(str(answer["schema"]), answer.get("schemaType") or "AVRO", references)
+
+
 def _parsed(text: str) -> Mapping[str, Any]:
-    parsed = json.loads(text)
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):  # Protobuf is no JSON
+        return {}
     # Avro allows a bare type name as a schema.
     return parsed if isinstance(parsed, dict) else {"type": parsed}

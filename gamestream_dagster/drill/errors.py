@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gamestream_dagster.errors import GamestreamError
 
-class DrillError(Exception):
+
+class DrillError(GamestreamError):
     """A condition of a scenario did not come about, or a drill may not run here."""

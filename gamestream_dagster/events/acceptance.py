@@ -55,8 +55,8 @@ class Remark(StrEnum):
 
 REASON_TEXT: Final[dict[Reason, str]] = {
     Reason.NOT_JSON: "The value is null, empty, or does not begin with a JSON value.",
-    Reason.NOT_AVRO: "On an Avro topic: the value is not in the Confluent wire format, or its schema cannot be read.",
-    Reason.NOT_UTF8: "The value's bytes are not UTF-8 (nor UTF-16 or UTF-32, which are read too).",
+    Reason.NOT_AVRO: "On an Avro topic: the value is not in the Confluent wire format, or its schema is no record.",
+    Reason.NOT_UTF8: "The value's bytes, or a text of an Avro record, are not UTF-8 (JSON: nor UTF-16 or UTF-32).",
     Reason.NOT_AN_OBJECT: "The value is a bare text, number or word, or an array.",
     Reason.MISSING_FIELD: "A required field is absent or null, an id is empty, or the time cannot be read.",
     Reason.TOO_LARGE: f"`user_id`, `team_id` or `team_name` has more than {_MAX_TEXT} characters.",
@@ -77,7 +77,7 @@ class Decoded(NamedTuple):
     event_time_millis: int
     readable_time: str | None
     event_type: str | None
-    event_id: str | None
+    event_id: str | None  # never empty: an empty id is no id
     remark: Remark | None
 
 
@@ -161,13 +161,14 @@ def judge_fields(fields: dict[str, Any], kafka_timestamp: int) -> Outcome:
         time,
         get("readable_time"),
         get("event_type"),
-        get("event_id"),
+        get("event_id") or None,
         get("remark"),
     )
 
 
 def _refused(reason: Reason, detail: str, fields: dict[str, Any]) -> Refused:
-    return Refused(reason, detail, {name: fields.get(name) for name in FIELD_NAMES})
+    kept = {name: fields.get(name) for name in FIELD_NAMES}
+    return Refused(reason, detail, kept | {"event_id": kept["event_id"] or None})
 
 
 def whole_number(text: str | None) -> int | None:

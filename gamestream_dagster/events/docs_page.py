@@ -7,6 +7,52 @@ import sys
 from gamestream_dagster.events.acceptance import REASON_TEXT
 from gamestream_dagster.events.event_types import EventField, EventType, score_event
 
+_AVRO = """\
+## Avro records
+
+A record is a zero byte, the schema's number in four bytes and the record, written with any version of the subject.
+Fields are found by name; Flink (format `gamestream-avro`) and the archive read them by the same rules:
+
+| column | is read from | otherwise |
+|---|---|---|
+| a text | `string`, `bytes` in UTF-8, `enum`, `int`, `long`, `fixed` of 16 bytes with the logical type `uuid` | null |
+| `score` | `int`, `long`, or a text of digits | `WRONG_TYPE` |
+| `event_time_millis` | the same; `timestamp-micros` and `timestamp-nanos` are divided down to milliseconds | null |
+
+An absent field is null, unions may be in any order, unknown fields of any type are skipped, and references to other
+subjects are followed. `NOT_AVRO` is a record without the header, cut short, with bytes after its end, with a number
+that the registry does not know, or whose schema is no Avro record. It gives no row, is counted by the ledger, and stops
+nothing. A registry that does not answer stops the reading, since it says nothing about the record.
+
+A number that the registry does not know is looked up again after a minute. Register a schema before you write with it:
+records that were read before are refused for good. Keep old schemas: a replay of the topic reads old records again.
+
+The format is compiled from `gamestream_dagster/platform/flink_formats` when the stack starts. A cluster of your own
+needs `<home>/flink/lib/gamestream-avro.jar` in its `lib` folder.
+"""
+_REPLAY = """\
+## Replaying files
+
+`gamestream replay FILE` sends CSV, JSON lines (both also gzipped) or Parquet. Every line is sent, bad or blank:
+`SENT=1998 BAD=1 UNREADABLE=1 BLANK=1  LINES=2000`. Bad lines are kept, with number and reason, as JSON lines under
+`<home>/rejects/` or in `--rejects FILE`. Exit code 1: there are bad lines; 2: the file could not be read to its end,
+and the message says how many lines were sent.
+
+| option | meaning |
+|---|---|
+| `--map player=user_id` | the file's column `player` is our `user_id`; a column of that name is left out. Repeatable |
+| `--speed 60` | send sixty times as fast as the event times say, from the first event on |
+| `--max-wait 60` | seconds that a gap between two events is waited for at most; longer gaps are cut and announced |
+
+- CSV: the first line names the columns. A quoted text may hold line ends, in at most 32 lines. A quotation mark that
+  does not close costs its own line (`UNREADABLE`), not those after it.
+- Parquet: types are read by what they mean. Dates and times of any unit and zone are times, decimals and doubles
+  without a fraction are whole numbers, binary is UTF-8 text, dictionaries are their values; nested values are
+  `UNREADABLE`.
+- An empty `event_id` is no id, here and in the stream.
+- A record over Kafka's limit (1 MiB, or the topic's `max.message.bytes`) is `TOO_LARGE`.
+"""
+
 
 def docs_page(event: EventType) -> str:
     """The Markdown page of the event type (`docs/events.md`)."""
@@ -52,7 +98,9 @@ says; the others are copies and count nowhere. A record without an id is never a
   arrives after the horizon counts again, and of an id in several partitions the job may read another record first.
   `gamestream reconcile` names the first case `DUPLICATE`, or `DUP_CONFLICT` where the contents differ, and the second
   `DUP_CONFLICT`.
-"""
+
+{_AVRO}
+{_REPLAY}"""
 
 
 def _limits(field: EventField) -> str:

@@ -10,12 +10,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gamestream_dagster.errors import GamestreamError
+
 EVENT_TYPES_FILE = Path(__file__).with_name("event_types.yaml")
 FUTURE_LIMIT_MS = 3_600_000  # an event may be this far ahead of the Kafka timestamp of its record
 MAX_LONG = 2**63 - 1
 
 
-class EventTypesError(Exception):
+class EventTypesError(GamestreamError):
     """The catalogue of event types cannot be used; the message names the file and the field."""
 
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.avro import score_encoder
 from gamestream_dagster.events.event_types import score_event
+from gamestream_dagster.events.file_lines import Renames
+from gamestream_dagster.events.pacing import LONGEST_WAIT_SECONDS
 from gamestream_dagster.events.producer import ScoreProducer
-from gamestream_dagster.events.replay import BadLine, ReplayResult, replay, sample_path
+from gamestream_dagster.events.readers import open_source
+from gamestream_dagster.events.replay import BadLine, ReplayResult, Wait, replay, sample_path
 from gamestream_dagster.events.score_event import encode_json
 from gamestream_dagster.events.simulation import SimulationResult, run_simulation
 from gamestream_dagster.events.simulator import Encode, SimulatorOptions
@@ -23,10 +26,13 @@ def replay_into(
     file: str | Path,
     *,
     speed: float | None = None,
+    longest_wait: float = LONGEST_WAIT_SECONDS,
+    renames: Renames | None = None,
     rejects: Path | None = None,
     topic: str | None = None,
     on_progress: Callable[[int, int], None] = lambda done, size: None,
     on_bad: Callable[[BadLine], None] = lambda bad: None,
+    on_wait: Callable[[Wait], None] = lambda wait: None,
 ) -> ReplayResult:
     """Replay a file, or a bundled sample by its name (`nba`), into a stack's score topic.
 
@@ -34,19 +40,34 @@ def replay_into(
         settings: which stack, and whether its topic holds JSON or Avro.
         file: path, or name of a sample.
         speed: factor on event time; None: as fast as possible.
+        longest_wait: seconds that a gap between two events is waited for at most.
+        renames: columns of the file that are fields of ours.
         rejects: file for bad lines; default `<home>/rejects/<name>-<time>.jsonl`.
         topic: default `user-score`.
         on_progress: told how far it has come, and how far there is to go.
         on_bad: told each bad line.
+        on_wait: told each long wait.
 
     Raises:
         ReadingError, SendingError, AvroFormatError: see there; each says what to do.
     """
     path = sample_path(str(file)) or Path(file)
+    open_source(path, renames)  # what is wrong with the file is said before a broker is asked
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = rejects or settings.home / "rejects" / f"{path.name.partition('.')[0]}-{now}.jsonl"
     with _encoder(settings) as encode, ScoreProducer(settings.kafka, topic or score_event().topic) as producer:
-        return replay(path, producer, aside, encode=encode, speed=speed, on_progress=on_progress, on_bad=on_bad)
+        return replay(
+            path,
+            producer,
+            aside,
+            encode=encode,
+            speed=speed,
+            longest_wait=longest_wait,
+            renames=renames,
+            on_progress=on_progress,
+            on_bad=on_bad,
+            on_wait=on_wait,
+        )
 
 
 def simulate_into(

@@ -8,6 +8,7 @@ from typing import Final
 from gamestream_dagster.events.producer import ScoreProducer
 
 SLACK_MS: Final = 2.0  # nearer than this is now: sleeping for less costs more than it gains
+LONGEST_WAIT_SECONDS: Final = 60.0
 
 
 class Pacer:
@@ -17,7 +18,37 @@ class Pacer:
         self._producer = producer
         self._start = time.monotonic()
 
+    @property
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the start."""
+        return (time.monotonic() - self._start) * 1000
+
     def wait(self, due_ms: float) -> None:
         """Return when `due_ms` milliseconds have passed since the start; at once when they have."""
-        while (left := due_ms - (time.monotonic() - self._start) * 1000) > SLACK_MS:
+        while (left := due_ms - self.elapsed_ms) > SLACK_MS:
             self._producer.poll(min(left / 1000, 0.1))
+
+
+class EventClock:
+    """When an event is due by its event time. A longer gap than `longest_wait` seconds is cut to that, once for all.
+
+    Args:
+        speed: how much faster than event time.
+        longest_wait: seconds.
+    """
+
+    def __init__(self, speed: float, longest_wait: float) -> None:
+        self._speed = speed
+        self._longest_ms = longest_wait * 1000
+        self._origin_ms: float | None = None  # event time that is due at the start
+
+    def due(self, event_ms: int, elapsed_ms: float) -> tuple[float, float]:
+        """When the event is due, and when it would be due if no gap were cut; milliseconds since the start."""
+        if self._origin_ms is None:
+            self._origin_ms = event_ms - elapsed_ms * self._speed
+        wanted = (event_ms - self._origin_ms) / self._speed
+        latest = elapsed_ms + self._longest_ms
+        if wanted <= latest:
+            return wanted, wanted
+        self._origin_ms = event_ms - latest * self._speed
+        return latest, wanted

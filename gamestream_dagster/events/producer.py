@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from gamestream_dagster.errors import GamestreamError
+
 # The same key must go to the same partition whoever writes: librdkafka's own partitioner differs from Java's murmur2.
 PRODUCER_SETTINGS: Final[dict[str, str | int | bool]] = {
     "partitioner": "murmur2_random",
@@ -17,15 +19,22 @@ PRODUCER_SETTINGS: Final[dict[str, str | int | bool]] = {
     "enable.idempotence": True,
     "compression.type": "lz4",
     "linger.ms": 5,
+    "message.max.bytes": 1_048_576,  # what the broker takes; librdkafka's own limit is 5 % less
 }
 FLUSH_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 10.0
+TOO_LARGE: Final = "The record is larger than Kafka takes for its topic (`max.message.bytes`); make it smaller."
 
 OnDelivered = Callable[[int, int], None]  # partition, offset
+OnRefused = Callable[[str], None]  # why
 
 
-class SendingError(Exception):
+class SendingError(GamestreamError):
     """Records could not be sent; the message says how many, why, and what to do next."""
+
+
+class RecordTooLargeError(SendingError):
+    """One record is larger than the topic takes; the others are not concerned."""
 
 
 @dataclass
@@ -38,12 +47,14 @@ class Deliveries:
     """Records that the broker has confirmed."""
     failed: int = 0
     """Records that were given up."""
+    refused: int = 0
+    """Records that the broker found too large, told to their sender."""
     first_error: str | None = None
 
     @property
     def outstanding(self) -> int:
         """Records still on their way."""
-        return self.sent - self.delivered - self.failed
+        return self.sent - self.delivered - self.failed - self.refused
 
 
 class ScoreProducer:
@@ -90,20 +101,34 @@ class ScoreProducer:
         if kind is None:
             self.flush()
         else:
-            self._producer.flush(1.0)
+            self._flush(1.0)
 
-    def send(self, key: bytes, value: bytes | None, on_delivered: OnDelivered | None = None) -> None:
+    def send(
+        self,
+        key: bytes,
+        value: bytes | None,
+        on_delivered: OnDelivered | None = None,
+        on_refused: OnRefused | None = None,
+    ) -> None:
         """Hand one record over; waits while the local queue is full.
 
+        Args:
+            key: the record's key.
+            value: the record's value.
+            on_delivered: told partition and offset.
+            on_refused: told that the broker finds this record too large, which then is no failed delivery.
+
         Raises:
-            SendingError: the key is empty (it would go to another partition than from Java), the record is too large,
-                or the queue stays full because nothing is delivered.
+            RecordTooLargeError: the record is larger than the client sends.
+            SendingError: the key is empty (it would go to another partition than from Java), or the queue stays full
+                because nothing is delivered.
         """
         if not key:
             raise SendingError(
                 "A record needs a key: an empty one goes to another partition than from Java's producer."
             )
-        report = self._count if on_delivered is None else self._report(on_delivered)
+        plain = on_delivered is None and on_refused is None
+        report = self._count if plain else self._report(on_delivered, on_refused)
         give_up = 0.0
         while True:
             try:
@@ -113,19 +138,26 @@ class ScoreProducer:
                 give_up = give_up or now + FLUSH_SECONDS
                 if now > give_up:
                     raise SendingError(self._stuck("The send queue stayed full")) from error
-                self._producer.poll(0.1)
+                self.poll(0.1)
             except KafkaException as error:
                 reason = error.args[0]
-                raise SendingError(f"Kafka refuses the record ({reason.str()}); make it smaller.") from error
+                if reason.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    raise RecordTooLargeError(TOO_LARGE) from error
+                raise SendingError(
+                    f"Kafka refuses the record ({reason.str()}); see `gamestream status`, then send again."
+                ) from error
             else:
                 self.deliveries.sent += 1
                 if self.deliveries.sent % 256 == 0:
-                    self._producer.poll(0)
+                    self.poll(0)
                 return
 
     def poll(self, seconds: float = 0.0) -> None:
         """Serve delivery reports for at most `seconds`."""
-        self._producer.poll(seconds)
+        try:
+            self._producer.poll(seconds)
+        except SystemError as error:  # how the client's C code ends a wait in which Ctrl-C came
+            raise KeyboardInterrupt from error
 
     def flush(self, limit_seconds: float = FLUSH_SECONDS) -> Deliveries:
         """Wait until every record is delivered.
@@ -133,13 +165,25 @@ class ScoreProducer:
         Raises:
             SendingError: some were not delivered within the limit, or failed; says how many and why.
         """
-        left = self._producer.flush(limit_seconds)
+        left = self._flush(limit_seconds)
         if left or self.deliveries.failed:
             raise SendingError(self._stuck(f"{left + self.deliveries.failed} records were not delivered"))
         return self.deliveries
 
-    def _report(self, on_delivered: OnDelivered | None) -> Callable[[KafkaError | None, Message], None]:
+    def _flush(self, seconds: float) -> int:
+        try:
+            return self._producer.flush(seconds)
+        except SystemError as error:  # as in `poll`
+            raise KeyboardInterrupt from error
+
+    def _report(
+        self, on_delivered: OnDelivered | None, on_refused: OnRefused | None = None
+    ) -> Callable[[KafkaError | None, Message], None]:
         def report(error: KafkaError | None, message: Message) -> None:
+            if error is not None and on_refused is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                self.deliveries.refused += 1
+                on_refused(TOO_LARGE)
+                return
             if error is not None:
                 self.deliveries.failed += 1
                 self.deliveries.first_error = self.deliveries.first_error or error.str()

@@ -14,14 +14,17 @@ import orjson
 
 from gamestream_dagster.events.acceptance import FIELD_NAMES, Decoded, Reason, judge
 from gamestream_dagster.events.avro import AvroFormatError
-from gamestream_dagster.events.pacing import Pacer
-from gamestream_dagster.events.producer import ScoreProducer
-from gamestream_dagster.events.readers import Line, open_source
+from gamestream_dagster.events.file_lines import Line, ReadingError, Renames
+from gamestream_dagster.events.pacing import LONGEST_WAIT_SECONDS, EventClock, Pacer
+from gamestream_dagster.events.producer import RecordTooLargeError, ScoreProducer
+from gamestream_dagster.events.readers import open_source
 from gamestream_dagster.events.score_event import ScoreEvent, encode_json, readable_time
 
 SAMPLES_DIR: Final = Path(__file__).with_name("samples")
 SAMPLES: Final[dict[str, Path]] = {"nba": SAMPLES_DIR / "nba_2014_15_shots.csv.gz"}
 UNREADABLE: Final = "UNREADABLE"  # the reason of a line that is not even a record of its file
+TOLD_WAIT_MS: Final = 5_000
+LARGE_BYTES: Final = 500_000  # records over this may be more than the topic takes: each of them has a report of its own
 
 Encode = Callable[[ScoreEvent], bytes]
 
@@ -34,16 +37,30 @@ class BadLine(NamedTuple):
     detail: str
 
 
+class Wait(NamedTuple):
+    """A long wait for the event of a line."""
+
+    number: int
+    seconds: float
+    """How long it takes."""
+    wanted_seconds: float
+    """How long it would take by the event times."""
+
+
 @dataclass
 class ReplayResult:
-    """What a replay did."""
+    """What a replay did. Every line that was read is sent, bad or blank."""
 
+    lines: int = 0
+    """Lines read; in CSV: rows after the header, in Parquet: rows."""
     sent: int = 0
     bad: int = 0
+    blank: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     rejects: Path | None = None
     """File of the bad lines (JSON lines); None when there was none."""
     seconds: float = 0.0
+    interrupted: bool = False
 
 
 def sample_path(name: str) -> Path | None:
@@ -58,10 +75,13 @@ def replay(
     *,
     encode: Encode = encode_json,
     speed: float | None = None,
+    longest_wait: float = LONGEST_WAIT_SECONDS,
+    renames: Renames | None = None,
     on_progress: Callable[[int, int], None] = lambda done, size: None,
     on_bad: Callable[[BadLine], None] = lambda bad: None,
+    on_wait: Callable[[Wait], None] = lambda wait: None,
 ) -> ReplayResult:
-    """Send every good line of `path`, in order.
+    """Send every good line of `path`, in order. Ctrl-C ends it in order: what was sent is delivered and counted.
 
     Args:
         path: CSV, JSON lines (both also gzipped) or Parquet.
@@ -69,37 +89,96 @@ def replay(
         rejects: file for the bad lines; made only when there is one.
         encode: JSON or Avro.
         speed: how much faster than event time, from the first event on; None: as fast as possible.
+        longest_wait: a gap between two events is waited for at most so many seconds; event time goes on from there.
+        renames: columns of the file that are fields of ours.
         on_progress: told how far it has come, and how far there is to go.
         on_bad: told each bad line.
+        on_wait: told each long wait before it begins.
 
     Raises:
-        ReadingError: the file cannot be read (to its end).
+        ReadingError: the file cannot be read (to its end); says what was sent.
         SendingError: not all records could be delivered.
     """
-    source = open_source(path)
-    result = ReplayResult()
+    if rejects.exists() and path.exists() and rejects.samefile(path):
+        raise ReadingError(f"--rejects {rejects} is the file to replay, which it would overwrite; name another file.")
+    source = open_source(path, renames)
+    run = _Replay(producer, encode, on_bad)
+    clock = EventClock(speed, longest_wait) if speed else None
+    pacer = Pacer(producer)
     started = time.monotonic()
-    pacer = Pacer(producer) if speed else None
-    first_ms: int | None = None
     with _Rejects(rejects) as kept:
-        for line in source.lines(lambda done: on_progress(done, source.size)):
-            ready = _prepare(line, encode)
-            if isinstance(ready, BadLine):
-                result.bad += 1
-                result.reasons[ready.reason] += 1
-                kept.add(line, ready)
-                on_bad(ready)
-                continue
-            if pacer is not None and speed:
-                first_ms = ready.event_ms if first_ms is None else first_ms
-                pacer.wait((ready.event_ms - first_ms) / speed)
-            producer.send(ready.key, ready.value)
-            result.sent += 1
-        result.rejects = kept.written
-    producer.flush()
-    on_progress(source.size, source.size)
-    result.seconds = time.monotonic() - started
-    return result
+        try:
+            for line in source.lines(lambda done: on_progress(done, source.size)):
+                ready = run.prepare(line, kept)
+                if ready is None:
+                    continue
+                if clock is not None:
+                    _wait(clock, pacer, line.number, ready.event_ms, on_wait)
+                run.send(line, ready, kept)
+        except KeyboardInterrupt:
+            run.result.interrupted = True
+        except ReadingError as error:
+            producer.flush()
+            done = run.result
+            raise ReadingError(
+                f"{error} Of {done.lines} lines read, {done.sent} were sent and {done.bad} are bad."
+            ) from error
+        producer.flush()
+        run.result.rejects = kept.written
+    if not run.result.interrupted:
+        on_progress(source.size, source.size)
+    run.result.seconds = time.monotonic() - started
+    return run.result
+
+
+def _wait(clock: EventClock, pacer: Pacer, number: int, event_ms: int, on_wait: Callable[[Wait], None]) -> None:
+    elapsed = pacer.elapsed_ms
+    due, wanted = clock.due(event_ms, elapsed)
+    if due - elapsed > TOLD_WAIT_MS or wanted > due:
+        on_wait(Wait(number, (due - elapsed) / 1000, (wanted - elapsed) / 1000))
+    pacer.wait(due)
+
+
+class _Replay:
+    """Counts what becomes of each line."""
+
+    def __init__(self, producer: ScoreProducer, encode: Encode, on_bad: Callable[[BadLine], None]) -> None:
+        self.result = ReplayResult()
+        self._producer = producer
+        self._encode = encode
+        self._on_bad = on_bad
+
+    def prepare(self, line: Line, kept: _Rejects) -> _Ready | None:
+        """The record to send; None for a line that is blank or bad."""
+        self.result.lines += 1
+        if line.blank:
+            self.result.blank += 1
+            return None
+        ready = _prepare(line, self._encode)
+        if isinstance(ready, BadLine):
+            self._refuse(line, ready, kept)
+            return None
+        return ready
+
+    def send(self, line: Line, ready: _Ready, kept: _Rejects) -> None:
+        """Send it; one that is too large for the topic is a bad line, now or when the broker says so."""
+
+        def refused(why: str) -> None:
+            self.result.sent -= 1
+            self._refuse(line, BadLine(line.number, Reason.TOO_LARGE.value, why), kept)
+
+        self.result.sent += 1
+        large = len(ready.value) > LARGE_BYTES
+        try:
+            self._producer.send(ready.key, ready.value, on_refused=refused if large else None)
+        except RecordTooLargeError as error:
+            refused(str(error))
+
+    def _refuse(self, line: Line, bad: BadLine, kept: _Rejects) -> None:
+        self.result.bad += 1
+        self.result.reasons[bad.reason] += 1
+        kept.add(line, bad)
+        self._on_bad(bad)
 
 
 class _Ready(NamedTuple):
@@ -140,13 +219,18 @@ def _event(found: Decoded) -> ScoreEvent:
 
 def _as_json(fields: dict[str, Any]) -> bytes | None:
     """The known columns as JSON. Texts stay texts: the acceptance rule reads digits in them. An empty one is no id."""
-    known = {name: fields.get(name) for name in FIELD_NAMES}
+    known = {name: _within_64_bits(fields.get(name)) for name in FIELD_NAMES}
     for optional in ("readable_time", "event_type", "event_id"):
         known[optional] = known[optional] or None
     try:
         return orjson.dumps(known)
     except TypeError:  # lone surrogates: bytes that were no UTF-8; or a Parquet type without a JSON form
         return None
+
+
+def _within_64_bits(value: Any) -> Any:
+    """The digits of an integer that is too large for JSON's writer: the acceptance rule reads them."""
+    return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 class _Rejects:
@@ -182,7 +266,7 @@ class _Rejects:
 def _printable(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return value if value is None or isinstance(value, int | float | bool) else repr(value)
+    return _within_64_bits(value) if value is None or isinstance(value, int | float) else repr(value)
 
 
 def read_rejects(path: Path) -> Iterator[dict[str, Any]]:

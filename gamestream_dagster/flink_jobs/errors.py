@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from gamestream_dagster.errors import GamestreamError, Transient
 
-class FlinkJobError(Exception):
+
+class FlinkJobError(GamestreamError):
     """Root of the job manager's errors. Each message says what happened and what to do next."""
 
 
-class TransientFlinkJobError(FlinkJobError):
+class TransientFlinkJobError(FlinkJobError, Transient):
     """Worth another try later."""
 
 

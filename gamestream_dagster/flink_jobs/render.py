@@ -69,13 +69,8 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
 
 def _score_format(settings: Settings) -> Mapping[str, str]:
     if settings.score_format is ScoreFormat.AVRO:
-        return {
-            "format": "avro-confluent",
-            "avro-confluent.url": settings.registry,
-            # without any property of its own the registry's client waits for ever
-            "avro-confluent.properties.http.connect.timeout.ms": "10000",
-            "avro-confluent.properties.http.read.timeout.ms": "20000",
-        }
+        # our own: `avro-confluent` has no `ignore-parse-errors`, one bad record would stop the job for ever
+        return {"format": "gamestream-avro", "gamestream-avro.url": settings.registry}
     return {"format": "json", "json.ignore-parse-errors": "true"}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from gamestream_dagster.errors import GamestreamError
 
-class PlatformError(Exception):
+
+class PlatformError(GamestreamError):
     """Root: the platform could not do what was asked."""
 
 

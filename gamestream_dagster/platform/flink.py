@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import yaml
 
-from gamestream_dagster.platform import class_archives, health, jars, layout
+from gamestream_dagster.platform import class_archives, flink_formats, health, jars, layout
 from gamestream_dagster.platform.errors import PlatformError
 from gamestream_dagster.platform.java import java
 from gamestream_dagster.platform.service import Program, Service
@@ -159,8 +159,8 @@ def prepare(settings: Settings) -> None:
     folder = layout.service_dir(settings, "flink")
     for path in (folder / "conf", folder / "tmp", settings.checkpoints_dir, settings.savepoints_dir):
         path.mkdir(parents=True, exist_ok=True)
-    distribution = _distribution()
-    jars.link(jars.for_use(jars.JarUse.FLINK_LIB), folder / "lib", sorted((distribution / "lib").glob("*.jar")))
+    distribution, lib = _distribution(), distribution_jars()
+    jars.link(jars.for_use(jars.JarUse.FLINK_LIB), folder / "lib", [*lib, flink_formats.format_jar(lib)])
     jars.link(jars.for_use(jars.JarUse.FLINK_OPT), folder / "opt", sorted((distribution / "opt").glob("*.jar")))
     jars.link(jars.for_use(jars.JarUse.FLINK_BATCH), settings.batch_jars_dir)
     text = yaml.safe_dump(configuration(settings), sort_keys=False)
@@ -241,6 +241,11 @@ def _program(
         *(("--configDir", str(conf)) if config_dir else ()),
     )
     return Program(command=command, environment=environment)
+
+
+def distribution_jars() -> list[Path]:
+    """The jars of the Flink distribution's class path."""
+    return sorted((_distribution() / "lib").glob("*.jar"))
 
 
 @cache

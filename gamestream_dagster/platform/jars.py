@@ -31,6 +31,7 @@ class JarUse(StrEnum):
     FLINK_LIB = "flink-lib"  # on every Flink process's class path
     FLINK_OPT = "flink-opt"  # on the SQL gateway's class path alone
     FLINK_BATCH = "flink-batch"  # loaded by the batch recompute's sessions alone
+    COMPILER = "compiler"  # compiles our own Flink format; on no server's class path
 
 
 @dataclass(frozen=True)

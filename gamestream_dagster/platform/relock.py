@@ -42,6 +42,7 @@ SINGLES = {
         ("org.postgresql", "postgresql", "42.7.14"),
     ],
     JarUse.FLINK_OPT: [("org.apache.flink", "flink-sql-gateway", FLINK)],
+    JarUse.COMPILER: [("org.eclipse.jdt", "ecj", "3.42.0")],
     # Flink's Parquet reader, and what it loads of Hadoop: a configuration class and a base class of readers (tried).
     # Not in lib: with Hadoop on its class path every Flink process would log in to Hadoop at its start. The native
     # part of zstd comes from lib (the Avro format brings it): only one class loader can load a native library.

@@ -38,7 +38,7 @@ RUNNING_SECONDS = 30  # for a service that runs already to answer; it may just h
 JAR_USES = {
     "kafka": (jars.JarUse.KAFKA,),
     "registry": (jars.JarUse.REGISTRY,),
-    "flink": (jars.JarUse.FLINK_LIB, jars.JarUse.FLINK_OPT, jars.JarUse.FLINK_BATCH),
+    "flink": (jars.JarUse.FLINK_LIB, jars.JarUse.FLINK_OPT, jars.JarUse.FLINK_BATCH, jars.JarUse.COMPILER),
 }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from gamestream_dagster.errors import GamestreamError
 
-class ReconciliationError(Exception):
+
+class ReconciliationError(GamestreamError):
     """Root of this area; raised only as one of the classes below."""
 
 

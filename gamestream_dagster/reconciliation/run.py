@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from gamestream_dagster.archive.errors import ArchiveError
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.errors import GamestreamError, sentence_of
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
 from gamestream_dagster.reconciliation.model import (
@@ -97,6 +99,11 @@ def reconcile(
             run = task.run(engine, run)
         except (CouldNotLookError, ArchiveError, ServiceError) as error:
             run = replace(run, reason=str(error))
+        except BaseException as error:  # Ctrl-C and faults too: that nothing was compared is recorded
+            reason = "stopped by Ctrl-C" if isinstance(error, KeyboardInterrupt) else sentence_of(error)
+            with suppress(OSError, GamestreamError, SQLAlchemyError):
+                _keep(settings, engine, replace(run, reason=reason, seconds=time.monotonic() - started))
+            raise
         run = replace(run, seconds=time.monotonic() - started)
         return _keep(settings, engine, run)
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from gamestream_dagster.errors import Transient
+
 # Asked for here and not by a RetryPolicy: with a policy Dagster also tries again what a person has just cancelled.
 RETRIES = 2
 PAUSE_SECONDS = 10.0
@@ -14,11 +16,7 @@ PAUSE_SECONDS = 10.0
 
 def is_transient(error: BaseException) -> bool:
     """True when another try of the same thing may work: the classes say so, never the text."""
-    from gamestream_dagster.archive.errors import ArchiveBehindError, ArchiveBusyError
-    from gamestream_dagster.clients.errors import TransientServiceError
-    from gamestream_dagster.flink_jobs.errors import TransientFlinkJobError
-
-    return isinstance(error, (TransientServiceError, TransientFlinkJobError, ArchiveBusyError, ArchiveBehindError))
+    return isinstance(error, Transient)
 
 
 @contextmanager

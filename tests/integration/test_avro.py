@@ -5,14 +5,18 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
+from avro_records import body_of, encoded, framed, register, schema_with, variants
 from confluent_kafka import Producer
 from fakes.first_generator import UserScore, feed_as_the_first_generator
 from small_job import new_game
 
+from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.demo import wait_until_read
 from gamestream_dagster.clients.postgres import open_engine
@@ -65,6 +69,61 @@ def test_the_first_generator_and_ours_feed_the_avro_jobs_and_the_boards_match(av
         ("USR-1", 4_000_000_000),
         ("stephen-curry", 1130),
     ]
+
+
+def test_no_record_stops_the_jobs_and_both_sides_read_alike(avro_stack: Settings):
+    for job in load_jobs():
+        apply_job(avro_stack, job)
+    now = int(time.time() * 1000)
+    sent = {one.name: (framed(register(avro_stack.registry, f"v{n}", one.schema), body_of(one, now)), one.reason)
+            for n, one in enumerate(variants(now))}  # fmt: skip
+    sent |= _records_that_are_no_avro(avro_stack.registry, now)
+    producer = Producer({"bootstrap.servers": avro_stack.kafka})
+    for name, (value, _) in sent.items():
+        producer.produce("user-score", value, key=name.encode())
+    assert producer.flush(20) == 0
+    wait_until_read(avro_stack, limit_seconds=120)
+
+    run = reconcile(avro_stack, "drained")
+    assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
+    assert run.ledger is not None
+    assert run.ledger.balanced, run.ledger.faults
+    with duckdb.connect() as database:
+        open_archive(database, avro_stack.archive_dir / "user-score")
+        kept = dict(database.execute("SELECT decode(key), reason FROM archive").fetchall())
+    assert {name: kept[name] for name in sent} == {name: reason for name, (_, reason) in sent.items()}
+
+
+def _records_that_are_no_avro(registry: str, now: int) -> dict[str, tuple[bytes | None, str | None]]:
+    """Values by name, with the reason that each is refused for."""
+    plain = schema_with()
+    record = {"user_id": "p", "team_id": "t1", "team_name": "T", "score": 7, "event_time_millis": now}
+    body = encoded(plain, [], record)
+    number = register(registry, "plain", plain)
+    register(
+        registry,
+        "team",
+        {"type": "record", "name": "Team", "namespace": "game", "fields": [{"name": "x", "type": "int"}]},
+    )
+    referring = register(
+        registry,
+        "referring",
+        schema_with(team="game.Team"),
+        references=[{"name": "game.Team", "subject": "team", "version": 1}],
+    )
+    json_id = register(registry, "json", {"type": "object"}, "JSON")
+    protobuf_id = register(registry, "protobuf", 'syntax = "proto3"; message S { string user_id = 1; }', "PROTOBUF")
+    bad = {
+        "json text": b'{"user_id": "a"}', "empty": b"", "null": None, "header alone": b"\0\0\0\0",
+        "no body": framed(number, b""), "cut": framed(number, body[:-3]), "trailing": framed(number, body + b"x"),
+        "magic": b"\x01" + framed(number, body)[1:], "unknown number": framed(999_999, body),
+        "number over 31 bits": framed(2**32 - 1, body), "json schema": framed(json_id, body),
+        "protobuf schema": framed(protobuf_id, body), "noise": framed(number, b"\xff" * 40),
+    }  # fmt: skip
+    found: dict[str, tuple[bytes | None, str | None]] = {name: (value, "NOT_AVRO") for name, value in bad.items()}
+    found["no text"] = (framed(number, body.replace(b"\x02T", b"\x02\xff")), "NOT_UTF8")
+    found["a reference"] = (framed(referring, body + b"\x02"), None)
+    return found
 
 
 @pytest.fixture

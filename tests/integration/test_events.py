@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import signal
+import subprocess
+import sys
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 import httpx
@@ -266,3 +272,60 @@ def test_the_partitioner_error_of_librdkafka_is_real(stack: Settings):
     assert producer.flush(30) == 0
     admin.delete(name)
     assert places != {key: (value & 0x7FFFFFFF) % 64 for key, value in MURMUR2.items()}
+
+
+def large_lines(path: Path, size: int) -> Path:
+    """A line of about `size` bytes, which do not compress, between two small ones."""
+    noise = random.Random(1).randbytes(size // 2).hex()
+    event = {"team_id": "t", "team_name": "T", "score": 1, "event_time_millis": 1_700_000_000_000}
+    lines = [{"user_id": "a"} | event, {"user_id": "b", "note": noise} | event, {"user_id": "c"} | event]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return path
+
+
+def test_a_line_up_to_kafkas_limit_is_sent_and_one_over_the_topics_is_one_bad_line(
+    stack: Settings, topic: str, tmp_path: Path
+):
+    path = large_lines(tmp_path / "a.jsonl", 1_020_000)
+    found = replay_into(stack, path, topic=topic)
+    assert (found.lines, found.sent, found.bad) == (3, 3, 0)
+    assert sorted(len(one.value() or b"") > 1_000_000 for part in consume(stack, topic).values() for one in part) == [
+        False, False, True,
+    ]  # fmt: skip
+
+    admin, narrow = KafkaAdmin(stack.kafka), f"{topic}-narrow"
+    admin.create(narrow, 1, {"max.message.bytes": "700000"})
+    try:
+        found = replay_into(stack, path, topic=narrow, rejects=tmp_path / "r.jsonl")
+        assert (found.lines, found.sent, found.bad, found.reasons) == (3, 2, 1, {"TOO_LARGE": 1})
+        assert [json.loads(line)["line"] for line in (tmp_path / "r.jsonl").read_text().splitlines()] == [2]
+        assert [one.key() for one in consume(stack, narrow)[0]] == [b"a", b"c"]
+    finally:
+        admin.delete(narrow)
+
+
+@pytest.mark.parametrize("paced", [True, False])
+def test_ctrl_c_ends_a_simulation_in_order(stack: Settings, topic: str, tmp_path: Path, paced: bool):
+    truth = tmp_path / "truth.parquet"
+    command = [sys.executable, "-c", "from gamestream_dagster.cli.main import main; main()", "simulate", "--rate", "50"]
+    more = [
+        "--topic",
+        topic,
+        "--home",
+        str(stack.home),
+        "--truth",
+        str(truth),
+        *(() if paced else ("--as-fast-as-possible",)),
+    ]
+    process = subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True, env=os.environ)
+    deadline = time.monotonic() + 60
+    while not sum(KafkaAdmin(stack.kafka).end_offsets(topic).values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert "Stopped. SENT=" in told
+    assert "Traceback" not in told
+    count = duckdb.sql(f"SELECT count(*) FROM '{truth}'").fetchall()[0][0]
+    assert count == sum(KafkaAdmin(stack.kafka).end_offsets(topic).values())

@@ -113,3 +113,28 @@ def test_what_cannot_run_says_why(call, arguments, said):
     result = call(*arguments)
     assert isinstance(result.exception, CouldNotRun)
     assert said in str(result.exception)
+
+
+def test_replay_tells_its_totals_and_long_waits(call, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(GOOD + b"\n{\n" + GOOD.replace(b":1}", b":99999999}"))
+    result = call("replay", str(path), "--speed", "1", "--max-wait", "0")
+    assert "SENT=2 BAD=1  NOT_JSON=1 BLANK=1  LINES=4" in result.stderr
+    assert "line 4: waiting 0 s in place of 27.8 hours by its event time" in result.stderr
+
+
+def test_replay_renames_columns(call, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("player,team_id,team_name,score,event_time_millis\np,t,n,1,1\n")
+    assert call("replay", str(path), "--map", "player=user_id").exit_code == 0
+    assert Sink.last.records[0][0] == b"p"
+    assert "--map COLUMN=user_id" in str(call("replay", str(path)).exception)
+
+
+def test_names_that_look_like_markup_are_told_as_they_are(call, tmp_path):
+    path = tmp_path / "[" / "b].csv"
+    path.parent.mkdir()
+    path.write_text("[/team],[bold]x\n")
+    message = str(call("replay", str(path)).exception)
+    assert f"{path} lacks the columns" in message
+    assert "it has [/team], [bold]x." in message

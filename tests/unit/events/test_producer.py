@@ -72,6 +72,7 @@ def test_settings_are_those_of_the_design(fake):
         "enable.idempotence": True,
         "compression.type": "lz4",
         "linger.ms": 5,
+        "message.max.bytes": 1_048_576,
     }
 
 

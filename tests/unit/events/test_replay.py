@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kept_records import KeptRecords
 
-from gamestream_dagster.events import readers
+from gamestream_dagster.events import file_lines
 from gamestream_dagster.events.acceptance import Decoded, judge
 from gamestream_dagster.events.readers import ReadingError
 from gamestream_dagster.events.replay import read_rejects, replay, sample_path
@@ -147,7 +147,7 @@ def test_parquet(tmp_path):
 
 
 def test_a_long_line_is_one_bad_line_and_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "MAX_LINE", 200)
+    monkeypatch.setattr(file_lines, "MAX_LINE", 200)
     good = json.dumps(GOOD).encode()
     result, _, told = run(json_lines(tmp_path / "a.jsonl", good, b"x" * 5000, good), tmp_path)
     assert (result.sent, [bad.number for bad in told]) == (2, [2])

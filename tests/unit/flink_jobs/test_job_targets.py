@@ -52,7 +52,7 @@ def test_it_runs_with_the_addresses_of_today_and_the_encoding_of_then(tmp_path: 
     again = target_as_deployed(settings(tmp_path, kafka_bootstrap="moved:9092"), spec, then)
     text = " ".join(again.rendered.definitions)
     assert "moved:9092" in text
-    assert "avro-confluent" in text
+    assert "gamestream-avro" in text
     assert again.fingerprint != then.fingerprint  # an address is part of what it does
 
 
