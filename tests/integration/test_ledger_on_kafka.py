@@ -15,6 +15,7 @@ import pytest
 from confluent_kafka import Producer
 from sqlalchemy import Engine, delete, func, insert, select, update
 
+from gamestream_dagster.archive.errors import ArchiveForgedError
 from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.archive.mending import mend_archive
 from gamestream_dagster.archive.reader import open_archive
@@ -24,7 +25,7 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.reconciliation.counters import read_job_ledger
-from gamestream_dagster.reconciliation.ledger import balance, write_ledger
+from gamestream_dagster.reconciliation.ledger import archive_faults, balance, write_ledger
 from gamestream_dagster.reconciliation.model import FaultKind, LedgerBalance
 from gamestream_dagster.reconciliation.recompute import Recompute
 from gamestream_dagster.settings import Settings
@@ -135,7 +136,9 @@ def test_a_planted_loss_is_named_on_each_side_and_the_archive_is_mended(tables: 
     table = pq.read_table(path)
     gone = table.column("offset").to_pylist()[5:15]
     pq.write_table(table.filter(pa.array([offset not in gone for offset in table.column("offset").to_pylist()])), path)
-    [fault] = balanced(tables, own, topic).faults
+    with pytest.raises(ArchiveForgedError, match=file.path):
+        balanced(tables, own, topic)
+    [fault] = archive_faults(own.archive_dir / topic)
     assert (fault.kind, fault.partition, fault.records) == (FaultKind.HOLE, 1, 10)
     assert (fault.first_offset, fault.last_offset) == (gone[0], gone[-1])
 
