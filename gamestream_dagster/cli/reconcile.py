@@ -289,11 +289,12 @@ def _show_run(run: ReconciliationRun, report: str) -> None:
         data.print(_difference_line(difference))
     if run.ledger is not None:
         _show_ledger(run.ledger)
-    warn = len({one.row for one in run.differences if one.accepted})
+    refused = {one.row for one in run.differences if not one.accepted}
+    warn = run.rows_different - len(refused)
     data.print(
         Text.assemble(
             (run.verdict.value, _VERDICT_STYLES[run.verdict.value]),
-            f"   PASS={run.rows_equal} WARN={warn} ERROR={run.rows_different - warn} "
+            f"   PASS={run.rows_equal} WARN={warn} ERROR={len(refused)} "
             f"UNEXPLAINED={run.rows_unexplained} TOTAL={run.rows_compared}   {run.seconds:.1f} s",
         )
     )

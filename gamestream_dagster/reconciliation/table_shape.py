@@ -11,9 +11,12 @@ from gamestream_dagster.reconciliation.errors import CouldNotLookError
 
 _SHAPES = text(
     """
-    SELECT c.relname AS name, c.relkind::text AS kind, a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type
+    SELECT c.relname AS name, c.relkind::text AS kind, a.attname AS column,
+      format_type(a.atttypid, a.atttypmod) AS type,
+      COALESCE(a.attnum = ANY (i.indkey), false) AS keyed
     FROM pg_class c
     LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
     WHERE c.oid = ANY (SELECT to_regclass(quote_ident(wanted))::oid FROM unnest(CAST(:names AS text[])) AS wanted)
     """
 )
@@ -43,12 +46,24 @@ def check_tables(database: Connection, boards: Sequence[Board]) -> None:
                 f"{board.name} is not a table in Postgres: something else has its name",
                 f"drop that (a view: `DROP VIEW {board.name}`), then `gamestream apply` and `gamestream repair --yes`",
             )
-        for name, column in board.columns.items():
-            wanted, actual = _TYPES[column.type], columns.get(name)
-            if actual != wanted:
-                wrong = "is missing" if actual is None else f"is {actual}, not {wanted}"
-                raise CouldNotLookError(
-                    f"column {name} of the table {board.name} {wrong}: somebody changed the table",
-                    f"make the table anew with `gamestream delete table {board.name}` and `gamestream apply`, "
-                    "then write the job's rows back with `gamestream repair --yes`",
-                )
+        keyed = {row.column for row in found if row.name == board.name and row.keyed}
+        wrong = _wrong(board, columns, keyed)
+        if wrong:
+            raise CouldNotLookError(
+                f"{wrong}: somebody changed the table",
+                f"make the table anew with `gamestream delete table {board.name}` and `gamestream apply`, "
+                "then write the job's rows back with `gamestream repair --yes`",
+            )
+
+
+def _wrong(board: Board, columns: Mapping[str, str], keyed: set[str]) -> str:
+    """The first thing that is wrong with a table's columns, by name and type, or its key; empty if nothing is."""
+    for name, column in board.columns.items():
+        wanted, actual = _TYPES[column.type], columns.get(name)
+        if actual is None:
+            return f"column {name} of the table {board.name} is missing"
+        if actual != wanted:
+            return f"column {name} of the table {board.name} is {actual}, not {wanted}"
+    if keyed != set(board.key_columns):
+        return f"the primary key of the table {board.name} is not ({', '.join(board.key_columns)})"
+    return ""

@@ -340,6 +340,7 @@ def test_a_postgres_that_keeps_nothing_is_behind_in_every_row_that_moved(boards)
 
 CHANGED_TABLES = {
     "a column's type": ("ALTER TABLE top_teams ALTER total_score TYPE text", "is text, not bigint"),
+    "the primary key": ("ALTER TABLE top_teams DROP CONSTRAINT pk_top_teams", "the primary key"),
     "a column dropped": ("ALTER TABLE top_teams DROP COLUMN team_name", "is missing"),
     "a view in its place": (
         "ALTER TABLE top_teams RENAME TO kept; CREATE VIEW top_teams AS TABLE kept",

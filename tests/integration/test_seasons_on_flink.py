@@ -8,16 +8,21 @@ from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer
+from sqlalchemy import text
 from typer.testing import CliRunner
 
+from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.manager import apply_job, suspend_job
 from gamestream_dagster.flink_jobs.plan import Choice
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
+from gamestream_dagster.reconciliation.model import Sink
+from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.reconciliation.seasons import close_seasons, stored_certificate
+from gamestream_dagster.reconciliation.sinks import read_topic, visible
 from gamestream_dagster.settings import Season, Settings
 
 HOUR = 3_600_000
@@ -47,6 +52,7 @@ def test_seasons_are_streamed_reconciled_closed_and_certified(weekly: Settings, 
     run = reconcile(weekly, "drained", boards)
     assert run.differences == ()
     assert run.rows_compared > 0
+    edits_of_a_season_are_named_and_repaired(weekly)
     closed = close_seasons(weekly, boards)
     assert closed
     assert all(one.done for one in closed), [one.news for one in closed]
@@ -67,3 +73,24 @@ def test_seasons_are_streamed_reconciled_closed_and_certified(weekly: Settings, 
     told = CliRunner().invoke(build(), verify)
     assert told.exit_code == 1
     assert "the file was changed" in told.stdout
+
+
+def edits_of_a_season_are_named_and_repaired(weekly: Settings) -> None:
+    """The newest season: a value edited and a row deleted in Postgres, and a foreign record in the topic."""
+    board = load_boards(season=Season.WEEKLY)["season_players"]
+    with open_engine(weekly) as engine, engine.begin() as database:
+        newest = "season_id = (SELECT max(season_id) FROM season_players)"
+        database.execute(text(f"UPDATE season_players SET team_name = 'Edited' WHERE rnk = 2 AND {newest}"))
+        database.execute(text(f"DELETE FROM season_players WHERE rnk = 3 AND {newest}"))
+    [key] = [row.record.key for row in visible(board, read_topic(weekly.kafka, board)) if row["rnk"] == 4]
+    producer = Producer({"bootstrap.servers": weekly.kafka})
+    producer.produce(board.topic, b"garbage", key=key)
+    assert producer.flush(30) == 0
+    run = reconcile(weekly, "drained", [board.name])
+    found = {(one.sink, one.rank): one.cause for one in run.differences}
+    edited = "EDITED_BY_HAND"
+    assert found == {(Sink.POSTGRES, 2): edited, (Sink.POSTGRES, 3): edited, (Sink.KAFKA, 4): edited}
+    assert {outcome for _, outcome in apply_repair(weekly, run, plan_repair(run))} == {RepairOutcome.DONE}
+    again = reconcile(weekly, "drained", [board.name])
+    assert again.differences == ()
+    assert not plan_repair(again).steps

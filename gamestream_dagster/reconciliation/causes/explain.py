@@ -187,7 +187,8 @@ class Explainer:
             told |= set() if key is None else {key}
             # An absent entity belongs at the rank that the other sink gives it.
             found.append(_with(one if key is None else replace(one, rank=key[-1]), testimony))
-        found += self._also_behind(board, result, told)
+        if found and result.sink is Sink.POSTGRES:
+            found += self._also_behind(board, told)
         return found if found else [_with(one, Testimony(())) for one in differences]
 
     def _only_moved(self, sides: Sides, key: Key | None) -> bool:
@@ -204,10 +205,8 @@ class Explainer:
             return Testimony((Cause.EDITED_BY_HAND,), {"why": why})
         return testify_postgres(sides, key) if sink is Sink.POSTGRES else testify_kafka(sides, key)
 
-    def _also_behind(self, board: Board, result: BoardResult, told: set[Key]) -> list[Difference]:
+    def _also_behind(self, board: Board, told: set[Key]) -> list[Difference]:
         """Rows of Postgres that are older than the topic's though no cut forbids them: a shifted row is one of them."""
-        if result.sink is not Sink.POSTGRES or not told:
-            return []
         sides, flagged = self._both_sides(board), self.witnesses.get((board.name, Sink.KAFKA))
         start = () if board.season_column is None else (self._start,)
         wrong = {one.rank for one in flagged.differences} if flagged else set[int | None]()

@@ -461,6 +461,18 @@ def test_unreadable_rows_in_both_sinks_are_two_edits_and_neither_is_a_witness(wo
     assert all(one.evidence["the_other_sink_is_wrong"] for one in found)
 
 
+def test_a_window_that_postgres_does_not_keep_is_behind_row_by_row(tmp_path):
+    """So that `gamestream repair` has something to write when no more events come."""
+    sent = [Sent(f"p{n % 4}", 10 + n % 5, at=1000 * n, event_id=f"e{n}") for n in range(80)]
+    world = World({0: sent})
+    old, new = (ticks(world, world.truth(), START + at) for at in (50_000, 70_000))
+    found = explained(replace(world, held=[old]), tmp_path, "hot_streaks", old, kafka=new)
+    assert named(found) == {"SINK_LAG"}
+    assert {one.rank for one in found} == {None, *(row["rnk"] for row in new)}
+    told = next(one for one in found if one.rank == 1)
+    assert (told.evidence["shown"], told.evidence["the_other_sink_shows"]) == (old[0], new[0])
+
+
 # In a bracket
 
 
