@@ -31,7 +31,7 @@ def worlds(draw: Any) -> tuple[World, list[Sent], list[Sent]]:
 
 
 def rows_of(world: World, counted: list[Sent], edits: dict[str, int]) -> list[Row]:
-    again = [event for event in world.events(lambda one: any(one is other for other in counted))]
+    again = world.events(lambda one: any(one is other for other in counted))
     rows = players([*world.truth(), *again])
     for row in rows:
         row["total_score"] += edits.get(row["user_id"], 0)
@@ -56,9 +56,7 @@ def test_what_is_named_is_what_the_job_counted(tmp_path_factory, made):
     def counts(one: Sent) -> bool:
         return not any(one is other for other in copies) or any(one is other for other in counted)
 
-    found = explained(
-        world, tmp_path_factory.mktemp("w"), "top_players", rows_of(world, counted, {}), counts=counts
-    )
+    found = explained(world, tmp_path_factory.mktemp("w"), "top_players", rows_of(world, counted, {}), counts=counts)
     for one in found:
         if one.unexplained or "events" not in one.evidence:
             continue
