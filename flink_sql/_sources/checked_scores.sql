@@ -4,14 +4,14 @@ CREATE TEMPORARY VIEW checked_scores AS
 SELECT
   user_id,
   team_id,
-  -- CONCAT makes UTF-8 bytes of it at once: texts compare by their bytes on every board. What a reader hands out is a Java
-  -- string, and Flink compares two of those by UTF-16, as MAX would before the first exchange. (`||` gives a Java string.)
-  CONCAT('', team_name) AS team_name,
   event_time,
   proc_time,
   kafka_partition,
   kafka_offset,
   NULLIF(event_id, '') AS event_id, -- an empty id is no id
+  -- CONCAT makes UTF-8 bytes of it at once: texts compare by their bytes on every board. What a reader hands out is a Java
+  -- string, and Flink compares two of those by UTF-16, as MAX would before the first exchange. (`||` gives a Java string.)
+  CONCAT('', team_name) AS team_name,
   -- the minute in which Kafka took the record, milliseconds since 1970
   CAST(TIMESTAMPDIFF(MINUTE, TO_TIMESTAMP_LTZ(0, 3), kafka_time) AS BIGINT) * 60000 AS minute_millis,
   CASE

@@ -114,7 +114,8 @@ def counter_faults(
         found.append(_fault(recompute, high, one, search=number < MAX_SEARCHES))
     found = [*_told_by_totals(recompute, high, counted, unlike, found), *edited.values()]
     found = _without_a_row(counted, unlike, found)
-    known = {(fault.where, fault.partition) for fault in found}
+    # Where the minutes differ only in what was accepted, the partition may still lack records.
+    known = {(fault.where, fault.partition) for fault in found if fault.records}
     broken = {fault.partition for fault in archive_faults}
     for one in _unlike_totals(recompute, high, counted):
         if one.impossible:

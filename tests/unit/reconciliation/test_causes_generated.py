@@ -31,7 +31,7 @@ def worlds(draw: Any) -> tuple[World, list[Sent], list[Sent]]:
 
 
 def rows_of(world: World, counted: list[Sent], edits: dict[str, int]) -> list[Row]:
-    again = list(world.events(lambda one: any(one is other for other in counted)))
+    again = world.events(lambda one: any(one is other for other in counted))
     rows = players([*world.truth(), *again])
     for row in rows:
         row["total_score"] += edits.get(row["user_id"], 0)

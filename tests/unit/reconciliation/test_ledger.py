@@ -211,6 +211,16 @@ def test_a_job_restored_from_an_old_state_lacks_what_the_rows_of_old_minutes_sti
     assert "p0@20..29" in found[0].sentence
 
 
+def test_a_lost_run_is_found_beside_a_refused_record_that_the_job_counted(topic_dir):
+    """After a restore from an old state, of a job that does not validate."""
+    records = read_records(topic_dir)
+    ledger = counted_by("job", records)
+    ledger.totals = counted_by("job", records, lambda one: 0 if one[0] == 0 and 20 <= one[1] <= 29 else 1).totals
+    ledger.columns["accepted"][1] += 1
+    found = faults(topic_dir, ledger, HIGH)
+    assert (FaultKind.MISSING, "job", 0, 20, 29, 10) in named(found)
+
+
 def test_what_the_job_has_not_yet_read_is_not_missing(topic_dir):
     records = read_records(topic_dir)
     for at in (0, 1, 30, 49, 50, 51, 75, 100):
