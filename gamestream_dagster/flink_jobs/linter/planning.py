@@ -146,7 +146,7 @@ class _Script:
                 self._try(statement, lambda: self._query_of_table(statement))
             case Kind.INSERT | Kind.QUERY:
                 self._try(statement, lambda: self._explain(statement))
-            case Kind.ALTER if statement.words[columns_place(statement)] not in ("SET", "RESET"):
+            case Kind.ALTER if statement.words[columns_place(statement) :][:1] not in (("SET",), ("RESET",)):
                 self._try(
                     statement,
                     lambda: self._session.execute(self._text(statement, name_place(statement), "ALTER TABLE ")),

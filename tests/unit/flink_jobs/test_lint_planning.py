@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gamestream_dagster.clients.errors import TerminalServiceError
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 from gamestream_dagster.flink_jobs.linter.lint import lint
@@ -170,3 +173,89 @@ def test_like_keeps_its_clause() -> None:
     )
     assert found == []
     assert gateway.sessions[0][-1].endswith("LIKE base (EXCLUDING ALL INCLUDING OPTIONS)")
+
+
+WORDS = [
+    "CREATE",
+    "OR",
+    "REPLACE",
+    "ALTER",
+    "TEMPORARY",
+    "TABLE",
+    "VIEW",
+    "MATERIALIZED",
+    "IF",
+    "EXISTS",
+    "LIKE",
+    "AS",
+    "SELECT",
+    "*",
+    "FROM",
+    "INSERT",
+    "INTO",
+    "OVERWRITE",
+    "EXECUTE",
+    "STATEMENT",
+    "SET",
+    "BEGIN",
+    "END",
+    ";",
+    ";",
+    ";",
+    ",",
+    ".",
+    "(",
+    ")",
+    "=",
+    "s",
+    "t",
+    "`q`",
+    "'k'",
+    "'v'",
+    "${p}",
+    "ADD",
+    "DROP",
+    "MODIFY",
+    "RENAME",
+    "TO",
+    "RESET",
+    "WITH",
+    "JAR",
+    "EXPLAIN",
+    "PLAN",
+    "FOR",
+    "COMPILE",
+    "AND",
+    "/*+OPTIONS('a'='b')*/",
+    "PRIMARY",
+    "KEY",
+    "GROUP",
+    "BY",
+    "ROW_NUMBER",
+    "OVER",
+    "PARTITION",
+    "ORDER",
+    "SUM",
+    "CAST",
+    "BETWEEN",
+    "<",
+    "PROCTIME",
+    "VALUES",
+    "FUNCTION",
+    "USE",
+    "--",
+    "\n",
+    "FILTER",
+    "WATERMARK",
+    "MATCH_RECOGNIZE",
+    "INCLUDING",
+    "EXCLUDING",
+    "OPTIONS",
+    "7",
+]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_whatever_stands_there_is_linted_without_a_crash(words: list[str]) -> None:
+    told(table("s") + " ".join(words))
