@@ -46,6 +46,12 @@ _NO_ANSWER = (
     NativeError._TIMED_OUT_QUEUE,
     NativeError.REQUEST_TIMED_OUT,
 )
+_NO_COORDINATOR_YET = (
+    NativeError.NOT_COORDINATOR,
+    NativeError.COORDINATOR_NOT_AVAILABLE,
+    NativeError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+_POLL_SECONDS = 0.1
 _REFUSED_RIGHTS = (
     NativeError.TOPIC_AUTHORIZATION_FAILED,
     NativeError.CLUSTER_AUTHORIZATION_FAILED,
@@ -258,8 +264,8 @@ class KafkaAdmin:
         """Next offset that the group would read, by partition; partitions without a commit are left out.
 
         Asked through a consumer that joins no group: librdkafka's admin call dereferences a null pointer when the
-        broker answers NOT_COORDINATOR (librdkafka issue 5040), as it does until the group's coordinator is there. Takes
-        at most twice `timeout_seconds`.
+        broker answers NOT_COORDINATOR (librdkafka issue 5040), as it does until the group's coordinator is there. That
+        answer is asked again for. Takes at most twice `timeout_seconds`.
         """
         what = f"read the offsets of group {group!r}"
         consumer = Consumer({**self._connection("gamestream-offsets"), "group.id": group, **_COMMITS_NOTHING})
@@ -268,15 +274,30 @@ class KafkaAdmin:
             if metadata.error is not None:
                 raise self._typed(KafkaException(metadata.error), what)
             asked = [TopicPartition(topic, partition) for partition in metadata.partitions]
-            found = self._call(lambda: consumer.committed(asked, timeout=self.timeout_seconds), what) if asked else []
+            found = self._committed(consumer, asked, what) if asked else []
         except NotFoundError:
             return {}
         finally:
             consumer.close()
-        for one in found:
-            if one.error is not None:
-                raise self._typed(KafkaException(one.error), what)
         return {one.partition: one.offset for one in sorted(found, key=_partition) if one.offset >= 0}
+
+    def _committed(self, consumer: Consumer, asked: list[TopicPartition], what: str) -> list[TopicPartition]:
+        """Ask until the group's coordinator is there; every partition's answer is without an error."""
+        deadline = time.monotonic() + self.timeout_seconds
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise self._no_answer(what)
+            try:
+                found = consumer.committed(asked, timeout=left)
+                error = next((one.error for one in found if one.error is not None), None)
+            except KafkaException as raised:
+                error = raised.args[0]
+            if error is None:
+                return found
+            if error.code() not in _NO_COORDINATOR_YET:
+                raise self._typed(KafkaException(error), what)
+            time.sleep(_POLL_SECONDS)
 
     def _offsets(self, topic: str, spec: OffsetSpec, isolation: IsolationLevel) -> dict[int, int]:
         what = f"read the offsets of topic {topic!r}"
