@@ -61,7 +61,7 @@ def logs(draw: Any, min_size: int = 1, max_size: int = 40, gaps: bool = True) ->
                 team_name=draw(st.sampled_from(_NAMES)),
                 score=draw(_SCORES),
                 event_time_millis=time,
-                event_id=draw(st.sampled_from([None, f"e{number}", f"e{number}", f"e{number}"])),
+                event_id=draw(st.sampled_from([None, "", f"e{number}", f"e{number}", f"e{number}"])),
                 kafka_time=max(0, time + draw(_DELAYS)),
                 accepted=draw(st.integers(0, 9)) > 0,
             )

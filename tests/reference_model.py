@@ -50,9 +50,9 @@ def counted(events: Iterable[Event]) -> list[Event]:
     first: dict[tuple[str, str, int], Event] = {}
     found: list[Event] = []
     for event in sorted(events, key=lambda one: (one.partition, one.offset)):
-        if event.accepted and event.event_id is None:
+        if event.accepted and not event.event_id:
             found.append(event)
-        elif event.accepted and event.event_id is not None:
+        elif event.accepted and event.event_id:
             first.setdefault((event.user_id, event.event_id, event.partition), event)
     winner: dict[tuple[str, str], Event] = {}
     for (user, event_id, _), event in sorted(first.items(), key=lambda one: (one[1].arrived, one[1].partition)):
@@ -65,7 +65,7 @@ def counted_by_job(events: Iterable[Event], horizon_millis: int) -> list[Event]:
     since: dict[tuple[str, str | None], int] = {}
     found: list[Event] = []
     for event in sorted(events, key=lambda one: (one.arrived, one.partition, one.offset)):
-        known = since.get((event.user_id, event.event_id)) if event.event_id is not None else None
+        known = since.get((event.user_id, event.event_id)) if event.event_id else None  # an empty id is no id
         if event.accepted and (known is None or event.arrived - known >= horizon_millis):
             since[event.user_id, event.event_id] = event.arrived
             found.append(event)

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from gamestream_dagster.errors import sentence_of
 from gamestream_dagster.events.acceptance import FIELD_NAMES, Decoded, Reason, judge
 from gamestream_dagster.events.avro import AvroFormatError
 from gamestream_dagster.events.file_lines import Line, ReadingError, Renames
@@ -117,11 +118,11 @@ def replay(
                 run.send(line, ready, kept)
         except KeyboardInterrupt:
             run.result.interrupted = True
-        except ReadingError as error:
+        except (ReadingError, OSError) as error:  # the file to read, or the disk of the rejects
             producer.flush()
             done = run.result
             raise ReadingError(
-                f"{error} Of {done.lines} lines read, {done.sent} were sent and {done.bad} are bad."
+                f"{sentence_of(error)} Of {done.lines} lines read, {done.sent} were sent and {done.bad} are bad."
             ) from error
         producer.flush()
         run.result.rejects = kept.written

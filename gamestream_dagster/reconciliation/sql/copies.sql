@@ -30,7 +30,7 @@ FROM (
       row_number() OVER (PARTITION BY user_id, event_id, "partition" ORDER BY "offset", item) AS place_in_partition
     FROM archive
     SEMI JOIN repeated ON hash(archive.user_id, archive.event_id) = repeated.digest
-    WHERE reason IS NULL AND event_id IS NOT NULL
+    WHERE reason IS NULL AND event_id <> '' -- an empty id is no id
   )
 )
 WINDOW in_order AS (

@@ -7,7 +7,7 @@ FROM (
   FROM (
     SELECT hash(user_id, event_id) AS digest
     FROM archive
-    WHERE reason IS NULL AND event_id IS NOT NULL
+    WHERE reason IS NULL AND event_id <> ''
   )
 )
 WHERE digest = previous

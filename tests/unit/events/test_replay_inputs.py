@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -337,3 +338,15 @@ def test_any_bytes_are_read_or_said(tmp_path: Path, name: str, content: bytes):
     (tmp_path / name).write_bytes(content)
     with suppress(ReadingError):
         run(tmp_path / name)
+
+
+def test_a_full_disk_says_what_was_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, sink = csv_of(tmp_path, row("u1"), row("u2"), "bad", row("u3")), KeptRecords()
+    monkeypatch.setattr(Path, "mkdir", _no_room)
+    with pytest.raises(ReadingError, match=r"No space left .* make room .* Of 3 lines read, 2 were sent and 1 are bad"):
+        replay(path, sink, tmp_path / "rejects" / "r.jsonl")
+    assert sink.flushed
+
+
+def _no_room(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -11,7 +11,7 @@ FROM (
     SELECT *,
       ROW_NUMBER() OVER (PARTITION BY user_id, event_id, `partition` ORDER BY `offset`, item) AS place_in_partition
     FROM accepted
-    WHERE event_id IS NOT NULL
+    WHERE event_id <> ''
   )
   WHERE place_in_partition = 1
 )
@@ -19,4 +19,4 @@ WHERE place = 1
 UNION ALL
 SELECT *
 FROM accepted
-WHERE event_id IS NULL
+WHERE event_id IS NULL OR event_id = ''
