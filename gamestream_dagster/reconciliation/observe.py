@@ -127,6 +127,7 @@ class Looker:
             ServiceError: a server gives no answer.
         """
         jobs = sorted({board.job for board in boards})
+        self.check_topic(jobs)  # first: a job whose topic is gone or another one may never run again
         deadline = time.monotonic() + self.limits.checkpoint + self.limits.job_running
         while True:
             try:
@@ -204,7 +205,8 @@ class Looker:
         Raises:
             CouldNotLookError: one of them is not; names both incarnations.
         """
-        check_identity(self.topic, self.kafka.topic_id(self.topic), [_cut_of(self._running(job)) for job in jobs])
+        recorded = [recorded_cut(self.engine, job, self.topic) for job in jobs]
+        check_identity(self.topic, self.kafka.topic_id(self.topic), recorded)
 
     def _tested(self, job: str, read: Mapping[int, int], notes: list[str]) -> dict[int, int]:
         """The low cut: what the job had read, as far as the offsets bear it out that it committed with the checkpoint.

@@ -83,8 +83,8 @@ class Standstill:
                 self._go_on(self._left(jobs))
 
     def _look(self, jobs: Sequence[str], boards: Sequence[Board], sinks: Sequence[Sink]) -> Observation:
-        self.looker.check_running(jobs)
         self.looker.check_topic(jobs)
+        self.looker.check_running(jobs)
         stopped: list[Deployment] = []
         for job in jobs:
             self.say(f"stopping {job} with a savepoint")
