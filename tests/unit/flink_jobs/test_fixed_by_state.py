@@ -210,7 +210,7 @@ def test_the_option_is_written_as_its_field(tmp_path: Path) -> None:
     "said",
     [
         "Failed to rollback to checkpoint/savepoint file:/s. Max parallelism mismatch between checkpoint/savepoint"
-        " state and new program. Cannot map operator 9a with max parallelism 64 to new program with max parallelism 128.",
+        " state and new program. Cannot map operator 9a with max parallelism 64 to a new program.",
         "The maximum parallelism (64) with which the latest checkpoint of the execution job vertex Sink has been taken "
         "and the current maximum parallelism (128) changed. This is currently not supported.",
     ],
