@@ -238,6 +238,14 @@ class CheckpointSummary:
         )
 
 
+# How Flink says that a state was read and does not belong to the job.
+_DOES_NOT_FIT = (
+    "Cannot map checkpoint/savepoint state",
+    "Max parallelism mismatch between checkpoint/savepoint state",
+    "The maximum parallelism (",
+)
+
+
 @dataclass(frozen=True)
 class ExceptionEntry:
     """One failure of a job."""
@@ -278,8 +286,8 @@ class ExceptionEntry:
 
     @property
     def state_does_not_fit(self) -> bool:
-        """True when the state was read, and belongs to other operators."""
-        return "Cannot map checkpoint/savepoint state" in self.cause
+        """True when the state was read, and belongs to other operators or to another number of key groups."""
+        return any(text in self.cause for text in _DOES_NOT_FIT)
 
 
 def _checkpoint(reply: Reply | None) -> CheckpointInfo | None:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
-from gamestream_dagster.clients.flink_types import FlinkState, VertexInfo
+from gamestream_dagster.clients.flink_types import ExceptionEntry, FlinkState, VertexInfo
 from gamestream_dagster.flink_jobs.applying import apply
 from gamestream_dagster.flink_jobs.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.deployment import Deployment
@@ -204,3 +204,17 @@ def test_the_option_is_written_as_its_field(tmp_path: Path) -> None:
     )
     with pytest.raises(JobSpecError, match="write `max_parallelism: 256` beside `flink`"):
         load_job("totals_v1", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Failed to rollback to checkpoint/savepoint file:/s. Max parallelism mismatch between checkpoint/savepoint"
+        " state and new program. Cannot map operator 9a with max parallelism 64 to a new program.",
+        "The maximum parallelism (64) with which the latest checkpoint of the execution job vertex Sink has been taken "
+        "and the current maximum parallelism (128) changed. This is currently not supported.",
+    ],
+)
+def test_flinks_own_refusal_is_no_unreadable_state(said: str) -> None:
+    """An older checkpoint has the same key groups: trying it would lose events and mend nothing."""
+    assert ExceptionEntry(1, "x", "x", f"java.lang.IllegalStateException: {said}").state_does_not_fit
