@@ -119,6 +119,6 @@ def register(url: str, subject: str, schema: object, kind: str = "AVRO", referen
     """Register a schema of any kind; returns its number."""
     text = schema if isinstance(schema, str) else json.dumps(schema)
     body = {"schema": text, "schemaType": kind, "references": list(references)}  # type: ignore[call-overload]
-    answer = httpx.post(f"{url}/subjects/{subject}/versions", json=body, trust_env=False)
+    answer = httpx.post(f"{url}/subjects/{subject}/versions", json=body, trust_env=False, timeout=60)
     answer.raise_for_status()
     return int(answer.json()["id"])

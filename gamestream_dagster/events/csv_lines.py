@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from gamestream_dagster.events import file_lines
 from gamestream_dagster.events.file_lines import FIELDS, Line, Progress, ReadingError, Renames, check_columns
 
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
 MAX_ROW_LINES: Final = 32  # a quoted text may hold line ends, but a row is no longer than this
 
 
@@ -75,6 +76,8 @@ def _header(path: Path, lines: _Lines, renames: Renames) -> list[str]:
         first = lines.take()
     if first is None:
         raise ReadingError(f"{path} is empty; its first line should name the columns {', '.join(FIELDS)}.")
+    if first.raw[:2] in _UTF16:
+        raise ReadingError(f"{path} is UTF-16; save it as UTF-8, then replay it again.")
     try:
         (names,) = csv.reader([first.text], strict=True)
     except (csv.Error, ValueError) as error:

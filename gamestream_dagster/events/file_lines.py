@@ -13,7 +13,6 @@ from gamestream_dagster.events.event_types import score_event
 MAX_LINE: Final = 1_048_576  # bytes: Kafka's own limit for a record
 FIELDS: Final = score_event().fields
 REQUIRED: Final = tuple(name for name, field in FIELDS.items() if field.required)
-_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _GZIP: Final = b"\x1f\x8b"
 UTF8_MARK: Final = b"\xef\xbb\xbf"
 
@@ -37,11 +36,7 @@ Renames = Mapping[str, str]  # a column of the file to a field of ours
 
 
 def physical_lines(path: Path, at: Progress) -> Iterator[tuple[int, bytes, bool]]:
-    """Number, bytes with their end, and False for a line over `MAX_LINE`, of which only the beginning is given.
-
-    Raises:
-        ReadingError: the file holds UTF-16.
-    """
+    """Number, bytes with their end, and False for a line over `MAX_LINE`, of which only the beginning is given."""
     with path.open("rb") as file:
         packed = file.peek(2)[:2] == _GZIP or path.name.lower().endswith(".gz")
         stream: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=file) if packed else file
@@ -50,8 +45,6 @@ def physical_lines(path: Path, at: Progress) -> Iterator[tuple[int, bytes, bool]
             number += 1
             at(file.tell())
             if number == 1:
-                if line[:2] in _UTF16:
-                    raise ReadingError(f"{path} is UTF-16; save it as UTF-8, then replay it again.")
                 line = line.removeprefix(UTF8_MARK)
             if len(line) <= MAX_LINE:
                 yield number, line, True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from gamestream_dagster.events.producer import ScoreProducer
@@ -12,10 +13,16 @@ LONGEST_WAIT_SECONDS: Final = 60.0
 
 
 class Pacer:
-    """The clock of one stream. Waiting serves the producer's delivery reports."""
+    """The clock of one stream. Waiting serves the producer's delivery reports.
 
-    def __init__(self, producer: ScoreProducer) -> None:
+    Args:
+        producer: whose reports are served.
+        stopped: ends every wait once it says yes.
+    """
+
+    def __init__(self, producer: ScoreProducer, stopped: Callable[[], bool] = lambda: False) -> None:
         self._producer = producer
+        self._stopped = stopped
         self._start = time.monotonic()
 
     @property
@@ -25,7 +32,7 @@ class Pacer:
 
     def wait(self, due_ms: float) -> None:
         """Return when `due_ms` milliseconds have passed since the start; at once when they have."""
-        while (left := due_ms - self.elapsed_ms) > SLACK_MS:
+        while (left := due_ms - self.elapsed_ms) > SLACK_MS and not self._stopped():
             self._producer.poll(min(left / 1000, 0.1))
 
 

@@ -16,6 +16,7 @@ from gamestream_dagster.errors import sentence_of
 from gamestream_dagster.events.acceptance import FIELD_NAMES, Decoded, Reason, judge
 from gamestream_dagster.events.avro import AvroFormatError
 from gamestream_dagster.events.file_lines import Line, ReadingError, Renames
+from gamestream_dagster.events.interrupts import until_interrupted
 from gamestream_dagster.events.pacing import LONGEST_WAIT_SECONDS, EventClock, Pacer
 from gamestream_dagster.events.producer import RecordTooLargeError, ScoreProducer
 from gamestream_dagster.events.readers import open_source
@@ -105,17 +106,18 @@ def replay(
     source = open_source(path, renames)
     run = _Replay(producer, encode, on_bad)
     clock = EventClock(speed, longest_wait) if speed else None
-    pacer = Pacer(producer)
     started = time.monotonic()
-    with _Rejects(rejects) as kept:
+    with until_interrupted() as stopped, _Rejects(rejects) as kept:
+        pacer = Pacer(producer, stopped)
         try:
             for line in source.lines(lambda done: on_progress(done, source.size)):
-                ready = run.prepare(line, kept)
-                if ready is None:
-                    continue
-                if clock is not None:
+                ready = None if stopped() else run.prepare(line)
+                if isinstance(ready, _Ready) and clock is not None:
                     _wait(clock, pacer, line.number, ready.event_ms, on_wait)
-                run.send(line, ready, kept)
+                if stopped():
+                    run.result.interrupted = True
+                    break
+                run.take(line, ready, kept)
         except KeyboardInterrupt:
             run.result.interrupted = True
         except (ReadingError, OSError) as error:  # the file to read, or the disk of the rejects
@@ -149,19 +151,21 @@ class _Replay:
         self._encode = encode
         self._on_bad = on_bad
 
-    def prepare(self, line: Line, kept: _Rejects) -> _Ready | None:
-        """The record to send; None for a line that is blank or bad."""
-        self.result.lines += 1
-        if line.blank:
-            self.result.blank += 1
-            return None
-        ready = _prepare(line, self._encode)
-        if isinstance(ready, BadLine):
-            self._refuse(line, ready, kept)
-            return None
-        return ready
+    def prepare(self, line: Line) -> _Ready | BadLine | None:
+        """The record to send, or what is wrong; None for a blank line. Nothing is counted yet."""
+        return None if line.blank else _prepare(line, self._encode)
 
-    def send(self, line: Line, ready: _Ready, kept: _Rejects) -> None:
+    def take(self, line: Line, ready: _Ready | BadLine | None, kept: _Rejects) -> None:
+        """Count the line, and send or keep what is in it."""
+        self.result.lines += 1
+        if ready is None:
+            self.result.blank += 1
+        elif isinstance(ready, BadLine):
+            self._refuse(line, ready, kept)
+        else:
+            self._send(line, ready, kept)
+
+    def _send(self, line: Line, ready: _Ready, kept: _Rejects) -> None:
         """Send it; one that is too large for the topic is a bad line, now or when the broker says so."""
 
         def refused(why: str) -> None:
@@ -174,6 +178,10 @@ class _Replay:
             self._producer.send(ready.key, ready.value, on_refused=refused if large else None)
         except RecordTooLargeError as error:
             refused(str(error))
+        except KeyboardInterrupt:
+            self.result.sent -= 1
+            self.result.lines -= 1
+            raise
 
     def _refuse(self, line: Line, bad: BadLine, kept: _Rejects) -> None:
         self.result.bad += 1

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gamestream_dagster.events.interrupts import until_interrupted
 from gamestream_dagster.events.pacing import Pacer
 from gamestream_dagster.events.producer import ScoreProducer
 from gamestream_dagster.events.score_event import encode_json
@@ -56,12 +57,15 @@ def run_simulation(
     """
     result = SimulationResult(truth=truth_path)
     started = time.monotonic()
-    with Truth(truth_path) if truth_path else nullcontext() as truth:
-        pacer = Pacer(producer) if paced else None
+    with until_interrupted() as stopped, Truth(truth_path) if truth_path else nullcontext() as truth:
+        pacer = Pacer(producer, stopped) if paced else None
         try:
             for record in simulate(options, encode):
                 if pacer is not None:
                     pacer.wait(record.due_ms)
+                if stopped():
+                    result.interrupted = True
+                    break
                 producer.send(record.key, record.value, truth.on_delivered(record) if truth else None)
                 result.sent += 1
                 result.kinds[record.kind.value] += 1

@@ -32,6 +32,12 @@ from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.reconciliation.sinks import read_tables
 from gamestream_dagster.settings import ScoreFormat, Settings, load_settings
 
+JSON_SCHEMA = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "type": "object",
+    "properties": {"user_id": {"type": "string"}},
+}
+
 
 @pytest.fixture(scope="module")
 def avro_stack(free_port_base: Callable[[], int]) -> Iterator[Settings]:
@@ -111,7 +117,7 @@ def _records_that_are_no_avro(registry: str, now: int) -> dict[str, tuple[bytes 
         schema_with(team="game.Team"),
         references=[{"name": "game.Team", "subject": "team", "version": 1}],
     )
-    json_id = register(registry, "json", {"type": "object"}, "JSON")
+    json_id = register(registry, "json", JSON_SCHEMA, "JSON")
     protobuf_id = register(registry, "protobuf", 'syntax = "proto3"; message S { string user_id = 1; }', "PROTOBUF")
     bad = {
         "json text": b'{"user_id": "a"}', "empty": b"", "null": None, "header alone": b"\0\0\0\0",

@@ -306,7 +306,8 @@ def test_a_line_up_to_kafkas_limit_is_sent_and_one_over_the_topics_is_one_bad_li
 
 @pytest.mark.parametrize("paced", [True, False])
 def test_ctrl_c_ends_a_simulation_in_order(stack: Settings, topic: str, tmp_path: Path, paced: bool):
-    truth = tmp_path / "truth.parquet"
+    truth, admin = tmp_path / "truth.parquet", KafkaAdmin(stack.kafka)
+    admin.end_offsets(topic)
     command = [sys.executable, "-c", "from gamestream_dagster.cli.main import main; main()", "simulate", "--rate", "50"]
     more = [
         "--topic",
@@ -319,7 +320,7 @@ def test_ctrl_c_ends_a_simulation_in_order(stack: Settings, topic: str, tmp_path
     ]
     process = subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True, env=os.environ)
     deadline = time.monotonic() + 60
-    while not sum(KafkaAdmin(stack.kafka).end_offsets(topic).values()):
+    while not sum(admin.end_offsets(topic).values()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
