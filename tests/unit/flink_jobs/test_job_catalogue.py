@@ -130,7 +130,7 @@ def test_topics_that_differ_in_event_ids_are_not_read_by_one_job(tmp_path: Path)
 def test_the_project_declares_ids_and_has_both_variants() -> None:
     jobs = load_jobs()
     assert jobs["leaderboards_v1"].id_horizon_ms == 720_000
-    assert jobs["hot_streaks_v1"].id_horizon_ms is None
+    assert jobs["hot_streaks_v1"].id_horizon_ms == 720_000
     for name, spec in jobs.items():
         paths = {file.path for file in load_job(name, event_ids={}).sources}
         assert len(paths - {file.path for file in spec.sources}) == 1, name
