@@ -211,9 +211,7 @@ class _Script:
         at = query_place(statement) or 0
         query = self._text(statement, at)
         self._plan(statement, query)
-        self._session.execute(
-            f"CREATE TEMPORARY VIEW `{last_name(statement.parts[name_place(statement) :])}` AS {query}"
-        )
+        self._session.execute(f"CREATE TEMPORARY VIEW `{self._written(created(statement))}` AS {query}")
 
     def _explain(self, statement: SqlStatement) -> None:
         if statement.kind is Kind.QUERY:
