@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.text import Text
 
 from gamestream_dagster.cli.console import PlainConsole
@@ -76,7 +75,7 @@ def _completed(printed: Any) -> Any:
         found = list(_COMMAND.finditer(printed.plain))
         for match in reversed(found):
             style = printed[match.start() : match.end()]
-            words = Text(_inserted(match), style.get_style_at_offset(Console(), 0) if style else "")
+            words = Text(_inserted(match), style.get_style_at_offset(PlainConsole(), 0) if style else "")
             printed = printed[: match.start()] + words + printed[match.end() :]
     return printed
 

@@ -25,6 +25,7 @@ from gamestream_dagster.flink_jobs.targets import Target
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import load_metadata
 
+_AVRO_FORMATS = ("gamestream-avro", "avro-confluent")
 _TOPICS_FILE = "gamestream_dagster/catalogue/topics.yaml"
 
 
@@ -54,7 +55,7 @@ def needs_of(job: Target, kafka: str, jdbc_url: str) -> Needs:
         connector, at, topic = (_value(table, name) for name in ("connector", "properties.bootstrap.servers", "topic"))
         if connector in ("kafka", "upsert-kafka") and at == kafka:
             topics |= dict.fromkeys(filter(None, (one.strip() for one in topic.split(";"))))
-            if _value(table, "format") == "avro-confluent" and table.name not in sinks:
+            if _value(table, "format") in _AVRO_FORMATS and table.name not in sinks:
                 subjects |= {_value(table, "avro-confluent.subject") or f"{topic}-value": None}
         elif connector == "jdbc" and _value(table, "url").partition("?")[0] == jdbc_url:
             columns = tuple(name for name, kind in table.types.items() if kind != "AS")

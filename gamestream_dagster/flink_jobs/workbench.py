@@ -24,13 +24,12 @@ from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
 from gamestream_dagster.flink_jobs.fixed import MAX_PARALLELISM, fixed_changes
 from gamestream_dagster.flink_jobs.healing import HEAL_WINDOW_MINUTES
 from gamestream_dagster.flink_jobs.incident_store import IncidentStore, PostgresIncidents
+from gamestream_dagster.flink_jobs.input_topics import read_ids, read_inputs
 from gamestream_dagster.flink_jobs.inputs import (
     AskIds,
     Inputs,
     gone_events,
     other_topics,
-    read_ids,
-    read_inputs,
     told,
 )
 from gamestream_dagster.flink_jobs.linter.lint import errors_of

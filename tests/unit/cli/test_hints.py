@@ -10,6 +10,7 @@ import pytest
 from rich.text import Text
 
 from gamestream_dagster.cli import hints
+from gamestream_dagster.cli.console import styled
 from gamestream_dagster.cli.hints import runnable
 from gamestream_dagster.cli.options import settings_from
 
@@ -69,7 +70,7 @@ def test_a_program_that_is_not_on_the_path_is_named_as_it_was_typed(
 def test_the_console_completes_markup_and_styled_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings_from(tmp_path / "[x]")
     talk = hints.Talk(width=40)
-    talk.print("stop with [bold]gamestream down[/], please")
+    talk.print(styled("stop with [bold]gamestream down[/], please"))
     talk.print(Text("do `gamestream apply` now", style="dim"))
     shown = capsys.readouterr().out.splitlines()
     kept = f"--home {shlex.quote(str(tmp_path / '[x]'))}"

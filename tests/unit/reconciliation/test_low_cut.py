@@ -89,6 +89,9 @@ class Group:
     def committed(self, group: str, topic: str) -> dict[int, int]:
         return {} if self.offset is None else {0: self.offset}
 
+    def topic_id(self, topic: str) -> TopicId:
+        return TopicId("the only one")
+
     def end_offsets(self, topic: str) -> dict[int, int]:
         return {0: 100}
 
@@ -124,12 +127,12 @@ def test_what_another_hand_changed_is_no_low_cut(
     assert bool(seen.notes) == (offset == 900_000)
 
 
-def test_a_ledger_beyond_the_topics_end_is_another_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ledger_beyond_the_topics_end_is_no_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observe, "COMMIT_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(observe, "read_job_ledger", lambda engine, jobs: JobLedger())
     looker = Changed(cast("Any", None), cast("Any", None), cast("Any", Group(500)), "user-score")
     object.__setattr__(looker, "told", {0: progress(499, 499)})
-    with pytest.raises(CouldNotLookError, match="created anew"):
+    with pytest.raises(CouldNotLookError, match="changed by hand, or the broker lost records"):
         looker.look([load_boards()["hot_streaks"]], [Sink.POSTGRES])
 
 
