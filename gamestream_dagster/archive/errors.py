@@ -61,6 +61,16 @@ class ArchiveDamagedError(ArchiveError):
     """The manifest or a file of the archive cannot be used."""
 
 
+class ArchiveRewrittenError(ArchiveDamagedError):
+    """The log no longer has the entry that an earlier run was judged by: it does not pin its past any more."""
+
+    def __init__(self, topic_dir: Path, run_id: str) -> None:
+        super().__init__(
+            f"The log of the archive in {topic_dir} was written anew by another hand: it does not hold what run "
+            f"{run_id} was judged by; restore the folder from a backup, or begin the archive anew with {BEGIN_ANEW}."
+        )
+
+
 class ArchiveForgedError(ArchiveDamagedError):
     """A file of the archive is gone or does not hold the bytes that were written."""
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -249,6 +250,13 @@ class Manifest(BaseModel):
             if any(digest_of(entry) == head for entry in (chapter, *chapter.entries)):
                 return place
         return None
+
+    def grew_from(self, head: str, then: datetime) -> bool:
+        """Whether the log is the one whose newest entry was `head` at a time, or was begun anew since."""
+        if self.chapter_pinned_by(head) is not None:
+            return True
+        opened = self.current.opened_at
+        return bool(opened) and datetime.fromisoformat(opened) >= then.replace(microsecond=0)
 
 
 def digest_of(entry: Entry) -> str:

@@ -86,6 +86,20 @@ def last_runs(engine: Engine, count: int = 30) -> list[PastRun]:
     ]
 
 
+def last_judged(engine: Engine, topic_id: str | None) -> tuple[str, datetime, str] | None:
+    """The newest run that was judged by an archive of this topic: its id, its time, and the archive's head then."""
+    columns = reconciliation_runs.c
+    query = (
+        select(columns.run_id, columns.started_at, columns.archive_head)
+        .where(columns.archive_head > "", columns.topic_id.is_not_distinct_from(topic_id))
+        .order_by(columns.started_at.desc())
+        .limit(1)
+    )
+    with engine.connect() as database:
+        row = database.execute(query).one_or_none()
+    return None if row is None else (row.run_id, row.started_at, row.archive_head)
+
+
 def ledger_data(balance: LedgerBalance) -> dict[str, Any]:
     """The balance as JSON data."""
     return {

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from gamestream_dagster.archive.errors import ArchiveRewrittenError
+from gamestream_dagster.archive.manifest import Manifest
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_event_ids
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.clients.topic_identity import TopicState
+from gamestream_dagster.clients.topic_identity import TopicId, TopicState
 from gamestream_dagster.reconciliation.board_topic import BoardTopic, Key
 from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import read_facts
@@ -39,6 +41,7 @@ from gamestream_dagster.reconciliation.model import (
 from gamestream_dagster.reconciliation.observe import Limits, Looker, Observation, record_topic
 from gamestream_dagster.reconciliation.recompute import Recompute
 from gamestream_dagster.reconciliation.standstill import Standstill
+from gamestream_dagster.reconciliation.store import last_judged
 from gamestream_dagster.settings import Settings
 
 CONFIRMATIONS = 2
@@ -81,6 +84,7 @@ class Task:
             first = sum(len(result.differences) for result in looks.first())
             looks.again()
             recompute, seen = looks.recompute, looks.seen
+            self._check_log(engine, recompute.archive.manifest, seen.topic_id)
             self.say("ledger")
             low = {job: cut.low for job, cut in seen.jobs.items()}
             ledger = balance(recompute, self.topic_dir, seen.high, seen.counted, low)
@@ -109,6 +113,19 @@ class Task:
             ledger=ledger,
             unconfirmed=max(0, first - found),
         )
+
+    def _check_log(self, engine: Engine, manifest: Manifest, topic_id: TopicId | None) -> None:
+        """See that the archive's log has grown from what the last run was judged by.
+
+        Raises:
+            ArchiveRewrittenError: it was written anew.
+        """
+        last = last_judged(engine, topic_id)
+        if last is None:
+            return
+        run_id, then, head = last
+        if not manifest.grew_from(head, then):
+            raise ArchiveRewrittenError(self.topic_dir, run_id)
 
     def _adopt(self, engine: Engine, seen: Observation, begins: Cut) -> None:
         """Record the topic of jobs that an earlier version deployed: a match proves that their states are of it.

@@ -14,7 +14,7 @@ from confluent_kafka import Producer, TopicPartition
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest import Manifest, load_manifest, save_manifest
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.cli.demo import wait_until_read
 from gamestream_dagster.cli.main import build
@@ -211,6 +211,23 @@ def test_a_forged_file_is_named_and_mended(boards, tmp_path):
     assert mended.exit_code == 0, mended.output
     assert drained(settings).verdict is Verdict.MATCH
     assert invoke(settings, "certificate", "verify", str(file)).exit_code == 0
+
+
+def test_a_log_written_anew_as_a_whole_is_noticed(boards):
+    """Each file with its right digest, each entry with the right one before: only what runs were judged by tells."""
+    settings = boards.settings
+    topic_dir = settings.archive_dir / SCORE_TOPIC
+    assert drained(settings).verdict is Verdict.MATCH
+    right = load_manifest(topic_dir)
+    chapter = right.current.model_copy(update={"entries": ()})
+    *others, last = right.files
+    again = Manifest(topic=right.topic, chapters=right.chapters[:-1]).opened(chapter)
+    save_manifest(topic_dir, again.extended(last, *others))
+    run = reconcile(settings)
+    assert run.verdict is Verdict.COULD_NOT_RUN
+    assert "written anew by another hand" in run.reason
+    save_manifest(topic_dir, right)
+    assert drained(settings).verdict is Verdict.MATCH
 
 
 def test_a_job_of_the_version_before_is_known_after_a_match(boards):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,14 @@ def test_a_forged_file_is_never_opened(tmp_path: Path):
     save_manifest(tmp_path, of(FIRST, file("a")))
     with duckdb.connect() as database, pytest.raises(ArchiveForgedError, match=r"a \(p0@0\.\.4\) was changed"):
         open_archive(database, tmp_path)
+
+
+def test_a_log_that_was_written_anew_has_not_grown_from_what_a_run_was_judged_by() -> None:
+    then = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    judged = of(FIRST, file("a"))
+    assert judged.extended(file("b", 5, 9)).grew_from(judged.head, then)
+    forged = of(FIRST, file("a", digest="0" * 64))
+    assert forged.broken_link() is None
+    assert not forged.grew_from(judged.head, then)
+    begun = forged.opened(Chapter(topic_id_then=FIRST, opened_at="2026-11-25T12:00:01+00:00"))
+    assert begun.grew_from(judged.head, then), "what was before the new chapter is not judged by"
