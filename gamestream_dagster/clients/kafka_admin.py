@@ -51,6 +51,14 @@ _NO_COORDINATOR_YET = (
     NativeError.COORDINATOR_NOT_AVAILABLE,
     NativeError.COORDINATOR_LOAD_IN_PROGRESS,
 )
+# What a broker answers while it elects leaders; `retriable()` does not know them.
+_MOMENTARY = (
+    *_NO_COORDINATOR_YET,
+    NativeError.NOT_LEADER_FOR_PARTITION,
+    NativeError.LEADER_NOT_AVAILABLE,
+    NativeError.NOT_ENOUGH_REPLICAS,
+    NativeError.NOT_CONTROLLER,
+)
 _POLL_SECONDS = 0.1
 _REFUSED_RIGHTS = (
     NativeError.TOPIC_AUTHORIZATION_FAILED,
@@ -355,7 +363,7 @@ class KafkaAdmin:
             return AlreadyExistsError("Kafka", said, "see how it differs with `gamestream plan`")
         if code in _REFUSED_RIGHTS:
             return TerminalServiceError("Kafka", said, "grant the client's principal the right")
-        if native.retriable():
+        if native.retriable() or code in _MOMENTARY:
             return TransientServiceError("Kafka", said, "try again in a moment")
         return TerminalServiceError("Kafka", said, "mend the request, or the cluster's rules, and try again")
 

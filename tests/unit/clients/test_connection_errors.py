@@ -76,6 +76,8 @@ def test_dead_broker_is_transient_within_the_limit(free_port: int):
         (KafkaError._ALL_BROKERS_DOWN, TransientServiceError),
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, TerminalServiceError),
         (KafkaError.INVALID_REPLICATION_FACTOR, TerminalServiceError),
+        (KafkaError.NOT_LEADER_FOR_PARTITION, TransientServiceError),
+        (KafkaError.LEADER_NOT_AVAILABLE, TransientServiceError),
     ],
 )
 def test_kafka_codes_become_typed_errors(code: int, error: type[ServiceError]):
