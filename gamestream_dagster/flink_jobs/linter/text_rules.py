@@ -208,8 +208,21 @@ def clock_in_result(shapes: Shapes) -> Iterator[Finding]:
 
 def _passed_on(words: tuple[str, ...], place: int) -> bool:
     """A column of a SELECT list as it stands: no call, no expression, no other name."""
-    clause = next((word for word in reversed(words[:place]) if word in ("SELECT", "FROM", "BY", "WHERE", "(")), "")
-    return clause == "SELECT" and words[place - 1] in ("SELECT", ",") and words[place + 1] in (",", "FROM")
+    as_it_stands = words[place - 1] in ("SELECT", ",") and words[place + 1 : place + 2] in ((",",), ("FROM",))
+    return as_it_stands and _clause_of(words, place) == "SELECT"
+
+
+def _clause_of(words: tuple[str, ...], place: int) -> str:
+    """The clause that a word stands in, or `(`; calls that were closed before it do not count."""
+    closed = 0
+    for word in reversed(words[:place]):
+        if word == ")":
+            closed += 1
+        elif closed:
+            closed -= word == "("
+        elif word in ("SELECT", "FROM", "BY", "WHERE", "("):
+            return word
+    return ""
 
 
 def window_without_watermark(shapes: Shapes) -> Iterator[Finding]:

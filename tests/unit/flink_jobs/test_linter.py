@@ -117,6 +117,8 @@ SOURCE = "CREATE TABLE s (id STRING, n INT, ok BIGINT) WITH ('connector' = 'x');
         ("INSERT INTO t SELECT SUM(m) FROM (SELECT n AS m FROM s);", ["GS02"]),
         ("INSERT INTO t SELECT SUM(m) FROM (SELECT CAST(ok AS INT) AS m FROM s);", ["GS02"]),
         ("INSERT INTO t SELECT SUM(ok) FROM s;", []),
+        ("CREATE TABLE p (a STRING, pt AS PROCTIME()); CREATE VIEW v AS SELECT CONCAT('', a) AS a, pt FROM p;", []),
+        ("CREATE TABLE p (a STRING, pt AS PROCTIME()); CREATE VIEW v AS SELECT a, COALESCE(a, pt) FROM p;", ["GS07"]),
         ("INSERT INTO t SELECT SUM(CAST(n AS BIGINT)) FROM s;", []),
         ("INSERT INTO t SELECT SUM(n) FROM (SELECT CAST(n AS BIGINT) AS n FROM s);", []),
         ("INSERT INTO t SELECT MAX(n) FROM s; -- SUM(n)", []),
