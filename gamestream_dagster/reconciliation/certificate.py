@@ -343,8 +343,8 @@ def _other_events(recompute: Recompute, certificate: Certificate) -> Iterator[Di
 
 def _other_rows(board: Board, certificate: Certificate, rows: list[Row]) -> list[Disagreement]:
     key = board.rank_column
-    ranks = [row.get(key) for row in certificate.rows]
-    if any(type(rank) is not int for rank in ranks) or ranks != sorted(set(ranks)):
+    ranks = [rank for row in certificate.rows if type(rank := row.get(key)) is int]
+    if len(ranks) < len(certificate.rows) or ranks != sorted(set(ranks)):
         return [Disagreement(Part.ROWS, f"the values of {key} are not whole numbers, best first and each once")]
     then, now = ({row[key]: row for row in listed} for listed in (certificate.rows, rows))
     found: list[Disagreement] = []
