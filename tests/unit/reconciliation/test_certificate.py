@@ -260,7 +260,7 @@ def test_a_certificate_over_nothing_does_not_agree(settings: Settings):
     rows = [certificate.rows[0] | {"total_score": 500}]
     elsewhere = forged(certificate, topic="elsewhere", archive={}, rows=rows)
     assert [one.part for one in verify(settings, elsewhere)] == [Part.TOPIC]
-    (settings.archive_dir / TOPIC / "_manifest.json").unlink()
+    shutil.rmtree(settings.archive_dir / TOPIC)
     assert [one.part for one in verify(settings, forged(certificate, archive={}, rows=rows))] == [Part.TOPIC]
 
 
