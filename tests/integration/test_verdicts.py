@@ -12,6 +12,7 @@ from fakes.board_rows import difference, own_database, reconciled, write
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.dashboard.snapshot import read_snapshot
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.sinks import read_tables
 from gamestream_dagster.reconciliation.store import last_runs
 from gamestream_dagster.resources.verdicts import Verdicts
@@ -130,3 +131,12 @@ def test_rows_of_ranks_that_the_board_has_not_hide_none_of_those_it_has(database
     assert found == sorted(found)
     assert found[-10:] == [*range(1, 11)]
     assert len(found) == 100
+
+
+def test_rows_of_a_table_that_inherits_are_not_taken_for_the_boards(database: Settings) -> None:
+    write(database, sa.text("CREATE TABLE shadow () INHERITS (top_players)"))
+    with open_engine(database) as engine:
+        with pytest.raises(CouldNotLookError, match="ALTER TABLE shadow NO INHERIT top_players"):
+            read_tables(engine, [load_boards()["top_players"]])
+        write(database, sa.text("ALTER TABLE shadow NO INHERIT top_players"))
+        assert read_tables(engine, [load_boards()["top_players"]]) == {"top_players": []}
