@@ -290,6 +290,7 @@ def load_manifest(topic_dir: Path) -> Manifest:
     """
     stored = _stored(topic_dir)
     if stored is None:
+        _check_nothing_archived(topic_dir)
         return Manifest(topic=topic_dir.name)
     layout = _layout(topic_dir, stored)
     if layout != LAYOUT:
@@ -315,6 +316,16 @@ def _stored(topic_dir: Path) -> bytes | None:
         return None
     except OSError as error:
         raise _unreadable(topic_dir, error) from error
+
+
+def _check_nothing_archived(topic_dir: Path) -> None:
+    """A run saves the manifest before it writes the first file, so files without one are an archive that lost it."""
+    found = next(topic_dir.rglob("*.parquet"), None)
+    if found is not None:
+        raise ArchiveDamagedError(
+            f"{topic_dir / MANIFEST} is gone, though there are archived files ({found.name}); restore it from a "
+            f"backup, or begin the archive anew with {BEGIN_ANEW}, which keeps the old folder aside."
+        )
 
 
 def _layout(topic_dir: Path, stored: bytes) -> int:
@@ -349,15 +360,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def remove_orphans(topic_dir: Path, manifest: Manifest) -> int:
-    """Delete files that a crash left behind; returns how many. Only under the lock."""
-    named = {file.path for chapter in manifest.chapters for file in chapter.files}
-    orphans = [path for path in topic_dir.rglob("*.parquet*") if str(path.relative_to(topic_dir)) not in named]
-    for path in orphans:
-        path.unlink()
-    return len(orphans)
 
 
 @contextmanager

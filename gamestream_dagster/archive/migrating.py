@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.errors import ArchiveDamagedError, ArchiveLayoutError
+from gamestream_dagster.archive.leftovers import new_aside
 from gamestream_dagster.archive.manifest import (
     MANIFEST,
     MIGRATED_LAYOUT,
@@ -61,8 +62,7 @@ def load_or_set_aside(topic_dir: Path) -> tuple[Manifest, Path | None]:
     try:
         return load_to_write(topic_dir), None
     except (ArchiveDamagedError, ArchiveLayoutError):
-        aside = topic_dir.parent / "_set-aside" / f"{topic_dir.name}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-        aside.mkdir(parents=True)
+        aside = new_aside(topic_dir)
         for path in topic_dir.iterdir():
             if not path.name.startswith("_lock"):
                 path.rename(aside / path.name)

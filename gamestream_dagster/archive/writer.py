@@ -18,13 +18,13 @@ from gamestream_dagster.archive.decode import Judge, Raw, decode, newest_event_t
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.errors import TopicRecreatedError, TruncatedByRetentionError
 from gamestream_dagster.archive.incarnation import TopicNow, begun_anew, chapter_for
+from gamestream_dagster.archive.leftovers import chapter_folder, remove_orphans
 from gamestream_dagster.archive.manifest import (
     ArchivedFile,
     Chapter,
     Manifest,
     exclusive,
     load_manifest,
-    remove_orphans,
     save_manifest,
     sync_folder,
 )
@@ -119,7 +119,8 @@ def archive_topic(
             manifest = chapter_for(topic_dir, stored, now)
         if manifest != stored:
             save_manifest(topic_dir, manifest)
-        orphans = remove_orphans(topic_dir, manifest)
+        opened = len(manifest.chapters) > len(stored.chapters)
+        orphans = remove_orphans(topic_dir, manifest, None if opened else now.beginnings)
         wanted = dict(now.ends if upto is None else upto)
         start = {partition: manifest.current.next_offset(partition) for partition in wanted}
         _check_still_there(topic, start, wanted, now.beginnings, now.ends)
@@ -147,7 +148,7 @@ def archive_topic(
         orphans_removed=orphans,
         seconds=time.monotonic() - started,
         chapter=run.manifest.current,
-        opened=len(manifest.chapters) > len(stored.chapters),
+        opened=opened,
         set_aside=aside,
     )
 
@@ -280,9 +281,8 @@ class ArchiveRun:
     def _write(self, partition: int, pending: _Pending) -> ArchivedFile:
         first, last = pending.offsets[0], pending.offsets[-1]
         hour = datetime.fromtimestamp(pending.first_timestamp / 1000, UTC)
-        # Chapters hold the same offsets again, and a mended file stands beside the entry of the damaged one.
-        folder = self.topic_dir / f"chapter={max(1, len(self.manifest.chapters))}"
-        folder = folder / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}"
+        # A mended file stands beside the entry of the damaged one.
+        folder = self.topic_dir / chapter_folder(self.manifest) / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{partition}-{first}-{last}{self._mark}.parquet"
         temporary = path.with_name(path.name + ".new")

@@ -240,7 +240,8 @@ def archive(
         show_chapter(result)
         for fault in faults:
             data.print(Text("FAULT    " + runnable(fault), style="red"))
-        talk.print(f"Done. FAULTS={len(faults)}\nNext: gamestream reconcile")
+        following = "gamestream archive --mend" if faults else "gamestream reconcile"
+        talk.print(f"Done. FAULTS={len(faults)}\nNext: {following}")
     raise typer.Exit(1 if faults else 0)
 
 

@@ -242,7 +242,7 @@ class KafkaAdmin:
                 return TopicState(before, beginnings)
 
     def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-        """Set the group's next offsets; the group must have no members."""
+        """Set the group's next offsets; the group must have no members. Waits for the group's coordinator."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -255,7 +255,7 @@ class KafkaAdmin:
         listed = [TopicPartition(topic, partition, offset) for partition, offset in sorted(offsets.items())]
         what = f"set the offsets of group {group!r}"
         try:
-            self._call(lambda: consumer.commit(offsets=listed, asynchronous=False), what)
+            self._from_coordinator(lambda _: consumer.commit(offsets=listed, asynchronous=False), what)
         finally:
             consumer.close()
 
@@ -282,22 +282,28 @@ class KafkaAdmin:
             if metadata.error is not None:
                 raise self._typed(KafkaException(metadata.error), what)
             asked = [TopicPartition(topic, partition) for partition in metadata.partitions]
-            found = self._committed(consumer, asked, what) if asked else []
+            found = self._from_coordinator(lambda left: consumer.committed(asked, timeout=left), what) if asked else []
         except NotFoundError:
             return {}
         finally:
             consumer.close()
         return {one.partition: one.offset for one in sorted(found, key=_partition) if one.offset >= 0}
 
-    def _committed(self, consumer: Consumer, asked: list[TopicPartition], what: str) -> list[TopicPartition]:
-        """Ask until the group's coordinator is there; every partition's answer is without an error."""
+    def _from_coordinator(self, ask: Callable[[float], list[TopicPartition] | None], what: str) -> list[TopicPartition]:
+        """Ask until the group's coordinator is there; every partition's answer is without an error.
+
+        Args:
+            ask: told how many seconds are left.
+            what: for messages.
+        """
         deadline = time.monotonic() + self.timeout_seconds
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise self._no_answer(what)
+            found: list[TopicPartition] = []
             try:
-                found = consumer.committed(asked, timeout=left)
+                found = ask(left) or []
                 error = next((one.error for one in found if one.error is not None), None)
             except KafkaException as raised:
                 error = raised.args[0]

@@ -166,6 +166,27 @@ def _skipper(shape: Shape, depth: int) -> Read:
     return lambda data, at: (None, _skip(shape, data, at, depth))
 
 
+def is_whole(shape: Shape, data: bytes, at: int) -> bool:
+    """Whether the bytes from a place to their end are one value of a shape, nested no deeper than we read."""
+    try:
+        return _skip(shape, data, at, 1) == len(data)
+    except NotAvroError:
+        return False
+
+
+def grows_without_bytes(shape: Shape, seen: set[int] | None = None) -> bool:
+    """Whether a value of a shape can hold any number of parts in a few bytes: nulls in arrays, or record in record."""
+    seen = set() if seen is None else seen
+    if id(shape) in seen:
+        return False
+    seen.add(id(shape))
+    if shape.kind in {Kind.ARRAY, Kind.RECORD} and any(
+        part.takes_no_bytes and (shape.kind is Kind.ARRAY or part.kind is Kind.RECORD) for part in shape.parts
+    ):
+        return True
+    return any(grows_without_bytes(part, seen) for part in shape.parts)
+
+
 def _skip(shape: Shape, data: bytes, at: int, depth: int) -> int:
     match shape.kind:
         case Kind.NULL:
@@ -196,6 +217,8 @@ def _skip_parts(shape: Shape, data: bytes, at: int, depth: int) -> int:
         place, at = _place(data, at, len(shape.parts))
         return _skip(shape.parts[place], data, at, depth + 1)
     if shape.kind is Kind.RECORD:
+        if shape.takes_no_bytes:
+            return at  # records of records of nulls: twice as many at each depth
         for part in shape.parts:
             at = _skip(part, data, at, depth + 1)
         return at
@@ -209,6 +232,8 @@ def _skip_parts(shape: Shape, data: bytes, at: int, depth: int) -> int:
         # fewer bytes than items: also what an endless array of nulls would be
         if count > len(data) - at:
             raise NotAvroError("a block has more items than bytes")
+        if shape.kind is Kind.ARRAY and shape.parts[0].takes_no_bytes:
+            continue  # many small blocks of many such items would take for ever
         for _ in range(count):
             if shape.kind is Kind.MAP:
                 length, at = _varint(data, at)

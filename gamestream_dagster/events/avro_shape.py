@@ -57,6 +57,19 @@ class Shape:
     """Some producers put the logical type beside the field's type."""
     parts: tuple[Shape, ...] = field(default=())
     """Fields, branches, or the items of an array or a map."""
+    _no_bytes: bool | None = None
+
+    @property
+    def takes_no_bytes(self) -> bool:
+        """Whether no value is written with a byte: nulls, and records of nothing else."""
+        if self._no_bytes is None:
+            self._no_bytes = False  # a record that holds itself never ends
+            self._no_bytes = (
+                self.kind is Kind.NULL
+                or (self.kind is Kind.FIXED and self.size == 0)
+                or (self.kind is Kind.RECORD and all(part.takes_no_bytes for part in self.parts))
+            )
+        return self._no_bytes
 
 
 def shape_of(schema: Any, named: dict[str, Shape]) -> Shape:

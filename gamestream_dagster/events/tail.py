@@ -11,10 +11,13 @@ from typing import Any
 
 import fastavro
 import orjson
+from fastavro.schema import SchemaParseException
 
 from gamestream_dagster.archive.consume import read_range
 from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.events.avro_reading import grows_without_bytes, is_whole
+from gamestream_dagster.events.avro_shape import Shape, shape_of
 
 _HEADER = struct.Struct(">bI")
 MOST_BYTES = 256 << 20
@@ -41,7 +44,7 @@ class RecordReader:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._schemas: dict[int, Any] = {}
+        self._schemas: dict[int, tuple[Any, Shape]] = {}
 
     def read(self, content: bytes | None) -> Any:
         """The decoded content; None for a tombstone or a record without a key.
@@ -65,13 +68,21 @@ class RecordReader:
             return f"0x{content.hex()}"
 
     def _avro(self, content: bytes) -> Any:
-        """None when the bytes are no Avro of a registered schema."""
+        """None when the bytes are no Avro of a registered schema.
+
+        Bytes that are no whole record, or are nested too deeply, never reach fastavro: it overflows the stack of the
+        process on the latter, and counts the items of an endless array of nulls.
+        """
         number = _HEADER.unpack_from(content)[1]
         try:
             if number not in self._schemas:
-                self._schemas[number] = fastavro.parse_schema(dict(self._registry.schema_by_id(number)))
-            return fastavro.schemaless_reader(io.BytesIO(content[_HEADER.size :]), self._schemas[number], None)
-        except (NotFoundError, EOFError, IndexError, KeyError, ValueError, TypeError, struct.error):
+                schema = dict(self._registry.schema_by_id(number))
+                self._schemas[number] = fastavro.parse_schema(schema), shape_of(schema, {})
+            schema, shape = self._schemas[number]
+            if grows_without_bytes(shape) or not is_whole(shape, content, _HEADER.size):
+                return None
+            return fastavro.schemaless_reader(io.BytesIO(content[_HEADER.size :]), schema, None)
+        except (NotFoundError, SchemaParseException, EOFError, LookupError, ArithmeticError, ValueError, TypeError):
             return None
 
 

@@ -236,7 +236,24 @@ def _row(deployment: Deployment) -> dict[str, Any]:
 
 
 def _deployment(row: RowMapping) -> Deployment:
+    """The record of a row.
+
+    Raises:
+        TerminalServiceError: the row holds what no executor writes.
+    """
     values = dict(row)
-    values["state"] = DeploymentState(values["state"])
-    values["spec"] = values["spec"] or {}
-    return Deployment(**values)
+    try:
+        values["state"] = DeploymentState(values["state"])
+        values["spec"] = dict(values["spec"] or {})
+        found = Deployment(**values)
+        _ = found.inputs, found.hold
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        which = f"{row['job']} generation {row['generation']}"
+        way = f"DELETE FROM deployments WHERE job = '{row['job']}' AND generation = {row['generation']}"  # noqa: S608
+        raise TerminalServiceError(
+            "Postgres",
+            f"the record of {which} in the table deployments cannot be read ({type(error).__name__}: {error}): another "
+            "hand changed it",
+            f'put it right, or delete it and then `gamestream apply`: `gamestream psql -c "{way}"`',
+        ) from error
+    return found

@@ -22,7 +22,7 @@ from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_board
 from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season_named
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
-from gamestream_dagster.reconciliation.cut import Cut
+from gamestream_dagster.reconciliation.cut import Cut, shown
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import Row
 from gamestream_dagster.reconciliation.recompute import Recompute
@@ -206,7 +206,10 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
         )
     span = _span(board, certificate)
     found = [*_file(certificate), *_sql(board, certificate)]
-    manifest = load_manifest(settings.archive_dir / certificate.topic)
+    if certificate.topic != SCORE_TOPIC:
+        sentence = f"it is of the topic {certificate.topic!r}, the boards here are computed from {SCORE_TOPIC}"
+        return [*found, Disagreement(Part.TOPIC, sentence)]
+    manifest = load_manifest(settings.archive_dir / SCORE_TOPIC)
     place, about = _chapter(manifest, certificate)
     found += about
     if place is None:
@@ -261,15 +264,17 @@ def _sql(board: Board, certificate: Certificate) -> Iterator[Disagreement]:
 def _chapter(manifest: Manifest, certificate: Certificate) -> tuple[int | None, list[Disagreement]]:
     """The chapter that the certificate was made from, and what is wrong with the archive's log as it knows it."""
     if not manifest.chapters:
+        empty = f"the archive of {manifest.topic} holds nothing, so nothing can be recomputed; bring it back"
         gone = [
             _gone(partition, held.first_offset, held.last_offset) for partition, held in certificate.archive.items()
         ]
-        return None, gone
+        return None, gone or [Disagreement(Part.TOPIC, empty)]
     if certificate.archive_head is None:
-        return _chapter_by_range(manifest, certificate), []
+        place = _chapter_by_range(manifest, certificate)
+        return place, [*_other_origin(manifest.chapters[place], certificate)]
     place = manifest.chapter_pinned_by(certificate.archive_head)
     if place is not None:
-        return place, []
+        return place, [*_other_origin(manifest.chapters[place], certificate)]
     known = [at for at, one in enumerate(manifest.chapters) if one.topic_id == certificate.topic_id]
     if not known:
         held = ", ".join(dict.fromkeys(incarnation(one.topic_id) for one in manifest.chapters))
@@ -278,6 +283,19 @@ def _chapter(manifest: Manifest, certificate: Certificate) -> tuple[int | None, 
     begins = [at for at in known if manifest.chapters[at].begins == certificate.holds_from]
     sentence = f"the archive's log no longer has the entry {certificate.archive_head[:12]}: it was written anew since"
     return (begins or known)[-1], [Disagreement(Part.ARCHIVE, sentence)]
+
+
+def _other_origin(chapter: Chapter, certificate: Certificate) -> Iterator[Disagreement]:
+    """Where the certificate claims another topic or another beginning than the chapter that it was made from."""
+    if other_incarnation(certificate.topic_id, chapter.topic_id):
+        yield Disagreement(
+            Part.ARCHIVE,
+            f"it says that it is of the topic {incarnation(certificate.topic_id)}, the archive's chapter is of "
+            f"{incarnation(chapter.topic_id)}",
+        )
+    if certificate.version > 1 and certificate.holds_from != chapter.begins:
+        then, now = shown(certificate.holds_from) or "offset 0", shown(chapter.begins) or "offset 0"
+        yield Disagreement(Part.ARCHIVE, f"it says that it holds from {then}, the archive's chapter begins at {now}")
 
 
 def _chapter_by_range(manifest: Manifest, certificate: Certificate) -> int:
@@ -325,16 +343,22 @@ def _other_events(recompute: Recompute, certificate: Certificate) -> Iterator[Di
 
 def _other_rows(board: Board, certificate: Certificate, rows: list[Row]) -> list[Disagreement]:
     key = board.rank_column
-    then, now = ({row.get(key): row for row in listed} for listed in (certificate.rows, rows))
+    ranks = [rank for row in certificate.rows if type(rank := row.get(key)) is int]
+    if len(ranks) < len(certificate.rows) or ranks != sorted(set(ranks)):
+        return [Disagreement(Part.ROWS, f"the values of {key} are not whole numbers, best first and each once")]
+    then, now = ({row[key]: row for row in listed} for listed in (certificate.rows, rows))
     found: list[Disagreement] = []
-    for rank in sorted({*then, *now}, key=str):
+    for rank in sorted({*then, *now}):
         if rank not in now or rank not in then:
             which = "only the certificate" if rank not in now else "only the recompute"
             found.append(Disagreement(Part.ROWS, f"rank {rank}: {which} has it"))
             continue
+        for name in sorted(then[rank].keys() - board.columns.keys()):
+            found.append(Disagreement(Part.ROWS, f"rank {rank}: the board has no column {name!r}"))
         for name in board.columns:
-            if then[rank].get(name) != now[rank][name]:
-                told = f"rank {rank}: {name} is {then[rank].get(name)!r}, the recompute says {now[rank][name]!r}"
+            was, is_now = then[rank].get(name), now[rank][name]
+            if type(was) is not type(is_now) or was != is_now:
+                told = f"rank {rank}: {name} is {was!r}, the recompute says {is_now!r}"
                 found.append(Disagreement(Part.ROWS, told))
     return found
 

@@ -88,8 +88,17 @@ def read_job_ledger(engine: Engine, jobs: Sequence[str]) -> JobLedger:
             for row in database.execute(query).mappings():
                 found.add({str(name): value for name, value in row.items()})
     except ProgrammingError as error:
-        raise CouldNotLookError("there is no table job_ledger", "make the tables with `gamestream apply`") from error
+        raise no_job_ledger(error) from error
     return found
+
+
+def no_job_ledger(error: ProgrammingError) -> CouldNotLookError:
+    """That the table is not there, or not as it was made."""
+    reason = str(error.orig).splitlines()[0]
+    return CouldNotLookError(
+        f"the table job_ledger cannot be read ({reason})",
+        "make it with `gamestream apply` if it is missing; if somebody changed it, `gamestream plan` says how",
+    )
 
 
 def counter_faults(

@@ -29,7 +29,7 @@ from gamestream_dagster.clients.topic_identity import TopicId, TopicState, other
 from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.errors import StaleRecordError
 from gamestream_dagster.flink_jobs.inputs import stored_inputs
-from gamestream_dagster.reconciliation.counters import JobLedger, read_job_ledger
+from gamestream_dagster.reconciliation.counters import JobLedger, no_job_ledger, read_job_ledger
 from gamestream_dagster.reconciliation.cut import check_bracket, check_identity, covers, earlier
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model import JobCut, Row, Sink
@@ -329,7 +329,7 @@ def read_progress(engine: Engine, job: str) -> dict[int, Progress]:
             found = database.execute(whole).mappings().all()
             minutes = {partition: offset for partition, offset in database.execute(newest) if offset is not None}
     except ProgrammingError as error:
-        raise CouldNotLookError("there is no table job_ledger", "make the tables with `gamestream apply`") from error
+        raise no_job_ledger(error) from error
     progress = {partition: Progress(0, 0, 0, offset, offset) for partition, offset in minutes.items()}
     return progress | {
         row["partition_id"]: Progress(

@@ -87,7 +87,8 @@ def runs_since(link: Connection, since: datetime | None, most: int) -> list[Fini
 def _finished() -> Select[tuple[object, ...]]:
     runs = reconciliation_runs.c
     columns = [runs[name] for name in (*_COLUMNS, "rows_unexplained")]
-    return sa.select(*columns).where(runs.finished_at.is_not(None))
+    # The driver cannot load infinity, which another hand may have written.
+    return sa.select(*columns).where(sa.func.isfinite(runs.finished_at))
 
 
 def _run(row: Row[tuple[object, ...]], unexplained: frozenset[str] = frozenset()) -> FinishedRun:
@@ -98,7 +99,7 @@ def _run(row: Row[tuple[object, ...]], unexplained: frozenset[str] = frozenset()
         reason=row.reason or "",
         rows_compared=row.rows_compared or 0,
         report_path=row.report_path,
-        boards=frozenset(cast("list[str]", row.boards)) if isinstance(row.boards, list) else None,
+        boards=frozenset(map(str, cast("list[object]", row.boards))) if isinstance(row.boards, list) else None,
         unexplained=unexplained,
     )
 

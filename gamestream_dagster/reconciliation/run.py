@@ -128,7 +128,8 @@ def _keep(settings: Settings, engine: Engine, run: ReconciliationRun) -> Reconci
     except (ServiceError, SQLAlchemyError) as error:
         if run.verdict is not Verdict.COULD_NOT_RUN:
             raise CouldNotLookError(
-                f"the run cannot be stored ({type(error).__name__})", "make the tables with `gamestream apply`"
+                f"the run cannot be stored ({type(error).__name__})",
+                "make missing tables with `gamestream apply`, and see how changed ones differ with `gamestream plan`",
             ) from error
         trend = []
     write_report(path, run, trend)

@@ -76,11 +76,14 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,3})?\+00")
 def _read_table(database: Connection, board: Board) -> list[Row]:
     table = board_table(board, MetaData())
     newest = [] if board.season_column is None else [table.c[board.season_column].desc()]
-    # A limit, because a faulty job could write any number of ranks; of a board of seasons these are the newest ones.
+    # A limit, because anybody could write any number of ranks; those that the board has come first, so that no others
+    # hide them. Of a board of seasons these are the newest ones.
+    rank = table.c[board.rank_column]
     found = database.execute(
-        select(*_selected(board, table)).order_by(*newest, table.c[board.rank_column]).limit(10 * board.rows)
+        select(*_selected(board, table)).order_by(*newest, ~rank.between(1, board.rows), rank).limit(10 * board.rows)
     )
-    return [_row(board, row) for row in found.mappings()]
+    rows: list[Row] = [_row(board, row) for row in found.mappings()]
+    return rows if newest else sorted(rows, key=lambda row: row[board.rank_column])
 
 
 def _row(board: Board, found: Mapping[Any, Any]) -> SinkRow:

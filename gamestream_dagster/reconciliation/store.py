@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import orjson
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, func, insert, select
 
 from gamestream_dagster.reconciliation.model import Difference, LedgerBalance, ReconciliationRun, RecordAt, Unreadable
 from gamestream_dagster.warehouse.tables import differences, reconciliation_runs
@@ -67,7 +67,10 @@ def save_run(engine: Engine, run: ReconciliationRun) -> None:
 
 def last_runs(engine: Engine, count: int = 30) -> list[PastRun]:
     """The newest runs, oldest first."""
-    query = select(reconciliation_runs).order_by(reconciliation_runs.c.started_at.desc()).limit(count)
+    runs = reconciliation_runs.c
+    # The driver cannot load infinity, which another hand may have written.
+    shown = select(*(runs[one.name] for one in fields(PastRun))).where(func.isfinite(runs.started_at))
+    query = shown.order_by(runs.started_at.desc()).limit(count)
     with engine.connect() as database:
         found = database.execute(query).mappings().all()
     return [

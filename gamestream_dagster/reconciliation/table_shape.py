@@ -13,7 +13,8 @@ _SHAPES = text(
     """
     SELECT c.relname AS name, c.relkind::text AS kind, a.attname AS column,
       format_type(a.atttypid, a.atttypmod) AS type,
-      COALESCE(a.attnum = ANY (i.indkey), false) AS keyed
+      COALESCE(a.attnum = ANY (i.indkey), false) AS keyed,
+      (SELECT min(inhrelid::regclass::text) FROM pg_inherits WHERE inhparent = c.oid AND c.relkind = 'r') AS child
     FROM pg_class c
     LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
@@ -45,6 +46,12 @@ def check_tables(database: Connection, boards: Sequence[Board]) -> None:
             raise CouldNotLookError(
                 f"{board.name} is not a table in Postgres: something else has its name",
                 f"drop that (a view: `DROP VIEW {board.name}`), then `gamestream apply` and `gamestream repair --yes`",
+            )
+        child = next((row.child for row in found if row.name == board.name and row.child), None)
+        if child is not None:
+            raise CouldNotLookError(
+                f"the table {child} inherits from {board.name}, so that readers take its rows for the board's",
+                f"separate it with `ALTER TABLE {child} NO INHERIT {board.name}`, then `gamestream repair --yes`",
             )
         keyed = {row.column for row in found if row.name == board.name and row.keyed}
         wrong = _wrong(board, columns, keyed)

@@ -85,7 +85,10 @@ class Unlike:
         """The minute for people."""
         if self.minute == WHOLE_PARTITION:
             return "all time"
-        return f"{datetime.fromtimestamp(self.minute / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        try:
+            return f"{datetime.fromtimestamp(self.minute / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+        except (OverflowError, ValueError, OSError):  # anybody can write a row of a minute that no calendar has
+            return f"the minute {self.minute}"
 
 
 def beside_the_archive(

@@ -141,3 +141,25 @@ def test_schemas_that_are_none_are_refused_alike(probe: list[str]):
         (schema, record) for schema in schemas for record in (b"", b"\0", b"\xfe\xff\xff\xff\x0f" * 3, b"\2\4\0")
     ]
     assert in_java(probe, records) == [in_python(*one) for one in records]
+
+
+def test_many_parts_in_few_bytes_take_no_time(probe: list[str]):
+    nulls = {"type": "array", "items": {"type": "array", "items": "null"}}
+    schema = {"type": "record", "name": "A", "fields": [{"name": "n", "type": nulls}, {"name": "b", "type": "bytes"}]}
+    blocks = 100_000  # each says that it holds 100,000 nulls
+    record = varint(blocks) + (varint(100_000) + varint(0)) * blocks + varint(0) + varint(blocks) + bytes(blocks)
+    double: Any = {"type": "record", "name": "R0", "fields": [{"name": "n", "type": "null"}]}
+    for depth in range(1, 60):
+        fields = [{"name": "a", "type": double}, {"name": "b", "type": f"R{depth - 1}"}]
+        double = {"type": "record", "name": f"R{depth}", "fields": fields}
+    records = [(schema, record), ({"type": "record", "name": "A", "fields": [{"name": "d", "type": double}]}, b"")]
+    nothing = " ".join(["null"] * len(FIELD_NAMES))
+    assert in_java(probe, records) == [in_python(*one) for one in records] == [nothing, nothing]
+
+
+def varint(number: int) -> bytes:
+    """A whole number as Avro writes it, 0 or above."""
+    found, number = b"", number << 1
+    while number > 0x7F:
+        found, number = found + bytes([number & 0x7F | 0x80]), number >> 7
+    return found + bytes([number])

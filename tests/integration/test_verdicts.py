@@ -12,6 +12,9 @@ from fakes.board_rows import difference, own_database, reconciled, write
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.dashboard.snapshot import read_snapshot
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
+from gamestream_dagster.reconciliation.sinks import read_tables
+from gamestream_dagster.reconciliation.store import last_runs
 from gamestream_dagster.resources.verdicts import Verdicts
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import load_metadata
@@ -100,3 +103,40 @@ def test_a_null_of_json_is_no_list_of_boards(database: Settings) -> None:
     found = Verdicts(database).of_boards(["top_teams"])
     assert found["top_teams"].run.run_id == run
     assert found["top_teams"].run.boards is None
+
+
+def test_a_run_whose_time_cannot_be_loaded_hides_no_other(database: Settings) -> None:
+    run = reconciled(database, **at(0))
+    reconciled(database, **at(1))
+    write(
+        database,
+        sa.text(
+            "UPDATE reconciliation_runs SET started_at = 'infinity', finished_at = 'infinity', "
+            f"seconds = 'NaN', boards = '[[1]]' WHERE run_id <> '{run}'"
+        ),
+    )
+    assert [one.run_id for one in Verdicts(database).since(None, 9)] == [run]
+    with open_engine(database) as engine:
+        assert [one.run_id for one in last_runs(engine)] == [run]
+
+
+def test_rows_of_ranks_that_the_board_has_not_hide_none_of_those_it_has(database: Settings) -> None:
+    strays = "SELECT -g, 'x', 'X', g FROM generate_series(1, 200) g"
+    rows = "SELECT g, 'u' || g, 'T', 100 - g FROM generate_series(1, 10) g"
+    for query in (strays, rows):
+        write(database, sa.text(f"INSERT INTO top_players (rnk, user_id, team_name, total_score) {query}"))
+    board = load_boards()["top_players"]
+    with open_engine(database) as engine:
+        found = [row["rnk"] for row in read_tables(engine, [board])["top_players"]]
+    assert found == sorted(found)
+    assert found[-10:] == [*range(1, 11)]
+    assert len(found) == 100
+
+
+def test_rows_of_a_table_that_inherits_are_not_taken_for_the_boards(database: Settings) -> None:
+    write(database, sa.text("CREATE TABLE shadow () INHERITS (top_players)"))
+    with open_engine(database) as engine:
+        with pytest.raises(CouldNotLookError, match="ALTER TABLE shadow NO INHERIT top_players"):
+            read_tables(engine, [load_boards()["top_players"]])
+        write(database, sa.text("ALTER TABLE shadow NO INHERIT top_players"))
+        assert read_tables(engine, [load_boards()["top_players"]]) == {"top_players": []}

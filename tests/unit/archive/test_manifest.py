@@ -12,13 +12,13 @@ from gamestream_dagster.archive.errors import (
     ArchiveLayoutError,
     TruncatedByRetentionError,
 )
+from gamestream_dagster.archive.leftovers import remove_orphans
 from gamestream_dagster.archive.manifest import (
     ArchivedFile,
     Break,
     Manifest,
     exclusive,
     load_manifest,
-    remove_orphans,
     save_manifest,
 )
 from gamestream_dagster.archive.reader import open_archive
@@ -76,11 +76,39 @@ def test_the_newest_time_goes_on_after_the_last_file():
 
 
 def test_what_a_crash_left_behind_is_removed_and_never_read(tmp_path):
-    kept = file(0, 0, 5)
-    for name in (kept.path, "0-5-9.parquet", "1-0-3.parquet.new"):
+    kept = file(0, 0, 5, path="chapter=1/0-0-4.parquet")
+    (tmp_path / "chapter=1").mkdir()
+    for name in (kept.path, "chapter=1/0-5-9.parquet", "chapter=1/1-0-3.parquet.new"):
         (tmp_path / name).write_bytes(b"x")
-    assert remove_orphans(tmp_path, Manifest(topic="t").extended(kept)) == 2
-    assert [path.name for path in tmp_path.iterdir()] == [kept.path]
+    assert remove_orphans(tmp_path, Manifest(topic="t").extended(kept), {0: 0, 1: 0}) == 2
+    assert [path.name for path in tmp_path.rglob("*.parquet*")] == ["0-0-4.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("orphan", "held"),
+    [
+        pytest.param("chapter=1/0-5-9.parquet", {0: 6}, id="Kafka no longer holds it"),
+        pytest.param("chapter=1/0-5-9.parquet", None, id="the chapter is new"),
+        pytest.param("chapter=2/0-5-9.parquet", {0: 0}, id="of a chapter that the manifest lacks"),
+        pytest.param("chapter=1/0-3-9.parquet", {0: 0}, id="its beginning is archived"),
+        pytest.param("chapter=1/notes.parquet", {0: 0}, id="not ours"),
+    ],
+)
+def test_a_file_that_is_not_read_again_is_kept_aside(tmp_path, orphan, held):
+    topic_dir = tmp_path / "t"
+    (topic_dir / orphan).parent.mkdir(parents=True)
+    (topic_dir / orphan).write_bytes(b"x")
+    assert remove_orphans(topic_dir, Manifest(topic="t").extended(file(0, 0, 5)), held) == 0
+    assert not list(topic_dir.rglob("*.parquet"))
+    (kept,) = (tmp_path / "_set-aside").rglob("*.parquet")
+    assert str(kept).endswith(orphan)
+
+
+def test_files_without_a_manifest_are_an_archive_that_lost_it(tmp_path):
+    (tmp_path / "chapter=1").mkdir()
+    (tmp_path / "chapter=1" / "0-0-4.parquet").write_bytes(b"x")
+    with pytest.raises(ArchiveDamagedError, match=r"_manifest.json is gone.*--begin-at earliest"):
+        load_manifest(tmp_path)
 
 
 def test_a_file_that_is_gone_is_named(tmp_path):

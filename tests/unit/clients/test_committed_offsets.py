@@ -37,6 +37,9 @@ class FakeConsumer:
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         return self._answer(timeout)
 
+    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        return self._answer(0.1)
+
     def _answer(self, timeout: float) -> Any:
         self.limits.append(timeout)
         answer = ANSWERS.pop(0)
@@ -86,6 +89,16 @@ COORDINATOR_COMES = [
 def test_a_coordinator_that_is_not_there_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     found = [TopicPartition("scores", 0, 4)]
     assert ask(monkeypatch, Metadata(1), KafkaException(KafkaError(code)), found) == {0: 4}
+
+
+@pytest.mark.parametrize("code", COORDINATOR_COMES)
+def test_the_first_commit_waits_for_the_coordinator(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    FakeConsumer.made = []
+    ANSWERS[:] = [KafkaException(KafkaError(code)), KafkaException(KafkaError(code)), [TopicPartition("scores", 0, 4)]]
+    monkeypatch.setattr(kafka_admin, "Consumer", FakeConsumer)
+    KafkaAdmin("nowhere:1", timeout_seconds=3).commit("readers", "scores", {0: 4})
+    assert ANSWERS == []
+    assert FakeConsumer.made[0].closed
 
 
 def test_a_coordinator_that_never_comes_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,31 @@ def test_avro_of_an_unknown_schema_is_shown_as_it_is() -> None:
     assert RecordReader(FakeRegistry()).read(avro(8)) == avro(8).decode()
 
 
+NESTED = ["null", "A"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        pytest.param(NESTED, b"\x02" * 100_000 + b"\0", id="overflows the stack"),
+        pytest.param({"type": "array", "items": "null"}, b"\xfe\xff\xff\xff\xff\x07\0", id="never ends"),
+        pytest.param({"type": "array", "items": "null"}, b"\x02\0", id="may never end"),
+        pytest.param(
+            {"type": "long", "logicalType": "timestamp-millis"}, b"\xfe" + b"\xff" * 8 + b"\x01", id="no date"
+        ),
+        pytest.param("other.Thing", b"\x02", id="unknown type"),
+        pytest.param({"type": "record"}, b"", id="no schema"),
+    ],
+)
+def test_avro_that_cannot_be_decoded_is_shown_as_its_bytes(kind: Any, body: bytes) -> None:
+    class Registered:
+        def schema_by_id(self, _: int) -> Any:
+            return {"type": "record", "name": "A", "fields": [{"name": "a", "type": kind}]}
+
+    content = struct.pack(">bI", 0, 0xFF) + body
+    assert RecordReader(Registered()).read(content) == f"0x{content.hex()}"
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 5, 100])
 def test_the_last_records_are_found_behind_holes(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     held = {0: {0: 10, 1: 11, 60: 12, 99: 13}, 1: {5: 20}, 2: {}}  # offset -> timestamp

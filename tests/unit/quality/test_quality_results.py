@@ -114,6 +114,7 @@ def _archived(archive: Path, first: int, last: int, says: dict[str, Any] | None 
     """Write a file of partition 0 and name it in the manifest; `says` goes into the manifest in place of the truth."""
     folder = archive / "user-score"
     folder.mkdir(parents=True, exist_ok=True)
+    manifest = load_manifest(folder)
     columns = {
         "topic": "'user-score'",
         '"partition"': "0::INT",
@@ -134,7 +135,7 @@ def _archived(archive: Path, first: int, last: int, says: dict[str, Any] | None 
     named = {"path": path.name, "partition": 0, "from_offset": first, "first_offset": first, "last_offset": last}
     named |= {"next_offset": last + 1, "records": count, "rows": count, "gaps": (), **(says or {})}
     named["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    save_manifest(folder, load_manifest(folder).extended(ArchivedFile(**named)))
+    save_manifest(folder, manifest.extended(ArchivedFile(**named)))
 
 
 def test_the_archives_counts(tmp_path: Path) -> None:

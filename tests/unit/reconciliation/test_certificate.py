@@ -23,6 +23,7 @@ from gamestream_dagster.reconciliation.certificate import (
     Certificate,
     Part,
     Proof,
+    _digest,
     certify,
     open_recompute,
     own_digest,
@@ -227,3 +228,49 @@ def test_what_is_no_certificate_is_told(tmp_path: Path, text: str, message: str)
 def test_a_file_that_is_not_there_is_told(tmp_path: Path):
     with pytest.raises(CouldNotLookError, match="cannot be read"):
         read_certificate(tmp_path / "none.json")
+
+
+def forged(certificate: Certificate, **changes: object) -> Certificate:
+    """A certificate that somebody changed, and whose digests they wrote anew."""
+    data = certificate.model_dump(mode="json") | changes
+    changed = Certificate.model_validate(data | {"rows_digest": _digest(data["rows"])})
+    return changed.model_copy(update={"digest": own_digest(changed)})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: [rows[0] | {"user_id": "eve", "total_score": 500}, *rows], "each once"),
+        (lambda rows: rows[::-1], "best first"),
+        (lambda rows: [rows[0] | {"rnk": [1]}, *rows[1:]], "whole numbers"),
+        (lambda rows: [rows[0] | {"rnk": True}, *rows[1:]], "whole numbers"),
+        (lambda rows: [rows[0] | {"total_score": 14.0}, *rows[1:]], "total_score is 14.0, the recompute says 14"),
+        (lambda rows: [rows[0] | {"bonus": 9}, *rows[1:]], "no column 'bonus'"),
+    ],
+)
+def test_rows_with_digests_written_anew_are_still_other_rows(settings: Settings, change, said: str):
+    certificate = made(settings, "top_players")
+    found = verify(settings, forged(certificate, rows=change(certificate.rows)))
+    assert [one.part for one in found] == [Part.ROWS]
+    assert said in found[0].sentence
+
+
+def test_a_certificate_over_nothing_does_not_agree(settings: Settings):
+    certificate = made(settings, "top_players")
+    rows = [certificate.rows[0] | {"total_score": 500}]
+    elsewhere = forged(certificate, topic="elsewhere", archive={}, rows=rows)
+    assert [one.part for one in verify(settings, elsewhere)] == [Part.TOPIC]
+    shutil.rmtree(settings.archive_dir / TOPIC)
+    assert [one.part for one in verify(settings, forged(certificate, archive={}, rows=rows))] == [Part.TOPIC]
+
+
+def test_a_certificate_that_claims_another_origin_is_found(settings: Settings):
+    recreated(settings)
+    with open_recompute(settings) as recompute:
+        certificate = certify(recompute, BOARDS["top_players"], CUT, Proof())
+    assert verify(settings, certificate) == []
+    (other,) = verify(settings, forged(certificate, topic_id="first"))
+    assert other.part is Part.ARCHIVE
+    assert "of the topic first, the archive's chapter is of second" in other.sentence
+    (later,) = verify(settings, forged(certificate, holds_from={"0": 2}))
+    assert later.sentence == "it says that it holds from p0@2, the archive's chapter begins at offset 0"

@@ -184,11 +184,12 @@ def test_a_deleted_row_is_told_with_what_it_held(topic_dir):
     assert fault.right == {name: row[name] for name in COUNTS}
 
 
-def test_a_row_of_a_minute_without_records_is_to_be_deleted(topic_dir):
+@pytest.mark.parametrize("minute", [60_000, 2**63 - 1, -(2**63)], ids=["a minute", "after all", "before all"])
+def test_a_row_of_a_minute_without_records_is_to_be_deleted(topic_dir, minute):
     wrong = counted_by("job", read_records(topic_dir))
-    wrong.add({"job": "job", "partition_id": 1, "minute_millis": 60_000} | dict.fromkeys(COUNTS, 1))
+    wrong.add({"job": "job", "partition_id": 1, "minute_millis": minute} | dict.fromkeys(COUNTS, 1))
     [fault] = faults(topic_dir, wrong, HIGH)
-    assert (fault.kind, fault.minute, fault.right) == (FaultKind.EDITED, 60_000, {})
+    assert (fault.kind, fault.minute, fault.right) == (FaultKind.EDITED, minute, {})
 
 
 def test_a_row_of_the_whole_partition_that_no_job_can_have_written(topic_dir):

@@ -122,6 +122,9 @@ final class AvroReading {
                 skip(shape.parts[branch(shape)], depth + 1);
                 return;
             case RECORD:
+                if (shape.takesNoBytes()) {
+                    return; // records of records of nulls: twice as many at each depth
+                }
                 checkDepth(depth);
                 for (AvroShape part : shape.parts) {
                     skip(part, depth + 1);
@@ -142,6 +145,9 @@ final class AvroReading {
             // fewer bytes than items: also what an endless array of nulls would be
             if (count < 0 || count > data.length - at) {
                 throw new NotAvro("a block has more items than bytes");
+            }
+            if (shape.kind == AvroShape.Kind.ARRAY && shape.parts[0].takesNoBytes()) {
+                continue; // many small blocks of many such items would take for ever
             }
             for (long item = 0; item < count; item++) {
                 if (shape.kind == AvroShape.Kind.MAP) {

@@ -36,6 +36,24 @@ final class AvroShape {
     String[] fieldLogicalTypes = {}; // some producers put the logical type beside the field's type
     AvroShape[] parts = {}; // fields, branches, or the items of an array or a map
 
+    private Boolean noBytes;
+
+    /** Whether no value is written with a byte: nulls, and records of nothing else. */
+    boolean takesNoBytes() {
+        if (noBytes == null) {
+            noBytes = false; // a record that holds itself never ends
+            boolean found = kind == Kind.NULL || (kind == Kind.FIXED && size == 0);
+            if (kind == Kind.RECORD) {
+                found = true;
+                for (AvroShape part : parts) {
+                    found = found && part.takesNoBytes();
+                }
+            }
+            noBytes = found;
+        }
+        return noBytes;
+    }
+
     private AvroShape(Kind kind) {
         this.kind = kind;
     }

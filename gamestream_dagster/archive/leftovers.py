@@ -1,0 +1,63 @@
+"""Files of the archive that its manifest does not name: left by a crash, or of a manifest that was replaced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gamestream_dagster.archive.manifest import Manifest, Replaced
+
+_FILE_NAME = re.compile(r"(\d+)-(\d+)-\d+[^/]*\.parquet")
+
+
+def remove_orphans(topic_dir: Path, manifest: Manifest, held: Mapping[int, int] | None) -> int:
+    """Delete files that a crash left behind; returns how many. Only under the lock.
+
+    An older manifest that somebody restored does not name the files that came after it. So a file is deleted only if
+    it is read again: it is of the newest chapter, and Kafka still holds its records. Others are kept aside.
+
+    Args:
+        topic_dir: the archive's folder.
+        manifest: what counts.
+        held: oldest offset that Kafka holds, by partition; None: the newest chapter has just been opened, so that
+            files in its folder are of another one.
+    """
+    named = {file.path for chapter in manifest.chapters for file in chapter.files}
+    entries = [entry for chapter in manifest.chapters for entry in chapter.entries]
+    replaced = {entry.path for entry in entries if isinstance(entry, Replaced)}
+    removed, aside = 0, None
+    for path in sorted(topic_dir.rglob("*.parquet*")):
+        place = str(path.relative_to(topic_dir))
+        if place in named:
+            continue
+        if path.suffix == ".new" or place in replaced or _read_again(path, topic_dir, manifest, held):
+            path.unlink()
+            removed += 1
+            continue
+        aside = aside or new_aside(topic_dir)
+        (aside / place).parent.mkdir(parents=True, exist_ok=True)
+        path.rename(aside / place)
+    return removed
+
+
+def _read_again(path: Path, topic_dir: Path, manifest: Manifest, held: Mapping[int, int] | None) -> bool:
+    """Whether the records of a file that the manifest does not name are surely archived again by this run."""
+    name = _FILE_NAME.fullmatch(path.name)
+    if held is None or name is None or path.relative_to(topic_dir).parts[0] != chapter_folder(manifest):
+        return False
+    partition, first = int(name[1]), int(name[2])
+    return first >= max(held.get(partition, 0), manifest.current.next_offset(partition))
+
+
+def chapter_folder(manifest: Manifest) -> str:
+    """Name of the newest chapter's folder: chapters hold the same offsets again."""
+    return f"chapter={max(1, len(manifest.chapters))}"
+
+
+def new_aside(topic_dir: Path) -> Path:
+    """A new folder for what is kept of an archive and counts no more."""
+    aside = topic_dir.parent / "_set-aside" / f"{topic_dir.name}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    aside.mkdir(parents=True)
+    return aside
