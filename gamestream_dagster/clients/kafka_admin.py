@@ -60,6 +60,8 @@ _MOMENTARY = (
     NativeError.NOT_CONTROLLER,
 )
 _POLL_SECONDS = 0.1
+_INHERITED: list[AdminClient] = []
+"""Clients of a parent process. Closing one in a forked child would wait for ever for threads that are not there."""
 _REFUSED_RIGHTS = (
     NativeError.TOPIC_AUTHORIZATION_FAILED,
     NativeError.CLUSTER_AUTHORIZATION_FAILED,
@@ -104,6 +106,8 @@ class KafkaAdmin:
     def native(self) -> AdminClient:
         """librdkafka's client, opened on first use."""
         if self._native is None or self._process != os.getpid():  # its threads do not live on in a forked process
+            if self._native is not None:
+                _INHERITED.append(self._native)
             self._native, self._process = AdminClient(self._connection("gamestream-admin")), os.getpid()
         return self._native
 

@@ -233,7 +233,7 @@ def _in_kafka(bootstrap: str, board: Board, step: RepairStep) -> RepairOutcome:
     if newest.key != own and newest.value is not None:
         put(newest.key, None)
     if own is not None and (newest.key == own or step.right is not None):
-        put(own, None if step.right is None else orjson.dumps(_written(board, step.right) | orjson.loads(own)))
+        put(own, None if step.right is None else orjson.dumps(written(board, step.right) | orjson.loads(own)))
     if producer.flush(_FLUSH_SECONDS) or failed:
         reason = failed[0] if failed else f"no answer within {_FLUSH_SECONDS:.0f} s"
         raise CouldNotLookError(f"{board.topic} did not take the record ({reason})", "see `gamestream status`")
@@ -245,7 +245,7 @@ def _newest(bootstrap: str, board: Board, step: RepairStep) -> tuple[Change | No
 
     Of a key that names no row: its newest record by its bytes, and None.
     """
-    own = None if step.key is None else orjson.dumps(_written(board, step.key))
+    own = None if step.key is None else orjson.dumps(written(board, step.key))
     spelt: bytes | None = None
     newest: Change | None = None
     for change in BoardTopic(bootstrap, board).changes():
@@ -264,7 +264,7 @@ def _newest(bootstrap: str, board: Board, step: RepairStep) -> tuple[Change | No
     return newest, spelt
 
 
-def _written(board: Board, row: Mapping[str, Any]) -> Row:
+def written(board: Board, row: Mapping[str, Any]) -> Row:
     """Columns as Flink writes them: times as text in UTC."""
     return {
         name: _time_text(row[name]) if column.type is ColumnType.TIMESTAMP and row[name] is not None else row[name]

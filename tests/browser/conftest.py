@@ -33,6 +33,7 @@ SCREENSHOTS = "GAMESTREAM_SCREENSHOTS"
 expect.set_options(timeout=15_000)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of this name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """These need the real servers and a browser."""
     for item in items:

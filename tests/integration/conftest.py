@@ -17,6 +17,7 @@ from gamestream_dagster.settings import Settings
 HERE = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of this name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them, so that `-m 'not integration'` is the quick run; what leaves traces in the shared stack goes last.
 

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.model import Sink
+from gamestream_dagster.reconciliation.repair import written
 from gamestream_dagster.reconciliation.sinks import read_topic
 from gamestream_dagster.settings import Settings
 
@@ -65,8 +66,6 @@ def record(board: str, rank: int, change: Mapping[str, Any]) -> HandEdit:
     def make(settings: Settings) -> None:
         described = load_boards()[board]
         row = next(one for one in read_topic(settings.kafka, described) if one[described.rank_column] == rank)
-        from gamestream_dagster.reconciliation.repair import written
-
         _produce(settings, described.topic, {"rnk": rank}, {**written(described, row), **change})
 
     return HandEdit(board, Sink.KAFKA, frozenset({rank}), make)

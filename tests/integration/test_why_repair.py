@@ -94,7 +94,7 @@ def test_what_is_understood_is_put_right_and_the_second_run_has_nothing_to_do(bo
     assert boards.rows("top_players") == right
     again = invoke(settings, "repair", "--board", "top_players", "--yes", "--json")
     assert again.exit_code == 0
-    assert json.loads(again.stdout) == {"steps": [], "left_alone": []}
+    assert json.loads(again.stdout) == {"steps": [], "counter": [], "left_alone": []}
 
 
 @pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 00:00:00+00 BC", "20000-01-01 00:00:00+00"])
