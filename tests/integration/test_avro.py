@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -151,10 +151,8 @@ def test_a_registry_that_never_answers_fails_the_job_and_is_named_as_the_cause(
     producer.produce(game.topic, b"\x00\x00\x00\x00\x01\x02p\x02")
     assert producer.flush(20) == 0
     try:
-        try:
-            game.apply()  # its first checkpoint can be complete before the source has read the record
-        except FlinkJobError as error:
-            assert re.search(r"no checkpoint was complete .* newest failure: .*Read timed out", str(error))
+        with suppress(FlinkJobError):  # its first checkpoint can be complete before the source has read the record
+            game.apply()
         wait_for_failure(avro, game, "Read timed out", 90)
     finally:
         game.end()

@@ -97,7 +97,8 @@ def accepted_by_job(settings: Settings) -> dict[str, int]:
     with open_engine(settings) as engine, engine.connect() as database:
         found = database.execute(
             text(
-                "SELECT job, sum(accepted + coalesce(duplicate, 0)) FROM job_ledger WHERE minute_millis >= 0 GROUP BY job"
+                "SELECT job, sum(accepted + coalesce(duplicate, 0)) FROM job_ledger WHERE minute_millis >= 0 "
+                "GROUP BY job"
             )
         )
         return {job: int(accepted) for job, accepted in found}
