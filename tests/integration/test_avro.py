@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 import pytest
@@ -134,11 +137,32 @@ def _records_that_are_no_avro(registry: str, now: int) -> dict[str, tuple[bytes 
     return found
 
 
+class SilentRegistry(BaseHTTPRequestHandler):
+    """Lists the subject that a job needs, and never answers when it is asked for a schema."""
+
+    subjects: ClassVar[list[str]] = []
+    ended: ClassVar[threading.Event]
+
+    def do_GET(self) -> None:
+        if not self.path.endswith("/subjects"):
+            self.ended.wait(120)
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(self.subjects).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
 @pytest.fixture
 def silent_registry() -> Iterator[str]:
-    """Takes connections and requests, and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    SilentRegistry.ended = threading.Event()
+    with ThreadingHTTPServer(("127.0.0.1", 0), SilentRegistry) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        SilentRegistry.ended.set()
+        server.shutdown()
 
 
 def test_a_registry_that_never_answers_fails_the_job_and_is_named_as_the_cause(
@@ -146,6 +170,7 @@ def test_a_registry_that_never_answers_fails_the_job_and_is_named_as_the_cause(
 ):
     avro = stack.model_copy(update={"score_format": ScoreFormat.AVRO, "registry_url": silent_registry})
     game = new_game(avro, tmp_path)
+    SilentRegistry.subjects = [f"{game.topic}-value"]
     game.write_job(limits={"start_seconds": 60, "checkpoint_seconds": 30, "stop_seconds": 60})
     producer = Producer({"bootstrap.servers": avro.kafka})
     producer.produce(game.topic, b"\x00\x00\x00\x00\x01\x02p\x02")

@@ -9,7 +9,6 @@ from sqlalchemy import text
 
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.resources.provisioning import Provisioner
-from gamestream_dagster.resources.quality import QualitySuites
 from gamestream_dagster.settings import Settings
 
 
@@ -19,13 +18,9 @@ def launch(settings: Settings) -> dg.ExecuteInProcessResult:
     found = defs()
     keys = [spec.key for spec in found.resolve_all_asset_specs() if spec.group_name == "provisioning"]
     assets = [one for one in found.assets or [] if isinstance(one, dg.AssetsDefinition) and one.keys & set(keys)]
-    checks = [one for one in found.asset_checks or [] if {key.asset_key for key in one.check_keys} & set(keys)]
+    checks = [one for one in found.asset_checks or [] if {key.asset_key for key in one.check_keys} <= set(keys)]
     selected: list[Any] = [*assets, *checks]
-    return dg.materialize(
-        selected,
-        resources={"provisioner": Provisioner(settings), "quality": QualitySuites(settings)},
-        raise_on_error=False,
-    )
+    return dg.materialize(selected, resources={"provisioner": Provisioner(settings)}, raise_on_error=False)
 
 
 def test_assets_create_what_is_missing_once_and_report_drift_without_mending_it(stack: Settings) -> None:
