@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 INSTALLED := $(VENV)/.installed
+# Of the tests on real servers; 2 need 12 GiB, and a stack each.
+WORKERS ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help install environment demo up down test unit lint format lock clean
@@ -41,7 +43,7 @@ down: $(INSTALLED)  ## Stop the platform (its data stays)
 
 test: $(INSTALLED)  ## Every test, on real servers that it starts and stops itself
 	$(BIN)/pytest tests/unit tests/test_definitions.py -n 2
-	$(BIN)/pytest tests/integration tests/browser -n 2 --dist loadgroup
+	$(BIN)/pytest tests/integration tests/browser -n $(WORKERS) --dist loadgroup
 
 unit: $(INSTALLED)  ## The tests that need no server
 	$(BIN)/pytest tests/unit -n 2
