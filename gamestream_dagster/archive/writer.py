@@ -33,6 +33,8 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
 from gamestream_dagster.settings import ScoreFormat, Settings
 
+_LAST_MILLIS = 253_402_300_799_000  # of the year 9999: a producer's clock can give later times
+
 FILE_RECORDS = 250_000
 """Records that a file holds at most; with them in memory a run takes a few hundred MiB."""
 
@@ -280,7 +282,7 @@ class ArchiveRun:
 
     def _write(self, partition: int, pending: _Pending) -> ArchivedFile:
         first, last = pending.offsets[0], pending.offsets[-1]
-        hour = datetime.fromtimestamp(pending.first_timestamp / 1000, UTC)
+        hour = datetime.fromtimestamp(max(0, min(pending.first_timestamp, _LAST_MILLIS)) / 1000, UTC)
         # A mended file stands beside the entry of the damaged one.
         folder = self.topic_dir / chapter_folder(self.manifest) / f"date={hour:%Y-%m-%d}" / f"hour={hour:%H}"
         folder.mkdir(parents=True, exist_ok=True)

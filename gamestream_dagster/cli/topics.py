@@ -50,13 +50,15 @@ def tail(  # noqa: PLR0917 (one parameter an option)
     with _sentences(), Registry(settings.registry) as registry:
         _known(settings, topic)
         admin, reader = KafkaAdmin(settings.kafka), RecordReader(registry)
-        at = admin.end_offsets(topic, read_committed=True)
+        incarnation, at = admin.topic_id(topic), admin.end_offsets(topic, read_committed=True)
         for record in last_records(settings.kafka, topic, admin.beginning_offsets(topic), at, lines):
             show(record, reader.read(record.key), reader.read(record.value))
         try:
             while follow:
                 time.sleep(FOLLOW_SECONDS)
                 ends = admin.end_offsets(topic, read_committed=True)
+                if admin.topic_id(topic) != incarnation:
+                    raise CouldNotRun(f"{topic} was deleted and created again; run the command again for the new one.")
                 for record in records_between(settings.kafka, topic, at, ends):
                     show(record, reader.read(record.key), reader.read(record.value))
                 at = ends

@@ -5,7 +5,7 @@ Records are counted by position, for offsets have holes that hold no record (tra
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,15 @@ from gamestream_dagster.archive.digests import damage
 from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest
 from gamestream_dagster.archive.reader import rows_in
 from gamestream_dagster.reconciliation.counters import JobLedger, counted_copies, counter_faults
-from gamestream_dagster.reconciliation.model import FaultKind, LedgerBalance, LedgerFault
+from gamestream_dagster.reconciliation.model import FaultKind, LedgerBalance, LedgerFault, Row
 from gamestream_dagster.reconciliation.recompute import Cut, Recompute
 from gamestream_dagster.reconciliation.statements import statement
 from gamestream_dagster.warehouse.tables import ledger
 
+LAST_MINUTE = 253_402_300_740_000
+"""The last minute of the year 9999, milliseconds: Python's times end there."""
+
+_NOTHING: Row = dict.fromkeys(("records", "accepted", "duplicate", "late", "dead_lettered"), 0)
 _BATCH = 1_000
 ARCHIVE = "archive"
 
@@ -168,7 +172,7 @@ def write_ledger(engine: Engine, recompute: Recompute, topic: str, high: Cut) ->
     with engine.begin() as database:
         known = {row[0]: row[1] for row in database.execute(newest.group_by(ledger.c.partition_id))}
         batch: list[dict[str, Any]] = []
-        for row in recompute.minutes():
+        for row in _on_the_calendar(recompute.minutes()):
             if row["last_offset"] <= known.get(row["partition_id"], -1):
                 continue
             minute = datetime.fromtimestamp(row.pop("minute") / 1000, UTC)
@@ -178,6 +182,25 @@ def write_ledger(engine: Engine, recompute: Recompute, topic: str, high: Cut) ->
                 batch = []
         written += _upsert(database, batch)
     return written
+
+
+def _on_the_calendar(minutes: Iterable[Row]) -> Iterator[Row]:
+    """The minutes; those after the year 9999, which a producer's clock can give, as one row of each partition."""
+    beyond: dict[int, Row] = {}
+    for row in minutes:
+        if row["minute"] <= LAST_MINUTE:
+            yield row
+            continue
+        empty: Row = {**row, **_NOTHING, "minute": LAST_MINUTE, "reasons": dict[str, int]()}
+        kept = beyond.setdefault(row["partition_id"], empty)
+        for name in _NOTHING:
+            kept[name] += row[name]
+        told: dict[str, int] = row["reasons"] or {}
+        for reason, records in told.items():
+            kept["reasons"][reason] = kept["reasons"].get(reason, 0) + records
+        kept["first_offset"] = min(kept["first_offset"], row["first_offset"])
+        kept["last_offset"] = max(kept["last_offset"], row["last_offset"])
+    yield from beyond.values()
 
 
 def _upsert(database: Any, rows: list[dict[str, Any]]) -> int:

@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from gamestream_dagster.archive.decode import Raw
 from gamestream_dagster.archive.errors import (
     ArchiveBusyError,
     ArchiveDamagedError,
@@ -16,13 +17,14 @@ from gamestream_dagster.archive.leftovers import remove_orphans
 from gamestream_dagster.archive.manifest import (
     ArchivedFile,
     Break,
+    Chapter,
     Manifest,
     exclusive,
     load_manifest,
     save_manifest,
 )
 from gamestream_dagster.archive.reader import open_archive
-from gamestream_dagster.archive.writer import _check_still_there, _gaps, _Pending
+from gamestream_dagster.archive.writer import ArchiveRun, _check_still_there, _gaps, _Pending
 
 
 def file(partition: int, start: int, end: int, **changes) -> ArchivedFile:
@@ -141,3 +143,12 @@ def test_what_retention_took_is_named():
     assert caught.value.ranges == {1: (5, 7)}
     # Archived before it was dropped: nothing is lost.
     _check_still_there("t", {0: 7}, {0: 9}, {0: 7}, {0: 9})
+
+
+@pytest.mark.parametrize("millis", [-1, 0, 253_402_300_800_000, 2**62])
+def test_a_record_of_any_kafka_time_is_archived(tmp_path, millis):
+    raw = Raw([0], [millis], [b"k"], [b"{}"])
+    run = ArchiveRun("t", tmp_path, Manifest(topic="t").opened(Chapter()), {0: 0})
+    run.take(0, raw, 1, None)
+    run.finish()
+    assert (tmp_path / run.manifest.files[0].path).is_file()

@@ -21,7 +21,7 @@ from job_counts import counted_by, read_records
 from gamestream_dagster.archive.manifest import load_manifest, save_manifest
 from gamestream_dagster.reconciliation.counters import JobLedger
 from gamestream_dagster.reconciliation.edited_counter import repairable
-from gamestream_dagster.reconciliation.ledger import archive_faults, balance
+from gamestream_dagster.reconciliation.ledger import LAST_MINUTE, _on_the_calendar, archive_faults, balance
 from gamestream_dagster.reconciliation.model import FaultKind, LedgerBalance, LedgerFault
 from gamestream_dagster.reconciliation.recompute import Recompute
 
@@ -98,6 +98,18 @@ def test_every_record_has_one_outcome(tmp_path):
     )
     assert found.balanced, found.faults
     assert minute["reasons"] == {"NOT_JSON": 1, "OUT_OF_RANGE": 1, "UNKNOWN_FIELD": 1, "DUP_CONFLICT": 1}
+
+
+def test_times_that_no_calendar_has_are_one_minute_of_the_ledger(tmp_path):
+    beyond = (LAST_MINUTE + 60_000, 2**53, 2**62)
+    sent = [(b"nope", at) for at in (START, *beyond)] + [(value(1, None, START), at) for at in beyond]
+    topic = archive_records(tmp_path / "user-score", {(0, n): one for n, one in enumerate(sent)})
+    with Recompute(topic, tmp_path) as recompute:
+        assert balance(recompute, topic, {0: 7}).balanced
+        first, last = _on_the_calendar(recompute.minutes())
+    assert (first["records"], first["last_offset"]) == (1, 0)
+    assert (last["minute"], last["first_offset"], last["last_offset"]) == (LAST_MINUTE, 1, 6)
+    assert (last["records"], last["dead_lettered"], last["reasons"]) == (6, 3, {"NOT_JSON": 3})
 
 
 def test_an_empty_archive_balances(tmp_path):
