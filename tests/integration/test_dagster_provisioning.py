@@ -39,7 +39,7 @@ def test_assets_create_what_is_missing_once_and_report_drift_without_mending_it(
     assert len(made) > 15
     assert not any(made)
     [drifted] = [one for one in second.get_asset_check_evaluations() if not one.passed]
-    assert drifted.asset_key == dg.AssetKey(["table", "alerts"])
+    assert drifted.asset_key == dg.AssetKey(["table", "alerts_table"])
     assert drifted.severity is dg.AssetCheckSeverity.ERROR
     assert "column odd integer is not in the definition" in (drifted.description or "")
 
