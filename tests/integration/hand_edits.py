@@ -60,12 +60,13 @@ def add(board: str, like: int, rank: int) -> HandEdit:
     )
 
 
-def record(board: str, rank: int, change: Mapping[str, Any]) -> HandEdit:
-    """A foreign record in the board's topic: the present row with other values."""
+def record(board: str, rank: int, change: Mapping[str, Any], like: int | None = None) -> HandEdit:
+    """A foreign record in the board's topic: the present row, or that of the rank `like`, with other values."""
 
     def make(settings: Settings) -> None:
         described = load_boards()[board]
-        row = next(one for one in read_topic(settings.kafka, described) if one[described.rank_column] == rank)
+        shown = {one[described.rank_column]: one for one in read_topic(settings.kafka, described)}
+        row = shown[like or rank]
         _produce(settings, described.topic, {"rnk": rank}, {**written(described, row), **change})
 
     return HandEdit(board, Sink.KAFKA, frozenset({rank}), make)

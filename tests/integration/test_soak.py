@@ -44,7 +44,7 @@ FIRST_EDITS = (
     record("top_players", 4, {"total_score": 5}),
     record("top_teams", 2, {"team_name": "Edited"}),
     tombstone("team_mvps", 3),
-    record("top_players", 11, {"rnk": 11}),
+    record("top_players", 11, {"rnk": 11}, like=10),
 )
 SECOND_EDITS = (
     update("hot_streaks", "long_term_sum = long_term_sum + 1", 1),
