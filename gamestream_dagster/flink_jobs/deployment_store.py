@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sqlalchemy import Engine, RowMapping, Select, delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
-from gamestream_dagster.clients.errors import TerminalServiceError
+from gamestream_dagster.clients.errors import NotFoundError, TerminalServiceError
 from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.errors import ExecutorBusyError, StaleRecordError
 from gamestream_dagster.warehouse.tables import deployments, job_ledger
@@ -83,7 +83,7 @@ class PostgresDeploymentStore:
 
     Raises (from every method):
         TransientServiceError: Postgres gives no answer.
-        TerminalServiceError: the tables do not exist yet.
+        NotFoundError: the tables do not exist yet.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -161,7 +161,7 @@ class PostgresDeploymentStore:
         """Delete the job's rows of `job_ledger`.
 
         Raises:
-            TerminalServiceError: the table does not exist yet.
+            NotFoundError: the table does not exist yet.
         """
         try:
             with self._engine.begin() as connection:
@@ -228,7 +228,7 @@ class PostgresDeploymentStore:
 def _explained(error: ProgrammingError, table: str) -> Exception:
     if getattr(error.orig, "sqlstate", None) != _UNDEFINED_TABLE:
         return error
-    return TerminalServiceError("Postgres", f"the table {table} does not exist", "create it with `gamestream apply`")
+    return NotFoundError("Postgres", f"the table {table} does not exist", "create it with `gamestream apply`")
 
 
 def _row(deployment: Deployment) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
-from gamestream_dagster.clients.errors import ServiceError, TerminalServiceError
+from gamestream_dagster.clients.errors import NotFoundError, ServiceError, TerminalServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.catalogue import load_jobs
@@ -68,8 +68,11 @@ def jobs_to_resume(settings: Settings, *, lost: bool, root: Path = FLINK_SQL_DIR
         for name in load_jobs(root):
             try:
                 last = store.last(name)
-            except TerminalServiceError:  # the tables are not made yet, so nothing was ever deployed
+            except NotFoundError:  # the tables are not made yet, so nothing was ever deployed
                 return []
+            except TerminalServiceError:  # its record cannot be read: bringing it back says why not
+                found.append(name)
+                continue
             if last and last.stands_still and store.standing():
                 continue  # the proof is at work, and goes on with it
             if last and (last.paused or (lost and last.state in _RAN)):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
+from gamestream_dagster.clients.errors import NotFoundError, TerminalServiceError
 from gamestream_dagster.clients.flink_types import FlinkState
+from gamestream_dagster.flink_jobs import with_the_stack
+from gamestream_dagster.flink_jobs.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.deployment import DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.errors import ParkedError, TerminalFlinkJobError
 from gamestream_dagster.flink_jobs.plan import Choice, Decision
 from gamestream_dagster.flink_jobs.planner import plan
 from gamestream_dagster.flink_jobs.spec import DesiredState, UpgradeMode
+from gamestream_dagster.settings import load_settings
 from tests.fakes.job_world import World
 
 
@@ -117,3 +123,28 @@ def test_a_job_without_state_is_cancelled_and_started_again(world: World) -> Non
     assert world.apply(Choice.STACK_DOWN, upgrade_mode=UpgradeMode.STATELESS).paused
     new_cluster(world)
     assert world.apply(Choice.HEAL, upgrade_mode=UpgradeMode.STATELESS).restore_path is None
+
+
+class Records:
+    """A store whose answer about each job is a record, or an error."""
+
+    def __init__(self, answer: Exception) -> None:
+        self.answer = answer
+
+    def last(self, job: str) -> None:
+        raise self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "resumed"),
+    [
+        (NotFoundError("Postgres", "the table deployments does not exist", "create it"), []),
+        (TerminalServiceError("Postgres", "the record cannot be read", "delete it"), list(load_jobs())),
+    ],
+)
+def test_a_job_whose_record_cannot_be_read_is_not_passed_over_in_silence(
+    monkeypatch: pytest.MonkeyPatch, answer: Exception, resumed: list[str]
+) -> None:
+    monkeypatch.setattr(with_the_stack, "open_engine", lambda _: nullcontext())
+    monkeypatch.setattr(with_the_stack, "PostgresDeploymentStore", lambda _: Records(answer))
+    assert with_the_stack.jobs_to_resume(load_settings(), lost=False) == resumed
