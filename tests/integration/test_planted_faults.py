@@ -325,7 +325,7 @@ def test_a_postgres_that_keeps_nothing_is_behind_in_every_row_that_moved(boards)
     boards.drain()
     sender = Sender(settings)
     with swallowed_updates(settings, "top_players", "INSERT OR UPDATE OR DELETE"):
-        sender.send(0, ("newcomer-at-the-top", 500_000))
+        sender.send(0, ("newcomer-at-the-top", 20_000_000_000))
         run = reconcile(settings, "drained", boards=["top_players"])
         causes = {one.rank: one.cause for one in told(run)}
         assert causes == dict.fromkeys(range(1, 11), "SINK_LAG")
