@@ -31,8 +31,8 @@ def time_passed(newest: Mapping[int, int], now_millis: int | None = None) -> int
     return min(*newest.values(), now)
 
 
-def clock_difference(recompute: Recompute, board: Board, sink: Sink, cut: Cut, seen: Observation) -> Difference | None:
-    """The alarm that a board's watermark is ahead of the clock, by the input up to `cut`; None: it is not.
+def watermark_of(recompute: Recompute, board: Board, cut: Cut, seen: Observation) -> int | None:
+    """How far the input up to a cut moves a windowed board's watermark, milliseconds; None: nothing is implied.
 
     A partition without any accepted event holds the watermark back.
     """
@@ -41,7 +41,15 @@ def clock_difference(recompute: Recompute, board: Board, sink: Sink, cut: Cut, s
     newest = recompute.newest_event_times(cut)
     if not newest or newest.keys() != seen.high.keys():
         return None
-    ahead = min(newest.values()) - board.window.delay_seconds * 1000 - seen.at_millis
+    return min(newest.values()) - board.window.delay_seconds * 1000
+
+
+def clock_difference(recompute: Recompute, board: Board, sink: Sink, cut: Cut, seen: Observation) -> Difference | None:
+    """The alarm that a board's watermark is ahead of the clock, by the input up to `cut`; None: it is not."""
+    watermark = watermark_of(recompute, board, cut, seen)
+    if watermark is None:
+        return None
+    ahead = watermark - seen.at_millis
     if ahead <= CLOCK_AHEAD_MS:
         return None
     return Difference(

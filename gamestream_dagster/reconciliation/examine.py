@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.causes.trial import DEPTH
-from gamestream_dagster.reconciliation.clocks import clock_difference
+from gamestream_dagster.reconciliation.clocks import clock_difference, watermark_of
 from gamestream_dagster.reconciliation.compare import compare_bracket, compare_equal, compared, entity_of, place_of
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.history import DuckHistory
@@ -120,13 +120,10 @@ def _implied_window(recompute: Recompute, board: Board, seen: Observation, since
     One tick is allowed for: the watermark is told five times a second, not with every event. A partition without any
     accepted event holds the watermark back, so then nothing is implied.
     """
-    if board.window is None:
-        return None
-    newest = recompute.newest_event_times(since)
-    if not newest or newest.keys() != seen.high.keys():
+    watermark = watermark_of(recompute, board, since, seen)
+    if board.window is None or watermark is None:
         return None
     tick = board.window.tick_seconds * 1000
-    watermark = min(newest.values()) - board.window.delay_seconds * 1000
     implied = watermark // tick * tick - tick
     # Where nobody had a row in that window, nothing was written.
     return implied if implied > 0 and recompute.rows(board, seen.high_of(board.job), rows=1, as_of=implied) else None
