@@ -23,17 +23,17 @@ from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.components.flink_job_sensor import tick
-from gamestream_dagster.flink_jobs import manager as jobs
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
-from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
-from gamestream_dagster.flink_jobs.observed import Health
-from gamestream_dagster.flink_jobs.plan import Choice
-from gamestream_dagster.flink_jobs.with_the_stack import jobs_to_resume
+from gamestream_dagster.flink_jobs.control import manager as jobs
+from gamestream_dagster.flink_jobs.control.stack_lifecycle import jobs_to_resume
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.flink_jobs.record.observed import Health
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.provisioning import manager as provisioning
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState
-from gamestream_dagster.reconciliation.model import DifferenceKind, ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.values import DifferenceKind, ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 from gamestream_dagster.settings import Settings, load_settings
