@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gamestream_dagster.benchmarks import factorhouse, gate, state, streaming
-from gamestream_dagster.benchmarks.charts import Bar, Chart, charts_of, svg
-from gamestream_dagster.benchmarks.dataset import Dataset, Source
-from gamestream_dagster.benchmarks.factorhouse import Place
-from gamestream_dagster.benchmarks.flink_runs import over_topic, steady_rate, topic_options, vertex_name
-from gamestream_dagster.benchmarks.machine import cpu_seconds
-from gamestream_dagster.benchmarks.pages import filled, write_page
-from gamestream_dagster.benchmarks.peers import unlike
-from gamestream_dagster.benchmarks.plain_consumer import Boards
-from gamestream_dagster.benchmarks.produce import rate_printed
-from gamestream_dagster.benchmarks.recompute import TOPIC, write_archive
-from gamestream_dagster.benchmarks.results import BenchError, Result, Table, newest
-from gamestream_dagster.benchmarks.rounds import alternate
-from gamestream_dagster.benchmarks.sightings import Sightings, waits
+from bench import factorhouse, gate, proof, state, streaming
+from bench.charts import Bar, Chart, charts_of, svg
+from bench.dataset import Dataset, Source
+from bench.factorhouse import Place
+from bench.flink_runs import over_topic, steady_rate, topic_options, vertex_name
+from bench.machine import cpu_seconds
+from bench.pages import filled, write_page
+from bench.peers import unlike
+from bench.plain_consumer import Boards
+from bench.produce import rate_printed
+from bench.recompute import TOPIC, records_of, write_archive
+from bench.results import BenchError, Result, Table, newest
+from bench.rounds import alternate
+from bench.sightings import Sightings, waits
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.events.acceptance import Decoded, outcomes
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
@@ -156,7 +156,7 @@ def test_a_script_that_is_not_the_known_one_is_refused(tmp_path: Path) -> None:
 
 def test_the_plain_consumer_has_the_boards_of_the_recompute(tmp_path: Path) -> None:
     dataset = Dataset(3000, 120, rate=60)
-    ends = write_archive(tmp_path / TOPIC, dataset)
+    ends = write_archive(tmp_path / TOPIC, records_of(dataset))
     boards = Boards()
     with Source(dataset) as source:
         for number, (_, value) in enumerate(source.records()):
@@ -285,3 +285,11 @@ def test_the_steady_rate_leaves_out_the_start_the_end_and_the_pauses_of_the_ledg
     assert steady_rate(samples, 1000) == pytest.approx(100)
     assert steady_rate(samples[:10], 1000) is None
     assert steady_rate([], 1000) is None
+
+
+def test_a_proof_of_a_small_archive_matches(tmp_path: Path) -> None:
+    write_archive(tmp_path / TOPIC, proof.records(3000))
+    proof.prepare(tmp_path)
+    found = proof.one_round(tmp_path)
+    assert found["verdict"] == "MATCH"
+    assert set(found["seconds"]) >= {proof.PROOF, proof.SCAN, "boards", "one board"}
