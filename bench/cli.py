@@ -1,4 +1,4 @@
-"""`gamestream bench`: measure this machine, contestants side by side."""
+"""The command `gamestream bench`."""
 
 from __future__ import annotations
 
@@ -34,41 +34,42 @@ def bench(  # noqa: PLR0917 - Typer reads the options from the signature
             help="streaming, latency, recompute, proof, archive, peers, produce, recovery, state, charts or all."
         ),
     ] = "all",
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds that count, after one that is thrown away.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds after a discarded warm-up.")] = 5,
     events: Annotated[
-        int | None, typer.Option(min=1000, help="Events of each contestant; default by measure.", show_default=False)
+        int | None,
+        typer.Option(min=1000, help="Events per contestant; the default depends on the measure.", show_default=False),
     ] = None,
     players: Annotated[
         list[int] | None,
-        typer.Option(help="Numbers of players, the main one first; repeat it.", show_default="20000 1000 200000"),
+        typer.Option(help="Numbers of players, the main one first; repeatable.", show_default="20000 1000 200000"),
     ] = None,
     rate: Annotated[
-        list[int] | None, typer.Option(help="latency: events a second; repeat it.", show_default="1000 5000 20000")
+        list[int] | None, typer.Option(help="latency: events per second; repeatable.", show_default="1000 5000 20000")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="latency: seconds at each rate and round.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=1, help="latency: seconds per rate and round.")] = 5.0,
     zipf: Annotated[float, typer.Option(help="streaming: exponent of the skewed players' activity.")] = 1.1,
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
-    sweep: Annotated[bool, typer.Option(help="streaming: other numbers of players, Avro and skew too.")] = True,
+    sweep: Annotated[bool, typer.Option(help="streaming: also other numbers of players, Avro and skew.")] = True,
     reference: Annotated[
-        Path | None, typer.Option(help="Folder of the first demo's SQL scripts; absent: it is left out.")
+        Path | None, typer.Option(help="Folder of the first demo's SQL scripts; without it the first demo is skipped.")
     ] = None,
-    reference_events: Annotated[int, typer.Option(min=1000, help="How many events the first demo reads.")] = 50_000,
+    reference_events: Annotated[int, typer.Option(min=1000, help="Events that the first demo reads.")] = 50_000,
     quixstreams_python: Annotated[
-        Path | None, typer.Option(help="peers: a Python with quixstreams; absent: it is left out.")
+        Path | None, typer.Option(help="peers: a Python with quixstreams; without it quixstreams is skipped.")
     ] = None,
     stack: Annotated[
         Path | None,
         typer.Option(
-            help="Home of a running stack to measure. Its boards are OVERWRITTEN, and `state` ends its "
-            "TaskManager before each case. Default: one of its own."
+            help="Home of a running stack to measure. The run OVERWRITES its boards, and `state` kills its "
+            "TaskManager before each case. Default: a temporary stack."
         ),
     ] = None,
     results: Annotated[Path | None, typer.Option(help="Folder for results; default bench/results.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure side by side on this machine, in one run, in turn; results go to bench/results.
+    """Measure contestants in turn on this machine; results go to bench/results.
 
-    The machine should do nothing else meanwhile. docs/performance.md tells of what was measured.
+    Run nothing else on the machine meanwhile. docs/performance.md reports the results.
     """
     from bench.suite import Choices
 
@@ -86,7 +87,7 @@ def bench(  # noqa: PLR0917 - Typer reads the options from the signature
         quixstreams_python=quixstreams_python,
         stack=stack,
     )
-    # a stack of its own must not outlive a run that is ended from outside
+    # the temporary stack must not outlive a terminated run
     signal.signal(signal.SIGTERM, _as_interrupt)
     found = _run(measure, choices, results)
     if as_json:
@@ -106,7 +107,7 @@ def _run(measure: str, choices: Choices, folder: Path | None) -> list[Result]:
     target = results_folder(folder)
     try:
         if measure == "charts":
-            _tell_charts(target)
+            _write_charts(target)
             return []
         return suite.run(measure, choices, target, _say)
     except (BenchError, FlinkJobError, ServiceError, PlatformError) as error:
@@ -117,15 +118,15 @@ def _as_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _tell_charts(folder: Path) -> None:
+def _write_charts(folder: Path) -> None:
     from bench.charts import draw_all
-    from bench.pages import write_page
+    from bench.summary import write_summary
 
     docs = folder.parent.parent / "docs"
     for path in draw_all(folder, docs / "images"):
         talk.print(f"chart: {path}", soft_wrap=True)
-    told = write_page(docs / "performance.md", folder)
-    talk.print(f"page: {docs / 'performance.md'} tells of {', '.join(told)}", soft_wrap=True)
+    runs = write_summary(docs / "performance.md", folder)
+    talk.print(f"page: {docs / 'performance.md'}, from {', '.join(runs)}", soft_wrap=True)
 
 
 def _say(text: str) -> None:

@@ -87,7 +87,7 @@ def results_folder(given: Path | None) -> Path:
 def newest(folder: Path, measure: str) -> dict[str, Any] | None:
     """The newest stored result of a measure; None when there is none."""
     path = newest_path(folder, measure)
-    return None if path is None else _stored(path)
+    return None if path is None else stored(path)
 
 
 def newest_path(folder: Path, measure: str, events: int | None = None) -> Path | None:
@@ -99,8 +99,9 @@ def newest_path(folder: Path, measure: str, events: int | None = None) -> Path |
         events: of the runs with so many events alone.
     """
     found = sorted(folder.glob(f"{measure}_[0-9]*T*Z.json"), reverse=True)
-    return next((one for one in found if events is None or _stored(one)["options"].get("events") == events), None)
+    return next((one for one in found if events is None or stored(one)["options"].get("events") == events), None)
 
 
-def _stored(path: Path) -> dict[str, Any]:
+def stored(path: Path) -> dict[str, Any]:
+    """A stored result, as its JSON file holds it."""
     return json.loads(path.read_text(encoding="utf-8"))
