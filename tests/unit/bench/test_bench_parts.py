@@ -222,8 +222,8 @@ def produced(hour: int, simulator: float) -> Result:
 
 
 def test_the_page_gets_one_row_per_goal_from_the_newest_run(tmp_path: Path) -> None:
-    produced(1, 90).store(tmp_path)
-    produced(2, 40).store(tmp_path)
+    produced(1, 90.0).store(tmp_path)
+    produced(2, 40.0).store(tmp_path)
     page = tmp_path / "page.md"
     page.write_text("Story.\n<!-- bench:summary -->\nold\n<!-- /bench -->\nMore.\n")
     assert write_summary(page, tmp_path) == ["produce_20260101T020000Z"]
