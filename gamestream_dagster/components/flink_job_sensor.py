@@ -72,7 +72,7 @@ class Finding:
 
     @property
     def digest(self) -> str:
-        """The facts that make an observation new. Figures that change every time are left out: the log must not grow."""
+        """The facts that make an observation new. Figures that change every time are left out to limit the log."""
         state, health = (getattr(self.metadata[name], "value", "") for name in ("state", "health"))
         incident = self.noted.incident
         told = f"{incident.incident_id}/{len(incident.timeline)}" if incident else ""
