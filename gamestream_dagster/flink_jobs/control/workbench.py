@@ -248,7 +248,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
     spec = load_job(name, root)
     target = target_for(settings, spec)
     embedded = not settings.is_external("flink")
-    gateway = SqlGateway(settings.flink_gateway, secrets=(settings.postgres_password_value,))
+    gateway = SqlGateway(settings.flink_gateway, secrets=settings.secrets)
     plans_dir = settings.home / "flink" / "plans" if embedded else None
     with FlinkRest(settings.flink_rest) as flink, open_engine(settings) as engine:
         try:

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError, NotSupportedError, ProgrammingError
 
 from gamestream_dagster.catalogue.boards import Board, ColumnRole, ColumnType
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import Row, SinkRow, Unreadable
 from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Change, Key, milliseconds, shown_by_job
@@ -113,7 +114,7 @@ class TopicRows:
     """Records that no key names: no reader of the board holds them, and compaction drops them."""
 
 
-def read_topic_rows(bootstrap: str, board: Board, timeout_seconds: float = 30) -> TopicRows:
+def read_topic_rows(kafka: KafkaConnection, board: Board, timeout_seconds: float = 30) -> TopicRows:
     """Every committed record from the start, the newest of each key by value; newest records that are no row too.
 
     Raises:
@@ -122,7 +123,7 @@ def read_topic_rows(bootstrap: str, board: Board, timeout_seconds: float = 30) -
     """
     newest: dict[bytes, Change] = {}
     without_key = 0
-    for change in BoardTopic(bootstrap, board, timeout_seconds).changes():
+    for change in BoardTopic(kafka, board, timeout_seconds).changes():
         if change.key is None:
             without_key += 1
             continue
@@ -138,9 +139,9 @@ def read_topic_rows(bootstrap: str, board: Board, timeout_seconds: float = 30) -
     return TopicRows([*rows], without_key)
 
 
-def read_topic(bootstrap: str, board: Board, timeout_seconds: float = 30) -> list[Row]:
+def read_topic(kafka: KafkaConnection, board: Board, timeout_seconds: float = 30) -> list[Row]:
     """The rows of `read_topic_rows`."""
-    return read_topic_rows(bootstrap, board, timeout_seconds).rows
+    return read_topic_rows(kafka, board, timeout_seconds).rows
 
 
 def newest_window(board: Board, rows: Sequence[Row], season: int | None = None) -> tuple[int | None, list[Row]]:
