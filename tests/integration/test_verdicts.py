@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 from fakes.board_rows import difference, own_database, reconciled, write
 
+from gamestream_dagster.alerts.store import Alert, PostgresAlerts, Severity
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.dashboard.snapshot import read_snapshot
@@ -83,18 +85,34 @@ def test_an_alert_keeps_its_first_time_until_it_is_cleared(database: Settings) -
         with open_engine(database) as engine, engine.connect() as link:
             return link.execute(sa.select(load_metadata().tables["alerts"])).one()
 
-    verdicts.raise_alert("a", "critical", "first", {})
+    verdicts.raise_alert("a", Severity.CRITICAL, "first", {})
     first = standing()
-    verdicts.raise_alert("a", "critical", "second", {})
+    verdicts.raise_alert("a", Severity.CRITICAL, "second", {})
     assert (standing().raised_at, standing().summary) == (first.raised_at, "second")
     verdicts.clear_alert("a")
     cleared = standing().cleared_at
     assert cleared is not None
     verdicts.clear_alert("a")
     assert standing().cleared_at == cleared
-    verdicts.raise_alert("a", "critical", "third", {})
+    verdicts.raise_alert("a", Severity.CRITICAL, "third", {})
     assert standing().cleared_at is None
     assert standing().raised_at > first.raised_at
+
+
+def test_only_the_first_raise_and_the_clearing_are_transitions_and_sources_do_not_mix(database: Settings) -> None:
+    with open_engine(database) as engine:
+        store = PostgresAlerts(engine)
+        job = Alert("job/a_v1", "job/a_v1", Severity.ERROR, "parked", {"choices": ["--keep"]})
+        assert [store.raise_alert(job), store.raise_alert(replace(job, summary="still"))] == [True, False]
+        Verdicts(database).raise_alert("b", Severity.CRITICAL, "first", {})
+        assert [one.alert.alert_id for one in store.standing()] == ["job/a_v1", "b"]
+        (standing,) = store.standing("job/a_v1")
+        assert standing.alert == replace(job, summary="still")
+        with engine.connect() as link:  # one clock, whoever raises
+            assert link.scalar(sa.select(sa.func.now() >= standing.raised_at))
+        assert [store.clear_alert("job/a_v1"), store.clear_alert("job/a_v1")] == [True, False]
+        assert store.standing("job/a_v1") == []
+        assert store.raise_alert(job)
 
 
 def test_a_null_of_json_is_no_list_of_boards(database: Settings) -> None:
