@@ -112,6 +112,9 @@ class Settings(BaseModel):
     postgres_user: str = Field(default="gamestream", description="Postgres role that owns the tables.")
     postgres_password: SecretStr = Field(default=SecretStr(""), description="Its password; empty: the home's secret.")
     postgres_database: str = Field(default="gamestream", description="Database of boards and reconciliation tables.")
+    postgres_schema: str = Field(
+        default="public", pattern="^[a-z_][a-z0-9_]*$", description="Schema of boards and reconciliation tables."
+    )
     dagster_database: str = Field(default="dagster", description="Database of Dagster's own storage.")
     score_format: ScoreFormat = Field(default=ScoreFormat.JSON, description="Encoding of `user-score`.")
     topic_profile: TopicProfile = Field(default=TopicProfile.LAPTOP, description="Partition counts of the topics.")
