@@ -14,8 +14,6 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from secured_kafka import USER, secured_kafka, wait_for_broker
-from small_job import Game, new_game, wait_for
 from sqlalchemy import text
 
 from gamestream_dagster.archive.writer import archive_topic
@@ -30,6 +28,8 @@ from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.provisioning import manager as provisioning
 from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.settings import Settings, load_settings
+from tests.support.secured_kafka import USER, secured_kafka, wait_for_broker
+from tests.support.small_job import Game, new_game, wait_for
 
 CANARY = f"canary'{uuid.uuid4().hex[:12]}"
 _COMMAND = "from gamestream_dagster.cli.main import main; main()"

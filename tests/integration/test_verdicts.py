@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from fakes.board_rows import difference, own_database, reconciled, write
 
 from gamestream_dagster.alerts.store import Alert, PostgresAlerts, Severity
 from gamestream_dagster.catalogue.boards import load_boards
@@ -21,6 +20,7 @@ from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.verdicts import Verdicts
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import load_metadata
+from tests.support.fakes.board_rows import difference, own_database, reconciled, write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
