@@ -35,7 +35,7 @@ class Moment:
 
 @dataclass
 class Course:
-    """A session after all statements. `versions`: each table as statements can read or write it, also through a hint."""
+    """A session after all statements. `versions`: each table as statements can read or write it, also by hint."""
 
     moments: list[Moment] = field(default_factory=list["Moment"])
     versions: list[Table] = field(default_factory=list["Table"])
