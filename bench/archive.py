@@ -1,4 +1,4 @@
-"""Measure 3, first half: writing the archive, beside a consumer that throws every record away."""
+"""Measure 3, first half: writing the archive, against a consumer that discards every record."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _archive(settings: Settings, dataset: Dataset) -> int:
 
 
 def read_bare(kafka: KafkaConnection, topic: str, ends: Mapping[int, int]) -> int:
-    """Read a topic to `ends` and throw all away; returns how many records there were."""
+    """Read a topic to `ends` and discard everything; returns the number of records."""
     consumer = Consumer(kafka.options({"group.id": "bench-bare", "enable.auto.commit": False}))
     total, count = sum(ends.values()), 0
     try:

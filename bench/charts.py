@@ -1,4 +1,4 @@
-"""Small SVG charts of stored results: bars of medians, a whisker from the least to the greatest round."""
+"""Small SVG charts of stored results: bars of medians, a whisker from the min to the max round."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Chart:
 
 
 def svg(chart: Chart) -> str:
-    """The chart as an SVG document that stands alone: no script, no font, no address.
+    """The chart as a self-contained SVG document: no script, no font, no address.
 
     Raises:
         ValueError: there is no bar, or one that a logarithm does not take.
@@ -63,7 +63,7 @@ def svg(chart: Chart) -> str:
     ]
     for place, bar in enumerate(chart.bars):
         parts += _bar(bar, TOP + ROW * place, scale)
-    parts += [_text(12, height - 8, f"run {chart.source}; bar: median, line: least to greatest", size=10, colour=FAINT)]
+    parts += [_text(12, height - 8, f"run {chart.source}; bar: median, line: min to max", size=10, colour=FAINT)]
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -107,7 +107,7 @@ def _text(x: float, y: float, text: str, *, size: int, weight: int = 400, colour
 
 
 def charts_of(result: Mapping[str, Any], source: str) -> list[Chart]:
-    """The charts of one stored result; none for a measure that is better read as a table."""
+    """The charts of one stored result; none for a measure that reads better as a table."""
     figures = result["figures"]
     match result["measure"]:
         case "streaming":

@@ -1,6 +1,6 @@
-"""The events that contestants share: made by DuckDB from a seed, put into a topic of their own, archived once.
+"""The events that contestants share: drawn by DuckDB from a seed, sent to a topic of their own, archived once.
 
-Not the simulator's: it is a contestant itself, and slower than what it would have to feed.
+Not the simulator's: it is a contestant itself, and slower than its consumers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ START_MS = 1_760_000_000_000
 
 @dataclass(frozen=True)
 class Dataset:
-    """What events a topic holds. `rate` is events per second of event time: what windows have to do hangs on it."""
+    """The events of a topic. `rate` is events per second of event time, which decides the work of windows."""
 
     events: int
     players: int
@@ -45,12 +45,12 @@ class Dataset:
 
     @property
     def teams(self) -> int:
-        """A team has 20 players; there are 15 teams at least, as in the seed's demo."""
+        """A team has 20 players; there are at least 15 teams, as in the first demo."""
         return max(15, self.players // 20)
 
     @property
     def skew(self) -> str:
-        """In words."""
+        """As text."""
         return f"Zipf {self.zipf:g}" if self.zipf else "uniform"
 
     @property
@@ -70,7 +70,7 @@ class Dataset:
 
 
 class Source:
-    """Draws the events of a dataset, in bounded pieces. Close it, or use it as a context manager."""
+    """Draws the events of a dataset in bounded pieces. Close it, or use it as a context manager."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -131,14 +131,14 @@ _DRAWN = ("user_id", "team_id", "team_name", "score", "event_time_millis", "read
 
 
 def fill(settings: Settings, dataset: Dataset) -> dict[int, int]:
-    """See that the dataset's topic holds it, and return the end offset of each partition.
+    """Fill the dataset's topic if necessary, and return the end offset of each partition.
 
     Raises:
         BenchError: the topic holds something else, or Kafka did not take the events.
     """
     admin = KafkaAdmin(settings.kafka)
     if admin.describe(dataset.topic) is None:
-        # the events' times are long past, and Kafka goes by the time of sending: kept until the stack is removed
+        # the events' times are long past, and Kafka goes by the send time: kept until the stack is removed
         admin.create(dataset.topic, PARTITIONS, {"retention.ms": "-1"})
         with Source(dataset) as source, encoder(settings, dataset.score_format) as encode:
             send(settings.kafka, dataset.topic, source.records(encode))
@@ -152,7 +152,7 @@ def fill(settings: Settings, dataset: Dataset) -> dict[int, int]:
 
 @contextmanager
 def encoder(settings: Settings, score_format: ScoreFormat) -> Iterator[Callable[[ScoreEvent], bytes] | None]:
-    """What turns an event into a record's value; None for JSON, which the events bring with them."""
+    """The encoder of a record's value; None for JSON, which the events contain already."""
     if score_format is ScoreFormat.JSON:
         yield None
         return

@@ -1,7 +1,7 @@
-"""The SQL of the first demo (factorhouse, Apache-2.0) as it stands: only addresses, format and start are put in.
+"""The SQL of the first demo (factorhouse, Apache-2.0) unchanged except for addresses, format and start.
 
 The repository holds no copy of it: `--reference` names a folder with the demo's scripts. Its queries and settings, the
-four jobs of its first version with Kafka sinks, are left as they are.
+four jobs of its first version with Kafka sinks, stay unchanged.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from gamestream_dagster.settings import ScoreFormat, Settings
 
 TABLES = "v1_00-qry-ddl.sql"
 JOBS = ("v1_01-top-teams.sql", "v1_02-top-players.sql", "v1_03-hot-streaks.sql", "v1_04-team-mvps.sql")
-# Of its catalogue server and its jar folder: neither is here, and neither changes what a query costs.
+# Of its catalogue server and its jar folder: neither exists here, and neither affects the cost of a query.
 _LEFT_OUT = (("USE",), ("CREATE", "DATABASE"), ("DROP", "TABLE"), ("ADD", "JAR"))
 _STRINGS = re.compile(r"'((?:[^']|'')*)'")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the scripts shall run."""
+    """Where the scripts run."""
 
     bootstrap: str
     registry: str
@@ -104,7 +104,7 @@ def _table(statement: Statement, place: Place) -> str:
     source = "'connector' = 'kafka'" in text
     topic = _option(statement, "topic")
     avro = place.score_format is ScoreFormat.AVRO
-    # The board topics are JSON always: what a format costs is told by what is read, a million to ten.
+    # The board topics are always JSON: reads decide the cost of a format, a million to ten.
     text = _formats(text, place.registry if source and avro else None)
     text = re.sub(r"('properties\.bootstrap\.servers'\s*=\s*)'[^']*'", rf"\1'{place.bootstrap}'", text)
     if source:
@@ -131,9 +131,9 @@ def _option(statement: Statement, name: str) -> str:
 
 
 def rows_alike(settings: Settings, place: Place, expected: gate.Truth) -> dict[str, str]:
-    """How many rows of each board without a window agree with the recompute in all integers and texts that they share.
+    """How many rows of each board without a window agree with the recompute in all shared integers and texts.
 
-    It is told and not demanded: the demo leaves ties of shares to chance, and takes teams of one name for one.
+    Reported, not required: the demo breaks ties of shares at random, and merges teams with one name.
     """
     found: dict[str, str] = {}
     for name, board in gate.boards().items():

@@ -1,4 +1,4 @@
-"""Figures of repeated measurements, and the tables that show them. Nothing here measures anything."""
+"""Statistics of repeated measurements, and tables of them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Spread:
     rounds: int
 
     def as_dict(self) -> dict[str, float | int]:
-        """With the names that results have."""
+        """With the names in results."""
         return {"min": self.low, "median": self.median, "max": self.high, "rounds": self.rounds}
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Least, median and greatest of at least one value.
+    """Min, median and max of at least one value.
 
     Raises:
         ValueError: there is no value.
@@ -73,7 +73,7 @@ def ratio(over: float, under: float) -> float | None:
 
 
 def number(value: Any) -> str:
-    """A figure as people read it: thousands apart, three digits that count, an absent one as a dash."""
+    """A figure for display: thousands separated, three significant digits, absent ones as a dash."""
     if value is None:
         return "–"
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -87,12 +87,12 @@ def number(value: Any) -> str:
 
 
 def short(text: str, width: int) -> str:
-    """A text as it is, or cut to `width` characters, an ellipsis the last of them."""
+    """A text, cut to `width` characters with an ellipsis if necessary."""
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """A Markdown table; figures stand to the right.
+    """A Markdown table; numeric columns are right-aligned.
 
     Raises:
         ValueError: a row has another number of cells than there are columns.
@@ -113,7 +113,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def spread_cells(found: Spread | Mapping[str, float | int] | None) -> list[float | int | None]:
-    """Median, least and greatest, as cells of a row."""
+    """Median, min and max, as cells of a row."""
     if found is None:
         return [None, None, None]
     values = found.as_dict() if isinstance(found, Spread) else found

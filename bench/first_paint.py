@@ -22,7 +22,7 @@ class Paints:
 
 
 def first_paint(url: str, visits: int) -> Paints:
-    """Visit the page `visits` times after one that is thrown away; each time with a new profile."""
+    """Visit the page `visits` times after a discarded visit; each time with a new profile."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

@@ -30,7 +30,7 @@ POLL_SECONDS = 0.1
 _NODE_NUMBER = re.compile(r"\[\d+\]")
 T = TypeVar("T")
 Bounds = Mapping[int, int] | None
-"""Next offset by partition to stop at; None: the job never ends by itself."""
+"""Next offset by partition at which the job ends; None: it never ends by itself."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ class Run:
     cpu_seconds: float
     job_seconds: Mapping[str, float]
     busy_ms: Mapping[str, int]
-    """By job and vertex: how long its subtasks worked, summed."""
+    """Seconds of work of the subtasks, by job and vertex."""
     steady_per_second: float | None = None
-    """Between a tenth and nine tenths of the events, by the jobs' ledgers; None: too short, or not watched."""
+    """Between a tenth and nine tenths of the events, by the jobs' ledgers; None: too short, or not sampled."""
 
     @property
     def per_second(self) -> float:
-        """Events a second of wall time: all jobs have read all events."""
+        """Events per second of wall time, until all jobs have read all events."""
         return self.events / self.seconds
 
     @property
     def per_cpu_second(self) -> float:
-        """Events a second of the TaskManager's CPU time, its JIT compiler and garbage collector included."""
+        """Events per second of the TaskManager's CPU time, including its JIT compiler and garbage collector."""
         return self.events / self.cpu_seconds if self.cpu_seconds else 0.0
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Job:
-    """What is submitted."""
+    """A job to submit."""
 
     name: str
     rendered: RenderedJob
@@ -72,14 +72,14 @@ class Job:
 def our_job(
     settings: Settings, name: str, dataset: Dataset, bounds: Bounds, event_ids: Mapping[str, EventIds] | None = None
 ) -> Job:
-    """A job of the project as its folder says, with real sinks, over the dataset's topic.
+    """A job of the project with its real sinks, over the dataset's topic.
 
     Args:
         settings: the stack.
         name: of the job.
         dataset: what it reads.
         bounds: where it ends.
-        event_ids: in place of what the topic declares; `{}`: events carry no ids.
+        event_ids: replaces the topic's declaration; `{}`: events carry no ids.
     """
     spec = over_topic(load_job(name, event_ids=event_ids), dataset.topic, bounds)
     target = target_for(dataset.settings(settings), spec)
@@ -87,7 +87,7 @@ def our_job(
 
 
 def over_topic(spec: JobSpec, topic: str, bounds: Bounds) -> JobSpec:
-    """The job as it is, but for its source: another topic, and an end.
+    """The job with another source: another topic, and an end.
 
     Raises:
         BenchError: no source reads the topic of score events.
@@ -113,7 +113,7 @@ def topic_options(topic: str, bounds: Bounds) -> str:
 
 
 def scan_job(settings: Settings, dataset: Dataset, bounds: Bounds) -> Job:
-    """Read and parse every record with the project's own source, and throw it away."""
+    """Read and parse every record with the project's own source, and discard it."""
     job = our_job(settings, "leaderboards_v1", dataset, bounds)
     sink = (
         "CREATE TEMPORARY TABLE thrown_away (user_id STRING, team_id STRING, team_name STRING, score STRING, "
@@ -133,14 +133,14 @@ def run_to_end(
     limit_seconds: float = 600.0,
     look: Callable[[], int] | None = None,
 ) -> Run:
-    """Submit jobs one after the other, wait until all have come to the end of their topic.
+    """Submit jobs one after the other, wait until all have reached the end of their topic.
 
     Args:
         settings: the stack.
         jobs: what to run.
         events: how many each of them reads.
         limit_seconds: for each job.
-        look: how many events all jobs have read by now, for the steady rate.
+        look: returns how many events all jobs have read, for the steady rate.
 
     Raises:
         BenchError: a job failed, or is not done within the limit.
@@ -170,7 +170,7 @@ def run_to_end(
 
 
 def steady_rate(samples: Sequence[tuple[float, int]], total: int) -> float | None:
-    """Events a second between a tenth and nine tenths of `total`; None with fewer than three changes in between.
+    """Events per second between a tenth and nine tenths of `total`; None with fewer than three changes in between.
 
     Args:
         samples: seconds and events, in order. The sinks are flushed each second: only samples in which the number has
@@ -185,20 +185,20 @@ def steady_rate(samples: Sequence[tuple[float, int]], total: int) -> float | Non
 
 
 def vertex_name(place: int, name: str) -> str:
-    """A name that is the same in each submission: Flink numbers the nodes of all plans on and on."""
+    """A name that is the same in each submission: Flink numbers the nodes of all plans consecutively."""
     return f"{place}: {_NODE_NUMBER.sub('', name)}"
 
 
 @contextmanager
 def submitted(settings: Settings, jobs: Sequence[Job]) -> Iterator[tuple[FlinkRest, dict[str, str]]]:
-    """Flink, and the ids of the jobs by name; those that still run are cancelled at the end of the block."""
+    """Flink, and the ids of the jobs by name; running ones are cancelled at the end of the block."""
     gateway = SqlGateway(settings.flink_gateway, secrets=settings.secrets)
     submitter = GatewaySubmitter(gateway, settings.home / "flink" / "plans")
     ids: dict[str, str] = {}
     with FlinkRest(settings.flink_rest) as flink:
         try:
             for job in jobs:
-                # a failing job must say so at once, and not try again until the limit
+                # a failing job must fail at once instead of retrying until the limit
                 options = {**job.options, "pipeline.name": f"bench-{job.name}", "restart-strategy.type": "none"}
                 ids[job.name] = submitter.submit(job.name, job.rendered, options, None)
             yield flink, ids
@@ -230,7 +230,7 @@ def _cancel(flink: FlinkRest, job_id: str) -> None:
 
 
 def poll(look: Callable[[], T], wanted: Callable[[T], bool], limit_seconds: float, what: str) -> T:
-    """Look until `wanted`.
+    """Poll until `wanted`.
 
     Raises:
         BenchError: not within the limit; `what` completes "waited ... for".

@@ -1,4 +1,4 @@
-"""The gate before any figure: what a contestant's boards hold at the end must be what the recompute says."""
+"""The gate before any figure: a contestant's final boards must equal the recompute."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import Season, Settings
 
-# Flink's quotient is rounded from a decimal of 19 places, as in the shared test cases.
+# Flink rounds its quotient from a decimal of 19 places, as in the shared test cases.
 RATIO_TOLERANCE = 1e-12
 
 
@@ -29,14 +29,14 @@ READ = text("SELECT coalesce(sum(records), 0) FROM job_ledger WHERE job = :job A
 
 @dataclass(frozen=True)
 class Truth:
-    """What the boards of a dataset must show when all its events are in and every window is closed."""
+    """The correct boards of a dataset when all its events are in and every window is closed."""
 
     rows: Mapping[str, Sequence[Row]] = field(repr=False)
     as_of: Mapping[str, int]
 
 
 def boards() -> dict[str, Board]:
-    """The boards of all time: those that are measured."""
+    """The measured boards: those of all time."""
     return load_boards(season=Season.NONE)
 
 
@@ -57,7 +57,7 @@ def truth(settings: Settings, dataset: Dataset, ends: Mapping[int, int]) -> Trut
 
 
 def last_tick(board: Board, newest_ms: int) -> int:
-    """The last tick with rows, once the topic has ended: a player of the newest slice is still hot one tick later."""
+    """The last tick with rows, once the topic has ended: a player of the newest slice stays hot for one more tick."""
     assert board.window is not None  # noqa: S101 - the caller asked
     tick = board.window.tick_seconds * 1000
     return (newest_ms // tick + 2) * tick
@@ -73,7 +73,7 @@ def clear(settings: Settings) -> None:
 
 @contextmanager
 def progress(settings: Settings, jobs: Sequence[str]) -> Iterator[Callable[[], int]]:
-    """How many events each of these jobs has read at least, as their own ledgers say."""
+    """How many events each of these jobs has read at least, by their own ledgers."""
     with open_engine(settings) as engine:
 
         def read() -> int:
@@ -84,7 +84,7 @@ def progress(settings: Settings, jobs: Sequence[str]) -> Iterator[Callable[[], i
 
 
 def check(settings: Settings, expected: Truth, contestant: str, jobs: Sequence[str] | None = None) -> None:
-    """Hold both sinks of every board (of these jobs) against the truth.
+    """Compare both sinks of every board (of these jobs) with the truth.
 
     Raises:
         BenchError: names contestant, board, sink and the first row that differs.
@@ -104,7 +104,7 @@ def check(settings: Settings, expected: Truth, contestant: str, jobs: Sequence[s
 
 
 def difference(board: Board, found: Sequence[Row], expected: Sequence[Row]) -> str:
-    """What tells two boards apart, in words; empty when nothing does."""
+    """The difference between two boards as text; empty when there is none."""
     if len(found) != len(expected):
         return f"{len(found)} rows in place of {len(expected)}"
     for number, (one, other) in enumerate(zip(found, expected, strict=True), 1):

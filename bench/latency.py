@@ -1,4 +1,4 @@
-"""Measure 2: how long from the time at which an event is due until its row is seen, under a steady load."""
+"""Measure 2: time from when an event is due until its row is visible, under a steady load."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ MARKER_MS = 50
 LAST_TICK_MS = 10_500
 """No tick is later than a slice of 5 s before the watermark, which is 5 s behind the last event."""
 LEAD_SECONDS = 6.0
-"""Sent before a segment counts: from then on the ticks of hot streaks are those of its own rate."""
+"""Sent before a segment counts, so that the ticks of hot streaks have its own rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyOptions:
     """A segment of `seconds` for each contestant, round and rate.
 
-    After each deployment `warm_up_seconds` at the greatest rate are thrown away: fresh code is compiled then,
-    on the cores that the jobs need, and a stream runs for weeks.
+    The first `warm_up_seconds` after each deployment, at the highest rate, are discarded: JIT compilation uses
+    the cores that the jobs need, and a stream runs for weeks.
     """
 
     rounds: int = 5
@@ -53,7 +53,7 @@ class LatencyOptions:
 
 @dataclass(frozen=True)
 class Deployed:
-    """What runs while latency is measured."""
+    """The jobs under measurement."""
 
     profile: StreamProfile
     jobs: Sequence[str]
@@ -68,14 +68,14 @@ class Deployed:
 CONTESTANTS = (
     Deployed(StreamProfile.DEFAULT, JOBS),
     Deployed(StreamProfile.LOW_LATENCY, JOBS),
-    # what the ticks of hot streaks cost the boards beside them
+    # the cost of hot streaks' ticks for the boards beside them
     Deployed(StreamProfile.LOW_LATENCY, JOBS[:1]),
 )
 
 
 @dataclass(frozen=True)
 class Segment:
-    """One rate for some seconds: waits in milliseconds by observer."""
+    """One rate for some seconds: latencies in milliseconds by observer."""
 
     deployed: str
     rate: int
@@ -97,7 +97,7 @@ class Turn:
 
 
 def measure(settings: Settings, options: LatencyOptions, say: Say) -> Result:
-    """The contestants in turn, each deployed anew in each round; in a turn one rate after the other."""
+    """The contestants in turn, each deployed anew in each round, with all rates."""
     result = Result(
         "latency",
         {
@@ -199,7 +199,7 @@ def _segment(settings: Settings, deployed: Deployed, load: Load, seen: dict[str,
     found = {name: waits(sent.due_ms, number, one)[lead:] for name, one in boards.items()}
     hot = seen[HOT]
     if deployed.jobs == JOBS:
-        # or the next rate would begin with what this one left undone
+        # or the next rate would begin with this one's backlog
         tick = sent.due_ms[-1] - LAST_TICK_MS
         poll(lambda: hot.newest, lambda it: it >= tick, SETTLE_SECONDS, "the last tick of hot streaks")
     counts_from = sent.due_ms[lead]

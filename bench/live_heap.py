@@ -1,8 +1,8 @@
-"""What a JVM's heap holds and still needs: the bundled Java has no `jcmd`, so the JVM is asked the way `jcmd` asks it.
+"""The live heap of a JVM: the bundled Java has no `jcmd`, so this speaks its protocol.
 
 HotSpot's attach protocol: a file beside the process and SIGQUIT make the JVM open a socket; a request is the protocol's
 version, a command and three arguments, each ended by a NUL; the answer is a line with 0, and then the text.
-`inspectheap -live` collects the whole heap and counts what is left, class by class, a total as its last line.
+`inspectheap -live` collects the whole heap and counts the rest, class by class, with a total as its last line.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _TOTAL = re.compile(r"^Total\s+\d+\s+(\d+)\s*$", re.MULTILINE)
 
 
 def live_heap_bytes(pid: int) -> int:
-    """Bytes of all objects that are still reachable, after a full collection: the JVM stands still for it.
+    """Bytes of all reachable objects after a full collection; pauses the JVM.
 
     Raises:
-        BenchError: the process is no JVM, does not open its socket, or answers something else.
+        BenchError: the process is not a JVM, does not open its socket, or sends an unknown reply.
     """
     try:
         return total_of(_asked(pid))

@@ -1,7 +1,7 @@
 """The load of the latency measure, a process of its own: `python -m bench.load <JSON>`.
 
-Open loop: each record has a time at which it is due, whatever became of the ones before. What is late is sent at once
-and still counts from when it was due, so that a stall is not left out of the figures.
+Open loop: each record is due at a fixed time, whatever happened to the ones before. A late record is sent at once
+and still counts from its due time, so that stalls are part of the figures.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 
 STEP_SECONDS = 0.002
-"""What comes due within it is sent together: to wake for each record takes cores that the jobs need."""
+"""Records due within this are sent together: waking for each record takes cores that the jobs need."""
 MARKER, MARKER_TEAM = "MARKER", "MARKER-TEAM"
 TOP = 1_000_000_000_000
-"""The marker's first score, the greatest that is accepted: from then on it is at rank 1, and each marker adds 1."""
+"""The marker's first score, the highest accepted one: from then on it is at rank 1, and each marker adds 1."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What to send: `rate` records a second for `seconds`, and in place of some of them a marker."""
+    """The load: `rate` records per second for `seconds`, some of them replaced by a marker."""
 
     bootstrap: str
     topic: str
@@ -46,11 +46,11 @@ class Load:
 
 @dataclass(frozen=True)
 class Sent:
-    """What was sent. `due_ms` is the time, milliseconds since 1970, at which each marker was due."""
+    """The sent markers. `due_ms` is when each was due, milliseconds since 1970."""
 
     due_ms: list[float]
     behind_ms: float
-    """How late the generator itself was at worst."""
+    """The generator's largest delay."""
     records: int
 
 
@@ -96,7 +96,7 @@ def send(load: Load) -> Sent:
 
 
 def _connect(producer: Producer, load: Load) -> None:
-    """An event to each partition before the clock starts: to connect takes half a second, and belongs to no event."""
+    """An event to each partition before the clock starts: connecting takes half a second and belongs to no event."""
     event = value("FIRST", "FIRST-TEAM", 0, int(time.time() * 1000), f"{load.first}-{load.seed}-connect")
     for partition in range(PARTITIONS):
         producer.produce(load.topic, event, partition=partition)

@@ -1,4 +1,4 @@
-"""What the figures were measured on, and what processes took of it."""
+"""The machine behind the figures, and the CPU time of processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def machine_line(found: dict[str, Any]) -> str:
 
 
 def versions(more: dict[str, str] | None = None) -> dict[str, str]:
-    """Versions of what does the work; packages that are absent are left out."""
+    """Versions of the main packages; absent ones are left out."""
     found: dict[str, str] = {}
     for name in _PACKAGES:
         try:
@@ -50,7 +50,7 @@ def versions(more: dict[str, str] | None = None) -> dict[str, str]:
 def _processor() -> str:
     try:
         lines = (PROC / "cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux: the platform's own word must do
+    except OSError:  # not Linux: the platform's own name has to do
         return platform.processor() or "unknown"
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
@@ -58,20 +58,20 @@ def _processor() -> str:
 def cpu_seconds(stat: str) -> float:
     """User and system time of a process and its threads, from the text of `/proc/<pid>/stat`.
 
-    The name of the command stands in parentheses and may hold blanks and parentheses itself.
+    The command's name is in parentheses and may contain blanks and parentheses itself.
     """
     fields = stat[stat.rindex(")") + 2 :].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def cpu_of(pids: Iterable[int]) -> float:
-    """CPU seconds that living processes have taken since they began."""
+    """CPU seconds of living processes since their start."""
     return sum(cpu_seconds((PROC / str(pid) / "stat").read_text(encoding="utf-8")) for pid in pids)
 
 
 @dataclass
 class Spent:
-    """What a stretch of work took."""
+    """The cost of a block."""
 
     seconds: float = 0.0
     cpu: float = 0.0

@@ -1,4 +1,4 @@
-"""Measure 4: the same boards by other means, from the same topic, in the same run; with what each does not give."""
+"""Measure 4: the same boards by other means, from the same topic, in the same run, with what each lacks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HOT = ("short_term_sum", "short_term_count", "long_term_sum", "long_term_count"
 
 @dataclass(frozen=True)
 class PeerOptions:
-    """`quixstreams_python`: of an environment of its own that holds quixstreams; None: it is left out."""
+    """`quixstreams_python`: a Python with quixstreams in its own environment; None: skipped."""
 
     rounds: int = 5
     events: int = 300_000
@@ -107,7 +107,7 @@ def _process(name: str, command: Sequence[str], asked: Mapping[str, Any], expect
 
 
 def unlike(found: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]]) -> str:
-    """What tells a peer's rows from the recompute's in the columns that it has; empty when nothing does."""
+    """The difference between a peer's rows and the recompute's in the columns that it has; empty when there is none."""
     if len(found) != len(expected):
         return f"{len(found)} rows in place of {len(expected)}"
     for number, (one, other) in enumerate(zip(found, expected, strict=True), 1):

@@ -1,6 +1,6 @@
-"""A peer: the four boards by one Python process with dictionaries, and nothing else.
+"""A peer: the four boards by one Python process with dictionaries.
 
-No checkpoint, no restore, no time to live, one process: what is lost with it is lost. An honest upper bound. It is run
+No checkpoint, no restore, no time to live, one process: an honest upper bound. It is run
 by `gamestream bench peers` in a process of its own: `python -m bench.plain_consumer <JSON>`.
 """
 
@@ -21,7 +21,7 @@ from confluent_kafka import Consumer, TopicPartition
 from gamestream_dagster.connections import KafkaConnection
 
 TICK_MS, SHORT, LONG = 5_000, 2, 12
-"""A tick, and how many slices of one tick the short and the long window have."""
+"""A tick, and the number of its slices in the short and the long window."""
 DELAY_MS = 5_000
 ROWS = 10
 Row = dict[str, Any]
@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Boards:
-    """Everything that is held: totals for ever, slices for a minute, ids for ever."""
+    """The whole state: totals for ever, slices for a minute, ids for ever."""
 
     players: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     names: dict[str, str] = field(default_factory=dict)

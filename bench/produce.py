@@ -1,4 +1,4 @@
-"""Measure 5: records a second into Kafka, by the simulator, the replay and Kafka's own producer test."""
+"""Measure 5: records per second into Kafka, by the simulator, the replay and Kafka's own producer test."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gamestream_dagster.settings import Settings
 SIMULATOR, REPLAY, READY, PERF_TEST = "simulator", "replay of a file", "ready-made bytes", "kafka-producer-perf-test"
 PERF_CLASS = "org.apache.kafka.tools.ProducerPerformance"
 LIMIT_SECONDS = 300
-# What the broker is asked for by all of them.
+# Broker settings of all contestants.
 _SAME = ("acks", "enable.idempotence", "compression.type", "linger.ms")
 _PERF_LINE = re.compile(r"^(\d+) records sent, ([\d.]+) records/sec", re.MULTILINE)
 
@@ -125,10 +125,10 @@ def _perf_test(settings: Settings, options: ProduceOptions, file: Path) -> Produ
 
 
 def rate_printed(text: str, records: int) -> float:
-    """Records a second from the last line of Kafka's producer test.
+    """Records per second from the last line of Kafka's producer test.
 
     Raises:
-        BenchError: the line is missing, or tells of another number of records.
+        BenchError: the line is missing, or counts another number of records.
     """
     found = _PERF_LINE.findall(text)
     if not found or int(found[-1][0]) != records:
@@ -138,7 +138,7 @@ def rate_printed(text: str, records: int) -> float:
 
 @contextmanager
 def _topic(settings: Settings, records: int) -> Iterator[str]:
-    """A topic for one round, in which there must be as many records afterwards."""
+    """A topic for one round, which must hold as many records afterwards."""
     admin, topic = KafkaAdmin(settings.kafka), f"bench-produce-{uuid.uuid4().hex[:8]}"
     admin.create(topic, PARTITIONS)
     try:

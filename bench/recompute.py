@@ -1,4 +1,4 @@
-"""Measure 3, second half: the four boards from an archive, beside DuckDB merely reading the same columns. No server."""
+"""Measure 3, second half: the four boards from an archive, against DuckDB's bare scan of its columns. No server."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Recomputed:
 
 
 def measure(options: RecomputeOptions, say: Say) -> Result:
-    """Write the archive by the archive's own code, then both contestants in turn."""
+    """Write the archive with the archive's own code, then run both contestants in turn."""
     shown = {"rounds": options.rounds, "events": options.events, "players": options.players, "seed": options.seed}
     result = Result("recompute", {**shown, "threads": THREADS})
     folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
@@ -124,7 +124,7 @@ def records_of(dataset: Dataset) -> Iterator[Record]:
 
 
 def _windows(folder: Path, ends: Mapping[int, int]) -> dict[str, int]:
-    """The last window of each board that has some, milliseconds."""
+    """The last window of each windowed board, milliseconds."""
     with Recompute(folder / TOPIC, _spill(folder), THREADS) as opened:
         newest = max(opened.newest_event_times(ends).values())
     return {name: gate.last_tick(board, newest) for name, board in gate.boards().items() if board.window is not None}

@@ -1,4 +1,4 @@
-"""Measure 6: start of the stack, and how long the boards stand still after a kill and over a savepoint."""
+"""Measure 6: start of the stack, and the interruption of the boards by a kill and by a savepoint."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ROUND = (KILL_RUN, KILL_ROW, SAVEPOINT, REDEPLOY, CODE)
 
 @dataclass(frozen=True)
 class RecoveryOptions:
-    """How often each is done, the starts of the whole stack included."""
+    """Repetitions, including the starts of the whole stack."""
 
     rounds: int = 5
     events: int = 200_000
@@ -111,7 +111,7 @@ def _on_stack(
 
 @dataclass
 class Marker:
-    """A player at rank 1 whose total tells which of its events are in Postgres."""
+    """A player at rank 1 whose total shows which of its events are in Postgres."""
 
     engine: Engine
     producer: ScoreProducer
@@ -119,7 +119,7 @@ class Marker:
     number: int = 0
 
     def send(self) -> int:
-        """One more event; returns the total that tells of it."""
+        """Send one more event; returns the total that shows it."""
         score = 1 if self.number else TOP
         self.number += 1
         event = value(MARKER, MARKER_TEAM, score, int(time.time() * 1000), f"recovery-{self.number}")
@@ -154,7 +154,7 @@ def _kill(settings: Settings, marker: Marker) -> tuple[float, float]:
 
 
 def _redeploy(settings: Settings) -> tuple[float, float]:
-    """How long nothing runs between the savepoint and the next version, and what the whole command takes."""
+    """Time without a running version between savepoint and next version, and of the whole command."""
     started = time.monotonic()
     jobs.apply_job(settings, KILLED, Choice.REDEPLOY)
     whole = time.monotonic() - started

@@ -1,4 +1,4 @@
-"""What a measure found: one JSON file, which everything else is made of, and one Markdown table beside it."""
+"""The result of a measure: one JSON file, the source of everything else, and one Markdown table beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gamestream_dagster.errors import GamestreamError
 
 
 class BenchError(GamestreamError):
-    """A measure could not be taken, or a contestant's boards are wrong; says which, and what to do next."""
+    """A measure failed, or a contestant's boards are wrong; says which, and what to do next."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Table:
 
 @dataclass
 class Result:
-    """One measure of one run. `figures` is what other programs read, `tables` what people do."""
+    """One run of one measure. `figures` is for programs, `tables` for people."""
 
     measure: str
     options: dict[str, Any]
@@ -50,7 +50,7 @@ class Result:
         return f"{self.measure}_{self.began:%Y%m%dT%H%M%SZ}"
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The content of the JSON file."""
         return {
             "measure": self.measure,
             "began": self.began.isoformat(timespec="seconds"),
@@ -63,7 +63,7 @@ class Result:
         }
 
     def markdown(self) -> str:
-        """As people read it."""
+        """The content of the Markdown file."""
         options = ", ".join(f"{name} {value}" for name, value in self.options.items())
         parts = [f"# {self.measure}, run {self.name}", machine_line(self.machine), f"Options: {options}."]
         parts += [one.markdown() for one in self.tables]
@@ -91,7 +91,7 @@ def newest(folder: Path, measure: str) -> dict[str, Any] | None:
 
 
 def newest_path(folder: Path, measure: str, events: int | None = None) -> Path | None:
-    """Where the newest result of a measure is, not of one whose name begins alike; None when there is none.
+    """The newest result of exactly this measure; None when there is none.
 
     Args:
         folder: of stored results.

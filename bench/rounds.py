@@ -1,4 +1,4 @@
-"""Contestants in turn: A, B, A, B ... so that what happens to the machine meanwhile happens to all of them."""
+"""Alternates contestants: A, B, A, B ... so that disturbances of the machine affect all of them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Say = Callable[[str], None]
 def alternate(
     contestants: Mapping[str, Callable[[], T]], rounds: int, say: Say = lambda _: None, *, warm_up: bool = True
 ) -> dict[str, list[T]]:
-    """Run each contestant `rounds` times in turn, after one round that is thrown away.
+    """Run each contestant `rounds` times in turn, after one discarded warm-up.
 
     Args:
         contestants: by name, in the order in which each round runs them.
-        rounds: how many count.
-        say: told of each result.
-        warm_up: False: nothing is thrown away.
+        rounds: number of rounds that count.
+        say: receives each result.
+        warm_up: False: discard nothing.
 
     Raises:
-        Whatever a contestant raises: a run with a hole in it is no run.
+        Whatever a contestant raises: an incomplete run is no run.
     """
     found: dict[str, list[T]] = {name: [] for name in contestants}
     for number in range(0 if warm_up else 1, rounds + 1):

@@ -1,4 +1,4 @@
-"""Who sees a marker when: Postgres by asking, Kafka by reading, each in a thread of its own."""
+"""When observers first see a marker: Postgres by polling, Kafka by reading, each in its own thread."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ HOT = "hot streaks in Postgres, after their tick"
 
 @dataclass
 class Sightings:
-    """Ever greater values, and when each was first seen (milliseconds since 1970)."""
+    """Increasing values, and when each was first seen (milliseconds since 1970)."""
 
     values: list[int] = field(default_factory=list)
     at_ms: list[float] = field(default_factory=list)
 
     def see(self, value: int, at_ms: float) -> None:
-        """Note a value, unless one as great was seen before."""
+        """Record a value, unless one as large was seen before."""
         if not self.values or value > self.values[-1]:
             self.at_ms.append(at_ms)
             self.values.append(value)
@@ -47,7 +47,7 @@ class Sightings:
 
 
 def waits(due_ms: Sequence[float], first: int, seen: Sightings) -> list[float]:
-    """How long each marker took to be seen, milliseconds.
+    """The latency of each marker, milliseconds.
 
     Args:
         due_ms: when each marker was due, in order.
@@ -68,7 +68,7 @@ def waits(due_ms: Sequence[float], first: int, seen: Sightings) -> list[float]:
 
 @contextmanager
 def watching(settings: Settings) -> Iterator[dict[str, Sightings]]:
-    """Watch both sinks until the block ends. Values are numbers of markers; for hot streaks ticks in milliseconds.
+    """Watch both sinks until the block ends. Values are marker numbers; for hot streaks ticks in milliseconds.
 
     Raises:
         What a watcher raised, when the block ends.

@@ -1,4 +1,4 @@
-"""The stack that is measured: one of its own, removed afterwards, or one that runs and may be overwritten."""
+"""The stack under measurement: a temporary one, or a running one whose boards may be overwritten."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.settings import Settings, load_settings
 
 SERVERS = ("kafka", "registry", "postgres", "flink")
-# In seconds a benchmark drives as many ids through as others in minutes.
+# A benchmark reads in seconds the ids of minutes.
 HEAP_MIB = 3072
-# The first demo's four jobs ask for three slots each. Flink caches its pages for 3 s: an end would be seen that late.
+# The first demo's four jobs need three slots each. Flink caches its pages for 3 s: an end would be seen that late.
 QUICK_PAGES = {"web.refresh-interval": "200"}
-# A machine that is driven to its limit answers late: at 5 s Flink would give up a TaskManager that only works hard.
+# An overloaded machine answers late: at 5 s Flink would give up a TaskManager that is only busy.
 FLINK_OPTIONS = {**QUICK_PAGES, "taskmanager.numberOfTaskSlots": "12", "heartbeat.timeout": "50 s"}
 
 
@@ -33,12 +33,12 @@ FLINK_OPTIONS = {**QUICK_PAGES, "taskmanager.numberOfTaskSlots": "12", "heartbea
 def stack_for(
     given: Path | None, say: Say, servers: tuple[str, ...] = SERVERS, heap_mib: int = HEAP_MIB
 ) -> Iterator[Settings]:
-    """A stack whose topics and tables are there.
+    """A stack with its topics and tables.
 
     Args:
-        given: home of a running stack; its boards are overwritten. None: a stack of its own, removed at the end.
-        say: told what is being done.
-        servers: which ones a stack of its own starts.
+        given: home of a running stack; its boards are overwritten. None: a temporary stack.
+        say: receives progress.
+        servers: those that a temporary stack starts.
         heap_mib: of its TaskManager.
 
     Raises:
@@ -65,7 +65,7 @@ def stack_for(
 
 @contextmanager
 def own_home(flink_options: Mapping[str, str] = QUICK_PAGES, heap_mib: int = HEAP_MIB) -> Iterator[Settings]:
-    """Settings of a stack that nobody has started, on free ports, in a folder that is removed at the end."""
+    """Settings of a new stack on free ports, in a folder that is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
     try:
         home = folder / "home"

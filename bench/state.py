@@ -1,4 +1,4 @@
-"""Measure 7: what the jobs hold after a number of events, by number of players: checkpoint, duration, heap."""
+"""Measure 7: the jobs' state after a number of events, by number of players: checkpoint, duration, heap."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from gamestream_dagster.settings import Settings
 
 CHECKPOINTS = 5
 VERTEX_WIDTH = 90
-# In seconds a catch-up drives as many ids through as others in minutes, and here all of them are held.
+# A catch-up reads in seconds the ids of minutes, and all of them are held here.
 HEAP_MIB = 8192
 LIMIT_SECONDS, LEAST_PER_SECOND, RESTART_SECONDS = 300.0, 5_000, 90.0
 
 
 @dataclass(frozen=True)
 class StateOptions:
-    """Numbers of players, the main one first: there the ids of events are held too."""
+    """Numbers of players, the main one first, which also has a case with event ids."""
 
     rounds: int = 5
     events: int = 600_000
@@ -42,7 +42,7 @@ class StateOptions:
 
 @dataclass(frozen=True)
 class Held:
-    """One job once it has read everything: bytes in all and by vertex, milliseconds of each checkpoint."""
+    """One job after it has read everything: bytes in total and by vertex, milliseconds of each checkpoint."""
 
     state_bytes: int
     by_vertex: Mapping[str, int]
@@ -51,7 +51,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Filled:
-    """Both jobs, side by side, once they have read everything."""
+    """Both jobs, side by side, after they have read everything."""
 
     jobs: Mapping[str, Held]
     heap_bytes: int
@@ -62,7 +62,7 @@ class Filled:
 
 
 def measure(settings: Settings, options: StateOptions, say: Say) -> Result:
-    """In turn: each number of players without ids (what a player costs), the main one with ids (what an id costs)."""
+    """In turn: each number of players without ids (the cost of a player), the main one with ids (the cost of an id)."""
     shown = {"rounds": options.rounds, "events": options.events, "events per second of event time": options.rate}
     result = Result("state", {**shown, "seed": options.seed})
     contestants: dict[tuple[int, bool], Callable[[], Filled]] = {}
@@ -70,7 +70,7 @@ def measure(settings: Settings, options: StateOptions, say: Say) -> Result:
         dataset = Dataset(options.events, players, options.seed, rate=options.rate)
         contestants[players, ids] = lambda dataset=dataset, ids=ids: _fill(settings, dataset, None if ids else {})
     named = {_title(*case): run for case, run in contestants.items()}
-    # nothing is thrown away: a size does not hang on compiled code
+    # nothing is discarded: a size does not depend on compiled code
     rounds = alternate(named, options.rounds, say, warm_up=False)
     cases = [_case(*case, rounds[_title(*case)]) for case in contestants]
     result.figures["cases"] = cases
@@ -105,7 +105,7 @@ def _fill(settings: Settings, dataset: Dataset, ids: Mapping[str, EventIds] | No
 
 
 def _fresh_task_manager(settings: Settings) -> None:
-    """End it, and wait for the supervisor's next one: Flink keeps the state of the last cancelled job on the heap."""
+    """Kill it, and wait for its restart: Flink keeps the state of the last cancelled job on the heap."""
     with FlinkRest(settings.flink_rest) as flink:
         found = flink.overview().task_managers
         if found != 1:

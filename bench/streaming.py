@@ -1,4 +1,4 @@
-"""Measure 1: events a second from a full topic to eight real sinks, beside the first demo's SQL and a bare scan."""
+"""Measure 1: events per second from a full topic to eight real sinks, against the first demo's SQL and a bare scan."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RATES = "events/s", "min", "max"
 
 @dataclass(frozen=True)
 class StreamingOptions:
-    """What is measured. `players` and the main number are swept with JSON; Avro and skew at the main number alone."""
+    """The options. `players` are swept with JSON; Avro and skew use the main number alone."""
 
     rounds: int = 5
     events: int = 400_000
@@ -111,7 +111,7 @@ class Ours:
     expected: gate.Truth
 
     def run(self, name: str, event_ids: Mapping[str, EventIds] | None = None) -> Run:
-        """Both jobs at once, from empty tables to boards that are right."""
+        """Both jobs at once, from empty tables to correct boards."""
         gate.clear(self.settings)
         jobs = [our_job(self.settings, job, self.dataset, self.ends, event_ids) for job in JOBS]
         with gate.progress(self.settings, JOBS) as read:
@@ -120,7 +120,7 @@ class Ours:
         return run
 
     def run_one(self, job: str) -> Run:
-        """One of them alone: which of the two the machine's time goes into."""
+        """One of them alone, to attribute the machine's time."""
         gate.clear(self.settings)
         jobs = [our_job(self.settings, job, self.dataset, self.ends)]
         with gate.progress(self.settings, [job]) as read:
@@ -132,7 +132,7 @@ class Ours:
 def _seed(
     settings: Settings, options: StreamingOptions, dataset: Dataset, ends: Mapping[int, int], result: Result
 ) -> Callable[[], Run]:
-    """The four jobs over the first part of the same topic: over all of it they would take the whole run."""
+    """The four jobs over the first part of the same topic: all of it would take the whole run."""
     assert options.reference is not None  # noqa: S101 - the caller asked
     events = min(options.seed_events, dataset.events)
     cut = {partition: end * events // dataset.events for partition, end in ends.items()}
@@ -186,7 +186,7 @@ def _rates(cases: Sequence[dict[str, Any]]) -> Table:
 
 
 def _comparison(cases: Sequence[dict[str, Any]]) -> Table:
-    """What the goals ask for, each from the medians above."""
+    """The ratios of the goals, from the medians above."""
     main = next(case for case in cases if case["main"])["contestants"]
     rows: list[list[Any]] = []
     for name in (SEED, WITHOUT_IDS, QUICK, SCAN):
@@ -200,7 +200,7 @@ def _comparison(cases: Sequence[dict[str, Any]]) -> Table:
 
 
 def _profile(cases: Sequence[dict[str, Any]]) -> Table:
-    """What an event takes in each task by number of players; tasks of a hundredth of the work in any, dearest first."""
+    """Time per event in each task by number of players; tasks with at least 1 % of the work, most expensive first."""
     swept = sorted((case for case in cases if case["swept"]), key=lambda case: case["players"])
     found = [case["contestants"][OURS] for case in swept]
     main = next(case for case in cases if case["main"])["contestants"][OURS]["busy_ms"]

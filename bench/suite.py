@@ -1,4 +1,4 @@
-"""All measures by name: what each needs, and the order in which `all` takes them."""
+"""All measures by name: their requirements, and their order in `all`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gamestream_dagster.settings import Settings
 
 @dataclass(frozen=True)
 class Choices:
-    """What was asked for on the command line. `events` None: each measure has a number of its own."""
+    """The options of the command line. `events` None: each measure has its own number."""
 
     rounds: int = 5
     events: int | None = None
@@ -33,7 +33,7 @@ class Choices:
     stack: Path | None = None
 
     def events_or(self, default: int) -> int:
-        """What was asked for, else the measure's own number."""
+        """The requested number, else the measure's own."""
         return default if self.events is None else self.events
 
 

@@ -1,6 +1,6 @@
-"""How clients reach Kafka and the schema registry, whatever the client library.
+"""How clients connect to Kafka and the schema registry, for every client library.
 
-The text of a connection is its address alone, so that no message or log line can show a credential.
+A connection prints as its address alone, so that no message or log line can show a credential.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from gamestream_dagster.errors import SettingsError
 
 _LOG_LEVEL: Final = 2  # librdkafka would print each refused connection to stderr; our typed errors say it once
-# The SQL connector holds Kafka's client under a package of its own, and JAAS names login modules by their class.
+# The SQL connector shades Kafka's client, and JAAS names login modules by their class.
 _SHADED: Final = "org.apache.flink.kafka.shaded.org.apache.kafka.common.security"
 _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 
 
 class SecurityProtocol(StrEnum):
-    """How a Kafka listener is secured, by Kafka's own names."""
+    """The security of a Kafka listener, by Kafka's own names."""
 
     PLAINTEXT = "PLAINTEXT"
     SSL = "SSL"  # TLS, no login
@@ -42,7 +42,7 @@ class SecurityProtocol(StrEnum):
 
 
 class SaslMechanism(StrEnum):
-    """How a client proves its password to Kafka."""
+    """The SASL mechanism of a client."""
 
     PLAIN = "PLAIN"
     SCRAM_SHA_256 = "SCRAM-SHA-256"
@@ -53,7 +53,7 @@ class SaslMechanism(StrEnum):
 class KafkaConnection:
     """Address, security and login of one Kafka cluster.
 
-    `ca_pem`: certificates that sign the brokers', as PEM; empty: those that the system trusts.
+    `ca_pem`: certificates that sign the brokers', as PEM; empty: the system's.
     """
 
     bootstrap: str
@@ -67,7 +67,7 @@ class KafkaConnection:
         return self.bootstrap
 
     def options(self, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Options of a librdkafka client; `more` are further ones, which win."""
+        """Options of a librdkafka client; `more` take precedence."""
         found: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "log_level": _LOG_LEVEL}
         if self.protocol is not SecurityProtocol.PLAINTEXT:
             found["security.protocol"] = self.protocol.value
@@ -85,7 +85,7 @@ class KafkaConnection:
     def flink_security(self) -> dict[str, str]:
         """Options of a Kafka table in Flink besides its address; they hold the password.
 
-        Empty for plain text. The certificates go along as text, because a TaskManager need not see our files.
+        Empty for plain text. The certificates are passed as text, because a TaskManager need not share our files.
         """
         if self.protocol is SecurityProtocol.PLAINTEXT:
             return {}
@@ -106,7 +106,7 @@ class KafkaConnection:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The texts to mask wherever options of this connection may show."""
+        """The texts to mask wherever options of this connection may appear."""
         return tuple({self.password, _in_jaas(self.password)} - {""})
 
 
@@ -121,7 +121,7 @@ class RegistryConnection:
 
     @classmethod
     def at(cls, url: str, user: str = "", password: str = "", ca_pem: str = "") -> RegistryConnection:
-        """From an address that may hold `user:password@`; an explicit user wins over it."""
+        """From an address that may contain `user:password@`; an explicit user takes precedence."""
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         plain = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
@@ -134,14 +134,14 @@ class RegistryConnection:
 
     @property
     def http(self) -> dict[str, Any]:
-        """Options of an httpx client: login, and what certificates it trusts."""
-        verify: ssl.SSLContext | bool = False  # plain HTTP needs none, and reading the system's takes time
+        """Options of an httpx client: login and trusted certificates."""
+        verify: ssl.SSLContext | bool = False  # plain HTTP needs none, and loading the system's takes time
         if self.url.startswith("https:"):
             verify = ssl.create_default_context()
             if self.ca_pem:
                 verify.load_verify_locations(cadata=self.ca_pem)
         auth = (self.user, self.password) if self.user else None
-        # a proxy from the environment must not get between us and our own server
+        # a proxy from the environment must not sit between us and our own server
         return {"auth": auth, "verify": verify, "trust_env": False}
 
     @property
@@ -162,10 +162,10 @@ def check_login(protocol: SecurityProtocol, user: str, password: str, file: Path
         protocol: of the listener.
         user: who logs in.
         password: the user's.
-        file: where the password is looked for besides the environment.
+        file: the other place where the password may be.
 
     Raises:
-        SettingsError: says which setting is missing, or is not used.
+        SettingsError: names the setting that is missing, or unused.
     """
     if protocol.has_login and not user:
         raise SettingsError(f"Setting 'kafka_user' is missing: {protocol} needs a user; set GAMESTREAM_KAFKA_USER.")
@@ -212,7 +212,7 @@ def _no_certificate(path: Path) -> SettingsError:
 
 
 def _one_line(pem: str) -> str:
-    """Certificates as one line, which Kafka's reader takes and an SQL literal may hold."""
+    """Certificates as one line, which Kafka's reader accepts and an SQL literal can hold."""
     bodies = ("".join(match.group(1).split()) for match in _CERTIFICATE.finditer(pem))
     return " ".join(f"-----BEGIN CERTIFICATE----- {body}-----END CERTIFICATE-----" for body in bodies)
 

@@ -1,4 +1,4 @@
-"""The root of the errors that a person is told about, and every other error as a sentence."""
+"""The root of the errors that users see, and every other error as a sentence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _RIGHTS: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class GamestreamError(Exception):
-    """Something could not be done. The message is a sentence that says what happened and what to do next."""
+    """A failed operation. The message is a sentence that says what happened and what to do next."""
 
 
 class SettingsError(GamestreamError):
-    """A setting cannot be used; the message says which, where it came from and what to write instead."""
+    """An invalid setting; the message names it, its origin and a valid value."""
 
 
 class Transient:
@@ -25,7 +25,7 @@ class Transient:
 def sentence_of(error: BaseException) -> str:
     """One sentence about any error, without a traceback.
 
-    Our own errors say it themselves. Libraries are looked up by name, only where they are loaded: importing them all
+    Our own errors carry it. Libraries are looked up by name, only where they are loaded: importing them all
     here would make every command slow.
     """
     if isinstance(error, GamestreamError):
@@ -88,6 +88,6 @@ def _of_a_library(error: BaseException) -> str | None:
 
 
 def _short(error: BaseException) -> str:
-    """The first lines of an error in one; a database's own words without the statement and its values."""
+    """The first lines of an error in one; a database's own message without the statement and its values."""
     said = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
     return " ".join(said.split("\n\n")[0].split())[:300]

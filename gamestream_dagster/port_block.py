@@ -1,13 +1,13 @@
-"""The ports of a stack: names, the usual numbers, and their places in a block of consecutive ones."""
+"""The ports of a stack: names, the usual numbers, and their positions in a block of consecutive ones."""
 
 from __future__ import annotations
 
 from typing import Final
 
 PORTS_PER_STACK: Final = 24
-"""Ports that a stack takes from its base on; those without a name yet are spare."""
+"""Size of a stack's port block; ports without a name yet are spare."""
 
-# The port of each server when no port base is given. The order is that in which a port base numbers them: append only,
+# The port of each server without a port base. A port base numbers them in this order: append only,
 # so that the servers of a home keep their ports.
 STANDARD_PORTS: Final[dict[str, int]] = {
     "kafka": 9092,

@@ -1,1 +1,1 @@
-"""Alerts: what stands, since when, and what it is about."""
+"""Alerts: active conditions, their start and their subject."""

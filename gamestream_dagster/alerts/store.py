@@ -1,7 +1,7 @@
-"""The alerts that stand: one row of the table `alerts` for each id, on the clock of Postgres.
+"""Active alerts: one row of the table `alerts` per id, on the clock of Postgres.
 
-An alert is raised again as long as its condition holds, and cleared when it does not: only the first raise and the
-clearing are transitions, and the store says which calls those were.
+An alert is raised again while its condition holds, and cleared when it does not: only the first raise and the
+clearing are transitions, and the store returns which calls those were.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from gamestream_dagster.warehouse.tables import alerts
 
 
 class Severity(StrEnum):
-    """How urgent an alert is."""
+    """The urgency of an alert."""
 
-    WARNING = "warning"  # look at it today
+    WARNING = "warning"  # check it today
     ERROR = "error"  # something does not run
     CRITICAL = "critical"  # a number that people see may be wrong
 
 
 @dataclass(frozen=True)
 class Alert:
-    """One condition that holds. `details` are what a person needs to judge it, as JSON."""
+    """One active condition. `details` are the facts for an operator, as JSON."""
 
     alert_id: str
     source: str
@@ -40,21 +40,21 @@ class Alert:
 
 @dataclass(frozen=True)
 class Standing:
-    """An alert that stands, and since when."""
+    """An active alert and its start."""
 
     alert: Alert
     raised_at: datetime
 
 
 class Alerts(Protocol):
-    """What the callers need; `PostgresAlerts` is the real one."""
+    """The interface for callers; `PostgresAlerts` is the real one."""
 
     def raise_alert(self, alert: Alert) -> bool:
-        """Let the alert stand: a repetition updates it and keeps the time of the first. True when it began now."""
+        """Raise the alert; a repetition updates it and keeps the time of the first. True when it began now."""
         ...
 
     def clear_alert(self, alert_id: str) -> bool:
-        """End the alert. True when it stood."""
+        """Clear the alert. True when it was active."""
         ...
 
 
@@ -65,7 +65,7 @@ class PostgresAlerts:
         self._engine = engine
 
     def raise_alert(self, alert: Alert) -> bool:
-        """Let the alert stand: a repetition updates it and keeps the time of the first. True when it began now."""
+        """Raise the alert; a repetition updates it and keeps the time of the first. True when it began now."""
         values = {
             "source": alert.source,
             "severity": alert.severity.value,
@@ -74,20 +74,20 @@ class PostgresAlerts:
             "cleared_at": None,
         }
         statement = insert(alerts).values(alert_id=alert.alert_id, raised_at=func.now(), **values)
-        # a cleared alert that comes back is a new one
+        # a cleared alert that returns is a new one
         first = case((alerts.c.cleared_at.is_(None), alerts.c.raised_at), else_=func.now())
         statement = statement.on_conflict_do_update(index_elements=["alert_id"], set_={**values, "raised_at": first})
         with self._engine.begin() as connection:
             return bool(connection.scalar(statement.returning(alerts.c.raised_at == func.now())))
 
     def clear_alert(self, alert_id: str) -> bool:
-        """End the alert. True when it stood."""
+        """Clear the alert. True when it was active."""
         statement = alerts.update().where(alerts.c.alert_id == alert_id, alerts.c.cleared_at.is_(None))
         with self._engine.begin() as connection:
             return connection.execute(statement.values(cleared_at=func.now())).rowcount > 0
 
     def standing(self, source: str | None = None) -> list[Standing]:
-        """The alerts that stand, oldest first; of one source, or all."""
+        """The active alerts, oldest first; of one source, or all."""
         query = select(alerts).where(alerts.c.cleared_at.is_(None)).order_by(alerts.c.raised_at, alerts.c.alert_id)
         if source is not None:
             query = query.where(alerts.c.source == source)

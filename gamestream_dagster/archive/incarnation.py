@@ -1,7 +1,7 @@
-"""Which incarnation of a topic an archive's chapter is of, and when a new chapter begins.
+"""The topic incarnation of an archive's chapter, and when a new chapter begins.
 
-Ids decide where both are known. Where one is not (an archive of an earlier version, a broker without topic ids), the
-records decide: the newest archived record that Kafka still holds is read again; offset, time, key and value must agree.
+Known ids decide. Where one is unknown (an archive of an earlier version, a broker without topic ids), the
+records decide: the newest archived record that Kafka still holds is read again; offset, time, key and value must match.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SELECT kafka_timestamp, key, value FROM read_parquet($path) WHERE "offset" = $of
 
 
 class Evidence(StrEnum):
-    """What the records say about a chapter and the topic that Kafka has now."""
+    """Whether a chapter and Kafka's present topic agree, by their records."""
 
     SAME = "SAME"  # an archived record is in Kafka, at its offset
     OTHER = "OTHER"  # another record is there, or the topic ends before
@@ -39,7 +39,7 @@ class Evidence(StrEnum):
 
 @dataclass(frozen=True)
 class TopicNow:
-    """A topic as Kafka has it now."""
+    """A topic in Kafka at this moment."""
 
     topic: str
     kafka: KafkaConnection
@@ -52,7 +52,7 @@ class TopicNow:
         """Ask Kafka; id and offsets are of one incarnation.
 
         Raises:
-            ServiceError: no answer, or there is no such topic.
+            ServiceError: no answer, or the topic does not exist.
         """
         while True:
             state, ends = admin.topic_state(topic), admin.end_offsets(topic)
@@ -61,11 +61,11 @@ class TopicNow:
 
 
 def chapter_for(topic_dir: Path, manifest: Manifest, now: TopicNow) -> Manifest:
-    """The manifest whose newest chapter is of the topic's present incarnation: as it is, or with a new chapter.
+    """The manifest whose newest chapter belongs to the topic's present incarnation: unchanged, or with a new chapter.
 
     Raises:
-        IdentityUnknownError: nothing shows whether the archived records are of this incarnation.
-        TopicRecreatedError: they are not, and the broker gives no ids to tell the two apart later on.
+        IdentityUnknownError: nothing proves that the archived records belong to this incarnation.
+        TopicRecreatedError: they do not, and the broker has no ids to distinguish the two later.
     """
     if not manifest.chapters:
         return manifest.opened(Chapter(topic_id_then=now.topic_id, opened_at=utc_now(), reason="the first one"))
@@ -89,10 +89,10 @@ def chapter_for(topic_dir: Path, manifest: Manifest, now: TopicNow) -> Manifest:
 
 
 def same_incarnation(topic_dir: Path, chapter: Chapter, now: TopicNow) -> None:
-    """See that a chapter is of the topic's present incarnation.
+    """Check that a chapter belongs to the topic's present incarnation.
 
     Raises:
-        TopicRecreatedError, IdentityUnknownError: it is not, or nothing shows that it is.
+        TopicRecreatedError, IdentityUnknownError: it does not, or nothing proves it.
     """
     if chapter.topic_id is not None and chapter.topic_id == now.topic_id:
         return
@@ -111,7 +111,7 @@ def same_incarnation(topic_dir: Path, chapter: Chapter, now: TopicNow) -> None:
 
 
 def begun_anew(manifest: Manifest, now: TopicNow, why: str) -> Manifest:
-    """The manifest with a chapter that begins at what Kafka still holds, and the gap recorded."""
+    """The manifest with a chapter that starts at Kafka's oldest records, and the gap recorded."""
     begins = {partition: offset for partition, offset in sorted(now.beginnings.items()) if offset}
     before = manifest.current
     if before.files and not other_incarnation(before.topic_id, now.topic_id):
@@ -128,7 +128,7 @@ def begun_anew(manifest: Manifest, now: TopicNow, why: str) -> Manifest:
 
 
 def compare_records(topic_dir: Path, chapter: Chapter, now: TopicNow) -> Evidence:
-    """Hold the newest archived record of each partition against what Kafka has at its offset."""
+    """Compare the newest archived record of each partition with Kafka's record at its offset."""
     found = Evidence.NONE
     newest: dict[int, ArchivedFile] = {}
     for file in chapter.files:

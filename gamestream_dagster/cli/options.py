@@ -1,4 +1,4 @@
-"""Options and errors that every command group shares."""
+"""Options and errors shared by every command group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before destro
 
 
 class CouldNotRun(GamestreamError):  # noqa: N818 - the word of the exit code and of the verdict
-    """The command could not look or act (exit code 2); the message says why and what to do next."""
+    """The command could not run (exit code 2); the message says why and what to do next."""
 
 
 def settings_from(home: Path | None, port_base: int | None = None) -> Settings:

@@ -1,4 +1,4 @@
-"""Kafka's admin calls that gamestream needs, each with a limit and with typed results."""
+"""Kafka's admin calls for gamestream, each with a limit and typed results."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _NO_COORDINATOR_YET = (
     NativeError.COORDINATOR_NOT_AVAILABLE,
     NativeError.COORDINATOR_LOAD_IN_PROGRESS,
 )
-# What a broker answers while it elects leaders; `retriable()` does not know them.
+# Replies of a broker while it elects leaders; `retriable()` does not include them.
 _MOMENTARY = (
     *_NO_COORDINATOR_YET,
     NativeError.NOT_LEADER_FOR_PARTITION,
@@ -62,7 +62,7 @@ _MOMENTARY = (
 )
 _POLL_SECONDS = 0.1
 _INHERITED: list[AdminClient] = []
-"""Clients of a parent process. Closing one in a forked child would wait for ever for threads that are not there."""
+"""Clients of a parent process. Closing one in a forked child would wait for ever for threads that do not exist."""
 _REFUSED_RIGHTS = (
     NativeError.TOPIC_AUTHORIZATION_FAILED,
     NativeError.CLUSTER_AUTHORIZATION_FAILED,
@@ -74,16 +74,16 @@ _REFUSED_RIGHTS = (
 
 @dataclass(frozen=True)
 class TopicDescription:
-    """One topic as the cluster has it."""
+    """One topic in the cluster."""
 
     name: str
     partitions: int
     replication_factor: int
     """Replicas of the partition that has fewest."""
     config: Mapping[str, str]
-    """Every topic setting in force, by Kafka's own names, defaults included."""
+    """Every effective topic setting, by Kafka's own names, including defaults."""
     leaderless: tuple[int, ...]
-    """Partitions that nobody leads at the moment."""
+    """Partitions without a leader."""
 
 
 class KafkaAdmin:
@@ -94,7 +94,7 @@ class KafkaAdmin:
         timeout_seconds: limit of every single request.
 
     Every method raises `TransientServiceError` when the cluster does not answer and `TerminalServiceError` when it
-    refuses; `NotFoundError` when the topic asked for does not exist.
+    refuses; `NotFoundError` when the topic does not exist.
     """
 
     def __init__(self, kafka: KafkaConnection, timeout_seconds: float = 10) -> None:
@@ -123,16 +123,16 @@ class KafkaAdmin:
         )
 
     def topics(self) -> set[str]:
-        """Names of all topics, Kafka's own left out."""
+        """Names of all topics except Kafka's internal ones."""
         found = self._call(lambda: self.native.list_topics(timeout=self.timeout_seconds), "list topics")
         return {name for name in found.topics if not name.startswith("__")}
 
     def describe(self, topic: str) -> TopicDescription | None:
-        """The topic, or None when the cluster answers that there is none."""
+        """The topic, or None when it does not exist."""
         return self.describe_many([topic]).get(topic)
 
     def describe_many(self, topics: Iterable[str]) -> dict[str, TopicDescription]:
-        """Those of `topics` that exist, by name. Two requests, whatever the number."""
+        """The existing ones of `topics`, by name, in two requests."""
         metadata = self._call(lambda: self.native.list_topics(timeout=self.timeout_seconds), "list topics").topics
         present = [name for name in topics if name in metadata and metadata[name].error is None]
         if not present:
@@ -161,7 +161,7 @@ class KafkaAdmin:
     def create(
         self, topic: str, partitions: int, config: Mapping[str, str] | None = None, replication_factor: int = -1
     ) -> TopicDescription:
-        """Create a topic and wait until every partition of it has a leader.
+        """Create a topic and wait until each of its partitions has a leader.
 
         Args:
             topic: name.
@@ -170,7 +170,7 @@ class KafkaAdmin:
             replication_factor: -1 is the broker's default.
 
         Raises:
-            AlreadyExistsError: it exists; nothing was changed.
+            AlreadyExistsError: it exists; nothing changed.
         """
         new = NewTopic(
             topic, num_partitions=partitions, replication_factor=replication_factor, config=dict(config or {})
@@ -186,7 +186,7 @@ class KafkaAdmin:
         return self._wait_for(led, f"topic {topic!r} was created, but its partitions have no leader yet")
 
     def configure(self, topic: str, config: Mapping[str, str]) -> None:
-        """Change settings of a topic that exists, by Kafka's own names; its other settings stay.
+        """Change settings of an existing topic, by Kafka's own names; other settings stay.
 
         Raises:
             NotFoundError: there is no such topic.
@@ -214,14 +214,14 @@ class KafkaAdmin:
         self._wait_for(lambda: topic not in self.topics(), f"topic {topic!r} is marked for deletion, but still there")
 
     def topic_id(self, topic: str) -> TopicId | None:
-        """The id of the topic's present incarnation; None where the broker gives no ids."""
+        """The id of the topic's present incarnation; None where the broker has no ids."""
         found = self.topic_ids([topic])
         if topic not in found:
             raise NotFoundError("Kafka", f"there is no topic {topic!r}", "create it with `gamestream apply`")
         return found[topic]
 
     def topic_ids(self, topics: Iterable[str]) -> dict[str, TopicId | None]:
-        """The ids of those of `topics` that exist. One request."""
+        """The ids of the existing ones of `topics`. One request."""
         names = list(dict.fromkeys(topics))
         if not names:
             return {}
@@ -264,7 +264,7 @@ class KafkaAdmin:
             consumer.close()
 
     def beginning_offsets(self, topic: str) -> dict[int, int]:
-        """Offset of the oldest record still there, by partition."""
+        """Offset of the oldest record, by partition."""
         return self._offsets(topic, _EARLIEST, IsolationLevel.READ_UNCOMMITTED)
 
     def end_offsets(self, topic: str, read_committed: bool = False) -> dict[int, int]:
@@ -275,9 +275,9 @@ class KafkaAdmin:
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Next offset that the group would read, by partition; partitions without a commit are left out.
 
-        Asked through a consumer that joins no group: librdkafka's admin call dereferences a null pointer when the
+        Asks through a consumer that joins no group: librdkafka's admin call dereferences a null pointer when the
         broker answers NOT_COORDINATOR (librdkafka issue 5040), as it does until the group's coordinator is there. That
-        answer is asked again for. Takes at most twice `timeout_seconds`.
+        reply is retried. Takes at most twice `timeout_seconds`.
         """
         what = f"read the offsets of group {group!r}"
         consumer = Consumer({**self._connection("gamestream-offsets"), "group.id": group, **_COMMITS_NOTHING})
@@ -294,10 +294,10 @@ class KafkaAdmin:
         return {one.partition: one.offset for one in sorted(found, key=_partition) if one.offset >= 0}
 
     def _from_coordinator(self, ask: Callable[[float], list[TopicPartition] | None], what: str) -> list[TopicPartition]:
-        """Ask until the group's coordinator is there; every partition's answer is without an error.
+        """Retry until the group's coordinator is there and every partition's reply is without an error.
 
         Args:
-            ask: told how many seconds are left.
+            ask: receives the seconds left.
             what: for messages.
         """
         deadline = time.monotonic() + self.timeout_seconds
@@ -347,7 +347,7 @@ class KafkaAdmin:
 
     def _result(self, future: Future[Any], what: str) -> Any:
         try:
-            # The native request has the same limit; the second more is for its own report of it.
+            # The native request has the same limit; the second more is for its own report.
             return future.result(timeout=self.timeout_seconds + 1)
         except KafkaException as error:
             raise self._typed(error, what) from error

@@ -1,7 +1,7 @@
-"""Records of a topic up to given offsets, straight from Kafka: assigned by partition, no consumer group.
+"""Records of a topic up to given offsets, directly from Kafka: assigned by partition, no consumer group.
 
-Offsets have holes (a transaction writes a marker after its records), so "read up to the end" is asked of the position
-that Kafka reports at a partition's end, never of a count of offsets.
+Offsets have holes (a transaction writes a marker after its records), so the end of a read is the position
+that Kafka reports at a partition's end, never a count of offsets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BATCH_RECORDS = 10_000
 
 @dataclass
 class Raw:
-    """Records of one partition as Kafka handed them out, column by column."""
+    """Records of one partition in Kafka's order, column by column."""
 
     offsets: list[int] = field(default_factory=list[int])
     timestamps: list[int] = field(default_factory=list[int])
@@ -33,7 +33,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Records of one partition that follow each other, and where the reader then stands."""
+    """Consecutive records of one partition, and the reader's position after them."""
 
     partition: int
     raw: Raw
@@ -54,13 +54,13 @@ def read_range(
     Args:
         kafka: where Kafka is.
         topic: name.
-        start: next offset to read, by partition; a partition without one begins at 0.
+        start: next offset to read, by partition; missing partitions start at 0.
         upto: where to stop, by partition.
-        stall_seconds: how long nothing may come before giving up.
-        batch_records: most records in one chunk.
+        stall_seconds: limit without any progress.
+        batch_records: maximum records per chunk.
 
     Raises:
-        TransientServiceError: Kafka did not hand out the records (no answer, or a transaction stays open).
+        TransientServiceError: Kafka did not return the records (no answer, or a transaction stays open).
     """
     open_parts = {partition: end for partition, end in upto.items() if start.get(partition, 0) < end}
     if not open_parts:
@@ -68,7 +68,7 @@ def read_range(
     consumer = Consumer(
         kafka.options(
             {
-                "group.id": "gamestream-archive",  # demanded by the client; nothing is committed, no group is joined
+                "group.id": "gamestream-archive",  # the client requires it; nothing is committed, no group is joined
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "error",
@@ -115,7 +115,7 @@ def _read(
 def _by_partition(
     messages: list[Message], topic: str, open_parts: Mapping[int, int]
 ) -> tuple[dict[int, Raw], dict[int, int]]:
-    """The records of each partition, and the position of those that are known to have come further than a record."""
+    """The records of each partition, and the positions that are beyond a record."""
     chunks: dict[int, Raw] = {}
     reached: dict[int, int] = {}
     for message in messages:
@@ -129,7 +129,7 @@ def _by_partition(
             )
         end = open_parts.get(partition)
         if end is None:
-            continue  # handed out before its partition was let go
+            continue  # returned before its partition was released
         if error is not None:
             reached[partition] = offset
         elif offset >= end:
@@ -146,7 +146,7 @@ def _by_partition(
 
 
 def _bytes(value: object) -> bytes | None:
-    """What the client hands out without a deserializer; its type hints allow for text too."""
+    """The client's return type without a deserializer; its type hints allow text too."""
     return value if isinstance(value, bytes) else None
 
 

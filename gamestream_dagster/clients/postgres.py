@@ -14,7 +14,7 @@ from gamestream_dagster.settings import Settings
 CONNECT_TIMEOUT_SECONDS = 5
 LOCK_TIMEOUT_SECONDS = 15
 
-# SQLSTATE classes and codes of a connection attempt that no repetition mends.
+# SQLSTATE classes and codes of a connection attempt that no retry fixes.
 _TERMINAL_STATES = {
     "28P01": "check the user and the password (GAMESTREAM_POSTGRES_USER, GAMESTREAM_POSTGRES_PASSWORD)",
     "28000": "check the user and the server's pg_hba.conf",
@@ -32,14 +32,14 @@ _TERMINAL_TEXTS = {
 
 
 def engine(settings: Settings, database: str | None = None, statement_timeout_seconds: int = 60) -> Engine:
-    """Engine for the stack's Postgres; nothing is opened before the first use. Dispose of it when done.
+    """Engine for the stack's Postgres; opens nothing before the first use. Dispose of it when done.
 
     Names are those of the schema `postgres_schema`, whatever search path the server has. Times come and go in UTC. A
     statement that takes longer than `statement_timeout_seconds`, or waits more than 15 s for a lock, is cancelled by
     the server.
 
     Raises (on use, not here):
-        TransientServiceError: the server gives no answer, or the connection broke.
+        TransientServiceError: the server does not answer, or the connection broke.
         TerminalServiceError: the server refuses the user, the password or the database.
         Every other error is SQLAlchemy's own, without the values of the parameters.
     """
@@ -80,7 +80,7 @@ def engine(settings: Settings, database: str | None = None, statement_timeout_se
 
     @event.listens_for(built, "handle_error")
     def _one_sentence(context: ExceptionContext) -> None:
-        # A failed ping is the pool's own business: it opens a fresh connection instead.
+        # A failed ping concerns the pool alone: it opens a fresh connection instead.
         if context.is_pre_ping or not (context.connection is None or context.is_disconnect):
             return
         raise connection_error(context.original_exception, where) from None
@@ -99,10 +99,10 @@ def open_engine(settings: Settings, database: str | None = None) -> Iterator[Eng
 
 
 def connection_error(error: BaseException, where: str) -> ServiceError:
-    """The error of a connection that cannot be made or broke, as one sentence without credentials.
+    """The error of a failed or broken connection, as one sentence without credentials.
 
     Args:
-        error: the driver's exception; its text is not passed on, since a driver may quote the connection string.
+        error: the driver's exception; its text is left out, since a driver may quote the connection string.
         where: host:port/database.
     """
     state = getattr(error, "sqlstate", None)

@@ -22,7 +22,7 @@ from gamestream_dagster.clients.errors import (
 )
 from gamestream_dagster.connections import RegistryConnection
 
-# Answers that a registry gives while it starts, or when it is behind a busy proxy.
+# Replies of a registry that is starting, or behind a busy proxy.
 _RETRYABLE_STATUS = {408, 425, 429, 500, 502, 503, 504}
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 0.3
@@ -30,7 +30,7 @@ _PAUSE_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class SchemaReference:
-    """Another subject's version that a schema takes named types from."""
+    """Another subject's version, from which a schema takes named types."""
 
     subject: str
     version: int
@@ -53,9 +53,9 @@ class RegisteredSchema:
     version: int
     """Starts at 1 in each subject."""
     schema_id: int
-    """The number that stands in the five bytes before each encoded record."""
+    """The number in the five bytes before each encoded record."""
     schema: Mapping[str, Any]
-    """Parsed; empty where it is no JSON (Protobuf)."""
+    """Parsed; empty where it is not JSON (Protobuf)."""
     schema_type: str = "AVRO"
     references: tuple[SchemaReference, ...] = ()
 
@@ -65,7 +65,7 @@ class Registry:
 
     Args:
         connection: root of the Confluent-compatible API, and the login.
-        timeout_seconds: limit of one request; each is tried three times when the registry does not answer.
+        timeout_seconds: limit of one request; each has three attempts when the registry does not answer.
 
     Every method raises `TransientServiceError` when there is no answer and `TerminalServiceError` when the registry
     refuses.
@@ -111,7 +111,7 @@ class Registry:
             return []
 
     def latest(self, subject: str) -> RegisteredSchema | None:
-        """Newest version of a subject; None when the registry answers that there is none."""
+        """Newest version of a subject; None when there is none."""
         try:
             answer = self._request("GET", f"subjects/{_part(subject)}/versions/latest")
         except NotFoundError:
@@ -130,7 +130,7 @@ class Registry:
         """Register an Avro schema; returns its id. The same schema again gives the same id and no new version.
 
         Raises:
-            AlreadyExistsError: the registry's compatibility rule refuses it beside the versions that are there.
+            AlreadyExistsError: the registry's compatibility rule refuses it next to the existing versions.
         """
         answer = self._request(
             "POST", f"subjects/{_part(subject)}/versions", {"schema": json.dumps(schema), "schemaType": "AVRO"}
@@ -138,7 +138,7 @@ class Registry:
         return int(answer["id"])
 
     def is_compatible(self, subject: str, schema: Mapping[str, Any]) -> bool:
-        """Whether the registry would take `schema` as the next version; True for a subject that does not exist."""
+        """Whether the registry would accept `schema` as the next version; True for a subject that does not exist."""
         path = f"compatibility/subjects/{_part(subject)}/versions/latest"
         try:
             answer = self._request("POST", path, {"schema": json.dumps(schema), "schemaType": "AVRO"})
@@ -172,13 +172,13 @@ class Registry:
         return _stored(self._request("GET", path))
 
     def delete(self, subject: str) -> list[int]:
-        """Delete a subject with all its versions, for good; returns the versions that went.
+        """Delete a subject with all its versions permanently; returns the deleted versions.
 
         Raises:
             NotFoundError: there is none.
         """
         gone = self._request("DELETE", f"subjects/{_part(subject)}")
-        with suppress(NotFoundError):  # a registry without soft deletion has deleted it for good already
+        with suppress(NotFoundError):  # a registry without soft deletion has deleted it permanently already
             self._request("DELETE", f"subjects/{_part(subject)}?permanent=true")
         return sorted(gone)
 
@@ -245,7 +245,7 @@ def _stored(answer: Any) -> StoredSchema:
 def _parsed(text: str) -> Mapping[str, Any]:
     try:
         parsed = json.loads(text)
-    except (ValueError, RecursionError):  # Protobuf is no JSON
+    except (ValueError, RecursionError):  # Protobuf is not JSON
         return {}
     # Avro allows a bare type name as a schema.
     return parsed if isinstance(parsed, dict) else {"type": parsed}

@@ -1,8 +1,8 @@
-"""The alarm sensor of the reconciliation: it reads finished runs, whoever started them, and lets alarms stand.
+"""The alarm sensor of the reconciliation: reads finished runs, whoever started them, and raises alarms.
 
-Two alarms: a row that nobody can explain, at once; and a reconciliation that could not look twice in a row. Each stands
-in the table `alerts` and as a failed asset check until a later run is fine, and each asks for one run of the job
-`reconciliation_alarm`, which fails with the alarm's words: a failed run is what people get notified of.
+Two alarms: an unexplained row, at once; and two consecutive reconciliations that could not run. Each is a row
+of the table `alerts` and a failed asset check until a later run is fine, and each requests one run of the job
+`reconciliation_alarm`, which fails with the alarm's message: people are notified of a failed run.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ COULD_NOT_RUN_ALERT = "reconciliation/could_not_run"
 NO_UNEXPLAINED = "no_unexplained"
 LOOKED = "could_look"
 IN_A_ROW = 2
-# A tick reads the runs since the last one; what is more waits for the next tick.
+# A tick reads the runs since the last one; further runs wait for the next tick.
 MOST_RUNS = 100
 AT_FIRST = 2
-# Two runs may be stored in another order than they finished: so far back a tick looks again.
+# Runs may be stored in another order than they finished: a tick reads this far back again.
 OVERLAP = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What the sensor knows after a tick; its cursor."""
+    """The sensor's knowledge after a tick; its cursor."""
 
     at: datetime | None = None
-    """When the newest run that was seen finished."""
+    """When the newest known run finished."""
     seen: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
-    """Runs that were seen and would be read again."""
+    """Known runs that would be read again."""
     unexplained: frozenset[str] = frozenset()
-    """Boards with a row that nobody can explain."""
+    """Boards with an unexplained row."""
     failures: int = 0
-    """How many runs in a row could not look."""
+    """How many consecutive runs could not run."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """An alarm that begins (`raised`), or ends."""
+    """The beginning (`raised`) or end of an alarm."""
 
     alert: str
     check: str
@@ -61,7 +61,7 @@ class Change:
 
 
 def follow(standing: Standing, runs: Sequence[FinishedRun]) -> tuple[Standing, list[Change]]:
-    """What the runs, oldest first, change about the alarms. Pure."""
+    """Changes of the alarms by the runs, oldest first. Pure."""
     changes: list[Change] = []
     for run in runs:
         if run.run_id in standing.seen:
@@ -87,7 +87,7 @@ def _step(standing: Standing, run: FinishedRun) -> tuple[Standing, list[Change]]
     changes: list[Change] = []
     if standing.failures >= IN_A_ROW:
         changes.append(Change(COULD_NOT_RUN_ALERT, LOOKED, False, run, f"Run {run.run_id} compared the boards again."))
-    # only a run that was about a board can say that it is fine again
+    # only a run about a board can clear its alarm
     still = frozenset(board for board in standing.unexplained if not run.about(board))
     now = still | run.unexplained
     if run.unexplained:
@@ -100,7 +100,7 @@ def _step(standing: Standing, run: FinishedRun) -> tuple[Standing, list[Change]]
 
 
 def is_new(before: Standing, change: Change) -> bool:
-    """Whether a change begins an alarm that did not stand before: on a board of its own, or at the second failure."""
+    """Whether a change begins a new alarm: on a board of its own, or at the second failure."""
     if not change.raised:
         return False
     if change.alert == COULD_NOT_RUN_ALERT:
@@ -109,10 +109,10 @@ def is_new(before: Standing, change: Change) -> bool:
 
 
 def tick(verdicts: Verdicts, cursor: str | None, job: str) -> dg.SensorResult:
-    """One look at the runs since the last one.
+    """Read the runs since the last tick.
 
     Raises:
-        ServiceError: Postgres did not answer; the tick fails, and the next one sees the same runs.
+        ServiceError: Postgres did not answer; the tick fails, and the next one reads the same runs.
     """
     standing = _read(cursor)
     since = None if standing.at is None else standing.at - OVERLAP
@@ -138,7 +138,7 @@ def tick(verdicts: Verdicts, cursor: str | None, job: str) -> dg.SensorResult:
 
 
 def alarm_sensor(job: dg.JobDefinition, interval_seconds: int) -> dg.SensorDefinition:
-    """The sensor; `job` is the run that fails with the alarm's words."""
+    """The sensor; `job` is the run that fails with the alarm's message."""
 
     @dg.sensor(
         name=SENSOR,
@@ -184,7 +184,7 @@ def _events(change: Change, details: Mapping[str, Any]) -> list[dg.AssetObservat
 
 def _request(change: Change, details: Mapping[str, Any], job: str) -> dg.RunRequest:
     return dg.RunRequest(
-        # a run key that was used never runs again: the run that began the alarm makes each alarm its own
+        # Dagster never repeats a run key: the run that began the alarm makes it unique
         run_key=f"{change.alert}:{change.run.run_id}",
         job_name=job,
         run_config={"ops": {ALARM_OP: {"config": {"summary": change.summary, "report": details["report"]}}}},

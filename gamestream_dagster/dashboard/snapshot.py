@@ -1,4 +1,4 @@
-"""What the pages show, read from Postgres in one snapshot; knows nothing of Streamlit."""
+"""The data of the pages, from one Postgres snapshot; independent of Streamlit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Problem:
-    """Why there is nothing to show, and the command that mends it."""
+    """Why there is nothing to show, and the command that fixes it."""
 
     title: str
     sentence: str
@@ -33,7 +33,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Proof:
-    """What the newest finished reconciliation that was about a board found there."""
+    """The newest finished reconciliation about a board, and its findings there."""
 
     run: FinishedRun
     # rank -> causes of the differences found there; None as rank: a row that is missing
@@ -43,7 +43,7 @@ class Proof:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look at Postgres. Either `problem` is set, or the rest is of one instant."""
+    """One read of Postgres. Either `problem` is set, or the rest is from one instant."""
 
     read_at: datetime
     rows: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)  # by board, in rank order
@@ -55,9 +55,9 @@ class Snapshot:
 
 
 def read_snapshot(engine: Engine, boards: Mapping[str, Board]) -> Snapshot:
-    """All boards, the state of their jobs and what was proven of them, in one read-only transaction.
+    """All boards, the state of their jobs and their verdicts, in one read-only transaction.
 
-    Never raises for a server that is away or a table that is missing: those come back as a `Problem`.
+    Never raises for an unreachable server or a missing table: those return as a `Problem`.
     """
     now = datetime.now(UTC)
     try:

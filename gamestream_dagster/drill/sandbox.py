@@ -1,4 +1,4 @@
-"""The stack of a drill: a new one that is gone afterwards, or one in a home that was made for drills."""
+"""The stack of a drill: a temporary one, or one in a home that was made for drills."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gamestream_dagster.settings import Settings, load_settings
 
 MARK = "drill-sandbox"
 CHECKPOINT_SECONDS = 3
-"""Checkpoints more often than usual: a drill waits for many of them, and is to be over in ten minutes."""
+"""More frequent checkpoints than usual: a drill waits for many of them within ten minutes."""
 _MARK_TEXT = "The servers of this home are killed by `gamestream drill --on`; keep nothing here.\n"
 
 Say = Callable[[str], None]
@@ -26,11 +26,11 @@ Say = Callable[[str], None]
 
 @contextmanager
 def new_sandbox(port_base: int | None, say: Say) -> Iterator[Settings]:
-    """A stack in a temporary home on free ports; stopped and deleted at the end, whatever happens.
+    """A stack in a temporary home on free ports; always stopped and deleted at the end.
 
     Raises:
-        DrillError: an address of a server that is not ours is set.
-        PlatformError: the servers cannot be started.
+        DrillError: the address of a foreign server is set.
+        PlatformError: the servers cannot start.
     """
     folder = Path(tempfile.mkdtemp(prefix="gamestream-drill-"))
     try:
@@ -48,11 +48,11 @@ def new_sandbox(port_base: int | None, say: Say) -> Iterator[Settings]:
 
 @contextmanager
 def kept_sandbox(home: Path, port_base: int | None, say: Say) -> Iterator[Settings]:
-    """The stack of a home that was made for drills; made when there is none, and left running.
+    """The stack of a home made for drills; created when missing, and left running.
 
     Raises:
         DrillError: the home holds something that no drill made.
-        PlatformError: the servers cannot be started.
+        PlatformError: the servers cannot start.
     """
     mark = home / MARK
     if not mark.is_file():

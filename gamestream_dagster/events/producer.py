@@ -1,4 +1,4 @@
-"""Sends records to Kafka so that none is lost unnoticed: each is delivered, or counted as failed with the reason."""
+"""Sends records to Kafka and accounts for each: delivered, or failed with the reason."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.errors import GamestreamError
 
-# The same key must go to the same partition whoever writes: librdkafka's own partitioner differs from Java's murmur2.
+# Every writer must map a key to the same partition: librdkafka's default partitioner differs from Java's murmur2.
 PRODUCER_SETTINGS: Final[dict[str, str | int | bool]] = {
     "partitioner": "murmur2_random",
     "acks": "all",
     "enable.idempotence": True,
     "compression.type": "lz4",
     "linger.ms": 5,
-    "message.max.bytes": 1_048_576,  # what the broker takes; librdkafka's own limit is 5 % less
+    "message.max.bytes": 1_048_576,  # the broker's limit; librdkafka's own limit is 5 % less
 }
 FLUSH_SECONDS: Final = 30.0
 CONNECT_SECONDS: Final = 10.0
@@ -35,33 +35,33 @@ class SendingError(GamestreamError):
 
 
 class RecordTooLargeError(SendingError):
-    """One record is larger than the topic takes; the others are not concerned."""
+    """One record exceeds the topic's limit; the others are unaffected."""
 
 
 @dataclass
 class Deliveries:
-    """What became of the records given to a producer."""
+    """The outcome of the records given to a producer."""
 
     sent: int = 0
     """Records handed over."""
     delivered: int = 0
     """Records that the broker has confirmed."""
     failed: int = 0
-    """Records that were given up."""
+    """Records that failed."""
     refused: int = 0
-    """Records that the broker found too large, told to their sender."""
+    """Records that the broker refused as too large, reported to their sender."""
     first_error: str | None = None
 
     @property
     def outstanding(self) -> int:
-        """Records still on their way."""
+        """Records in flight."""
         return self.sent - self.delivered - self.failed - self.refused
 
 
 class ScoreProducer:
     """A Kafka producer for one topic, with back-pressure and an account of every record.
 
-    Use as a context manager: leaving it waits at most `FLUSH_SECONDS` for the last reports.
+    Use as a context manager: its exit waits at most `FLUSH_SECONDS` for the last reports.
 
     Args:
         kafka: where the broker is.
@@ -80,14 +80,14 @@ class ScoreProducer:
         self.deliveries = Deliveries()
         self._bootstrap = kafka.bootstrap
         self._connection_error: str | None = None
-        self._count = self._report(None)  # one for all: made anew for each record it costs a tenth of the rate
+        self._count = self._report(None)  # one callback for all: a new one per record costs a tenth of the rate
         self._producer = Producer(
             kafka.options(
                 {
                     **PRODUCER_SETTINGS,
                     "client.id": client_id,
                     "error_cb": self._note_error,
-                    "log_level": 0,  # what goes wrong is said in one sentence, by SendingError
+                    "log_level": 0,  # SendingError reports failures in one sentence
                     **(settings or {}),
                 }
             )
@@ -117,12 +117,12 @@ class ScoreProducer:
         Args:
             key: the record's key.
             value: the record's value.
-            on_delivered: told partition and offset.
-            on_refused: told that the broker finds this record too large, which then is no failed delivery.
+            on_delivered: receives partition and offset.
+            on_refused: called when the broker refuses this record as too large, which then is not a failed delivery.
 
         Raises:
-            RecordTooLargeError: the record is larger than the client sends.
-            SendingError: the key is empty (it would go to another partition than from Java), or the queue stays full
+            RecordTooLargeError: the record exceeds the client's limit.
+            SendingError: the key is empty (Java would choose another partition), or the queue stays full
                 because nothing is delivered.
         """
         if not key:
@@ -158,7 +158,7 @@ class ScoreProducer:
         """Serve delivery reports for at most `seconds`."""
         try:
             self._producer.poll(seconds)
-        except SystemError as error:  # how the client's C code ends a wait in which Ctrl-C came
+        except SystemError as error:  # the client's C code ends a wait this way after Ctrl-C
             raise KeyboardInterrupt from error
 
     def flush(self, limit_seconds: float = FLUSH_SECONDS) -> Deliveries:

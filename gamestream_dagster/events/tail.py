@@ -1,4 +1,4 @@
-"""The last records of any topic, with their values decoded as far as they can be."""
+"""The last records of any topic, with their values decoded as far as possible."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from gamestream_dagster.events.avro_shape import Shape, shape_of
 
 _HEADER = struct.Struct(">bI")
 MOST_BYTES = 256 << 20
-_WIDENINGS = 12  # each looks twice as far back: offsets have holes where a topic is compacted or transactional
+_WIDENINGS = 12  # each attempt reads twice as far back: offsets have holes where a topic is compacted or transactional
 
 
 class TailTooLargeError(Exception):
-    """The records that were asked for do not fit into memory; the message says what to do."""
+    """The requested records do not fit into memory; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class RecordReader:
             return f"0x{content.hex()}"
 
     def _avro(self, content: bytes) -> Any:
-        """None when the bytes are no Avro of a registered schema.
+        """None when the bytes are not Avro of a registered schema.
 
-        Bytes that are no whole record, or are nested too deeply, never reach fastavro: it overflows the stack of the
-        process on the latter, and counts the items of an endless array of nulls.
+        Incomplete or too deeply nested bytes never reach fastavro: the latter overflow the stack of the
+        process, and it counts the items of an endless array of nulls.
         """
         number = _HEADER.unpack_from(content)[1]
         try:
@@ -90,10 +90,10 @@ class RecordReader:
 def records_between(
     kafka: KafkaConnection, topic: str, start: Mapping[int, int], upto: Mapping[int, int]
 ) -> Iterator[TailedRecord]:
-    """Committed records from `start` up to, not including, `upto`, a bounded chunk at a time.
+    """Committed records from `start` up to, not including, `upto`, in bounded chunks.
 
     Raises:
-        TransientServiceError: Kafka does not hand them out.
+        TransientServiceError: Kafka does not return them.
     """
     for chunk in read_range(kafka, topic, start, upto):
         raw = chunk.raw
@@ -104,11 +104,11 @@ def records_between(
 def last_records(
     kafka: KafkaConnection, topic: str, beginnings: Mapping[int, int], ends: Mapping[int, int], count: int
 ) -> list[TailedRecord]:
-    """The last `count` committed records before `ends`, by timestamp, oldest first. Keeps no more than these.
+    """The last `count` committed records before `ends`, by timestamp, oldest first. Holds only these in memory.
 
     Raises:
-        TailTooLargeError: together they hold more than 256 MiB.
-        TransientServiceError: Kafka does not hand them out.
+        TailTooLargeError: together they exceed 256 MiB.
+        TransientServiceError: Kafka does not return them.
     """
     if count == 0:
         return []

@@ -1,4 +1,4 @@
-"""Asking servers whether they are well, and waiting until they are, always with a limit."""
+"""Health checks of servers, and bounded waits for them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def http_ok(
     reason: Callable[[httpx.Response], str | None] = lambda _: None,
     options: Mapping[str, Any] | None = None,
 ) -> str | None:
-    """None when a GET answers 2xx and `reason` finds nothing wrong in it; else a few words.
+    """None when a GET returns 2xx and `reason` finds no fault; else a few words.
 
     Args:
-        url: asked, with no proxy.
-        reason: what is wrong with an answer.
+        url: requested without a proxy.
+        reason: finds the fault of a reply.
         options: further ones of httpx, such as a login.
     """
     try:
-        # Reading the machine's certificates costs more than the whole request, and plain HTTP needs none.
+        # Loading the machine's certificates costs more than the whole request, and plain HTTP needs none.
         known = {"trust_env": False, "verify": url.startswith("https:"), **(options or {})}
         response = httpx.get(url, timeout=REQUEST_SECONDS, **known)
         if response.is_success:
@@ -36,7 +36,7 @@ def http_ok(
 
 
 def wait_until(probe: Callable[[], str | None], seconds: float, poll: float = POLL_SECONDS) -> str | None:
-    """Ask until the probe is content (None) or the time is over (its last words)."""
+    """Poll until the probe returns None, or the time is over (returns its last words)."""
     limit = time.monotonic() + seconds
     while (found := probe()) is not None:
         if time.monotonic() > limit:

@@ -103,7 +103,7 @@ def probe(settings: Settings) -> str | None:
 
 
 def cluster_id() -> str:
-    """A new one, as Kafka makes them: none begins with a dash, which its own tool would take for an option."""
+    """A new cluster id in Kafka's form: never starts with a dash, which its own tool would take for an option."""
     while (made := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         continue
     return made

@@ -1,4 +1,4 @@
-"""Where the platform keeps its files under a home and in the shared cache."""
+"""Locations of the platform's files in a home and in the shared cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run_dir(settings: Settings) -> Path:
 
 
 def stack_file(settings: Settings) -> Path:
-    """What `up` wrote of the stack's addresses."""
+    """The addresses that `up` stored."""
     return run_dir(settings) / "stack.yaml"
 
 
@@ -32,7 +32,7 @@ def saved_port_base(settings: Settings) -> int | None:
 
 
 def logs_dir(settings: Settings) -> Path:
-    """One log a service."""
+    """One log per service."""
     return settings.home / "logs"
 
 
@@ -47,7 +47,7 @@ def service_dir(settings: Settings, name: str) -> Path:
 
 
 def program_file(settings: Settings, service: str) -> Path:
-    """Description of a service's program; written just before each start."""
+    """Description of a service's program, written just before each start."""
     return run_dir(settings) / "programs" / f"{service}.json"
 
 
@@ -64,15 +64,15 @@ def cache_dir() -> Path:
 
 
 def python_environment() -> dict[str, str]:
-    """Environment of Python servers: compiled modules are kept in the cache (1.4 s less CPU for each Dagster process).
+    """Environment of Python servers: compiled modules go to the cache (saves 1.4 s CPU per Dagster process).
 
-    Their own place, because the environment's folder may be read-only or its owner may have forbidden writing there.
+    Not beside the sources: the environment's folder may be read-only, or its owner may have disabled them.
     """
     return {
         "PYTHONPYCACHEPREFIX": str(cache_dir() / "pycache"),
         "PYTHONDONTWRITEBYTECODE": "",
         "PYTHONUNBUFFERED": "1",
-        "MALLOC_ARENA_MAX": "2",  # many threads, little allocation: fewer arenas save a third of the memory
+        "MALLOC_ARENA_MAX": "2",  # many threads, few allocations: fewer arenas save a third of the memory
     }
 
 
@@ -86,7 +86,7 @@ def make_home(settings: Settings) -> None:
 
 
 def supervisor_socket(settings: Settings) -> Path:
-    """Control socket of the supervisor: under the home, or in a private short folder when that path is too long."""
+    """Control socket of the supervisor: in the home, or in a private short folder when that path is too long."""
     path = run_dir(settings) / "supervisor.sock"
     if len(os.fsencode(path)) <= SOCKET_PATH_LIMIT:
         return path
@@ -95,7 +95,7 @@ def supervisor_socket(settings: Settings) -> Path:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only the user can read, in one step."""
+    """Write a file that only the user can read, atomically."""
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

@@ -1,4 +1,4 @@
-"""Finding out who has a port, and a range of ports that nobody has."""
+"""Finds the owner of a port, and a free range of ports."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gamestream_dagster.port_block import PORTS_PER_STACK
 from gamestream_dagster.settings import Settings
 
 FIRST_BASE = 20000
-LAST_BASE = 32000  # the kernel hands out ports for outgoing connections from 32768 on
+LAST_BASE = 32000  # the kernel uses ports from 32768 on for outgoing connections
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A process that listens on a TCP port; pid and name are None when the system does not say whose it is."""
+    """A process that listens on a TCP port; pid and name are None when the system hides the owner."""
 
     address: str
     port: int
@@ -44,7 +44,7 @@ def is_free(port: int) -> bool:
 
 
 def listeners(ports: Iterable[int] | None = None) -> list[Listener]:
-    """TCP listeners of this machine, all or on these ports."""
+    """TCP listeners of this machine, on all ports or on these."""
     wanted = None if ports is None else set(ports)
     found = []
     for connection in psutil.net_connections("tcp"):
@@ -60,7 +60,7 @@ def require_free(settings: Settings, servers: Iterable[str]) -> None:
     """Check that the ports of these servers (keys of `STANDARD_PORTS`) are free.
 
     Raises:
-        PortTakenError: names the first one that is taken, who has it, and a port base that is free.
+        PortTakenError: names the first taken port, its owner, and a free port base.
     """
     for server in servers:
         port = settings.port(server)
@@ -74,10 +74,10 @@ def require_free(settings: Settings, servers: Iterable[str]) -> None:
 
 
 def require_free_block(base: int) -> None:
-    """Check that every port of a new stack's block is free, those of servers that start later too.
+    """Check that every port of a new stack's block is free, including those of servers that start later.
 
     Raises:
-        PortTakenError: names the first one that is taken, who has it, and a port base that is free.
+        PortTakenError: names the first taken port, its owner, and a free port base.
     """
     last = base + PORTS_PER_STACK - 1
     for port in range(base, last + 1):
@@ -91,7 +91,7 @@ def require_free_block(base: int) -> None:
 
 
 def free_base(first: int = FIRST_BASE) -> int:
-    """First of a stack's consecutive free ports, looked for from `first` on and then from the beginning.
+    """First of a stack's consecutive free ports, searched from `first` on and then from the beginning.
 
     Raises:
         PortTakenError: there is none.

@@ -1,4 +1,4 @@
-"""The Apicurio schema registry, with its Confluent-compatible API; schemas are kept in a file database in the home."""
+"""The Apicurio schema registry with its Confluent-compatible API; a file database in the home holds the schemas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HEAP_MIB = 192
 
 
 def prepare(settings: Settings) -> None:
-    """Unpack the distribution once into the cache and make the data folder."""
+    """Unpack the distribution once into the cache and create the data folder."""
     layout.service_dir(settings, "registry").mkdir(exist_ok=True)
     jars.unpacked(_archive())
 

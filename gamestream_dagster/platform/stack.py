@@ -1,4 +1,4 @@
-"""One stack: starts its services in order of health, in parallel where possible, and stops them."""
+"""One stack: starts its services in dependency order, in parallel where possible, and stops them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from gamestream_dagster.platform.supervisor import ALIVE, GIVEN_UP, Supervisor, 
 from gamestream_dagster.settings import PROJECT_ROOT, Settings
 
 LOCK_SECONDS = 5
-RUNNING_SECONDS = 30  # for a service that runs already to answer; it may just have been restarted
+RUNNING_SECONDS = 30  # for a running service to answer; it may just have been restarted
 JAR_USES = {
     "kafka": (jars.JarUse.KAFKA,),
     "registry": (jars.JarUse.REGISTRY,),
@@ -51,16 +51,16 @@ class Stack:
         self._supervisor = Supervisor(settings)
 
     def up(self, only: Sequence[str] | None = None) -> list[str]:
-        """Start what is asked for and not running, and wait until it is healthy.
+        """Start the requested services that are not running, and wait until they are healthy.
 
         Args:
-            only: names of services or groups; None for all. What they need is started too.
+            only: names of services or groups; None for all. Their dependencies start too.
 
         Returns:
-            Names of the services that this call started; empty when everything ran already.
+            Names of the services that this call started; empty when everything was running.
 
         Raises:
-            PlatformError: something cannot be started; whatever this call had started is stopped again.
+            PlatformError: something cannot start; this call's servers are stopped again.
         """
         chosen = catalogue.select(only)
         layout.make_home(self._settings)
@@ -78,7 +78,7 @@ class Stack:
                     if fresh:
                         self._supervisor.start_daemon(catalogue.services().values())
                     self._start_all(missing)
-            except BaseException:  # an interrupt too must leave nothing half-started
+            except BaseException:  # an interrupt must not leave half a stack either
                 self._undo(missing, fresh)
                 raise
             return [service.name for service in missing]
@@ -90,7 +90,7 @@ class Stack:
             Names of the services that were running.
 
         Raises:
-            PurgeRefusedError: the home is no stack's, or holds something that must stay.
+            PurgeRefusedError: the home belongs to no stack, or holds something that must stay.
         """
         if not layout.run_dir(self._settings).is_dir():
             if purge and self._settings.home.exists():
@@ -109,7 +109,7 @@ class Stack:
         return stopped
 
     def stop(self, group: str) -> list[str]:
-        """Stop the running services of one group; nothing where the stack does not run.
+        """Stop the running services of one group; does nothing where the stack is down.
 
         Returns:
             Their names.
@@ -227,7 +227,7 @@ class Stack:
             futures = [pool.submit(self._start_one, service, start) for service in missing]
             try:
                 errors = [error for future in futures if (error := future.exception()) is not None]
-            except BaseException:  # an interrupt: the threads must not go on starting things
+            except BaseException:  # an interrupt: the threads must not start anything more
                 start.failed.set()
                 raise
         real = [error for error in errors if not isinstance(error, _GivenUpError)]
@@ -294,7 +294,7 @@ class Stack:
         return running
 
     def _stop_services(self, names: Sequence[str], states: dict[str, dict]) -> None:
-        """End these services and what they have started, such as Dagster's runs."""
+        """Kill these services and their children, such as Dagster's runs."""
         children = _descendants([states[name]["pid"] for name in names if states[name]["pid"]])
         with ThreadPoolExecutor(max(1, len(names))) as pool:
             for name in pool.map(self._stop_one, names):
@@ -307,7 +307,7 @@ class Stack:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """One command at a time changes a stack."""
+        """Only one command at a time may change a stack."""
         path = layout.run_dir(self._settings) / "lock"
         with path.open("w") as file:
             limit = time.monotonic() + LOCK_SECONDS
@@ -326,7 +326,7 @@ class Stack:
 
 
 class _Start:
-    """What the threads of one `up` share."""
+    """State shared by the threads of one `up`."""
 
     def __init__(self, services: Sequence[Service]) -> None:
         self.done = {service.name: threading.Event() for service in services}
@@ -347,7 +347,7 @@ class _GivenUpError(PlatformError):
 
 
 def last_lines(settings: Settings, service: str, count: int) -> list[str]:
-    """The last lines of a service's log; empty when there is none. Reads the end of the file alone."""
+    """The last lines of a service's log; empty when there is none. Reads only the end of the file."""
     path = layout.log_file(settings, service)
     if not path.exists():
         return []

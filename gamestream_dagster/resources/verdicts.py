@@ -1,4 +1,4 @@
-"""What the last reconciliation said about each board, what has been said since, and the alerts that stand."""
+"""The last verdict on each board, later runs, and the active alerts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import differences
 
 SAMPLE_ROWS = 20
-# Dagster ends a sensor's tick after 60 s: a server that hangs must be told before that.
+# Dagster ends a sensor's tick after 60 s: a hanging server must be reported before that.
 STATEMENT_TIMEOUT_SECONDS = 10
 SAMPLE_COLUMNS = ("rank", "entity", "sink", "kind", "column", "streamed", "recomputed", "cause", "accepted", "do")
 _SAMPLED = (
@@ -32,7 +32,7 @@ class DifferenceSample:
 
     causes: Mapping[str, int] = field(default_factory=dict[str, int])
     accepted: int = 0
-    """How many of them the policy accepts."""
+    """Number of rows that the policy accepts."""
     rows: tuple[tuple[Any, ...], ...] = ()
 
     @property
@@ -43,7 +43,7 @@ class DifferenceSample:
 
 @dataclass(frozen=True)
 class BoardVerdict:
-    """The newest finished run that was about a board, and what it found there."""
+    """The newest finished run about a board, and its findings there."""
 
     run: FinishedRun
     found: DifferenceSample
@@ -56,31 +56,31 @@ class Verdicts:
         self._settings = settings
 
     def of_boards(self, boards: Sequence[str]) -> dict[str, BoardVerdict]:
-        """For each board the newest finished run that was about it; boards without one are left out."""
+        """The newest finished run per board; boards without one are left out."""
         with self._read() as connection:
             runs = newest_by_board(connection, boards)
             return {board: BoardVerdict(run, _sample(connection, run.run_id, board)) for board, run in runs.items()}
 
     def since(self, time: datetime | None, most: int) -> list[FinishedRun]:
-        """Finished runs from a time on (None: the newest), oldest first, at most `most`."""
+        """Finished runs since a time (None: the newest), oldest first, at most `most`."""
         with self._read() as connection:
             return runs_since(connection, time, most)
 
     def report_url(self, report: Path | str) -> str:
-        """Where a browser finds a report."""
+        """The browser's address of a report."""
         return self._settings.report_url(report)
 
     def data_docs_url(self) -> str:
-        """Where a browser finds the Data Docs of the last full run of the suites."""
+        """The browser's address of the Data Docs of the last full run of the suites."""
         return self._settings.report_url(self._settings.reports_dir / "data_docs" / "index.html")
 
     def raise_alert(self, alert_id: str, severity: Severity, summary: str, details: Mapping[str, Any]) -> None:
-        """Let one alert stand under `alert_id`: a repetition updates it and keeps the time of the first."""
+        """Raise the alert `alert_id`; a repetition updates it and keeps the time of the first."""
         with self._opened() as opened:
             PostgresAlerts(opened).raise_alert(Alert(alert_id, "reconciliation", severity, summary, details))
 
     def clear_alert(self, alert_id: str) -> None:
-        """End the alert, if it stands."""
+        """End the alert, if it is active."""
         with self._opened() as opened:
             PostgresAlerts(opened).clear_alert(alert_id)
 

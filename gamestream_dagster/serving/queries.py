@@ -1,7 +1,7 @@
-"""The one reader of a board's rows in Postgres.
+"""The only reader of a board's rows in Postgres.
 
 The engine (`clients.postgres`) names the schema, so that no table of another one stands in for the board's. Times are
-read as text: Postgres knows infinity and years that Python does not, and a value that cannot be loaded must be shown
+read as text: Postgres has infinity and years that Python lacks, and a value that cannot be loaded must be shown
 as it is and hide no other row.
 """
 
@@ -19,12 +19,12 @@ from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.warehouse.tables import BOARD_TYPES
 
 _AGE: Final = "age of the row"  # no column of a board has spaces in its name
-_FLOOD: Final = 10  # times a board's length: more rows than it has are a fault worth showing, a flood is not
+_FLOOD: Final = 10  # a multiple of a board's length: surplus rows are a fault to show, a flood is not
 
 
 @dataclass(frozen=True)
 class StoredRow:
-    """A row as its table holds it, in the order of the board's columns; times are Postgres' text, in UTC."""
+    """A row of the table, in the order of the board's columns; times are Postgres' text, in UTC."""
 
     values: Mapping[str, Any]
     age: int
@@ -32,9 +32,9 @@ class StoredRow:
 
 
 def stored_rows(database: Connection, board: Board) -> list[StoredRow]:
-    """What the table holds, at most ten times the board's length: faults too, but none that hides the board's own.
+    """The table's rows, at most ten times the board's length: faults too, but none that hides the board's own rows.
 
-    Rows of ranks that the board has come first, of a board of seasons those of the newest season, then by rank.
+    Rows with valid ranks come first, on a board of seasons those of the newest season, then by rank.
     """
     table = _table(board)
     rank = table.c[board.rank_column]
@@ -44,13 +44,13 @@ def stored_rows(database: Connection, board: Board) -> list[StoredRow]:
 
 
 def shown_rows(database: Connection, board: Board) -> list[StoredRow]:
-    """What a reader sees: the newest window or season, by rank, at most the board's length."""
+    """The displayed rows: the newest window or season, by rank, at most the board's length."""
     table = _table(board)
     query = _selected(board, table).order_by(table.c[board.rank_column]).limit(board.rows)
     newest = board.window.as_of if board.window else board.season_column
     if newest is not None:
         period = table.c[newest]
-        # a time beyond Python's calendar is no period that a page can name; the reconciliation tells of such rows
+        # a time beyond Python's calendar is not a period that a page can name; the reconciliation reports such rows
         loadable = period.between(sa.text("'0001-01-02'"), sa.text("'9999-12-30'"))
         latest = sa.select(sa.func.max(period)).where(loadable).scalar_subquery()
         query = query.where(period == latest)
@@ -73,7 +73,7 @@ def season_rows(database: Connection, board: Board, start: datetime) -> list[Sto
 def loaded(board: Board, row: StoredRow) -> dict[str, Any]:
     """The row with its times as datetimes in UTC; only for rows of `shown_rows`, whose period can be loaded.
 
-    A further time that Python's calendar does not have stays text.
+    Other times beyond Python's calendar stay text.
     """
     times = {name for name, column in board.columns.items() if column.type is ColumnType.TIMESTAMP}
     return {name: _time(value) if name in times else value for name, value in row.values.items()}

@@ -1,4 +1,4 @@
-"""Carries the plan out under the job's lock: look, plan, act, and look again where only a record was mended."""
+"""Carries out the plan under the job's lock: observe, plan, act; repeat where only a record was corrected."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from gamestream_dagster.flink_jobs.record.incidents import Moment
 from gamestream_dagster.flink_jobs.record.observed import Figures
 
 Say = Callable[[str], None]
-# A plan that only mends the record, or a duplicate, is followed by another look.
+# After a plan that only corrects the record, or removes a duplicate, observe again.
 _MAX_ROUNDS = 5
 _LOOK_AGAIN = frozenset({Decision.RECORD, Decision.TIDY, Decision.FINISH})
-# What was begun for the same wish, and brought to its end, fulfils it.
+# Completing a step that was started for the same request fulfils it.
 _FULFILS = {Choice.ROLLBACK: Trigger.ROLLBACK, Choice.REDEPLOY: Trigger.REDEPLOY}
 
 
 def apply(
     bench: Workbench, choice: Choice, say: Say, previous: Figures | None = None, *, steady: bool = False
 ) -> Deployment | None:
-    """Carry out the plan, while no other executor may.
+    """Carry out the plan, with other executors locked out.
 
     Args:
         bench: the job.
-        choice: what a person asks for on top of the folder.
-        say: takes a sentence about each step.
-        previous: figures of an earlier look.
-        steady: watch a job that came up for its steady time. Nothing is undone when the watch is broken off.
+        choice: what the operator requests beyond the folder.
+        say: receives a sentence per step.
+        previous: figures of an earlier observation.
+        steady: watch a started job for its steady time. Breaking off the watch undoes nothing.
 
     Raises:
         ExecutorBusyError: another executor works on the job.
-        ParkedError: a person has to choose first.
-        RefusedError: what is asked for cannot be done.
-        TransientFlinkJobError: nothing can be done now.
+        ParkedError: an operator has to choose first.
+        RefusedError: the request cannot be fulfilled.
+        TransientFlinkJobError: nothing is possible now.
     """
     with bench.store.lock(bench.name):
         work = _apply(bench, choice, say, previous)
@@ -112,7 +112,7 @@ def _run(bench: Workbench, question: PlanInput, made: Plan, say: Say) -> Work:
 
 
 def _alerted(bench: Workbench, work: Work, act: Callable[[], object]) -> None:
-    """Let an alert stand, and the incident end, where a step ends parked; a try that failed stays in the timeline."""
+    """Record an alert and end the incident when a step ends parked; a failed attempt stays in the timeline."""
     try:
         act()
     except (FlinkJobError, ServiceError) as error:

@@ -1,4 +1,4 @@
-"""What is kept of a look: the alert of a parked job, the incident of one that is not well. Acts on no job."""
+"""Records alerts and incidents from an observation. Never changes a job."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from gamestream_dagster.flink_jobs.record.observed import Health, ObservedJob
 
 
 def note_parked(bench: Workbench, made: Plan) -> None:
-    """Let an alert stand for a parked plan; the job's incident, if one is open, ends with it."""
+    """Record an alert for a parked plan; ends the job's open incident, if any."""
     details = {"choices": list(made.choices), "fingerprint": made.fingerprint}
     bench.raise_alert(f"{made.job}: {made.reason}", details)
     bench.incidents.add(made.job, Moment.PARKED, made.reason)
 
 
 def note_look(bench: Workbench, observed: ObservedJob) -> Noted:
-    """Keep what a look found: open or end the job's incident, end its alert when it is well, whoever mended it."""
+    """Record an observation: opens or ends the job's incident, and ends its alert when it is healthy."""
     record = bench.store.last(observed.job)
     if record is None:
         return NOTHING_NOTED
@@ -52,14 +52,14 @@ def _note(bench: Workbench, observed: ObservedJob, record: Deployment) -> None:
         _note_recovery(bench, observed, record)
         return
     try:
-        with bench.store.lock(observed.job):  # while an executor works, what is seen is its doing
+        with bench.store.lock(observed.job):  # while an executor works, changes are its doing
             note_trouble(bench, observed, record)
     except ExecutorBusyError:
         return
 
 
 def note_trouble(bench: Workbench, observed: ObservedJob, record: Deployment | None) -> None:
-    """Open an incident for a job that should run and does not, or is not well; not again for one that is parked."""
+    """Open an incident for a job that should run and does not, or is unhealthy; not again for a parked job."""
     found = trouble(observed, record, bench.target.spec.desired_state)
     if found is None or record is None:
         return
@@ -70,13 +70,13 @@ def note_trouble(bench: Workbench, observed: ObservedJob, record: Deployment | N
 
 
 def _since(record: Deployment, last: Incident) -> bool:
-    """Whether anything was done about the job since that incident ended."""
+    """Whether any action on the job was taken after that incident ended."""
     done = [moment for moment in (record.submitted_at, record.running_at) if moment]
     return last.closed_at is not None and any(moment > last.closed_at for moment in done)
 
 
 def _note_recovery(bench: Workbench, observed: ObservedJob, record: Deployment) -> None:
-    """End the open incident; one that began and ended between two looks is written down whole."""
+    """End the open incident; records completely one that began and ended between two observations."""
     last = next(iter(bench.incidents.history(record.job, 1)), None)
     age = since_failure(observed)
     if (last is None or last.closed_at) and age is not None:

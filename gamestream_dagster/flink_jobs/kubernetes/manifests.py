@@ -1,8 +1,8 @@
-"""The jobs as manifests for the Flink Kubernetes Operator: how a studio runs them at scale.
+"""The jobs as manifests for the Flink Kubernetes Operator.
 
-From the same `Target` that is submitted to a session cluster: its SQL, options, parallelism, upgrade mode and desired
-state. The operator then does what planner and executor do here. The SQL stands in a ConfigMap with the addresses
-filled in; credentials stay names, which an init container fills in from a Secret when the pod starts.
+Made from the same `Target` that goes to a session cluster: its SQL, options, parallelism, upgrade mode and desired
+state. The operator then replaces our planner and executor. The SQL is in a ConfigMap with the addresses
+filled in; credentials stay placeholders, which an init container fills in from a Secret when the pod starts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gamestream_dagster.flink_jobs.target.render import SECRET_NAMES, SECRET_OPT
 from gamestream_dagster.flink_jobs.target.targets import Target
 
 API_VERSION = "flink.apache.org/v1beta1"
-# The credentials as the init container knows them: placeholder of the SQL -> (environment variable, key of the Secret).
+# The credentials for the init container: placeholder of the SQL -> (environment variable, key of the Secret).
 CREDENTIALS = {
     "postgres_user": ("POSTGRES_USER", "user"),
     "postgres_password": ("POSTGRES_PASSWORD", "password"),
@@ -33,9 +33,9 @@ CREDENTIALS = {
 RUNNER_JAR = "local:///opt/flink/usrlib/sql-runner.jar"
 _TEMPLATES, _SCRIPTS = "/opt/gamestream/templates", "/opt/gamestream/sql"
 _CONTAINER = "flink-main-container"  # the operator's name for Flink's own container in a pod template
-# Options that the operator sets from fields of the manifest, or that belong to a submission through the gateway.
+# Options that the operator sets from fields of the manifest, or that only a submission through the gateway needs.
 _NOT_FOR_OPERATOR = ("parallelism.default", "table.dml-sync", "pipeline.name")
-# The runner cuts comments out of the script with a regular expression, also inside strings and hints.
+# The runner removes comments from the script with a regular expression, also inside strings and hints.
 _CUT_BY_RUNNER = re.compile(r"--|/\*")
 
 
@@ -50,17 +50,17 @@ class Cluster:
     flink_version: str = "v2_3"
     service_account: str = "flink"
     namespace: str | None = None
-    state_dir: str | None = None  # where checkpoints, savepoints and HA data go, such as `s3://bucket/flink`
+    state_dir: str | None = None  # for checkpoints, savepoints and HA data, such as `s3://bucket/flink`
     secret: str = "gamestream-postgres"  # noqa: S105 - the name of a Secret with the keys `user` and `password`
     memory: str = "2048m"
     cpu: float = 1.0
-    session: str | None = None  # name of a session cluster that all jobs share; None: a cluster for each job
+    session: str | None = None  # name of a session cluster for all jobs; None: a cluster per job
     jar_schemes: tuple[str, ...] = ("https",)  # that the operator allows for a session job's jar
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # further Flink options
 
 
 def secretless(bindings: Bindings) -> Bindings:
-    """The same values with each credential as the name that the init container fills in."""
+    """The same values, with placeholders for credentials that the init container fills in."""
     names = {name: "${" + variable + "}" for name, (variable, _) in CREDENTIALS.items()}
     login = f"{names['registry_user']}:{names['registry_password']}"
     values = {
@@ -72,14 +72,14 @@ def secretless(bindings: Bindings) -> Bindings:
 
 
 def manifests(targets: Iterable[Target], cluster: Cluster) -> list[dict[str, Any]]:
-    """The Kubernetes objects for these jobs, in the order in which they are applied.
+    """The Kubernetes objects for these jobs, in the order of application.
 
     Args:
         targets: the jobs, rendered with `secretless` bindings.
         cluster: image, runner and resources.
 
     Raises:
-        JobSpecError: a job's SQL cannot go through the runner, or the operator would refuse the objects.
+        JobSpecError: the runner cannot run a job's SQL, or the operator would refuse the objects.
     """
     made = _objects(list(targets), cluster)
     refused = refusals(made, cluster.jar_schemes)
@@ -99,7 +99,7 @@ def _objects(wanted: list[Target], cluster: Cluster) -> list[dict[str, Any]]:
 
 
 def resource_name(job: str) -> str:
-    """A job's name as Kubernetes takes it."""
+    """A job's name in a form that Kubernetes accepts."""
     return job.replace("_", "-")
 
 
@@ -109,7 +109,7 @@ def script(rendered: RenderedJob, job: str, options: Mapping[str, str]) -> str:
     A statement ends at a line that ends with `;`, a statement set at a line that is `END;`.
 
     Raises:
-        JobSpecError: the runner would cut the SQL.
+        JobSpecError: the runner would split the SQL wrongly.
     """
     body = re.sub(r"\s*\bEND\s*$", "\nEND", rendered.statement_set, flags=re.IGNORECASE)
     statements = [*rendered.definitions, body]
@@ -124,16 +124,16 @@ def script(rendered: RenderedJob, job: str, options: Mapping[str, str]) -> str:
 
 
 def without_horizon(targets: Iterable[Target]) -> list[str]:
-    """Jobs whose state of event ids never expires under the operator's runner.
+    """Jobs whose event ids never expire under the operator's runner.
 
-    The horizon is a time to live in a compiled plan, which a script cannot give. The boards are as right as with it:
+    The horizon is a time to live in a compiled plan, which a script cannot set. The boards stay correct:
     copies are dropped for ever, and that state grows with every event.
     """
     return [target.spec.name for target in targets if target.rendered.id_horizon_ms is not None]
 
 
 def local_addresses(targets: Iterable[Target]) -> list[str]:
-    """Addresses in the jobs' SQL that mean nothing inside a cluster."""
+    """Addresses in the jobs' SQL that are meaningless inside a cluster."""
     found = {
         address
         for target in targets
@@ -185,14 +185,14 @@ def _job(target: Target, cluster: Cluster) -> dict[str, Any]:
         "parallelism": _parallelism(target),
         "upgradeMode": target.spec.upgrade_mode.value,
         "state": "suspended" if target.spec.desired_state is DesiredState.SUSPENDED else "running",
-        "allowNonRestoredState": False,  # state is never given up in silence
+        "allowNonRestoredState": False,  # state is never dropped silently
     }
     job["entryClass"] = cluster.runner_class
     return {key: value for key, value in job.items() if value is not None}
 
 
 def _options(target: Target) -> dict[str, str]:
-    """The job's options but those of the planner, which are SET in the script."""
+    """The job's options except those of the planner, which the script SETs."""
     kept = {key: value for key, value in target.options.items() if key not in _NOT_FOR_OPERATOR}
     name = f"{target.spec.name}@{target.fingerprint[:8]}"
     return {**{key: value for key, value in kept.items() if not key.startswith("table.")}, "pipeline.name": name}
@@ -242,7 +242,7 @@ def _deployment(  # noqa: PLR0917 - one value for each part of the object
     options: Mapping[str, str],
     target: Target | None = None,
 ) -> dict[str, Any]:
-    # what the pods may take, in the operator's own short form
+    # resources of the pods, in the operator's own short form
     resource = {"memory": cluster.memory, "cpu": cluster.cpu}
     return {
         "apiVersion": API_VERSION,
@@ -266,7 +266,7 @@ def _template_volume(target: Target) -> dict[str, Any]:
 
 
 def _credentials(targets: Iterable[Target]) -> dict[str, str]:
-    """Environment variable -> key of the Secret, of the credentials that these jobs' SQL names."""
+    """Environment variable -> key of the Secret, for the credentials in these jobs' SQL."""
     texts = [text for target in targets for text in (*target.rendered.definitions, target.rendered.statement_set)]
     return {
         variable: key for variable, key in CREDENTIALS.values() if any("${" + variable + "}" in text for text in texts)
@@ -274,7 +274,7 @@ def _credentials(targets: Iterable[Target]) -> dict[str, str]:
 
 
 def _pod_template(cluster: Cluster, templates: list[dict[str, Any]], credentials: Mapping[str, str]) -> dict[str, Any]:
-    """Scripts with the credentials filled in, in memory: they stand neither in the manifests nor on a disk."""
+    """Scripts with the credentials filled in, in memory only: neither in the manifests nor on a disk."""
     variables = " ".join("${" + variable + "}" for variable in credentials)
     fill = (
         f"for template in {_TEMPLATES}/*/*.sql; do "

@@ -1,1 +1,1 @@
-"""What is known of a job: observations as values, and the tables of deployments and incidents."""
+"""Knowledge about a job: observations as values, and the tables of deployments and incidents."""

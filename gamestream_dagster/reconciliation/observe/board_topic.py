@@ -20,7 +20,7 @@ from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import RecordAt, Row, SinkRow, Unreadable
 
 Key = tuple[Any, ...]
-"""Values of a board's key columns: what tells its rows apart, however a record's key spells it."""
+"""Values of a board's key columns, which identify a row however a record's key spells them."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Change:
     value: bytes | None
 
     def key_of(self, board: Board) -> Key | None:
-        """The key by value: `{"rnk": 1}` and `{"rnk":1}` are one key. None: it names no row of the board."""
+        """The key by value: `{"rnk": 1}` and `{"rnk":1}` are one key. None: it identifies no row of the board."""
         found = _object(self.key)
         if found is None or found.keys() != set(board.key_columns):
             return None
@@ -41,9 +41,9 @@ class Change:
         return None if any(value is None or isinstance(value, Unreadable) for value in key) else key
 
     def row(self, board: Board) -> SinkRow:
-        """The row as the record has it; whatever the job cannot have written is an `Unreadable` in its column.
+        """The row in the record; a value that the job cannot have written is an `Unreadable` in its column.
 
-        The key columns are those of the record's key: readers of the topic go by it.
+        The key columns come from the record's key: readers of the topic go by it.
         """
         found = _object(self.value)
         key = self.key_of(board)
@@ -61,7 +61,7 @@ class Change:
 
 
 def is_whole(row: Row) -> bool:
-    """Whether every column holds a value that the job can have written."""
+    """Whether the job can have written every column's value."""
     return not any(value is None or isinstance(value, Unreadable) for value in row.values())
 
 
@@ -74,11 +74,11 @@ class BoardTopic:
     timeout_seconds: float = 30
 
     def changes(self) -> Iterator[Change]:
-        """Every committed change from the start of the topic to its end now; what was compacted away is gone.
+        """Every committed change from the start of the topic to its present end, without compacted ones.
 
         Raises:
             CouldNotLookError: the end is not reached within the limit.
-            ServiceError: Kafka gives no answer, or there is no such topic.
+            ServiceError: Kafka does not answer, or the topic does not exist.
         """
         admin, topic = KafkaAdmin(self.kafka), self.board.topic
         beginnings, ends = admin.beginning_offsets(topic), admin.end_offsets(topic, read_committed=True)
@@ -167,7 +167,7 @@ def read_value(value: Any, kind: ColumnType) -> Any:
 
 
 def shown_by_job(value: float) -> bool:
-    """Whether a ratio of sums can be this float: finite, and not the zero below zero."""
+    """Whether a ratio of sums can be this float: finite, and not negative zero."""
     return isfinite(value) and not (value == 0 and copysign(1, value) < 0)
 
 
