@@ -121,7 +121,7 @@ def charts_of(result: Mapping[str, Any], source: str) -> list[Chart]:
                 "peers": "The same events by other means",
             }
             bars = [Bar.of(name, one["per_second"]) for name, one in figures["contestants"].items()]
-            return [Chart(measure, titles[measure], "events a second", source, bars)]
+            return [Chart(measure, titles[measure], "events per second", source, bars)]
         case "recompute":
             bars = [Bar.of(name, one["seconds"]) for name, one in figures["contestants"].items()]
             title = f"Boards from an archive of {result['options']['events']:,} events"
@@ -140,8 +140,8 @@ def _streaming(datasets: Sequence[Mapping[str, Any]], source: str) -> list[Chart
     swept = [Bar.of(one["title"], one["contestants"][ours]["per_second"]) for one in datasets]
     title = f"Four boards from a full topic: {main['title']}"
     return [
-        Chart("streaming", title, "events a second of wall time", source, contestants, logarithmic=True),
-        Chart("players", "Four boards by number of players, format and skew", "events a second", source, swept),
+        Chart("streaming", title, "events per second of wall time", source, contestants, logarithmic=True),
+        Chart("players", "Four boards by number of players, format and skew", "events per second", source, swept),
     ]
 
 

@@ -90,10 +90,10 @@ def _job(statements: Sequence[Statement], name: str, tables: tuple[str, ...]) ->
     for one in settings:
         found = _STRINGS.findall(one.text)
         if not one.begins("SET") or len(found) != 2:
-            raise BenchError(f"{name}: {one.text[:60]!r} is no SET of one option; it is not the script that is known")
+            raise BenchError(f"{name}: {one.text[:60]!r} is not a SET of one option; this is not the known script")
         options[found[0]] = found[1]
     if not insert.begins("INSERT"):
-        raise BenchError(f"{name}: the last statement is no INSERT; it is not the script that is known")
+        raise BenchError(f"{name}: the last statement is not an INSERT; this is not the known script")
     options.pop("pipeline.name", None)  # each run has a name of its own
     return Job(name.removesuffix(".sql"), RenderedJob(tables, insert.text), options)
 

@@ -30,7 +30,7 @@ def live_heap_bytes(pid: int) -> int:
     try:
         return total_of(_asked(pid))
     except OSError as error:
-        raise BenchError(f"process {pid} does not tell of its heap: {error}; see `gamestream status`") from error
+        raise BenchError(f"process {pid} does not report its heap: {error}; see `gamestream status`") from error
 
 
 def _asked(pid: int) -> str:

@@ -67,7 +67,7 @@ def measure(settings: Settings, options: PeerOptions, say: Say) -> Result:
     }
     if options.quixstreams_python is None:
         result.notes.append(
-            "quixstreams was left out: make it an environment of its own (`python -m venv quix`, `quix/bin/pip install "
+            "quixstreams was skipped: create its own environment (`python -m venv quix`, `quix/bin/pip install "
             "quixstreams`) and name its Python with --quixstreams-python."
         )
     else:

@@ -76,14 +76,14 @@ def measure(options: RecomputeOptions, say: Say) -> Result:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if any(run.rows != runs[BOARDS][0].rows for run in runs[BOARDS]):
-        raise BenchError("two rounds of the recompute gave different boards; look at recompute.sql before any figure")
+        raise BenchError("two rounds of the recompute gave different boards; check recompute.sql first")
     result.figures["peak_rss_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     result.figures["contestants"] = {name: _figures(found) for name, found in runs.items()}
     result.tables = [_table(result.figures["contestants"], options.events)]
     result.notes += [
         f"Peak memory of the process, the making of the archive included: {result.figures['peak_rss_mib']:,} MiB; "
         f"the archive takes {result.figures['archive_bytes'] / 2**20:,.0f} MiB.",
-        "The recompute opens the archive anew in each round and looks for copies of events first, over all of it. "
+        "The recompute opens the archive anew in each round and first finds copies of events over all of it. "
         "Which window of the hot streaks is asked for is told to it, as a reconciliation knows it from the rows.",
     ]
     return result

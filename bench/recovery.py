@@ -105,7 +105,7 @@ def _on_stack(
         raise BenchError(f"after the kills the boards are {verdict.verdict} ({verdict.reason}); no figure counts")
     paints = first_paint(settings.dashboard_url, options.rounds)
     if paints.reason:
-        result.notes.append(f"First paint was left out: {paints.reason}.")
+        result.notes.append(f"First paint was skipped: {paints.reason}.")
     found[PAINT] += paints.seconds
 
 
@@ -141,7 +141,7 @@ class Marker:
 def _kill(settings: Settings, marker: Marker) -> tuple[float, float]:
     job_id = jobs.observe_job(settings, KILLED).flink_job_id
     if job_id is None:
-        raise BenchError(f"{KILLED} does not run; look with `gamestream jobs show {KILLED}`")
+        raise BenchError(f"{KILLED} does not run; check with `gamestream jobs show {KILLED}`")
     with FlinkRest(settings.flink_rest) as flink:
         os.kill(pid_of(settings, "flink-taskmanager"), signal.SIGKILL)
         started = time.monotonic()
@@ -160,7 +160,7 @@ def _redeploy(settings: Settings) -> tuple[float, float]:
     whole = time.monotonic() - started
     new, old = jobs.history(settings, KILLED, 2)
     if new.running_at is None or old.ended_at is None:
-        raise BenchError(f"the deployments of {KILLED} have no times; look with `gamestream jobs history {KILLED}`")
+        raise BenchError(f"the deployments of {KILLED} have no times; check with `gamestream jobs history {KILLED}`")
     return (new.running_at - old.ended_at).total_seconds(), whole
 
 

@@ -54,7 +54,7 @@ def stack_for(
         yield settings
         return
     with own_home(FLINK_OPTIONS, heap_mib) as settings:
-        say(f"start a stack of its own: {', '.join(servers)}")
+        say(f"start a temporary stack: {', '.join(servers)}")
         try:
             Stack(settings).up(servers)
             provision(settings)

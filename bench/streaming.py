@@ -58,7 +58,7 @@ def measure(settings: Settings, options: StreamingOptions, say: Say) -> Result:
     result = Result("streaming", {**shown, "first demo's events": options.seed_events})
     if options.reference is None:
         result.notes.append(
-            f"{SEED} was left out: its scripts are not part of this repository; name their folder with --reference."
+            f"{SEED} was skipped: its scripts are not part of this repository; name their folder with --reference."
         )
     cases = [_case(settings, options, dataset, result, say) for dataset in options.datasets()]
     result.figures["datasets"] = cases

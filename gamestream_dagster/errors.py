@@ -59,23 +59,23 @@ def _of_the_system(error: OSError) -> str:
         return f"{where}{why}; give another path, or restore it."
     if isinstance(error, ConnectionError | TimeoutError):
         return f"{where}{why}; see `gamestream status`, then try again."
-    return f"{where}{why}; mend it, then run the command again."
+    return f"{where}{why}; fix it, then run the command again."
 
 
 _SEE_POSTGRES: Final = "see `gamestream status` and `gamestream plan`"
 _SEE_DISK: Final = "see that the disk has room and the file is whole"
 # Root classes of the libraries' errors, with what to do next.
 _LIBRARIES: tuple[tuple[str, str, str, str], ...] = (
-    ("yaml", "YAMLError", "A YAML file cannot be read", "mend the file at that line"),
-    ("sqlalchemy.exc", "SQLAlchemyError", "Postgres did not do what was asked", _SEE_POSTGRES),
-    ("psycopg", "Error", "Postgres did not do what was asked", _SEE_POSTGRES),
+    ("yaml", "YAMLError", "A YAML file cannot be read", "fix the file at that line"),
+    ("sqlalchemy.exc", "SQLAlchemyError", "Postgres refused the request", _SEE_POSTGRES),
+    ("psycopg", "Error", "Postgres refused the request", _SEE_POSTGRES),
     ("duckdb", "Error", "DuckDB could not compute this", "see that the disk has room and the archive is whole"),
     ("pyarrow", "ArrowException", "A Parquet file could not be read or written", _SEE_DISK),
-    ("confluent_kafka", "KafkaException", "Kafka did not do what was asked", "see `gamestream status`"),
+    ("confluent_kafka", "KafkaException", "Kafka refused the request", "see `gamestream status`"),
     ("httpx", "HTTPError", "A server did not answer", "see `gamestream status`"),
     ("pydantic", "ValidationError", "A value cannot be used", "mend it"),
     ("jinja2", "TemplateError", "A report could not be written", "restore the installed package"),
-    ("json", "JSONDecodeError", "A JSON text cannot be read", "mend the file, or write it anew"),
+    ("json", "JSONDecodeError", "A JSON text cannot be read", "fix the file, or write a new one"),
 )  # fmt: skip
 
 

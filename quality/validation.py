@@ -87,7 +87,7 @@ def _row_count(suite: Suite, results: list[ExpectationValidationResult]) -> int:
     for one in results:
         if one.expectation_config and one.expectation_config.type == _ROW_COUNT:
             return int(one.result.get("observed_value") or 0)
-    raise QualityError(f"Suite {suite.name} does not count its rows, so nobody could tell whether it saw any.")
+    raise QualityError(f"Suite {suite.name} does not count its rows, so it may have seen none.")
 
 
 def _result(suite: Suite, one: ExpectationValidationResult, rows: int, settings: Settings) -> ExpectationResult:

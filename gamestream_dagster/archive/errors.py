@@ -62,8 +62,8 @@ class ArchiveRewrittenError(ArchiveDamagedError):
 
     def __init__(self, topic_dir: Path, run_id: str) -> None:
         super().__init__(
-            f"The log of the archive in {topic_dir} was written anew by another hand: it does not hold what run "
-            f"{run_id} was judged by; restore the folder from a backup, or begin the archive anew with {BEGIN_ANEW}."
+            f"The log of the archive in {topic_dir} was rewritten from outside: it does not contain what run "
+            f"{run_id} was judged by; restore the folder from a backup, or begin a new archive with {BEGIN_ANEW}."
         )
 
 

@@ -103,7 +103,7 @@ def same_incarnation(topic_dir: Path, chapter: Chapter, now: TopicNow) -> None:
         raise TopicRecreatedError(
             now.topic,
             f"the archive's newest chapter is of {incarnation(chapter.topic_id)}, Kafka has "
-            f"{incarnation(now.topic_id)}, which cannot mend it",
+            f"{incarnation(now.topic_id)}, which cannot fix it",
             "archive the new topic with `gamestream archive`, which opens a chapter for it",
         )
     if evidence is Evidence.NONE and chapter.files:

@@ -304,7 +304,7 @@ def load_manifest(topic_dir: Path) -> Manifest:
         what = getattr(broken, "path", None) or f"the chapter of {getattr(broken, 'opened_at', '') or 'its beginning'}"
         raise ArchiveDamagedError(
             f"{topic_dir / MANIFEST} was changed by hand: its entry {what} does not follow from the one before; "
-            f"restore the file from a backup, or begin the archive anew with {BEGIN_ANEW}."
+            f"restore the file from a backup, or begin a new archive with {BEGIN_ANEW}."
         )
     return manifest
 
@@ -324,7 +324,7 @@ def _check_nothing_archived(topic_dir: Path) -> None:
     if found is not None:
         raise ArchiveDamagedError(
             f"{topic_dir / MANIFEST} is gone, though there are archived files ({found.name}); restore it from a "
-            f"backup, or begin the archive anew with {BEGIN_ANEW}, which keeps the old folder aside."
+            f"backup, or begin a new archive with {BEGIN_ANEW}, which keeps the old folder aside."
         )
 
 

@@ -70,7 +70,7 @@ def season_named(season: Season, text: str) -> SeasonSpan:
         millis = round(at.timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise SeasonError(
-            f"{text!r} is no season; write its start, such as 2026-11-21 or 2026-11-21T14:00Z."
+            f"{text!r} is not a season; write its start, such as 2026-11-21 or 2026-11-21T14:00Z."
         ) from error
     found = season_at(season, millis)
     if found.start != millis:

@@ -55,9 +55,9 @@ def refresh_definitions(settings: Settings, say: Say) -> None:
             return
         dagster.reload()
         if odd := _jobs_and_boards(dagster) ^ expected:
-            say(f"Dagster loaded its definitions anew and still differs in {', '.join(sorted(odd))}: {failure}.")
+            say(f"Dagster reloaded its definitions and still differs in {', '.join(sorted(odd))}: {failure}.")
         else:
-            say("Dagster loaded its definitions anew: its jobs and boards are those of the catalogue.")
+            say("Dagster reloaded its definitions: its jobs and boards match the catalogue.")
 
 
 def _jobs_and_boards(dagster: DagsterGraphQL) -> set[str]:
@@ -73,7 +73,7 @@ def _dagster(settings: Settings, failure: str, say: Say, timeout: float | None =
         try:
             yield dagster
         except ServiceError as error:
-            say(f"Dagster was not told: {error} So {failure}.")
+            say(f"Dagster was not notified: {error} So {failure}.")
 
 
 def job_event(deployment: Deployment, observed: ObservedJob, command: str) -> Reported:

@@ -49,10 +49,11 @@ def drill(  # noqa: PLR0917 - one parameter an option
         ),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Where to write the page; default <home>/reports/drill/.")] = None,
-    rate: Annotated[float, typer.Option(min=1, max=5000, help="Events a second of the crowd.")] = 100.0,
+    rate: Annotated[float, typer.Option(min=1, max=5000, help="Events per second of the crowd.")] = 100.0,
     seed: Annotated[int, typer.Option(help="Of the crowd: the same one sends the same events.")] = 5,
     look_every: Annotated[
-        float, typer.Option(min=1, max=120, help="Seconds between two looks of the job manager; its sensor's are 30.")
+        float,
+        typer.Option(min=1, max=120, help="Seconds between two observations of the job manager; its sensor uses 30."),
     ] = 30.0,
     show: Annotated[bool, typer.Option("--list", help="List the scenarios and play none.")] = False,
     as_json: AsJson = False,

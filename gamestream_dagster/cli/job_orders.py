@@ -97,7 +97,7 @@ def job_events(
             last = next(iter(manager.history(settings, job, 1, folder)), None)
             seen = manager.observe_job(settings, job, root=folder)
         except (FlinkJobError, ServiceError) as error:
-            say(f"Dagster was not told about {job}: {error}")
+            say(f"Dagster was not notified of {job}: {error}")
             continue
         if last is not None:
             events.append(job_event(last, seen, command))

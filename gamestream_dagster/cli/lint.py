@@ -27,7 +27,7 @@ Paths = Annotated[
     list[Path] | None,
     typer.Argument(help="Job folders, scripts, or folders of either; the project's own jobs when none is given."),
 ]
-Gateway = Annotated[str | None, typer.Option("--gateway", help="Address of a SQL gateway whose planner is asked.")]
+Gateway = Annotated[str | None, typer.Option("--gateway", help="Address of a SQL gateway for the planner rules.")]
 NoPlanner = Annotated[bool, typer.Option("--no-planner", help="Only the rules that need no Flink.")]
 
 _FIRST_ANSWER_SECONDS = 3.0
@@ -103,10 +103,10 @@ def _print(report: Report, as_json: bool) -> None:
         width = None if sys.stdout.isatty() else _WIDTH_IN_A_PIPE
         PlainConsole(width=width).print(table)
     errors = sum(row["severity"] == "error" for row in rows)
-    talk.print(f"{errors} errors, {len(rows) - errors} warnings; docs/lint.md says why and how to mend")
+    talk.print(f"{errors} errors, {len(rows) - errors} warnings; docs/lint.md explains the rules and their fixes")
     if report.plans is None:
         talk.print(
-            "The planner rules did NOT run: no SQL gateway was asked. "
+            "The planner rules did NOT run: no SQL gateway. "
             "`gamestream up --only flink` starts one, --gateway names one.",
             soft_wrap=True,
         )

@@ -198,7 +198,7 @@ def psql(
     if done.returncode == PSQL_NO_CONNECTION:
         raise CouldNotRun(
             f"psql has no connection to {settings.postgres_host}:{environment['PGPORT']}; start the servers with "
-            "`gamestream up`, or look with `gamestream status`."
+            "`gamestream up`, or check with `gamestream status`."
         )
     raise typer.Exit(done.returncode)
 

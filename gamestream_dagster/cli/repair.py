@@ -128,11 +128,11 @@ def _say_next(plan: RepairPlan, outcomes: dict[int, str], dry_run: bool) -> None
         talk.print("Nothing was changed. Do it with `gamestream repair --yes`.")
     elif "NOT_KEPT" in outcomes.values():
         talk.print(
-            "Postgres took writes and did not keep them: look for a trigger or a rule on the table "
+            "Postgres accepted writes and did not keep them: find the trigger or a rule on the table "
             "(`SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT tgisinternal`), drop it, "
             "and run `gamestream repair --yes` again."
         )
     elif "MOVED_ON" in outcomes.values():
-        talk.print("Some rows changed meanwhile. Run `gamestream repair --yes` again.")
+        talk.print("Some rows changed in the meantime. Run `gamestream repair --yes` again.")
     else:
         talk.print("Next: gamestream reconcile")

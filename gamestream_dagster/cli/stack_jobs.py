@@ -19,7 +19,7 @@ FLINK = "flink-jobmanager"
 DAGSTER = "dagster-webserver"
 _NEEDED = (FLINK, "postgres")
 _ASKED = (*_NEEDED, "kafka")
-_FROM_CHECKPOINT = "A job that ran goes on from its newest checkpoint at the next `gamestream up`."
+_FROM_CHECKPOINT = "A running job resumes from its newest checkpoint at the next `gamestream up`."
 
 Say = Callable[[str], None]
 

@@ -27,7 +27,7 @@ SHOWN_CHARACTERS = 2_000  # of one value per line for people; --json prints it w
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
-    topics = typer.Typer(help="Kafka topics: look at their records.", no_args_is_help=True)
+    topics = typer.Typer(help="Kafka topics: read their records.", no_args_is_help=True)
     topics.command("tail")(tail)
     app.add_typer(topics, name="topic", rich_help_panel=panels.EVENTS)
 

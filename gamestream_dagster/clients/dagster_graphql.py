@@ -203,7 +203,7 @@ class DagsterGraphQL:
             raise DagsterApiError(
                 SERVICE,
                 f"the code location {location} was not reloaded ({reason})",
-                "look at the page Deployment of the Dagster UI",
+                "check the page Deployment of the Dagster UI",
             )
 
     def locate_job(self, job: str) -> tuple[str, str]:
@@ -225,7 +225,7 @@ class DagsterGraphQL:
         known = sorted({e["name"] for node in found.get("nodes", []) for e in node["jobs"] if e["name"][0] != "_"})
         reason = "; ".join(broken) or f"known jobs: {', '.join(known) or 'none'}"
         raise LaunchRefusedError(
-            SERVICE, f"{self._url} has no job {job!r} ({reason})", "look at the page Deployment of the Dagster UI"
+            SERVICE, f"{self._url} has no job {job!r} ({reason})", "check the page Deployment of the Dagster UI"
         )
 
     def launch(self, job: str, tags: Mapping[str, str] | None = None) -> str:
@@ -243,7 +243,7 @@ class DagsterGraphQL:
         raise LaunchRefusedError(
             SERVICE,
             f"{job!r} was not started ({result['__typename']}: {'; '.join(messages)})",
-            "mend what it names and start it again",
+            "fix what it names and start it again",
         )
 
     def run(self, run_id: str) -> RunOutcome:

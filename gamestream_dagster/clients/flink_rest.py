@@ -265,7 +265,7 @@ class FlinkRest:
             raise TransientServiceError(_SERVICE, reason, _ASK_LATER)
         if reply.status_code == 404:
             raise NotFoundError(_SERVICE, reason, "see `gamestream jobs list`")
-        raise TerminalServiceError(_SERVICE, f"{method} {path} was refused: {reason}", "look at the JobManager's log")
+        raise TerminalServiceError(_SERVICE, f"{method} {path} was refused: {reason}", "check the JobManager's log")
 
 
 def _json(reply: httpx.Response, url: str) -> Any:

@@ -25,7 +25,7 @@ STATEMENT_TIMEOUT_SECONDS = 120.0  # the first statement after the gateway's sta
 MAX_ROWS = 10_000
 _SERVICE = "Flink SQL gateway"
 _ASK_LATER = "see `gamestream status`, and try again"
-_MEND_SQL = "mend the SQL of the job and apply again"
+_MEND_SQL = "fix the SQL of the job and apply again"
 
 
 @dataclass(frozen=True)

@@ -337,7 +337,7 @@ class KafkaAdmin:
             if found:
                 return found
             time.sleep(0.05)
-        raise TransientServiceError("Kafka", f"{late} after {self.timeout_seconds:g} s", "look again in a moment")
+        raise TransientServiceError("Kafka", f"{late} after {self.timeout_seconds:g} s", "try again in a moment")
 
     def _call(self, request: Callable[[], T], what: str) -> T:
         try:
@@ -358,7 +358,7 @@ class KafkaAdmin:
         return TransientServiceError(
             "Kafka",
             f"no answer from {self.kafka} within {self.timeout_seconds:g} s (to {what})",
-            "start it with `gamestream up`, or look with `gamestream status`",
+            "start it with `gamestream up`, or check with `gamestream status`",
         )
 
     def _typed(self, error: KafkaException, what: str) -> ServiceError:
@@ -375,7 +375,7 @@ class KafkaAdmin:
             return TerminalServiceError("Kafka", said, "grant the client's principal the right")
         if native.retriable() or code in _MOMENTARY:
             return TransientServiceError("Kafka", said, "try again in a moment")
-        return TerminalServiceError("Kafka", said, "mend the request, or the cluster's rules, and try again")
+        return TerminalServiceError("Kafka", said, "fix the request, or the cluster's rules, and try again")
 
 
 def _partition(one: TopicPartition) -> int:

@@ -122,4 +122,4 @@ def connection_error(error: BaseException, where: str) -> ServiceError:
         reason = f"the server at {where} is starting or stopping"
     else:
         reason = f"the connection to {where} cannot be made or broke"
-    return TransientServiceError("Postgres", reason, "start it with `gamestream up`, or look with `gamestream status`")
+    return TransientServiceError("Postgres", reason, "start it with `gamestream up`, or check with `gamestream status`")

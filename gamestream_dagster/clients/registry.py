@@ -202,7 +202,7 @@ class Registry:
                 else ("nothing listens" if isinstance(error, httpx.ConnectError) else "the connection broke")
             )
             raise TransientServiceError(
-                "Registry", f"{how} at {self.url}", "start it with `gamestream up`, or look with `gamestream status`"
+                "Registry", f"{how} at {self.url}", "start it with `gamestream up`, or check with `gamestream status`"
             ) from error
         if response.is_success:
             try:
@@ -223,12 +223,12 @@ class Registry:
         if status in _RETRYABLE_STATUS:
             return TransientServiceError("Registry", reason, "try again in a moment, or see `gamestream logs registry`")
         if status == 404:
-            return NotFoundError("Registry", reason, "see what is there with `gamestream plan`")
+            return NotFoundError("Registry", reason, "check with `gamestream plan`")
         if status == 409:
             return AlreadyExistsError("Registry", reason, "change the schema so that both sides can read each other")
         if status in (401, 403):
             return TerminalServiceError("Registry", reason, "put user and password into GAMESTREAM_REGISTRY_URL")
-        return TerminalServiceError("Registry", reason, "mend the request, or the registry's rules, and try again")
+        return TerminalServiceError("Registry", reason, "fix the request, or the registry's rules, and try again")
 
 
 def _part(text: str) -> str:

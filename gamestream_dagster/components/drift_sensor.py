@@ -86,7 +86,7 @@ def tick(
     drifted = sorted(name for name, digest in updated.items() if not digest.startswith(ResourceState.PRESENT.value))
     reason = f"Not as described: {', '.join(drifted)}." if drifted else "All as described."
     second = provisioner.second_daemon()
-    told = [reason, *(f"Could not look at the {one}" for one in found.silent), *([f"Mind: {second}"] if second else [])]
+    told = [reason, *(f"Could not observe the {one}" for one in found.silent), *([f"Mind: {second}"] if second else [])]
     return dg.SensorResult(
         skip_reason=" ".join(told),
         asset_events=events,
@@ -99,7 +99,7 @@ def drift_sensor(watched: Watched, interval_seconds: int) -> dg.SensorDefinition
 
     @dg.sensor(
         name=SENSOR,
-        description="Looks whether topics, subjects and tables stand as described; tells when that changes.",
+        description="Compares topics, subjects and tables with their description and reports changes.",
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         asset_selection=[key for keys in watched.values() for key in keys.values()],

@@ -94,7 +94,7 @@ def health_check(spec: JobSpec) -> dg.AssetChecksDefinition:
         description="The job is in its desired state; restarts, checkpoints and lag are within bounds.",
     )
     def healthy(flink_jobs: dg.ResourceParam[FlinkJobs]) -> dg.AssetCheckResult:
-        with explained(f"look at the job {spec.name}", job=spec.name):
+        with explained(f"check the job {spec.name}", job=spec.name):
             return health_result(spec, flink_jobs.observe(spec.name))
 
     return healthy
@@ -117,7 +117,7 @@ def health_result(spec: JobSpec, observed: ObservedJob) -> dg.AssetCheckResult:
 def judge(spec: JobSpec, observed: ObservedJob) -> tuple[bool, str]:
     """Whether the job is as desired, and why. No answer is never "healthy"."""
     if observed.state is JobState.UNKNOWN:
-        return False, f"Flink gives no answer ({observed.detail}); nothing is known about the job."
+        return False, f"Flink does not answer ({observed.detail}); nothing is known about the job."
     if spec.desired_state is DesiredState.SUSPENDED:
         return not observed.state.live, f"Desired suspended, found {observed.state.value}."
     if observed.duplicates:

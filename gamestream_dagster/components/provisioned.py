@@ -64,7 +64,7 @@ def provisioned(
 
     @dg.multi_asset_check(
         name=f"{kind.value}s_{AS_DESCRIBED}",
-        description=f"Whether each {kind.value} stands as it is described; looks only.",
+        description=f"Whether each {kind.value} is as described; read-only.",
         specs=[
             dg.AssetCheckSpec(AS_DESCRIBED, asset=one.key, description=f"The {kind.value} has not drifted.")
             for one in described

@@ -81,7 +81,7 @@ def _step(standing: Standing, run: FinishedRun) -> tuple[Standing, list[Change]]
         failures = standing.failures + 1
         if failures < IN_A_ROW:
             return replace(standing, failures=failures), []
-        summary = f"Reconciliation could not look {failures} times in a row: {run.reason}"
+        summary = f"Reconciliation could not run {failures} times in a row: {run.reason}"
         raised = Change(COULD_NOT_RUN_ALERT, LOOKED, True, run, summary, Severity.ERROR)
         return replace(standing, failures=failures), [raised]
     changes: list[Change] = []
@@ -91,7 +91,7 @@ def _step(standing: Standing, run: FinishedRun) -> tuple[Standing, list[Change]]
     still = frozenset(board for board in standing.unexplained if not run.about(board))
     now = still | run.unexplained
     if run.unexplained:
-        summary = f"UNEXPLAINED rows on {', '.join(sorted(now))}: nobody knows why. Do not repair; look at the report."
+        summary = f"UNEXPLAINED rows on {', '.join(sorted(now))}: no cause found. Do not repair; read the report."
         changes.append(Change(UNEXPLAINED_ALERT, NO_UNEXPLAINED, True, run, summary, Severity.CRITICAL))
     elif standing.unexplained and not now:
         summary = f"Run {run.run_id} found no UNEXPLAINED row any more."
@@ -142,7 +142,7 @@ def alarm_sensor(job: dg.JobDefinition, interval_seconds: int) -> dg.SensorDefin
 
     @dg.sensor(
         name=SENSOR,
-        description="An alarm when a row is UNEXPLAINED, and when a reconciliation could not look twice in a row.",
+        description="An alarm when a row is UNEXPLAINED, and when two consecutive reconciliations could not run.",
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         job=job,
@@ -202,7 +202,7 @@ def _told(standing: Standing) -> str:
         alarms.append(f"UNEXPLAINED rows on {', '.join(sorted(standing.unexplained))}")
     if standing.failures:
         alarms.append(f"{standing.failures} in a row could not look")
-    return "; ".join(alarms) or "no alarm stands"
+    return "; ".join(alarms) or "no active alarm"
 
 
 def _read(cursor: str | None) -> Standing:

@@ -30,7 +30,7 @@ def _newest() -> None:
     docs = settings.reports_dir / "data_docs" / "index.html"
     links: list[str] = []
     if found is not None:
-        links.append(f"[The report on a page of its own]({settings.report_url(found)})")
+        links.append(f"[The report on its own page]({settings.report_url(found)})")
     if docs.exists():
         links.append(f"[Data Docs of Great Expectations]({settings.report_url(docs)})")
     if links:

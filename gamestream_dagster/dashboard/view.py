@@ -114,7 +114,7 @@ def badges(board: Board, snapshot: Snapshot) -> tuple[Badge, ...]:
     if state == RUNNING:
         found.append(Badge("live", Tone.LIVE, f"Job {board.job} is running; rows change as events arrive."))
     elif state is not None:
-        found.append(Badge(state.lower(), Tone.BAD, f"Job {board.job} is not running; the rows stand still."))
+        found.append(Badge(state.lower(), Tone.BAD, f"Job {board.job} is not running; the rows do not change."))
     rows = snapshot.rows.get(board.name, ())
     if board.window and rows:
         found.append(_settled(rows[0][board.window.as_of], snapshot.read_at))

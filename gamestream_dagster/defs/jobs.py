@@ -29,7 +29,7 @@ provision = dg.define_asset_job(
 deploy = dg.define_asset_job(
     "deploy",
     selection=JOBS,
-    description="Bring every Flink SQL job to what its folder says, and leave it running.",
+    description="Bring every Flink SQL job to the state that its folder describes.",
     tags={"gamestream/part": "deploy"},
 )
 archive_and_reconcile = dg.define_asset_job(
@@ -41,6 +41,6 @@ archive_and_reconcile = dg.define_asset_job(
 everything = dg.define_asset_job(
     "everything",
     selection=dg.AssetSelection.all() | PAGE,
-    description="Provision, deploy, archive, reconcile and look at the pages, in the order of the lineage.",
+    description="Provision, deploy, archive, reconcile and check the pages, in the order of the lineage.",
     tags={"gamestream/part": "everything"},
 )

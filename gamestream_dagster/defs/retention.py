@@ -36,7 +36,7 @@ def old_runs(context: dg.OpExecutionContext) -> None:
 
 
 @dg.op(
-    description="Deletes savepoints and checkpoints of generations that nobody goes back to.",
+    description="Deletes savepoints and checkpoints that nothing will restore.",
 )
 def old_states(context: dg.OpExecutionContext, flink_jobs: dg.ResourceParam[FlinkJobs]) -> None:
     """Keeps the newest generations and everything that a rollback needs."""

@@ -159,7 +159,7 @@ def _job_reasons(one: JobOutcome) -> Iterable[str]:
     if one.back_by in (BackBy.NOBODY, BackBy.PERSON):
         return  # it stayed healthy, or an operator knew
     if one.seen_seconds is None:
-        yield f"nobody saw that {one.job} was not well"
+        yield f"no observation found that {one.job} was not well"
     elif one.seen_seconds > SEEN_LIMIT_SECONDS:
         yield f"{one.job} was seen after {one.seen_seconds:.0f} s, the limit is {SEEN_LIMIT_SECONDS:.0f} s"
 

@@ -224,7 +224,7 @@ class _Play:
             return f"{together} were live at the same moment"
         unknown = self.site.witness.ids.get(job, set()) - {one.flink_job_id for one in self._all(job)}
         if unknown:
-            return f"Flink had {', '.join(sorted(unknown))}, which nobody recorded"
+            return f"Flink had {', '.join(sorted(unknown))}, which has no record"
         new = [one for one in history if one.generation > generation]
         failed = [one for one in new if one.running_at is None]
         if len(new) - len(failed) > 1:

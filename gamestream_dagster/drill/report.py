@@ -24,7 +24,7 @@ _COLOURS = {
 _SUMMARIES = {
     DrillVerdict.HELD: "After every fault each job came back from the right state, once, and every board is right.",
     DrillVerdict.NOT_HELD: "After at least one fault something did not hold.",
-    DrillVerdict.COULD_NOT_RUN: "Not everything could be tried. This says nothing about what was not.",
+    DrillVerdict.COULD_NOT_RUN: "Not every scenario could run. There is no verdict on the missing ones.",
 }
 
 

@@ -76,7 +76,7 @@ def _settings(home: Path, base: int) -> Settings:
         if settings.is_external(server):
             raise DrillError(
                 f"an address of {server} is set, and a drill kills its own servers only; "
-                "take it out of the environment (`gamestream doctor` shows where it comes from)"
+                "take it out of the environment (`gamestream doctor` shows its origin)"
             )
     return settings
 

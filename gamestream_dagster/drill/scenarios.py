@@ -80,9 +80,9 @@ def kill_gateway(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
     broken: tuple[str, ...] = ()
     try:
         manager.apply_job(site.settings, job, Choice.REDEPLOY, site.say)
-        note = "a redeploy asked for meanwhile went through"
+        note = "a redeploy requested meanwhile succeeded"
     except (TransientServiceError, TransientFlinkJobError) as error:
-        note = f"a redeploy asked for meanwhile was put off: {error}"
+        note = f"a redeploy requested meanwhile was deferred: {error}"
         mark = site.witness.try_marks().get(job)
         if mark is None or mark.flink_job_id != before[job].flink_job_id:
             broken = (f"{job} was stopped though the redeploy could not be done",)
@@ -103,7 +103,7 @@ def hang_gateway(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
         _wait_tried(site, struck.at)
     finally:
         site.send_signal("flink-gateway", signal.SIGCONT)
-    site.say("the gateway goes on")
+    site.say("the gateway resumes")
     waited = time.time() - struck.at
     yield Struck(struck.at, struck.at, (f"the gateway hung for {waited:.1f} s, until a try to heal had given up",))
 
@@ -154,7 +154,7 @@ def block_checkpoints(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck
                 if not path.exists():
                     path.touch()
                     files.append(path)
-        site.say(f"a file stands in the place of each of the next {BLOCKED_CHECKPOINTS} checkpoints of each job")
+        site.say(f"a file blocks the folder of each of the next {BLOCKED_CHECKPOINTS} checkpoints of each job")
         yield struck
     finally:
         for path in files:
@@ -173,7 +173,7 @@ def kill_by_turns(number: int) -> Strike:
     return partial(kill, "flink-taskmanager" if number % 2 else "flink-jobmanager")
 
 
-_GOES_ON = "The jobs go on, or fail and come back by themselves; no event is lost or counted twice."
+_GOES_ON = "The jobs keep running, or fail and recover by themselves; no event is lost or counted twice."
 
 CATALOGUE: tuple[Scenario, ...] = (
     Scenario(
@@ -193,7 +193,7 @@ CATALOGUE: tuple[Scenario, ...] = (
     Scenario(
         "gateway",
         "SQL gateway killed",
-        "The jobs go on. A redeploy asked for meanwhile is put off and changes nothing; asked for again, it goes.",
+        "The jobs keep running. A redeploy requested meanwhile is deferred; requested again, it succeeds.",
         kill_gateway,
     ),
     Scenario(
@@ -210,7 +210,7 @@ CATALOGUE: tuple[Scenario, ...] = (
     Scenario(
         "corrupt",
         "Newest checkpoint corrupt, JobManager killed",
-        "The jobs come back from the newest checkpoint that can be read, and the timeline says so.",
+        "The jobs restore the newest readable checkpoint, and the timeline says so.",
         corrupt,
         stops_jobs=True,
         limit_seconds=240,
@@ -218,7 +218,7 @@ CATALOGUE: tuple[Scenario, ...] = (
     Scenario(
         "folder",
         "Checkpoint folder cannot be written",
-        "The job manager sees that no checkpoint completes, stops each job with a savepoint and goes on from it.",
+        "The job manager detects that no checkpoint completes, stops each job with a savepoint and resumes from it.",
         block_checkpoints,
         stops_jobs=True,
         limit_seconds=240,
@@ -233,20 +233,20 @@ CATALOGUE: tuple[Scenario, ...] = (
     Scenario(
         "proof",
         "Proof killed while its jobs are stopped",
-        "The job manager sees that the proof has ended, and goes on with each job from its savepoint.",
+        "The job manager detects that the proof has ended, and resumes each job from its savepoint.",
         kill_proof,
         stops_jobs=True,
     ),
     Scenario(
         "coordinator",
-        "Broker killed, a new group asked for at once",
-        "Whoever asks gets an answer or a sentence, and no process dies. The jobs go on.",
+        "Broker killed, a new group requested at once",
+        "Every request gets a reply or a message, and no process dies. The jobs keep running.",
         ask_at_once,
     ),
     Scenario(
         "fast-producer",
         "A producer's clock 50 minutes ahead",
-        "The broker stamps the records, so windows close by its clock: no board stands still and no event is lost.",
+        "The broker stamps the records, so windows close by its clock: no board stalls and no event is lost.",
         fast_clock,
     ),
     Scenario(

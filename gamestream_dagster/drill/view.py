@@ -80,11 +80,11 @@ def job_words(one: JobOutcome) -> str:
     if one.parked and one.back_by is not BackBy.PERSON:
         return f"parked: {one.parked}"
     if one.back_by is BackBy.NOBODY:
-        return f"went on by itself; a new checkpoint after {seconds(one.back_seconds)}"
+        return f"recovered by itself; a new checkpoint after {seconds(one.back_seconds)}"
     if one.back_seconds is None:
         return f"not back (seen after {seconds(one.seen_seconds)})"
     if one.back_by is BackBy.PERSON:
-        return f"back after {seconds(one.back_seconds)}, as a person asked, from {one.restored_from or 'nothing'}"
+        return f"back after {seconds(one.back_seconds)}, as requested, from {one.restored_from or 'nothing'}"
     return (
         f"seen after {seconds(one.seen_seconds)}, back after {seconds(one.back_seconds)} by "
         f"{one.back_by.value}, from {one.restored_from or 'nothing'}"

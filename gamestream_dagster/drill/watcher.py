@@ -132,7 +132,7 @@ class Watcher:
         with self._bench(job) as bench:
             observed, record = bench.look(previous)
             if observed.state is JobState.UNKNOWN:
-                return Look(job, at, False, f"Flink gives no answer ({observed.detail})")
+                return Look(job, at, False, f"Flink does not answer ({observed.detail})")
             moved = last_movement(previous, observed.figures)
             if moved is not None:
                 self._figures[job] = moved

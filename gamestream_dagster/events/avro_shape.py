@@ -131,7 +131,7 @@ def _record(schema: Mapping[str, Any], space: str, named: dict[str, Shape], dept
     inner = full_name.rpartition(".")[0]
     fields = _listed(schema, "fields")
     if not all(isinstance(one, Mapping) for one in fields):
-        raise UnusableSchemaError("a field is no object")
+        raise UnusableSchemaError("a field is not an object")
     shape.names = tuple(_text(one, "name") for one in fields)
     shape.field_logical_types = tuple(_text(one, "logicalType") for one in fields)
     shape.parts = tuple(_shape(one.get("type"), inner, named, depth + 1) for one in fields)

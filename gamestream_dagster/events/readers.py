@@ -74,10 +74,10 @@ def _size_of(path: Path) -> int:
             if not size:
                 raise ReadingError(f"{path} is empty; fetch or write it anew.")
             return size
-        what = f"{path} is a folder" if path.is_dir() else f"{path} is no regular file"
+        what = f"{path} is a folder" if path.is_dir() else f"{path} is not a regular file"
         what = what if path.exists() else f"There is no file {path}"
     except (OSError, ValueError) as error:
-        raise ReadingError(f"{path} cannot be looked at ({error}); give another file, or mend its rights.") from error
+        raise ReadingError(f"{path} cannot be read ({error}); give another file, or fix its permissions.") from error
     raise ReadingError(f"{what}; give a CSV, JSON lines or Parquet file, or `nba` for the sample.")
 
 
@@ -86,11 +86,11 @@ def _guarded(path: Path, lines: Iterator[Line]) -> Iterator[Line]:
         yield from lines
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ReadingError(
-            f"{path} is damaged ({error}): what stood before the damage was read; fetch it anew."
+            f"{path} is damaged ({error}): everything before the damage was read; fetch the file again."
         ) from error
     except (OSError, pa.ArrowException) as error:
         raise ReadingError(
-            f"{path} cannot be read to its end ({error}); mend or fetch it, then replay again."
+            f"{path} cannot be read to its end ({error}); fix or fetch it, then replay again."
         ) from error
 
 

@@ -47,7 +47,7 @@ class SimulatorOptions(BaseModel):
 
     seed: int = 1
     start_ms: int = Field(ge=0, description="Event time of the beginning, milliseconds since 1970 UTC.")
-    rate: float = Field(default=100.0, gt=0, description="Mean records a second, outside bursts.")
+    rate: float = Field(default=100.0, gt=0, description="Mean records per second, outside bursts.")
     events: int | None = Field(default=None, ge=0, description="Stop after so many records.")
     duration: float | None = Field(default=None, gt=0, description="Stop after so many seconds of event time.")
     late: float = Field(default=0.0, ge=0, le=100)

@@ -160,7 +160,7 @@ def _within(archive: tarfile.TarFile, folder: Path) -> Iterator[tarfile.TarInfo]
     for member in archive:
         target = (folder / member.name).resolve()
         if not (member.isfile() or member.isdir()) or not target.is_relative_to(folder.resolve()):
-            raise tarfile.TarError(f"{member.name} is no plain file of the archive")
+            raise tarfile.TarError(f"{member.name} is not a plain file of the archive")
         member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
         member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
         yield member

@@ -266,7 +266,7 @@ class Stack:
             else:
                 why = f"not healthy after {service.start_seconds} s ({why})"
             raise ServiceFailedError(
-                f"{service.name} did not start: {why}; the last it said: {self._last_words(service)}; "
+                f"{service.name} did not start: {why}; its last output: {self._last_words(service)}; "
                 f"see {layout.log_file(self._settings, service.name)}."
             )
 

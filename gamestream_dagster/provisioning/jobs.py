@@ -44,7 +44,7 @@ class JobProvider:
         with self._engine.connect() as connection:
             recorded = inspect(connection).has_table(deployments.name)
         if not recorded:
-            change = "look, and deploy if it does not run, once the table `deployments` stands"
+            change = "observe, and deploy if it does not run, once the table `deployments` exists"
             return [ResourceStatus(self.kind, name, ResourceState.MISSING, change=change) for name in names]
         return [self._observe_one(name) for name in names]
 

@@ -125,7 +125,7 @@ def apply_steps(
     for step in planned.steps:
         failed = next((found.planned for found in results if found.outcome is Outcome.FAILED), None)
         if failed and step.kind is ResourceKind.JOB and failed.kind is not ResourceKind.JOB:
-            reason = f"not tried, since {failed.kind} {failed.name} failed; apply again when that is mended"
+            reason = f"not tried, since {failed.kind} {failed.name} failed; apply again when that is fixed"
             result = StepResult(step, Outcome.FAILED, step, reason)
         else:
             result = _apply_step(providers[step.kind], step)

@@ -37,7 +37,7 @@ class MigrationProvider:
 
     def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
         """Those that the database already has."""
-        with _sentences("look at the migrations"):
+        with _sentences("check the migrations"):
             due = {found.revision for found in migrate.pending(self._engine)}
         titles = {found.revision: found.title for found in migrate.revisions()}
         return [
@@ -77,7 +77,7 @@ class TableProvider:
     def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
         """Their states, all from one snapshot."""
         wanted = list(names)
-        with _sentences("look at the tables"), self._engine.connect() as connection:
+        with _sentences("check the tables"), self._engine.connect() as connection:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             existing = migrate.existing_tables(connection)
             drift = find_drift(connection, self._subset(wanted))
@@ -144,7 +144,7 @@ def _sentences(what: str) -> Iterator[None]:
             reason = f"cannot {what}: {_TRANSIENT_STATES[state]}"
             raise TransientServiceError("Postgres", reason, "try again in a moment") from error
         said = str(error.orig).splitlines()[0] if error.orig else type(error).__name__
-        instruction = "delete first what depends on it" if state == "2BP01" else "mend that and try again"
+        instruction = "delete first what depends on it" if state == "2BP01" else "fix that and try again"
         if isinstance(error, OperationalError | InternalError) and not state:
             raise TransientServiceError("Postgres", f"cannot {what}: {said}", "try again in a moment") from error
         raise TerminalServiceError("Postgres", f"cannot {what}: {said}", instruction) from error

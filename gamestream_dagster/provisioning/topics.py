@@ -101,7 +101,7 @@ def topic_status(spec: Topic, found: TopicDescription | None, *, foreign: bool =
             differences.append(f"{name} is {'not known' if actual is None else actual}, should be {value}")
     remarks = []
     if found.leaderless:
-        remarks.append(f"nobody leads partition {', '.join(map(str, found.leaderless))} at the moment")
+        remarks.append(f"no leader for partition {', '.join(map(str, found.leaderless))} at the moment")
     settable = ", ".join(f"{name}={value}" for name, value in _to_set(spec, found).items())
     if settable and foreign:
         remarks.append(

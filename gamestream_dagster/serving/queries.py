@@ -64,7 +64,7 @@ def season_rows(database: Connection, board: Board, start: datetime) -> list[Sto
         ValueError: the board has no seasons.
     """
     if board.season_column is None:
-        raise ValueError(f"{board.name} is no board of seasons")
+        raise ValueError(f"{board.name} is not a board of seasons")
     table = _table(board)
     query = _selected(board, table).where(table.c[board.season_column] == start)
     return _rows(database, board, query.order_by(table.c[board.rank_column]).limit(_FLOOD * board.rows))

@@ -70,7 +70,7 @@ def pending_on(connection: Connection) -> tuple[Revision, ...]:
     if applied not in names:
         raise TerminalServiceError(
             "Postgres",
-            f"the tables stand at revision {applied}, which this version does not know",
+            f"the tables are at revision {applied}, which this version does not know",
             "use the version of gamestream that made them, or a newer one",
         )
     return known[names.index(applied) + 1 :]
@@ -129,7 +129,7 @@ def _run_migrations(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise TerminalServiceError("Postgres", f"a migration cannot run ({error})", "mend it and try again") from error
+        raise TerminalServiceError("Postgres", f"a migration cannot run ({error})", "fix it and try again") from error
 
 
 def _config() -> Config:

@@ -37,7 +37,7 @@ def suite(name: str) -> Suite:
             no_rows(query("ledger_unequal"), "In each minute: in = accepted + duplicate + late + dead-lettered"),
             no_rows(query("ledger_offsets"), "The first offset of a minute is not beyond its last"),
             *once,
-            no_rows(query("ledger_off_minute"), "Each row stands for a whole minute"),
+            no_rows(query("ledger_off_minute"), "Each row is a whole minute"),
             no_rows(query("ledger_totals"), "The minutes add up to what the last run counted"),
         ),
         when_empty=empty_ledger,

@@ -252,7 +252,7 @@ def test_a_damaged_range_is_not_mended_with_records_of_another_incarnation(own, 
     admin.delete(topic)
     admin.create(topic, PARTITIONS)
     send(own, topic, range(100, 190))
-    with pytest.raises(TopicRecreatedError, match="cannot mend it"):
+    with pytest.raises(TopicRecreatedError, match="cannot fix it"):
         mend_archive(own, topic)
     assert load_manifest(topic_dir).files[0] == damaged
 

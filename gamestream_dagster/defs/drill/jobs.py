@@ -32,11 +32,17 @@ def play_drill(context: dg.OpExecutionContext, config: DrillConfig, driller: dg.
     if run.verdict is not DrillVerdict.HELD:
         reasons = [f"{one.name}: {why}" for one in run.results for why in (*one.reasons, one.could_not) if why]
         told = "; ".join([run.could_not, *reasons] if run.could_not else reasons)
-        raise dg.Failure(f"The drill says {run.verdict.value}: {told}", metadata=metadata, allow_retries=False)
+        raise dg.Failure(
+            f"The verdict of the drill is {run.verdict.value}: {told}", metadata=metadata, allow_retries=False
+        )
     context.add_output_metadata(metadata)
 
 
-@dg.job(name="drill", description="Faults on servers of its own, about ten minutes.", tags={"gamestream/part": "drill"})
+@dg.job(
+    name="drill",
+    description="Fault injection on a sandbox stack, about ten minutes.",
+    tags={"gamestream/part": "drill"},
+)
 def drill() -> None:
     """The op alone."""
     play_drill()

@@ -68,7 +68,7 @@ def _apply(bench: Workbench, choice: Choice, say: Say, previous: Figures | None)
         if made.decision not in _LOOK_AGAIN or _fulfilled(work.record, choice):
             return work
     raise TransientFlinkJobError(
-        f"{bench.name} did not settle in {_MAX_ROUNDS} rounds; look with `gamestream jobs show`"
+        f"{bench.name} did not settle in {_MAX_ROUNDS} rounds; check with `gamestream jobs show`"
     )
 
 

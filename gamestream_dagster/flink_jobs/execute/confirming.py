@@ -30,7 +30,7 @@ def confirm(work: Work) -> None:
     checkpoints = _wait_checkpoint(work, job_id, limits.checkpoint_seconds)
     if not _restored_right(record, checkpoints):
         work.break_off(
-            f"it should go on from {record.restore_path or 'nothing'}, "
+            f"it should resume from {record.restore_path or 'nothing'}, "
             f"Flink restored {checkpoints.restored_path or 'nothing'}"
         )
     newest = checkpoints.newest

@@ -45,10 +45,10 @@ def _stop_without_savepoint(work: Work, step: Stop, error: TerminalServiceError)
     if or_else is None and not step.dispensable:
         work.save(state=DeploymentState.RUNNING, reason=error.reason)
         raise TerminalFlinkJobError(
-            f"{work.target.spec.name} was not stopped, it goes on running: {error.reason}; "
+            f"{work.target.spec.name} was not stopped and keeps running: {error.reason}; "
             f"mend what keeps it from a savepoint ({work.flink.job_page(job_id)}), then apply again"
         ) from error
-    instead = f"go on from its newest {or_else.kind}" if or_else else "cancel it, its state is given up"
+    instead = f"resume from its newest {or_else.kind}" if or_else else "cancel it, its state is given up"
     work.say(f"{work.target.spec.name}: no savepoint ({error.reason}); {instead}")
     newest = work.flink.checkpoints(job_id).newest
     try:

@@ -84,7 +84,7 @@ def submit(work: Work, step: Submit) -> None:
                 work.save(restore_path=newest)
                 raise
             # the newest readable checkpoint is the best state: later records are read again
-            why = f"{work.recorded.reason}; go on from the one before, {older}"
+            why = f"{work.recorded.reason}; resume from the previous one, {older}"
             work.note(Moment.TRIED, why)
             work.say(f"{work.recorded.job}: {why}")
             restore = older
@@ -110,7 +110,7 @@ def _refuse_second(work: Work) -> None:
     if work.holds(job_id):
         raise TerminalFlinkJobError(
             f"{work.target.spec.name} was not submitted: job {job_id} of generation "
-            f"{work.record.generation} still runs; look with `gamestream jobs show`, then apply again"
+            f"{work.record.generation} still runs; check with `gamestream jobs show`, then apply again"
         )
 
 

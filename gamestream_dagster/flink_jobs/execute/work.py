@@ -97,7 +97,7 @@ class Work:
         found = self.store.generation(name, deployed)
         if found is None or not found.stored:
             raise TerminalFlinkJobError(
-                f"{name}: the SQL of generation {deployed} is not recorded; look with `gamestream jobs history {name}`"
+                f"{name}: the SQL of generation {deployed} is not recorded; check with `gamestream jobs history {name}`"
             )
         return self.rebuild(found)
 

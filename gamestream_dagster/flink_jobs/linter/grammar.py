@@ -53,7 +53,7 @@ def odd_place(parts: Sequence[Lexeme]) -> tuple[Lexeme, str] | None:
         if part.word == "BY" and part.kind is TokenKind.WORD and before not in _BEFORE_BY:
             return part, "follows neither GROUP nor ORDER nor PARTITION"
         if part.text == ")" and _unfinished(parts[place - 1 : place]):
-            return parts[place - 1], "stands before a closing bracket"
+            return parts[place - 1], "precedes a closing bracket"
         run = _run(part, before, run)
         if run > _NAMES_SIDE_BY_SIDE:
             return part, "cannot stand there"

@@ -73,7 +73,7 @@ def _partial_order(node: Node, planned: Planned) -> Iterator[Finding]:
         found = _rankings(node, planned)
         order = ", ".join(found[0].order).lower() if found else ", ".join(node.names("orderBy"))
         known = " or ".join(sorted(", ".join(sorted(key)) for key in node.children[0].keys)[:2])
-        message = f"ORDER BY {order} does not tell rows that tie apart; they are told apart by {known}"
+        message = f"ORDER BY {order} does not order ties; these columns do: {known}"
         yield Finding(file, line, "GS04", message)
 
 

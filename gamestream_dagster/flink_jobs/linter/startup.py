@@ -37,7 +37,7 @@ def _starts(table: Table) -> Iterator[tuple[Option, str, str]]:
         if not _ALIKE.search(name):
             continue
         if PLACEHOLDER.search(value):
-            yield option, "GS17", f"has {value} as its {name}: where it starts cannot be told"
+            yield option, "GS17", f"has {value} as its {name}: its start is unknown"
         elif value.lower().startswith("latest"):
             yield option, "GS01", f"starts at `{value}`"
     if table.options.get("connector", Option("kafka", "", 0)).value == "kafka":

@@ -93,7 +93,7 @@ def change(question: PlanInput) -> Plan:
         return incompatible(question)
     return question.answer(
         Decision.UPGRADE,
-        f"changed, and its state fits: stop with a savepoint, go on from it{_rolled_back(question)}",
+        f"changed, and its state is compatible: stop with a savepoint, resume from it{_rolled_back(question)}",
         Preflight(),
         Stop(job_id, Outcome.UPGRADING, fallback(question) if observed.health.sick else None),
         Submit(StartFrom.STOPPED, Trigger.CHANGE),
@@ -184,7 +184,7 @@ def keep(question: PlanInput, record: Deployment) -> Plan:
     """Keep the recorded version, and remember this against the folder's present one."""
     name = question.spec.name
     if not question.changed:
-        return question.refuse("the job is what the folder says; there is no change to keep it from", f"show {name}")
+        return question.refuse("the job is as the folder says; there is no change to refuse", f"show {name}")
     if question.spec.upgrade_mode.stateful and fits(question) and not nothing_to_lose(question):
         return question.refuse(
             "the folder's change fits the state, so there is nothing to choose: apply takes it over. To stay with the "
@@ -233,7 +233,7 @@ def redeploy(question: PlanInput) -> Plan:
         return start_over(question, Decision.REDEPLOY, why, Trigger.REDEPLOY, deployed)
     return question.answer(
         Decision.REDEPLOY,
-        f"{why}: stop with a savepoint, go on from it",
+        f"{why}: stop with a savepoint, resume from it",
         Preflight(deployed),
         Stop(observed.flink_job_id or "", Outcome.UPGRADING, fallback(question) if observed.health.sick else None),
         Submit(StartFrom.STOPPED, Trigger.REDEPLOY, deployed=deployed, hold=question.hold),

@@ -42,7 +42,7 @@ def heal(question: PlanInput) -> Plan:
         return start_over(question, Decision.HEAL, reason, Trigger.HEAL, deployed)
     return question.answer(
         Decision.HEAL,
-        f"{reason}; stop with a savepoint if it can be had, go on from its state{_pending(question)}",
+        f"{reason}; stop with a savepoint if possible, resume from its state{_pending(question)}",
         Preflight(deployed),
         Stop(job_id, Outcome.UPGRADING, fallback(question)),
         Submit(StartFrom.STOPPED, Trigger.HEAL, deployed=deployed, hold=question.hold),
@@ -94,7 +94,7 @@ def restore(question: PlanInput, record: Deployment, trigger: Trigger, why: str)
         return question.park(f"{why}, but {against}", f"resume {spec.name}", f"apply {spec.name} --replay")
     if observed.restore:
         submit = Submit(StartFrom.PATH, trigger, observed.restore.path, deployed, hold)
-        reason = f"{why}; go on from its newest {observed.restore.kind}{pending}"
+        reason = f"{why}; resume from its newest {observed.restore.kind}{pending}"
         return question.answer(Decision.RESTORE, reason, Preflight(deployed), submit)
     return question.park(
         f"{why}, and none of its savepoints or checkpoints can be found; starting from nothing is a person's decision",

@@ -72,7 +72,7 @@ def plan(question: PlanInput) -> Plan:
 def _plan(question: PlanInput) -> Plan:
     observed, record = question.observed, question.record
     if observed.state is JobState.UNKNOWN:
-        return question.answer(Decision.WAIT, f"Flink gave no answer, the job is left as it is: {observed.detail}")
+        return question.answer(Decision.WAIT, f"Flink did not answer; the job is left unchanged: {observed.detail}")
     if observed.state is JobState.STOPPING:
         return question.answer(Decision.WAIT, "the job is being cancelled; ask again when it has ended")
     if observed.duplicates:
@@ -255,7 +255,7 @@ def _not_live(question: PlanInput, record: Deployment) -> Plan:
     if spec.desired_state is DesiredState.SUSPENDED:
         return _leave_suspended(question, record)
     if record.state is DeploymentState.SUSPENDED:
-        why = _STOPPED_FOR.get(record.outcome, "to go on from its savepoint")
+        why = _STOPPED_FOR.get(record.outcome, "to resume from its savepoint")
         trigger = Trigger.CLUSTER if record.paused else Trigger.CHANGE
         return restore(question, record, trigger, f"it was stopped {why}")
     if observed.cluster_lost:  # not the job's fault, so it does not use up its budget
@@ -271,7 +271,7 @@ def _for_a_proof(question: PlanInput, record: Deployment) -> Plan | None:
     if question.choice is Choice.STANDSTILL:
         return stand_still(question)
     if record.stands_still and question.standing and not question.choice.asked:
-        return question.answer(Decision.WAIT, "it stands still for a proof, and goes on when that has ended")
+        return question.answer(Decision.WAIT, "it is stopped for a proof, and resumes when that has ended")
     return None
 
 
@@ -294,13 +294,13 @@ def _record_end(question: PlanInput, record: Deployment) -> Plan:
             return question.answer(Decision.RECORD, "it was cancelled in Flink by a person, which is respected", end)
         case JobState.FINISHED:
             end = RecordEnd(DeploymentState.FINISHED, Outcome.ENDED_BY_HAND, observed.savepoint_path)
-            return question.answer(Decision.RECORD, "it ended by itself or was stopped in Flink: respected", end)
+            return question.answer(Decision.RECORD, "it ended, or was stopped in Flink: respected", end)
         case _:
-            why = f"it failed: {observed.detail or 'Flink says no more'}"
+            why = f"it failed: {observed.detail or 'Flink gives no reason'}"
             end = RecordEnd(DeploymentState.FAILED, Outcome.FAILED)
             if question.unsteady and record.trigger not in (Trigger.HEAL, Trigger.CLUSTER):
                 # The new version failed its contract: another start would not help.
                 seconds = question.spec.limits.steady_seconds
-                why = f"it came up and failed within {seconds:.0f} s: {observed.detail or 'Flink says no more'}"
+                why = f"it came up and failed within {seconds:.0f} s: {observed.detail or 'Flink gives no reason'}"
                 end = RecordEnd(DeploymentState.PARKED, Outcome.CONTRACT_BROKEN, reason=why)
             return question.answer(Decision.RECORD, why, end)

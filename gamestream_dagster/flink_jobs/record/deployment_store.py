@@ -179,7 +179,7 @@ class PostgresDeploymentStore:
         with self._locked(_key(job)) as mine:
             if not mine:
                 raise ExecutorBusyError(
-                    f"Another executor works on {job} now; wait until it is done, then look with `gamestream jobs show`"
+                    f"Another executor works on {job} now; wait until it is done, then see `gamestream jobs show`"
                 )
             yield
 

@@ -25,13 +25,13 @@ _ACTIONS: Mapping[Cause, str] = {
     Cause.RESTORED_FROM_OLD_STATE: f"{_REPLAY}; `gamestream jobs history {{job}}` says who restored it",
     Cause.EDITED_BY_HAND: "`gamestream repair` writes the job's row back; find out who else may write to the sink",
 }
-_ALARM = "an alarm: look at `gamestream why` and `gamestream jobs history {job}`; do not repair what nobody understands"
+_ALARM = "an alarm: check `gamestream why` and `gamestream jobs history {job}`; do not repair an unexplained row"
 
 
 def action(difference: Difference, job: str) -> str:
     """The remedy, in one line."""
     if movers := difference.evidence.get(MOVED_BY):
-        return f"nothing of its own: it moved with {', '.join(movers[:3])}, and goes back with that"
+        return f"nothing: it moved with {', '.join(movers[:3])}, and goes back with that"
     causes = dict.fromkeys(cause for causes in difference.alternatives for cause in causes)
     told = [_ACTIONS[cause].format(job=job) for cause in causes]
     return "; ".join(dict.fromkeys(told)) or _ALARM.format(job=job)

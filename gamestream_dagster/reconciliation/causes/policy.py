@@ -18,7 +18,7 @@ POLICY_FILE = Path(__file__).with_name("policy.yaml")
 
 def _never_unexplained(causes: frozenset[Cause]) -> frozenset[Cause]:
     if Cause.UNEXPLAINED in causes:
-        raise ValueError("UNEXPLAINED cannot be accepted: it means that nobody knows why")
+        raise ValueError("UNEXPLAINED cannot be accepted: its cause is unknown")
     return causes
 
 
@@ -61,5 +61,5 @@ def load_policy(path: Path = POLICY_FILE, boards: Mapping[str, object] | None = 
         raise BoardNotUsableError(f"{path} is not a policy of causes: {error}") from error
     unknown = sorted(found.boards.keys() - boards.keys()) if boards is not None else []
     if unknown:
-        raise BoardNotUsableError(f"{path}: there is no board {unknown[0]!r}; mend the name under `boards`.")
+        raise BoardNotUsableError(f"{path}: there is no board {unknown[0]!r}; fix the name under `boards`.")
     return found

@@ -82,5 +82,5 @@ def no_job_ledger(error: ProgrammingError) -> CouldNotLookError:
     reason = str(error.orig).splitlines()[0]
     return CouldNotLookError(
         f"the table job_ledger cannot be read ({reason})",
-        "make it with `gamestream apply` if it is missing; if somebody changed it, `gamestream plan` says how",
+        "create it with `gamestream apply` if it is missing; if it was changed, `gamestream plan` shows how",
     )

@@ -22,7 +22,7 @@ _VERDICT_TEXT = {
     Verdict.MATCH: "Every row of every board is what the same events give.",
     Verdict.EXPLAINED: "Rows differ, each by a cause that the policy accepts.",
     Verdict.DIFFERENT: "Something differs from what the same events give, and nothing excuses it.",
-    Verdict.COULD_NOT_RUN: "Nothing was compared. This says nothing about the boards.",
+    Verdict.COULD_NOT_RUN: "Nothing was compared, so there is no verdict on the boards.",
 }
 _LEDGER_ALONE = "Every row is what the same events give, but the ledger of the events does not add up."
 

@@ -25,7 +25,7 @@ MEANING: Mapping[Cause, str] = {
     Cause.MISSING_EVENTS: "A run of offsets was never counted.",
     Cause.STATE_EXPIRED: "The job forgot a total after a pause and began it again.",
     Cause.OVERFLOW: "A total grew beyond 32 bits and wrapped.",
-    Cause.TIE_ORDER: "The values are right; rows with the same value stand in another order.",
+    Cause.TIE_ORDER: "The values are correct; rows with equal values are in another order.",
     Cause.STALE_ROW: "A row is still there that the job had deleted or moved.",
     Cause.RESTORED_FROM_OLD_STATE: "A deployment went on from an older state: what came in between is lost.",
     Cause.EDITED_BY_HAND: "Somebody other than the job wrote to the sink: the value was never a result.",
@@ -142,9 +142,9 @@ def either(alternatives: Sequence[Causes]) -> str:
     """The explanation of a difference that does not have exactly one cause."""
     told = [" and ".join(together) + (" together" if len(together) > 1 else "") for together in alternatives]
     if not told:
-        return "No cause was found. Do not repair what nobody understands."
+        return "No cause was found. Do not repair an unexplained row."
     if len(told) > 1:
-        return f"Either {', or '.join(told)}: each of them gives what is shown, and this run cannot tell them apart."
+        return f"Either {', or '.join(told)}: each of them yields the shown value; this run cannot decide between them."
     return f"{told[0]} give what is shown; none of them does alone." if len(alternatives[0]) > 1 else ""
 
 

@@ -182,7 +182,7 @@ def test_the_plain_consumer_has_the_boards_of_the_recompute(tmp_path: Path) -> N
 def test_charts_are_xml_and_name_their_run() -> None:
     bars = [Bar("a <b>", 100, 90, 120), Bar("c", 10_000, 9_000, 11_000)]
     for logarithmic in (False, True):
-        text = svg(Chart("x", "A & B", "events a second", "streaming 2026", bars, logarithmic))
+        text = svg(Chart("x", "A & B", "events per second", "streaming 2026", bars, logarithmic))
         widths = [float(one.get("width", 0)) for one in ET.fromstring(text).iter() if one.get("fill") == "#3d7ea6"]
         assert widths[0] < widths[1]
         assert "run streaming 2026" in text

@@ -70,7 +70,7 @@ def test_definitions_are_loaded_anew_only_where_jobs_or_boards_differ(
     monkeypatch.setattr(FakeDagster, "shown", keys(Season.NONE))
     monkeypatch.setattr(FakeDagster, "after", keys(Season.HOURLY))
     dagster_link.refresh_definitions(settings, told.append)
-    assert told == ["Dagster loaded its definitions anew: its jobs and boards are those of the catalogue."]
+    assert told == ["Dagster reloaded its definitions: its jobs and boards match the catalogue."]
     FakeDagster.shown = FakeDagster.after = keys(Season.NONE)
     dagster_link.refresh_definitions(settings, told.append)
     assert "still differs in board/season_mvps" in told[-1]

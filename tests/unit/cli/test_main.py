@@ -70,7 +70,7 @@ def ended(
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "refused; see `gamestream status`"),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), "not UTF-8"),
         (yaml.YAMLError("line 3"), "A YAML file cannot be read (line 3)"),
-        (STATEMENT_FAILED, "Postgres did not do what was asked (is down)"),
+        (STATEMENT_FAILED, "Postgres refused the request (is down)"),
         (psycopg.OperationalError("is down"), "Postgres"),
         (duckdb.OutOfMemoryException("full"), "DuckDB could not compute this (full)"),
         (pa.ArrowInvalid("no footer"), "A Parquet file could not be read or written (no footer)"),

@@ -16,7 +16,7 @@ from gamestream_dagster.platform.service import ProgressState, ServiceState, Ser
 from gamestream_dagster.settings import Settings
 
 STOPPED = JobReport("totals_v1", True, "stopped, its state is in file:/sp/1")
-STUCK = JobReport("other_v1", False, "other_v1 was not stopped, it goes on running: disk full")
+STUCK = JobReport("other_v1", False, "other_v1 was not stopped and keeps running: disk full")
 
 
 class Servers:

@@ -53,7 +53,7 @@ def test_no_answer_changes_nothing_and_is_said() -> None:
     first = tick(WATCHED, FakeProvisioner(drifted=["user-score"]), None)
     silent = tick(WATCHED, FakeProvisioner(unknown=["user-score", "top-teams"]), first.cursor)
     assert silent.asset_events == []
-    assert "Could not look at the topics: Kafka: no answer" in silent.skip_reason.skip_message
+    assert "Could not observe the topics: Kafka: no answer" in silent.skip_reason.skip_message
     assert orjson.loads(silent.cursor) == orjson.loads(first.cursor)
     assert tick(WATCHED, FakeProvisioner(drifted=["user-score"]), silent.cursor).asset_events == []
 
@@ -72,7 +72,7 @@ def test_a_server_that_hangs_does_not_hold_the_tick(monkeypatch: pytest.MonkeyPa
     took = time.monotonic() - began
     released.set()
     assert took < 10
-    assert "Could not look at the topics" in result.skip_reason.skip_message
+    assert "Could not observe the topics" in result.skip_reason.skip_message
 
 
 def test_boards_archive_and_proof_have_a_freshness_policy() -> None:

@@ -134,9 +134,9 @@ def test_nothing_new_is_said() -> None:
     first = tick(verdicts, None, JOB)
     again = tick(verdicts, first.cursor, JOB)
     assert first.skip_reason is not None
-    assert first.skip_reason.skip_message == "1 new reconciliation; no alarm stands"
+    assert first.skip_reason.skip_message == "1 new reconciliation; no active alarm"
     assert again.skip_reason is not None
-    assert again.skip_reason.skip_message == "no new reconciliation; no alarm stands"
+    assert again.skip_reason.skip_message == "no new reconciliation; no active alarm"
     assert again.cursor == first.cursor
 
 

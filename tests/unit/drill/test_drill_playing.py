@@ -138,7 +138,7 @@ def test_every_sign_of_a_second_submission_counts(scene: Scene) -> None:
     scene.history = [deployment(3, "b"), deployment(2, "c"), *scene.history]
     assert "2 generations" in scene.outcome(mark).twice
     scene.witness.ids[JOB] = {"a", "b", "stranger"}
-    assert "stranger, which nobody recorded" in scene.outcome(mark).twice
+    assert "stranger, which has no record" in scene.outcome(mark).twice
     scene.witness.together[JOB] = "b and c"
     assert "b and c were live" in scene.outcome(mark).twice
 

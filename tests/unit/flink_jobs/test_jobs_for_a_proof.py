@@ -37,7 +37,7 @@ def test_as_long_as_the_proof_is_at_work_nobody_goes_on_with_its_jobs(world: Wor
     world.store.proof = True
     for choice in (Choice.HEAL, Choice.NONE):
         assert world.plan(choice).decision is Decision.WAIT
-        with pytest.raises(TransientFlinkJobError, match="it stands still for a proof"):
+        with pytest.raises(TransientFlinkJobError, match="it is stopped for a proof"):
             world.apply(choice)
     assert world.plan(Choice.RESUME).decision is Decision.RESTORE, "a person may"
     assert world.plan(Choice.STACK_DOWN).decision is Decision.NOTHING

@@ -195,7 +195,7 @@ def test_a_process_that_ends_fails_at_once_with_its_last_words(make_stack, healt
     stack._supervisor.crashing.add("engine")
     layout.make_home(stack._settings)
     layout.log_file(stack._settings, "engine").write_text("INFO begin\nERROR no disk\nINFO end\n")
-    with pytest.raises(ServiceFailedError, match=r"its process ended; the last it said: 'ERROR no disk'"):
+    with pytest.raises(ServiceFailedError, match=r"its process ended; its last output: 'ERROR no disk'"):
         stack.up(["engine"])
 
 

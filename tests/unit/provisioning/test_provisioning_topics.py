@@ -81,7 +81,7 @@ def test_more_partitions_than_described_are_drift_too():
 def test_partition_without_leader_is_told_but_is_no_drift():
     status = topic_status(SPEC, found(leaderless=(1, 2)))
     assert status.state is ResourceState.PRESENT
-    assert status.details == ("nobody leads partition 1, 2 at the moment",)
+    assert status.details == ("no leader for partition 1, 2 at the moment",)
 
 
 @pytest.mark.parametrize(

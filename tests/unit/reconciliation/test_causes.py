@@ -258,7 +258,7 @@ def test_followers_of_a_moved_row_have_no_cause_of_their_own(tmp_path):
     assert len(followers) == 7
     for one in followers:
         assert one.evidence["moved_by"][0].endswith(" p0")
-        assert one.action.startswith("nothing of its own: it moved with #")
+        assert one.action.startswith("nothing: it moved with #")
 
 
 def test_a_board_that_stands_still_does_not_follow_from_a_late_event(tmp_path):
