@@ -98,7 +98,7 @@ def _free_port_base() -> int:
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
     first = FIRST_PORT + number * PORTS_OF_A_WORKER
     # pytest-randomly seeds the module's own generator alike in every worker
-    return ports.free_base(random.SystemRandom().randrange(first, first + PORTS_OF_A_WORKER // 2, 20))
+    return ports.free_base(random.SystemRandom().randrange(first, first + PORTS_OF_A_WORKER // 2, 24))
 
 
 @pytest.fixture

@@ -143,7 +143,7 @@ def test_an_event_too_late_for_its_window_is_named_in_both_sinks(boards):
     """Also where a row of it was edited by hand as well."""
     settings = boards.settings
     now = int(time.time() * 1000)
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(settings.kafka.options())
 
     def send(player: str, score: int, at: int) -> None:
         value = {
@@ -200,7 +200,7 @@ def test_twenty_rows_are_edited_in_all():
 def late_for_their_window(settings: Settings, crowd: threading.Thread) -> None:
     """The crowd's late events are minutes behind; these are 6 to 50 s behind, which is late for a window alone."""
     chance, number = random.Random(7), 0
-    producer = Producer({"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random"})
+    producer = Producer(settings.kafka.options({"partitioner": "murmur2_random"}))
     while crowd.is_alive():
         now = int(time.time() * 1000)
         for player in range(12):
