@@ -56,7 +56,7 @@ def test_new_jobs_and_boards_appear_and_go_without_a_restart(stack: Settings, da
         profile.write_text(f"{before or ''}\nseason: hourly\n", encoding="utf-8")
         refresh_definitions(load_settings(home=stack.home), told.append)
         assert dagster.asset_keys() >= SEASONAL
-        assert "those of the catalogue" in told[0]
+        assert "match the catalogue" in told[0]
         refresh_definitions(load_settings(home=stack.home), told.append)
         assert len(told) == 1  # nothing to do, nothing to tell
     finally:

@@ -32,7 +32,7 @@ def test_another_process_is_left_alone():
             assert other.poll() is None
         finally:
             other.kill()
-    with pytest.raises(BenchError, match="does not tell of its heap"):
+    with pytest.raises(BenchError, match="does not report its heap"):
         live_heap_bytes(other.pid)  # gone
 
 

@@ -226,7 +226,7 @@ def test_a_log_written_anew_as_a_whole_is_noticed(boards):
     save_manifest(topic_dir, again.extended(last, *others))
     run = reconcile(settings)
     assert run.verdict is Verdict.COULD_NOT_RUN
-    assert "written anew by another hand" in run.reason
+    assert "rewritten from outside" in run.reason
     save_manifest(topic_dir, right)
     assert drained(settings).verdict is Verdict.MATCH
 

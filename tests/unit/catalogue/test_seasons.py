@@ -39,7 +39,7 @@ def test_a_time_belongs_to_its_season(season: Season, at: str, start: str):
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "9999999999"])
 def test_what_is_no_time_is_refused(text: str):
-    with pytest.raises(SeasonError, match="is no season; write its start"):
+    with pytest.raises(SeasonError, match="is not a season; write its start"):
         season_named(Season.DAILY, text)
 
 

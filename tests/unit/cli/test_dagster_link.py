@@ -82,7 +82,7 @@ def test_a_silent_dagster_is_told_and_fails_nothing(settings: Settings, monkeypa
     dagster_link.refresh_definitions(settings, told.append)
     dagster_link.report(settings, [Reported(("a", "b"), {})], told.append)
     assert len(told) == 2
-    assert all("Dagster was not told" in one for one in told)
+    assert all("Dagster was not notified" in one for one in told)
 
 
 def test_a_reconciliation_brings_its_checks_along_or_they_would_show_as_not_evaluated() -> None:

@@ -83,7 +83,7 @@ def ended(
         (psycopg.OperationalError("is down"), "Postgres"),
         (duckdb.OutOfMemoryException("full"), "DuckDB could not compute this (full)"),
         (pa.ArrowInvalid("no footer"), "A Parquet file could not be read or written (no footer)"),
-        (confluent_kafka.KafkaException(confluent_kafka.KafkaError(-195)), "Kafka did not do"),
+        (confluent_kafka.KafkaException(confluent_kafka.KafkaError(-195)), "Kafka refused"),
         (httpx.ReadTimeout("timed out"), "A server did not answer (timed out)"),
         (RecursionError("deep"), "nested too deeply"),
         (MemoryError(), "not enough memory"),

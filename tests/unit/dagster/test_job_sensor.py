@@ -199,7 +199,7 @@ def test_no_answer_from_flink_is_not_a_failure_of_the_job(spec: JobSpec) -> None
     result = tick({JOB: spec}, jobs, no_attempts, None)
     assert result.run_requests == []
     assert jobs.planned == []
-    assert "gives no answer" in result.skip_reason.skip_message
+    assert "does not answer" in result.skip_reason.skip_message
 
 
 def test_job_that_was_never_deployed_waits_for_a_person(spec: JobSpec) -> None:

@@ -36,7 +36,7 @@ def test_a_scenario_in_which_everything_held() -> None:
         (replace(JOB, twice="a and b were live"), "submitted twice: a and b"),
         (replace(JOB, back_seconds=None), "did not come back"),
         (replace(JOB, back_seconds=121.0), "was back after 121 s"),
-        (replace(JOB, seen_seconds=None), "nobody saw"),
+        (replace(JOB, seen_seconds=None), "no observation found"),
         (replace(JOB, seen_seconds=61.0), "was seen after 61 s"),
         (replace(JOB, restored_from="chk-6", restored_right=False), "from chk-6, it should be chk-7"),
     ],

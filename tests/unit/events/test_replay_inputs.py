@@ -151,8 +151,8 @@ def test_what_is_no_file_is_said(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.csv")
     for name, said in (
         ("folder.csv", "is a folder"),
-        ("pipe.csv", "no regular file"),
-        ("x" * 300, "looked at"),
+        ("pipe.csv", "not a regular file"),
+        ("x" * 300, "cannot be read"),
         ("no.csv", "There is no file"),
     ):
         with pytest.raises(ReadingError, match=said):

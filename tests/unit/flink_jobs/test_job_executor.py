@@ -83,7 +83,7 @@ def test_a_bad_new_version_does_not_stop_the_old_one(world: World) -> None:
 def test_a_failed_savepoint_keeps_a_healthy_job_running(world: World) -> None:
     old = world.apply()
     world.flink.no_savepoints = True
-    with pytest.raises(TerminalFlinkJobError, match="goes on running"):
+    with pytest.raises(TerminalFlinkJobError, match="keeps running"):
         world.apply(fingerprint="e" * 64)
     assert world.only.job_id == old.flink_job_id
     assert world.store.rows[-1].state is DeploymentState.RUNNING

@@ -276,6 +276,6 @@ def test_a_redeploy_that_was_killed_is_finished_once(world: World) -> None:
 def test_a_healthy_job_that_can_make_no_savepoint_is_not_redeployed(world: World) -> None:
     old = deploy_good(world)
     world.flink.no_savepoints = True
-    with pytest.raises(Exception, match="goes on running"):
+    with pytest.raises(Exception, match="keeps running"):
         world.apply(Choice.REDEPLOY, GOOD, sinks=GOOD_SQL)
     assert world.only.job_id == old.flink_job_id

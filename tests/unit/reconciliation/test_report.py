@@ -208,7 +208,7 @@ def test_a_run_that_could_not_look_says_so(tmp_path):
     write_report(tmp_path / "r2.html", run, [])
     page = (tmp_path / "latest.html").read_text(encoding="utf-8")
     assert "job x is down" in page
-    assert "says nothing about the boards" in page
+    assert "no verdict on the boards" in page
 
 
 @pytest.mark.parametrize("value", ["a\0b", 2**70, float("nan"), {"x": [1, "\0"]}, None])
