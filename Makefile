@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 INSTALLED := $(VENV)/.installed
-# Of the tests on real servers; a stack each, and 6 GiB.
+# Workers of the tests on real servers: one stack and 6 GiB each.
 WORKERS ?= 2
-# Each run of the tests has an order of its own and prints its seed; SEED=N repeats one.
+# Every test run uses a random order and prints its seed; SEED=N repeats it.
 ORDER := $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
@@ -17,7 +17,7 @@ help:  ## This list
 
 install: $(INSTALLED)  ## The environment in .venv, exactly as locked
 
-# The last step leaves the marker. An environment without it is unfinished, whatever broke it off, and is not used again.
+# The last step writes the marker. An environment without it is incomplete and is rebuilt.
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "gamestream needs Python 3.11, and no Python was found. Install it, then: make PYTHON=/path/to/python3.11 install"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v == (3, 11) else f"gamestream needs Python 3.11, found {v[0]}.{v[1]}. Install it, then: make PYTHON=/path/to/python3.11 install")'
@@ -62,7 +62,7 @@ format: $(INSTALLED)  ## Put the code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# For the oldest Python that is supported: some packages need more of it than a newer one does (Debian 12 has 3.11.2).
+# For the oldest supported Python: some packages need backports there (Debian 12 has 3.11.2).
 lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11.0 --generate-hashes --extra test --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links -o requirements.lock pyproject.toml
