@@ -35,7 +35,7 @@ def report(settings: Settings, events: Iterable[Reported], say: Say) -> None:
     waiting = list(events)
     if not waiting:
         return
-    with _dagster(settings, "what was done is not on its assets' pages", say) as dagster:
+    with _dagster(settings, "the change is missing on its assets' pages", say) as dagster:
         for event in waiting:
             dagster.report(event)
 
@@ -49,7 +49,7 @@ def refresh_definitions(settings: Settings, say: Say) -> None:
     wanted = {asset_names.job_name(name) for name in load_jobs(season=settings.season)}
     wanted |= {asset_names.board_name(name) for name in load_boards(season=settings.season)}
     expected = {"/".join(name) for name in wanted}
-    failure = "it may show other jobs and boards than there are until `gamestream down` and `gamestream up`"
+    failure = "it may show outdated jobs and boards until `gamestream down` and `gamestream up`"
     with _dagster(settings, failure, say, RELOAD_TIMEOUT_SECONDS) as dagster:
         if _jobs_and_boards(dagster) == expected:
             return

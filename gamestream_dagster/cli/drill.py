@@ -37,25 +37,23 @@ def register(app: typer.Typer) -> None:
 
 def drill(  # noqa: PLR0917 - one parameter an option
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Only this scenario; may be given several times. See --list.")
+        list[str] | None, typer.Option("--only", help="Only this scenario; repeatable. See --list.")
     ] = None,
-    repeat: Annotated[int, typer.Option(min=1, max=1000, help="Play everything so many times.")] = 1,
+    repeat: Annotated[int, typer.Option(min=1, max=1000, help="Repetitions of every scenario.")] = 1,
     home: Home = None,
     port_base: PortBase = None,
     on: Annotated[
         Path | None,
-        typer.Option(
-            help="A home made for drills: made when empty, left running. Default: servers that are gone after."
-        ),
+        typer.Option(help="A home for drills: created when empty, left running. Default: a temporary stack."),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Where to write the page; default <home>/reports/drill/.")] = None,
     rate: Annotated[float, typer.Option(min=1, max=5000, help="Events per second of the crowd.")] = 100.0,
-    seed: Annotated[int, typer.Option(help="Of the crowd: the same one sends the same events.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the crowd: the same seed sends the same events.")] = 5,
     look_every: Annotated[
         float,
         typer.Option(min=1, max=120, help="Seconds between two observations of the job manager; its sensor uses 30."),
     ] = 30.0,
-    show: Annotated[bool, typer.Option("--list", help="List the scenarios and play none.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="List the scenarios without running them.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Kill, corrupt and hang servers under the jobs, and prove that every job recovers. Exit code 0 held, 1 not.

@@ -25,18 +25,18 @@ from gamestream_dagster.cli.job_output import Folder, Job, data, deployment_json
 
 Replay = Annotated[
     bool,
-    typer.Option("--replay", help="Throw the job's state away and read all events again from the earliest offset."),
+    typer.Option("--replay", help="Drop the job's state and read all events again from the earliest offset."),
 ]
 Keep = Annotated[
     bool,
-    typer.Option("--keep", help="Stay with the running version against the folder's change, and remember it."),
+    typer.Option("--keep", help="Keep the running version against the folder's change, and remember it."),
 ]
 NewSeason = Annotated[
-    bool, typer.Option("--new-season", help="Throw the state away and begin a new season with the folder's version.")
+    bool, typer.Option("--new-season", help="Drop the state and begin a new season with the folder's version.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")]
 Steady = Annotated[
-    bool, typer.Option("--steady/--no-steady", help="Watch the job for its steady time after it came up.")
+    bool, typer.Option("--steady/--no-steady", help="Watch the job for its steady time after the start.")
 ]
 
 

@@ -25,7 +25,7 @@ talk = Talk(stderr=True)
 
 Paths = Annotated[
     list[Path] | None,
-    typer.Argument(help="Job folders, scripts, or folders of either; the project's own jobs when none is given."),
+    typer.Argument(help="Job folders, scripts, or folders of either; default: the project's own jobs."),
 ]
 Gateway = Annotated[str | None, typer.Option("--gateway", help="Address of a SQL gateway for the planner rules.")]
 NoPlanner = Annotated[bool, typer.Option("--no-planner", help="Only the rules that need no Flink.")]

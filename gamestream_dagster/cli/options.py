@@ -18,7 +18,7 @@ PortBase = Annotated[
     typer.Option("--port-base", help=f"First of {PORTS_PER_STACK} consecutive ports, to run beside another stack."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print data as JSON on stdout.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before destroying something.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting something.")]
 
 
 class CouldNotRun(GamestreamError):  # noqa: N818 - the word of the exit code and of the verdict

@@ -29,15 +29,15 @@ talk = Talk(stderr=True)
 data = PlainConsole()
 
 Only = Annotated[
-    str | None, typer.Option("--only", help="Comma-separated services or groups; what they need comes too.")
+    str | None, typer.Option("--only", help="Comma-separated services or groups; their dependencies start too.")
 ]
 Purge = Annotated[bool, typer.Option("--purge", help="Delete the home as well: all data, logs, checkpoints.")]
 Kill = Annotated[bool, typer.Option("--kill", help="Do not stop the jobs with a savepoint first.")]
-Jobs = Annotated[bool, typer.Option("--jobs/--no-jobs", help="Bring back the jobs that went down with the stack.")]
+Jobs = Annotated[bool, typer.Option("--jobs/--no-jobs", help="Resume the jobs that stopped with the stack.")]
 Service = Annotated[str, typer.Argument(help="Name of the server, as `gamestream status` shows it.")]
-Lines = Annotated[int, typer.Option("--lines", "-n", min=1, help="How many lines of the end to show.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until every server that was started is healthy.")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0.0, help="How long --wait waits, seconds.")]
+Lines = Annotated[int, typer.Option("--lines", "-n", min=1, help="Number of last lines to show.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until every started server is healthy.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.0, help="Limit of --wait, seconds.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new lines until interrupted.")]
 
 UNSETTLED = ("FAILED", "UNREACHABLE", "STARTING")
@@ -162,11 +162,9 @@ def psql(
     home: Home = None,
     port_base: PortBase = None,
     command: Annotated[
-        list[str] | None, typer.Option("--command", "-c", help="Run this SQL and end; may be given several times.")
+        list[str] | None, typer.Option("--command", "-c", help="Run this SQL and exit; repeatable.")
     ] = None,
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Refuse every statement that changes something.")
-    ] = False,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse statements that change something.")] = False,
     arguments: Annotated[
         list[str] | None,
         typer.Argument(help="More options for psql, after `--`, such as `-- -At`.", metavar="-- [PSQL]"),
@@ -319,7 +317,7 @@ def _platform_errors() -> Iterator[None]:
     except PlatformError as error:
         raise CouldNotRun(str(error)) from error
     except OSError as error:  # a full disk, a read-only home
-        raise CouldNotRun(f"{error}; see that the disk has room and that the home and the cache are yours.") from error
+        raise CouldNotRun(f"{error}; check free disk space and the ownership of home and cache.") from error
 
 
 @contextmanager

@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
 
 def repair(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run/--yes", help="Only say what would be done (the default).")] = True,
-    board: Annotated[list[str] | None, typer.Option(help="Only this board; may be given more than once.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run/--yes", help="Only show the corrections (the default).")] = True,
+    board: Annotated[list[str] | None, typer.Option(help="Only this board; repeatable.")] = None,
     as_json: AsJson = False,
     home: Home = None,
     port_base: PortBase = None,
@@ -61,7 +61,7 @@ def repair(
         if not counters or plan.steps or plan.left_alone:
             _show(plan, done, dry_run)
         elif dry_run:
-            talk.print("Nothing was changed. Do it with `gamestream repair --yes`.")
+            talk.print("Nothing was changed. Apply with `gamestream repair --yes`.")
     open_steps = len(plan.steps) - sum(outcome is RepairOutcome.DONE for _, outcome in done)
     open_steps += len(counters) - sum(mended)
     raise typer.Exit(1 if open_steps else 0)
@@ -123,9 +123,9 @@ def _show(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]], dry_ru
 
 def _say_next(plan: RepairPlan, outcomes: dict[int, str], dry_run: bool) -> None:
     if not plan.steps:
-        talk.print("Nothing to repair." if not plan.left_alone else "Nothing that a sink could be repaired of.")
+        talk.print("Nothing to repair." if not plan.left_alone else "Nothing to repair in a sink.")
     elif dry_run:
-        talk.print("Nothing was changed. Do it with `gamestream repair --yes`.")
+        talk.print("Nothing was changed. Apply with `gamestream repair --yes`.")
     elif "NOT_KEPT" in outcomes.values():
         talk.print(
             "Postgres accepted writes and did not keep them: find the trigger or a rule on the table "

@@ -34,9 +34,9 @@ def register(app: typer.Typer) -> None:
 
 def tail(  # noqa: PLR0917 (one parameter an option)
     topic: Annotated[str, typer.Argument(help="Name of the topic, such as user-score.")],
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=MOST, help="How many records of the end.")] = 10,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=MOST, help="Number of last records.")] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing new records until interrupted.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")] = False,
     home: Home = None,
     port_base: PortBase = None,
 ) -> None:

@@ -261,7 +261,7 @@ def health_sensor(specs: Mapping[str, JobSpec], interval_seconds: int) -> dg.Sen
 
     @dg.sensor(
         name=SENSOR,
-        description="Looks at every Flink SQL job and asks for a run when one has to be brought back.",
+        description="Observes every Flink SQL job and requests a run when one must be healed.",
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         asset_selection=[job_key(name) for name in specs],

@@ -96,7 +96,7 @@ def _asset_spec(one: Described, kind: ResourceKind, technology: str) -> dg.Asset
 
 
 def _not_there(status: ResourceStatus) -> dg.Failure:
-    reason = "; ".join(status.details) or "it is still missing after it was created"
+    reason = "; ".join(status.details) or "it is still missing after its creation"
     return dg.Failure(
         description=f"The {status.kind.value} {status.name} could not be provisioned: {reason}",
         metadata={"state": status.state.value},

@@ -142,7 +142,7 @@ def test_a_bad_change_is_rolled_back_to_the_old_sql_and_its_own_savepoint(game: 
     game.expect_totals()
     assert game.live() == [back.flink_job_id]
     assert manager.plan_job(game.settings, game.name, Choice.HEAL, game.root).decision is Decision.NOTHING
-    with pytest.raises(RefusedError, match="nothing to go back to"):
+    with pytest.raises(RefusedError, match="nothing to roll back to"):
         game.apply(Choice.ROLLBACK)
 
     again = game.apply(Choice.REDEPLOY)  # the version that runs, not the folder's
@@ -159,7 +159,7 @@ def test_a_change_that_does_not_fit_can_be_left_and_is_then_healed_around(game: 
     game.write_query("score >= 0 AND player <> 'p0'")
     assert game.apply(Choice.KEEP).flink_job_id == old.flink_job_id
     assert game.apply().flink_job_id == old.flink_job_id
-    assert "a person stays with it" in manager.pending_change(game.settings, game.name, game.root)
+    assert "an operator keeps it" in manager.pending_change(game.settings, game.name, game.root)
     with FlinkRest(game.settings.flink_rest) as flink:
         flink.checkpoint_now(old.flink_job_id, 30)
         flink.cancel(old.flink_job_id)

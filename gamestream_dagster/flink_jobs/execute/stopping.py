@@ -30,7 +30,7 @@ def stop(work: Work, step: Stop) -> None:
         path = path or _stop_without_savepoint(work, step, error)
     _wait_ended(work, step.flink_job_id, limit)
     work.stopped_at = path
-    work.note(Moment.STOPPED, f"its state is in {path or 'nothing: it is given up'}")
+    work.note(Moment.STOPPED, f"its state is in {path or 'nothing: the state is dropped'}")
     work.save(
         state=DeploymentState.SUSPENDED,
         savepoint_path=path,
@@ -48,7 +48,7 @@ def _stop_without_savepoint(work: Work, step: Stop, error: TerminalServiceError)
             f"{work.target.spec.name} was not stopped and keeps running: {error.reason}; "
             f"mend what keeps it from a savepoint ({work.flink.job_page(job_id)}), then apply again"
         ) from error
-    instead = f"resume from its newest {or_else.kind}" if or_else else "cancel it, its state is given up"
+    instead = f"resume from its newest {or_else.kind}" if or_else else "cancel it and drop its state"
     work.say(f"{work.target.spec.name}: no savepoint ({error.reason}); {instead}")
     newest = work.flink.checkpoints(job_id).newest
     try:

@@ -32,7 +32,7 @@ def preflight(work: Work, step: Preflight) -> None:
     spec = target.spec
     missing = work.missing(target)
     if missing:
-        raise PreflightError(f"{spec.name} is not submitted, it could not run: {'. '.join(missing)}")
+        raise PreflightError(f"{spec.name} is not submitted, because it could not run: {'. '.join(missing)}")
     needed = int(target.options.get("parallelism.default", "1"))
     overview = work.flink.overview()
     free = overview.slots_available + _slots_held(work)

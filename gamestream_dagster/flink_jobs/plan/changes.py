@@ -69,7 +69,7 @@ def stand_still(question: PlanInput) -> Plan:
     name, record, observed = question.spec.name, question.record, question.observed
     if record is None or record.state is not DeploymentState.RUNNING or not observed.state.live or observed.health.sick:
         why = observed.health_reason or (record.reason if record else None) or observed.state
-        return question.refuse(f"it cannot be stopped for a proof, for it does not run well: {why}", f"show {name}")
+        return question.refuse(f"it cannot be stopped for a proof, because it is unhealthy: {why}", f"show {name}")
     return suspend(question, Outcome.STANDSTILL, "a proof reads its boards at one cut")
 
 
@@ -102,7 +102,7 @@ def change(question: PlanInput) -> Plan:
 
 def _rolled_back(question: PlanInput) -> str:
     """What an operator who applies after a rollback should know."""
-    return " (a person went back from this version; applying goes forward again)" if question.hold else ""
+    return " (an operator rolled this version back; applying it moves forward again)" if question.hold else ""
 
 
 def fits(question: PlanInput) -> bool:
@@ -134,7 +134,7 @@ def refuse_faulty(question: PlanInput) -> Plan:
     """Refuse SQL with lint errors; leave the running version alone."""
     name = question.spec.name
     return question.refuse(
-        f"the folder's SQL is not submitted, the linter finds errors in it: {_told(question.findings)}. Mend it; "
+        f"the folder's SQL has lint errors and is not submitted: {_told(question.findings)}. Mend it; "
         f"`gamestream lint flink_sql/{name}` finds them too, docs/lint.md says why and how; what is meant so is named "
         "in job.yaml under `lint_accepts`",
         f"plan {name}",
@@ -155,7 +155,7 @@ def why_not(question: PlanInput) -> str:
     if question.refusal:
         return f"Flink refuses its SQL ({question.refusal})"
     if question.compatibility is Compatibility.INCOMPATIBLE:
-        return "its compiled plan differs from the running one, so the state does not fit"
+        return "its compiled plan differs from the running one, so the state is incompatible"
     return "there is no compiled plan of the running version to compare with"
 
 
@@ -164,7 +164,7 @@ def incompatible(question: PlanInput) -> Plan:
     name, record = question.spec.name, question.record
     if question.observed.state.live or (record and record.stored):
         return question.park(
-            f"the folder changed and {why_not(question)}; the running version is left alone. Choose: read all events "
+            f"the folder changed and {why_not(question)}; the running version stays. Choose: read all events "
             "again into a fresh state (--replay), stay with the running version (--keep), or undo the change",
             f"apply {name} --replay",
             f"apply {name} --keep",
@@ -204,7 +204,7 @@ def new_season(question: PlanInput) -> Plan:
     name = question.spec.name
     if question.seasonal:
         made = replay(question, question.observed.state.live)
-        reason = "a person begins the open season anew; closed seasons stay as they are certified"
+        reason = "an operator restarts the open season; closed seasons stay as certified"
         return replace(made, reason=f"{reason}: fresh state, all events again from the earliest offset")
     return question.refuse(
         "it writes boards without seasons, which count all events there ever were: a fresh state without those would "
@@ -218,7 +218,7 @@ def redeploy(question: PlanInput) -> Plan:
     """Restart the running version through a savepoint, because an operator requests it."""
     observed, name = question.observed, question.spec.name
     deployed = as_deployed(question)
-    why = "a person asks for the same version again"
+    why = "an operator requested the same version again"
     if question.changed and deployed is None:
         return question.refuse(
             f"the folder changed, and the record of the running version holds no SQL to submit again; put "
@@ -262,7 +262,7 @@ def on_another_topic(question: PlanInput) -> Plan | None:
     create = any(one.now is None for one in observed.other_topics)
     first = "create it with `gamestream apply`, then " if create else ""
     return question.park(
-        f"{what}. Its offsets mean nothing there, so it does not go on from its state, which is kept; {first}read the "
+        f"{what}. Its offsets are meaningless there, so it does not resume from its kept state; {first}read the "
         "topic from its beginning into a fresh state",
         f"apply {spec.name} --replay",
     )
@@ -273,28 +273,28 @@ def rollback(question: PlanInput, record: Deployment) -> Plan:
     name, point = question.spec.name, question.rollback
     if point is None:
         return question.refuse(
-            f"there is nothing to go back to: no version before {record.fingerprint[:8]} came up with a checkpoint and "
-            "has its SQL recorded",
+            f"there is nothing to roll back to: no version before {record.fingerprint[:8]} has both a complete "
+            "checkpoint and recorded SQL",
             f"history {name}",
         )
     target = f"generation {point.generation} ({point.fingerprint[:8]})"
     stateful = question.spec.upgrade_mode.stateful
     if stateful and point.other_topics:
         return question.refuse(
-            f"it cannot go back to {target}: {told(point.other_topics)}, so that state's offsets mean nothing there; "
+            f"it cannot roll back to {target}: {told(point.other_topics)}, so that state's offsets mean nothing there; "
             "read the topic from its beginning",
             f"apply {name} --replay",
         )
     if stateful and point.restore is None:
-        return question.refuse(f"no state of {target} can be found, so there is no way back to it", f"history {name}")
+        return question.refuse(f"no state of {target} can be found, so a rollback is impossible", f"history {name}")
     against = doubt_about(point.restore, point.facts, question) if stateful and point.restore else ""
     if against:
-        return question.refuse(f"it cannot go back to {target}: {against}", f"history {name}")
+        return question.refuse(f"it cannot roll back to {target}: {against}", f"history {name}")
     hold = None if point.fingerprint == question.fingerprint else Hold(HoldKind.ROLLBACK, question.fingerprint)
     start, path = (StartFrom.PATH, point.restore.path) if stateful and point.restore else (StartFrom.EARLIEST, None)
     submit = Submit(start, Trigger.ROLLBACK, path, deployed=point.generation, hold=hold)
     origin = f"its {point.restore.kind} {path}" if stateful and point.restore else "the earliest offset"
-    reason = f"a person goes back to {target}, from {origin}"
+    reason = f"an operator rolled back to {target}, from {origin}"
     if not question.observed.state.live:
         return question.answer(Decision.ROLLBACK, reason, Preflight(point.generation), submit)
     job_id = question.observed.flink_job_id or ""

@@ -97,7 +97,7 @@ def restore(question: PlanInput, record: Deployment, trigger: Trigger, why: str)
         reason = f"{why}; resume from its newest {observed.restore.kind}{pending}"
         return question.answer(Decision.RESTORE, reason, Preflight(deployed), submit)
     return question.park(
-        f"{why}, and none of its savepoints or checkpoints can be found; starting from nothing is a person's decision",
+        f"{why}, and none of its savepoints or checkpoints can be found; only an operator may start it without state",
         f"apply {spec.name} --replay",
     )
 

@@ -155,7 +155,7 @@ def _begun_submission(question: PlanInput, record: Deployment) -> Plan:
     if observed.state is JobState.ABSENT:
         return question.answer(
             Decision.FINISH,
-            f"generation {record.generation} was about to be submitted and Flink does not have it",
+            f"generation {record.generation} was to be submitted and Flink does not have it",
             Preflight(record.generation if record.stored else None),
             Resubmit(record.generation if record.stored else None),
         )
@@ -167,7 +167,7 @@ def _begun_stop(question: PlanInput, record: Deployment) -> Plan:
     outcome = Outcome(record.outcome) if record.outcome in set(Outcome) else Outcome.UPGRADING
     if observed.state.live:
         stop = Stop(record.flink_job_id, outcome, fallback(question), question.choice in _GIVE_UP)
-        return question.answer(Decision.FINISH, "a stop with savepoint was begun and the job still runs", stop)
+        return question.answer(Decision.FINISH, "a stop with savepoint was started and the job still runs", stop)
     if observed.state is JobState.FINISHED and observed.savepoint_path:
         end = RecordEnd(DeploymentState.SUSPENDED, outcome, observed.savepoint_path)
         return question.answer(Decision.FINISH, "the job was stopped with a savepoint; record it", end)
@@ -198,7 +198,7 @@ def _live(question: PlanInput, record: Deployment) -> Plan:
         return heal(question)
     if record.state is DeploymentState.PARKED:
         if question.choice is Choice.RESUME:
-            return question.answer(Decision.FINISH, "a person asks to take the parked job as it runs", Confirm())
+            return question.answer(Decision.FINISH, "an operator accepts the parked job as it runs", Confirm())
         return parked(question, record)
     if observed.health is not Health.HEALTHY:
         return question.answer(Decision.NOTHING, f"{observed.health}: {observed.health_reason}")
@@ -250,7 +250,7 @@ def _not_live(question: PlanInput, record: Deployment) -> Plan:
         )
     if record.state is DeploymentState.SUSPENDED and record.outcome == Outcome.SUSPENDED_BY_HAND:
         return question.answer(
-            Decision.NOTHING, f"a person suspended it; `gamestream jobs resume {spec.name}` runs it again"
+            Decision.NOTHING, f"an operator suspended it; `gamestream jobs resume {spec.name}` runs it again"
         )
     if spec.desired_state is DesiredState.SUSPENDED:
         return _leave_suspended(question, record)
@@ -283,7 +283,7 @@ def _leave_suspended(question: PlanInput, record: Deployment) -> Plan:
     by = Outcome.SUSPENDED_BY_HAND if question.choice is Choice.SUSPEND else Outcome.SUSPENDED_BY_SPEC
     restore = usable_restore(question)
     end = RecordEnd(DeploymentState.SUSPENDED, by, restore.path if restore else None)
-    return question.answer(Decision.RECORD, "it does not run; leave it so", end)
+    return question.answer(Decision.RECORD, "it is stopped; leave it stopped", end)
 
 
 def _record_end(question: PlanInput, record: Deployment) -> Plan:
@@ -291,7 +291,7 @@ def _record_end(question: PlanInput, record: Deployment) -> Plan:
     match observed.state:
         case JobState.CANCELED:
             end = RecordEnd(DeploymentState.CANCELED, Outcome.ENDED_BY_HAND)
-            return question.answer(Decision.RECORD, "it was cancelled in Flink by a person, which is respected", end)
+            return question.answer(Decision.RECORD, "an operator cancelled it in Flink", end)
         case JobState.FINISHED:
             end = RecordEnd(DeploymentState.FINISHED, Outcome.ENDED_BY_HAND, observed.savepoint_path)
             return question.answer(Decision.RECORD, "it ended, or was stopped in Flink: respected", end)

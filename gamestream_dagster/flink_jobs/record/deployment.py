@@ -148,10 +148,10 @@ def pending(record: Deployment | None, fingerprint: str) -> str:
     which = f"generation {record.generation} ({record.fingerprint[:8]}), and the folder has {fingerprint[:8]}"
     kept = record.hold
     if kept is None or kept.against != fingerprint:
-        return f"it is {which}: see what would be done with `gamestream jobs plan {name}`"
+        return f"it is {which}: check with `gamestream jobs plan {name}`"
     if kept.kind is HoldKind.KEEP:
-        return f"it is {which}: a person stays with it; take the change with `gamestream jobs apply {name} --replay`"
-    return f"it is {which}: a person went back to it; go forward again with `gamestream jobs apply {name}`"
+        return f"it is {which}: an operator keeps it; deploy the change with `gamestream jobs apply {name} --replay`"
+    return f"it is {which}: an operator rolled back to it; move forward again with `gamestream jobs apply {name}`"
 
 
 def last_good(history: Sequence[Deployment]) -> Deployment | None:

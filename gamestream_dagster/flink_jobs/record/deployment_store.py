@@ -179,7 +179,7 @@ class PostgresDeploymentStore:
         with self._locked(_key(job)) as mine:
             if not mine:
                 raise ExecutorBusyError(
-                    f"Another executor works on {job} now; wait until it is done, then see `gamestream jobs show`"
+                    f"Another executor works on {job} now; wait until it has finished, then see `gamestream jobs show`"
                 )
             yield
 
@@ -254,6 +254,6 @@ def _deployment(row: RowMapping) -> Deployment:
             "Postgres",
             f"the record of {which} in the table deployments cannot be read ({type(error).__name__}: {error}): another "
             "hand changed it",
-            f'put it right, or delete it and then `gamestream apply`: `gamestream psql -c "{way}"`',
+            f'correct it, or delete it and then `gamestream apply`: `gamestream psql -c "{way}"`',
         ) from error
     return found

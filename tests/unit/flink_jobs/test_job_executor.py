@@ -124,7 +124,7 @@ def test_a_replay_cancels_a_job_that_can_make_no_savepoint(world: World) -> None
     new = world.apply(Choice.REPLAY, fingerprint="e" * 64)
     assert world.flink.cancelled == [old.flink_job_id]
     assert (world.only.job_id, new.restore_path) == (new.flink_job_id, None)
-    assert any("its state is given up" in line for line in world.said)
+    assert any("drop its state" in line for line in world.said)
 
 
 def test_a_failed_job_is_restored_from_its_last_checkpoint(world: World) -> None:

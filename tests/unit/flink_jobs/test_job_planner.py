@@ -168,7 +168,7 @@ def test_a_dead_job_whose_change_does_not_fit_says_what_to_run(state: JobState) 
     made = decide(seen(state), last, compatibility=Compatibility.INCOMPATIBLE)
     assert made.choices == ("gamestream jobs apply totals_v1", "gamestream jobs apply totals_v1 --replay")
     assert "generation 1 (code version 1234abcd)" in made.reason
-    assert "left alone" not in made.reason  # nothing runs
+    assert "the running version stays" not in made.reason  # nothing runs
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_a_dead_job_comes_back_with_the_sql_that_was_deployed(world: World, choi
     assert back.restore_path == f"file:/ck/{old.flink_job_id}/chk-1"
     with pytest.raises(ParkedError, match="--keep"):  # the change still waits, and is shown
         world.apply(fingerprint=BAD, sinks=BAD_SQL)
-    assert "see what would be done" in world.look(BAD, sinks=BAD_SQL).pending
+    assert "check with" in world.look(BAD, sinks=BAD_SQL).pending
 
 
 def test_a_sick_job_is_healed_with_the_sql_that_it_runs(world: World) -> None:
@@ -113,7 +113,7 @@ def test_keep_stays_with_the_old_version_and_is_remembered_for_that_change(world
     kept = world.apply(Choice.KEEP, BAD, sinks=BAD_SQL)
     assert kept.flink_job_id == old.flink_job_id
     assert world.apply(fingerprint=BAD, sinks=BAD_SQL).flink_job_id == old.flink_job_id  # no longer parked
-    assert "a person stays with it" in world.plan(fingerprint=BAD, sinks=BAD_SQL).reason
+    assert "an operator keeps it" in world.plan(fingerprint=BAD, sinks=BAD_SQL).reason
     world.submitter.plans["INSERT INTO third"] = NEW_PLAN
     with pytest.raises(ParkedError):  # another change asks anew
         world.apply(fingerprint=THIRD, sinks=sinks("INSERT INTO third"))
@@ -136,7 +136,7 @@ def test_keep_is_refused_where_there_is_nothing_to_choose(world: World) -> None:
     deploy_good(world)
     with pytest.raises(RefusedError, match="no change"):
         world.apply(Choice.KEEP, GOOD, sinks=GOOD_SQL)
-    with pytest.raises(RefusedError, match="fits the state"):
+    with pytest.raises(RefusedError, match="compatible with the state"):
         world.apply(Choice.KEEP, BAD, sinks=BAD_SQL)
     assert world.alerts.standing == {}
 
@@ -185,7 +185,7 @@ def test_after_a_rollback_the_sensor_does_not_go_forward_again_and_a_person_does
     upgrade_to_bad(world)
     world.apply(Choice.ROLLBACK, BAD, sinks=BAD_SQL)
     assert world.plan(Choice.HEAL, BAD, sinks=BAD_SQL).decision is Decision.NOTHING
-    assert "a person went back" in world.look(BAD, sinks=BAD_SQL).pending
+    assert "an operator rolled back" in world.look(BAD, sinks=BAD_SQL).pending
     for _ in range(2):
         world.only.state = FlinkState.FAILED
         assert world.apply(Choice.HEAL, BAD, sinks=BAD_SQL).fingerprint == GOOD
@@ -198,13 +198,13 @@ def test_a_second_rollback_goes_further_back_and_not_forward(world: World) -> No
     upgrade_to_bad(world)
     assert world.apply(Choice.ROLLBACK, BAD, sinks=BAD_SQL).fingerprint == GOOD
     assert world.apply(Choice.ROLLBACK, BAD, sinks=BAD_SQL).fingerprint == THIRD
-    with pytest.raises(RefusedError, match="nothing to go back to"):
+    with pytest.raises(RefusedError, match="nothing to roll back to"):
         world.apply(Choice.ROLLBACK, BAD, sinks=BAD_SQL)
 
 
 def test_a_rollback_is_refused_without_an_earlier_version_and_nothing_changes(world: World) -> None:
     old = deploy_good(world)
-    with pytest.raises(RefusedError, match="nothing to go back to"):
+    with pytest.raises(RefusedError, match="nothing to roll back to"):
         world.apply(Choice.ROLLBACK, GOOD, sinks=GOOD_SQL)
     assert world.only.job_id == old.flink_job_id
     assert world.alerts.standing == {}

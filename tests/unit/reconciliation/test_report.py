@@ -147,7 +147,7 @@ def test_a_cause_is_told_with_its_events_its_action_and_whether_it_is_accepted()
 
 def test_what_cannot_be_told_apart_is_said():
     page = render_report(run_with(difference(alternatives=((Cause.LATE,), (Cause.DUPLICATE, Cause.OVERFLOW)))), [])
-    assert "Either LATE, or DUPLICATE and OVERFLOW together: each of them gives what is shown" in page
+    assert "Either LATE, or DUPLICATE and OVERFLOW together: each of them yields the shown value" in page
     assert either(((Cause.LATE, Cause.DUPLICATE),)).startswith("LATE and DUPLICATE together give")
     assert "Do not repair" in either(())
 
