@@ -69,21 +69,29 @@ def _selected(board: Board, table: Table) -> list[ColumnElement[Any]]:
     return [*columns, func.age(literal_column(f"{table.name}.xmin")).label(_AGE)]
 
 
-_AGE = "age of the row"  # no column of a board has spaces in its name
+# No column of a board has spaces in its name.
+_PLACE, _COUNTED = "place of the row", "place among those of its kind"
+_AGE = "age of the row"
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,3})?\+00")
 
 
 def _read_table(database: Connection, board: Board) -> list[Row]:
     table = board_table(board, MetaData())
-    newest = [] if board.season_column is None else [table.c[board.season_column].desc()]
     # A limit, because anybody could write any number of ranks; those that the board has come first, so that no others
-    # hide them. Of a board of seasons these are the newest ones.
+    # hide them. Of a board of seasons these are the newest ones, and seasons yet to come hide none that has begun.
     rank = table.c[board.rank_column]
-    found = database.execute(
-        select(*_selected(board, table)).order_by(*newest, ~rank.between(1, board.rows), rank).limit(10 * board.rows)
-    )
+    order: list[ColumnElement[Any]] = [~rank.between(1, board.rows), rank]
+    apart: list[ColumnElement[Any]] = []
+    if board.season_column is not None:
+        season = table.c[board.season_column]
+        order, apart = [season.desc(), *order], [season > func.now()]
+    counted = func.row_number().over(partition_by=apart or None, order_by=order).label(_COUNTED)
+    placed = func.row_number().over(order_by=order).label(_PLACE)
+    within = select(*_selected(board, table), counted, placed).subquery()
+    wanted = select(within).where(within.c[_COUNTED] <= 10 * board.rows)
+    found = database.execute(wanted.order_by(within.c[_PLACE]))
     rows: list[Row] = [_row(board, row) for row in found.mappings()]
-    return rows if newest else sorted(rows, key=lambda row: row[board.rank_column])
+    return rows if board.season_column else sorted(rows, key=lambda row: row[board.rank_column])
 
 
 def _row(board: Board, found: Mapping[Any, Any]) -> SinkRow:

@@ -16,8 +16,8 @@ from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.sinks import read_tables
 from gamestream_dagster.reconciliation.store import last_runs
 from gamestream_dagster.resources.verdicts import Verdicts
-from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import load_metadata
+from gamestream_dagster.settings import Season, Settings
+from gamestream_dagster.warehouse.tables import board_table, load_metadata
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -131,6 +131,40 @@ def test_rows_of_ranks_that_the_board_has_not_hide_none_of_those_it_has(database
     assert found == sorted(found)
     assert found[-10:] == [*range(1, 11)]
     assert len(found) == 100
+
+
+def test_strays_of_seasons_to_come_hide_no_season_that_has_begun(database: Settings) -> None:
+    board = load_boards(season=Season.HOURLY)["season_players"]
+    with open_engine(database) as engine:
+        board_table(board, sa.MetaData()).create(engine)
+    into = "INSERT INTO season_players (season_id, rnk, user_id, team_name, total_score) SELECT "
+    what = ", g % 10 + 1, 'u', 'T', g FROM generate_series(0, 299) g"
+    for start in ("now() + interval '9 h' * (1 + g / 10)", "now() - interval '1 h' * (g / 10)"):
+        write(database, sa.text(into + start + what))
+    with open_engine(database) as engine:
+        found = [row["season_id"] for row in read_tables(engine, [board])["season_players"]]
+    assert found == sorted(found, reverse=True)
+    now = datetime.now(UTC).timestamp() * 1000
+    assert sum(start > now for start in found) == sum(start <= now for start in found) == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "dropped"),
+    [
+        ("top_players", "TABLE {front}.top_players (LIKE public.top_players INCLUDING ALL)", "DROP TABLE"),
+        ("job_ledger", "VIEW {front}.job_ledger AS SELECT * FROM public.job_ledger", "DROP VIEW"),
+    ],
+)
+def test_a_table_in_front_of_ours_is_named(database: Settings, name: str, made: str, dropped: str) -> None:
+    front = database.postgres_user  # Postgres searches a schema of the user's name first
+    write(database, sa.text(f'CREATE SCHEMA "{front}"'))
+    write(database, sa.text("CREATE " + made.format(front=f'"{front}"')))
+    with open_engine(database) as engine:
+        with pytest.raises(CouldNotLookError, match=rf"{dropped} \"?{front}\"?\.{name}"):
+            read_tables(engine, [load_boards()["top_players"]])
+        write(database, sa.text(f'{dropped} "{front}".{name}'))
+        assert read_tables(engine, [load_boards()["top_players"]]) == {"top_players": []}
+        write(database, sa.text(f'DROP SCHEMA "{front}"'))
 
 
 def test_rows_of_a_table_that_inherits_are_not_taken_for_the_boards(database: Settings) -> None:
