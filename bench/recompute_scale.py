@@ -28,17 +28,17 @@ import duckdb
 import orjson
 import typer
 
-from gamestream_dagster.archive.decode import Raw
 from gamestream_dagster.archive.manifest import Manifest, load_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.reconciliation.counters import JobLedger
-from gamestream_dagster.reconciliation.examine import examine
-from gamestream_dagster.reconciliation.ledger import balance
-from gamestream_dagster.reconciliation.model import JobCut, Sink
-from gamestream_dagster.reconciliation.observe import Observation
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.clients.kafka_records import Raw
+from gamestream_dagster.reconciliation.compare.examine import examine
+from gamestream_dagster.reconciliation.ledger.balance import balance
+from gamestream_dagster.reconciliation.ledger.counters import JobLedger
+from gamestream_dagster.reconciliation.model.values import JobCut, Sink
+from gamestream_dagster.reconciliation.observe.boards import Observation
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 
 RESULTS = Path(__file__).parent / "results"
 TOPIC = "user-score"

@@ -53,10 +53,6 @@ class ArchiveBusyError(ArchiveError, Transient):
     """Another process archives the same topic; worth another try."""
 
 
-class ArchiveBehindError(ArchiveError, Transient):
-    """Kafka did not hand out the records up to the offsets asked for within the limit; worth another try."""
-
-
 class ArchiveDamagedError(ArchiveError):
     """The manifest or a file of the archive cannot be used."""
 

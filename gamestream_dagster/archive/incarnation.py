@@ -13,12 +13,12 @@ from pathlib import Path
 
 import duckdb
 
-from gamestream_dagster.archive.consume import read_range
 from gamestream_dagster.archive.digests import damage
 from gamestream_dagster.archive.errors import IdentityUnknownError, TopicRecreatedError
 from gamestream_dagster.archive.manifest import Adoption, ArchivedFile, Chapter, LostRange, Manifest
 from gamestream_dagster.archive.migrating import utc_now
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
 
 LOST = "removed from Kafka by retention or DeleteRecords before it was archived"

@@ -20,8 +20,8 @@ from gamestream_dagster.benchmarks.flink_runs import Bounds, Job, topic_options
 from gamestream_dagster.benchmarks.results import BenchError
 from gamestream_dagster.catalogue.boards import ColumnType
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.flink_jobs.render import RenderedJob
-from gamestream_dagster.flink_jobs.sql_text import Statement, split
+from gamestream_dagster.flink_jobs.spec.sql_text import Statement, split
+from gamestream_dagster.flink_jobs.target.render import RenderedJob
 from gamestream_dagster.settings import ScoreFormat, Settings
 
 TABLES = "v1_00-qry-ddl.sql"

@@ -18,11 +18,11 @@ from gamestream_dagster.catalogue.topics import SCORE_TOPIC, EventIds
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 from gamestream_dagster.clients.flink_types import FlinkState, JobDetail
-from gamestream_dagster.flink_jobs.catalogue import load_job
-from gamestream_dagster.flink_jobs.render import RenderedJob
-from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
-from gamestream_dagster.flink_jobs.submission import GatewaySubmitter
-from gamestream_dagster.flink_jobs.targets import target_for
+from gamestream_dagster.flink_jobs.execute.submission import GatewaySubmitter
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.target.render import RenderedJob
+from gamestream_dagster.flink_jobs.target.targets import target_for
 from gamestream_dagster.settings import Settings
 
 TOPIC_OPTION = f"'topic' = '{SCORE_TOPIC}'"

@@ -15,9 +15,9 @@ from gamestream_dagster.benchmarks.dataset import Dataset
 from gamestream_dagster.benchmarks.results import BenchError
 from gamestream_dagster.catalogue.boards import Board, ColumnType, load_boards
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.model import Row
-from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.sinks import newest_window, read_tables, read_topic
+from gamestream_dagster.reconciliation.model.values import Row
+from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_tables, read_topic
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import Season, Settings
 
 # Flink's quotient is rounded from a decimal of 19 places, as in the shared test cases.

@@ -14,7 +14,6 @@ from typing import Any
 
 import duckdb
 
-from gamestream_dagster.archive.decode import Raw
 from gamestream_dagster.archive.manifest import Manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun
@@ -23,8 +22,9 @@ from gamestream_dagster.benchmarks.dataset import PARTITIONS, Dataset, Source
 from gamestream_dagster.benchmarks.figures import ratio, spread, spread_cells
 from gamestream_dagster.benchmarks.results import BenchError, Result, Table
 from gamestream_dagster.benchmarks.rounds import Say, alternate
-from gamestream_dagster.reconciliation.model import Row
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.clients.kafka_records import Raw
+from gamestream_dagster.reconciliation.model.values import Row
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 
 SCAN_SQL = Path(__file__).with_name("sql") / "scan_archive.sql"
 TOPIC = "user-score"

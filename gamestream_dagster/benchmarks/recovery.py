@@ -27,10 +27,10 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.feed import simulate_into
 from gamestream_dagster.events.producer import ScoreProducer
 from gamestream_dagster.events.simulator import SimulatorOptions
-from gamestream_dagster.flink_jobs import manager as jobs
-from gamestream_dagster.flink_jobs.plan import Choice
+from gamestream_dagster.flink_jobs.control import manager as jobs
+from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.platform.stack import Stack
-from gamestream_dagster.reconciliation.model import Verdict
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 

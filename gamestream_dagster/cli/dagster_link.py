@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from gamestream_dagster.archive.writer import ArchiveResult
     from gamestream_dagster.clients.dagster_graphql import DagsterGraphQL
-    from gamestream_dagster.flink_jobs.deployment import Deployment
-    from gamestream_dagster.flink_jobs.observed import ObservedJob
+    from gamestream_dagster.flink_jobs.record.deployment import Deployment
+    from gamestream_dagster.flink_jobs.record.observed import ObservedJob
     from gamestream_dagster.provisioning.model import StepResult
-    from gamestream_dagster.reconciliation.model import ReconciliationRun
-    from gamestream_dagster.reconciliation.seasons import ClosedSeason
+    from gamestream_dagster.reconciliation.certificates.seasons import ClosedSeason
+    from gamestream_dagster.reconciliation.model.values import ReconciliationRun
     from gamestream_dagster.settings import Settings
 
 Say = Callable[[str], None]
@@ -44,7 +44,7 @@ def refresh_definitions(settings: Settings, say: Say) -> None:
     """Have Dagster load its definitions anew where its jobs and boards are not those of the catalogue."""
     from gamestream_dagster.catalogue.boards import load_boards
     from gamestream_dagster.clients.dagster_graphql import RELOAD_TIMEOUT_SECONDS
-    from gamestream_dagster.flink_jobs.catalogue import load_jobs
+    from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 
     wanted = {asset_names.job_name(name) for name in load_jobs(season=settings.season)}
     wanted |= {asset_names.board_name(name) for name in load_boards(season=settings.season)}

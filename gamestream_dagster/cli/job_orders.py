@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gamestream_dagster.clients.dagster_events import Reported
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
     from gamestream_dagster.settings import Settings
 from gamestream_dagster.cli.dagster_link import job_event, report
 from gamestream_dagster.cli.hints import runnable
@@ -67,7 +67,7 @@ class Order:
 
 
 def _act(order: Order, settings: Settings, as_json: bool) -> None:
-    from gamestream_dagster.flink_jobs import manager
+    from gamestream_dagster.flink_jobs.control import manager
 
     if order.dry_run:
         _show_plan(order.job, settings, order.choice, as_json, order.folder)
@@ -88,7 +88,7 @@ def job_events(
 ) -> list[Reported]:
     """What Dagster is told of jobs that `command` acted on: each as it stands now, with its newest deployment."""
     from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.flink_jobs import manager
+    from gamestream_dagster.flink_jobs.control import manager
     from gamestream_dagster.flink_jobs.errors import FlinkJobError
 
     events: list[Reported] = []
@@ -120,7 +120,7 @@ def plan(
 
     Exit codes: 0 nothing to do; 1 something; 2 it is not known.
     """
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     chosen = _choice(replay, keep, new_season)
     if wish is not Wish.APPLY:
@@ -131,7 +131,7 @@ def plan(
 
 
 def _choice(replay: bool, keep: bool, new_season: bool) -> Choice:
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     flags = {Choice.REPLAY: replay, Choice.KEEP: keep, Choice.NEW_SEASON: new_season}
     given = [choice for choice, wanted in flags.items() if wanted]
@@ -141,8 +141,8 @@ def _choice(replay: bool, keep: bool, new_season: bool) -> Choice:
 
 
 def _show_plan(job: str, settings: Settings, choice: Choice, as_json: bool, folder: Path) -> None:
-    from gamestream_dagster.flink_jobs import manager
-    from gamestream_dagster.flink_jobs.plan import Decision
+    from gamestream_dagster.flink_jobs.control import manager
+    from gamestream_dagster.flink_jobs.plan.model import Decision
 
     with sentences():
         made = manager.plan_job(settings, job, choice, folder)
@@ -189,7 +189,7 @@ def suspend(
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
     """Stop the job with a savepoint until `resume`."""
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     _act(Order(job, Choice.SUSPEND, folder, dry_run), settings_from(home, port_base), as_json)
 
@@ -205,7 +205,7 @@ def resume(
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
     """Run a stopped job again from its newest state, whoever stopped it."""
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     _act(Order(job, Choice.RESUME, folder, dry_run, steady), settings_from(home, port_base), as_json)
 
@@ -221,7 +221,7 @@ def redeploy(
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
     """Stop the job with a savepoint and submit the same version again from it."""
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     _act(Order(job, Choice.REDEPLOY, folder, dry_run, steady), settings_from(home, port_base), as_json)
 
@@ -237,6 +237,6 @@ def rollback(
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
     """Return to the last good version, with its own SQL and state. `apply` goes forward again."""
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     _act(Order(job, Choice.ROLLBACK, folder, dry_run, steady), settings_from(home, port_base), as_json)

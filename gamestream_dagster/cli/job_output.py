@@ -17,7 +17,7 @@ from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import CouldNotRun
 
 if TYPE_CHECKING:
-    from gamestream_dagster.flink_jobs.deployment import Deployment
+    from gamestream_dagster.flink_jobs.record.deployment import Deployment
 
 talk = Talk(stderr=True)
 data = PlainConsole()
@@ -54,7 +54,7 @@ def sentences() -> Iterator[None]:
 
 def deployment_json(deployment: Deployment) -> dict[str, Any]:
     """A deployment without its long texts."""
-    from gamestream_dagster.flink_jobs.manager import without_plan
+    from gamestream_dagster.flink_jobs.control.manager import without_plan
 
     return {**asdict(without_plan(deployment)), "trigger": deployment.trigger}
 

@@ -10,7 +10,7 @@ from gamestream_dagster.cli.job_orders import job_events
 from gamestream_dagster.platform.service import Progress, ProgressState
 
 if TYPE_CHECKING:
-    from gamestream_dagster.flink_jobs.with_the_stack import JobReport
+    from gamestream_dagster.flink_jobs.control.stack_lifecycle import JobReport
     from gamestream_dagster.platform.service import ServiceStatus
     from gamestream_dagster.platform.stack import Stack
     from gamestream_dagster.settings import Settings
@@ -41,8 +41,8 @@ def stop_before_down(settings: Settings, stack: Stack, progress: Progress, say: 
         return
 
     from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.flink_jobs.control.stack_lifecycle import stop_jobs
     from gamestream_dagster.flink_jobs.errors import FlinkJobError
-    from gamestream_dagster.flink_jobs.with_the_stack import stop_jobs
 
     try:
         reports = stop_jobs(settings, lambda job, text: progress(job, ProgressState.STOPPING, text))
@@ -63,8 +63,8 @@ def resume_after_up(settings: Settings, stack: Stack, started: list[str], progre
         return True
 
     from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.flink_jobs.control.stack_lifecycle import jobs_to_resume, resume_jobs
     from gamestream_dagster.flink_jobs.errors import FlinkJobError
-    from gamestream_dagster.flink_jobs.with_the_stack import jobs_to_resume, resume_jobs
 
     try:
         names = jobs_to_resume(settings, lost=FLINK in started)

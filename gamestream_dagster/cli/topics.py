@@ -85,7 +85,7 @@ def _print(record: TailedRecord, key: Any, value: Any) -> None:
 
 def _text(value: Any) -> str:
     """On one line, with hidden characters by their code: records are anybody's input."""
-    from gamestream_dagster.reconciliation.report_view import visible
+    from gamestream_dagster.reconciliation.results.report_view import visible
 
     text = value if isinstance(value, str) else json.dumps(_finite(value), ensure_ascii=False, default=_plain)
     return visible(text).replace("\n", "[U+000A]").replace("\t", "[U+0009]")

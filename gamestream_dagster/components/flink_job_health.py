@@ -7,10 +7,10 @@ import dagster as dg
 
 from gamestream_dagster.components.keys import job_key
 from gamestream_dagster.components.markdown import markdown_table
-from gamestream_dagster.flink_jobs.deployment import Deployment
-from gamestream_dagster.flink_jobs.incidents import Incident
-from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
-from gamestream_dagster.flink_jobs.spec import DesiredState, JobSpec
+from gamestream_dagster.flink_jobs.record.deployment import Deployment
+from gamestream_dagster.flink_jobs.record.incidents import Incident
+from gamestream_dagster.flink_jobs.record.observed import Figures, Health, JobState, ObservedJob
+from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState, JobSpec
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 

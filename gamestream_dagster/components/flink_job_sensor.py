@@ -16,12 +16,12 @@ from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.components.deadline import Deadline, OutOfTimeError
 from gamestream_dagster.components.flink_job_health import HEALTHY, health_result, incident_metadata
 from gamestream_dagster.components.keys import job_key
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
-from gamestream_dagster.flink_jobs.incidents import NOTHING_NOTED, Noted
-from gamestream_dagster.flink_jobs.observed import Figures, JobState, last_movement
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
-from gamestream_dagster.flink_jobs.spec import JobSpec
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.record.incidents import NOTHING_NOTED, Noted
+from gamestream_dagster.flink_jobs.record.observed import Figures, JobState, last_movement
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
 SENSOR = "job_health"

@@ -16,7 +16,7 @@ import dagster as dg
 import orjson
 
 from gamestream_dagster.components.keys import RECONCILIATION
-from gamestream_dagster.reconciliation.proofs import FinishedRun
+from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.resources.verdicts import Verdicts
 
 SENSOR = "reconciliation_alarms"

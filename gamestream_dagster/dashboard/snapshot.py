@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.proofs import FinishedRun, newest_by_board, newest_run
-from gamestream_dagster.reconciliation.table_shape import check_tables
+from gamestream_dagster.reconciliation.observe.table_shape import check_tables
+from gamestream_dagster.reconciliation.results.proofs import FinishedRun, newest_by_board, newest_run
 from gamestream_dagster.warehouse.tables import deployments, differences, reconciliation_runs
 
 Row = Mapping[str, Any]

@@ -4,8 +4,8 @@ import dagster as dg
 from pydantic import Field
 
 from gamestream_dagster.components.markdown import markdown_table
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.plan import Choice
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 

@@ -15,12 +15,12 @@ from gamestream_dagster.drill.site import Site
 from gamestream_dagster.drill.struck import Struck
 from gamestream_dagster.drill.witness import POLL_SECONDS, Mark, checkpoint_number, local_path
 from gamestream_dagster.events.producer import SendingError
-from gamestream_dagster.flink_jobs import manager
-from gamestream_dagster.flink_jobs.deployment import Deployment, Trigger
+from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
-from gamestream_dagster.flink_jobs.observer import same_path
+from gamestream_dagster.flink_jobs.observe.observer import same_path
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, Trigger
 from gamestream_dagster.platform.errors import PlatformError
-from gamestream_dagster.reconciliation.model import FaultKind, ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.values import FaultKind, ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 
 CHECKPOINTS_BEFORE = 2

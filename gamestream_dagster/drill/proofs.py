@@ -23,9 +23,9 @@ from gamestream_dagster.drill.errors import DrillError
 from gamestream_dagster.drill.site import Site
 from gamestream_dagster.drill.struck import Struck
 from gamestream_dagster.drill.witness import Mark
-from gamestream_dagster.flink_jobs.deployment import DeploymentState
-from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
-from gamestream_dagster.reconciliation.sinks import newest_window, read_tables
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
+from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_tables
 
 AHEAD_SECONDS = 3000.0
 _PROOF_SECONDS = 120.0

@@ -51,7 +51,7 @@ def write_drill(folder: Path, run: DrillRun, html: Path | None = None) -> Path:
 
 def render_drill(run: DrillRun) -> str:
     """The page as text; everything is escaped."""
-    folders = [str(Path(__file__).parent), str(Path(reconciliation.__path__[0]))]
+    folders = [str(Path(__file__).parent), str(Path(reconciliation.__path__[0]) / "results")]
     templates = Environment(
         loader=FileSystemLoader(folders, followlinks=False),
         autoescape=True,

@@ -20,10 +20,10 @@ from gamestream_dagster.drill.proofs import ask_at_once, fast_clock, kill_proof
 from gamestream_dagster.drill.site import Site
 from gamestream_dagster.drill.struck import Struck
 from gamestream_dagster.drill.witness import Mark, checkpoint_number
-from gamestream_dagster.flink_jobs import manager
+from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.flink_jobs.errors import TransientFlinkJobError
-from gamestream_dagster.flink_jobs.incidents import Moment
-from gamestream_dagster.flink_jobs.plan import Choice
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.record.incidents import Moment
 
 CLOCK_BEHIND_SECONDS = 600.0
 BLOCKED_CHECKPOINTS = 200

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gamestream_dagster.clients.errors import ServiceError, TransientServiceError
-from gamestream_dagster.flink_jobs import noting
-from gamestream_dagster.flink_jobs.applying import apply
+from gamestream_dagster.flink_jobs.control import incident_recording as noting
+from gamestream_dagster.flink_jobs.control.applying import apply
+from gamestream_dagster.flink_jobs.control.workbench import Workbench, workbench
 from gamestream_dagster.flink_jobs.errors import FlinkJobError, ParkedError, TransientFlinkJobError
-from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, last_movement
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
-from gamestream_dagster.flink_jobs.workbench import Workbench, workbench
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
+from gamestream_dagster.flink_jobs.record.observed import Figures, Health, JobState, last_movement
 from gamestream_dagster.settings import Settings
 
 LOOK_SECONDS = 30.0

@@ -12,7 +12,7 @@ from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_types import CheckpointInfo
 from gamestream_dagster.drill.errors import DrillError
-from gamestream_dagster.flink_jobs.spec import parse_flink_job_name
+from gamestream_dagster.flink_jobs.spec.job_spec import parse_flink_job_name
 
 POLL_SECONDS = 0.5
 

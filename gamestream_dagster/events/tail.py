@@ -13,8 +13,8 @@ import fastavro
 import orjson
 from fastavro.schema import SchemaParseException
 
-from gamestream_dagster.archive.consume import read_range
 from gamestream_dagster.clients.errors import NotFoundError
+from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.avro_reading import grows_without_bytes, is_whole
 from gamestream_dagster.events.avro_shape import Shape, shape_of
@@ -92,7 +92,7 @@ def records_between(
     """Committed records from `start` up to, not including, `upto`, a bounded chunk at a time.
 
     Raises:
-        ArchiveBehindError: Kafka does not hand them out.
+        TransientServiceError: Kafka does not hand them out.
     """
     for chunk in read_range(bootstrap, topic, start, upto):
         raw = chunk.raw
@@ -107,7 +107,7 @@ def last_records(
 
     Raises:
         TailTooLargeError: together they hold more than 256 MiB.
-        ArchiveBehindError: Kafka does not hand them out.
+        TransientServiceError: Kafka does not hand them out.
     """
     if count == 0:
         return []

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from sqlalchemy import Engine, inspect
 
 from gamestream_dagster.clients.errors import ServiceError, TerminalServiceError
-from gamestream_dagster.flink_jobs import manager
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
-from gamestream_dagster.flink_jobs.planner import Decision, Plan
+from gamestream_dagster.flink_jobs.plan.planner import Decision, Plan
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.provisioning.errors import ProvisioningError
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.settings import Settings

@@ -21,10 +21,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.board_topic import BoardTopic, Change, is_whole
 from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_IS_WRONG, OTHER_SHOWS, SHOWN
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model import (
+from gamestream_dagster.reconciliation.model.values import (
     Cause,
     Difference,
     ReconciliationRun,
@@ -34,6 +33,7 @@ from gamestream_dagster.reconciliation.model import (
     SinkRow,
     Unreadable,
 )
+from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Change, is_whole
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import board_table
 

@@ -32,7 +32,7 @@ class BoardTables:
             TransientServiceError: Postgres does not answer.
             CouldNotLookError: the table is missing, or not as `board.yaml` describes it.
         """
-        from gamestream_dagster.reconciliation.table_shape import check_tables
+        from gamestream_dagster.reconciliation.observe.table_shape import check_tables
 
         # identifiers come from the catalogue, which allows small letters, digits and _ alone; times as text, because
         # Python knows no infinity and no year beyond 9999

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.clients.postgres import engine
-from gamestream_dagster.reconciliation.proofs import FinishedRun, newest_by_board, runs_since
+from gamestream_dagster.reconciliation.results.proofs import FinishedRun, newest_by_board, runs_since
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import alerts, differences
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
-from gamestream_dagster.flink_jobs.incidents import NOTHING_NOTED, Incident, Noted
-from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob, assess
-from gamestream_dagster.flink_jobs.plan import Choice, Decision, Plan
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, Plan
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.record.incidents import NOTHING_NOTED, Incident, Noted
+from gamestream_dagster.flink_jobs.record.observed import Figures, Health, JobState, ObservedJob, assess
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.resources.boards import BoardRows
 from gamestream_dagster.resources.page import PageAnswer

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from gamestream_dagster.reconciliation.model import (
+from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
     Difference,
     DifferenceKind,

@@ -19,11 +19,11 @@ from gamestream_dagster.clients.flink_types import (
     JobOverview,
     VertexInfo,
 )
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.errors import ExecutorBusyError, StaleRecordError, SubmissionRejectedError
-from gamestream_dagster.flink_jobs.incidents import ENDS, Entry, Incident, Moment, Trouble
-from gamestream_dagster.flink_jobs.render import RenderedJob
-from gamestream_dagster.flink_jobs.submitting import JOB_ID_OPTION
+from gamestream_dagster.flink_jobs.execute.submitting import JOB_ID_OPTION
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.record.incidents import ENDS, Entry, Incident, Moment, Trouble
+from gamestream_dagster.flink_jobs.target.render import RenderedJob
 
 NOW_MS = 1_700_000_000_000
 

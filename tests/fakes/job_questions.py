@@ -8,8 +8,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, HoldKind, Outcome, Trigger
-from gamestream_dagster.flink_jobs.observed import (
+from gamestream_dagster.flink_jobs.plan.model import (
+    Choice,
+    Compatibility,
+    Plan,
+    PlanInput,
+    RollbackPoint,
+)
+from gamestream_dagster.flink_jobs.plan.planner import plan
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, HoldKind, Outcome, Trigger
+from gamestream_dagster.flink_jobs.record.observed import (
     Figures,
     Health,
     JobState,
@@ -19,15 +27,7 @@ from gamestream_dagster.flink_jobs.observed import (
     RestoreKind,
     RestorePoint,
 )
-from gamestream_dagster.flink_jobs.plan import (
-    Choice,
-    Compatibility,
-    Plan,
-    Question,
-    RollbackPoint,
-)
-from gamestream_dagster.flink_jobs.planner import plan
-from gamestream_dagster.flink_jobs.spec import DesiredState, UpgradeMode
+from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState, UpgradeMode
 from tests.fakes.job_specs import job_spec
 
 NEW, OLD = "a" * 64, "b" * 64
@@ -60,7 +60,7 @@ def seen(state: JobState = JobState.RUNNING, health: Health = Health.HEALTHY, **
 
 def decide(observed: ObservedJob, last: Deployment | None = None, **changes: Any) -> Plan:
     spec = job_spec(**changes.pop("spec", {}))
-    return plan(Question(spec, NEW, observed, last, **changes))
+    return plan(PlanInput(spec, NEW, observed, last, **changes))
 
 
 def kinds(made: Plan) -> list[str]:
@@ -114,7 +114,7 @@ rollback_points = st.none() | st.builds(
 )
 
 questions = st.builds(
-    Question,
+    PlanInput,
     spec=st.builds(job_spec, desired_state=st.sampled_from(DesiredState), upgrade_mode=st.sampled_from(UpgradeMode)),
     fingerprint=st.just(NEW),
     observed=observations,

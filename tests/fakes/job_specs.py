@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gamestream_dagster.flink_jobs.deployment import Deployment
-from gamestream_dagster.flink_jobs.render import RenderedJob
-from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
-from gamestream_dagster.flink_jobs.targets import Target
+from gamestream_dagster.flink_jobs.record.deployment import Deployment
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.target.render import RenderedJob
+from gamestream_dagster.flink_jobs.target.targets import Target
 
 SOURCE = "CREATE TEMPORARY TABLE user_score (user_id STRING) WITH ('connector' = 'kafka', 'x' = ${kafka_bootstrap});"
 QUERY = "CREATE TEMPORARY VIEW v AS SELECT user_id FROM user_score;"

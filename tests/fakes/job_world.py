@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from gamestream_dagster.clients.topic_identity import TopicId, TopicState
-from gamestream_dagster.flink_jobs.applying import apply
-from gamestream_dagster.flink_jobs.deployment import Deployment
-from gamestream_dagster.flink_jobs.incidents import Noted
-from gamestream_dagster.flink_jobs.inputs import Inputs
-from gamestream_dagster.flink_jobs.noting import note_look
-from gamestream_dagster.flink_jobs.plan import Choice, Plan
-from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
-from gamestream_dagster.flink_jobs.targets import Target
-from gamestream_dagster.flink_jobs.workbench import Workbench
+from gamestream_dagster.flink_jobs.control.applying import apply
+from gamestream_dagster.flink_jobs.control.incident_recording import note_look
+from gamestream_dagster.flink_jobs.control.workbench import Workbench
+from gamestream_dagster.flink_jobs.plan.model import Choice, Plan
+from gamestream_dagster.flink_jobs.record.deployment import Deployment
+from gamestream_dagster.flink_jobs.record.incidents import Noted
+from gamestream_dagster.flink_jobs.record.inputs import Inputs
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.target.targets import Target
 from tests.fakes.flink import FakeAlerts, FakeFlink, FakeIncidents, FakeJob, FakeStore, FakeSubmitter
 from tests.fakes.job_specs import target, target_as_recorded
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gamestream_dagster.reconciliation.proofs import FinishedRun
+from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.resources.verdicts import BoardVerdict, DifferenceSample
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

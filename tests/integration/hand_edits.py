@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.model import Sink
+from gamestream_dagster.reconciliation.model.values import Sink
+from gamestream_dagster.reconciliation.observe.sinks import read_topic
 from gamestream_dagster.reconciliation.repair import written
-from gamestream_dagster.reconciliation.sinks import read_topic
 from gamestream_dagster.settings import Settings
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gamestream_dagster.clients.flink_rest import FlinkRest
-from gamestream_dagster.flink_jobs import manager
-from gamestream_dagster.flink_jobs.deployment import DeploymentState
-from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
-from gamestream_dagster.flink_jobs.submission import GatewaySubmitter
+from gamestream_dagster.flink_jobs.control import manager
+from gamestream_dagster.flink_jobs.execute.submission import GatewaySubmitter
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
+from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.settings import load_settings
 
 Step = tuple[type, str, Callable[[dict[str, Any]], bool]]

@@ -11,15 +11,15 @@ from pathlib import Path
 from killed_executor import ALWAYS, die_after, saves
 
 from gamestream_dagster.clients.flink_rest import FlinkRest
-from gamestream_dagster.flink_jobs.deployment import DeploymentState
-from gamestream_dagster.reconciliation.observe import Looker
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
+from gamestream_dagster.reconciliation.observe.boards import BoardObserver
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import load_settings
 
 STEPS = {
     "the first stop is recorded as begun": saves(DeploymentState.STOPPING),
     "Flink has stopped the first job": (FlinkRest, "stop_with_savepoint", ALWAYS),
-    "all jobs are stopped": (Looker, "rows", ALWAYS),
+    "all jobs are stopped": (BoardObserver, "rows", ALWAYS),
 }
 
 if __name__ == "__main__":

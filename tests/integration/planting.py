@@ -18,11 +18,11 @@ from sqlalchemy import text
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.flink_jobs.deployment import DeploymentState
-from gamestream_dagster.flink_jobs.manager import workbench
-from gamestream_dagster.flink_jobs.spec import flink_job_name
-from gamestream_dagster.reconciliation.board_topic import BoardTopic
-from gamestream_dagster.reconciliation.model import Difference, ReconciliationRun, Sink
+from gamestream_dagster.flink_jobs.control.manager import workbench
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
+from gamestream_dagster.flink_jobs.spec.job_spec import flink_job_name
+from gamestream_dagster.reconciliation.model.values import Difference, ReconciliationRun, Sink
+from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic
 from gamestream_dagster.settings import Settings
 
 TOPIC = "user-score"

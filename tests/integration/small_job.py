@@ -16,10 +16,10 @@ from sqlalchemy import text
 
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.flink_jobs import manager
-from gamestream_dagster.flink_jobs.deployment import Deployment
-from gamestream_dagster.flink_jobs.incidents import Noted
-from gamestream_dagster.flink_jobs.plan import Choice
+from gamestream_dagster.flink_jobs.control import manager
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.record.deployment import Deployment
+from gamestream_dagster.flink_jobs.record.incidents import Noted
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse import migrate
 

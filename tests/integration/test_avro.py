@@ -26,15 +26,15 @@ from gamestream_dagster.cli.demo import wait_until_read
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.feed import replay_into
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.control.manager import apply_job
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
-from gamestream_dagster.flink_jobs.manager import apply_job
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
-from gamestream_dagster.reconciliation.model import Verdict
+from gamestream_dagster.reconciliation.model.values import Verdict
+from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.run import reconcile
-from gamestream_dagster.reconciliation.sinks import read_tables
 from gamestream_dagster.settings import ScoreFormat, Settings, load_settings
 
 JSON_SCHEMA = {

@@ -25,10 +25,15 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
-from gamestream_dagster.flink_jobs.spec import parse_flink_job_name
+from gamestream_dagster.flink_jobs.spec.job_spec import parse_flink_job_name
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
-from gamestream_dagster.reconciliation.flink_recompute import RECOMPUTE_SQL, Ask, FlinkRecompute, open_recompute
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.flink_recompute import (
+    RECOMPUTE_SQL,
+    Ask,
+    FlinkRecompute,
+    open_recompute,
+)
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import RecomputeEngine, Season, Settings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "reconciliation"))

@@ -35,7 +35,7 @@ from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 from gamestream_dagster.events.replay import sample_path
 from gamestream_dagster.events.simulation import SimulationResult
 from gamestream_dagster.events.simulator import SimulatorOptions
-from gamestream_dagster.reconciliation.model import Verdict
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 

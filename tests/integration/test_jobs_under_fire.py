@@ -12,11 +12,11 @@ from killed_executor import STEPS
 from small_job import Game, new_game
 
 from gamestream_dagster.clients.flink_rest import FlinkRest
-from gamestream_dagster.flink_jobs import manager
-from gamestream_dagster.flink_jobs.deployment import DeploymentState
+from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.flink_jobs.errors import RefusedError
-from gamestream_dagster.flink_jobs.observer import same_path
-from gamestream_dagster.flink_jobs.plan import Decision
+from gamestream_dagster.flink_jobs.observe.observer import same_path
+from gamestream_dagster.flink_jobs.plan.model import Decision
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.settings import PROJECT_ROOT, Settings
 
 EXECUTOR = Path(__file__).with_name("killed_executor.py")

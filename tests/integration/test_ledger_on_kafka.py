@@ -24,10 +24,10 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
-from gamestream_dagster.reconciliation.counters import read_job_ledger
-from gamestream_dagster.reconciliation.ledger import archive_faults, balance, write_ledger
-from gamestream_dagster.reconciliation.model import FaultKind, LedgerBalance
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.ledger.balance import archive_faults, balance, write_ledger
+from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerBalance
+from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import job_ledger, ledger
 

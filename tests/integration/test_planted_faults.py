@@ -35,10 +35,10 @@ from planting import (
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.flink_jobs.manager import apply_job, resume_job, suspend_job
+from gamestream_dagster.flink_jobs.control.manager import apply_job, resume_job, suspend_job
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
-from gamestream_dagster.reconciliation.model import FaultKind, Sink, Verdict
+from gamestream_dagster.reconciliation.model.values import FaultKind, Sink, Verdict
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings

@@ -16,24 +16,24 @@ from pathlib import Path
 import dagster as dg
 import orjson
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, Producer, TopicPartition
 from sqlalchemy import text
 
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.components.flink_job_sensor import tick
-from gamestream_dagster.flink_jobs import manager as jobs
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
-from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
-from gamestream_dagster.flink_jobs.observed import Health
-from gamestream_dagster.flink_jobs.plan import Choice
-from gamestream_dagster.flink_jobs.with_the_stack import jobs_to_resume
+from gamestream_dagster.flink_jobs.control import manager as jobs
+from gamestream_dagster.flink_jobs.control.stack_lifecycle import jobs_to_resume
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.flink_jobs.record.observed import Health
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.provisioning import manager as provisioning
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState
-from gamestream_dagster.reconciliation.model import DifferenceKind, ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.values import DifferenceKind, ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 from gamestream_dagster.settings import Settings, load_settings
@@ -82,6 +82,24 @@ def send(settings: Settings, ahead_seconds: float = 0.0, events: int = 1) -> Non
             value |= {"event_time_millis": millis, "event_id": f"{partition}-{millis}-{number}-{ahead_seconds}"}
             producer.produce(TOPIC, orjson.dumps(value), f"p{partition}", partition=partition, timestamp=millis)
     assert producer.flush(20) == 0
+
+
+def send_until_stamped_ahead(settings: Settings) -> None:
+    """The broker's log takes a new setting some time after its metadata: until then it stamps records itself."""
+    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "stamps", "enable.auto.commit": False})
+    partitions = [TopicPartition(TOPIC, number) for number in range(4)]
+    deadline = time.monotonic() + 60
+    try:
+        while True:
+            ends = [consumer.get_watermark_offsets(one, timeout=20)[1] for one in partitions]
+            consumer.assign([TopicPartition(TOPIC, number, end) for number, end in enumerate(ends)])
+            send(settings, ahead_seconds=3000)
+            stamps = [record.timestamp() for record in consumer.consume(4, timeout=20)]
+            if len(stamps) == 4 and all(kind == TIMESTAMP_CREATE_TIME for kind, _ in stamps):
+                return
+            assert time.monotonic() < deadline, stamps
+    finally:
+        consumer.close()
 
 
 def kill_proof_at(settings: Settings, step: str) -> None:
@@ -219,7 +237,7 @@ def test_where_producers_stamp_them_it_is_drift_an_alarm_and_a_difference(fresh:
     planned = provisioning.plan(fresh, [ResourceKind.TOPIC])
     [drifted] = planned.having(ResourceState.DRIFTED)
     assert drifted.change == f"set {TYPE}=LogAppendTime for new records"
-    send(fresh, ahead_seconds=3000)
+    send_until_stamped_ahead(fresh)
     for _ in range(8):
         send(fresh, events=2)
         time.sleep(1)

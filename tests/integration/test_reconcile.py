@@ -20,10 +20,10 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.model import Mode, Sink, Verdict
-from gamestream_dagster.reconciliation.observe import Limits
+from gamestream_dagster.reconciliation.model.values import Mode, Sink, Verdict
+from gamestream_dagster.reconciliation.observe.boards import Limits
+from gamestream_dagster.reconciliation.observe.sinks import read_topic
 from gamestream_dagster.reconciliation.run import reconcile
-from gamestream_dagster.reconciliation.sinks import read_topic
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import differences, ledger, reconciliation_runs
 

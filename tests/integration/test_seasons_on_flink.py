@@ -14,15 +14,15 @@ from typer.testing import CliRunner
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.flink_jobs.manager import apply_job, suspend_job
-from gamestream_dagster.flink_jobs.plan import Choice
+from gamestream_dagster.flink_jobs.control.manager import apply_job, suspend_job
+from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
-from gamestream_dagster.reconciliation.model import Sink
+from gamestream_dagster.reconciliation.certificates.seasons import close_seasons, stored_certificate
+from gamestream_dagster.reconciliation.model.values import Sink
+from gamestream_dagster.reconciliation.observe.sinks import read_topic, visible
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
-from gamestream_dagster.reconciliation.seasons import close_seasons, stored_certificate
-from gamestream_dagster.reconciliation.sinks import read_topic, visible
 from gamestream_dagster.settings import Season, Settings
 
 HOUR = 3_600_000

@@ -21,9 +21,9 @@ from hand_edits import HandEdit, add, record, remove, swap, tombstone, update
 from gamestream_dagster.events.feed import simulate_into
 from gamestream_dagster.events.simulation import SimulationResult
 from gamestream_dagster.events.simulator import SimulatorOptions
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.manager import apply_job
-from gamestream_dagster.reconciliation.model import ReconciliationRun, Sink, Verdict
+from gamestream_dagster.flink_jobs.control.manager import apply_job
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings

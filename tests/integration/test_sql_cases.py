@@ -23,10 +23,10 @@ from sql_cases import Case, assert_rows, load_cases
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway, StatementResult
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.flink_jobs.catalogue import load_job
-from gamestream_dagster.flink_jobs.render import bindings_for, render
-from gamestream_dagster.flink_jobs.spec import JobSpec, SqlFile
-from gamestream_dagster.flink_jobs.targets import target_for
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.target.render import bindings_for, render
+from gamestream_dagster.flink_jobs.target.targets import target_for
 from gamestream_dagster.settings import Settings, StreamProfile
 
 Row = dict[str, Any]

@@ -27,9 +27,9 @@ from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.acceptance import Reason, Refused, outcomes
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
-from gamestream_dagster.reconciliation.flink_recompute import Ask, FlinkRecompute
-from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.sinks import newest_window, read_tables, read_topic, visible
+from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_tables, read_topic, visible
+from gamestream_dagster.reconciliation.recompute.flink_recompute import Ask, FlinkRecompute
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import Settings
 
 Row = dict[str, Any]

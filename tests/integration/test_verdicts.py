@@ -13,8 +13,8 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.dashboard.snapshot import read_snapshot
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.sinks import read_tables
-from gamestream_dagster.reconciliation.store import last_runs
+from gamestream_dagster.reconciliation.observe.sinks import read_tables
+from gamestream_dagster.reconciliation.results.store import last_runs
 from gamestream_dagster.resources.verdicts import Verdicts
 from gamestream_dagster.settings import Season, Settings
 from gamestream_dagster.warehouse.tables import board_table, load_metadata

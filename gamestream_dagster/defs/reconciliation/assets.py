@@ -17,8 +17,8 @@ from gamestream_dagster.components.keys import (
 )
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.components.reconciliation_sensor import LOOKED, NO_UNEXPLAINED
-from gamestream_dagster.reconciliation import report_view
-from gamestream_dagster.reconciliation.model import ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.results import report_view
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.reconciliation import Reconciler
 from gamestream_dagster.resources.verdicts import Verdicts

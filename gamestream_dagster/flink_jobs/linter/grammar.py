@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from gamestream_dagster.flink_jobs.linter.lexemes import Lexeme
 from gamestream_dagster.flink_jobs.linter.tables import closing
-from gamestream_dagster.flink_jobs.sql_text import TokenKind
+from gamestream_dagster.flink_jobs.spec.sql_text import TokenKind
 
 # Words of Flink's SQL that are no names, also such as may be names: these end a run of names.
 _WORDS = """

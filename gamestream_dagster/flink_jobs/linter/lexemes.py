@@ -7,7 +7,7 @@ from functools import cached_property
 
 from gamestream_dagster.flink_jobs.errors import JobSpecError
 from gamestream_dagster.flink_jobs.linter.statements import Kind, kind_of, prefix
-from gamestream_dagster.flink_jobs.sql_text import TokenKind, tokens
+from gamestream_dagster.flink_jobs.spec.sql_text import TokenKind, tokens
 
 _LEFT_OUT = frozenset({TokenKind.COMMENT, TokenKind.SPACE})
 

@@ -13,7 +13,7 @@ from gamestream_dagster.flink_jobs.linter.planning import Answers, plans_of
 from gamestream_dagster.flink_jobs.linter.shapes import shapes_of
 from gamestream_dagster.flink_jobs.linter.source import Unit, unit_of_job
 from gamestream_dagster.flink_jobs.linter.text_rules import TEXT_RULES, odd_statements
-from gamestream_dagster.flink_jobs.spec import JobSpec
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 
 _REFUSED = "GS16"  # a preflight hears that from the planner itself, with the values of this stack
 

@@ -23,8 +23,8 @@ from gamestream_dagster.flink_jobs.linter.tables import (
     query_place,
     split_commas,
 )
-from gamestream_dagster.flink_jobs.spec import JobSpec
-from gamestream_dagster.flink_jobs.sql_text import TokenKind
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
+from gamestream_dagster.flink_jobs.spec.sql_text import TokenKind
 
 WINDOW_COLUMNS = frozenset({"WINDOW_START", "WINDOW_END", "WINDOW_TIME"})
 

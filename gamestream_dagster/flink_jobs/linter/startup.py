@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gamestream_dagster.flink_jobs.linter.findings import Finding
 from gamestream_dagster.flink_jobs.linter.source import Option
 from gamestream_dagster.flink_jobs.linter.tables import Table
-from gamestream_dagster.flink_jobs.sql_text import PLACEHOLDER
+from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER
 
 if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.linter.shapes import Shapes

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from gamestream_dagster.flink_jobs.linter.lexemes import Lexeme, SqlStatement
 from gamestream_dagster.flink_jobs.linter.source import Option
 from gamestream_dagster.flink_jobs.linter.statements import Kind
-from gamestream_dagster.flink_jobs.sql_text import TokenKind
+from gamestream_dagster.flink_jobs.spec.sql_text import TokenKind
 
 _NOT_COLUMNS = frozenset({"PRIMARY", "WATERMARK", "CONSTRAINT", "UNIQUE", "PERIOD", "PARTITIONED"})
 _CLAUSES = frozenset({"COMMENT", "DISTRIBUTED", "PARTITIONED", "WITH", "LIKE", "AS", "FRESHNESS", "REFRESH_MODE"})

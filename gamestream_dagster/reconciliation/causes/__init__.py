@@ -1,1 +1,1 @@
-"""Why a row differs: one supposition after the other, until the recompute gives what the sink shows."""
+"""Why a row differs: one hypothesis after the other, until the recompute gives what the sink shows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gamestream_dagster.reconciliation.causes.job_side import MOVED_BY
-from gamestream_dagster.reconciliation.model import Cause, Difference
+from gamestream_dagster.reconciliation.model.values import Cause, Difference
 
 _REPLAY = "`gamestream jobs apply {job} --replay`"
 _ACTIONS: Mapping[Cause, str] = {

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from gamestream_dagster.flink_jobs.deployment import Deployment
-from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.flink_jobs.record.deployment import Deployment
+from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 
 _TTL = re.compile(r"^(\d+)\s*(ms|s|min|h|d)$")
 _KEEPS_IDS = "deduplicateState"

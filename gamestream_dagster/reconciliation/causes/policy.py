@@ -11,7 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
-from gamestream_dagster.reconciliation.model import Cause, Difference, DifferenceKind
+from gamestream_dagster.reconciliation.model.values import Cause, Difference, DifferenceKind
 
 POLICY_FILE = Path(__file__).with_name("policy.yaml")
 

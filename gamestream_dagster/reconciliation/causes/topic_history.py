@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.reconciliation.board_topic import Change, Key, is_whole
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model import RecordAt, Row
+from gamestream_dagster.reconciliation.model.values import RecordAt, Row
+from gamestream_dagster.reconciliation.observe.board_topic import Change, Key, is_whole
 
 MOST_KEYS = 100_000
 """Keys of one topic that are remembered at most."""

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, Raw, decode, newest_event_time
+from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, decode, newest_event_time
+from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.events.acceptance import Decoded, outcomes, whole_number
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "events"))

@@ -28,8 +28,8 @@ from gamestream_dagster.benchmarks.rounds import alternate
 from gamestream_dagster.benchmarks.sightings import Sightings, waits
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.events.acceptance import Decoded, outcomes
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import ScoreFormat
 
 

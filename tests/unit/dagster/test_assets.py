@@ -9,9 +9,9 @@ from gamestream_dagster.archive.writer import ArchiveResult
 from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
 from gamestream_dagster.components.flink_job_sensor import INCIDENT_TAG
 from gamestream_dagster.flink_jobs.errors import ParkedError, PreflightError
-from gamestream_dagster.flink_jobs.incidents import Entry, Incident, IncidentKind, Moment, Noted
-from gamestream_dagster.flink_jobs.observed import Health, JobState
-from gamestream_dagster.flink_jobs.plan import Choice
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.record.incidents import Entry, Incident, IncidentKind, Moment, Noted
+from gamestream_dagster.flink_jobs.record.observed import Health, JobState
 from tests.fakes.dagster_facades import (
     FakeArchive,
     FakeBoards,

@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.flink_jobs import needs
-from gamestream_dagster.flink_jobs.applying import apply
-from gamestream_dagster.flink_jobs.catalogue import load_job, load_jobs
+from gamestream_dagster.flink_jobs.control.applying import apply
 from gamestream_dagster.flink_jobs.errors import PreflightError
-from gamestream_dagster.flink_jobs.needs import missing, needs_of
-from gamestream_dagster.flink_jobs.plan import Choice
-from gamestream_dagster.flink_jobs.targets import Target, target_for
+from gamestream_dagster.flink_jobs.observe import needs
+from gamestream_dagster.flink_jobs.observe.needs import missing, needs_of
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
+from gamestream_dagster.flink_jobs.target.targets import Target, target_for
 from gamestream_dagster.settings import ScoreFormat, Season, Settings
 from gamestream_dagster.warehouse.tables import load_metadata
 from tests.fakes.job_specs import target

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from gamestream_dagster.clients.flink_types import ExceptionEntry, FlinkState
-from gamestream_dagster.flink_jobs.applying import apply
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.control.applying import apply
 from gamestream_dagster.flink_jobs.errors import RedeployContractError, UnreadableStateError
-from gamestream_dagster.flink_jobs.incidents import Moment
-from gamestream_dagster.flink_jobs.observer import older_on_disk
-from gamestream_dagster.flink_jobs.plan import Choice
+from gamestream_dagster.flink_jobs.observe.observer import older_on_disk
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.record.incidents import Moment
 from tests.fakes.job_specs import target
 from tests.fakes.job_world import World
 

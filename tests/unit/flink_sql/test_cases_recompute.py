@@ -12,7 +12,7 @@ from sql_cases import FLINK_SQL_DIR, Case, assert_rows, load_cases
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import length_millis, season_at, shift_millis
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import Season
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "reconciliation"))

@@ -10,8 +10,8 @@ from fakes.provisioned import FakeKafkaAdmin, FakeRegistry
 from gamestream_dagster.catalogue.topics import Topic
 from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
 from gamestream_dagster.clients.kafka_admin import TopicDescription
-from gamestream_dagster.flink_jobs.planner import Decision
-from gamestream_dagster.flink_jobs.planner import Plan as JobPlan
+from gamestream_dagster.flink_jobs.plan.planner import Decision
+from gamestream_dagster.flink_jobs.plan.planner import Plan as JobPlan
 from gamestream_dagster.provisioning.errors import ProvisioningError
 from gamestream_dagster.provisioning.jobs import job_status
 from gamestream_dagster.provisioning.manager import apply_steps, ensure, observe_all

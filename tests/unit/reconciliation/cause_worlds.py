@@ -15,16 +15,16 @@ from archive_maker import archive_records
 from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import Board, load_boards
-from gamestream_dagster.reconciliation.board_topic import Change, Key
 from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory, read_history
-from gamestream_dagster.reconciliation.counters import JobLedger
-from gamestream_dagster.reconciliation.examine import examine
-from gamestream_dagster.reconciliation.model import Difference, FaultKind, JobCut, LedgerFault, Row, Sink
-from gamestream_dagster.reconciliation.observe import Observation
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.compare.examine import examine
+from gamestream_dagster.reconciliation.model.values import Difference, FaultKind, JobCut, LedgerFault, Row, Sink
+from gamestream_dagster.reconciliation.observe.board_topic import Change, Key
+from gamestream_dagster.reconciliation.observe.boards import Observation
+from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION
 
 START = 1_700_000_000_000  # a multiple of 5 s

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from gamestream_dagster.archive.reader import open_archive
-from gamestream_dagster.reconciliation.counters import JobLedger
+from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 
 NO_ROW = {"NOT_JSON", "NOT_UTF8", "NOT_AN_OBJECT", "NOT_AVRO"}
 SUMMED = ("records", "accepted", "duplicate", "offset_sum", "offset_square_sum")

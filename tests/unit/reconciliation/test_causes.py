@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
-from gamestream_dagster.reconciliation.model import (
+from gamestream_dagster.reconciliation.model.values import (
     Cause,
     Difference,
     DifferenceKind,

@@ -8,7 +8,7 @@ from cause_worlds import MINUTE, Sent, World, copy_of, explained, players
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gamestream_dagster.reconciliation.model import Row
+from gamestream_dagster.reconciliation.model.values import Row
 
 untimed = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 

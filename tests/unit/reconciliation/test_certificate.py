@@ -19,7 +19,7 @@ from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
 from gamestream_dagster.catalogue.seasons import season_named
 from gamestream_dagster.clients.topic_identity import TopicId
-from gamestream_dagster.reconciliation.certificate import (
+from gamestream_dagster.reconciliation.certificates.certificate import (
     Certificate,
     Part,
     Proof,
@@ -30,10 +30,10 @@ from gamestream_dagster.reconciliation.certificate import (
     read_certificate,
     verify,
 )
+from gamestream_dagster.reconciliation.certificates.seasons import ended
+from gamestream_dagster.reconciliation.compare.open_seasons import compare_seasons
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
-from gamestream_dagster.reconciliation.model import Sink
-from gamestream_dagster.reconciliation.open_seasons import compare_seasons
-from gamestream_dagster.reconciliation.seasons import ended
+from gamestream_dagster.reconciliation.model.values import Sink
 from gamestream_dagster.settings import Season, Settings, load_settings
 
 BOARDS = load_boards(season=Season.DAILY)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 
 DESCRIBED = load_boards()
 

@@ -17,8 +17,8 @@ from reference_model import Event
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli import why as cli
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
-from gamestream_dagster.reconciliation.model import Sink
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.model.values import Sink
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.reconciliation.why import (
     LinesDoNotAddUpError,
     Standing,

@@ -1,0 +1,142 @@
+"""The front of the job manager: plan, apply, observe, suspend, resume, history, for commands, assets and sensors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.flink_jobs.control import incident_recording as noting
+from gamestream_dagster.flink_jobs.control.applying import Say, apply
+from gamestream_dagster.flink_jobs.control.workbench import workbench
+from gamestream_dagster.flink_jobs.errors import ParkedError
+from gamestream_dagster.flink_jobs.plan.model import Choice, Plan
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, pending
+from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.flink_jobs.record.incident_store import PostgresIncidents
+from gamestream_dagster.flink_jobs.record.incidents import Incident, Noted
+from gamestream_dagster.flink_jobs.record.observed import Figures, ObservedJob
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job
+from gamestream_dagster.settings import Settings
+
+
+def plan_job(
+    settings: Settings,
+    name: str,
+    choice: Choice = Choice.NONE,
+    root: Path = FLINK_SQL_DIR,
+    *,
+    previous: Figures | None = None,
+) -> Plan:
+    """What `apply_job` would do now. Changes nothing."""
+    with workbench(settings, name, root) as bench:
+        return bench.plan(choice, previous)
+
+
+def apply_job(
+    settings: Settings,
+    name: str,
+    choice: Choice = Choice.NONE,
+    say: Say = lambda _: None,
+    root: Path = FLINK_SQL_DIR,
+    *,
+    previous: Figures | None = None,
+    steady: bool = False,
+) -> Deployment:
+    """Make the job as its folder says, and return its deployment; it goes on running when the caller ends.
+
+    Args:
+        settings: the stack.
+        name: the job.
+        choice: what a person asks for on top of the folder.
+        say: takes a sentence about each step.
+        root: the folder of the job folders.
+        previous: figures of an earlier look, without which a job that stands still cannot be told from a quiet one.
+        steady: watch a job that came up for `limits.steady_seconds`; without it the health sensor sees what follows.
+
+    Raises:
+        ExecutorBusyError, TransientFlinkJobError, TransientServiceError: nothing was lost, apply again later.
+        ParkedError, RedeployContractError, SubmissionRejectedError: a person has to mend or choose something.
+        RefusedError: what is asked for cannot be done; nothing was changed.
+    """
+    with workbench(settings, name, root) as bench:
+        record = apply(bench, choice, say, previous, steady=steady) or bench.store.last(name)
+    if record is None:
+        raise ParkedError(
+            f"{name} was never deployed: job.yaml says suspended. Set desired_state: running, apply again"
+        )
+    return record
+
+
+def stand_still_job(settings: Settings, name: str, say: Say = lambda _: None, root: Path = FLINK_SQL_DIR) -> Deployment:
+    """Stop the job with a savepoint for a proof. Whoever finds that the proof has ended goes on with it."""
+    return apply_job(settings, name, Choice.STANDSTILL, say, root)
+
+
+def at_work(settings: Settings, name: str) -> bool:
+    """Whether an executor works on the job now."""
+    with open_engine(settings) as engine:
+        return PostgresDeploymentStore(engine).at_work(name)
+
+
+def suspend_job(settings: Settings, name: str, say: Say = lambda _: None, root: Path = FLINK_SQL_DIR) -> Deployment:
+    """Stop the job with a savepoint and leave it so until `resume_job`."""
+    return apply_job(settings, name, Choice.SUSPEND, say, root)
+
+
+def resume_job(settings: Settings, name: str, say: Say = lambda _: None, root: Path = FLINK_SQL_DIR) -> Deployment:
+    """Run the job again from its newest state."""
+    return apply_job(settings, name, Choice.RESUME, say, root)
+
+
+def observe_job(
+    settings: Settings, name: str, previous: Figures | None = None, root: Path = FLINK_SQL_DIR
+) -> ObservedJob:
+    """Look at the job once. No answer from Flink is the state UNKNOWN, not an error."""
+    with workbench(settings, name, root) as bench:
+        return bench.look(previous)[0]
+
+
+def pending_change(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> str:
+    """What a person should know when what runs is not what the folder says; empty when it is."""
+    with workbench(settings, name, root) as bench:
+        return pending(bench.store.last(name), bench.target.fingerprint)
+
+
+def note_parked(settings: Settings, made: Plan, root: Path = FLINK_SQL_DIR) -> None:
+    """Let an alert `job/<name>` stand for a parked plan; it ends when the job runs as described again."""
+    with workbench(settings, made.job, root) as bench:
+        noting.note_parked(bench, made)
+
+
+def note_look(settings: Settings, observed: ObservedJob, root: Path = FLINK_SQL_DIR) -> Noted:
+    """Keep what a look found: the job's incident opens or ends, and its alert ends when it is well."""
+    with workbench(settings, observed.job, root) as bench:
+        return noting.note_look(bench, observed)
+
+
+def incidents(
+    settings: Settings, name: str | None = None, limit: int = 20, root: Path = FLINK_SQL_DIR
+) -> list[Incident]:
+    """Incidents, newest first; of every job when none is named.
+
+    Raises:
+        UnknownJobError: there is no such job.
+    """
+    if name is not None:
+        load_job(name, root)
+    with open_engine(settings) as engine:
+        return PostgresIncidents(engine).history(name, limit)
+
+
+def history(settings: Settings, name: str, limit: int = 20, root: Path = FLINK_SQL_DIR) -> list[Deployment]:
+    """The deployments of the job, newest first."""
+    with workbench(settings, name, root) as bench:
+        return bench.store.history(name, limit)
+
+
+def without_plan(deployment: Deployment) -> Deployment:
+    """The deployment without its compiled plan and the text of its SQL, which are long and for machines."""
+    files = [file["path"] for file in deployment.spec.get("files", [])]
+    return replace(deployment, compiled_plan=None, spec={**deployment.spec, "files": files})

@@ -1,0 +1,1 @@
+"""Asks Flink, Kafka and Postgres about a job. Never changes anything."""

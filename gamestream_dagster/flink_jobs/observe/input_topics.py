@@ -1,0 +1,37 @@
+"""Ask Kafka for the topics that a job reads: their incarnations, and where they begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from gamestream_dagster.clients.errors import NotFoundError, ServiceError
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.topic_identity import TopicId, TopicState
+from gamestream_dagster.flink_jobs.record.inputs import Inputs
+from gamestream_dagster.settings import Settings
+
+_TIMEOUT_SECONDS = 3
+
+
+def read_ids(settings: Settings, topics: Iterable[str]) -> Mapping[str, TopicId | None] | None:
+    """Ids of those topics that exist; None when Kafka gives no answer, of which nothing may be concluded."""
+    try:
+        return KafkaAdmin(settings.kafka, timeout_seconds=_TIMEOUT_SECONDS).topic_ids(topics)
+    except ServiceError:
+        return None
+
+
+def read_inputs(settings: Settings, topics: Iterable[str]) -> Inputs:
+    """The topics as they are now; those that do not exist are left out.
+
+    Raises:
+        ServiceError: Kafka gives no answer.
+    """
+    admin = KafkaAdmin(settings.kafka)
+    found: dict[str, TopicState] = {}
+    for topic in topics:
+        try:
+            found[topic] = admin.topic_state(topic)
+        except NotFoundError:
+            continue
+    return found

@@ -1,0 +1,1 @@
+"""A job as it is deployed on this stack: rendered SQL, options, fingerprint."""

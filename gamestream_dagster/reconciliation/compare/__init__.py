@@ -1,0 +1,1 @@
+"""Streamed rows against what the recompute allows."""

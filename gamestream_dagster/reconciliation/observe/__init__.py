@@ -1,0 +1,1 @@
+"""Reads the running system: cuts and what the sinks show."""
