@@ -16,6 +16,7 @@ from gamestream_dagster.benchmarks.dataset import Dataset, fill
 from gamestream_dagster.benchmarks.figures import ratio, spread, spread_cells
 from gamestream_dagster.benchmarks.results import BenchError, Result, Table
 from gamestream_dagster.benchmarks.rounds import Say, alternate
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.settings import Settings
 
 ARCHIVE, BARE = "archive (decoded, Parquet, fsync)", "bare consumer"
@@ -84,9 +85,9 @@ def _archive(settings: Settings, dataset: Dataset) -> int:
         return archive_topic(settings.model_copy(update={"home": Path(folder)}), dataset.topic).records
 
 
-def read_bare(bootstrap: str, topic: str, ends: Mapping[int, int]) -> int:
+def read_bare(kafka: KafkaConnection, topic: str, ends: Mapping[int, int]) -> int:
     """Read a topic to `ends` and throw all away; returns how many records there were."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench-bare", "enable.auto.commit": False})
+    consumer = Consumer(kafka.options({"group.id": "bench-bare", "enable.auto.commit": False}))
     total, count = sum(ends.values()), 0
     try:
         consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])

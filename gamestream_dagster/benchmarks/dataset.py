@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, Message, Producer
 from gamestream_dagster.benchmarks.results import BenchError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.events.avro import score_encoder
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 from gamestream_dagster.events.score_event import ScoreEvent
@@ -159,7 +160,7 @@ def encoder(settings: Settings, score_format: ScoreFormat) -> Iterator[Callable[
         yield score_encoder(registry)
 
 
-def send(bootstrap: str, topic: str, records: Iterator[tuple[bytes, bytes]]) -> int:
+def send(kafka: KafkaConnection, topic: str, records: Iterator[tuple[bytes, bytes]]) -> int:
     """Send key and value of each record, as fast as they come; returns how many.
 
     Raises:
@@ -171,7 +172,7 @@ def send(bootstrap: str, topic: str, records: Iterator[tuple[bytes, bytes]]) -> 
         if error is not None:
             refused.append(error.str())
 
-    producer = Producer({**PRODUCER_SETTINGS, "bootstrap.servers": bootstrap, "on_delivery": delivered, "log_level": 2})
+    producer = Producer(kafka.options({**PRODUCER_SETTINGS, "on_delivery": delivered}))
     count = 0
     for key, value in records:
         while True:

@@ -70,7 +70,7 @@ def make_topics(settings: Settings, names: Sequence[str]) -> None:
 
 def place_of(settings: Settings, dataset: Dataset, bounds: Bounds) -> Place:
     """Where the scripts run for a dataset."""
-    return Place(settings.kafka, settings.registry, dataset.topic, bounds, dataset.score_format)
+    return Place(settings.kafka.bootstrap, settings.registry.url, dataset.topic, bounds, dataset.score_format)
 
 
 def _read(folder: Path, name: str) -> str:
@@ -152,7 +152,7 @@ def rows_in(settings: Settings, topic: str) -> list[dict[str, object]]:
     """A board as the demo's topic holds it: the newest record of each rank, by rank."""
     admin = KafkaAdmin(settings.kafka)
     left = {part: end for part, end in admin.end_offsets(topic).items() if end}
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "bench", "enable.auto.commit": False})
+    consumer = Consumer(settings.kafka.options({"group.id": "bench", "enable.auto.commit": False}))
     newest: dict[bytes, bytes | None] = {}
     try:
         consumer.assign([TopicPartition(topic, part, 0) for part in left])

@@ -192,7 +192,7 @@ def vertex_name(place: int, name: str) -> str:
 @contextmanager
 def submitted(settings: Settings, jobs: Sequence[Job]) -> Iterator[tuple[FlinkRest, dict[str, str]]]:
     """Flink, and the ids of the jobs by name; those that still run are cancelled at the end of the block."""
-    gateway = SqlGateway(settings.flink_gateway, secrets=(settings.postgres_password_value,))
+    gateway = SqlGateway(settings.flink_gateway, secrets=settings.secrets)
     submitter = GatewaySubmitter(gateway, settings.home / "flink" / "plans")
     ids: dict[str, str] = {}
     with FlinkRest(settings.flink_rest) as flink:

@@ -173,7 +173,14 @@ def _segments(settings: Settings, deployed: Deployed, topic: str, options: Laten
         warm_up = (max(options.rates), options.warm_up_seconds)
         for rate, seconds in (warm_up, *((rate, options.seconds) for rate in options.rates)):
             load = Load(
-                settings.kafka, topic, rate, LEAD_SECONDS + seconds, options.players, options.seed, number, MARKER_MS
+                settings.kafka.bootstrap,
+                topic,
+                rate,
+                LEAD_SECONDS + seconds,
+                options.players,
+                options.seed,
+                number,
+                MARKER_MS,
             )
             segment, count = _segment(settings, deployed, load, seen)
             number += count

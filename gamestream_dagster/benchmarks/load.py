@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from confluent_kafka import Producer
 
 from gamestream_dagster.benchmarks.dataset import FLUSH_SECONDS, PARTITIONS
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 
 STEP_SECONDS = 0.002
@@ -63,7 +64,7 @@ def value(user: str, team: str, score: int, at_ms: int, number: str) -> bytes:
 
 def send(load: Load) -> Sent:
     """Send until the time is over, then wait until all is delivered."""
-    producer = Producer({**PRODUCER_SETTINGS, "bootstrap.servers": load.bootstrap, "log_level": 2})
+    producer = Producer(KafkaConnection(load.bootstrap).options(PRODUCER_SETTINGS))
     chance = random.Random(load.seed)  # noqa: S311 - a simulation, not a secret
     _connect(producer, load)
     due_ms: list[float] = []

@@ -57,7 +57,7 @@ def measure(settings: Settings, options: PeerOptions, say: Say) -> Result:
     ends = fill(settings, dataset)
     expected = gate.truth(settings, dataset, ends)
     result = Result("peers", {"rounds": options.rounds, "events": options.events, "seed": options.seed})
-    asked = {"bootstrap": settings.kafka, "topic": dataset.topic, "ends": ends, "events": options.events}
+    asked = {"bootstrap": settings.kafka.bootstrap, "topic": dataset.topic, "ends": ends, "events": options.events}
     ours = Ours(settings, dataset, ends, expected)
     plain = [sys.executable, "-m", "gamestream_dagster.benchmarks.plain_consumer"]
     contestants: dict[str, Callable[[], PeerRun]] = {

@@ -18,6 +18,8 @@ from typing import Any
 import orjson
 from confluent_kafka import Consumer, TopicPartition
 
+from gamestream_dagster.connections import KafkaConnection
+
 TICK_MS, SHORT, LONG = 5_000, 2, 12
 """A tick, and how many slices of one tick the short and the long window have."""
 DELAY_MS = 5_000
@@ -118,7 +120,7 @@ class Boards:
 
 def consume(bootstrap: str, topic: str, ends: Mapping[int, int], loads: Callable[[bytes], Any]) -> Boards:
     """Read the topic to its end, in batches; boards are ranked as ticks pass."""
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench-plain", "enable.auto.commit": False})
+    consumer = Consumer(KafkaConnection(bootstrap).options({"group.id": "bench-plain", "enable.auto.commit": False}))
     boards, left = Boards(), sum(ends.values())
     consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
     while left:

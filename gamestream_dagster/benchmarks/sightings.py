@@ -16,6 +16,7 @@ from sqlalchemy import text
 from gamestream_dagster.benchmarks.load import MARKER, TOP
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.settings import Settings
 
 ASK_SECONDS = 0.004
@@ -113,17 +114,17 @@ def _watch_postgres(settings: Settings, seen: dict[str, Sightings], stop: thread
                 seen[HOT].see(round(tick.timestamp() * 1000), time.time() * 1000)
 
 
-def _watch_kafka(bootstrap: str, seen: Sightings, isolation: str, stop: threading.Event) -> None:
-    ends = KafkaAdmin(bootstrap).end_offsets(BOARD_TOPIC)
+def _watch_kafka(kafka: KafkaConnection, seen: Sightings, isolation: str, stop: threading.Event) -> None:
+    ends = KafkaAdmin(kafka).end_offsets(BOARD_TOPIC)
     consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": f"bench-{isolation}",
-            "enable.auto.commit": False,
-            "isolation.level": isolation,
-            "fetch.wait.max.ms": 10,
-            "log_level": 2,
-        }
+        kafka.options(
+            {
+                "group.id": f"bench-{isolation}",
+                "enable.auto.commit": False,
+                "isolation.level": isolation,
+                "fetch.wait.max.ms": 10,
+            }
+        )
     )
     try:
         consumer.assign([TopicPartition(BOARD_TOPIC, partition, end) for partition, end in ends.items()])

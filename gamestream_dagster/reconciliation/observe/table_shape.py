@@ -21,20 +21,6 @@ _SHAPES = text(
     WHERE c.oid = ANY (SELECT to_regclass(quote_ident(wanted))::oid FROM unnest(CAST(:names AS text[])) AS wanted)
     """
 )
-# Names of which the search path holds more than one; the first is what readers get.
-_HIDDEN = text(
-    """
-    SELECT c.relname AS name,
-      array_agg(quote_ident(n.nspname) ORDER BY array_position(current_schemas(false), n.nspname)) AS schemas,
-      (array_agg(c.relkind::text ORDER BY array_position(current_schemas(false), n.nspname)))[1] AS kind
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relname = ANY (CAST(:names AS text[])) AND n.nspname = ANY (current_schemas(false))
-      AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-    GROUP BY c.relname HAVING count(*) > 1 ORDER BY c.relname LIMIT 1
-    """
-)
-_KINDS = {"v": "VIEW", "m": "MATERIALIZED VIEW", "f": "FOREIGN TABLE"}
-_WITNESSES = ("job_ledger", "deployments")  # what else a proof believes
 _TABLES = frozenset({"r", "p"})  # plain and partitioned
 _TYPES: Mapping[ColumnType, str] = {
     ColumnType.BIGINT: "bigint",
@@ -50,14 +36,6 @@ def check_tables(database: Connection, boards: Sequence[Board]) -> None:
     Raises:
         CouldNotLookError: names the table, what is wrong with it, and the way back.
     """
-    hidden = database.execute(_HIDDEN, {"names": [*(board.name for board in boards), *_WITNESSES]}).first()
-    if hidden is not None:
-        front, behind = hidden.schemas[:2]
-        what = _KINDS.get(hidden.kind, "TABLE")
-        raise CouldNotLookError(
-            f"there are two tables {hidden.name}, and {front}.{hidden.name} hides {behind}.{hidden.name} from readers",
-            f"keep the one that the job writes (a schema put in front: `DROP {what} {front}.{hidden.name}`)",
-        )
     found = database.execute(_SHAPES, {"names": [board.name for board in boards]}).all()
     for board in boards:
         columns = {row.column: row.type for row in found if row.name == board.name}
