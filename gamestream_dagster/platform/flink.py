@@ -144,6 +144,8 @@ def _recovery(settings: Settings) -> dict[str, Any]:
         "heartbeat.interval": "1 s",
         "heartbeat.timeout": "30 s",
         "heartbeat.rpc-failure-threshold": 1,
+        # To submit a task or report a split took longer than the default 10 s there, and failed the job as well.
+        "pekko.ask.timeout": "30 s",
         # A TaskManager that found no JobManager asks again after a second instead of ten: a killed one is back in five.
         "cluster.registration.error-delay": "1 s",
         "cluster.registration.max-timeout": "5 s",
