@@ -48,9 +48,10 @@ test: $(INSTALLED)  ## Every test, on real servers that it starts and stops itse
 unit: $(INSTALLED)  ## The tests that need no server
 	$(BIN)/pytest tests/unit -n 2
 
-lint: $(INSTALLED)  ## ruff, basedpyright, dg and our own SQL linter, as CI runs them
+lint: $(INSTALLED)  ## ruff, import contracts, basedpyright, dg and our own SQL linter, as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 	$(BIN)/dg check defs
 	$(BIN)/gamestream lint --no-planner

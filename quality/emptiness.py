@@ -23,7 +23,7 @@ from quality.results import SuiteState
 from quality.suites.suite import Emptiness
 
 if TYPE_CHECKING:
-    from gamestream_dagster.reconciliation.recompute import Recompute
+    from gamestream_dagster.reconciliation.recompute.recompute import Recompute
     from gamestream_dagster.settings import Settings
 
 NO_RUN = "no reconciliation has finished; run `gamestream reconcile`."
@@ -121,7 +121,7 @@ def recomputed_rows(settings: Settings, board: Board, cuts: Cuts) -> int:
     Raises:
         ArchiveError, ReconciliationError: the archive or the board's description cannot be used.
     """
-    from gamestream_dagster.reconciliation.recompute import Recompute
+    from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 
     if not any(cuts.low.values()):
         return 0

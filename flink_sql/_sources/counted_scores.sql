@@ -4,7 +4,7 @@
 -- counted_scores.without_ids.sql stands here.
 --
 -- The horizon is the TTL of this one operator's state; every other state is kept for ever. No SQL can say that: it is set in
--- the compiled plan when the job is submitted (gamestream_dagster/flink_jobs/submission.py).
+-- the compiled plan when the job is submitted (gamestream_dagster/flink_jobs/execute/submission.py).
 CREATE TEMPORARY VIEW counted_scores AS
 SELECT
   user_id,

@@ -7,13 +7,13 @@ other one by `events.acceptance`, which knows all that Flink's reader does. Both
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.events.acceptance import FAST_BYTES, Outcome, Refused, outcomes, whole_number
 from gamestream_dagster.events.event_types import FUTURE_LIMIT_MS, score_event
 
@@ -55,19 +55,6 @@ T = TypeVar("T")
 
 Judge = Callable[[bytes | None, int], Sequence[Outcome]]
 """What becomes of one record: its value and its Kafka timestamp to at least one outcome."""
-
-
-@dataclass
-class Raw:
-    """Records of one partition as Kafka handed them out, column by column."""
-
-    offsets: list[int] = field(default_factory=list[int])
-    timestamps: list[int] = field(default_factory=list[int])
-    keys: list[bytes | None] = field(default_factory=list["bytes | None"])
-    values: list[bytes | None] = field(default_factory=list["bytes | None"])
-
-    def __len__(self) -> int:
-        return len(self.offsets)
 
 
 def decode(

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gamestream_dagster.archive.consume import read_range
 from gamestream_dagster.archive.digests import damage
 from gamestream_dagster.archive.errors import BEGIN_ANEW, ArchiveDamagedError, TruncatedByRetentionError
 from gamestream_dagster.archive.incarnation import TopicNow, same_incarnation
@@ -15,6 +14,7 @@ from gamestream_dagster.archive.migrating import load_to_write
 from gamestream_dagster.archive.reader import rows_in
 from gamestream_dagster.archive.writer import ArchiveRun, check_expected, judging
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.settings import Settings
 
 
@@ -40,7 +40,7 @@ def mend_archive(
         TruncatedByRetentionError: Kafka no longer holds a range; nothing was changed.
         TopicRecreatedError, IdentityUnknownError: Kafka has another topic of the name, or may have.
         ArchiveDamagedError: a range is in two files: which one is right is not known.
-        ArchiveBusyError, ArchiveBehindError: worth another try.
+        ArchiveBusyError, TransientServiceError: worth another try.
         ServiceError: Kafka or the registry gives no answer, or there is no such topic.
     """
     topic_dir = settings.archive_dir / topic

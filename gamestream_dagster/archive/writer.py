@@ -13,8 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gamestream_dagster.archive.consume import read_range
-from gamestream_dagster.archive.decode import Judge, Raw, decode, newest_event_time
+from gamestream_dagster.archive.decode import Judge, decode, newest_event_time
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.errors import TopicRecreatedError, TruncatedByRetentionError
 from gamestream_dagster.archive.incarnation import TopicNow, begun_anew, chapter_for
@@ -30,6 +29,7 @@ from gamestream_dagster.archive.manifest import (
 )
 from gamestream_dagster.archive.migrating import load_or_set_aside, load_to_write
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.kafka_records import Raw, read_range
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
 from gamestream_dagster.settings import ScoreFormat, Settings
 
@@ -105,7 +105,7 @@ def archive_topic(
         TruncatedByRetentionError: records were dropped by Kafka before they were archived; names the range.
         TopicRecreatedError: Kafka has another incarnation than `topic_id`.
         IdentityUnknownError: an archive without ids, and nothing shows that it is of this topic.
-        ArchiveBusyError, ArchiveBehindError: worth another try.
+        ArchiveBusyError, TransientServiceError: worth another try.
         ServiceError: Kafka or the registry gives no answer, or there is no such topic.
     """
     started = time.monotonic()

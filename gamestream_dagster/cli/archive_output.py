@@ -18,7 +18,7 @@ talk = Talk(stderr=True)
 def show_chapter(result: ArchiveResult) -> None:
     """Which incarnation the archive is of and, after a new beginning, from where proofs hold."""
     from gamestream_dagster.clients.topic_identity import incarnation
-    from gamestream_dagster.reconciliation.cut import shown
+    from gamestream_dagster.reconciliation.model.cut import shown
 
     chapter = result.chapter
     if result.set_aside is not None:

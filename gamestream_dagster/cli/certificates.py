@@ -22,7 +22,7 @@ from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, 
 from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from gamestream_dagster.reconciliation.certificate import Certificate
+    from gamestream_dagster.reconciliation.certificates.certificate import Certificate
     from gamestream_dagster.settings import Settings
 
 data = PlainConsole(width=200, soft_wrap=True)
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 def list_seasons(home: Home = None, port_base: PortBase = None, as_json: AsJson = False) -> None:
     """List the seasons that the boards hold, newest first, and whether each is closed."""
-    from gamestream_dagster.reconciliation.season_list import seasons_of
+    from gamestream_dagster.reconciliation.certificates.season_list import seasons_of
 
     settings = settings_from(home, port_base)
     with _sentences():
@@ -78,7 +78,7 @@ def close(
 
     Exit codes: 0 all are closed; 1 one could not be closed; 2 nothing could be read.
     """
-    from gamestream_dagster.reconciliation.seasons import close_seasons
+    from gamestream_dagster.reconciliation.certificates.seasons import close_seasons
 
     settings = settings_from(home, port_base)
     with _sentences(), talk.status("closing seasons") as status:
@@ -130,8 +130,8 @@ def verify(
 
     Exit codes: 0 it agrees; 1 it does not; 2 it could not be recomputed.
     """
-    from gamestream_dagster.reconciliation.certificate import Part, read_certificate
-    from gamestream_dagster.reconciliation.certificate import verify as disagreements
+    from gamestream_dagster.reconciliation.certificates.certificate import Part, read_certificate
+    from gamestream_dagster.reconciliation.certificates.certificate import verify as disagreements
 
     settings = settings_from(home, port_base)
     with _sentences():
@@ -156,7 +156,7 @@ def verify(
 def _of_season(settings: Settings, board: str, season: str) -> dict[str, Any]:
     from gamestream_dagster.catalogue.seasons import season_named
     from gamestream_dagster.clients.postgres import open_engine
-    from gamestream_dagster.reconciliation.seasons import stored_certificate
+    from gamestream_dagster.reconciliation.certificates.seasons import stored_certificate
 
     span = season_named(settings.season, season)
     with open_engine(settings) as engine:
@@ -170,8 +170,8 @@ def _of_season(settings: Settings, board: str, season: str) -> dict[str, Any]:
 
 def _of_all_time(settings: Settings, name: str) -> Certificate:
     from gamestream_dagster.catalogue.boards import load_boards
-    from gamestream_dagster.reconciliation.certificate import Proof, certify, open_recompute
-    from gamestream_dagster.reconciliation.model import Mode, Verdict
+    from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify, open_recompute
+    from gamestream_dagster.reconciliation.model.values import Mode, Verdict
     from gamestream_dagster.reconciliation.run import reconcile
 
     boards = load_boards(season=settings.season)

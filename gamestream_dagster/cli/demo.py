@@ -105,7 +105,7 @@ def _already_sent(settings: Settings) -> bool:
 def wait_until_read(settings: Settings, limit_seconds: float = READ_LIMIT_SECONDS) -> None:
     """Until every job has committed the topic's end: that happens with a checkpoint, which also flushes the sinks."""
     from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-    from gamestream_dagster.flink_jobs.catalogue import load_jobs
+    from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 
     admin = KafkaAdmin(settings.kafka)
     waiting = {(job, topic) for job, spec in load_jobs().items() for topic in spec.reads}
@@ -127,8 +127,8 @@ def wait_until_read(settings: Settings, limit_seconds: float = READ_LIMIT_SECOND
 def _show_end(settings: Settings, seconds: float) -> None:
     from gamestream_dagster.catalogue.boards import load_boards
     from gamestream_dagster.clients.postgres import open_engine
-    from gamestream_dagster.reconciliation.sinks import read_tables, visible
-    from gamestream_dagster.reconciliation.store import last_runs
+    from gamestream_dagster.reconciliation.observe.sinks import read_tables, visible
+    from gamestream_dagster.reconciliation.results.store import last_runs
 
     boards = load_boards()
     with open_engine(settings) as engine:

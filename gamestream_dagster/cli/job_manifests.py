@@ -16,7 +16,7 @@ from gamestream_dagster.cli.options import CouldNotRun, Home, PortBase, settings
 SECRET = "gamestream-postgres"  # noqa: S105 - a name
 
 if TYPE_CHECKING:
-    from gamestream_dagster.flink_jobs.targets import Target
+    from gamestream_dagster.flink_jobs.target.targets import Target
     from gamestream_dagster.settings import Settings
 
 
@@ -43,7 +43,13 @@ def manifests(
     state_dir: Annotated[
         str | None, typer.Option(help="Where checkpoints and savepoints go: s3://bucket/path.")
     ] = None,
-    credentials: Annotated[str, typer.Option(help="Name of a Secret with the keys `user` and `password`.")] = SECRET,
+    credentials: Annotated[
+        str,
+        typer.Option(
+            help="Name of a Secret with the keys `user` and `password`; also `kafka-user` and `kafka-password`, "
+            "`registry-user` and `registry-password` where those log in."
+        ),
+    ] = SECRET,
     kafka: Annotated[str | None, typer.Option(help="Kafka's address inside the cluster, host:port.")] = None,
     postgres: Annotated[str | None, typer.Option(help="Postgres' address inside the cluster, host:port.")] = None,
     registry: Annotated[str | None, typer.Option(help="Address of the schema registry inside the cluster.")] = None,
@@ -52,7 +58,7 @@ def manifests(
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
     """Write the jobs as FlinkDeployment, or FlinkSessionJob, objects for the Flink Kubernetes Operator."""
-    from gamestream_dagster.flink_jobs import operator_manifests as operator
+    from gamestream_dagster.flink_jobs.kubernetes import manifests as operator
 
     settings = _addressed(settings_from(home, port_base), kafka, postgres, registry)
     cluster = operator.Cluster(
@@ -99,9 +105,9 @@ def _addressed(settings: Settings, kafka: str | None, postgres: str | None, regi
 
 
 def _targets(settings: Settings, job: str | None, folder: Path) -> list[Target]:
-    from gamestream_dagster.flink_jobs.catalogue import load_job, load_jobs
-    from gamestream_dagster.flink_jobs.operator_manifests import secretless
-    from gamestream_dagster.flink_jobs.targets import target_for
+    from gamestream_dagster.flink_jobs.kubernetes.manifests import secretless
+    from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
+    from gamestream_dagster.flink_jobs.target.targets import target_for
 
     specs = [load_job(job, folder)] if job else list(load_jobs(folder).values())
     return [target_for(settings, spec, secretless) for spec in specs]

@@ -1,4 +1,4 @@
-"""`gamestream jobs plan, apply, suspend, resume, redeploy, rollback`: what is to be done about a job."""
+"""`gamestream jobs plan, apply, suspend, resume, redeploy, rollback`: orders for a job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gamestream_dagster.clients.dagster_events import Reported
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
     from gamestream_dagster.settings import Settings
 from gamestream_dagster.cli.dagster_link import job_event, report
 from gamestream_dagster.cli.hints import runnable
@@ -41,7 +41,7 @@ Steady = Annotated[
 
 
 class Wish(StrEnum):
-    """What `plan` is asked for besides the folder: the name of the command that would do it."""
+    """What `plan` simulates besides the folder: the name of the command that would do it."""
 
     APPLY = "apply"
     RESUME = "resume"
@@ -57,7 +57,7 @@ For = Annotated[Wish, typer.Option("--for", help="The command whose plan to show
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be done about a job."""
+    """An order for a job."""
 
     job: str
     choice: Choice
@@ -67,7 +67,7 @@ class Order:
 
 
 def _act(order: Order, settings: Settings, as_json: bool) -> None:
-    from gamestream_dagster.flink_jobs import manager
+    from gamestream_dagster.flink_jobs.control import manager
 
     if order.dry_run:
         _show_plan(order.job, settings, order.choice, as_json, order.folder)
@@ -86,9 +86,9 @@ def _act(order: Order, settings: Settings, as_json: bool) -> None:
 def job_events(
     settings: Settings, jobs: Sequence[str], command: str, say: Callable[[str], None], folder: Path = FLINK_SQL_DIR
 ) -> list[Reported]:
-    """What Dagster is told of jobs that `command` acted on: each as it stands now, with its newest deployment."""
+    """Report to Dagster the jobs that `command` changed, each with its current state and newest deployment."""
     from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.flink_jobs import manager
+    from gamestream_dagster.flink_jobs.control import manager
     from gamestream_dagster.flink_jobs.errors import FlinkJobError
 
     events: list[Reported] = []
@@ -118,9 +118,9 @@ def plan(
 ) -> None:
     """Show what `apply`, or the command of --for, would do now; changes nothing.
 
-    Exit codes: 0 nothing to do; 1 something; 2 it is not known.
+    Exit codes: 0 nothing to do; 1 something to do; 2 unknown.
     """
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     chosen = _choice(replay, keep, new_season)
     if wish is not Wish.APPLY:
@@ -131,7 +131,7 @@ def plan(
 
 
 def _choice(replay: bool, keep: bool, new_season: bool) -> Choice:
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     flags = {Choice.REPLAY: replay, Choice.KEEP: keep, Choice.NEW_SEASON: new_season}
     given = [choice for choice, wanted in flags.items() if wanted]
@@ -141,8 +141,8 @@ def _choice(replay: bool, keep: bool, new_season: bool) -> Choice:
 
 
 def _show_plan(job: str, settings: Settings, choice: Choice, as_json: bool, folder: Path) -> None:
-    from gamestream_dagster.flink_jobs import manager
-    from gamestream_dagster.flink_jobs.plan import Decision
+    from gamestream_dagster.flink_jobs.control import manager
+    from gamestream_dagster.flink_jobs.plan.model import Decision
 
     with sentences():
         made = manager.plan_job(settings, job, choice, folder)
@@ -174,7 +174,7 @@ def apply(
     as_json: AsJson = False,
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
-    """Bring the job to what its folder says. It keeps running when this command ends."""
+    """Bring the job to the state that its folder describes. It keeps running when this command ends."""
     order = Order(job, _choice(replay, keep, new_season), folder, dry_run, steady)
     _act(order, settings_from(home, port_base), as_json)
 
@@ -189,7 +189,7 @@ def suspend(
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
     """Stop the job with a savepoint until `resume`."""
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     _act(Order(job, Choice.SUSPEND, folder, dry_run), settings_from(home, port_base), as_json)
 
@@ -205,7 +205,7 @@ def resume(
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
     """Run a stopped job again from its newest state, whoever stopped it."""
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     _act(Order(job, Choice.RESUME, folder, dry_run, steady), settings_from(home, port_base), as_json)
 
@@ -221,7 +221,7 @@ def redeploy(
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
     """Stop the job with a savepoint and submit the same version again from it."""
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     _act(Order(job, Choice.REDEPLOY, folder, dry_run, steady), settings_from(home, port_base), as_json)
 
@@ -237,6 +237,6 @@ def rollback(
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
     """Return to the last good version, with its own SQL and state. `apply` goes forward again."""
-    from gamestream_dagster.flink_jobs.plan import Choice
+    from gamestream_dagster.flink_jobs.plan.model import Choice
 
     _act(Order(job, Choice.ROLLBACK, folder, dry_run, steady), settings_from(home, port_base), as_json)

@@ -21,9 +21,9 @@ from gamestream_dagster.cli.options import AsJson, Home, PortBase, settings_from
 from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from gamestream_dagster.flink_jobs.deployment import Deployment
-    from gamestream_dagster.flink_jobs.incidents import Incident
-    from gamestream_dagster.flink_jobs.observed import ObservedJob
+    from gamestream_dagster.flink_jobs.record.deployment import Deployment
+    from gamestream_dagster.flink_jobs.record.incidents import Incident
+    from gamestream_dagster.flink_jobs.record.observed import ObservedJob
     from gamestream_dagster.settings import Settings
 
 
@@ -40,7 +40,7 @@ def list_jobs(
     home: Home = None, port_base: PortBase = None, as_json: AsJson = False, folder: Folder = FLINK_SQL_DIR
 ) -> None:
     """List the jobs: desired and actual state, health, version, last checkpoint, lag."""
-    from gamestream_dagster.flink_jobs import catalogue
+    from gamestream_dagster.flink_jobs.spec import catalogue
 
     settings = settings_from(home, port_base)
     with sentences():
@@ -68,7 +68,7 @@ def list_jobs(
 
 def _verdict(seen: ObservedJob, last: Deployment | None) -> tuple[str, str]:
     """One word for the table, and a sentence where a word is not enough."""
-    from gamestream_dagster.flink_jobs.inputs import told
+    from gamestream_dagster.flink_jobs.record.inputs import told
 
     if seen.state.live:
         return seen.health, seen.health_reason
@@ -88,7 +88,7 @@ def show(
     job: Job, *, home: Home = None, port_base: PortBase = None, as_json: AsJson = False, folder: Folder = FLINK_SQL_DIR
 ) -> None:
     """Show one job in full: figures, last deployment, links."""
-    from gamestream_dagster.flink_jobs import catalogue
+    from gamestream_dagster.flink_jobs.spec import catalogue
 
     settings = settings_from(home, port_base)
     with sentences():
@@ -139,7 +139,7 @@ def history(
     job: Job, *, home: Home = None, port_base: PortBase = None, as_json: AsJson = False, folder: Folder = FLINK_SQL_DIR
 ) -> None:
     """List the deployments of a job, newest first."""
-    from gamestream_dagster.flink_jobs import manager
+    from gamestream_dagster.flink_jobs.control import manager
 
     settings = settings_from(home, port_base)
     with sentences():
@@ -165,7 +165,7 @@ def incidents(
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
     """List incidents, newest first: when each was observed, what was done, how long it took; one job with timelines."""
-    from gamestream_dagster.flink_jobs import manager
+    from gamestream_dagster.flink_jobs.control import manager
 
     settings = settings_from(home, port_base)
     with sentences():
@@ -192,7 +192,7 @@ def _seconds(incident: Incident) -> dict[str, float]:
 
 def _seen(settings: Settings, job: str, folder: Path) -> tuple[ObservedJob, Deployment | None, str]:
     """The job as it stands, its last deployment, and what is pending."""
-    from gamestream_dagster.flink_jobs import manager
+    from gamestream_dagster.flink_jobs.control import manager
 
     last = next(iter(manager.history(settings, job, 1, folder)), None)
     return manager.observe_job(settings, job, root=folder), last, manager.pending_change(settings, job, folder)

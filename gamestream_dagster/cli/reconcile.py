@@ -26,7 +26,7 @@ from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
     from gamestream_dagster.catalogue.boards import Board
-    from gamestream_dagster.reconciliation.model import Difference, LedgerBalance, ReconciliationRun, Row
+    from gamestream_dagster.reconciliation.model.values import Difference, LedgerBalance, ReconciliationRun, Row
 
 # A pipe has no width of its own; a narrow guess would cut the lines.
 data = PlainConsole(width=None if sys.stdout.isatty() else 200)
@@ -133,7 +133,7 @@ def board(
     from gamestream_dagster.catalogue.boards import load_boards
     from gamestream_dagster.catalogue.seasons import season_named
     from gamestream_dagster.clients.postgres import open_engine
-    from gamestream_dagster.reconciliation.sinks import read_season, read_tables, read_topic, visible
+    from gamestream_dagster.reconciliation.observe.sinks import read_season, read_tables, read_topic, visible
 
     settings = settings_from(home, port_base)
     with sentences():
@@ -184,8 +184,8 @@ def archive(
     from gamestream_dagster.archive.mending import mend_archive
     from gamestream_dagster.archive.writer import archive_topic
     from gamestream_dagster.catalogue.topics import SCORE_TOPIC
-    from gamestream_dagster.reconciliation.cut import shown
-    from gamestream_dagster.reconciliation.ledger import archive_faults
+    from gamestream_dagster.reconciliation.ledger.balance import archive_faults
+    from gamestream_dagster.reconciliation.model.cut import shown
 
     settings = settings_from(home, port_base)
     if mend and begin_at is not None:
@@ -266,7 +266,7 @@ def sentences() -> Iterator[None]:
 
 
 def _show_run(run: ReconciliationRun, report: str) -> None:
-    from gamestream_dagster.reconciliation.cut import shown
+    from gamestream_dagster.reconciliation.model.cut import shown
 
     if run.verdict.value == "COULD_NOT_RUN":
         talk.print(Text(f"Could not run: {run.reason}", style="yellow"))
@@ -376,7 +376,7 @@ def _readable(described: Board, row: Row) -> dict[str, Any]:
 
 
 def _run_data(run: ReconciliationRun) -> dict[str, Any]:
-    from gamestream_dagster.reconciliation.store import difference_data, ledger_data
+    from gamestream_dagster.reconciliation.results.store import difference_data, ledger_data
 
     return {
         "run_id": run.run_id,

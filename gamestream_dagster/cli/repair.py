@@ -1,4 +1,4 @@
-"""`gamestream repair`: put right what was understood, where the sink and not the job is wrong."""
+"""`gamestream repair`: correct differences whose cause lies in a sink and not in the job."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def repair(
     home: Home = None,
     port_base: PortBase = None,
 ) -> None:
-    """Write the job's rows back where a sink is behind, was edited, or holds what should be gone. Exit 1: not done."""
+    """Rewrite rows where a sink is behind, was edited, or holds a deleted row. Exit code 1: not done."""
     from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.reconciliation.edited_counter import counter_lines, repair_counters, repairable
     from gamestream_dagster.reconciliation.errors import ReconciliationError
-    from gamestream_dagster.reconciliation.model import Sink, Verdict
+    from gamestream_dagster.reconciliation.ledger.edited_counter import counter_lines, repair_counters, repairable
+    from gamestream_dagster.reconciliation.model.values import Sink, Verdict
     from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
     from gamestream_dagster.reconciliation.run import reconcile
 
@@ -68,7 +68,7 @@ def repair(
 
 
 def _as_data(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]]) -> dict[str, object]:
-    from gamestream_dagster.reconciliation.store import plain
+    from gamestream_dagster.reconciliation.results.store import plain
 
     outcomes = {id(step): outcome.value for step, outcome in done}
     return {
@@ -100,7 +100,7 @@ def _as_data(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]]) -> 
 
 
 def _show(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]], dry_run: bool) -> None:
-    from gamestream_dagster.reconciliation.store import plain
+    from gamestream_dagster.reconciliation.results.store import plain
 
     outcomes = {id(step): outcome.value for step, outcome in done}
     for step in plan.steps:

@@ -1,4 +1,4 @@
-"""What `gamestream down` does about the jobs before the servers stop, and `gamestream up` after they came up."""
+"""The jobs in `gamestream down`, before the servers stop, and in `gamestream up`, after they start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gamestream_dagster.cli.job_orders import job_events
 from gamestream_dagster.platform.service import Progress, ProgressState
 
 if TYPE_CHECKING:
-    from gamestream_dagster.flink_jobs.with_the_stack import JobReport
+    from gamestream_dagster.flink_jobs.control.stack_lifecycle import JobReport
     from gamestream_dagster.platform.service import ServiceStatus
     from gamestream_dagster.platform.stack import Stack
     from gamestream_dagster.settings import Settings
@@ -25,12 +25,12 @@ Say = Callable[[str], None]
 
 
 def stop_before_down(settings: Settings, stack: Stack, progress: Progress, say: Say) -> None:
-    """Stop the jobs with a savepoint. Whatever stands in the way is said; the stack goes down all the same.
+    """Stop the jobs with a savepoint. Failures are reported; the stack stops all the same.
 
-    Dagster goes first: its health sensor would bring the jobs back.
+    Dagster stops first: its health sensor would restart the jobs.
     """
     if settings.is_external("flink"):
-        return  # that cluster stays, and the jobs with it
+        return  # that cluster keeps running, and so do its jobs
     states = {row.name: row for row in stack.status(_ASKED)}
     if FLINK not in states or states[FLINK].pid is None:
         return
@@ -41,8 +41,8 @@ def stop_before_down(settings: Settings, stack: Stack, progress: Progress, say: 
         return
 
     from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.flink_jobs.control.stack_lifecycle import stop_jobs
     from gamestream_dagster.flink_jobs.errors import FlinkJobError
-    from gamestream_dagster.flink_jobs.with_the_stack import stop_jobs
 
     try:
         reports = stop_jobs(settings, lambda job, text: progress(job, ProgressState.STOPPING, text))
@@ -54,17 +54,17 @@ def stop_before_down(settings: Settings, stack: Stack, progress: Progress, say: 
 
 
 def resume_after_up(settings: Settings, stack: Stack, started: list[str], progress: Progress, say: Say) -> bool:
-    """Bring back the jobs that went down with the stack; False when one of them did not come back.
+    """Resume the jobs that stopped with the stack; False when one did not come back.
 
-    Jobs that were lost without a savepoint are brought back too where this `up` started their cluster.
+    Also restores jobs that were lost without a savepoint, if this `up` started their cluster.
     """
     states = {row.name: row for row in stack.status(_ASKED)}
     if any(name not in states or states[name].state not in ("HEALTHY", "EXTERNAL") for name in _ASKED):
         return True
 
     from gamestream_dagster.clients.errors import ServiceError
+    from gamestream_dagster.flink_jobs.control.stack_lifecycle import jobs_to_resume, resume_jobs
     from gamestream_dagster.flink_jobs.errors import FlinkJobError
-    from gamestream_dagster.flink_jobs.with_the_stack import jobs_to_resume, resume_jobs
 
     try:
         names = jobs_to_resume(settings, lost=FLINK in started)

@@ -18,7 +18,7 @@ from gamestream_dagster.cli.reconcile import SinkName, sentences
 
 if TYPE_CHECKING:
     from gamestream_dagster.catalogue.boards import Column
-    from gamestream_dagster.reconciliation.model import Row
+    from gamestream_dagster.reconciliation.model.values import Row
     from gamestream_dagster.reconciliation.why import Sum, Why
 
 data = PlainConsole(width=200, soft_wrap=True)
@@ -42,7 +42,7 @@ def why(
     port_base: PortBase = None,
 ) -> None:
     """Why a player or team has the score shown: its events, those that do not count, and how far the next rank is."""
-    from gamestream_dagster.reconciliation.model import Sink
+    from gamestream_dagster.reconciliation.model.values import Sink
     from gamestream_dagster.reconciliation.why import UnknownEntityError, explain_row
 
     settings = settings_from(home, port_base)
@@ -63,7 +63,7 @@ def why(
 
 def _safe(text: object) -> str:
     """Names come from events: what would move the cursor, turn the text or begin a line is shown by its code."""
-    from gamestream_dagster.reconciliation.report_view import visible
+    from gamestream_dagster.reconciliation.results.report_view import visible
 
     return visible(str(text)).replace("\n", "[U+000A]").replace("\t", "[U+0009]")
 

@@ -21,9 +21,9 @@ from gamestream_dagster.components.keys import (
     topic_key,
 )
 from gamestream_dagster.components.markdown import markdown_table
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.plan import Choice
-from gamestream_dagster.flink_jobs.spec import JobSpec
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.failures import explained

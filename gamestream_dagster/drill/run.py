@@ -19,18 +19,18 @@ from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.drill.crowd import PausableCrowd
 from gamestream_dagster.drill.errors import DrillError
-from gamestream_dagster.drill.ground import kept_ground, new_ground
 from gamestream_dagster.drill.model import Boards, DrillRun, ScenarioResult
 from gamestream_dagster.drill.playing import CHECKPOINTS_BEFORE, CHECKPOINTS_LIMIT_SECONDS, compare_boards, play
+from gamestream_dagster.drill.sandbox import kept_sandbox, new_sandbox
 from gamestream_dagster.drill.scenarios import Scenario
 from gamestream_dagster.drill.site import Site
 from gamestream_dagster.drill.watcher import LOOK_SECONDS, Watcher
 from gamestream_dagster.drill.witness import Witness
 from gamestream_dagster.events.producer import SendingError
 from gamestream_dagster.events.simulator import SimulatorOptions
-from gamestream_dagster.flink_jobs import manager as jobs_manager
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.control import manager as jobs_manager
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.platform.errors import PlatformError
 from gamestream_dagster.provisioning import manager as provisioning
 from gamestream_dagster.provisioning.model import Outcome, ResourceKind
@@ -77,7 +77,7 @@ def drill_on(
         DrillError, PlatformError: there are no servers to drill on.
     """
     started = time.monotonic()
-    with kept_ground(on, port_base, say) if on else new_ground(port_base, say) as settings:
+    with kept_sandbox(on, port_base, say) if on else new_sandbox(port_base, say) as settings:
         run = drill(settings, options, say, on_result)
     return replace(run if on else _without_pages(run), seconds=time.monotonic() - started)
 

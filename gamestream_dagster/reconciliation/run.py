@@ -20,16 +20,16 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.errors import GamestreamError, sentence_of
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
-from gamestream_dagster.reconciliation.model import (
+from gamestream_dagster.reconciliation.model.values import (
     Mode,
     ReconciliationRun,
     Sink,
     Verdict,
 )
-from gamestream_dagster.reconciliation.observe import Limits
-from gamestream_dagster.reconciliation.recompute import check_board
-from gamestream_dagster.reconciliation.report import write_report
-from gamestream_dagster.reconciliation.store import last_runs, save_run
+from gamestream_dagster.reconciliation.observe.boards import Limits
+from gamestream_dagster.reconciliation.recompute.recompute import check_board
+from gamestream_dagster.reconciliation.results.report import write_report
+from gamestream_dagster.reconciliation.results.store import last_runs, save_run
 from gamestream_dagster.reconciliation.task import Task
 from gamestream_dagster.settings import Settings
 

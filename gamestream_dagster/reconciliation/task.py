@@ -18,17 +18,15 @@ from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_event_ids
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.topic_identity import TopicId, TopicState
-from gamestream_dagster.reconciliation.board_topic import BoardTopic, Key
 from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import read_facts
 from gamestream_dagster.reconciliation.causes.policy import Policy
 from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory, read_history
-from gamestream_dagster.reconciliation.cut import Cut, check_beginning, earliest, shown
+from gamestream_dagster.reconciliation.compare.examine import examine, still_there
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.examine import examine, still_there
-from gamestream_dagster.reconciliation.flink_recompute import open_recompute
-from gamestream_dagster.reconciliation.ledger import ARCHIVE, balance, write_ledger
-from gamestream_dagster.reconciliation.model import (
+from gamestream_dagster.reconciliation.ledger.balance import ARCHIVE, balance, write_ledger
+from gamestream_dagster.reconciliation.model.cut import Cut, check_beginning, earliest, shown
+from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
     JobCut,
     LedgerBalance,
@@ -38,10 +36,12 @@ from gamestream_dagster.reconciliation.model import (
     Sink,
     Verdict,
 )
-from gamestream_dagster.reconciliation.observe import Limits, Looker, Observation, record_topic
-from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.standstill import Standstill
-from gamestream_dagster.reconciliation.store import last_judged
+from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Key
+from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Limits, Observation, record_topic
+from gamestream_dagster.reconciliation.observe.standstill import Standstill
+from gamestream_dagster.reconciliation.recompute.flink_recompute import open_recompute
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.results.store import last_judged
 from gamestream_dagster.settings import Settings
 
 CONFIRMATIONS = 2
@@ -79,7 +79,7 @@ class Task:
         """
         with ExitStack() as closing:
             flink = closing.enter_context(FlinkRest(self.settings.flink_rest))
-            looker = Looker(engine, flink, KafkaAdmin(self.settings.kafka), SCORE_TOPIC, self.limits)
+            looker = BoardObserver(engine, flink, KafkaAdmin(self.settings.kafka), SCORE_TOPIC, self.limits)
             looks = _Looks(self, looker, closing)
             first = sum(len(result.differences) for result in looks.first())
             looks.again()
@@ -163,7 +163,7 @@ class Task:
         waiting = admin.end_offsets(board.topic) != admin.end_offsets(board.topic, read_committed=True)
         return replace(found, open_transaction=waiting)
 
-    def look(self, looker: Looker, sinks: Sequence[Sink]) -> Observation:
+    def look(self, looker: BoardObserver, sinks: Sequence[Sink]) -> Observation:
         """One observation, archived up to its high cut; in drained mode one whose cuts are the same."""
         deadline = time.monotonic() + self.limits.drain
         standstill = Standstill(self.settings, looker, self.root, self.say)
@@ -212,7 +212,7 @@ class _Looks:
     """The looks of one run; the last one is what is reported."""
 
     task: Task
-    looker: Looker
+    looker: BoardObserver
     closing: ExitStack
     results: list[BoardResult] = field(default_factory=list[BoardResult])
     """Differences that every look has shown, in the sinks that were asked for."""

@@ -14,17 +14,18 @@ from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_event_ids
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.causes.trial import DEPTH
-from gamestream_dagster.reconciliation.compare import compare_bracket, entity_of, fault_of
-from gamestream_dagster.reconciliation.cut import Cut, check_beginning, check_identity
-from gamestream_dagster.reconciliation.cut import shown as cut_shown
+from gamestream_dagster.reconciliation.compare.rows import compare_bracket, entity_of, fault_of
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError, ReconciliationError
-from gamestream_dagster.reconciliation.model import Entity, Row, Sink
-from gamestream_dagster.reconciliation.observe import recorded_cut
-from gamestream_dagster.reconciliation.order import order_value
-from gamestream_dagster.reconciliation.recompute import LATE_MS, Recompute
-from gamestream_dagster.reconciliation.sinks import newest_window, read_tables, read_topic
-from gamestream_dagster.reconciliation.statements import statement
+from gamestream_dagster.reconciliation.model.cut import Cut, check_beginning, check_identity
+from gamestream_dagster.reconciliation.model.cut import shown as cut_shown
+from gamestream_dagster.reconciliation.model.input_history import DEPTH
+from gamestream_dagster.reconciliation.model.order import order_value
+from gamestream_dagster.reconciliation.model.values import Entity, Row, Sink
+from gamestream_dagster.reconciliation.observe.boards import recorded_cut
+from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_tables, read_topic
+from gamestream_dagster.reconciliation.recompute.history import history_between
+from gamestream_dagster.reconciliation.recompute.recompute import LATE_MS, Recompute
+from gamestream_dagster.reconciliation.recompute.statements import statement
 from gamestream_dagster.settings import Settings
 
 _NEVER = 2**62
@@ -381,7 +382,7 @@ class _Question:
                 f"{late} of its events may have been late" if late else "none of its events was late",
             )
         low_rows = self.recompute.rows(board, self.low, rows=DEPTH * board.rows)
-        history = self.recompute.history(self.low, self.cut, [board])
+        history = history_between(self.recompute, self.low, self.cut, [board])
         about = [one for one in compare_bracket(board, sink, shown, low_rows, history) if one.entity == self.entity]
         return (Standing.UNLIKE, about[0].explanation) if about else (Standing.IN_FLIGHT, "")
 

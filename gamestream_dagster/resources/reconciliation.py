@@ -10,8 +10,8 @@ from gamestream_dagster.settings import Settings
 
 if TYPE_CHECKING:
     from gamestream_dagster.archive.writer import ArchiveResult
+    from gamestream_dagster.reconciliation.certificates.seasons import ClosedSeason
     from gamestream_dagster.reconciliation.run import ReconciliationRun
-    from gamestream_dagster.reconciliation.seasons import ClosedSeason
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Reconciler:
 
     def close_seasons(self) -> "list[ClosedSeason]":
         """Close the seasons that have ended."""
-        from gamestream_dagster.reconciliation.seasons import close_seasons
+        from gamestream_dagster.reconciliation.certificates.seasons import close_seasons
 
         return close_seasons(self._settings)
 

@@ -50,8 +50,8 @@ class Boards:
 @pytest.fixture(scope="session")
 def boards(stack: Settings) -> Boards:
     """Topics and tables provisioned, the NBA shots published first, then both jobs deployed, and drained."""
-    from gamestream_dagster.flink_jobs.catalogue import load_jobs
-    from gamestream_dagster.flink_jobs.manager import apply_job
+    from gamestream_dagster.flink_jobs.control.manager import apply_job
+    from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
     from gamestream_dagster.provisioning import manager
     from gamestream_dagster.provisioning.model import ResourceKind
 
@@ -65,7 +65,7 @@ def boards(stack: Settings) -> Boards:
 
 def board_rows(settings: Settings, board: str) -> list[dict[str, Any]]:
     """A board's rows in Postgres, in the order of the ranks."""
-    from gamestream_dagster.reconciliation.sinks import read_tables, visible
+    from gamestream_dagster.reconciliation.observe.sinks import read_tables, visible
 
     described = load_boards()[board]
     with open_engine(settings) as engine:

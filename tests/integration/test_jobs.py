@@ -9,13 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from small_job import Game, new_game, wait_for
 from sqlalchemy import text
 
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.flink_jobs import manager
-from gamestream_dagster.flink_jobs.deployment import DeploymentState
+from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.flink_jobs.errors import (
     ExecutorBusyError,
     ParkedError,
@@ -23,10 +21,12 @@ from gamestream_dagster.flink_jobs.errors import (
     RefusedError,
     SubmissionRejectedError,
 )
-from gamestream_dagster.flink_jobs.incidents import Moment
-from gamestream_dagster.flink_jobs.observed import JobState
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
+from gamestream_dagster.flink_jobs.record.incidents import Moment
+from gamestream_dagster.flink_jobs.record.observed import JobState
 from gamestream_dagster.settings import Settings
+from tests.support.small_job import Game, new_game, wait_for
 
 
 @pytest.fixture

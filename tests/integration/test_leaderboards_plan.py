@@ -9,10 +9,10 @@ from functools import cache
 import pytest
 
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
-from gamestream_dagster.flink_jobs.catalogue import load_job, load_jobs
-from gamestream_dagster.flink_jobs.render import bindings_for, render
-from gamestream_dagster.flink_jobs.targets import target_for
-from gamestream_dagster.flink_jobs.workbench import workbench
+from gamestream_dagster.flink_jobs.control.workbench import workbench
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
+from gamestream_dagster.flink_jobs.target.render import bindings_for, render
+from gamestream_dagster.flink_jobs.target.targets import target_for
 from gamestream_dagster.settings import ScoreFormat, Settings
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,15 +23,13 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
-from gamestream_dagster.reconciliation.counters import read_job_ledger
-from gamestream_dagster.reconciliation.ledger import archive_faults, balance, write_ledger
-from gamestream_dagster.reconciliation.model import FaultKind, LedgerBalance
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.ledger.balance import archive_faults, balance, write_ledger
+from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerBalance
+from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import job_ledger, ledger
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "reconciliation"))
-from job_counts import counted_by, read_records  # pyright: ignore[reportMissingImports]
+from tests.support.job_counts import counted_by, read_records
 
 PARTITIONS = 2
 JOB = "counting_test"
@@ -67,7 +64,7 @@ def topic(stack: Settings, tables: Engine) -> Iterator[str]:
 
 def send(settings: Settings, topic: str, first: int, count: int) -> None:
     """Records in transactions of 25, one each 400 ms: every tenth a copy, every 16th refused, every 20th late."""
-    producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": uuid.uuid4().hex})
+    producer = Producer(settings.kafka.options({"transactional.id": uuid.uuid4().hex}))
     producer.init_transactions(20)
     for start in range(first, first + count, 25):
         producer.begin_transaction()

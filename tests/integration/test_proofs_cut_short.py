@@ -16,27 +16,27 @@ from pathlib import Path
 import dagster as dg
 import orjson
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, Producer, TopicPartition
 from sqlalchemy import text
 
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.components.flink_job_sensor import tick
-from gamestream_dagster.flink_jobs import manager as jobs
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
-from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
-from gamestream_dagster.flink_jobs.observed import Health
-from gamestream_dagster.flink_jobs.plan import Choice
-from gamestream_dagster.flink_jobs.with_the_stack import jobs_to_resume
+from gamestream_dagster.flink_jobs.control import manager as jobs
+from gamestream_dagster.flink_jobs.control.stack_lifecycle import jobs_to_resume
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.flink_jobs.record.observed import Health
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.provisioning import manager as provisioning
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState
-from gamestream_dagster.reconciliation.model import DifferenceKind, ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.values import DifferenceKind, ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
-from gamestream_dagster.settings import Settings, load_settings
+from gamestream_dagster.settings import PROJECT_ROOT, Settings, load_settings
 
 SERVERS = ("kafka", "registry", "postgres", "flink")
 TOPIC = "user-score"
@@ -74,7 +74,7 @@ def states(settings: Settings) -> set[DeploymentState]:
 
 def send(settings: Settings, ahead_seconds: float = 0.0, events: int = 1) -> None:
     """Events of one player for each partition; event and record time lie that far ahead."""
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(settings.kafka.options())
     for number in range(events):
         millis = int((time.time() + ahead_seconds) * 1000)
         for partition in range(4):
@@ -84,10 +84,27 @@ def send(settings: Settings, ahead_seconds: float = 0.0, events: int = 1) -> Non
     assert producer.flush(20) == 0
 
 
+def send_until_stamped_ahead(settings: Settings) -> None:
+    """The broker's log takes a new setting some time after its metadata: until then it stamps records itself."""
+    consumer = Consumer(settings.kafka.options({"group.id": "stamps", "enable.auto.commit": False}))
+    partitions = [TopicPartition(TOPIC, number) for number in range(4)]
+    deadline = time.monotonic() + 60
+    try:
+        while True:
+            ends = [consumer.get_watermark_offsets(one, timeout=20)[1] for one in partitions]
+            consumer.assign([TopicPartition(TOPIC, number, end) for number, end in enumerate(ends)])
+            send(settings, ahead_seconds=3000)
+            stamps = [record.timestamp() for record in consumer.consume(4, timeout=20)]
+            if len(stamps) == 4 and all(kind == TIMESTAMP_CREATE_TIME for kind, _ in stamps):
+                return
+            assert time.monotonic() < deadline, stamps
+    finally:
+        consumer.close()
+
+
 def kill_proof_at(settings: Settings, step: str) -> None:
-    script = Path(__file__).with_name("killed_proof.py")
-    command = [sys.executable, str(script), str(settings.home), str(settings.port_base), step]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "tests.support.killed_proof", str(settings.home), str(settings.port_base), step]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, cwd=PROJECT_ROOT)
     assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
 
 
@@ -119,9 +136,10 @@ def test_offsets_of_a_group_are_asked_for_with_a_limit_with_and_without_a_broker
     assert time.monotonic() - began < 12
     ask = (
         "import sys; from gamestream_dagster.clients.kafka_admin import KafkaAdmin;"
-        "print(KafkaAdmin(sys.argv[1], 60).committed('after-the-restart', 'user-score'))"
+        "from gamestream_dagster.connections import KafkaConnection;"
+        "print(KafkaAdmin(KafkaConnection(sys.argv[1]), 60).committed('after-the-restart', 'user-score'))"
     )
-    waiting = subprocess.Popen([sys.executable, "-c", ask, fresh.kafka], stdout=subprocess.PIPE, text=True)
+    waiting = subprocess.Popen([sys.executable, "-c", ask, fresh.kafka.bootstrap], stdout=subprocess.PIPE, text=True)
     Stack(fresh).up(("kafka",))
     said, _ = waiting.communicate(timeout=120)
     assert (waiting.returncode, said.strip()) == (0, "{}")
@@ -219,7 +237,7 @@ def test_where_producers_stamp_them_it_is_drift_an_alarm_and_a_difference(fresh:
     planned = provisioning.plan(fresh, [ResourceKind.TOPIC])
     [drifted] = planned.having(ResourceState.DRIFTED)
     assert drifted.change == f"set {TYPE}=LogAppendTime for new records"
-    send(fresh, ahead_seconds=3000)
+    send_until_stamped_ahead(fresh)
     for _ in range(8):
         send(fresh, events=2)
         time.sleep(1)

@@ -20,10 +20,10 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.model import Mode, Sink, Verdict
-from gamestream_dagster.reconciliation.observe import Limits
+from gamestream_dagster.reconciliation.model.values import Mode, Sink, Verdict
+from gamestream_dagster.reconciliation.observe.boards import Limits
+from gamestream_dagster.reconciliation.observe.sinks import read_topic
 from gamestream_dagster.reconciliation.run import reconcile
-from gamestream_dagster.reconciliation.sinks import read_topic
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import differences, ledger, reconciliation_runs
 
@@ -36,7 +36,7 @@ def flow(settings: Settings, rate: int = 1000) -> Iterator[None]:
     stop = threading.Event()
 
     def send() -> None:
-        producer = Producer({"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random"})
+        producer = Producer(settings.kafka.options({"partitioner": "murmur2_random"}))
         number, started = 0, time.monotonic()
         while not stop.is_set():
             while number < rate * (time.monotonic() - started):
@@ -109,7 +109,7 @@ def test_a_row_written_into_a_kafka_board_by_hand_is_found(boards):
     board = load_boards()["top_players"]
     right = read_topic(settings.kafka, board)
     assert right == boards.rows("top_players")
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(settings.kafka.options())
     key = orjson.dumps({"rnk": 3})
 
     def put(row: dict) -> None:

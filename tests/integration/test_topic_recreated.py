@@ -22,13 +22,13 @@ from gamestream_dagster.cli.options import CouldNotRun
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.feed import replay_into
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.flink_jobs.control.manager import apply_job, observe_job, resume_job, suspend_job
 from gamestream_dagster.flink_jobs.errors import ParkedError
-from gamestream_dagster.flink_jobs.manager import apply_job, observe_job, resume_job, suspend_job
-from gamestream_dagster.flink_jobs.observed import Health
-from gamestream_dagster.flink_jobs.plan import Choice
-from gamestream_dagster.reconciliation.model import ReconciliationRun, Verdict
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
+from gamestream_dagster.flink_jobs.record.observed import Health
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 
@@ -52,7 +52,7 @@ def recreate(settings: Settings) -> None:
 
 
 def send(settings: Settings, count: int, partitions: tuple[int, ...], prefix: str, score: int = 3) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 5})
+    producer = Producer(settings.kafka.options({"linger.ms": 5}))
     now = int(time.time() * 1000)
     for number in range(count):
         event = {

@@ -23,7 +23,7 @@ from gamestream_dagster.flink_jobs.linter.tables import (
     query_place,
     setting,
 )
-from gamestream_dagster.flink_jobs.render import Bindings, render
+from gamestream_dagster.flink_jobs.target.render import Bindings, render
 
 _PLANNING_OPTIONS = ("table.", "execution.runtime-mode", "parallelism.default")
 # Enough for the planner: it reads the kind of connector, not what is behind it. No secret leaves the script.

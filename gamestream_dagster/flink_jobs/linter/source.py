@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from gamestream_dagster.flink_jobs.catalogue import load_job
 from gamestream_dagster.flink_jobs.errors import JobSpecError
 from gamestream_dagster.flink_jobs.linter.lexemes import SqlStatement, statements_of
-from gamestream_dagster.flink_jobs.spec import JobSpec
-from gamestream_dagster.flink_jobs.tuning import tuned
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
+from gamestream_dagster.flink_jobs.spec.tuning import tuned
 from gamestream_dagster.settings import StreamProfile
 
 

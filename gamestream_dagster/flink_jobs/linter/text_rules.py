@@ -23,7 +23,7 @@ from gamestream_dagster.flink_jobs.linter.tables import (
     query_place,
     setting,
 )
-from gamestream_dagster.flink_jobs.sql_text import PLACEHOLDER, TokenKind
+from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, TokenKind
 
 _NARROW = frozenset({"INT", "INTEGER", "SMALLINT", "TINYINT"})
 _TTL = "table.exec.state.ttl"

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gamestream_dagster.reconciliation.counters import JobLedger
-from gamestream_dagster.reconciliation.cut import Cut
-from gamestream_dagster.reconciliation.model import FaultKind, LedgerFault, Row
-from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.statements import statement
+from gamestream_dagster.reconciliation.model.cut import Cut
+from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerFault, Row
+from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.statements import statement
 
 MINUTE_MS = 60_000
 

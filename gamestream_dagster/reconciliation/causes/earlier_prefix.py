@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
-from gamestream_dagster.reconciliation.board_topic import Key
-from gamestream_dagster.reconciliation.compare import entity_of, fault_of, value_differences
-from gamestream_dagster.reconciliation.cut import Cut
-from gamestream_dagster.reconciliation.model import Row, Sink
-from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.statements import statement
+from gamestream_dagster.reconciliation.compare.rows import entity_of, fault_of, value_differences
+from gamestream_dagster.reconciliation.model.cut import Cut
+from gamestream_dagster.reconciliation.model.values import Row, Sink
+from gamestream_dagster.reconciliation.observe.board_topic import Key
+from gamestream_dagster.reconciliation.recompute.history import history_between
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.statements import statement
 
 SEARCH_SECONDS = 20.0
 """How long prefixes are tried for one board."""
@@ -48,7 +49,7 @@ class PrefixSearch:
             if as_of % (board.window.tick_seconds * 1000):
                 return False
             return row in self.recompute.rows(board, self.high, rows=key[-1], as_of=as_of)
-        history = self.recompute.history(dict.fromkeys(self.high, 0), self.high, self.job_boards)
+        history = history_between(self.recompute, dict.fromkeys(self.high, 0), self.high, self.job_boards)
         if value_differences(board, Sink.POSTGRES, row, history):
             return False
         return self._at_some_time(row, deadline)

@@ -9,22 +9,22 @@ from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.causes.cells import Cells, read_cells
-from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
-from gamestream_dagster.reconciliation.causes.supposition import (
+from gamestream_dagster.reconciliation.causes.hypothesis import (
     MOST_STEPS,
     Candidate,
-    Supposition,
+    Hypothesis,
     conflicts,
     dead_lettered,
     duplicates,
     late,
     overflow,
 )
-from gamestream_dagster.reconciliation.counters import JobLedger
-from gamestream_dagster.reconciliation.cut import Cut
-from gamestream_dagster.reconciliation.model import Cause, Entity, FaultKind, LedgerFault, Row
-from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.statements import statement
+from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
+from gamestream_dagster.reconciliation.model.cut import Cut
+from gamestream_dagster.reconciliation.model.values import Cause, Entity, FaultKind, LedgerFault, Row
+from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.statements import statement
 
 MOST_CANDIDATES = 50_000
 """Records that are looked at for one board at most; beyond it no cause is found, and the row stays unexplained."""
@@ -34,7 +34,7 @@ _NEVER = 2**62
 
 @dataclass(frozen=True)
 class Evidence:
-    """Where suppositions about the entities of one board come from."""
+    """Where hypotheses about the entities of one board come from."""
 
     recompute: Recompute
     board: Board
@@ -48,9 +48,9 @@ class Evidence:
     counted: JobLedger
     """What the jobs counted by themselves: without it no copy and no refused record is supposed."""
 
-    def families(self, entities: Sequence[Entity]) -> dict[Entity, dict[Cause, list[Supposition]]]:
+    def families(self, entities: Sequence[Entity]) -> dict[Entity, dict[Cause, list[Hypothesis]]]:
         """By entity and cause the guesses to try; causes without any event are left out."""
-        found: dict[Entity, dict[Cause, list[Supposition]]] = {entity: {} for entity in entities}
+        found: dict[Entity, dict[Cause, list[Hypothesis]]] = {entity: {} for entity in entities}
         by_entity = self._candidates(entities)
         cells = self._cells(by_entity.values())
         delay = None if self.board.window is None else self.board.window.delay_seconds * 1000
@@ -62,8 +62,8 @@ class Evidence:
             if delay is not None:
                 families[Cause.LATE] = late(candidates, delay)
         for cause, by_entity in (*self._lost(entities), *self._expired(entities)):
-            for entity, suppositions in by_entity.items():
-                found[entity].setdefault(cause, []).extend(suppositions)
+            for entity, hypotheses in by_entity.items():
+                found[entity].setdefault(cause, []).extend(hypotheses)
         if self.board.window is None:
             for families in found.values():
                 families[Cause.OVERFLOW] = overflow()
@@ -72,7 +72,7 @@ class Evidence:
             for entity, families in found.items()
         }
 
-    def late_for_the_window(self) -> dict[Entity, Supposition]:
+    def late_for_the_window(self) -> dict[Entity, Hypothesis]:
         """By entity, whoever it is: without any event that came too late for the window."""
         window = self.board.window
         if window is None or self.as_of is None:
@@ -112,12 +112,12 @@ class Evidence:
             faults=self.faults,
         )
 
-    def _lost(self, entities: Sequence[Entity]) -> list[tuple[Cause, dict[Entity, list[Supposition]]]]:
+    def _lost(self, entities: Sequence[Entity]) -> list[tuple[Cause, dict[Entity, list[Hypothesis]]]]:
         """Runs of offsets that the job's own counter lacks, or has twice: all that touch the entity, by cause."""
         runs = [fault for fault in self.faults if fault.where == self.board.job and fault.kind in _RUNS]
-        found: list[tuple[Cause, dict[Entity, list[Supposition]]]] = []
+        found: list[tuple[Cause, dict[Entity, list[Hypothesis]]]] = []
         sql = statement("in_range", over=self.board.entity)
-        lost: dict[Entity, list[Supposition]] = defaultdict(list)
+        lost: dict[Entity, list[Hypothesis]] = defaultdict(list)
         cause = Cause.MISSING_EVENTS
         for run in runs[:MOST_STEPS]:
             span = {"partition": run.partition, "first_offset": run.first_offset, "last_offset": run.last_offset}
@@ -131,10 +131,10 @@ class Evidence:
                 missing = run.kind is FaultKind.MISSING
                 members = tuple(events)
                 lost[entity].append(
-                    Supposition((cause,), members if missing else (), () if missing else members, facts=facts)
+                    Hypothesis((cause,), members if missing else (), () if missing else members, facts=facts)
                 )
         for entity, single in lost.items():
-            by_cause: dict[Cause, list[Supposition]] = defaultdict(list)
+            by_cause: dict[Cause, list[Hypothesis]] = defaultdict(list)
             for one in single:
                 by_cause[one.causes[0]].append(one)
             for cause, members in by_cause.items():
@@ -150,18 +150,18 @@ class Evidence:
         later = [one for one in self.facts.old_restores if one.submitted_at.timestamp() * 1000 > newest]
         return later[0] if later else None
 
-    def _expired(self, entities: Sequence[Entity]) -> list[tuple[Cause, dict[Entity, list[Supposition]]]]:
+    def _expired(self, entities: Sequence[Entity]) -> list[tuple[Cause, dict[Entity, list[Hypothesis]]]]:
         """Events before an idle gap, where the job's state has a time to live; half of it, for timers and clocks."""
         if not self.facts.ttls_millis or self.board.window is not None:
             return []
         least = min(self.facts.ttls_millis) // 2
         sql = statement("before_gap", over=self.board.entity, groups=self.groups)
-        found: dict[Entity, list[Supposition]] = {}
+        found: dict[Entity, list[Hypothesis]] = {}
         facts = {"time_to_live_ms": list(self.facts.ttls_millis)}
         for entity, rows in self._rows(entities, sql, least=least).items():
             gaps = sorted({row["longest_gap"] for row in rows})[-MOST_STEPS:]
             found[entity] = [
-                Supposition(
+                Hypothesis(
                     (Cause.STATE_EXPIRED,),
                     tuple(_candidate(row) for row in rows if row["longest_gap"] >= gap),
                     facts=facts | {"idle_for_at_least_ms": gap},

@@ -1,4 +1,4 @@
-"""Causes for the differences of a reconciliation: the sinks as witnesses first, then suppositions about events."""
+"""Causes for the differences of a reconciliation: the sinks as witnesses first, then hypotheses about events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import season_at
-from gamestream_dagster.reconciliation.board_topic import Key
 from gamestream_dagster.reconciliation.causes.actions import action
 from gamestream_dagster.reconciliation.causes.earlier_prefix import PrefixSearch
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
@@ -24,9 +23,10 @@ from gamestream_dagster.reconciliation.causes.witness import (
     testify_postgres,
     testify_standstill,
 )
-from gamestream_dagster.reconciliation.clocks import named_by_clock
-from gamestream_dagster.reconciliation.compare import entity_of, fault_of
-from gamestream_dagster.reconciliation.model import (
+from gamestream_dagster.reconciliation.compare.clocks import named_by_clock
+from gamestream_dagster.reconciliation.compare.open_seasons import SEASON
+from gamestream_dagster.reconciliation.compare.rows import entity_of, fault_of
+from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
     Cause,
     Causes,
@@ -36,10 +36,10 @@ from gamestream_dagster.reconciliation.model import (
     Row,
     Sink,
 )
-from gamestream_dagster.reconciliation.observe import Observation
-from gamestream_dagster.reconciliation.open_seasons import SEASON
-from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.sinks import by_key, newest_window
+from gamestream_dagster.reconciliation.observe.board_topic import Key
+from gamestream_dagster.reconciliation.observe.boards import Observation
+from gamestream_dagster.reconciliation.observe.sinks import by_key, newest_window
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import Season
 
 _OTHER = {Sink.POSTGRES: Sink.KAFKA, Sink.KAFKA: Sink.POSTGRES}

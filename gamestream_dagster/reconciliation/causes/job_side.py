@@ -1,4 +1,4 @@
-"""Why the job's own result differs: suppositions about the events of single players and teams.
+"""Why the job's own result differs: hypotheses about the events of single players and teams.
 
 First the rows that are wrong by themselves: each guess of each cause for all of them at once, then pairs of causes.
 Then those that are right but stand elsewhere, or not at all: they may follow from the first, or have an own cause.
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
-from gamestream_dagster.reconciliation.causes.supposition import Supposition, pairs, unwrapped
+from gamestream_dagster.reconciliation.causes.hypothesis import Hypothesis, pairs, unwrapped
 from gamestream_dagster.reconciliation.causes.trial import Place, Trial, by_itself, same_place
 from gamestream_dagster.reconciliation.causes.witness import past_values
-from gamestream_dagster.reconciliation.compare import entity_of
-from gamestream_dagster.reconciliation.model import Cause, Causes, Difference, DifferenceKind, Entity
-from gamestream_dagster.reconciliation.order import beats, order_value
+from gamestream_dagster.reconciliation.compare.rows import entity_of
+from gamestream_dagster.reconciliation.model.order import beats, order_value
+from gamestream_dagster.reconciliation.model.values import Cause, Causes, Difference, DifferenceKind, Entity
 
 EVENTS_SHOWN = 20
 POSSIBLE_SHOWN = 3
@@ -30,7 +30,7 @@ MOVED_BY = "moved_by"
 GUESSING_SECONDS = 120.0
 """How long guesses are tried for one board; what is not explained by then stays so, and says why."""
 
-_NOTHING = Supposition(())
+_NOTHING = Hypothesis(())
 _NAMED_BY_LEDGER = (Cause.MISSING_EVENTS, Cause.RESTORED_FROM_OLD_STATE)
 
 
@@ -41,11 +41,11 @@ class JobSide:
     trial: Trial
     evidence: Evidence
     topic: str
-    found: dict[Place, list[Supposition]] = field(default_factory=dict[Place, list[Supposition]])
+    found: dict[Place, list[Hypothesis]] = field(default_factory=dict[Place, list[Hypothesis]])
     """By row the guesses that make it right; one for each cause, all of the same size."""
-    background: dict[Entity, Supposition] = field(default_factory=dict[Entity, Supposition])
+    background: dict[Entity, Hypothesis] = field(default_factory=dict[Entity, Hypothesis])
     """What is supposed about others, who are not on the board and need not be."""
-    ambiguous: dict[Place, list[Supposition]] = field(default_factory=dict[Place, list[Supposition]])
+    ambiguous: dict[Place, list[Hypothesis]] = field(default_factory=dict[Place, list[Hypothesis]])
     """By row guesses of one cause that all make it right, though at most one of them can be so."""
     deadline: float = field(default_factory=lambda: time.monotonic() + GUESSING_SECONDS)
     out_of_time: bool = False
@@ -76,7 +76,7 @@ class JobSide:
         self._find_absent({entity: self._taking(families[entity]) for entity in dict.fromkeys(absent)}, open_ones)
         return self._told(explained)
 
-    def _taking(self, families: Mapping[Cause, Sequence[Supposition]]) -> dict[Cause, list[Supposition]]:
+    def _taking(self, families: Mapping[Cause, Sequence[Hypothesis]]) -> dict[Cause, list[Hypothesis]]:
         """The guesses that can take somebody off the board; of a window only those that leave out events.
 
         Almost anything that is counted besides would move a ratio: that it fits says nothing.
@@ -85,7 +85,7 @@ class JobSide:
             return {cause: list(guesses) for cause, guesses in families.items()}
         return {cause: [one for one in guesses if not one.added] for cause, guesses in families.items()}
 
-    def _find(self, families: Mapping[Place, Mapping[Cause, Sequence[Supposition]]]) -> None:
+    def _find(self, families: Mapping[Place, Mapping[Cause, Sequence[Hypothesis]]]) -> None:
         """Guesses of one cause for every row; pairs for those that no single cause explains."""
         self._try({place: guesses.get(Cause.LATE, ()) for place, guesses in families.items()})
         for cause in sorted(Cause, key=lambda one: one not in _NAMED_BY_LEDGER):
@@ -96,13 +96,13 @@ class JobSide:
         for causes in dict.fromkeys(one.causes for guesses in left.values() for one in guesses):
             self._try({place: [one for one in guesses if one.causes == causes] for place, guesses in left.items()})
 
-    def _try(self, guesses: Mapping[Place, Sequence[Supposition]]) -> None:
+    def _try(self, guesses: Mapping[Place, Sequence[Hypothesis]]) -> None:
         """Keep the guess that makes a row right: the n-th guesses of all rows in one go.
 
         A guess that is one of several selections must be the only one of its size or smaller that does; they come
         smallest first. Two rows of one entity are tried one after the other: both are made of the same events.
         """
-        fitting: dict[Place, list[Supposition]] = defaultdict(list)
+        fitting: dict[Place, list[Hypothesis]] = defaultdict(list)
         turns: dict[Entity, list[Place]] = defaultdict(list)
         for place in guesses:
             turns[place[0]].append(place)
@@ -138,7 +138,7 @@ class JobSide:
                 self.found.setdefault((one.entity, one.rank), []).append(others[one.entity])
 
     def _find_absent(
-        self, families: Mapping[Entity, Mapping[Cause, Sequence[Supposition]]], differences: Sequence[Difference]
+        self, families: Mapping[Entity, Mapping[Cause, Sequence[Hypothesis]]], differences: Sequence[Difference]
     ) -> None:
         """Guesses for those who should be on the board: the guess must take them off it.
 
@@ -185,7 +185,7 @@ class JobSide:
     def _has(self, place: Place, cause: Cause) -> bool:
         return any(one.causes == (cause,) for one in self.found.get(place, ()))
 
-    def _still_absent(self, extra: Mapping[Entity, Supposition]) -> set[Entity | None]:
+    def _still_absent(self, extra: Mapping[Entity, Hypothesis]) -> set[Entity | None]:
         left = self.trial.differences(self._chosen() | dict(extra))
         return {one.entity for one in left if one.kind is DifferenceKind.MISSING}
 
@@ -203,7 +203,7 @@ class JobSide:
         wrapped = (total + 2**31) % 2**32 - 2**31
         return unwrapped(wrapped, total, total) is not None and wrapped < order_value(board, term.column, last)
 
-    def _chosen(self) -> dict[Entity, Supposition]:
+    def _chosen(self) -> dict[Entity, Hypothesis]:
         return dict(self.background) | {entity: guesses[0] for (entity, _), guesses in self.found.items()}
 
     def _told(self, differences: Sequence[Difference]) -> list[Difference]:
@@ -232,7 +232,7 @@ class JobSide:
     def _unknown(self, place: Place) -> bool:
         return place not in self.found and place not in self.ambiguous
 
-    def _certain(self, difference: Difference) -> Sequence[Supposition]:
+    def _certain(self, difference: Difference) -> Sequence[Hypothesis]:
         """The guesses that are causes: where each is a selection of records there must be one alone."""
         if difference.entity is None:
             return ()
@@ -277,7 +277,7 @@ class JobSide:
         return past.get(entity_of(board, row)) is True
 
     def _follows(
-        self, difference: Difference, left: set[tuple[object, ...]], chosen: Mapping[Entity, Supposition]
+        self, difference: Difference, left: set[tuple[object, ...]], chosen: Mapping[Entity, Hypothesis]
     ) -> bool:
         """Whether the difference goes away with the others, so that it has no cause of its own."""
         if difference.kind is DifferenceKind.STALE:  # of no row: a board that stands still needs a cause of its own
@@ -289,11 +289,11 @@ class JobSide:
         return wrapped and difference.kind is DifferenceKind.RANK
 
     @staticmethod
-    def _all_causes(chosen: Mapping[Entity, Supposition]) -> tuple[Causes, ...]:
+    def _all_causes(chosen: Mapping[Entity, Hypothesis]) -> tuple[Causes, ...]:
         named = {cause for one in chosen.values() for cause in one.causes}
         return (tuple(cause for cause in Cause if cause in named),)
 
-    def _with_events(self, difference: Difference, guesses: Sequence[Supposition]) -> Difference:
+    def _with_events(self, difference: Difference, guesses: Sequence[Hypothesis]) -> Difference:
         first = guesses[0]
         evidence: dict[str, Any] = {
             "events": [event.evidence(self.topic) for event in first.events[:EVENTS_SHOWN]],
@@ -327,6 +327,6 @@ class JobSide:
         return difference
 
 
-def _still_open(fits: Sequence[Supposition], guess: Supposition) -> bool:
+def _still_open(fits: Sequence[Hypothesis], guess: Hypothesis) -> bool:
     """Whether a guess can still matter: none fits yet, or it is another selection of the same size."""
     return not fits or (fits[0].chosen and guess.chosen and len(guess.events) == len(fits[0].events))

@@ -1,4 +1,4 @@
-"""Trying suppositions: which rows come out right, and what is left of a board's differences."""
+"""Trying hypotheses: which rows come out right, and what is left of a board's differences."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from dataclasses import dataclass
 from typing import cast
 
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
-from gamestream_dagster.reconciliation.causes.supposition import Supposition, unwrapped
-from gamestream_dagster.reconciliation.compare import (
+from gamestream_dagster.reconciliation.causes.hypothesis import Hypothesis, unwrapped
+from gamestream_dagster.reconciliation.compare.rows import (
     compare_bracket,
     compare_equal,
     entity_of,
     unlike,
     value_differences,
 )
-from gamestream_dagster.reconciliation.cut import Cut
-from gamestream_dagster.reconciliation.model import Difference, DifferenceKind, Entity, Row, Sink
-from gamestream_dagster.reconciliation.recompute import Recompute
-
-DEPTH = 5
-"""The recompute at the low cut is read this many times deeper than the board, for shares that have since changed."""
+from gamestream_dagster.reconciliation.model.cut import Cut
+from gamestream_dagster.reconciliation.model.input_history import DEPTH
+from gamestream_dagster.reconciliation.model.values import Difference, DifferenceKind, Entity, Row, Sink
+from gamestream_dagster.reconciliation.recompute.history import history_between
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 
 Place = tuple[Entity, int | None]
 """One row: who it is about, and at which rank; a faulty board may have somebody twice."""
@@ -40,23 +39,23 @@ class Trial:
     high: Cut
     as_of: int | None
 
-    def differences(self, suppositions: Mapping[Entity, Supposition] | None = None) -> list[Difference]:
-        """All that is wrong with the board if the suppositions hold; each is about one entity's events.
+    def differences(self, hypotheses: Mapping[Entity, Hypothesis] | None = None) -> list[Difference]:
+        """All that is wrong with the board if the hypotheses hold; each is about one entity's events.
 
         Sums that wrapped are right in themselves but stand in an order of their own, so the order is not judged then.
         """
-        with self._supposing(suppositions or {}):
+        with self._supposing(hypotheses or {}):
             if self.board.window is not None:
                 expected = self.recompute.rows(self.board, self.high, as_of=self.as_of)
                 return compare_equal(self.board, self.sink, self.rows, expected)
             low_rows = self.recompute.rows(self.board, self.low, rows=DEPTH * self.board.rows)
-            history = self.recompute.history(self.low, self.high, self.job_boards)
+            history = history_between(self.recompute, self.low, self.high, self.job_boards)
             return compare_bracket(self.board, self.sink, self.rows, low_rows, history)
 
-    def right(self, suppositions: Mapping[Place, Supposition]) -> set[Place]:
-        """Which of some rows are right by themselves if the suppositions hold, wherever they stand."""
-        mine = {place: row for row in self.rows if self._whole(row) and (place := self.place(row)) in suppositions}
-        with self._supposing({entity: suppositions[entity, rank] for entity, rank in mine}):
+    def right(self, hypotheses: Mapping[Place, Hypothesis]) -> set[Place]:
+        """Which of some rows are right by themselves if the hypotheses hold, wherever they stand."""
+        mine = {place: row for row in self.rows if self._whole(row) and (place := self.place(row)) in hypotheses}
+        with self._supposing({entity: hypotheses[entity, rank] for entity, rank in mine}):
             if self.board.window is not None:
                 entities = [entity for entity, _ in mine]
                 expected = self.recompute.rows_of(self.board, self.high, entities, self.as_of)
@@ -64,9 +63,9 @@ class Trial:
                     place: unlike(self.board, self.sink, row, expected.get(place[0])) for place, row in mine.items()
                 }
             else:
-                history = self.recompute.history(self.low, self.high, self.job_boards)
+                history = history_between(self.recompute, self.low, self.high, self.job_boards)
                 wrong = {place: value_differences(self.board, self.sink, row, history) for place, row in mine.items()}
-        return {place for place, found in wrong.items() if self._excused(found, suppositions[place])}
+        return {place for place, found in wrong.items() if self._excused(found, hypotheses[place])}
 
     @contextmanager
     def about(self, entities: Sequence[Entity]) -> Generator[None]:
@@ -81,8 +80,8 @@ class Trial:
         """Who stands where."""
         return entity_of(self.board, row), row.get(self.board.rank_column)
 
-    def _excused(self, found: Sequence[Difference], supposition: Supposition) -> bool:
-        if not supposition.wrapped:
+    def _excused(self, found: Sequence[Difference], hypothesis: Hypothesis) -> bool:
+        if not hypothesis.wrapped:
             return not found
         return bool(found) and all(self._wrapped(one) for one in found)
 
@@ -98,9 +97,9 @@ class Trial:
         return all(row.get(name) is not None for name in self.board.columns)
 
     @contextmanager
-    def _supposing(self, suppositions: Mapping[Entity, Supposition]) -> Generator[None]:
-        removed = [event.position for one in suppositions.values() for event in one.removed]
-        added = [event.position for one in suppositions.values() for event in one.added]
+    def _supposing(self, hypotheses: Mapping[Entity, Hypothesis]) -> Generator[None]:
+        removed = [event.position for one in hypotheses.values() for event in one.removed]
+        added = [event.position for one in hypotheses.values() for event in one.added]
         with self.recompute.supposing(removed=list(dict.fromkeys(removed)), added=list(dict.fromkeys(added))):
             yield
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
-from gamestream_dagster.reconciliation.board_topic import Key
 from gamestream_dagster.reconciliation.causes.topic_history import Held, KeyHistory, Position, TopicHistory
-from gamestream_dagster.reconciliation.compare import entity_of
-from gamestream_dagster.reconciliation.cut import Cut
-from gamestream_dagster.reconciliation.model import Cause, Entity, Row, SinkRow
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.compare.rows import entity_of
+from gamestream_dagster.reconciliation.model.cut import Cut
+from gamestream_dagster.reconciliation.model.values import Cause, Entity, Row, SinkRow
+from gamestream_dagster.reconciliation.observe.board_topic import Key
+from gamestream_dagster.reconciliation.recompute.history import history_between
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 
 SHOWN = "shown"
 """Name in the evidence of the whole row that the wrong sink shows, or None."""
@@ -230,7 +231,7 @@ def past_values(
     """By entity, whether the sums shown are running totals of an earlier cut; None where it cannot be told."""
     if board.window is not None:
         return {}
-    history = recompute.history(dict.fromkeys(low, 0), low, job_boards)
+    history = history_between(recompute, dict.fromkeys(low, 0), low, job_boards)
     found: dict[Entity, bool | None] = {}
     for name, column in board.columns.items():
         if column.role is not ColumnRole.SUM:

@@ -6,7 +6,6 @@ import hashlib
 
 import pytest
 
-from gamestream_dagster.archive.decode import Raw
 from gamestream_dagster.archive.errors import (
     ArchiveBusyError,
     ArchiveDamagedError,
@@ -25,6 +24,7 @@ from gamestream_dagster.archive.manifest import (
 )
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun, _check_still_there, _gaps, _Pending
+from gamestream_dagster.clients.kafka_records import Raw
 
 
 def file(partition: int, start: int, end: int, **changes) -> ArchivedFile:

@@ -9,7 +9,7 @@ import pytest
 
 from gamestream_dagster.catalogue.boards import CatalogueError, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonError, season_at, season_named
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.settings import Season
 
 

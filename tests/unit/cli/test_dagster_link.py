@@ -13,11 +13,11 @@ from gamestream_dagster.cli import dagster_link
 from gamestream_dagster.clients import dagster_graphql
 from gamestream_dagster.clients.dagster_events import Reported
 from gamestream_dagster.clients.dagster_graphql import DagsterUnreachableError
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.provisioning.model import Outcome, ResourceKind, ResourceState, ResourceStatus, StepResult
-from gamestream_dagster.reconciliation.model import Verdict
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.settings import Season, Settings
-from tests.fakes.dagster_runs import reconciled
+from tests.support.fakes.dagster_runs import reconciled
 
 
 class FakeDagster:

@@ -10,8 +10,8 @@ import pytest
 
 from gamestream_dagster.cli.stack_jobs import FLINK, resume_after_up, stop_before_down
 from gamestream_dagster.clients.errors import TransientServiceError
-from gamestream_dagster.flink_jobs import with_the_stack
-from gamestream_dagster.flink_jobs.with_the_stack import JobReport
+from gamestream_dagster.flink_jobs.control import stack_lifecycle as with_the_stack
+from gamestream_dagster.flink_jobs.control.stack_lifecycle import JobReport
 from gamestream_dagster.platform.service import ProgressState, ServiceState, ServiceStatus
 from gamestream_dagster.settings import Settings
 

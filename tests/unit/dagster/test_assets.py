@@ -9,10 +9,10 @@ from gamestream_dagster.archive.writer import ArchiveResult
 from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
 from gamestream_dagster.components.flink_job_sensor import INCIDENT_TAG
 from gamestream_dagster.flink_jobs.errors import ParkedError, PreflightError
-from gamestream_dagster.flink_jobs.incidents import Entry, Incident, IncidentKind, Moment, Noted
-from gamestream_dagster.flink_jobs.observed import Health, JobState
-from gamestream_dagster.flink_jobs.plan import Choice
-from tests.fakes.dagster_facades import (
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.record.incidents import Entry, Incident, IncidentKind, Moment, Noted
+from gamestream_dagster.flink_jobs.record.observed import Health, JobState
+from tests.support.fakes.dagster_facades import (
     FakeArchive,
     FakeBoards,
     FakeDashboard,
@@ -20,7 +20,7 @@ from tests.fakes.dagster_facades import (
     FakeProvisioner,
     observed,
 )
-from tests.fakes.dagster_runs import (
+from tests.support.fakes.dagster_runs import (
     NOW,
     evaluations,
     failure,

@@ -27,13 +27,13 @@ from gamestream_dagster.components.flink_job_sensor import (
     look,
     tick,
 )
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.deployment import DeploymentState, Outcome
-from gamestream_dagster.flink_jobs.incidents import Noted
-from gamestream_dagster.flink_jobs.observed import Figures, Health, JobState, ObservedJob
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
-from gamestream_dagster.flink_jobs.spec import JobSpec
-from tests.fakes.dagster_facades import FakeFlinkJobs, deployment, observed
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.record.incidents import Noted
+from gamestream_dagster.flink_jobs.record.observed import Figures, Health, JobState, ObservedJob
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
+from tests.support.fakes.dagster_facades import FakeFlinkJobs, deployment, observed
 
 JOB = "leaderboards_v1"
 FAILED = {JOB: observed(JOB, JobState.FAILED)}

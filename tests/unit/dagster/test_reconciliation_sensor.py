@@ -19,8 +19,8 @@ from gamestream_dagster.components.reconciliation_sensor import (
     tick,
 )
 from gamestream_dagster.defs.reconciliation.alarms import reconciliation_alarm
-from gamestream_dagster.reconciliation.proofs import FinishedRun
-from tests.fakes.verdicts import NOW, FakeVerdicts, finished
+from gamestream_dagster.reconciliation.results.proofs import FinishedRun
+from tests.support.fakes.verdicts import NOW, FakeVerdicts, finished
 
 JOB = "reconciliation_alarm"
 

@@ -19,8 +19,8 @@ from gamestream_dagster.drill.scenarios import choose
 from gamestream_dagster.drill.struck import Struck
 from gamestream_dagster.drill.watcher import Look
 from gamestream_dagster.drill.witness import Mark, Witness
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
-from gamestream_dagster.reconciliation.model import (
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
+from gamestream_dagster.reconciliation.model.values import (
     FaultKind,
     LedgerBalance,
     LedgerFault,

@@ -108,8 +108,8 @@ def test_reports_are_named_only_where_they_outlive_the_drill(monkeypatch: pytest
     def ground(*_: Any) -> Iterator[None]:
         yield
 
-    monkeypatch.setattr(module, "new_ground", ground)
-    monkeypatch.setattr(module, "kept_ground", ground)
+    monkeypatch.setattr(module, "new_sandbox", ground)
+    monkeypatch.setattr(module, "kept_sandbox", ground)
     monkeypatch.setattr(module, "drill", lambda *_: played)
     for on, kept in [(None, None), (tmp_path, page.report)]:
         run = module.drill_on(on, None, DrillOptions(()))

@@ -9,9 +9,8 @@ from typing import Any
 import fastavro
 import pytest
 
-from gamestream_dagster.archive.consume import Chunk
-from gamestream_dagster.archive.decode import Raw
 from gamestream_dagster.clients.errors import NotFoundError
+from gamestream_dagster.clients.kafka_records import Chunk, Raw
 from gamestream_dagster.events import tail
 from gamestream_dagster.events.tail import RecordReader, last_records
 

@@ -8,15 +8,15 @@ from typing import Any, cast
 import pytest
 
 from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
-from gamestream_dagster.flink_jobs.plan import Compatibility
-from gamestream_dagster.flink_jobs.render import RenderedJob
-from gamestream_dagster.flink_jobs.submission import (
+from gamestream_dagster.flink_jobs.execute.submission import (
     GatewaySubmitter,
     compare_plans,
     numbered,
     with_aggregate_batch,
     with_id_horizon,
 )
+from gamestream_dagster.flink_jobs.plan.model import Compatibility
+from gamestream_dagster.flink_jobs.target.render import RenderedJob
 
 
 def compiled(first_id: int = 1, **changes: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gamestream_dagster.clients.errors import TerminalServiceError
-from gamestream_dagster.flink_jobs.deployment_store import _deployment
+from gamestream_dagster.flink_jobs.record.deployment_store import _deployment
 
 RECORD: dict[str, Any] = {
     "deployment_id": "totals_v1-g3",

@@ -11,16 +11,16 @@ from pydantic import ValidationError
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.clients.flink_types import ExceptionEntry, FlinkState, VertexInfo
-from gamestream_dagster.flink_jobs.applying import apply
-from gamestream_dagster.flink_jobs.catalogue import load_job, load_jobs
-from gamestream_dagster.flink_jobs.deployment import Deployment
+from gamestream_dagster.flink_jobs.control.applying import apply
 from gamestream_dagster.flink_jobs.errors import JobSpecError, ParkedError
-from gamestream_dagster.flink_jobs.fixed import fixed_changes, max_parallelism
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
-from gamestream_dagster.flink_jobs.targets import Target, target_for
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
+from gamestream_dagster.flink_jobs.record.deployment import Deployment
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
+from gamestream_dagster.flink_jobs.spec.fixed import fixed_changes, max_parallelism
+from gamestream_dagster.flink_jobs.target.targets import Target, target_for
 from gamestream_dagster.settings import Season, Settings
-from tests.fakes.job_specs import job_spec, target
-from tests.fakes.job_world import World
+from tests.support.fakes.job_specs import job_spec, target
+from tests.support.fakes.job_world import World
 
 OLD, NEW = "f" * 64, "e" * 64
 

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from gamestream_dagster.catalogue.topics import EventIds
-from gamestream_dagster.flink_jobs.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
-from gamestream_dagster.flink_jobs.spec import UpgradeMode
-from tests.fakes.job_specs import QUERY, SINKS, SOURCE
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
+from gamestream_dagster.flink_jobs.spec.job_spec import UpgradeMode
+from tests.support.fakes.job_specs import QUERY, SINKS, SOURCE
 
 JOB = {
     "description": "Totals.",

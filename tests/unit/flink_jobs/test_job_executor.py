@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gamestream_dagster.clients.flink_types import FlinkState
-from gamestream_dagster.flink_jobs.applying import apply
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.control.applying import apply
+from gamestream_dagster.flink_jobs.control.incident_recording import note_look
 from gamestream_dagster.flink_jobs.errors import (
     ExecutorBusyError,
     ParkedError,
@@ -19,14 +19,14 @@ from gamestream_dagster.flink_jobs.errors import (
     TerminalFlinkJobError,
     TransientFlinkJobError,
 )
-from gamestream_dagster.flink_jobs.noting import note_look
-from gamestream_dagster.flink_jobs.observed import RestoreKind, RestorePoint
-from gamestream_dagster.flink_jobs.plan import Choice, Decision, Stop
-from gamestream_dagster.flink_jobs.stopping import stop
-from gamestream_dagster.flink_jobs.work import Work
-from tests.fakes.flink import Crash, FakeJob
-from tests.fakes.job_specs import target
-from tests.fakes.job_world import NEW_PLAN, World
+from gamestream_dagster.flink_jobs.execute.stopping import stop
+from gamestream_dagster.flink_jobs.execute.work import Work
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, Stop
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.record.observed import RestoreKind, RestorePoint
+from tests.support.fakes.flink import Crash, FakeJob
+from tests.support.fakes.job_specs import target
+from tests.support.fakes.job_world import NEW_PLAN, World
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gamestream_dagster.flink_jobs.observed import (
+from gamestream_dagster.flink_jobs.record.observed import (
     CLOCK_AHEAD_MS,
     STALL_MS,
     STANDING_MS,

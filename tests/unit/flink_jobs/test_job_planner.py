@@ -7,16 +7,8 @@ from typing import Any
 
 import pytest
 
-from gamestream_dagster.flink_jobs.deployment import DeploymentState, Outcome, Trigger
-from gamestream_dagster.flink_jobs.healing import HEAL_BUDGET
-from gamestream_dagster.flink_jobs.observed import (
-    Health,
-    JobState,
-    LiveJob,
-    ObservedJob,
-    RestoreFacts,
-)
-from gamestream_dagster.flink_jobs.plan import (
+from gamestream_dagster.flink_jobs.plan.healing import HEAL_BUDGET
+from gamestream_dagster.flink_jobs.plan.model import (
     Adopt,
     Cancel,
     Choice,
@@ -30,8 +22,16 @@ from gamestream_dagster.flink_jobs.plan import (
     Stop,
     Submit,
 )
-from gamestream_dagster.flink_jobs.spec import DesiredState
-from tests.fakes.job_questions import (
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState, Outcome, Trigger
+from gamestream_dagster.flink_jobs.record.observed import (
+    Health,
+    JobState,
+    LiveJob,
+    ObservedJob,
+    RestoreFacts,
+)
+from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState
+from tests.support.fakes.job_questions import (
     CHECKPOINT,
     EMPTY,
     INHERITED,

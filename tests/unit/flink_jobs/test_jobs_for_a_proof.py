@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gamestream_dagster.flink_jobs.deployment import DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.errors import RefusedError, TransientFlinkJobError
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
-from tests.fakes.job_world import World
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState, Outcome
+from tests.support.fakes.job_world import World
 
 
 @pytest.fixture

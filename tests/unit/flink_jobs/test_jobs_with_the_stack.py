@@ -8,15 +8,15 @@ import pytest
 
 from gamestream_dagster.clients.errors import NotFoundError, TerminalServiceError
 from gamestream_dagster.clients.flink_types import FlinkState
-from gamestream_dagster.flink_jobs import with_the_stack
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.deployment import DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.control import stack_lifecycle as with_the_stack
 from gamestream_dagster.flink_jobs.errors import ParkedError, TerminalFlinkJobError
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
-from gamestream_dagster.flink_jobs.planner import plan
-from gamestream_dagster.flink_jobs.spec import DesiredState, UpgradeMode
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
+from gamestream_dagster.flink_jobs.plan.planner import plan
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState, Outcome
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState, UpgradeMode
 from gamestream_dagster.settings import load_settings
-from tests.fakes.job_world import World
+from tests.support.fakes.job_world import World
 
 
 @pytest.fixture

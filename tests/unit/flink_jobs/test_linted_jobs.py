@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 
 from gamestream_dagster.clients.flink_types import FlinkState
-from gamestream_dagster.flink_jobs.catalogue import load_job
 from gamestream_dagster.flink_jobs.errors import RefusedError
 from gamestream_dagster.flink_jobs.linter import lint as module
 from gamestream_dagster.flink_jobs.linter.findings import Finding
 from gamestream_dagster.flink_jobs.linter.lint import Report, errors_of
-from gamestream_dagster.flink_jobs.plan import Choice, Decision, Question, Resubmit, Submit
-from gamestream_dagster.flink_jobs.planner import plan
-from gamestream_dagster.flink_jobs.targets import Target
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, PlanInput, Resubmit, Submit
+from gamestream_dagster.flink_jobs.plan.planner import plan
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job
+from gamestream_dagster.flink_jobs.target.targets import Target
 from gamestream_dagster.settings import ScoreFormat
-from tests.fakes.job_questions import questions
-from tests.fakes.job_specs import target
-from tests.fakes.job_world import World, sinks
+from tests.support.fakes.job_questions import questions
+from tests.support.fakes.job_specs import target
+from tests.support.fakes.job_world import World, sinks
 
 NEW = "e" * 64
 FAULT = "GS02 totals_v1/query.sql:1: SUM over INT"
@@ -31,7 +31,7 @@ def world() -> World:
 
 
 @given(questions)
-def test_no_plan_submits_the_folders_version_where_the_linter_finds_an_error(question: Question) -> None:
+def test_no_plan_submits_the_folders_version_where_the_linter_finds_an_error(question: PlanInput) -> None:
     if question.findings:
         steps = [step for step in plan(question).steps if isinstance(step, Submit | Resubmit)]
         assert all(step.deployed is not None for step in steps)
@@ -74,7 +74,7 @@ def version(fingerprint: str, text: str) -> Target:
 
 
 def test_a_job_that_failed_comes_back_with_the_sql_that_it_ran(world: World) -> None:
-    from gamestream_dagster.flink_jobs.applying import apply
+    from gamestream_dagster.flink_jobs.control.applying import apply
 
     old, faulty = version("f" * 64, "INSERT INTO a SELECT 1"), version(NEW, "INSERT INTO a SELECT 2")
     apply(world.bench_of(old), Choice.NONE, world.said.append)

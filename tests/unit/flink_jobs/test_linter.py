@@ -9,7 +9,6 @@ import pytest
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.cli.main import main
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.errors import JobSpecError, TerminalFlinkJobError
 from gamestream_dagster.flink_jobs.linter import text_rules
 from gamestream_dagster.flink_jobs.linter.findings import RULES, rules_table
@@ -19,8 +18,9 @@ from gamestream_dagster.flink_jobs.linter.plan_text import parse
 from gamestream_dagster.flink_jobs.linter.planning import Planned
 from gamestream_dagster.flink_jobs.linter.shapes import shapes_of
 from gamestream_dagster.flink_jobs.linter.source import Unit, session_of, units_of
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.settings import Season
-from tests.fakes.lint_marks import CASES, marked
+from tests.support.fakes.lint_marks import CASES, marked
 
 DOCS = Path(__file__).parents[3] / "docs" / "lint.md"
 

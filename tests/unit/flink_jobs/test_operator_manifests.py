@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.cli.options import CouldNotRun
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.errors import JobSpecError
-from gamestream_dagster.flink_jobs.operator_manifests import Cluster, manifests, script, secretless, without_horizon
-from gamestream_dagster.flink_jobs.render import RenderedJob
-from gamestream_dagster.flink_jobs.spec import DesiredState, UpgradeMode
-from gamestream_dagster.flink_jobs.targets import Target, target_for
+from gamestream_dagster.flink_jobs.kubernetes.manifests import Cluster, manifests, script, secretless, without_horizon
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState, UpgradeMode
+from gamestream_dagster.flink_jobs.target.render import RenderedJob
+from gamestream_dagster.flink_jobs.target.targets import Target, target_for
 from gamestream_dagster.settings import Settings
 
 CRDS = Path(__file__).parent / "operator_crds"

@@ -6,25 +6,25 @@ from dataclasses import replace
 
 from hypothesis import given
 
-from gamestream_dagster.flink_jobs.deployment import DeploymentState, HoldKind, Trigger
-from gamestream_dagster.flink_jobs.healing import HEAL_BUDGET
-from gamestream_dagster.flink_jobs.observed import JobState
-from gamestream_dagster.flink_jobs.plan import (
+from gamestream_dagster.flink_jobs.plan.healing import HEAL_BUDGET
+from gamestream_dagster.flink_jobs.plan.model import (
     Cancel,
     Choice,
     Compatibility,
     Decision,
+    PlanInput,
     Preflight,
-    Question,
     RecordEnd,
     Resubmit,
     StartFrom,
     Stop,
     Submit,
 )
-from gamestream_dagster.flink_jobs.planner import plan
-from gamestream_dagster.flink_jobs.spec import DesiredState
-from tests.fakes.job_questions import (
+from gamestream_dagster.flink_jobs.plan.planner import plan
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState, HoldKind, Trigger
+from gamestream_dagster.flink_jobs.record.observed import JobState
+from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState
+from tests.support.fakes.job_questions import (
     CHECKPOINT,
     INHERITED,
     questions,
@@ -33,19 +33,19 @@ from tests.fakes.job_questions import (
 )
 
 
-def gives_up_state(question: Question) -> bool:
+def gives_up_state(question: PlanInput) -> bool:
     """What a person may say to start from nothing."""
     return question.choice is Choice.REPLAY or (question.choice is Choice.NEW_SEASON and question.seasonal)
 
 
 @given(questions)
-def test_nothing_is_done_on_no_answer(question: Question) -> None:
+def test_nothing_is_done_on_no_answer(question: PlanInput) -> None:
     made = plan(replace(question, observed=replace(question.observed, state=JobState.UNKNOWN)))
     assert (made.decision, made.steps) == (Decision.WAIT, ())
 
 
 @given(questions)
-def test_no_plan_submits_twice_or_beside_a_running_job(question: Question) -> None:
+def test_no_plan_submits_twice_or_beside_a_running_job(question: PlanInput) -> None:
     made = plan(question)
     assert made.submits <= 1
     if made.submits and question.observed.state.live:
@@ -56,7 +56,7 @@ def test_no_plan_submits_twice_or_beside_a_running_job(question: Question) -> No
 
 
 @given(questions)
-def test_no_plan_lowers_a_stateful_mode(question: Question) -> None:
+def test_no_plan_lowers_a_stateful_mode(question: PlanInput) -> None:
     spec, last = question.spec, question.record
     made = plan(question)
     from_nothing = [s for s in made.steps if isinstance(s, Submit) and s.start is StartFrom.EARLIEST]
@@ -69,7 +69,7 @@ def test_no_plan_lowers_a_stateful_mode(question: Question) -> None:
 
 
 @given(questions)
-def test_no_plan_goes_on_from_a_state_in_doubt_or_records_an_older_one(question: Question) -> None:
+def test_no_plan_goes_on_from_a_state_in_doubt_or_records_an_older_one(question: PlanInput) -> None:
     made, last = plan(question), question.record
     back = made.decision is Decision.ROLLBACK  # then it is the state of the version that it goes back to
     point = question.rollback
@@ -90,12 +90,12 @@ def test_no_plan_goes_on_from_a_state_in_doubt_or_records_an_older_one(question:
 
 
 @given(questions)
-def test_the_budget_holds_for_every_heal(question: Question) -> None:
+def test_the_budget_holds_for_every_heal(question: PlanInput) -> None:
     made = plan(replace(question, recent_heals=HEAL_BUDGET, choice=Choice.NONE))
     assert all(step.trigger is not Trigger.HEAL for step in made.steps if isinstance(step, Submit))
 
 
-def has_no_state(question: Question) -> bool:
+def has_no_state(question: PlanInput) -> bool:
     last, observed = question.record, question.observed
     if last is None or last.ever_checkpointed or last.restore_path or last.savepoint_path:
         return False
@@ -103,7 +103,7 @@ def has_no_state(question: Question) -> bool:
 
 
 @given(questions)
-def test_a_running_stateful_job_is_only_stopped_with_its_state(question: Question) -> None:
+def test_a_running_stateful_job_is_only_stopped_with_its_state(question: PlanInput) -> None:
     made = plan(question)
     for step in made.steps:
         if isinstance(step, Cancel) and step.recorded:
@@ -118,7 +118,7 @@ def test_a_running_stateful_job_is_only_stopped_with_its_state(question: Questio
 
 
 @given(questions)
-def test_every_plan_says_why_and_a_parked_one_how_to_decide(question: Question) -> None:
+def test_every_plan_says_why_and_a_parked_one_how_to_decide(question: PlanInput) -> None:
     made = plan(question)
     assert made.reason
     assert (made.decision in (Decision.PARK, Decision.REFUSE)) == bool(made.choices)
@@ -132,7 +132,7 @@ def test_every_plan_says_why_and_a_parked_one_how_to_decide(question: Question) 
 
 
 @given(questions)
-def test_the_version_that_is_checked_is_the_one_that_is_submitted(question: Question) -> None:
+def test_the_version_that_is_checked_is_the_one_that_is_submitted(question: PlanInput) -> None:
     made = plan(question)
     checked = [step.deployed for step in made.steps if isinstance(step, Preflight)]
     submitted = [step.deployed for step in made.steps if isinstance(step, Submit | Resubmit)]
@@ -144,7 +144,7 @@ def test_the_version_that_is_checked_is_the_one_that_is_submitted(question: Ques
 
 
 @given(questions)
-def test_no_version_is_given_a_state_that_does_not_fit_it(question: Question) -> None:
+def test_no_version_is_given_a_state_that_does_not_fit_it(question: PlanInput) -> None:
     for step in plan(question).steps:
         if isinstance(step, Submit) and step.start is not StartFrom.EARLIEST and step.deployed is None:
             fits = question.compatibility in (Compatibility.SAME, Compatibility.COMPATIBLE)
@@ -152,7 +152,7 @@ def test_no_version_is_given_a_state_that_does_not_fit_it(question: Question) ->
 
 
 @given(questions)
-def test_a_version_that_a_person_holds_is_not_replaced_unasked(question: Question) -> None:
+def test_a_version_that_a_person_holds_is_not_replaced_unasked(question: PlanInput) -> None:
     last = question.record
     if last is None or question.hold is None or question.choice is Choice.ROLLBACK or gives_up_state(question):
         return
@@ -165,7 +165,7 @@ def test_a_version_that_a_person_holds_is_not_replaced_unasked(question: Questio
 
 
 @given(questions)
-def test_a_rollback_takes_that_version_with_its_own_state_and_holds_it(question: Question) -> None:
+def test_a_rollback_takes_that_version_with_its_own_state_and_holds_it(question: PlanInput) -> None:
     made, point = plan(question), question.rollback
     for step in made.steps:
         if isinstance(step, Submit) and step.trigger is Trigger.ROLLBACK:
@@ -179,7 +179,7 @@ def test_a_rollback_takes_that_version_with_its_own_state_and_holds_it(question:
 
 
 @given(questions)
-def test_a_new_version_that_failed_at_once_is_not_brought_back_unasked(question: Question) -> None:
+def test_a_new_version_that_failed_at_once_is_not_brought_back_unasked(question: PlanInput) -> None:
     last = question.record
     if last is None or last.state is not DeploymentState.RUNNING or question.observed.state is not JobState.FAILED:
         return
@@ -190,7 +190,7 @@ def test_a_new_version_that_failed_at_once_is_not_brought_back_unasked(question:
 
 
 @given(questions)
-def test_a_healthy_job_as_described_is_left_alone(question: Question) -> None:
+def test_a_healthy_job_as_described_is_left_alone(question: PlanInput) -> None:
     observed = replace(seen(), restore=question.observed.restore)
     spec = question.spec.model_copy(update={"desired_state": DesiredState.RUNNING})
     made = plan(replace(question, spec=spec, observed=observed, record=record(), choice=Choice.NONE))

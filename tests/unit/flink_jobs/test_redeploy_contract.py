@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from gamestream_dagster.clients.flink_types import FlinkState
-from gamestream_dagster.flink_jobs.applying import apply
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.deployment import DeploymentState
+from gamestream_dagster.flink_jobs.control.applying import apply
 from gamestream_dagster.flink_jobs.errors import ParkedError, RedeployContractError
-from gamestream_dagster.flink_jobs.observed import JobState, RestoreFacts, RestoreKind, RestorePoint
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
-from gamestream_dagster.flink_jobs.transactions import CONNECTOR_DEFAULT_SECONDS, transaction_timeout
-from tests.fakes.job_questions import SAVEPOINT, decide, record, seen
-from tests.fakes.job_world import World
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
+from gamestream_dagster.flink_jobs.record.observed import JobState, RestoreFacts, RestoreKind, RestorePoint
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.target.transactions import CONNECTOR_DEFAULT_SECONDS, transaction_timeout
+from tests.support.fakes.job_questions import SAVEPOINT, decide, record, seen
+from tests.support.fakes.job_world import World
 
 MINUTES_20 = RestoreFacts(True, age_hours=20 / 60)
 
@@ -83,7 +83,7 @@ class Clock:
 def watch(monkeypatch: pytest.MonkeyPatch, *events: tuple[float, FlinkState]) -> tuple[World, Clock]:
     world = World()
     clock = Clock(world, *events)
-    monkeypatch.setattr("gamestream_dagster.flink_jobs.confirming.time", clock)
+    monkeypatch.setattr("gamestream_dagster.flink_jobs.execute.confirming.time", clock)
     apply(world.bench(limits={"steady_seconds": 60}), Choice.NONE, world.said.append, steady=True)
     return world, clock
 
@@ -102,7 +102,7 @@ def test_a_restart_begins_the_steady_time_anew(monkeypatch: pytest.MonkeyPatch) 
 def test_a_job_that_ends_while_it_is_watched_is_parked_with_an_alert(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
     clock = Clock(world, (30, FlinkState.FAILED))
-    monkeypatch.setattr("gamestream_dagster.flink_jobs.confirming.time", clock)
+    monkeypatch.setattr("gamestream_dagster.flink_jobs.execute.confirming.time", clock)
     with pytest.raises(RedeployContractError, match="ended as FAILED 30 s after it came up"):
         apply(world.bench(limits={"steady_seconds": 60}), Choice.NONE, world.said.append, steady=True)
     assert world.store.rows[-1].state is DeploymentState.PARKED

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gamestream_dagster.flink_jobs.errors import JobSpecError
-from gamestream_dagster.flink_jobs.sql_text import TokenKind, canonical, split, tokens
+from gamestream_dagster.flink_jobs.spec.sql_text import TokenKind, canonical, split, tokens
 
 
 def texts(sql: str) -> list[str]:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from gamestream_dagster.clients.topic_identity import TopicId, TopicState
-from gamestream_dagster.flink_jobs.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.errors import ParkedError, RefusedError
-from gamestream_dagster.flink_jobs.incidents import IncidentKind
-from gamestream_dagster.flink_jobs.inputs import gone_events, inherited, kept_inputs, other_topics, stored_inputs
-from gamestream_dagster.flink_jobs.observed import Health, JobState, OtherTopic
-from gamestream_dagster.flink_jobs.plan import Choice, Decision
-from tests.fakes.job_questions import decide, record, seen
-from tests.fakes.job_world import World
+from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
+from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
+from gamestream_dagster.flink_jobs.record.incidents import IncidentKind
+from gamestream_dagster.flink_jobs.record.inputs import gone_events, inherited, kept_inputs, other_topics, stored_inputs
+from gamestream_dagster.flink_jobs.record.observed import Health, JobState, OtherTopic
+from tests.support.fakes.job_questions import decide, record, seen
+from tests.support.fakes.job_world import World
 
 FIRST, SECOND = TopicId("first"), TopicId("second")
 OTHER = (OtherTopic("user-score", FIRST, SECOND),)

@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from gamestream_dagster.flink_jobs.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.errors import JobSpecError
-from gamestream_dagster.flink_jobs.plan import Compatibility
-from gamestream_dagster.flink_jobs.spec import JobSpec, LowLatency
-from gamestream_dagster.flink_jobs.submission import compare_plans
-from gamestream_dagster.flink_jobs.targets import target_for
-from gamestream_dagster.flink_jobs.transactions import transaction_timeout
-from gamestream_dagster.flink_jobs.tuning import tuned
+from gamestream_dagster.flink_jobs.execute.submission import compare_plans
+from gamestream_dagster.flink_jobs.plan.model import Compatibility
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, LowLatency
+from gamestream_dagster.flink_jobs.spec.tuning import tuned
+from gamestream_dagster.flink_jobs.target.targets import target_for
+from gamestream_dagster.flink_jobs.target.transactions import transaction_timeout
 from gamestream_dagster.settings import Season, StreamProfile, load_settings
 
 JOBS = load_jobs(season=Season.DAILY)

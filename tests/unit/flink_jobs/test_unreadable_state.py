@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from gamestream_dagster.clients.flink_types import ExceptionEntry, FlinkState
-from gamestream_dagster.flink_jobs.applying import apply
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.control.applying import apply
 from gamestream_dagster.flink_jobs.errors import RedeployContractError, UnreadableStateError
-from gamestream_dagster.flink_jobs.incidents import Moment
-from gamestream_dagster.flink_jobs.observer import older_on_disk
-from gamestream_dagster.flink_jobs.plan import Choice
-from tests.fakes.job_specs import target
-from tests.fakes.job_world import World
+from gamestream_dagster.flink_jobs.observe.observer import older_on_disk
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.record.incidents import Moment
+from tests.support.fakes.job_specs import target
+from tests.support.fakes.job_world import World
 
 # what Flink 2.3 answered for a `_metadata` that was cut in half
 STACK = """org.apache.flink.runtime.client.JobInitializationException: Could not start the JobMaster.

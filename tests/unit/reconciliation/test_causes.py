@@ -6,13 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-import reference_model as model
-from cause_worlds import MINUTE, START, Sent, World, copy_of, explained, players, steady
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
-from gamestream_dagster.reconciliation.model import (
+from gamestream_dagster.reconciliation.model.values import (
     Cause,
     Difference,
     DifferenceKind,
@@ -20,6 +18,8 @@ from gamestream_dagster.reconciliation.model import (
     LedgerFault,
     Unreadable,
 )
+from tests.support import reference_model as model
+from tests.support.cause_worlds import MINUTE, START, Sent, World, copy_of, explained, players, steady
 
 
 def named(differences: list[Difference]) -> set[str]:

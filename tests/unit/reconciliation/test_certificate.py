@@ -10,8 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from archive_maker import TOPIC, make_archive
-from reference_model import Event
 
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.errors import ArchiveForgedError
@@ -19,7 +17,7 @@ from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
 from gamestream_dagster.catalogue.seasons import season_named
 from gamestream_dagster.clients.topic_identity import TopicId
-from gamestream_dagster.reconciliation.certificate import (
+from gamestream_dagster.reconciliation.certificates.certificate import (
     Certificate,
     Part,
     Proof,
@@ -30,11 +28,13 @@ from gamestream_dagster.reconciliation.certificate import (
     read_certificate,
     verify,
 )
+from gamestream_dagster.reconciliation.certificates.seasons import ended
+from gamestream_dagster.reconciliation.compare.open_seasons import compare_seasons
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
-from gamestream_dagster.reconciliation.model import Sink
-from gamestream_dagster.reconciliation.open_seasons import compare_seasons
-from gamestream_dagster.reconciliation.seasons import ended
+from gamestream_dagster.reconciliation.model.values import Sink
 from gamestream_dagster.settings import Season, Settings, load_settings
+from tests.support.archive_maker import TOPIC, make_archive
+from tests.support.reference_model import Event
 
 BOARDS = load_boards(season=Season.DAILY)
 PLAYERS = BOARDS["season_players"]

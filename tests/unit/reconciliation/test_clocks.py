@@ -6,17 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import reference_model as model
-from cause_worlds import BOTH, MINUTE, START, Sent, World, explained, opened
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.flink_jobs.observed import CLOCK_AHEAD_MS
+from gamestream_dagster.flink_jobs.record.observed import CLOCK_AHEAD_MS
 from gamestream_dagster.reconciliation.causes.job_side import MOVED_BY
 from gamestream_dagster.reconciliation.causes.policy import load_policy
-from gamestream_dagster.reconciliation.clocks import time_passed
-from gamestream_dagster.reconciliation.examine import examine
-from gamestream_dagster.reconciliation.model import Cause, Difference, DifferenceKind, JobCut, Sink
-from gamestream_dagster.reconciliation.observe import Observation
+from gamestream_dagster.reconciliation.compare.clocks import time_passed
+from gamestream_dagster.reconciliation.compare.examine import examine
+from gamestream_dagster.reconciliation.model.values import Cause, Difference, DifferenceKind, JobCut, Sink
+from gamestream_dagster.reconciliation.observe.boards import Observation
+from tests.support import reference_model as model
+from tests.support.cause_worlds import BOTH, MINUTE, START, Sent, World, explained, opened
 
 AS_OF = START + 60_000
 BOARD = "hot_streaks"

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import orjson
 import pytest
-from archive_maker import archive_records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.history import history_between
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from tests.support.archive_maker import archive_records
 
 NOW = 1_700_000_000_000
 PLAYERS = load_boards()["top_players"]
@@ -177,7 +178,7 @@ def test_what_is_supposed_counts_and_only_meanwhile(tmp_path, removed, added, to
     with Recompute(archive(tmp_path, sent), tmp_path) as recompute:
         with recompute.supposing(removed=removed, added=added):
             assert recompute.rows(PLAYERS, {0: 5})[0]["total_score"] == total
-            history = recompute.history({0: 1}, {0: 5}, [PLAYERS])
+            history = history_between(recompute, {0: 1}, {0: 5}, [PLAYERS])
             assert history.sums(("user_id",), [("u",)])[("u",)].high == total
         assert recompute.rows(PLAYERS, {0: 5})[0]["total_score"] == 101
 

@@ -5,17 +5,14 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-import reference_model as model
-from archive_maker import make_archive
-from event_logs import AS_OF
 from hypothesis import given
 from hypothesis import strategies as st
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.topic_identity import TopicId
-from gamestream_dagster.reconciliation.board_topic import milliseconds
-from gamestream_dagster.reconciliation.cut import (
+from gamestream_dagster.reconciliation.compare.examine import examine, still_there
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
+from gamestream_dagster.reconciliation.model.cut import (
     check_beginning,
     check_bracket,
     check_identity,
@@ -25,12 +22,15 @@ from gamestream_dagster.reconciliation.cut import (
     later,
     shown,
 )
-from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.examine import examine, still_there
-from gamestream_dagster.reconciliation.model import BoardResult, Difference, DifferenceKind, JobCut, Sink
-from gamestream_dagster.reconciliation.observe import Observation, _settled
-from gamestream_dagster.reconciliation.recompute import Recompute
-from gamestream_dagster.reconciliation.sinks import newest_window
+from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, JobCut, Sink
+from gamestream_dagster.reconciliation.observe.board_topic import milliseconds
+from gamestream_dagster.reconciliation.observe.boards import Observation, _settled
+from gamestream_dagster.reconciliation.observe.sinks import newest_window
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from tests.support import reference_model as model
+from tests.support.archive_maker import make_archive
+from tests.support.event_logs import AS_OF
+from tests.support.reference_model import Event
 
 BOARDS = load_boards()
 cuts = st.dictionaries(st.integers(0, 3), st.integers(0, 9))

@@ -9,11 +9,11 @@ import orjson
 import pytest
 
 from gamestream_dagster.catalogue.boards import ColumnType, load_boards
-from gamestream_dagster.reconciliation import sinks
-from gamestream_dagster.reconciliation.board_topic import BoardTopic, Change, is_whole, milliseconds
-from gamestream_dagster.reconciliation.compare import compare_equal, compared
-from gamestream_dagster.reconciliation.model import DifferenceKind, Sink, Unreadable
-from gamestream_dagster.reconciliation.order import shown_ratio_is_right
+from gamestream_dagster.reconciliation.compare.rows import compare_equal, compared
+from gamestream_dagster.reconciliation.model.order import shown_ratio_is_right
+from gamestream_dagster.reconciliation.model.values import DifferenceKind, Sink, Unreadable
+from gamestream_dagster.reconciliation.observe import sinks
+from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Change, is_whole, milliseconds
 
 BOARDS = load_boards()
 PLAYERS = BOARDS["top_players"]

@@ -9,15 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from archive_maker import make_archive
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import season_at
 from gamestream_dagster.clients.errors import TransientServiceError
-from gamestream_dagster.reconciliation import flink_recompute
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
-from gamestream_dagster.reconciliation.flink_recompute import (
+from gamestream_dagster.reconciliation.recompute import flink_recompute
+from gamestream_dagster.reconciliation.recompute.flink_recompute import (
     RECOMPUTE_SQL,
     Ask,
     BatchSource,
@@ -27,8 +25,10 @@ from gamestream_dagster.reconciliation.flink_recompute import (
     open_recompute,
     together_query,
 )
-from gamestream_dagster.reconciliation.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import RecomputeEngine, Season, SettingsError, load_settings
+from tests.support.archive_maker import make_archive
+from tests.support.reference_model import Event
 
 BOARDS = {name: board for name, board in load_boards().items() if (board.folder / RECOMPUTE_SQL).exists()}
 WINDOWED = next(board for board in BOARDS.values() if board.window is not None)
@@ -130,7 +130,7 @@ def test_without_flink_it_could_not_look(by_flink, archive, tmp_path):
         with pytest.raises(TransientServiceError, match="nothing answers"):
             recompute.rows(PLAIN, {0: 3})
         assert recompute.rows(PLAIN, {}) == []  # nothing is before this cut: nobody is asked
-        with recompute.supposing(removed=[(0, 0, 0)]):  # suppositions are DuckDB's
+        with recompute.supposing(removed=[(0, 0, 0)]):  # hypotheses are DuckDB's
             assert recompute.rows(PLAIN, {0: 3}) != []
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gamestream_dagster.flink_jobs.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
 from gamestream_dagster.reconciliation.causes.job_facts import expiries, old_restores
 
 ONE = Deployment("d", "j_v1", 1, "print", "a" * 32, DeploymentState.RUNNING, "savepoint")

@@ -9,11 +9,11 @@ import pytest
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.topic_identity import TopicId
-from gamestream_dagster.reconciliation import observe
-from gamestream_dagster.reconciliation.counters import JobLedger
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model import Sink
-from gamestream_dagster.reconciliation.observe import Looker, Progress, read_exactly
+from gamestream_dagster.reconciliation.model.values import Sink
+from gamestream_dagster.reconciliation.observe import boards as observe
+from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Progress, read_exactly
+from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 
 KILLED_ATTEMPT_WROTE, RESTORED_ATTEMPT_READ = 26_197, 23_868
 
@@ -35,7 +35,7 @@ class FakeKafka:
         return {0: 40_000}
 
 
-class AfterAKill(Looker):
+class AfterAKill(BoardObserver):
     """The ledger's table still tells what the killed attempt wrote; the restored one has not come so far."""
 
     def check_topic(self, jobs: Any) -> None:

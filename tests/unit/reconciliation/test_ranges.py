@@ -7,7 +7,7 @@ from itertools import accumulate, product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gamestream_dagster.reconciliation.ranges import LabelRange, SumRange
+from gamestream_dagster.reconciliation.model.ranges import LabelRange, SumRange
 
 groups = st.lists(st.lists(st.one_of(st.integers(0, 6), st.just(10**12)), max_size=4), max_size=4)
 

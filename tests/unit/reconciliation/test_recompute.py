@@ -6,18 +6,19 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import reference_model as model
-from archive_maker import make_archive
-from event_logs import AS_OF, BOARDS, cuts, logs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
-from gamestream_dagster.reconciliation.recompute import Recompute, check_board
-from gamestream_dagster.reconciliation.statements import statement
+from gamestream_dagster.reconciliation.recompute.history import history_between
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute, check_board
+from gamestream_dagster.reconciliation.recompute.statements import statement
+from tests.support import reference_model as model
+from tests.support.archive_maker import make_archive
+from tests.support.event_logs import AS_OF, BOARDS, cuts, logs
+from tests.support.reference_model import Event
 
 DESCRIBED = load_boards()
 untimed = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
@@ -55,15 +56,17 @@ def test_about_some_teams_alone_the_answers_are_those_over_all(data):
         with Recompute(Path(folder) / "user-score", Path(folder), threads=1) as recompute:
 
             def answers():
-                history = recompute.history(low, cut, [DESCRIBED["team_mvps"]])
-                best = recompute.history(cut, cut, [DESCRIBED["team_mvps"]]).best(("team_id",), "user_id", some)
+                history = history_between(recompute, low, cut, [DESCRIBED["team_mvps"]])
+                best = history_between(recompute, cut, cut, [DESCRIBED["team_mvps"]]).best(
+                    ("team_id",), "user_id", some
+                )
                 sums = history.sums(("team_id",), some).items()
                 return {key: (one.low, one.high, sorted(one.steps or ())) for key, one in sums}, dict(best)
 
             over_all = answers()
             with recompute.about(("team_id",), some):
                 assert answers() == over_all
-                assert recompute.history(low, cut, []).sums(("team_id",), [("nobody",)]) == {}
+                assert history_between(recompute, low, cut, []).sums(("team_id",), [("nobody",)]) == {}
             assert answers() == over_all
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_IS_WRONG, OTHER_SHOWS, SHOWN
-from gamestream_dagster.reconciliation.model import (
+from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
     Cause,
     Causes,

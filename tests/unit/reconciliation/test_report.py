@@ -11,7 +11,7 @@ from hashlib import sha256
 import pytest
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.reconciliation.model import (
+from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
     Cause,
     Difference,
@@ -25,9 +25,17 @@ from gamestream_dagster.reconciliation.model import (
     Sink,
     Verdict,
 )
-from gamestream_dagster.reconciliation.report import render_report, write_report
-from gamestream_dagster.reconciliation.report_view import MEANING, ROWS_SHOWN, causes, duration, either, rows, visible
-from gamestream_dagster.reconciliation.store import PastRun, difference_data
+from gamestream_dagster.reconciliation.results.report import render_report, write_report
+from gamestream_dagster.reconciliation.results.report_view import (
+    MEANING,
+    ROWS_SHOWN,
+    causes,
+    duration,
+    either,
+    rows,
+    visible,
+)
+from gamestream_dagster.reconciliation.results.store import PastRun, difference_data
 
 HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}"
 HOLE = LedgerFault(FaultKind.HOLE, "archive", 1, 3, 4, 2, "hole in the archive: p1@3..4")

@@ -10,11 +10,11 @@ import orjson
 import pytest
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.reconciliation.board_topic import Change
 from gamestream_dagster.reconciliation.causes import witness
 from gamestream_dagster.reconciliation.causes.topic_history import read_history
-from gamestream_dagster.reconciliation.model import SinkRow
-from gamestream_dagster.reconciliation.sinks import by_key
+from gamestream_dagster.reconciliation.model.values import SinkRow
+from gamestream_dagster.reconciliation.observe.board_topic import Change
+from gamestream_dagster.reconciliation.observe.sinks import by_key
 
 PAGE = Path(__file__).parents[3] / "docs" / "causes.md"
 BOARD = load_boards()["top_players"]

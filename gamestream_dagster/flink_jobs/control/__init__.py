@@ -1,0 +1,1 @@
+"""The entry points for commands, assets and sensors."""

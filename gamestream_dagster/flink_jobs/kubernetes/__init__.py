@@ -1,0 +1,1 @@
+"""Jobs as manifests for the Flink Kubernetes Operator."""

@@ -1,0 +1,1 @@
+"""Observes a job in Flink, Kafka and Postgres. Never changes anything."""

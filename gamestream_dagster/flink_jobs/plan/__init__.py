@@ -1,0 +1,1 @@
+"""From target, observation and record to steps. Pure."""

@@ -1,0 +1,1 @@
+"""A job's folder as values."""

@@ -1,0 +1,209 @@
+"""What a job should be: the folder's content as a frozen value, and the fingerprint of what changes its behaviour."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from gamestream_dagster.catalogue.boards import Identifier
+from gamestream_dagster.flink_jobs.spec.fixed import DEFAULT_MAX_PARALLELISM, MOST_MAX_PARALLELISM
+from gamestream_dagster.flink_jobs.spec.sql_text import canonical
+from gamestream_dagster.settings import ScoreFormat
+
+FINGERPRINT_LENGTH = 8
+
+
+class DesiredState(StrEnum):
+    """What the folder asks for. There is no "deleted": a job that is not wanted is suspended, or has no folder."""
+
+    RUNNING = "running"  # the job runs
+    SUSPENDED = "suspended"  # stopped with a savepoint, ready to go on from it
+
+
+class UpgradeMode(StrEnum):
+    """How the state gets from one deployment to the next. No plan goes down this list by itself beyond last-state."""
+
+    SAVEPOINT = "savepoint"  # stop with a savepoint; an unhealthy job may fall back to its last checkpoint
+    LAST_STATE = "last-state"  # go on from the last complete checkpoint
+    STATELESS = "stateless"  # the job has no state worth keeping; start from the earliest offset
+
+    @property
+    def stateful(self) -> bool:
+        """True when losing the state would change results."""
+        return self is not UpgradeMode.STATELESS
+
+
+class Writes(BaseModel):
+    """What the job writes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    boards: tuple[Identifier, ...] = Field(default=(), description="Boards, each a topic and a Postgres table.")
+    tables: tuple[Identifier, ...] = Field(default=(), description="Other Postgres tables.")
+    topics: tuple[str, ...] = Field(default=(), description="Other Kafka topics.")
+
+
+class Limits(BaseModel):
+    """How long each part of a deployment may take, and how old a state it may go on from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start_seconds: float = Field(default=120, gt=0, description="Until every task runs.")
+    checkpoint_seconds: float = Field(default=120, gt=0, description="Until the first new checkpoint is complete.")
+    stop_seconds: float = Field(default=120, gt=0, description="Until a savepoint is complete and the job has stopped.")
+    steady_seconds: float = Field(default=60, ge=0, description="How long a new version must run without failing.")
+    restore_age_hours: float = Field(default=168, gt=0, description="A state that is older is not taken unasked.")
+
+
+class LowLatency(BaseModel):
+    """What the setting `stream_profile: low-latency` changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    options: dict[str, str] = Field(default_factory=dict, description="Flink options that win over those of `flink`.")
+    sinks: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="By option of a sink: the value that stands in sinks.sql, and the new one."
+    )
+
+
+class SqlFile(BaseModel):
+    """One SQL file: where it stands, relative to the root of the jobs, and its text."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    text: str = Field(repr=False)
+
+
+class JobSpec(BaseModel):
+    """One job folder, read and validated. Frozen: decisions go into the plan, never into the spec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Identifier = Field(description="The folder's name.")
+    folder: Path
+    title: str = Field(default="", description="Name for people; the folder's name when absent.")
+    description: str = Field(min_length=1, description="What the job does, for people.")
+    owners: tuple[str, ...] = Field(min_length=1, description="Who answers for it, such as `team:game-analytics`.")
+    desired_state: DesiredState = DesiredState.RUNNING
+    upgrade_mode: UpgradeMode = UpgradeMode.SAVEPOINT
+    restart_nonce: int = Field(default=0, ge=0, description="Change it to have the job restarted from its state.")
+    reads: tuple[str, ...] = Field(min_length=1, description="Kafka topics that the job reads.")
+    writes: Writes
+    sources: tuple[SqlFile, ...] = Field(description="Shared source files, in the order of job.yaml.")
+    avro_sources: dict[str, SqlFile] = Field(default_factory=dict, description="Avro variant of a source, by path.")
+    id_horizon_ms: int | None = Field(
+        default=None, gt=0, description="How long ids of events are kept; None: not at all."
+    )
+    aggregate_batch: int | None = Field(
+        default=None,
+        gt=0,
+        description="Rows that an unbounded aggregate gathers at most between two watermarks; None: as `flink` says.",
+    )
+    query: SqlFile
+    sinks: SqlFile
+    max_parallelism: int = Field(
+        default=DEFAULT_MAX_PARALLELISM,
+        gt=0,
+        le=MOST_MAX_PARALLELISM,
+        description="Key groups of the job's state, and so its greatest parallelism; its first state fixes it.",
+    )
+    flink: dict[str, str] = Field(default_factory=dict, description="Flink options of the job.")
+    low_latency: LowLatency | None = None
+    limits: Limits = Limits()
+    lint_accepts: tuple[Annotated[str, Field(pattern=r"^GS\d\d$")], ...] = Field(
+        default=(), description="Codes of the linter's errors that are meant so, and do not keep the job back."
+    )
+
+    @field_validator("owners")
+    @classmethod
+    def _owner_shape(cls, owners: tuple[str, ...]) -> tuple[str, ...]:
+        for owner in owners:
+            if not (owner.startswith("team:") and len(owner) > 5) and "@" not in owner:
+                raise ValueError(f"owner {owner!r} must be `team:<name>` or an e-mail address")
+        return owners
+
+    @model_validator(mode="after")
+    def _parallelism_fits(self) -> JobSpec:
+        written = self.flink.get("parallelism.default", "1")
+        if not (written.isdigit() and int(written) > 0):
+            raise ValueError(f"parallelism.default is {written!r}; write a number of 1 or more")
+        if int(written) > self.max_parallelism:
+            raise ValueError(
+                f"parallelism.default is {written} and max_parallelism {self.max_parallelism}; a job runs with at "
+                "most that many parallel tasks"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _makes_savepoints(self) -> JobSpec:
+        if self.flink.get("state.backend.type", "").lower() == "forst" and self.upgrade_mode.stateful:
+            raise ValueError(
+                "state.backend.type is forst, which fails at the savepoint that each stop of this job takes; "
+                "write rocksdb, or hashmap"
+            )
+        return self
+
+    def files(self, score_format: ScoreFormat = ScoreFormat.JSON) -> tuple[SqlFile, ...]:
+        """The SQL files in the order in which they run, with the source variants of `score_format`."""
+        if score_format is ScoreFormat.AVRO:
+            sources = tuple(self.avro_sources.get(file.path, file) for file in self.sources)
+        else:
+            sources = self.sources
+        return (*sources, self.query, self.sinks)
+
+    @property
+    def code_version(self) -> str:
+        """Hash of the folder alone, whatever stack it runs on: eight hex digits."""
+        return _digest(self._behaviour(ScoreFormat.JSON))[:FINGERPRINT_LENGTH]
+
+    def _behaviour(self, score_format: ScoreFormat) -> dict[str, Any]:
+        behaviour: dict[str, Any] = {
+            "sql": [canonical(file.text) for file in self.files(score_format)],
+            "flink": dict(sorted(self.flink.items())),
+            "restart_nonce": self.restart_nonce,
+        }
+        edits = {"id_horizon_ms": self.id_horizon_ms, "aggregate_batch": self.aggregate_batch}
+        return behaviour | {key: value for key, value in edits.items() if value is not None}
+
+    def fingerprint(self, options: Mapping[str, str], values: Mapping[str, Any], score_format: ScoreFormat) -> str:
+        """Hash of everything that changes what the job does, as 64 hex digits.
+
+        Args:
+            options: every Flink option that the job is submitted with.
+            values: the placeholders' values that are not secret (`Bindings.shown`).
+            score_format: which variant of the sources is used.
+
+        Owner, title, description, limits and upgrade mode are left out: changing them never redeploys a job.
+        """
+        behaviour = self._behaviour(score_format)
+        used = {name: value for name, value in values.items() if self._uses(name, score_format)}
+        return _digest({**behaviour, "options": dict(sorted(options.items())), "values": used})
+
+    def _uses(self, placeholder: str, score_format: ScoreFormat) -> bool:
+        return any("${" + placeholder + "}" in file.text for file in self.files(score_format))
+
+
+def flink_job_name(job: str, fingerprint: str, generation: int) -> str:
+    """Name of the job in Flink: `<job>@<8 hex digits>-g<generation>`."""
+    return f"{job}@{fingerprint[:FINGERPRINT_LENGTH]}-g{generation}"
+
+
+def parse_flink_job_name(name: str) -> tuple[str, str, int] | None:
+    """Job, short fingerprint and generation from a name in Flink; None for a job that is not ours."""
+    job, at, rest = name.partition("@")
+    short, dash, number = rest.partition("-g")
+    if not (at and dash and number.isdigit() and len(short) == FINGERPRINT_LENGTH):
+        return None
+    return job, short, int(number)
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=dict)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

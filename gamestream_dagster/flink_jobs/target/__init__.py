@@ -1,0 +1,1 @@
+"""A job as deployed on this stack: rendered SQL, options, fingerprint."""

@@ -1,0 +1,193 @@
+"""From the SQL files of a job to the statements that are sent: placeholders filled in, at submit only.
+
+A placeholder outside quotes, `'url' = ${jdbc_url}`, becomes a whole literal with its quotes. Inside a literal,
+`'${jdbc_url}?x=y'`, it becomes the escaped text. A group of options, `${score_format_options}`, becomes
+`'key' = 'value', ...` and may only stand outside quotes. Nothing else of a value reaches the SQL. Where Kafka wants TLS
+or a login, the options for it follow `${kafka_bootstrap}`: no job's SQL knows how its cluster is secured.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from gamestream_dagster.catalogue.seasons import length_millis, shift_millis
+from gamestream_dagster.clients.flink_literal import literal, masked
+from gamestream_dagster.connections import KafkaConnection
+from gamestream_dagster.flink_jobs.errors import JobSpecError, RenderError
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, Token, TokenKind, split
+from gamestream_dagster.settings import ScoreFormat, Settings
+
+SECRET_NAMES = frozenset({"postgres_password", "postgres_user"})
+SECRET_OPTIONS = frozenset({"gamestream-avro.basic-auth.user-info"})
+ADDRESS_NAMES = frozenset({"kafka_bootstrap", "registry_url", "jdbc_url"})
+
+
+@dataclass(frozen=True)
+class Bindings:
+    """What the placeholders of one job stand for.
+
+    Attributes:
+        values: texts and groups of options, by placeholder.
+        kafka: how the tables on `${kafka_bootstrap}` log in; None: plain text.
+        secrets: names of the values that are never shown.
+        masks: texts to mask wherever the rendered SQL may show.
+    """
+
+    values: Mapping[str, str | Mapping[str, str]] = field(repr=False)
+    kafka: KafkaConnection | None = None
+    secrets: frozenset[str] = SECRET_NAMES
+    masks: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def shown(self) -> Mapping[str, str | Mapping[str, str]]:
+        """The values that change what a job does and may be stored: everything but credentials."""
+        return MappingProxyType(
+            {
+                name: value if isinstance(value, str) else _without_secrets(value)
+                for name, value in self.values.items()
+                if name not in self.secrets
+            }
+        )
+
+    @property
+    def lasting(self) -> Mapping[str, str]:
+        """The values that belong to what a job does and not to where it runs: neither credentials nor addresses."""
+        left_out = self.secrets | ADDRESS_NAMES
+        texts = {name: value for name, value in self.values.items() if isinstance(value, str)}
+        return MappingProxyType({name: value for name, value in texts.items() if name not in left_out})
+
+
+def bindings_for(settings: Settings, job: str) -> Bindings:
+    """The placeholders that every job's SQL may use, for one stack."""
+    kafka = settings.kafka
+    return Bindings(
+        {
+            "job": job,
+            "group_id": f"gamestream-{job}",
+            "kafka_bootstrap": kafka.bootstrap,
+            "registry_url": settings.registry.url,
+            "jdbc_url": settings.jdbc_url,
+            "postgres_user": settings.postgres_user,
+            "postgres_password": settings.postgres_password_value,
+            "score_format_options": _score_format(settings),
+            "season_length_millis": str(length_millis(settings.season)),
+            "season_shift_millis": str(shift_millis(settings.season)),
+        },
+        kafka=kafka,
+        masks=settings.secrets,
+    )
+
+
+def _without_secrets(options: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in options.items() if name not in SECRET_OPTIONS}
+
+
+def _score_format(settings: Settings) -> Mapping[str, str]:
+    if settings.score_format is ScoreFormat.AVRO:
+        # our own: `avro-confluent` has no `ignore-parse-errors`, one bad record would stop the job for ever
+        registry = settings.registry
+        login = {"gamestream-avro.basic-auth.user-info": registry.user_info} if registry.user else {}
+        return {"format": "gamestream-avro", "gamestream-avro.url": registry.url, **login}
+    return {"format": "json", "json.ignore-parse-errors": "true"}
+
+
+@dataclass(frozen=True)
+class RenderedJob:
+    """The statements of a job, in order. The texts hold secrets: they go to the gateway and nowhere else."""
+
+    definitions: tuple[str, ...] = field(repr=False)
+    statement_set: str = field(repr=False)
+    id_horizon_ms: int | None = None  # TTL of the state that drops copies of events
+    aggregate_batch: int | None = None  # rows that an aggregate gathers at most
+
+    @property
+    def statement_set_body(self) -> str:
+        """`STATEMENT SET BEGIN ... END`, as EXPLAIN and COMPILE PLAN want it."""
+        return re.sub(r"(?is)^\s*EXECUTE\s+", "", self.statement_set)
+
+
+def render(spec: JobSpec, bindings: Bindings, score_format: ScoreFormat = ScoreFormat.JSON) -> RenderedJob:
+    """Fill the placeholders of every file of a job and split it into statements.
+
+    Raises:
+        RenderError: a placeholder has no value, or stands where it cannot be filled; names file and placeholder.
+    """
+    definitions: list[str] = []
+    statement_set = ""
+    for file in spec.files(score_format):
+        for statement in split(file.text):
+            text = "".join(_fill(token, bindings, file) for token in statement.tokens).strip()
+            if statement.begins("EXECUTE", "STATEMENT", "SET"):
+                statement_set = text
+            else:
+                definitions.append(text)
+    return RenderedJob(tuple(definitions), statement_set, spec.id_horizon_ms, spec.aggregate_batch)
+
+
+def preview(spec: JobSpec, bindings: Bindings, score_format: ScoreFormat = ScoreFormat.JSON) -> list[str]:
+    """The statements as a person may see them: secrets are `***`."""
+    rendered = render(spec, bindings, score_format)
+    return [masked(text, bindings.masks) for text in (*rendered.definitions, rendered.statement_set)]
+
+
+def _fill(token: Token, bindings: Bindings, file: SqlFile) -> str:
+    match token.kind:
+        case TokenKind.PLACEHOLDER:
+            name = token.text[2:-1]
+            value = _value(name, bindings, file)
+            if not isinstance(value, str):
+                return _options(name, value, file)
+            security = bindings.kafka.flink_security if bindings.kafka and name == "kafka_bootstrap" else {}
+            return _quoted(name, value, file) + (f", {_options(name, security, file)}" if security else "")
+        case TokenKind.STRING:
+            return PLACEHOLDER.sub(lambda found: _inside(found.group(1), bindings, file), token.text)
+        case TokenKind.QUOTED | TokenKind.HINT if PLACEHOLDER.search(token.text):
+            raise RenderError(f"{file.path}: {token.text} holds a placeholder; only values can be filled in, not names")
+        case _:
+            return token.text
+
+
+def _options(name: str, options: Mapping[str, str], file: SqlFile) -> str:
+    return ", ".join(f"{literal(key)} = {_quoted(name, text, file)}" for key, text in options.items())
+
+
+def _inside(name: str, bindings: Bindings, file: SqlFile) -> str:
+    value = _value(name, bindings, file)
+    if not isinstance(value, str):
+        raise RenderError(f"{file.path}: ${{{name}}} is a group of options; write it without quotes around it")
+    return _quoted(name, value, file)[1:-1]
+
+
+def _value(name: str, bindings: Bindings, file: SqlFile) -> str | Mapping[str, str]:
+    if name not in bindings.values:
+        known = ", ".join(sorted(bindings.values))
+        raise RenderError(f"{file.path}: ${{{name}}} has no value; the placeholders are {known}")
+    return bindings.values[name]
+
+
+def _quoted(name: str, value: str, file: SqlFile) -> str:
+    try:
+        return literal(value)
+    except ValueError as error:
+        raise RenderError(f"{file.path}: the value of ${{{name}}} cannot be used: {error}") from error
+
+
+def check_placeholders(spec: JobSpec, known: frozenset[str]) -> None:
+    """Refuse a placeholder that nobody fills, without knowing any value.
+
+    Raises:
+        JobSpecError: names the file and the placeholder.
+    """
+    for variant in ScoreFormat:
+        for file in spec.files(variant):
+            used = {name for statement in split(file.text) for name in _names(statement.tokens)}
+            for name in sorted(used - known):
+                raise JobSpecError(f"{file.path}: ${{{name}}} is unknown; choose one of {', '.join(sorted(known))}")
+
+
+def _names(tokens: tuple[Token, ...]) -> list[str]:
+    return [name for token in tokens for name in PLACEHOLDER.findall(token.text)]

@@ -1,0 +1,1 @@
+"""Boards at an exact cut, with everything needed to recompute them."""

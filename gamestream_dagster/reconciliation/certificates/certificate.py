@@ -1,0 +1,376 @@
+"""Certificates: a board at an exact cut, with all that somebody needs to compute it again and see that it agrees.
+
+A certificate is no signature: it shows that rows, events and SQL still belong together, not who wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
+from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season_named
+from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
+from gamestream_dagster.reconciliation.model.cut import Cut, shown
+from gamestream_dagster.reconciliation.model.values import Row
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.settings import Season, Settings
+
+VERSION = 2
+"""1 had no topic id, no beginning and no head of the archive: what it holds is verified, its identity is not known."""
+
+_VERSIONS = (1, VERSION)
+_SINCE_2 = frozenset({"topic_id", "holds_from", "archive_head"})
+_MOST_BYTES = 50_000_000
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArchivePart(_Part):
+    """What the archive held of one partition before the cut."""
+
+    rows: int
+    first_offset: int
+    last_offset: int
+    digest: str = Field(description="Of all columns that count, whatever files they are in (see archive_digest.sql).")
+
+
+class Certificate(_Part):
+    """A board at a cut. Every digest is SHA-256 in hex digits, of canonical JSON or of a file's bytes."""
+
+    version: int
+    board: str
+    season: Season = Field(description="`none`: the board of all time.")
+    season_id: str | None = Field(description="Start of the season, UTC.")
+    topic: str
+    topic_id: TopicId | None = Field(default=None, description="Kafka's id of the topic that the offsets belong to.")
+    offsets: dict[int, int] = Field(description="The cut: next offset by partition.")
+    holds_from: dict[int, int] = Field(
+        default_factory=dict, description="Where the archive began, by partition; 0 for those left out."
+    )
+    archive_head: str | None = Field(
+        default=None, description="Digest of the archive's newest entry then: it pins every file before it."
+    )
+    archive: dict[int, ArchivePart] = Field(description="By partition; those without a record are left out.")
+    recompute_digest: str = Field(description="Of the board's recompute.sql.")
+    board_digest: str = Field(description="Of the board's board.yaml.")
+    rows: list[dict[str, Any]] = Field(description="Best first; times in milliseconds.")
+    rows_digest: str
+    run_id: str | None = Field(
+        description="The reconciliation that compared these rows with the streamed ones, if any."
+    )
+    verdict: str | None
+    fingerprint: str | None = Field(description="Of the job that streamed them.")
+    made_at: str
+    digest: str = Field(description="Of everything above.")
+
+
+class Part(StrEnum):
+    """What of a certificate can disagree."""
+
+    FILE = "FILE"  # the file was changed after it was made
+    ROWS = "ROWS"  # the recompute gives other rows
+    SQL = "SQL"  # recompute.sql or board.yaml are not those of then
+    ARCHIVE = "ARCHIVE"  # the archive holds other events before the cut, or its log was written anew
+    OFFSETS = "OFFSETS"  # the archive does not hold the range at all: nothing can be recomputed
+    TOPIC = "TOPIC"  # the archive holds no chapter of the certificate's topic: nothing can be recomputed
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One thing that does not agree, in a sentence."""
+
+    part: Part
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What a reconciliation said of the rows."""
+
+    run_id: str | None = None
+    verdict: str | None = None
+    fingerprint: str | None = None
+    topic_id: TopicId | None = None
+
+
+def certify(
+    recompute: Recompute,
+    board: Board,
+    cut: Cut,
+    proof: Proof,
+    *,
+    season: Season = Season.NONE,
+    span: SeasonSpan | None = None,
+) -> Certificate:
+    """The certificate of a board, or of one season of it, at a cut that the archive reaches.
+
+    Raises:
+        CouldNotLookError: the cut was of another incarnation of the topic than the archive's chapter.
+    """
+    archived = recompute.archive.chapter.topic_id
+    if other_incarnation(proof.topic_id, archived):
+        raise CouldNotLookError(
+            f"{SCORE_TOPIC} was deleted and created again since the reconciliation ({incarnation(proof.topic_id)}, now "
+            f"{incarnation(archived)})",
+            "run the command again",
+        )
+    rows = recompute.rows(board, cut, season=span)
+    data: dict[str, Any] = {
+        "version": VERSION,
+        "board": board.name,
+        "season": (season if span else Season.NONE).value,
+        "season_id": span.label if span else None,
+        "topic": SCORE_TOPIC,
+        "topic_id": recompute.archive.chapter.topic_id,
+        "holds_from": dict(recompute.archive.chapter.begins),
+        "archive_head": recompute.archive.manifest.head,
+        "offsets": dict(sorted(cut.items())),
+        "archive": _archive(recompute, cut),
+        "recompute_digest": _digest_of(board.folder / "recompute.sql"),
+        "board_digest": _digest_of(board.folder / "board.yaml"),
+        "rows": rows,
+        "rows_digest": _digest(rows),
+        "run_id": proof.run_id,
+        "verdict": proof.verdict,
+        "fingerprint": proof.fingerprint,
+        "made_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "digest": "",
+    }
+    made = Certificate.model_validate(data)
+    return made.model_copy(update={"digest": own_digest(made)})
+
+
+def own_digest(certificate: Certificate) -> str:
+    """Of all of it but the digest itself."""
+    later = _SINCE_2 if certificate.version == 1 else frozenset[str]()
+    return _digest(certificate.model_dump(mode="json", exclude={"digest", *later}))
+
+
+def read_certificate(file: Path) -> Certificate:
+    """A certificate from its file.
+
+    Raises:
+        CouldNotLookError: it cannot be read, is no certificate, or has a version that is not known.
+    """
+    again = "name a file that `gamestream certificate make` wrote"
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise CouldNotLookError(f"{file} is larger than any certificate", again)
+        found = orjson.loads(file.read_bytes())
+    except OSError as error:
+        raise CouldNotLookError(f"{file} cannot be read ({error.strerror})", again) from error
+    except orjson.JSONDecodeError as error:
+        raise CouldNotLookError(f"{file} is not JSON ({error.msg} in line {error.lineno})", again) from error
+    if not isinstance(found, dict) or "version" not in found:
+        raise CouldNotLookError(f"{file} is JSON, but no certificate: it has no `version`", again)
+    version = cast("dict[str, Any]", found)["version"]
+    if version not in _VERSIONS:
+        raise CouldNotLookError(
+            f"{file} has the version {version!r}, this gamestream reads {' and '.join(map(str, _VERSIONS))}",
+            "verify it with the one that made it",
+        )
+    try:
+        return Certificate.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CouldNotLookError(f"{file} is no certificate: `{place}`: {first['msg']}", again) from error
+
+
+def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_DIR) -> list[Disagreement]:
+    """What does not agree between a certificate, the project's SQL and the archive; nothing: all of it holds.
+
+    Raises:
+        CouldNotLookError: there is no such board here, or the file's season is none.
+        ArchiveError: the archive cannot be read.
+    """
+    board = load_boards(root, Season.DAILY).get(certificate.board)
+    if board is None:
+        raise CouldNotLookError(
+            f"there is no board {certificate.board!r} here", "verify it in the project that it is of"
+        )
+    span = _span(board, certificate)
+    found = [*_file(certificate), *_sql(board, certificate)]
+    if certificate.topic != SCORE_TOPIC:
+        sentence = f"it is of the topic {certificate.topic!r}, the boards here are computed from {SCORE_TOPIC}"
+        return [*found, Disagreement(Part.TOPIC, sentence)]
+    manifest = load_manifest(settings.archive_dir / SCORE_TOPIC)
+    place, about = _chapter(manifest, certificate)
+    found += about
+    if place is None:
+        return found
+    missing = [*_missing(manifest.chapters[place], certificate)]
+    if missing:
+        return found + missing
+    with open_recompute(settings, place) as recompute:
+        found += _other_events(recompute, certificate)
+        rows = recompute.rows(board, certificate.offsets, season=span)
+    return found + _other_rows(board, certificate, rows)
+
+
+@contextmanager
+def open_recompute(settings: Settings, chapter: int | None = None) -> Generator[Recompute]:
+    """The recompute over a chapter of a stack's archive as it is; default the newest one."""
+    spill = settings.home / "tmp" / "recompute"
+    spill.mkdir(parents=True, exist_ok=True)
+    with Recompute(settings.archive_dir / SCORE_TOPIC, spill, chapter=chapter) as recompute:
+        yield recompute
+
+
+def _span(board: Board, certificate: Certificate) -> SeasonSpan | None:
+    if board.season_column is None and certificate.season_id is None:
+        return None
+    if board.season_column is None or certificate.season_id is None:
+        word = "has no seasons" if board.season_column is None else "has seasons"
+        raise CouldNotLookError(f"{board.name} {word}, unlike the certificate", "make a new certificate")
+    try:
+        return season_named(certificate.season, certificate.season_id)
+    except SeasonError as error:
+        raise CouldNotLookError(
+            f"the certificate's season cannot be used ({error})", "make a new certificate"
+        ) from error
+
+
+def _file(certificate: Certificate) -> Iterator[Disagreement]:
+    if _digest(certificate.rows) != certificate.rows_digest:
+        yield Disagreement(Part.FILE, "the rows in the file are not those of its `rows_digest`: the file was changed")
+    elif own_digest(certificate) != certificate.digest:
+        yield Disagreement(Part.FILE, "the file is not that of its `digest`: it was changed after it was made")
+
+
+def _sql(board: Board, certificate: Certificate) -> Iterator[Disagreement]:
+    for name, then in (("recompute.sql", certificate.recompute_digest), ("board.yaml", certificate.board_digest)):
+        now = _digest_of(board.folder / name)
+        if now != then:
+            sentence = f"{name} of {board.name} is not the one of then ({now[:12]}, not {then[:12]})"
+            yield Disagreement(Part.SQL, sentence)
+
+
+def _chapter(manifest: Manifest, certificate: Certificate) -> tuple[int | None, list[Disagreement]]:
+    """The chapter that the certificate was made from, and what is wrong with the archive's log as it knows it."""
+    if not manifest.chapters:
+        empty = f"the archive of {manifest.topic} holds nothing, so nothing can be recomputed; bring it back"
+        gone = [
+            _gone(partition, held.first_offset, held.last_offset) for partition, held in certificate.archive.items()
+        ]
+        return None, gone or [Disagreement(Part.TOPIC, empty)]
+    if certificate.archive_head is None:
+        place = _chapter_by_range(manifest, certificate)
+        return place, [*_other_origin(manifest.chapters[place], certificate)]
+    place = manifest.chapter_pinned_by(certificate.archive_head)
+    if place is not None:
+        return place, [*_other_origin(manifest.chapters[place], certificate)]
+    known = [at for at, one in enumerate(manifest.chapters) if one.topic_id == certificate.topic_id]
+    if not known:
+        held = ", ".join(dict.fromkeys(incarnation(one.topic_id) for one in manifest.chapters))
+        sentence = f"it is of the topic {incarnation(certificate.topic_id)}, the archive holds {held}; bring it back"
+        return None, [Disagreement(Part.TOPIC, sentence)]
+    begins = [at for at in known if manifest.chapters[at].begins == certificate.holds_from]
+    sentence = f"the archive's log no longer has the entry {certificate.archive_head[:12]}: it was written anew since"
+    return (begins or known)[-1], [Disagreement(Part.ARCHIVE, sentence)]
+
+
+def _other_origin(chapter: Chapter, certificate: Certificate) -> Iterator[Disagreement]:
+    """Where the certificate claims another topic or another beginning than the chapter that it was made from."""
+    if other_incarnation(certificate.topic_id, chapter.topic_id):
+        yield Disagreement(
+            Part.ARCHIVE,
+            f"it says that it is of the topic {incarnation(certificate.topic_id)}, the archive's chapter is of "
+            f"{incarnation(chapter.topic_id)}",
+        )
+    if certificate.version > 1 and certificate.holds_from != chapter.begins:
+        then, now = shown(certificate.holds_from) or "offset 0", shown(chapter.begins) or "offset 0"
+        yield Disagreement(Part.ARCHIVE, f"it says that it holds from {then}, the archive's chapter begins at {now}")
+
+
+def _chapter_by_range(manifest: Manifest, certificate: Certificate) -> int:
+    """The oldest chapter that holds the whole range of a certificate without a topic id; else the newest one.
+
+    Chapters of other incarnations came later: such a certificate was made before the archive knew of any.
+    """
+    whole = [at for at, one in enumerate(manifest.chapters) if not [*_missing(one, certificate)]]
+    return whole[0] if whole else len(manifest.chapters) - 1
+
+
+def _missing(manifest: Chapter, certificate: Certificate) -> Iterator[Disagreement]:
+    """Offsets below the cut that no file of the archive covers."""
+    for partition, offset in certificate.offsets.items():
+        held = certificate.archive.get(partition)
+        if held is None:
+            continue  # no record of it came before the cut
+        reached = manifest.archived_upto.get(partition, 0)
+        first = min((file.from_offset for file in manifest.files if file.partition == partition), default=offset)
+        if first > held.first_offset:
+            yield _gone(partition, held.first_offset, min(first, offset) - 1)
+        if reached < offset and first < offset:
+            yield _gone(partition, reached, offset - 1)
+    for one in manifest.breaks():
+        if one.hole and one.first_offset < certificate.offsets.get(one.partition, 0):
+            yield _gone(one.partition, one.first_offset, one.last_offset)
+
+
+def _gone(partition: int, first: int, last: int) -> Disagreement:
+    return Disagreement(Part.OFFSETS, f"the archive lacks p{partition}@{first}..{last}; bring it back and verify again")
+
+
+def _other_events(recompute: Recompute, certificate: Certificate) -> Iterator[Disagreement]:
+    now = _archive(recompute, certificate.offsets)
+    for partition in sorted({*now, *certificate.archive}):
+        then, found = certificate.archive.get(partition), now.get(partition)
+        if then is None or found is None or found["rows"] != then.rows:
+            count, before = found["rows"] if found else 0, then.rows if then else 0
+            sentence = f"the archive holds {count:,} rows of partition {partition} before the cut, not {before:,}"
+            yield Disagreement(Part.ARCHIVE, sentence)
+        elif ArchivePart.model_validate(found) != then:
+            sentence = f"the archive holds other events of partition {partition} before the cut than it did"
+            yield Disagreement(Part.ARCHIVE, sentence)
+
+
+def _other_rows(board: Board, certificate: Certificate, rows: list[Row]) -> list[Disagreement]:
+    key = board.rank_column
+    ranks = [rank for row in certificate.rows if type(rank := row.get(key)) is int]
+    if len(ranks) < len(certificate.rows) or ranks != sorted(set(ranks)):
+        return [Disagreement(Part.ROWS, f"the values of {key} are not whole numbers, best first and each once")]
+    then, now = ({row[key]: row for row in listed} for listed in (certificate.rows, rows))
+    found: list[Disagreement] = []
+    for rank in sorted({*then, *now}):
+        if rank not in now or rank not in then:
+            which = "only the certificate" if rank not in now else "only the recompute"
+            found.append(Disagreement(Part.ROWS, f"rank {rank}: {which} has it"))
+            continue
+        for name in sorted(then[rank].keys() - board.columns.keys()):
+            found.append(Disagreement(Part.ROWS, f"rank {rank}: the board has no column {name!r}"))
+        for name in board.columns:
+            was, is_now = then[rank].get(name), now[rank][name]
+            if type(was) is not type(is_now) or was != is_now:
+                told = f"rank {rank}: {name} is {was!r}, the recompute says {is_now!r}"
+                found.append(Disagreement(Part.ROWS, told))
+    return found
+
+
+def _archive(recompute: Recompute, cut: Cut) -> dict[int, Row]:
+    return {row.pop("partition"): row for row in recompute.digests(cut)}
+
+
+def _digest_of(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _digest(value: list[Row] | Mapping[str, Any]) -> str:
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+    return hashlib.sha256(orjson.dumps(value, option=options)).hexdigest()

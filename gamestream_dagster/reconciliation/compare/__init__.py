@@ -1,0 +1,1 @@
+"""Compares streamed rows with the range that the recompute allows."""

@@ -1,0 +1,1 @@
+"""Every record by its outcome, counted twice."""

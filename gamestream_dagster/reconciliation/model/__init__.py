@@ -1,0 +1,1 @@
+"""Values that the other packages share: cuts, rows, ranges, verdicts. No I/O."""

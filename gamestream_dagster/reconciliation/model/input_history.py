@@ -1,0 +1,37 @@
+"""What the archive says about the input between two cuts, as the comparison asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gamestream_dagster.reconciliation.model.ranges import LabelRange, SumRange
+from gamestream_dagster.reconciliation.model.values import Entity
+
+DEPTH = 5
+"""The recompute at the low cut is read this many times deeper than the board, for shares that have since changed."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best member of an entity at the low cut, for a column with the role `choice`."""
+
+    member: str
+    value: int
+
+
+class History(Protocol):
+    """What the archive says about the input between the cuts. Keys are the values of the columns asked for."""
+
+    def sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
+        """Range of the sum of scores of each key; keys without any event before the high cut are left out."""
+        ...
+
+    def labels(self, entity: tuple[str, ...], column: str, keys: Sequence[Entity]) -> Mapping[Entity, LabelRange]:
+        """Range of the greatest text of each key."""
+        ...
+
+    def best(self, entity: tuple[str, ...], choice: str, keys: Sequence[Entity]) -> Mapping[Entity, Best]:
+        """Best member of each key at the low cut; keys without events before it are left out."""
+        ...

@@ -1,0 +1,1 @@
+"""Reads the running system: cuts and the content of the sinks."""

@@ -1,0 +1,1 @@
+"""The independent recompute over the archive, at exact offsets."""
