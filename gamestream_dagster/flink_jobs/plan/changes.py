@@ -134,9 +134,9 @@ def refuse_faulty(question: PlanInput) -> Plan:
     """Refuse SQL with lint errors; leave the running version alone."""
     name = question.spec.name
     return question.refuse(
-        f"the folder's SQL has lint errors and is not submitted: {_told(question.findings)}. Mend it; "
-        f"`gamestream lint flink_sql/{name}` finds them too, docs/lint.md says why and how; what is meant so is named "
-        "in job.yaml under `lint_accepts`",
+        f"the folder's SQL has lint errors and is not submitted: {_told(question.findings)}. Fix them; "
+        f"`gamestream lint flink_sql/{name}` lists them, docs/lint.md explains them; name intended ones in job.yaml "
+        "under `lint_accepts`",
         f"plan {name}",
     )
 
@@ -187,8 +187,8 @@ def keep(question: PlanInput, record: Deployment) -> Plan:
         return question.refuse("the job is as the folder says; there is no change to refuse", f"show {name}")
     if question.spec.upgrade_mode.stateful and fits(question) and not nothing_to_lose(question):
         return question.refuse(
-            "the folder's change fits the state, so there is nothing to choose: apply takes it over. To stay with the "
-            f"running version, undo the change in flink_sql/{name}",
+            "the folder's change is compatible with the state, so there is nothing to choose: apply deploys it. To keep "
+            f"the running version, undo the change in flink_sql/{name}",
             f"apply {name}",
         )
     return question.answer(
@@ -320,8 +320,8 @@ def replay(question: PlanInput, live: bool) -> Plan:
     """Drop the state at the operator's request and read all events again."""
     submit = Submit(StartFrom.EARLIEST, Trigger.HAND)
     reason = (
-        "a person asks for a replay: fresh state, all events again from the earliest offset; its boards are emptied "
-        f"before{_gone(question)}"
+        "an operator requested a replay: fresh state, all events again from the earliest offset; its boards are "
+        f"emptied first{_gone(question)}"
     )
     if not live:
         return question.answer(Decision.DEPLOY, reason, Preflight(), submit)

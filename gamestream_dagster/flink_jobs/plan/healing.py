@@ -64,7 +64,7 @@ def over_budget(question: PlanInput) -> Plan:
     observed = question.observed
     why = observed.health_reason or observed.detail or observed.state
     return question.park(
-        f"it was redeployed {question.recent_heals} times in {HEAL_WINDOW_MINUTES} minutes and is still not well "
+        f"it was redeployed {question.recent_heals} times in {HEAL_WINDOW_MINUTES} minutes and is still unhealthy "
         f"({why}); find the cause first",
         f"resume {question.spec.name}",
         f"suspend {question.spec.name}",

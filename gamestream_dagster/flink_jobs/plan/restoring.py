@@ -60,8 +60,8 @@ def doubt_about(restore: RestorePoint, facts: RestoreFacts | None, question: Pla
         )
     if facts.events_lost:
         return (
-            f"{facts.events_lost} events that it has not read yet are no longer in its topics: going on would leave "
-            "them out; bring them back into the topics, or read again what is still there"
+            f"{facts.events_lost} events that it has not read yet are no longer in its topics: resuming would skip "
+            "them; restore them to the topics, or read the remaining ones again"
         )
     return ""
 
