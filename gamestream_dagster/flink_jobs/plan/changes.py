@@ -134,14 +134,14 @@ def refuse_faulty(question: PlanInput) -> Plan:
     """Refuse SQL with lint errors; leave the running version alone."""
     name = question.spec.name
     return question.refuse(
-        f"the folder's SQL has lint errors and is not submitted: {_told(question.findings)}. Mend it; "
+        f"the folder's SQL has lint errors and is not submitted: {_joined(question.findings)}. Mend it; "
         f"`gamestream lint flink_sql/{name}` finds them too, docs/lint.md says why and how; what is meant so is named "
         "in job.yaml under `lint_accepts`",
         f"plan {name}",
     )
 
 
-def _told(findings: tuple[str, ...]) -> str:
+def _joined(findings: tuple[str, ...]) -> str:
     more = len(findings) - _FINDINGS_TOLD
     return "; ".join(findings[:_FINDINGS_TOLD]) + (f"; and {more} more" if more > 0 else "")
 
@@ -149,7 +149,7 @@ def _told(findings: tuple[str, ...]) -> str:
 def why_not(question: PlanInput) -> str:
     """Why the folder's version cannot resume from the state."""
     if question.findings:
-        return f"the linter finds errors in its SQL ({_told(question.findings)})"
+        return f"the linter finds errors in its SQL ({_joined(question.findings)})"
     if question.fixed:
         return "; ".join(question.fixed)
     if question.refusal:
