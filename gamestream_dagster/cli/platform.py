@@ -164,7 +164,10 @@ def psql(
     command: Annotated[
         list[str] | None, typer.Option("--command", "-c", help="Run this SQL and exit; repeatable.")
     ] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse statements that change something.")] = False,
+    read_only: Annotated[
+        bool,
+        typer.Option("--read-only", help="Read-only transactions: a guard against slips; SET undoes it."),
+    ] = False,
     arguments: Annotated[
         list[str] | None,
         typer.Argument(help="More options for psql, after `--`, such as `-- -At`.", metavar="-- [PSQL]"),
@@ -174,6 +177,7 @@ def psql(
     import os
     import subprocess
 
+    from gamestream_dagster.clients.postgres import libpq_variables
     from gamestream_dagster.platform.postgres import client_program
 
     settings = settings_from(home, port_base)
@@ -190,12 +194,15 @@ def psql(
         "PGOPTIONS": options,
         "PGAPPNAME": "gamestream psql",
         "PGCONNECT_TIMEOUT": "5",
+        "PGHOSTADDR": "",
+        "PGTARGETSESSIONATTRS": "any",
     }
     given = [word for sql in command or () for word in ("-c", sql)]
     done = subprocess.run([str(program), *given, *(arguments or ())], env=environment, check=False)
     if done.returncode == PSQL_NO_CONNECTION:
         raise CouldNotRun(
-            f"psql has no connection to {settings.postgres_host}:{environment['PGPORT']}; start the servers with "
+            f"psql has no connection to {settings.postgres_host}:{environment['PGPORT']}{libpq_variables()}: it could "
+            "not connect or was cut off, as it says above. If nothing listens there, start the servers with "
             "`gamestream up`, or check with `gamestream status`."
         )
     raise typer.Exit(done.returncode)
