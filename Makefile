@@ -24,7 +24,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3.11-venv, then make install"; exit 1; }
 	@test -e $@ || rm -rf $(VENV)
 	@rm -f $@
-	@$(MAKE) --no-print-directory environment || { rm -rf $(VENV); echo "The installation failed, and .venv was removed. Mend what is named above, then: make install"; exit 1; }
+	@$(MAKE) --no-print-directory environment || { rm -rf $(VENV); echo "The installation failed, and .venv was removed. Fix what is named above, then: make install"; exit 1; }
 	@touch $@
 
 environment:

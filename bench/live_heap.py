@@ -28,12 +28,12 @@ def live_heap_bytes(pid: int) -> int:
         BenchError: the process is not a JVM, does not open its socket, or sends an unknown reply.
     """
     try:
-        return total_of(_asked(pid))
+        return total_of(_request(pid))
     except OSError as error:
         raise BenchError(f"process {pid} does not report its heap: {error}; see `gamestream status`") from error
 
 
-def _asked(pid: int) -> str:
+def _request(pid: int) -> str:
     name = (PROC / str(pid) / "comm").read_text(encoding="utf-8").strip()
     if name != "java":  # SIGQUIT would end it
         raise BenchError(f"process {pid} is {name} and not a JVM; its heap cannot be counted")

@@ -1,5 +1,5 @@
--- Score events by number, the same for the same parameters. Scores of 1 to 20: at the first 0 of a team the first demo would
--- divide by zero and end. The clocks of players are up to 0.8 s slow.
+-- Score events by number, the same for the same parameters. Scores of 1 to 20: a team with a total of 0 would
+-- make the first demo divide by zero and fail. The clocks of players are up to 0.8 s slow.
 -- `lots` has, for skewed players, the lower end of each player's share of all events; it is empty where all are alike.
 WITH drawn AS (
   SELECT

@@ -40,7 +40,7 @@ Steady = Annotated[
 ]
 
 
-class Wish(StrEnum):
+class PlannedCommand(StrEnum):
     """What `plan` simulates besides the folder: the name of the command that would do it."""
 
     APPLY = "apply"
@@ -50,9 +50,9 @@ class Wish(StrEnum):
     ROLLBACK = "rollback"
 
 
-_COMMANDS = {wish.value: wish.value for wish in Wish}
+_COMMANDS = {one.value: one.value for one in PlannedCommand}
 
-For = Annotated[Wish, typer.Option("--for", help="The command whose plan to show.")]
+For = Annotated[PlannedCommand, typer.Option("--for", help="The command whose plan to show.")]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def plan(
     *,
     home: Home = None,
     port_base: PortBase = None,
-    wish: For = Wish.APPLY,
+    wish: For = PlannedCommand.APPLY,
     replay: Replay = False,
     keep: Keep = False,
     new_season: NewSeason = False,
@@ -123,7 +123,7 @@ def plan(
     from gamestream_dagster.flink_jobs.plan.model import Choice
 
     chosen = _choice(replay, keep, new_season)
-    if wish is not Wish.APPLY:
+    if wish is not PlannedCommand.APPLY:
         if chosen is not Choice.NONE:
             raise CouldNotRun(f"--{chosen} belongs to apply; leave it out, or leave --for {wish} out.")
         chosen = Choice(wish.value)

@@ -22,14 +22,14 @@ Watched = Mapping[ResourceKind, Mapping[str, dg.AssetKey]]
 
 
 @dataclass(frozen=True)
-class Look:
+class Observation:
     """The result of one tick: the resources, and why others could not be observed."""
 
     statuses: tuple[ResourceStatus, ...]
     silent: tuple[str, ...]
 
 
-def look(watched: Watched, provisioner: Provisioner, deadline: Deadline) -> Look:
+def observe_resources(watched: Watched, provisioner: Provisioner, deadline: Deadline) -> Observation:
     """Every resource once, kind by kind; a server that does not answer affects only its own kind."""
     statuses: list[ResourceStatus] = []
     silent: list[str] = []
@@ -44,7 +44,7 @@ def look(watched: Watched, provisioner: Provisioner, deadline: Deadline) -> Look
         if len(known) < len(found):
             unknown = next(one for one in found if one.state is ResourceState.UNKNOWN)
             silent.append(f"{kind.value}s: {'; '.join(unknown.details)}")
-    return Look(tuple(statuses), tuple(silent))
+    return Observation(tuple(statuses), tuple(silent))
 
 
 def changes(
@@ -80,7 +80,7 @@ def tick(
 ) -> dg.SensorResult:
     """One observation; the cursor holds the state of each resource. Also reports a second daemon, which ticks too."""
     seen: dict[str, Any] = orjson.loads(cursor) if cursor else {}
-    found = look(watched, provisioner, Deadline(TICK_SECONDS, clock))
+    found = observe_resources(watched, provisioner, Deadline(TICK_SECONDS, clock))
     events, updated = changes(watched, found.statuses, seen)
     wanted = {f"{kind.value}/{name}" for kind, keys in watched.items() for name in keys}
     drifted = sorted(name for name, digest in updated.items() if not digest.startswith(ResourceState.PRESENT.value))

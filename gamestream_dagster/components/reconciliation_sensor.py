@@ -131,7 +131,7 @@ def tick(verdicts: Verdicts, cursor: str | None, job: str) -> dg.SensorResult:
                 requests.append(_request(change, details, job))
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else f"{_fresh(fresh)}; {_told(standing)}",
+        skip_reason=None if requests else f"{_fresh(fresh)}; {_summary(standing)}",
         asset_events=events,
         cursor=_written(standing),
     )
@@ -196,7 +196,7 @@ def _fresh(count: int) -> str:
     return "no new reconciliation" if not count else f"{count} new reconciliation{'' if count == 1 else 's'}"
 
 
-def _told(standing: Standing) -> str:
+def _summary(standing: Standing) -> str:
     alarms: list[str] = []
     if standing.unexplained:
         alarms.append(f"UNEXPLAINED rows on {', '.join(sorted(standing.unexplained))}")

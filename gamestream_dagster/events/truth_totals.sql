@@ -1,4 +1,4 @@
--- What a simulation adds up to, from its records (the view `truth`). A late record counts like any other; of an event that was
+-- Totals of a simulation, from its records (the view `truth`). A late record counts like any other; of an event that was
 -- sent more than once the first record by position counts.
 CREATE VIEW counted AS
 FROM truth

@@ -1,4 +1,4 @@
--- A verdict that does not fit to the differences that are kept: one of the two tables was changed by hand.
+-- A verdict that contradicts the stored differences: one of the two tables was changed by hand.
 SELECT * FROM {batch}
 WHERE (verdict = 'MATCH' AND difference_id IS NOT NULL)
     OR (verdict = 'EXPLAINED' AND accepted IS NOT TRUE)

@@ -1,2 +1,2 @@
--- Differences of the last run that the policy does not accept, or about which it was not asked.
+-- Differences of the last run that the policy does not accept, or that it never judged.
 SELECT * FROM {batch} WHERE difference_id IS NOT NULL AND accepted IS NOT TRUE

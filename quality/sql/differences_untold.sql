@@ -1,2 +1,2 @@
--- Differences with a cause and without what to do about it.
+-- Differences with a cause and without an action.
 SELECT * FROM {batch} WHERE difference_id IS NOT NULL AND coalesce(action, '') = ''

@@ -1,2 +1,2 @@
--- A last run whose verdict is not a good one: rows outside the policy, a ledger that does not balance, or no look at all.
+-- A last run with a bad verdict: rows outside the policy, an unbalanced ledger, or a run that could not look.
 SELECT * FROM {batch} WHERE verdict NOT IN ('MATCH', 'EXPLAINED')

@@ -1,5 +1,5 @@
--- The ledger of the archive's newest chapter: one row for each minute of each partition, with the number of refused
--- records that its reasons add up to.
+-- The ledger of the archive's newest chapter: one row for each minute of each partition, with the sum of
+-- refused records over its reasons.
 SELECT
     counted.topic, counted.partition_id, counted.minute,
     counted.records, counted.accepted, counted.duplicate, counted.late, counted.dead_lettered,

@@ -1,2 +1,2 @@
--- Rows that do not stand for a whole minute.
+-- Rows whose minute does not start on a minute.
 SELECT * FROM {batch} WHERE minute <> date_trunc('minute', minute)

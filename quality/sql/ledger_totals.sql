@@ -1,5 +1,5 @@
--- Topics whose minutes hold less than the newest run that counted them, or as much in other parts. More is no fault: a run
--- that is under way has written its minutes already.
+-- Topics whose minutes hold less than the newest run that counted them, or the same total in other parts. More is not a
+-- fault: a run in progress has written its minutes already.
 SELECT totals.*, told.run_id, told.balance
 FROM (
     SELECT

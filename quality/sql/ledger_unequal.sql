@@ -1,4 +1,4 @@
--- Minutes whose four outcomes are not what entered, or whose reasons are not what was refused.
+-- Minutes whose four outcomes do not sum to the records, or whose reasons do not sum to the refused ones.
 SELECT * FROM {batch}
 WHERE records <> accepted + duplicate + late + dead_lettered
     OR dead_lettered <> refused_by_reason

@@ -134,14 +134,14 @@ def refuse_faulty(question: PlanInput) -> Plan:
     """Refuse SQL with lint errors; leave the running version alone."""
     name = question.spec.name
     return question.refuse(
-        f"the folder's SQL has lint errors and is not submitted: {_told(question.findings)}. Fix them; "
+        f"the folder's SQL has lint errors and is not submitted: {_joined(question.findings)}. Fix them; "
         f"`gamestream lint flink_sql/{name}` lists them, docs/lint.md explains them; name intended ones in job.yaml "
         "under `lint_accepts`",
         f"plan {name}",
     )
 
 
-def _told(findings: tuple[str, ...]) -> str:
+def _joined(findings: tuple[str, ...]) -> str:
     more = len(findings) - _FINDINGS_TOLD
     return "; ".join(findings[:_FINDINGS_TOLD]) + (f"; and {more} more" if more > 0 else "")
 
@@ -149,7 +149,7 @@ def _told(findings: tuple[str, ...]) -> str:
 def why_not(question: PlanInput) -> str:
     """Why the folder's version cannot resume from the state."""
     if question.findings:
-        return f"the linter finds errors in its SQL ({_told(question.findings)})"
+        return f"the linter finds errors in its SQL ({_joined(question.findings)})"
     if question.fixed:
         return "; ".join(question.fixed)
     if question.refusal:
@@ -187,8 +187,8 @@ def keep(question: PlanInput, record: Deployment) -> Plan:
         return question.refuse("the job is as the folder says; there is no change to refuse", f"show {name}")
     if question.spec.upgrade_mode.stateful and fits(question) and not nothing_to_lose(question):
         return question.refuse(
-            "the folder's change is compatible with the state, so there is nothing to choose: apply deploys it. To keep "
-            f"the running version, undo the change in flink_sql/{name}",
+            "the folder's change is compatible with the state, so there is nothing to choose: apply deploys it. To "
+            f"keep the running version, undo the change in flink_sql/{name}",
             f"apply {name}",
         )
     return question.answer(

@@ -70,10 +70,10 @@ def gone_events(inputs: Inputs | None) -> str:
 
 def told(others: Iterable[OtherTopic]) -> str:
     """What happened to the topics, in one sentence without a full stop."""
-    return "; ".join(_told(one) for one in others)
+    return "; ".join(_described(one) for one in others)
 
 
-def _told(one: OtherTopic) -> str:
+def _described(one: OtherTopic) -> str:
     if one.now is None:
         return f"the topic {one.topic} ({incarnation(one.kept)}) was deleted"
     return (

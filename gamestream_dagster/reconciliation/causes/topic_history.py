@@ -139,11 +139,11 @@ def read_history(board: Board, changes: Iterable[Change], shown: Mapping[Key, Ro
         one.take(change, row, shown.get(key))
         if len(known) > MOST_KEYS:
             raise CouldNotLookError(f"{board.topic} holds over {MOST_KEYS} keys", "only the job may write to it")
-    keys = {key: _told(board, one) for key, one in known.items()}
+    keys = {key: _history_of(board, one) for key, one in known.items()}
     return TopicHistory(keys, complete, replaced, without_key, first_foreign)
 
 
-def _told(board: Board, one: _Known) -> KeyHistory:
+def _history_of(board: Board, one: _Known) -> KeyHistory:
     held = None
     if one.held_first is not None and one.held_last is not None:
         held = Held(one.held_first, one.held_last, one.next, one.behind)
