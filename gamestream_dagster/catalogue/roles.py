@@ -40,7 +40,7 @@ _INTEGERS = (ColumnRole.SUM, ColumnRole.VALUE)
 
 
 def known_roles(columns: Any) -> None:
-    """See that the columns of a board.yaml, as they were read, have one known role each.
+    """See that the columns of a output.yaml, as they were read, have one known role each.
 
     Raises:
         ValueError: names the column, what stands there and what can.

@@ -30,7 +30,7 @@ class BoardTables:
 
         Raises:
             TransientServiceError: Postgres does not answer.
-            CouldNotLookError: the table is missing, or not as `board.yaml` describes it.
+            CouldNotLookError: the table is missing, or not as `output.yaml` describes it.
         """
         from gamestream_dagster.reconciliation.observe.table_shape import check_tables
 

@@ -67,7 +67,7 @@ class Certificate(_Part):
     )
     archive: dict[int, ArchivePart] = Field(description="By partition; those without a record are left out.")
     recompute_digest: str = Field(description="Of the board's recompute.sql.")
-    board_digest: str = Field(description="Of the board's board.yaml.")
+    board_digest: str = Field(description="Of the board's output.yaml.")
     rows: list[dict[str, Any]] = Field(description="Best first; times in milliseconds.")
     rows_digest: str
     run_id: str | None = Field(
@@ -84,7 +84,7 @@ class Part(StrEnum):
 
     FILE = "FILE"  # the file was changed after it was made
     ROWS = "ROWS"  # the recompute gives other rows
-    SQL = "SQL"  # recompute.sql or board.yaml are not those of then
+    SQL = "SQL"  # recompute.sql or output.yaml are not those of then
     ARCHIVE = "ARCHIVE"  # the archive holds other events before the cut, or its log was written anew
     OFFSETS = "OFFSETS"  # the archive does not hold the range at all: nothing can be recomputed
     TOPIC = "TOPIC"  # the archive holds no chapter of the certificate's topic: nothing can be recomputed
@@ -142,7 +142,7 @@ def certify(
         "offsets": dict(sorted(cut.items())),
         "archive": _archive(recompute, cut),
         "recompute_digest": _digest_of(board.folder / "recompute.sql"),
-        "board_digest": _digest_of(board.folder / "board.yaml"),
+        "board_digest": _digest_of(board.folder / "output.yaml"),
         "rows": rows,
         "rows_digest": _digest(rows),
         "run_id": proof.run_id,
@@ -254,7 +254,7 @@ def _file(certificate: Certificate) -> Iterator[Disagreement]:
 
 
 def _sql(board: Board, certificate: Certificate) -> Iterator[Disagreement]:
-    for name, then in (("recompute.sql", certificate.recompute_digest), ("board.yaml", certificate.board_digest)):
+    for name, then in (("recompute.sql", certificate.recompute_digest), ("output.yaml", certificate.board_digest)):
         now = _digest_of(board.folder / name)
         if now != then:
             sentence = f"{name} of {board.name} is not the one of then ({now[:12]}, not {then[:12]})"

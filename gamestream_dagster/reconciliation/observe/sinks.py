@@ -40,7 +40,7 @@ def read_tables(engine: Engine, boards: Sequence[Board]) -> dict[str, list[Row]]
     A value that the driver cannot load or that no job writes (`infinity`, `NaN`) comes back as an `Unreadable`.
 
     Raises:
-        CouldNotLookError: a table does not exist, or is not as `board.yaml` describes it.
+        CouldNotLookError: a table does not exist, or is not as `output.yaml` describes it.
     """
     with engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as database:
         check_tables(database, boards)
@@ -178,7 +178,7 @@ def read_season(engine: Engine, board: Board, start: int) -> list[Row]:
     """The rows of one season in the board's table, in order of rank, however old it is. `start`: milliseconds.
 
     Raises:
-        CouldNotLookError: the table does not exist, or is not as `board.yaml` describes it.
+        CouldNotLookError: the table does not exist, or is not as `output.yaml` describes it.
     """
     table = board_table(board, MetaData())
     at = datetime.fromtimestamp(start / 1000, UTC)

@@ -164,7 +164,7 @@ class Recompute:
             if row.keys() != board.columns.keys():
                 raise BoardNotUsableError(
                     f"{board.folder / 'recompute.sql'} gives the columns {', '.join(row)}, "
-                    f"board.yaml describes {', '.join(board.columns)}; make them agree."
+                    f"output.yaml describes {', '.join(board.columns)}; make them agree."
                 )
         return found
 
@@ -364,7 +364,7 @@ def check_board(board: Board) -> None:
     Raises:
         BoardNotUsableError: names the file, what is wrong and the mend.
     """
-    file = board.folder / "board.yaml"
+    file = board.folder / "output.yaml"
     named = list(board.entity)
     for name, column in board.columns.items():
         named += [*column.over]

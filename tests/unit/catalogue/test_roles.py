@@ -35,9 +35,9 @@ WINDOW = {"as_of": "at", "tick_seconds": 5, "length_seconds": 60, "delay_seconds
 
 
 def load(tmp_path: Path, columns: Any, recompute: str = "", **fields: Any) -> None:
-    folder = tmp_path / "pairs_v1" / "boards" / "top_pairs"
+    folder = tmp_path / "pairs_v1" / "outputs" / "top_pairs"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "board.yaml").write_text(yaml.safe_dump({**BOARD, **fields, "columns": columns}))
+    (folder / "output.yaml").write_text(yaml.safe_dump({**BOARD, **fields, "columns": columns}))
     if recompute:
         (folder / "recompute.sql").write_text(recompute)
     load_boards(tmp_path, Season.DAILY)
@@ -95,9 +95,9 @@ def test_a_board_with_a_window_has_values_and_its_own_as_of(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "columns: 3\n", "just words\n"])
 def test_a_file_that_is_no_board_is_one_sentence(tmp_path: Path, text: str) -> None:
-    folder = tmp_path / "pairs_v1" / "boards" / "top_pairs"
+    folder = tmp_path / "pairs_v1" / "outputs" / "top_pairs"
     folder.mkdir(parents=True)
-    (folder / "board.yaml").write_text(text)
+    (folder / "output.yaml").write_text(text)
     with pytest.raises(CatalogueError, match=r"board\.yaml cannot be used"):
         load_boards(tmp_path, Season.DAILY)
 
