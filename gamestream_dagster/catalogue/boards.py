@@ -1,4 +1,4 @@
-"""The outputs of the jobs: each is one folder `flink_sql/<job>/outputs/<output>/`, with `output.yaml` and `recompute.sql`.
+"""The outputs of the jobs: a folder `flink_sql/<job>/outputs/<output>/` each, with `output.yaml` and `recompute.sql`.
 
 Everything that handles outputs (sinks, tables, topics, checks, recompute, reconciliation, dashboard) works from this
 description; nothing else in the project knows an output by its name. A board is an output with ranks.
@@ -102,7 +102,9 @@ class KafkaSink(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    topic: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9-]{0,248}$", description="Default: the output's name with `-` for `_`.")
+    topic: str | None = Field(
+        default=None, pattern=r"^[a-z][a-z0-9-]{0,248}$", description="Default: the name with `-`."
+    )
     delivery: Literal["exactly-once", "at-least-once"] = "exactly-once"
     transaction_timeout_seconds: int = Field(default=900, gt=0, description="How long Kafka keeps an open transaction.")
 

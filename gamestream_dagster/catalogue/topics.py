@@ -161,12 +161,14 @@ def load_topics(
         if board.sinks.kafka is None:
             continue
         if board.topic in topics:
-            raise CatalogueError(f"{path}: topic {board.topic!r} belongs to the output {board.name!r}; declare it only once")
+            raise CatalogueError(
+                f"{path}: topic {board.topic!r} is that of output {board.name!r}; declare it only once"
+            )
         description = f"Changes of {board.name}. {board.description}"
         try:
             topics[board.topic] = _topic(board.topic, declared.output_topics, description, profile, board.name)
         except ValidationError as error:
-            raise CatalogueError(f"{board.folder / 'output.yaml'}: `sinks.kafka.topic` cannot be used: {error}") from error
+            raise CatalogueError(f"{board.folder / 'output.yaml'}: its topic cannot be used: {error}") from error
     return topics
 
 

@@ -56,7 +56,9 @@ class Planted:
         described = load_boards()["top_players"]
         board = yaml.safe_load((described.folder / "output.yaml").read_text(encoding="utf-8"))
         board |= {"rows": ROWS, "title": self.name}
-        (folder / "outputs" / self.name / "output.yaml").write_text(yaml.safe_dump(board), encoding="utf-8")
+        (folder / "outputs" / self.name / "output.yaml").write_text(
+            yaml.safe_dump(board, sort_keys=False), encoding="utf-8"
+        )
         totals = "FROM player_totals"
         assert totals in described.recompute_sql
         recompute = described.recompute_sql.replace(totals, f"{totals} WHERE user_id LIKE '{self.players}%'")

@@ -69,7 +69,8 @@ class Game:
         (self.root / "_sources" / "scores.sql").write_text(
             dedent(f"""
             CREATE TEMPORARY TABLE scores (player STRING, score BIGINT)
-            WITH ('connector' = 'kafka', 'topic' = '{self.topic}', 'properties.bootstrap.servers' = ${{kafka_bootstrap}},
+            WITH ('connector' = 'kafka', 'topic' = '{self.topic}',
+              'properties.bootstrap.servers' = ${{kafka_bootstrap}},
               'properties.group.id' = ${{group_id}}, {option}, ${{score_format_options}});
             """)
         )
@@ -88,7 +89,7 @@ class Game:
         }
         folder = self.root / self.name / "outputs" / self.table
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "output.yaml").write_text(yaml.safe_dump(described))
+        (folder / "output.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
 
     def send(self, count: int) -> None:
         producer = Producer({"bootstrap.servers": self.settings.kafka})

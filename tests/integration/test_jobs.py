@@ -124,7 +124,7 @@ def test_a_first_version_that_only_fails_is_replaced_by_a_change_or_a_replay(gam
 
 
 def test_a_bad_change_is_rolled_back_to_the_old_sql_and_its_own_savepoint(game: Game) -> None:
-    """The change fits the state, so it is applied; it cannot open its source. What comes meanwhile is read afterwards."""
+    """The change fits the state, so it is applied; it cannot open its source. What comes then is read later."""
     game.send(60)
     good = game.apply()
     game.expect_totals()

@@ -1,4 +1,4 @@
-"""Empties a job's outputs before it starts from nothing: the new run never deletes rows that only an earlier one wrote."""
+"""Empties a job's outputs before it starts from nothing: the new run never deletes what only an earlier one wrote."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LIMIT_SECONDS = 30.0
 
 
 def begin_anew(settings: Settings, spec: JobSpec, inputs: Inputs) -> int:
-    """Empty the job's outputs in their sinks, and set its consumer group to where it begins. Rows of closed seasons stay.
+    """Empty the job's outputs, and set its consumer group to where it begins. Rows of closed seasons stay.
 
     Returns the rows and keys that were deleted. The job must not run.
 

@@ -143,8 +143,8 @@ def with_id_horizon(compiled: str, horizon_ms: int, key: Sequence[str]) -> str:
     found = [node for node in plan["nodes"] if set(key) <= _first_row_key(node)]
     if len(found) != 1 or len(found[0].get("state") or ()) != 1:
         raise SubmissionRejectedError(
-            f"The plan has {len(found)} operators that keep the first row of each {', '.join(key)} and should have one, "
-            "with one state; look at the `counted_...` source of the job and at what reads it"
+            f"The plan has {len(found)} operators that keep the first row of each {', '.join(key)} and should have "
+            "one, with one state; look at the `counted_...` source of the job and at what reads it"
         )
     found[0]["state"][0]["ttl"] = f"{horizon_ms} ms"
     found[0]["configuration"] |= {"table.exec.mini-batch.enabled": "false"}

@@ -111,7 +111,9 @@ def _load(path: Path, root: Path, event_ids: Mapping[str, EventIds]) -> JobSpec:
     raw["flink"] = _options(raw.get("flink"), _shown(path, root))
     if isinstance(raw.get("low_latency"), dict):
         raw["low_latency"]["options"] = _options(raw["low_latency"].get("options"), _shown(path, root))
-    drops_copies = ids is not None and any((root / source.path).with_suffix(WITHOUT_IDS).is_file() for source in sources)
+    drops_copies = ids is not None and any(
+        (root / source.path).with_suffix(WITHOUT_IDS).is_file() for source in sources
+    )
     known = {
         "name": folder.name,
         "folder": folder,

@@ -76,7 +76,9 @@ def ledger_of(sources: Sequence[SqlFile], options: Any, where: str) -> LedgerVie
     if not (checked and counted):
         return None
     if len(checked) > 1 or len(counted) > 1:
-        raise JobSpecError(f"{where}: `sources` define {', '.join((*checked, *counted))}; a job counts one topic's events")
+        raise JobSpecError(
+            f"{where}: `sources` define {', '.join((*checked, *counted))}; a job counts one topic's events"
+        )
     return LedgerViews(checked[0], counted[0], chosen.copies)
 
 

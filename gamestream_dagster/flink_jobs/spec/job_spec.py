@@ -86,7 +86,9 @@ class JobSpec(BaseModel):
     upgrade_mode: UpgradeMode = UpgradeMode.SAVEPOINT
     restart_nonce: int = Field(default=0, ge=0, description="Change it to have the job restarted from its state.")
     reads: tuple[str, ...] = Field(min_length=1, description="Kafka topics that the job reads.")
-    outputs: tuple[Board, ...] = Field(default=(), description="What it writes, in the order of the views in query.sql.")
+    outputs: tuple[Board, ...] = Field(
+        default=(), description="What it writes, in the order of the views in query.sql."
+    )
     keeps_ledger: bool = Field(default=False, description="Whether it counts its events in the table `job_ledger`.")
     sources: tuple[SqlFile, ...] = Field(description="Shared source files, in the order of job.yaml.")
     avro_sources: dict[str, SqlFile] = Field(default_factory=dict, description="Avro variant of a source, by path.")

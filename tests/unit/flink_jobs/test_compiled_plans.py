@@ -51,7 +51,7 @@ def test_a_missing_plan_is_not_taken_for_a_fitting_one() -> None:
 
 KEY = ("user_id", "event_id")
 COLUMNS = ("user_id", "nested", "event_id", "$10")
-AS_TEXT = "ROW<`user_id` VARCHAR(20), `nested` ROW<`x` INT, `y` ROW<`z` INT>>, `event_id` VARCHAR(20), `$10` INT NOT NULL>"
+AS_TEXT = "ROW<`user_id` VARCHAR(20), `nested` ROW<`x` INT, `y` ROW<`z` INT>>, `event_id` VARCHAR(20), `$10` INT>"
 AS_OBJECT = {"type": "ROW", "fields": [{"name": name, "fieldType": "INT"} for name in COLUMNS]}
 
 

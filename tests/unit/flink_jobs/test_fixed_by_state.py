@@ -200,8 +200,7 @@ def test_the_option_is_written_as_its_field(tmp_path: Path) -> None:
     (folder / "outputs" / "w").mkdir(parents=True)
     (folder / "outputs" / "w" / "output.yaml").write_text(yaml.safe_dump(OUTPUT))
     (folder / "job.yaml").write_text(
-        "description: d\nowners: [team:a]\nsources: [s.sql]\nreads: [a]\n"
-        "flink: {pipeline.max-parallelism: 256}\n"
+        "description: d\nowners: [team:a]\nsources: [s.sql]\nreads: [a]\nflink: {pipeline.max-parallelism: 256}\n"
     )
     with pytest.raises(JobSpecError, match="write `max_parallelism: 256` beside `flink`"):
         load_job("totals_v1", tmp_path)

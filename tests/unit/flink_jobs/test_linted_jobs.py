@@ -93,9 +93,7 @@ def test_only_errors_count_and_a_refusal_is_left_to_the_preflight(
 ) -> None:
     folder = tmp_path / "totals_v1"
     folder.mkdir()
-    (folder / "job.yaml").write_text(
-        "description: d\nowners: [team:a]\nsources: [s.sql]\nreads: [scores]\n"
-    )
+    (folder / "job.yaml").write_text("description: d\nowners: [team:a]\nsources: [s.sql]\nreads: [scores]\n")
     (tmp_path / "_sources").mkdir()
     (tmp_path / "_sources" / "s.sql").write_text("CREATE TEMPORARY TABLE t (one INT) WITH ('connector' = 'blackhole');")
     (folder / "query.sql").write_text("CREATE TEMPORARY VIEW v AS SELECT '1' AS user_id;")
