@@ -74,6 +74,8 @@ class Column(BaseModel):
                 return "Name to show: the greatest text, by bytes, that an accepted event carried."
             case ColumnRole.SUM:
                 return f"Sum of the scores of all accepted events, by {' and '.join(self.over)}."
+            case ColumnRole.COUNT:
+                return f"Number of accepted events, by {' and '.join(self.over)}."
             case ColumnRole.VALUE:
                 return "Integer computed from the events of the row's window."
             case ColumnRole.CHOICE:
@@ -232,13 +234,18 @@ class Board(BaseModel):
 
     @property
     def proven(self) -> bool:
-        """Whether it can be recomputed, and so be reconciled."""
-        return (self.folder / "recompute.sql").is_file()
+        """Whether it can be reconciled: it can be recomputed, and each sink has the other one as a witness."""
+        return self.recompute_file.is_file() and self.sinks.kafka is not None and self.sinks.postgres is not None
+
+    @property
+    def recompute_file(self) -> Path:
+        """Where its DuckDB query is."""
+        return self.folder / "recompute.sql"
 
     @property
     def recompute_sql(self) -> str:
-        """The board's own DuckDB query, over the relation `events`."""
-        return (self.folder / "recompute.sql").read_text(encoding="utf-8")
+        """The output's own DuckDB query, over the relation `events`."""
+        return self.recompute_file.read_text(encoding="utf-8")
 
 
 def load_boards(root: Path = FLINK_SQL_DIR, season: Season | None = None) -> dict[str, Board]:

@@ -99,7 +99,7 @@ def plan_repair(run: ReconciliationRun) -> RepairPlan:
         if why:
             left.append(LeftAlone(one, why))
         else:
-            step = _step(one)
+            step = _step(one, ranked=run.descriptions[one.board].ranked)
             where = tuple(step.key.values()) if step.key is not None else (str(step.record),)
             steps.setdefault((one.board, one.sink, *where), step)
     return RepairPlan(tuple(steps.values()), tuple(left))
@@ -125,7 +125,7 @@ def _other_is_wrong(difference: Difference, right: Row | None) -> bool:
     return OTHER_IS_WRONG in difference.evidence or (right is not None and not is_whole(right))
 
 
-def _step(difference: Difference) -> RepairStep:
+def _step(difference: Difference, *, ranked: bool) -> RepairStep:
     evidence = difference.evidence
     key = cast("Mapping[str, Any] | None", evidence.get(KEY))
     shown, right = evidence.get(SHOWN), evidence.get(OTHER_SHOWS)
@@ -133,7 +133,7 @@ def _step(difference: Difference) -> RepairStep:
     return RepairStep(
         board=difference.board,
         sink=difference.sink,
-        rank=difference.rank if key is None else list(key.values())[-1],
+        rank=list(key.values())[-1] if key is not None and ranked else difference.rank,
         action=RepairAction.DELETE if right is None else RepairAction.UPSERT,
         shown=shown,
         right=right,
@@ -178,7 +178,7 @@ def _in_postgres(database: Connection, board: Board, step: RepairStep) -> Repair
     else:
         same = _is_row(board, table, step.shown)
         changed = database.execute(update(table).where(place, same).values(_stored(board, step.right))).rowcount
-    count = select(table.c[board.rank_column]).where(place)
+    count = select(table.c[board.key_columns[-1]]).where(place)
     if step.right is None:
         kept = database.execute(count).first() is None
     else:

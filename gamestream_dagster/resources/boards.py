@@ -10,10 +10,13 @@ from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.settings import Settings
 
+MOST_SHOWN = 2000
+"""Rows that the metadata of an asset can hold: twice the ranks of the longest board."""
+
 
 @dataclass(frozen=True)
 class BoardRows:
-    """The rows of one board at one instant, by rank; at most `Board.rows`."""
+    """The rows of one output at one instant, by rank or by key."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -26,7 +29,7 @@ class BoardTables:
         self._settings = settings
 
     def read(self, board: Board) -> BoardRows:
-        """Every row of `board`, by rank.
+        """The rows of an output, by rank or by key, at most `MOST_SHOWN`.
 
         Raises:
             TransientServiceError: Postgres does not answer.
@@ -40,11 +43,14 @@ class BoardTables:
             sa.cast(sa.column(name), sa.Text) if column.type is ColumnType.TIMESTAMP else sa.column(name)
             for name, column in board.columns.items()
         ]
+        order = (board.rank_column,) if board.ranked else board.key_columns
         statement = (
             sa.select(*columns)
             .select_from(sa.table(board.name))
-            .order_by(sa.column(board.rank_column))
-            .limit(2 * board.rows)  # more than the board's length is a fault worth showing, not worth a flood
+            .order_by(*(sa.column(name) for name in order))
+            .limit(
+                min(2 * board.rows, MOST_SHOWN)
+            )  # more than the board's length is a fault worth showing, not worth a flood
         )
         with open_engine(self._settings) as engine, engine.connect() as connection:
             check_tables(connection, [board])

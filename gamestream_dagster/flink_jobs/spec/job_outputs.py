@@ -46,7 +46,7 @@ def outputs_of(folder: Path, query: SqlFile) -> tuple[Board, ...]:
         raise JobSpecError(str(error)) from error
     if not described:
         raise JobSpecError(f"{job} writes nothing: describe an output in {job}/{OUTPUTS}/<name>/{DESCRIPTION}")
-    views = _views([query])
+    views = views_of([query])
     for name in described:
         if name not in views:
             raise JobSpecError(
@@ -71,7 +71,7 @@ def ledger_of(sources: Sequence[SqlFile], options: Any, where: str) -> LedgerVie
         chosen = LedgerOptions() if options is None else LedgerOptions.model_validate(options)
     except ValidationError as error:
         raise JobSpecError(f"{where}: `ledger` can hold `copies: false` alone") from error
-    views = _views(sources)
+    views = views_of(sources)
     checked, counted = ([name for name in views if name.startswith(kind)] for kind in (_CHECKED, _COUNTED))
     if not (checked and counted):
         return None
@@ -82,7 +82,7 @@ def ledger_of(sources: Sequence[SqlFile], options: Any, where: str) -> LedgerVie
     return LedgerViews(checked[0], counted[0], chosen.copies)
 
 
-def _views(files: Iterable[SqlFile]) -> list[str]:
+def views_of(files: Iterable[SqlFile]) -> list[str]:
     """Names of the views that these files define, in order."""
     names: list[str] = []
     for statement in (one for file in files for one in split(file.text)):

@@ -75,6 +75,8 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,3})?\+00")
 
 def _read_table(database: Connection, board: Board) -> list[Row]:
     table = board_table(board, MetaData())
+    if not board.ranked:
+        return _read_keyed(database, board, table)
     newest = [] if board.season_column is None else [table.c[board.season_column].desc()]
     # A limit, because anybody could write any number of ranks; those that the board has come first, so that no others
     # hide them. Of a board of seasons these are the newest ones.
@@ -84,6 +86,22 @@ def _read_table(database: Connection, board: Board) -> list[Row]:
     )
     rows: list[Row] = [_row(board, row) for row in found.mappings()]
     return rows if newest else sorted(rows, key=lambda row: row[board.rank_column])
+
+
+def _read_keyed(database: Connection, board: Board, table: Table) -> list[Row]:
+    """All rows by key; one more than may be compared is asked for, to see whether there are more."""
+    keys = [table.c[name] for name in board.key_columns]
+    found = database.execute(select(*_selected(board, table)).order_by(*keys).limit(board.rows + 1)).mappings().all()
+    _check_size(board, len(found))
+    return [_row(board, row) for row in found]
+
+
+def _check_size(board: Board, rows: int) -> None:
+    if rows > board.rows:
+        raise CouldNotLookError(
+            f"{board.name} holds over {board.rows:,} rows",
+            f"raise `rows` in {board.folder / 'output.yaml'}: that many are held in memory and compared",
+        )
 
 
 def _row(board: Board, found: Mapping[Any, Any]) -> SinkRow:
@@ -128,13 +146,19 @@ def read_topic_rows(bootstrap: str, board: Board, timeout_seconds: float = 30) -
             continue
         newest.pop(change.key, None)  # so that the newest of two spellings of one key comes last
         newest[change.key] = change
-        if len(newest) > _MOST_KEYS:
-            raise CouldNotLookError(f"{board.topic} holds over {_MOST_KEYS} keys", "only the job may write to it")
+        if len(newest) > max(_MOST_KEYS, board.rows):
+            raise CouldNotLookError(
+                f"{board.topic} holds over {max(_MOST_KEYS, board.rows)} keys", "only the job may write to it"
+            )
     last: dict[Key | bytes, Change] = {}
     for key, change in newest.items():
         last[change.key_of(board) or key] = change
     rows = [change.row(board) for change in last.values() if change.value is not None]
-    rows.sort(key=lambda row: (row[board.rank_column] is None, row[board.rank_column] or 0))
+    if board.ranked:
+        rows.sort(key=lambda row: (row[board.rank_column] is None, row[board.rank_column] or 0))
+    else:
+        _check_size(board, len(rows))
+        rows.sort(key=lambda row: [str(row[name]) for name in board.key_columns])
     return TopicRows([*rows], without_key)
 
 
@@ -171,7 +195,7 @@ def visible(board: Board, rows: Sequence[Row], season: int | None = None) -> lis
 def by_key(board: Board, rows: Sequence[Row]) -> dict[Key, Row]:
     """The rows by the values of their key columns; those without a whole key are left out."""
     keyed = ((tuple(row.get(name) for name in board.key_columns), row) for row in rows)
-    return {key: row for key, row in keyed if all(isinstance(value, int) for value in key)}
+    return {key: row for key, row in keyed if all(isinstance(value, int | str) for value in key)}
 
 
 def read_season(engine: Engine, board: Board, start: int) -> list[Row]:
@@ -186,5 +210,6 @@ def read_season(engine: Engine, board: Board, start: int) -> list[Row]:
     with engine.connect() as database:
         check_tables(database, [board])
         with _sentence():
-            found = database.execute(query.order_by(table.c[board.rank_column]).limit(10 * board.rows)).mappings().all()
+            keys = (table.c[name] for name in board.key_columns)
+            found = database.execute(query.order_by(*keys).limit(10 * board.rows)).mappings().all()
     return [_row(board, row) for row in found]
