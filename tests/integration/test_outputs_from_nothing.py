@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import yaml
-from planted import provision
 from sqlalchemy import text
 from typer.testing import CliRunner
 
@@ -34,6 +33,7 @@ from gamestream_dagster.reconciliation.why import Standing, explain_row
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.settings import Settings
 from quality.emptiness import empty_board
+from tests.support.planted import provision
 
 COPIED_VIEW = """
 CREATE TEMPORARY VIEW {name} AS

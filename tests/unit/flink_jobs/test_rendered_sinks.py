@@ -18,7 +18,7 @@ from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.flink_jobs.spec.sql_text import split
 from gamestream_dagster.flink_jobs.target.targets import target_as_deployed, target_for, what_ran
 from gamestream_dagster.settings import Season, Settings
-from tests.fakes.job_questions import record
+from tests.support.fakes.job_questions import record
 
 JOBS = load_jobs(season=Season.DAILY)
 CANARY = "canary-of-the-password"

@@ -6,19 +6,19 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import reference_model as model
-from archive_maker import make_archive
-from event_logs import AS_OF, BOARDS, cuts, logs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_model import Event
 
-from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.boards import Column, ColumnRole, ColumnType, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.recompute.history import history_between
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute, check_board
 from gamestream_dagster.reconciliation.recompute.statements import statement
+from tests.support import reference_model as model
+from tests.support.archive_maker import make_archive
+from tests.support.event_logs import AS_OF, BOARDS, cuts, logs
+from tests.support.reference_model import Event
 
 DESCRIBED = load_boards()
 untimed = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
@@ -161,8 +161,9 @@ def test_the_boards_of_the_project_can_be_reconciled(board):
 
 def test_a_column_that_is_no_event_field_is_refused_with_the_file():
     board = DESCRIBED["top_teams"]
-    broken = board.model_copy(update={"entity": ("rnk",)})
-    with pytest.raises(BoardNotUsableError, match=r"board\.yaml.*'rnk' is no text column"):
+    key = Column(type=ColumnType.STRING, role=ColumnRole.KEY)
+    broken = board.model_copy(update={"columns": {**board.columns, "guild_id": key}})
+    with pytest.raises(BoardNotUsableError, match=r"output\.yaml.*'guild_id' is no text column"):
         check_board(broken)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from reference_model import Event
 
 from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, decode
 from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, save_manifest
 from gamestream_dagster.clients.kafka_records import Raw
+from tests.support.reference_model import Event
 
 TOPIC = "user-score"
 
