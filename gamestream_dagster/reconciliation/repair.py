@@ -63,7 +63,7 @@ class RepairStep:
     board: str
     sink: Sink
     rank: int | None
-    """None: a record whose key names no row."""
+    """None: rows have no ranks, or a record whose key names no row."""
     action: RepairAction
     shown: Row | None
     right: Row | None
@@ -72,6 +72,13 @@ class RepairStep:
     """The key columns; times as milliseconds."""
     record: RecordAt | None = None
     """The newest record of the key, in a board's topic."""
+
+    @property
+    def place(self) -> str:
+        """Which row, for people: its rank, else its key, else the record that names none."""
+        if self.rank is not None:
+            return f"#{self.rank}"
+        return f"record {self.record}" if self.key is None else " / ".join(map(str, self.key.values()))
 
 
 @dataclass(frozen=True)
@@ -156,7 +163,7 @@ def apply_repair(
     with open_engine(settings) as engine:
         for step in plan.steps:
             board = run.descriptions[step.board]
-            say(f"{step.action.value.lower()} {step.board} #{step.rank or '-'} in {step.sink.value}")
+            say(f"{step.action.value.lower()} {step.board} {step.place} in {step.sink.value}")
             if step.sink is Sink.POSTGRES:
                 with engine.begin() as database:
                     outcome = _in_postgres(database, board, step)
