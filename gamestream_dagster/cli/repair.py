@@ -110,7 +110,8 @@ def _show(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]], dry_ru
         state = outcomes.get(id(step), "planned")
         data.print(
             Text(
-                f"{step.action.value:6} {step.board} {step.place} in {step.sink.value}  {step.cause}  -> {right}  {state}"
+                f"{step.action.value:6} {step.board} {step.place} in {step.sink.value}  {step.cause}  "
+                f"-> {right}  {state}"
             )
         )
     for one in plan.left_alone:
