@@ -43,7 +43,7 @@ FROM (
   FROM (
     SELECT user_id, MAX(team_name) AS team_name, SUM(points) AS total_score
     FROM counted_scores
-    WHERE points >= 0
+    WHERE points >= 0 AND '{name}' <> ''
     GROUP BY user_id
   )
 )
@@ -67,7 +67,7 @@ class Made:
         return load_boards(self.root)
 
     def reconcile(self, mode: str = "bracket") -> ReconciliationRun:
-        return reconcile(self.settings, mode, root=self.root)
+        return reconcile(self.settings, mode, sinks=list(Sink), root=self.root)
 
     def table(self, name: str) -> list[dict[str, Any]]:
         with open_engine(self.settings) as engine:
