@@ -35,7 +35,7 @@ WINDOW = {"as_of": "at", "tick_seconds": 5, "length_seconds": 60, "delay_seconds
 def load(tmp_path: Path, columns: Any, recompute: str = "", **fields: Any) -> None:
     folder = tmp_path / "pairs_v1" / "outputs" / "top_pairs"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "output.yaml").write_text(yaml.safe_dump({**BOARD, **fields, "columns": columns}))
+    (folder / "output.yaml").write_text(yaml.safe_dump({**BOARD, **fields, "columns": columns}, sort_keys=False))
     if recompute:
         (folder / "recompute.sql").write_text(recompute)
     load_boards(tmp_path, Season.DAILY)
@@ -100,7 +100,9 @@ def test_a_board_with_a_window_has_values_and_its_own_as_of(tmp_path: Path) -> N
     at = {"at": {"type": "timestamp", "role": "as_of"}}
     counted = {"type": "bigint", "role": "count", "over": ["team_id"]}
     with pytest.raises(CatalogueError, match="role `count`, which never starts anew"):
-        load(tmp_path, {"place": COLUMNS["place"], "team_id": COLUMNS["team_id"], "total": counted}, window=WINDOW)
+        load(
+            tmp_path, {"place": COLUMNS["place"], "team_id": COLUMNS["team_id"], "total": counted, **at}, window=WINDOW
+        )
     with pytest.raises(CatalogueError, match="never starts anew; in a board with a window write `value`"):
         load(tmp_path, {**COLUMNS, **at}, window=WINDOW)
     columns = {"place": COLUMNS["place"], "team_id": COLUMNS["team_id"], "total": {"type": "bigint", "role": "value"}}
