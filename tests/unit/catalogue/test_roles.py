@@ -91,6 +91,9 @@ def test_an_output_without_ranks_has_neither_order_nor_a_number_of_ranks(tmp_pat
         load(tmp_path, COLUMNS, rows=1001)
     with pytest.raises(CatalogueError, match="say by which `order`"):
         load(tmp_path, COLUMNS, order=[])
+    season = {"season_id": {"type": "timestamp", "role": "season"}}
+    with pytest.raises(CatalogueError, match="'season_id' is a season: only a board has seasons"):
+        load(tmp_path, {**season, **columns}, order=[])
     load(tmp_path, {**columns, **events}, order=[], rows=50_000)
     output = load_boards(tmp_path, Season.DAILY)["top_pairs"]
     assert (output.ranked, output.key_columns, output.topic) == (False, ("team_id",), "top-pairs")
