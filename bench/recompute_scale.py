@@ -35,10 +35,14 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.ledger.balance import balance
-from gamestream_dagster.reconciliation.ledger.counters import JobLedger
+from gamestream_dagster.reconciliation.ledger.minutes import read_minutes
 from gamestream_dagster.reconciliation.model.values import JobCut, Sink
 from gamestream_dagster.reconciliation.observe.boards import Observation
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
+from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
 
 RESULTS = Path(__file__).parent / "results"
 TOPIC = "user-score"
@@ -169,7 +173,8 @@ def prepare(home: Path) -> None:
     boards = load_boards()
     high = load_manifest(home / TOPIC).archived_upto
     with recompute(home) as opened:
-        newest = min(opened.newest_event_times(high).values())
+        at = opened.at(high)
+        newest = min(newest_event_times(opened, at).values())
         shown: dict[str, list] = {}
         for name, board in boards.items():
             window = board.window
@@ -177,9 +182,9 @@ def prepare(home: Path) -> None:
             if window is not None:
                 tick = window.tick_seconds * 1000
                 as_of = (newest - window.delay_seconds * 1000) // tick * tick
-            shown[name] = opened.rows(board, high, as_of=as_of)
-        opened.count_minutes(high)
-        minutes = opened.query({}, high, "SELECT * EXCLUDE (reasons, remarks) FROM minutes ORDER BY ALL")
+            shown[name] = board_rows(opened, at, board, as_of=as_of)
+        list(read_minutes(opened, at))
+        minutes = opened.query(at, "SELECT * EXCLUDE (reasons, remarks) FROM minutes ORDER BY ALL")
     (home / "expected.json").write_bytes(orjson.dumps({"boards": shown, "minutes": minutes}, default=int))
     typer.echo("{}")
 
@@ -203,8 +208,8 @@ def measure(home: Path) -> None:
     with recompute(home) as opened:
         results = examine(opened, boards, [Sink.POSTGRES], seen=seen, since=dict.fromkeys(jobs, high))
         seconds["boards"] = time.perf_counter() - started
-        ledger = balance(opened, home / TOPIC, high, counted, dict.fromkeys(jobs, high))
-        rows = sum(1 for _ in opened.minutes())
+        ledger = balance(opened, opened.at(high), counted, dict.fromkeys(jobs, high))
+        rows = sum(1 for _ in read_minutes(opened, opened.at(high)))
     seconds["boards and ledger"] = time.perf_counter() - started
     seconds["boards and ledger, cpu"] = time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -231,9 +236,9 @@ def one_board(home: Path, high: dict[int, int]) -> float:
     """Seconds for the first board without a window, once the copies are known."""
     board = next(board for board in load_boards().values() if board.window is None)
     with recompute(home) as opened:
-        opened.query({}, {}, "SELECT 1")  # the copies are found with the first question
+        opened.query(opened.at({}), "SELECT 1")  # the copies are found with the first question
         started = time.perf_counter()
-        opened.rows(board, high)
+        board_rows(opened, opened.at(high), board)
         return time.perf_counter() - started
 
 
@@ -259,11 +264,11 @@ def job_ledger(jobs: list[str], minutes: list[dict]) -> JobLedger:
     return ledger
 
 
-def recompute(home: Path) -> Recompute:
+def recompute(home: Path) -> ArchiveDatabase:
     """As a reconciliation opens it."""
     spill = home / "spill"
     spill.mkdir(exist_ok=True)
-    return Recompute(home / TOPIC, spill)
+    return ArchiveDatabase(ArchiveSource(home / TOPIC), spill)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from gamestream_dagster.reconciliation.model.values import (
     Verdict,
 )
 from gamestream_dagster.reconciliation.observe.boards import Limits
-from gamestream_dagster.reconciliation.recompute.recompute import check_board
+from gamestream_dagster.reconciliation.recompute.boards import check_board
 from gamestream_dagster.reconciliation.results.report import write_report
 from gamestream_dagster.reconciliation.results.store import last_runs, save_run
 from gamestream_dagster.reconciliation.task import Task

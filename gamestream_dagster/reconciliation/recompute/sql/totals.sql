@@ -4,6 +4,6 @@ SELECT
   coalesce(sum(score) FILTER (WHERE "offset" < low_offset), 0)::BIGINT AS low_total,
   sum(score)::BIGINT AS high_total,
   count(*) FILTER (WHERE "offset" < low_offset) AS low_events
-FROM bracketed
+FROM events
 JOIN keys USING (${over})
 GROUP BY ${keys.over}
