@@ -37,8 +37,8 @@ from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.ledger.balance import balance
 from gamestream_dagster.reconciliation.ledger.minutes import read_minutes
 from gamestream_dagster.reconciliation.model.values import JobCut, Sink
-from gamestream_dagster.reconciliation.observe.boards import Observation
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
+from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource

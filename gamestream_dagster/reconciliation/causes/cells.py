@@ -96,15 +96,8 @@ def read_cells(
         faults: of the ledger; runs that the job lost are left out, minutes in which it counted a run twice and
             partitions with a row that somebody changed are not known.
     """
-    rows = _told(job, counted, set(wanted), at)
     mine = [one for one in faults if one.where == job]
-    twice = [one for one in mine if one.kind is FaultKind.TWICE]
-    changed = {one.partition for one in mine if one.kind is FaultKind.EDITED}
-    rows = {
-        place: row
-        for place, row in rows.items()
-        if place[0] not in changed and not any(_touches(place, row, one) for one in twice)
-    }
+    rows = _trusted(_told(job, counted, set(wanted), at), mine)
     if not rows:
         return Cells()
     places = list(rows)
@@ -133,6 +126,17 @@ def read_cells(
             if rows[place]["records"] == one["records"]
         }
     )
+
+
+def _trusted(rows: Mapping[Place, Row], faults: Sequence[LedgerFault]) -> dict[Place, Row]:
+    """Without what the job counted twice, and without partitions of which somebody changed a row."""
+    twice = [one for one in faults if one.kind is FaultKind.TWICE]
+    changed = {one.partition for one in faults if one.kind is FaultKind.EDITED}
+    return {
+        place: row
+        for place, row in rows.items()
+        if place[0] not in changed and not any(_touches(place, row, one) for one in twice)
+    }
 
 
 def _told(job: str, counted: JobLedger, wanted: set[Place], events: EventsAt) -> dict[Place, Row]:

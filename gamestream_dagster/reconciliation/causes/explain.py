@@ -13,6 +13,7 @@ from gamestream_dagster.reconciliation.causes.earlier_prefix import PrefixSearch
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.job_side import JobSide
+from gamestream_dagster.reconciliation.causes.outcome import joined, same_row, unlike_row, with_testimony
 from gamestream_dagster.reconciliation.causes.policy import Policy
 from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory
 from gamestream_dagster.reconciliation.causes.trial import Trial
@@ -30,7 +31,6 @@ from gamestream_dagster.reconciliation.compare.open_seasons import SEASON
 from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
     Cause,
-    Causes,
     Difference,
     DifferenceKind,
     LedgerFault,
@@ -38,7 +38,7 @@ from gamestream_dagster.reconciliation.model.values import (
     Sink,
 )
 from gamestream_dagster.reconciliation.observe.board_topic import Key
-from gamestream_dagster.reconciliation.observe.boards import Observation
+from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.observe.sinks import by_key, newest_window
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
@@ -243,10 +243,10 @@ class _BoardCauses:
                 testimony = replace(testimony, facts={**testimony.facts, OTHER_IS_WRONG: True})
             told |= set() if key is None else {key}
             # An absent entity belongs at the rank that the other sink gives it.
-            found.append(_with(one if key is None else replace(one, rank=key[-1]), testimony))
+            found.append(with_testimony(one if key is None else replace(one, rank=key[-1]), testimony))
         if found and result.sink is Sink.POSTGRES:
             found += self._also_behind(told)
-        return found if found else [_with(one, Testimony(())) for one in differences]
+        return found if found else [with_testimony(one, Testimony(())) for one in differences]
 
     def _only_moved(self, sides: Sides, key: Key | None) -> bool:
         """Whether both sinks hold the same row under the key."""
@@ -276,7 +276,7 @@ class _BoardCauses:
                 continue  # of a window that nobody sees any more
             testimony = testify_postgres(sides, key)
             if testimony.either:
-                found.append(_with(_unlike(self.board, key, shown, right), testimony))
+                found.append(with_testimony(unlike_row(self.board, key, shown, right), testimony))
         return found
 
     def _computed(self, result: BoardResult, differences: Sequence[Difference]) -> list[Difference]:
@@ -305,7 +305,7 @@ class _BoardCauses:
                 continue
             if in_job is None:
                 in_job = self._in_job(other.sink, other.differences)
-            found.append(_joined(one, _same_row(in_job, one), behind))
+            found.append(joined(one, same_row(in_job, one), behind))
         return found
 
     def _may_be_ahead(self) -> bool:
@@ -344,55 +344,3 @@ class _BoardCauses:
         )
         trial = Trial(self.shared.archive, self.at, board, job_boards, sink, rows, as_of)
         return JobSide(trial, evidence, self.shared.topic)
-
-
-def _with(difference: Difference, testimony: Testimony) -> Difference:
-    evidence = {**difference.evidence, **testimony.facts}
-    return replace(difference, alternatives=tuple((cause,) for cause in testimony.either), evidence=evidence)
-
-
-def _unlike(board: Board, key: Key, shown: Row | None, right: Row | None) -> Difference:
-    """A row that is right by itself, where the topic holds another one."""
-    kind = DifferenceKind.MISSING if shown is None else DifferenceKind.EXTRA if right is None else DifferenceKind.RANK
-    about = shown if shown is not None else right
-    return Difference(
-        board=board.name,
-        sink=Sink.POSTGRES,
-        kind=kind,
-        rank=key[-1],
-        entity=None if about is None else entity_of(board, about),
-        column=board.rank_column,
-        streamed=None if shown is None else key[-1],
-        recomputed=None,
-        explanation="the board's topic holds another row at this rank"
-        if right is not None
-        else "the board's topic holds no row at this rank",
-    )
-
-
-def _same_row(differences: Sequence[Difference], difference: Difference) -> Difference | None:
-    """The difference of the same rank in the other sink."""
-    return next((one for one in differences if one.rank is not None and one.rank == difference.rank), None)
-
-
-def _joined(one: Difference, in_job: Difference | None, behind: Testimony | None) -> Difference:
-    """A row with the cause that the other sink's row has in the job, and the one behind the job.
-
-    Args:
-        one: the difference, as the job's events alone explain it.
-        in_job: the other sink's difference at the same rank.
-        behind: why this sink does not show what the topic holds; None: it does.
-    """
-    if behind is None or not behind.either:  # the same row as there, for the same reason
-        return one if in_job is None else replace(one, alternatives=in_job.alternatives, evidence=in_job.evidence)
-    if in_job is None:
-        return _with(one, behind)
-    if in_job.unexplained:
-        causes = " or ".join(behind.either)
-        return replace(one, alternatives=(), evidence={**one.evidence, **behind.facts, "behind_the_job": causes})
-    alternatives = tuple(_together(causes, (cause,)) for causes in in_job.alternatives for cause in behind.either)
-    return replace(one, alternatives=alternatives, evidence={**in_job.evidence, **behind.facts})
-
-
-def _together(first: Causes, second: Causes) -> Causes:
-    return tuple(cause for cause in Cause if cause in {*first, *second})

@@ -14,7 +14,7 @@ from dataclasses import replace
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.flink_jobs.record.observed import CLOCK_AHEAD_MS
 from gamestream_dagster.reconciliation.model.values import Cause, Causes, Difference, DifferenceKind, Sink
-from gamestream_dagster.reconciliation.observe.boards import Observation
+from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement

@@ -13,7 +13,7 @@ from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.input_history import DEPTH
 from gamestream_dagster.reconciliation.model.values import BoardResult, DifferenceKind, Sink
-from gamestream_dagster.reconciliation.observe.boards import Observation
+from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from gamestream_dagster.reconciliation.recompute.history import DuckHistory, history_between

@@ -11,7 +11,7 @@ from gamestream_dagster.reconciliation.compare.equal import compare_equal
 from gamestream_dagster.reconciliation.compare.findings import compared, entity_of, place_of
 from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, Row, Sink, SinkRow
-from gamestream_dagster.reconciliation.observe.boards import Observation
+from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.observe.sinks import newest_window
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows

@@ -22,8 +22,8 @@ from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory,
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.model.values import Difference, FaultKind, JobCut, LedgerFault, Row, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import Change, Key
-from gamestream_dagster.reconciliation.observe.boards import Observation
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
+from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION
 

@@ -16,7 +16,7 @@ from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.model.values import Cause, Difference, DifferenceKind, JobCut, Sink
-from gamestream_dagster.reconciliation.observe.boards import Observation
+from gamestream_dagster.reconciliation.observe.observation import Observation
 
 AS_OF = START + 60_000
 BOARD = "hot_streaks"

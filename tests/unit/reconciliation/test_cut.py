@@ -27,7 +27,8 @@ from gamestream_dagster.reconciliation.model.cut import (
 )
 from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, JobCut, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import milliseconds
-from gamestream_dagster.reconciliation.observe.boards import Observation, _settled
+from gamestream_dagster.reconciliation.observe.boards import _settled
+from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.observe.sinks import newest_window
 
 BOARDS = load_boards()

@@ -13,7 +13,7 @@ from reference_model import Event
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.model.values import JobCut, Sink
-from gamestream_dagster.reconciliation.observe.boards import Observation
+from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.boards import check_board
 
 BOARD = """

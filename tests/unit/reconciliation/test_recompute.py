@@ -240,7 +240,7 @@ def test_each_scan_is_made_once(tmp_path, monkeypatch):
             history_between(archive, few, []).sums(("user_id",), [("u1",)])
             digests(archive, at)
             list(read_minutes(archive, at))
-        for made in ("TEMP TABLE repeated", "TABLE summed", "md5_number_upper", "TABLE minutes", "TABLE focus"):
+        for made in ("REPLACE TEMP TABLE repeated", "TABLE summed", "md5_number_upper", "TABLE minutes", "TABLE focus"):
             assert sum(made in sql for sql in ran) == 1, made
 
 

@@ -3,7 +3,7 @@
 -- records the one that Kafka took first, then the one in the smaller partition.
 -- since_previous: milliseconds of Kafka time since the previous record of the same id.
 -- conflict: a board would show something else if this record counted in place of the first one. first_...: the first one.
-INSERT INTO copies
+CREATE OR REPLACE TEMP TABLE copies AS
 SELECT
   "partition",
   "offset",

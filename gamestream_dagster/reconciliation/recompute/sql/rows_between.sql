@@ -1,4 +1,4 @@
--- The rows of some ranks, in order. ${board}: the board's own statement.
+-- The rows of some ranks, in order. The inner statement is the board's own.
 SELECT *
 FROM (
 ${board}

@@ -1,4 +1,4 @@
--- The rows of some entities, whatever their ranks. ${board}: the board's own statement.
+-- The rows of some entities, whatever their ranks. The inner statement is the board's own.
 SELECT found.*
 FROM (
 ${board}
