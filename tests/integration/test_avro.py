@@ -15,10 +15,7 @@ from typing import ClassVar
 
 import duckdb
 import pytest
-from avro_records import body_of, encoded, framed, register, schema_with, variants
 from confluent_kafka import Producer
-from fakes.first_generator import UserScore, feed_as_the_first_generator
-from small_job import Game, new_game
 
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.catalogue.boards import load_boards
@@ -36,6 +33,9 @@ from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import ScoreFormat, Settings, load_settings
+from tests.support.avro_records import body_of, encoded, framed, register, schema_with, variants
+from tests.support.fakes.first_generator import UserScore, feed_as_the_first_generator
+from tests.support.small_job import Game, new_game
 
 JSON_SCHEMA = {
     "$schema": "http://json-schema.org/draft-07/schema#",

@@ -9,13 +9,11 @@ import csv
 import gzip
 import random
 import re
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -38,9 +36,7 @@ from gamestream_dagster.events.simulator import SimulatorOptions
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "events"))
-from acceptance_cases import load_arrays, load_cases
+from tests.support.acceptance_cases import load_arrays, load_cases
 
 
 def nba_totals(key: str) -> Counter[str]:

@@ -19,7 +19,6 @@ import duckdb
 import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
-from fakes.first_generator import feed_as_the_first_generator, seed_scores
 from typer.testing import CliRunner
 
 from gamestream_dagster.cli.main import build
@@ -35,6 +34,7 @@ from gamestream_dagster.events.score_event import ScoreEvent
 from gamestream_dagster.events.simulation import run_simulation
 from gamestream_dagster.events.simulator import SimulatorOptions, simulate
 from gamestream_dagster.settings import Settings
+from tests.support.fakes.first_generator import feed_as_the_first_generator, seed_scores
 
 EVENT = ScoreEvent("USR-1", "42", "EU-RubyKoala", 7, 1_700_000_000_000, "2023-11-14 22:13:20.000", "normal", "e-1")
 

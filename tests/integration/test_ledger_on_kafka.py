@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,9 +30,7 @@ from gamestream_dagster.reconciliation.recompute.archive_database import Archive
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import job_ledger, ledger
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "reconciliation"))
-from job_counts import counted_by, read_records  # pyright: ignore[reportMissingImports]
+from tests.support.job_counts import counted_by, read_records
 
 PARTITIONS = 2
 JOB = "counting_test"

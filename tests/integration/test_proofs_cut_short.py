@@ -36,7 +36,7 @@ from gamestream_dagster.provisioning.model import ResourceKind, ResourceState
 from gamestream_dagster.reconciliation.model.values import DifferenceKind, ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
-from gamestream_dagster.settings import Settings, load_settings
+from gamestream_dagster.settings import PROJECT_ROOT, Settings, load_settings
 
 SERVERS = ("kafka", "registry", "postgres", "flink")
 TOPIC = "user-score"
@@ -103,9 +103,8 @@ def send_until_stamped_ahead(settings: Settings) -> None:
 
 
 def kill_proof_at(settings: Settings, step: str) -> None:
-    script = Path(__file__).with_name("killed_proof.py")
-    command = [sys.executable, str(script), str(settings.home), str(settings.port_base), step]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "tests.support.killed_proof", str(settings.home), str(settings.port_base), step]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, cwd=PROJECT_ROOT)
     assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
 
 

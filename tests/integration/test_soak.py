@@ -16,7 +16,6 @@ import orjson
 import psutil
 import pytest
 from confluent_kafka import Producer
-from hand_edits import HandEdit, add, record, remove, swap, tombstone, update
 
 from gamestream_dagster.events.feed import simulate_into
 from gamestream_dagster.events.simulation import SimulationResult
@@ -27,6 +26,7 @@ from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Si
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
+from tests.support.hand_edits import HandEdit, add, record, remove, swap, tombstone, update
 
 EVENTS = int(os.environ.get("GAMESTREAM_SOAK_EVENTS", "60000"))
 RATE = 2_500

@@ -15,10 +15,7 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 import pytest
-import reference_model as model
 from confluent_kafka import Producer
-from reference_model import Event
-from sql_cases import assert_rows
 
 from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.archive.writer import archive_topic
@@ -33,6 +30,9 @@ from gamestream_dagster.reconciliation.recompute.boards import Ask, board_rows
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
 from gamestream_dagster.reconciliation.recompute.flink_recompute import FlinkBoards
 from gamestream_dagster.settings import Settings
+from tests.support import reference_model as model
+from tests.support.reference_model import Event
+from tests.support.sql_cases import assert_rows
 
 Row = dict[str, Any]
 BOARDS = load_boards()

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from fakes.board_rows import difference, own_database, reconciled, write
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import open_engine
@@ -18,6 +17,7 @@ from gamestream_dagster.reconciliation.results.store import last_runs
 from gamestream_dagster.resources.verdicts import Verdicts
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import load_metadata
+from tests.support.fakes.board_rows import difference, own_database, reconciled, write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

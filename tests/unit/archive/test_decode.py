@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -13,9 +10,7 @@ from hypothesis import strategies as st
 from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, decode, newest_event_time
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.events.acceptance import Decoded, outcomes, whole_number
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "events"))
-from acceptance_cases import load_arrays, load_cases
+from tests.support.acceptance_cases import load_arrays, load_cases
 
 CASES = load_cases()
 NOW = 1_700_000_000_000

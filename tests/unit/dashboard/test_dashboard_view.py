@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fakes.board_rows import HOSTILE, board_rows
 from starlette.applications import Starlette
 
 from gamestream_dagster.catalogue.boards import load_boards
@@ -20,7 +19,8 @@ from gamestream_dagster.dashboard.snapshot import Proof, Snapshot, read_snapshot
 from gamestream_dagster.dashboard.view import Tone, ago, badges, board_view, in_reading_order, remember, subject_column
 from gamestream_dagster.settings import load_settings
 from gamestream_dagster.warehouse.tables import load_metadata
-from tests.fakes.verdicts import finished
+from tests.support.fakes.board_rows import HOSTILE, board_rows
+from tests.support.fakes.verdicts import finished
 
 BOARDS = load_boards()
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

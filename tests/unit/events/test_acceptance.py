@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from acceptance_cases import load_arrays, load_cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.events import acceptance, flink_json
 from gamestream_dagster.events.acceptance import Decoded, Reason, Refused, judge, outcomes
+from tests.support.acceptance_cases import load_arrays, load_cases
 
 CASES = load_cases()
 NOW = 1_700_000_000_000

@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from avro_records import FIELDS, Variant, body_of, encoded, framed, schema_with, variants
 
 from gamestream_dagster.clients import registry as registry_module
 from gamestream_dagster.clients.registry import Registry
@@ -15,6 +14,7 @@ from gamestream_dagster.events import avro as module
 from gamestream_dagster.events.acceptance import Decoded, Refused
 from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_encoder
 from gamestream_dagster.events.score_event import ScoreEvent
+from tests.support.avro_records import FIELDS, Variant, body_of, encoded, framed, schema_with, variants
 
 NOW = 1_700_000_000_000
 EVENT = ScoreEvent("u1", "t1", "T", 7, NOW, "r", "normal", "e-1")

@@ -9,7 +9,6 @@ import re
 import fastavro
 import jsonschema
 import pytest
-from acceptance_cases import load_cases
 
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_topics
 from gamestream_dagster.events.acceptance import Decoded
@@ -23,6 +22,7 @@ from gamestream_dagster.events.event_types import (
     score_event,
 )
 from gamestream_dagster.settings import PROJECT_ROOT, TopicProfile
+from tests.support.acceptance_cases import load_cases
 
 EVENT = score_event()
 # The schema that the generator of the mobile-game example registers for `user-score-value`.

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kept_records import KeptRecords
 
 from gamestream_dagster.events import file_lines
 from gamestream_dagster.events.acceptance import Decoded, judge
 from gamestream_dagster.events.readers import ReadingError
 from gamestream_dagster.events.replay import read_rejects, replay, sample_path
+from tests.support.kept_records import KeptRecords
 
 GOOD = {"user_id": "u1", "team_id": "t1", "team_name": "Red Koala", "score": 7, "event_time_millis": 1000}
 COLUMNS = [*GOOD, "readable_time", "event_type", "event_id"]

@@ -19,8 +19,8 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.target.targets import Target, target_for
 from gamestream_dagster.settings import ScoreFormat, Season, Settings
 from gamestream_dagster.warehouse.tables import load_metadata
-from tests.fakes.job_specs import target
-from tests.fakes.job_world import World
+from tests.support.fakes.job_specs import target
+from tests.support.fakes.job_world import World
 
 
 class Stack:

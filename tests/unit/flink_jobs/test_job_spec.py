@@ -6,7 +6,7 @@ import pytest
 
 from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile, flink_job_name, parse_flink_job_name
 from gamestream_dagster.settings import ScoreFormat
-from tests.fakes.job_specs import QUERY, job_spec
+from tests.support.fakes.job_specs import QUERY, job_spec
 
 VALUES = {"kafka_bootstrap": "k:1", "jdbc_url": "jdbc:x"}
 

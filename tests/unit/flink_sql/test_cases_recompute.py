@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from sql_cases import FLINK_SQL_DIR, Case, assert_rows, load_cases
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import length_millis, season_at, shift_millis
 from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from gamestream_dagster.reconciliation.recompute.facts import season_starts
 from gamestream_dagster.settings import Season
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "reconciliation"))
-from archive_maker import archive_records, open_folder  # pyright: ignore[reportMissingImports]
+from tests.support.archive_maker import archive_records, open_folder
+from tests.support.sql_cases import FLINK_SQL_DIR, Case, assert_rows, load_cases
 
 CASES = load_cases()
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import orjson
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "reconciliation"))
-
-from archive_maker import archive_records  # pyright: ignore[reportMissingImports]
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.topics import SCORE_TOPIC
@@ -18,6 +13,7 @@ from gamestream_dagster.settings import Season, Settings, load_settings
 from quality import emptiness
 from quality.emptiness import Cuts
 from quality.results import SuiteState
+from tests.support.archive_maker import archive_records
 
 NOW = 1_764_000_000_000
 BOARDS = load_boards(season=Season.HOURLY)

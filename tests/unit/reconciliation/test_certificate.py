@@ -11,8 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from archive_maker import TOPIC, make_archive
-from reference_model import Event
 
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.errors import ArchiveForgedError
@@ -37,6 +35,8 @@ from gamestream_dagster.reconciliation.model.values import BoardResult, Sink
 from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from gamestream_dagster.reconciliation.recompute.factory import open_recompute
 from gamestream_dagster.settings import Season, Settings, load_settings
+from tests.support.archive_maker import TOPIC, make_archive
+from tests.support.reference_model import Event
 
 BOARDS = load_boards(season=Season.DAILY)
 PLAYERS = BOARDS["season_players"]

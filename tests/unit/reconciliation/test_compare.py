@@ -8,12 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import reference_model as model
-from archive_maker import make_archive, open_folder
-from event_logs import AS_OF, BOARDS, cuts, logs
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.compare.bracket import compare_bracket
@@ -23,6 +19,10 @@ from gamestream_dagster.reconciliation.model.values import DifferenceKind, Sink
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from gamestream_dagster.reconciliation.recompute.history import history_between
+from tests.support import reference_model as model
+from tests.support.archive_maker import make_archive, open_folder
+from tests.support.event_logs import AS_OF, BOARDS, cuts, logs
+from tests.support.reference_model import Event
 
 DESCRIBED = load_boards()
 JOB = [board for board in DESCRIBED.values() if board.window is None]

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from archive_maker import archive_records, open_folder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from gamestream_dagster.reconciliation.recompute.archive_database import Archive
 from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from gamestream_dagster.reconciliation.recompute.events_at import Counterfactual
 from gamestream_dagster.reconciliation.recompute.history import history_between
+from tests.support.archive_maker import archive_records, open_folder
 
 NOW = 1_700_000_000_000
 PLAYERS = load_boards()["top_players"]

@@ -6,15 +6,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from archive_maker import make_archive, open_folder
-from event_logs import AS_OF
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.model.values import JobCut, Sink
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.boards import check_board
+from tests.support.archive_maker import make_archive, open_folder
+from tests.support.event_logs import AS_OF
+from tests.support.reference_model import Event
 
 BOARD = """
 title: Top pairs

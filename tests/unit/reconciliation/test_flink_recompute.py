@@ -10,8 +10,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from archive_maker import TOPIC, make_archive, open_folder
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import season_at
@@ -30,6 +28,8 @@ from gamestream_dagster.reconciliation.recompute.flink_recompute import (
     together_query,
 )
 from gamestream_dagster.settings import RecomputeEngine, Season, SettingsError, load_settings
+from tests.support.archive_maker import TOPIC, make_archive, open_folder
+from tests.support.reference_model import Event
 
 BOARDS = {name: board for name, board in load_boards().items() if (board.folder / RECOMPUTE_SQL).exists()}
 WINDOWED = next(board for board in BOARDS.values() if board.window is not None)

@@ -8,8 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from archive_maker import TOPIC, make_archive
-from reference_model import Event
 
 import gamestream_dagster
 import quality
@@ -31,6 +29,8 @@ from gamestream_dagster.reconciliation.recompute.flink_recompute import FlinkBoa
 from gamestream_dagster.reconciliation.task import Task
 from gamestream_dagster.settings import RecomputeEngine, Settings, load_settings
 from quality.emptiness import Cuts, recomputed_rows
+from tests.support.archive_maker import TOPIC, make_archive
+from tests.support.reference_model import Event
 
 BOARD = load_boards()["top_players"]
 CUT = {0: 4}

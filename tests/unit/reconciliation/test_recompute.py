@@ -7,12 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import reference_model as model
-from archive_maker import archive_columns, make_archive, open_folder
-from event_logs import AS_OF, BOARDS, cuts, logs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
@@ -25,6 +21,10 @@ from gamestream_dagster.reconciliation.recompute.facts import digests, events_be
 from gamestream_dagster.reconciliation.recompute.history import history_between
 from gamestream_dagster.reconciliation.recompute.statements import statement
 from gamestream_dagster.settings import Season
+from tests.support import reference_model as model
+from tests.support.archive_maker import archive_columns, make_archive, open_folder
+from tests.support.event_logs import AS_OF, BOARDS, cuts, logs
+from tests.support.reference_model import Event
 
 DESCRIBED = load_boards()
 untimed = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))

@@ -7,12 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-import reference_model as model
-from archive_maker import make_archive, open_folder
-from cause_worlds import START, Sent, World, copy_of, opened, players, steady
-from event_logs import logs
 from hypothesis import given, settings
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli import why as cli
@@ -22,6 +17,11 @@ from gamestream_dagster.reconciliation.recompute.archive_database import Archive
 from gamestream_dagster.reconciliation.why.answer import LinesDoNotAddUpError, Standing, Why
 from gamestream_dagster.reconciliation.why.explain_row import parse_entity
 from gamestream_dagster.reconciliation.why.question import Question, UnknownEntityError
+from tests.support import reference_model as model
+from tests.support.archive_maker import make_archive, open_folder
+from tests.support.cause_worlds import START, Sent, World, copy_of, opened, players, steady
+from tests.support.event_logs import logs
+from tests.support.reference_model import Event
 
 BOARDS = load_boards()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-CASES = Path(__file__).parents[1] / "unit" / "flink_jobs" / "lint_cases"
+CASES = Path(__file__).parents[2] / "unit" / "flink_jobs" / "lint_cases"
 
 
 def marked(folder: Path, *kinds: str) -> set[tuple[str, int, str]]:

@@ -21,7 +21,7 @@ from gamestream_dagster.reconciliation.model.values import (
     Sink,
     Verdict,
 )
-from tests.fakes.dagster_facades import (
+from tests.support.fakes.dagster_facades import (
     FakeArchive,
     FakeBoards,
     FakeDashboard,
@@ -30,7 +30,7 @@ from tests.fakes.dagster_facades import (
     FakeQuality,
     FakeReconciler,
 )
-from tests.fakes.verdicts import FakeVerdicts, finished
+from tests.support.fakes.verdicts import FakeVerdicts, finished
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DIFFERENCE = Difference(

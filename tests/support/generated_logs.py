@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
-from reference_model import Event
+
+from tests.support.reference_model import Event
 
 AS_OF = 1_700_000_000_000  # a multiple of 5 s
 

@@ -1,6 +1,6 @@
 """A reconciliation in savepoint mode, in a process of its own, that is killed at one of its steps.
 
-`python killed_proof.py HOME PORT_BASE STEP`.
+`python -m tests.support.killed_proof HOME PORT_BASE STEP`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from killed_executor import ALWAYS, die_after, saves
-
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.reconciliation.observe.boards import BoardObserver
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import load_settings
+from tests.support.killed_executor import ALWAYS, die_after, saves
 
 STEPS = {
     "the first stop is recorded as begun": saves(DeploymentState.STOPPING),

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import reference_model as model
-from archive_maker import archive_records, open_folder
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.reconciliation.causes.explain import Explainer
@@ -26,6 +23,9 @@ from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION
+from tests.support import reference_model as model
+from tests.support.archive_maker import archive_records, open_folder
+from tests.support.reference_model import Event
 
 START = 1_700_000_000_000  # a multiple of 5 s
 MINUTE = 60_000

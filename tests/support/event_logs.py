@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import reference_model as model
 from hypothesis import strategies as st
-from reference_model import Event
+
+from tests.support import reference_model as model
+from tests.support.reference_model import Event
 
 AS_OF = 1_700_000_000_000  # a multiple of 5 s
 BOARDS = {"top_teams": model.top_teams, "top_players": model.top_players, "team_mvps": model.team_mvps}

@@ -16,8 +16,8 @@ from gamestream_dagster.flink_jobs.record.incidents import Noted
 from gamestream_dagster.flink_jobs.record.inputs import Inputs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.target.targets import Target
-from tests.fakes.flink import FakeAlerts, FakeFlink, FakeIncidents, FakeJob, FakeStore, FakeSubmitter
-from tests.fakes.job_specs import target, target_as_recorded
+from tests.support.fakes.flink import FakeAlerts, FakeFlink, FakeIncidents, FakeJob, FakeStore, FakeSubmitter
+from tests.support.fakes.job_specs import target, target_as_recorded
 
 NEW_PLAN = '{"nodes": [{"id": 1, "type": "other"}], "edges": []}'
 

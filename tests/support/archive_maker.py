@@ -9,7 +9,6 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from reference_model import Event
 
 from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, decode
 from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, save_manifest
@@ -17,6 +16,7 @@ from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import BoardEngine
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
+from tests.support.reference_model import Event
 
 TOPIC = "user-score"
 

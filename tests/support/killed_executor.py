@@ -1,6 +1,6 @@
 """An executor in a process of its own that is killed at one of its steps.
 
-`python killed_executor.py HOME PORT_BASE ROOT JOB STEP`; an empty step: it is not killed.
+`python -m tests.support.killed_executor HOME PORT_BASE ROOT JOB STEP`; an empty step: it is not killed.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from gamestream_dagster.flink_jobs.record.observed import (
     RestorePoint,
 )
 from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState, UpgradeMode
-from tests.fakes.job_specs import job_spec
+from tests.support.fakes.job_specs import job_spec
 
 NEW, OLD = "a" * 64, "b" * 64
 CHECKPOINT = RestorePoint("file:/ck/1/chk-7", RestoreKind.CHECKPOINT)
