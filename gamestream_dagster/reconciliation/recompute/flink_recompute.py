@@ -140,8 +140,7 @@ def together_query(asks: Sequence[Ask], at: EventsAt) -> str:
             f"`{name}`" if name in ask.board.columns else f"CAST(NULL AS {kind}) AS `{name}`"
             for name, kind in kinds.items()
         ]
-        # identifiers of the catalogue, and numbers
-        selects.append(f"SELECT {place} AS ask, {', '.join(columns)} FROM (\n{board_query(ask, at)}\n)")  # noqa: S608
+        selects.append(_filled("ask", place=str(place), columns=", ".join(columns), query=board_query(ask, at)))
     return "\nUNION ALL\n".join(selects)
 
 
@@ -292,5 +291,5 @@ def _without_comments(sql: str) -> str:
 
 
 def _filled(name: str, **values: str) -> str:
-    """A statement with literals, or numbers alone, in its places."""
+    """A statement with literals, numbers, identifiers of the catalogue or a board's own query in its places."""
     return _PLACEHOLDER.sub(lambda match: values[match[1]], _text(name))
