@@ -63,11 +63,11 @@ def rows_in(path: Path) -> int | None:
         return None
 
 
-def texts(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> pa.Table:
+def texts(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> object:
     """Text columns, one value of each for a row, as a relation for DuckDB."""
     return pa.table({column: pa.array([row[at] for row in rows], pa.string()) for at, column in enumerate(columns)})
 
 
-def numbers(columns: Mapping[str, Sequence[int]]) -> pa.Table:
+def numbers(columns: Mapping[str, Sequence[int]]) -> object:
     """Columns of 64-bit integers as a relation for DuckDB."""
     return pa.table({column: pa.array(values, pa.int64()) for column, values in columns.items()})

@@ -17,15 +17,13 @@ from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource,
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from gamestream_dagster.reconciliation.recompute.boards import BoardEngine
 
 MEMORY_LIMIT = "768MiB"
 """DuckDB spills to disk beyond it; the rest of a run takes little."""
 
-Given = Mapping[str, "pa.Table"]
-"""Relations that one statement reads beside the archive, by name."""
+Given = Mapping[str, object]
+"""Relations that one statement reads beside the archive (see `texts` and `numbers`), by name."""
 
 _STREAMED = 1_000
 _TOTALS, _SUMMED = "player_totals", "summed"
@@ -89,7 +87,7 @@ class ArchiveDatabase:
         """Everybody's events before a cut, of all time; `low` as in `EventsAt`."""
         return EventsAt(self.source, cut, low or {})
 
-    def query(self, at: EventsAt, sql: str, given: Given | None = None, **values: int | str) -> list[Row]:
+    def query(self, at: EventsAt, sql: str, given: Given | None = None, /, **values: int | str) -> list[Row]:
         """The rows that a statement gives.
 
         Args:
@@ -101,7 +99,7 @@ class ArchiveDatabase:
         self._find_copies()
         return self.scan(at, sql, given, **values)
 
-    def scan(self, at: EventsAt, sql: str, given: Given | None = None, **values: int | str) -> list[Row]:
+    def scan(self, at: EventsAt, sql: str, given: Given | None = None, /, **values: int | str) -> list[Row]:
         """As `query`, for a statement to which copies are nothing: they are not looked for."""
         self._bind(at, sql)
         for name, table in (given or {}).items():
@@ -214,5 +212,5 @@ def _shape(at: EventsAt) -> tuple[object, ...]:
     return at.entities is None, bool(at.hypothesis), at.season
 
 
-def _positions(listed: Sequence[Position]) -> pa.Table:
+def _positions(listed: Sequence[Position]) -> object:
     return numbers({name: [one[place] for one in listed] for place, name in enumerate(_POSITION)})

@@ -98,7 +98,7 @@ def rows_of(
     archive: ArchiveDatabase, at: EventsAt, board: Board, entities: Sequence[Entity], as_of: int | None = None
 ) -> dict[Entity, Row]:
     """The rows of some entities, whatever their ranks; those without a row are left out."""
-    sql = statement("recompute/rows_of", board=_body(board), over=board.entity)
+    sql = statement("recompute/rows_of", _body(board), over=board.entity)
     given = {"keys": texts(board.entity, entities)}
     rows = archive.query(at, sql, given, **Ask(board, ALL_ROWS, as_of).parameters(at))
     return {tuple(str(row[name]) for name in board.entity): row for row in rows}
@@ -109,7 +109,7 @@ def rows_between(
 ) -> list[Row]:
     """The rows of the ranks from the first to the last one, in order."""
     first, last = ranks
-    sql = statement("recompute/rows_between", board=_body(board), rank=(board.rank_column,))
+    sql = statement("recompute/rows_between", _body(board), rank=(board.rank_column,))
     return archive.query(at, sql, first=first, last=last, **Ask(board, last, as_of).parameters(at))
 
 

@@ -19,7 +19,7 @@ def _text(package: str, name: str) -> str:
     return (_PACKAGES / package / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def statement(name: str, *, board: str = "", **columns: Sequence[str]) -> str:
+def statement(name: str, board: str = "", /, **columns: Sequence[str]) -> str:
     """The statement in `<package>/sql/<name>.sql`, for a name such as `ledger/minutes`.
 
     Args:
