@@ -35,7 +35,7 @@ def _free_port_base() -> int:
     """A free block, from a random place on, so that two test sessions rarely look at the same block."""
     from gamestream_dagster.platform import ports
 
-    return ports.free_base(random.randrange(29000, 31500, 20))
+    return ports.free_base(random.randrange(29000, 31500, 24))
 
 
 @pytest.fixture

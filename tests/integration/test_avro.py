@@ -89,7 +89,7 @@ def test_no_record_stops_the_jobs_and_both_sides_read_alike(avro_stack: Settings
     sent = {one.name: (framed(register(avro_stack.registry, f"v{n}", one.schema), body_of(one, now)), one.reason)
             for n, one in enumerate(variants(now))}  # fmt: skip
     sent |= _records_that_are_no_avro(avro_stack.registry, now)
-    producer = Producer({"bootstrap.servers": avro_stack.kafka})
+    producer = Producer(avro_stack.kafka.options())
     for name, (value, _) in sent.items():
         producer.produce("user-score", value, key=name.encode())
     assert producer.flush(20) == 0
@@ -172,7 +172,7 @@ def test_a_registry_that_never_answers_fails_the_job_and_is_named_as_the_cause(
     game = new_game(avro, tmp_path)
     SilentRegistry.subjects = [f"{game.topic}-value"]
     game.write_job(limits={"start_seconds": 60, "checkpoint_seconds": 30, "stop_seconds": 60})
-    producer = Producer({"bootstrap.servers": avro.kafka})
+    producer = Producer(avro.kafka.options())
     producer.produce(game.topic, b"\x00\x00\x00\x00\x01\x02p\x02")
     assert producer.flush(20) == 0
     try:

@@ -50,7 +50,7 @@ def nba_totals(key: str) -> Counter[str]:
 
 def publish(settings: Settings, records: list[tuple[str, bytes | None, int]]) -> None:
     """Send records (key, value, Kafka timestamp ms; 0: now) as they are, without any check."""
-    producer = Producer({"bootstrap.servers": settings.kafka, **PRODUCER_SETTINGS})
+    producer = Producer(settings.kafka.options({**PRODUCER_SETTINGS}))
     for key, value, timestamp in records:
         producer.produce("user-score", key=key.encode(), value=value, timestamp=timestamp)
     assert producer.flush(30) == 0

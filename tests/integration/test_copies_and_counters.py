@@ -26,7 +26,7 @@ BOARDS = ["top_players", "top_teams", "team_mvps"]
 
 def send(settings: Settings, *events: tuple[str, int, str, int], partition: int = 1) -> None:
     """(player, score, event id, event time)."""
-    producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True})
+    producer = Producer(settings.kafka.options({"enable.idempotence": True}))
     for player, score, event_id, at in events:
         value = {
             "user_id": player,

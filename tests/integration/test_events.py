@@ -63,13 +63,14 @@ def consume(stack: Settings, topic: str) -> dict[int, list[Message]]:
     """Every record of the topic, by partition; fails when they do not come within 30 s."""
     ends = KafkaAdmin(stack.kafka).end_offsets(topic)
     consumer = Consumer(
-        {
-            "bootstrap.servers": stack.kafka,
-            "group.id": f"test-{uuid.uuid4()}",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-        }
+        stack.kafka.options(
+            {
+                "group.id": f"test-{uuid.uuid4()}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+            }
+        )
     )
     found: dict[int, list[Message]] = defaultdict(list)
     try:
@@ -268,7 +269,7 @@ def test_the_partitioner_error_of_librdkafka_is_real(stack: Settings):
         assert error is None
         places[(message.key() or b"").decode()] = message.partition() or 0
 
-    producer = Producer({"bootstrap.servers": stack.kafka})
+    producer = Producer(stack.kafka.options())
     for key in MURMUR2:
         producer.produce(name, b"{}", key.encode(), on_delivery=note)
     assert producer.flush(30) == 0

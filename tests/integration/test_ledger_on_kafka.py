@@ -65,7 +65,7 @@ def topic(stack: Settings, tables: Engine) -> Iterator[str]:
 
 def send(settings: Settings, topic: str, first: int, count: int) -> None:
     """Records in transactions of 25, one each 400 ms: every tenth a copy, every 16th refused, every 20th late."""
-    producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": uuid.uuid4().hex})
+    producer = Producer(settings.kafka.options({"transactional.id": uuid.uuid4().hex}))
     producer.init_transactions(20)
     for start in range(first, first + count, 25):
         producer.begin_transaction()

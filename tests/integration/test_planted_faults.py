@@ -379,7 +379,7 @@ def test_events_too_late_for_their_window(boards, matrix):
     settings = boards.settings
     sender = Sender(settings)
     now = int(time.time() * 1000)
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(settings.kafka.options())
 
     def send(player: str, score: int, at: int) -> None:
         value = {

@@ -74,7 +74,7 @@ def states(settings: Settings) -> set[DeploymentState]:
 
 def send(settings: Settings, ahead_seconds: float = 0.0, events: int = 1) -> None:
     """Events of one player for each partition; event and record time lie that far ahead."""
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(settings.kafka.options())
     for number in range(events):
         millis = int((time.time() + ahead_seconds) * 1000)
         for partition in range(4):
@@ -86,7 +86,7 @@ def send(settings: Settings, ahead_seconds: float = 0.0, events: int = 1) -> Non
 
 def send_until_stamped_ahead(settings: Settings) -> None:
     """The broker's log takes a new setting some time after its metadata: until then it stamps records itself."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "stamps", "enable.auto.commit": False})
+    consumer = Consumer(settings.kafka.options({"group.id": "stamps", "enable.auto.commit": False}))
     partitions = [TopicPartition(TOPIC, number) for number in range(4)]
     deadline = time.monotonic() + 60
     try:
@@ -136,9 +136,10 @@ def test_offsets_of_a_group_are_asked_for_with_a_limit_with_and_without_a_broker
     assert time.monotonic() - began < 12
     ask = (
         "import sys; from gamestream_dagster.clients.kafka_admin import KafkaAdmin;"
-        "print(KafkaAdmin(sys.argv[1], 60).committed('after-the-restart', 'user-score'))"
+        "from gamestream_dagster.connections import KafkaConnection;"
+        "print(KafkaAdmin(KafkaConnection(sys.argv[1]), 60).committed('after-the-restart', 'user-score'))"
     )
-    waiting = subprocess.Popen([sys.executable, "-c", ask, fresh.kafka], stdout=subprocess.PIPE, text=True)
+    waiting = subprocess.Popen([sys.executable, "-c", ask, fresh.kafka.bootstrap], stdout=subprocess.PIPE, text=True)
     Stack(fresh).up(("kafka",))
     said, _ = waiting.communicate(timeout=120)
     assert (waiting.returncode, said.strip()) == (0, "{}")

@@ -143,7 +143,7 @@ def test_twenty_rows_are_edited_in_all():
 def late_for_their_window(settings: Settings, crowd: threading.Thread) -> None:
     """The crowd's late events are minutes behind; these are 6 to 50 s behind, which is late for a window alone."""
     chance, number = random.Random(7), 0
-    producer = Producer({"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random"})
+    producer = Producer(settings.kafka.options({"partitioner": "murmur2_random"}))
     while crowd.is_alive():
         now = int(time.time() * 1000)
         for player in range(12):

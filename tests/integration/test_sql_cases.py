@@ -83,7 +83,7 @@ def topic_of(settings: Settings, case: Case) -> Iterator[str]:
     # the cases' times are long past: without this Kafka might delete the records at once
     admin.create(topic, 1 + max(record.partition for record in case.records), {"retention.ms": "-1"})
     try:
-        producer = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 0, "enable.idempotence": True})
+        producer = Producer(settings.kafka.options({"linger.ms": 0, "enable.idempotence": True}))
         for record in case.records:
             producer.produce(
                 topic, key=record.key, value=record.value, partition=record.partition, timestamp=record.kafka_time

@@ -120,7 +120,7 @@ def send(settings: Settings, seed: int) -> None:
     while (now := round(time.time() * 1000)) < newest + SPREAD_SECONDS * 1000:
         assert time.monotonic() < deadline, "the topic's newest event is of a time to come"
         time.sleep(0.2)
-    producer = Producer({"bootstrap.servers": settings.kafka, **PRODUCER_SETTINGS})
+    producer = Producer(settings.kafka.options({**PRODUCER_SETTINGS}))
     for key, value in log(seed, max(newest + 4_000, now - 50_000), now, events=1_500):
         producer.produce(SCORE_TOPIC, key=key.encode(), value=value)
     assert producer.flush(30) == 0

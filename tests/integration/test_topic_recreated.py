@@ -52,7 +52,7 @@ def recreate(settings: Settings) -> None:
 
 
 def send(settings: Settings, count: int, partitions: tuple[int, ...], prefix: str, score: int = 3) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 5})
+    producer = Producer(settings.kafka.options({"linger.ms": 5}))
     now = int(time.time() * 1000)
     for number in range(count):
         event = {

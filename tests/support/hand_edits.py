@@ -92,6 +92,6 @@ def _sql(board: str, ranks: tuple[int, ...], *statements: str) -> HandEdit:
 
 
 def _produce(settings: Settings, topic: str, key: Mapping[str, Any], value: Mapping[str, Any] | None) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(settings.kafka.options())
     producer.produce(topic, None if value is None else orjson.dumps(value), key=orjson.dumps(key))
     assert producer.flush(20) == 0

@@ -46,7 +46,7 @@ class Sender:
 
     def send(self, partition: int, *events: tuple[str, Any] | tuple[str, Any, str]) -> None:
         """(player, score) or (player, score, event id); ids are made up otherwise."""
-        producer = Producer({"bootstrap.servers": self.settings.kafka})
+        producer = Producer(self.settings.kafka.options())
         for player, score, *given in events:
             self.number += 1
             event_id = given[0] if given else f"planted-{self.number}"
@@ -112,7 +112,7 @@ def edit(settings: Settings, statement: str) -> None:
 
 def put_record(settings: Settings, topic: str, key: bytes, value: object) -> None:
     """A record that the job did not write; bytes stay as they are, None is a tombstone."""
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(settings.kafka.options())
     producer.produce(topic, value if value is None or isinstance(value, bytes) else orjson.dumps(value), key=key)
     assert producer.flush(20) == 0
 

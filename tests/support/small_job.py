@@ -74,7 +74,7 @@ class Game:
         )
 
     def send(self, count: int) -> None:
-        producer = Producer({"bootstrap.servers": self.settings.kafka})
+        producer = Producer(self.settings.kafka.options())
         for number in range(count):
             player = f"p{number % PLAYERS}"
             producer.produce(self.topic, key=player, value=f'{{"player":"{player}","score":{number % 9}}}')
@@ -83,7 +83,7 @@ class Game:
 
     def send_poison(self) -> None:
         """One record that makes a total of over 1000, for a job that cannot take one."""
-        producer = Producer({"bootstrap.servers": self.settings.kafka})
+        producer = Producer(self.settings.kafka.options())
         producer.produce(self.topic, key="p0", value='{"player":"p0","score":5000}')
         self.sent["p0"] += 5000
         assert producer.flush(20) == 0
@@ -125,7 +125,7 @@ class Game:
 def new_game(settings: Settings, root: Path) -> Game:
     unique = uuid.uuid4().hex[:8]
     game = Game(settings, root, f"totals_{unique}_v1", f"scores-{unique}", f"totals_{unique}", {})
-    admin = AdminClient({"bootstrap.servers": settings.kafka})
+    admin = AdminClient(settings.kafka.options())
     for future in admin.create_topics([NewTopic(game.topic, PARTITIONS, 1)]).values():
         future.result(20)
     with open_engine(settings) as engine:

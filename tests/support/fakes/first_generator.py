@@ -49,7 +49,7 @@ def feed_as_the_first_generator(stack: Settings, topic: str, scores: list[UserSc
     serializer = AvroSerializer(
         SchemaRegistryClient({"url": stack.registry, "timeout": 15}), SEED_SCHEMA, lambda one, _: asdict(one)
     )
-    producer, failed = Producer({"bootstrap.servers": stack.kafka}), []
+    producer, failed = Producer(stack.kafka.options()), []
     for score in scores:
         value = serializer(score, SerializationContext(topic, MessageField.VALUE))
         producer.produce(

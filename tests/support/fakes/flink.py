@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gamestream_dagster.alerts.store import Alert
 from gamestream_dagster.clients.errors import NotFoundError, TerminalServiceError, TransientServiceError
 from gamestream_dagster.clients.flink_types import (
     CheckpointInfo,
@@ -197,11 +198,13 @@ class FakeAlerts:
     def __init__(self) -> None:
         self.standing: dict[str, str] = {}
 
-    def raise_alert(self, job: str, summary: str, details: Mapping[str, Any]) -> None:
-        self.standing[job] = summary
+    def raise_alert(self, alert: Alert) -> bool:
+        job = alert.alert_id.removeprefix("job/")
+        began, self.standing[job] = job not in self.standing, alert.summary
+        return began
 
-    def clear_alert(self, job: str) -> None:
-        self.standing.pop(job, None)
+    def clear_alert(self, alert_id: str) -> bool:
+        return self.standing.pop(alert_id.removeprefix("job/"), None) is not None
 
 
 class FakeIncidents:

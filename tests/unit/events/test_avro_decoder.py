@@ -10,6 +10,7 @@ import pytest
 
 from gamestream_dagster.clients import registry as registry_module
 from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.connections import RegistryConnection
 from gamestream_dagster.events import avro as module
 from gamestream_dagster.events.acceptance import Decoded, Refused
 from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_encoder
@@ -35,7 +36,7 @@ class Answers:
         return httpx.Response(404, json={"error_code": 40403}) if answer is None else httpx.Response(200, json=answer)
 
     def registry(self) -> Registry:
-        return Registry("http://registry.test", transport=httpx.MockTransport(self))
+        return Registry(RegistryConnection("http://registry.test"), transport=httpx.MockTransport(self))
 
 
 def stored(schema: Any, kind: str | None = None, *references: tuple[str, int]) -> dict[str, Any]:
@@ -129,7 +130,8 @@ def test_a_text_that_is_no_utf8_is_told(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_registry_that_fails_says_nothing_about_the_record(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(registry_module, "_PAUSE_SECONDS", 0)
-    failing = Registry("http://registry.test", transport=httpx.MockTransport(lambda _: httpx.Response(500)))
+    answers = httpx.MockTransport(lambda _: httpx.Response(500))
+    failing = Registry(RegistryConnection("http://registry.test"), transport=answers)
     with pytest.raises(AvroFormatError, match="Schema 5 cannot be had"):
         AvroDecoder(failing).judge(framed(5, BODY), NOW)
 

@@ -120,8 +120,7 @@ def calls(file: Path) -> set[str]:
 
 
 def test_only_the_factory_opens_an_archive():
-    """The benchmarks have no stack: their archives are folders."""
-    files = [file for folder in PACKAGES for file in folder.rglob("*.py") if "benchmarks" not in file.parts]
+    files = [file for folder in PACKAGES for file in folder.rglob("*.py")]
     openers = {file.stem for file in files if calls(file) & {"ArchiveDatabase", "ArchiveSource", "FlinkBoards"}}
     assert openers == {"factory"}
 

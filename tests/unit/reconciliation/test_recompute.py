@@ -162,7 +162,7 @@ HYPOTHESES = (
 GROUPS = (None, Entities(("user_id",), (("u0",),)), Entities(("user_id",), (("u0",), ("u1",))))
 
 
-@untimed
+@settings(untimed, max_examples=8)
 @given(data=st.data())
 def test_a_value_means_the_same_whatever_was_asked_before(data):
     """Any values in any order over one archive: each is answered as by an archive that was opened for it alone."""
