@@ -13,7 +13,7 @@ from gamestream_dagster.reconciliation.causes.earlier_prefix import PrefixSearch
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.job_side import JobSide
-from gamestream_dagster.reconciliation.causes.outcome import joined, same_row, unlike_row, with_testimony
+from gamestream_dagster.reconciliation.causes.outcome import joined, place_in, same_row, unlike_row, with_testimony
 from gamestream_dagster.reconciliation.causes.policy import Policy
 from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory
 from gamestream_dagster.reconciliation.causes.trial import Trial
@@ -205,6 +205,12 @@ class _BoardCauses:
             return (*start, difference.rank)
         sides = self._sides
         right = sides.kafka if difference.sink is Sink.POSTGRES else sides.postgres
+        if not self.board.ranked:
+            keys = (*sides.postgres, *sides.kafka)
+            about = (
+                key for key in keys if place_in(self.board, key) == difference.entity and key[: len(start)] == start
+            )
+            return next(about, None)
         if difference.kind is not DifferenceKind.MISSING:
             return None
         return next(
@@ -243,7 +249,7 @@ class _BoardCauses:
                 testimony = replace(testimony, facts={**testimony.facts, OTHER_IS_WRONG: True})
             told |= set() if key is None else {key}
             # An absent entity belongs at the rank that the other sink gives it.
-            found.append(with_testimony(one if key is None else replace(one, rank=key[-1]), testimony))
+            found.append(with_testimony(replace(one, rank=key[-1]) if key and self.board.ranked else one, testimony))
         if found and result.sink is Sink.POSTGRES:
             found += self._also_behind(told)
         return found if found else [with_testimony(one, Testimony(())) for one in differences]
@@ -265,12 +271,14 @@ class _BoardCauses:
     def _also_behind(self, told: set[Key]) -> list[Difference]:
         """Rows of Postgres that are older than the topic's though no cut forbids them: a shifted row is one of them."""
         sides, flagged = self._sides, self._witness(Sink.POSTGRES)
-        wrong = {one.rank for one in flagged.differences} if flagged else set[int | None]()
+        flagged_here = flagged.differences if flagged else ()
+        wrong = {one.rank if self.board.ranked else one.entity for one in flagged_here}
+        start = self._key_start
         visible = {id(row) for sink in _OTHER for row in self._window(sink)[1]}
         found: list[Difference] = []
         for key in sorted(sides.postgres.keys() | sides.kafka.keys()):
             shown, right = sides.postgres.get(key), sides.kafka.get(key)
-            if key in told or key[:-1] != self._key_start or key[-1] in wrong or shown == right:
+            if key in told or key[: len(start)] != start or place_in(self.board, key) in wrong or shown == right:
                 continue
             if not visible & {id(shown), id(right)}:
                 continue  # of a window that nobody sees any more
@@ -305,7 +313,7 @@ class _BoardCauses:
                 continue
             if in_job is None:
                 in_job = self._in_job(other.sink, other.differences)
-            there = same_row(in_job, one)
+            there = same_row(in_job, one, ranked=self.board.ranked)
             # The topic held this row, and what followed it there fits no input: a foreign record is no newer version.
             kept = not one.unexplained and there is not None and there.unexplained and sides.held(key)
             found.append(one if kept else joined(one, there, behind))

@@ -22,23 +22,29 @@ def unlike_row(board: Board, key: Key, shown: Row | None, right: Row | None) -> 
     """A row that is right by itself, where the topic holds another one."""
     kind = DifferenceKind.MISSING if shown is None else DifferenceKind.EXTRA if right is None else DifferenceKind.RANK
     about = shown if shown is not None else right
+    place = "at this rank" if board.ranked else "of this key"
     return Difference(
         board=board.name,
         sink=Sink.POSTGRES,
         kind=kind,
-        rank=key[-1],
+        rank=key[-1] if board.ranked else None,
         entity=None if about is None else entity_of(board, about),
-        column=board.rank_column,
+        column=board.key_columns[-1],
         streamed=None if shown is None else key[-1],
         recomputed=None,
-        explanation="the board's topic holds another row at this rank"
-        if right is not None
-        else "the board's topic holds no row at this rank",
+        explanation=f"the topic holds {'no' if right is None else 'another'} row {place}",
     )
 
 
-def same_row(differences: Sequence[Difference], difference: Difference) -> Difference | None:
-    """The difference of the same rank in the other sink."""
+def place_in(board: Board, key: Key) -> object:
+    """What tells the rows of one season apart: the rank, or the entity as a difference names it."""
+    return key[-1] if board.ranked else tuple(str(part) for part in key[-len(board.entity) :])
+
+
+def same_row(differences: Sequence[Difference], difference: Difference, *, ranked: bool) -> Difference | None:
+    """The difference of the same rank in the other sink; of the same entity where rows have no ranks."""
+    if not ranked:
+        return next((one for one in differences if one.entity == difference.entity), None)
     return next((one for one in differences if one.rank is not None and one.rank == difference.rank), None)
 
 

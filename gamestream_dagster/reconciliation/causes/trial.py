@@ -10,8 +10,8 @@ from gamestream_dagster.catalogue.boards import Board, ColumnRole
 from gamestream_dagster.reconciliation.causes.hypothesis import Hypothesis, unwrapped
 from gamestream_dagster.reconciliation.compare.bracket import compare_bracket, value_differences
 from gamestream_dagster.reconciliation.compare.equal import compare_equal, unlike
-from gamestream_dagster.reconciliation.compare.findings import entity_of
-from gamestream_dagster.reconciliation.model.input_history import DEPTH
+from gamestream_dagster.reconciliation.compare.findings import entity_of, place_of
+from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.values import Difference, DifferenceKind, Entity, Row, Sink
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows, rows_of
@@ -44,7 +44,7 @@ class Trial:
         if self.board.window is not None:
             expected = board_rows(self.archive, at, self.board, as_of=self.as_of)
             return compare_equal(self.board, self.sink, self.rows, expected)
-        low_rows = board_rows(self.archive, at.at_low(), self.board, rows=DEPTH * self.board.rows)
+        low_rows = board_rows(self.archive, at.at_low(), self.board, rows=depth(self.board))
         history = history_between(self.archive, at, self.job_boards)
         return compare_bracket(self.board, self.sink, self.rows, low_rows, history)
 
@@ -69,7 +69,7 @@ class Trial:
 
     def place(self, row: Row) -> Place:
         """Who stands where."""
-        return entity_of(self.board, row), row.get(self.board.rank_column)
+        return entity_of(self.board, row), place_of(self.board, row)
 
     def _excused(self, found: Sequence[Difference], hypothesis: Hypothesis) -> bool:
         if not hypothesis.wrapped:

@@ -44,6 +44,9 @@ def compare_bracket(
     rows.sort(key=lambda row: rank_of(board, row))
     rows = _without_strangers(findings, rows, history)
     _check_values(findings, rows, history)
+    if not board.ranked:
+        _check_keys(findings, streamed, low_rows)
+        return findings.sorted()
     wrong = {difference.rank for difference in findings.found}
     right = [row for row in rows if rank_of(board, row) not in wrong]
     _check_order(findings, right)
@@ -59,7 +62,7 @@ def _without_strangers(findings: Findings, rows: Sequence[Row], history: History
     kept: list[Row] = []
     for row in rows:
         entity, rank = entity_of(board, row), rank_of(board, row)
-        if not 1 <= rank <= board.rows:
+        if board.ranked and not 1 <= rank <= board.rows:
             findings.add(DifferenceKind.EXTRA, f"the board has the ranks 1 to {board.rows}", row, streamed=row)
         elif entity in seen:
             findings.add(
@@ -78,9 +81,10 @@ def _check_values(findings: Findings, rows: Sequence[Row], history: History) -> 
     entities = [entity_of(board, row) for row in rows]
     for name, column in board.columns.items():
         match column.role:
-            case ColumnRole.SUM:
+            case ColumnRole.SUM | ColumnRole.COUNT:
                 keys = [tuple(str(row[part]) for part in column.over) for row in rows]
-                ranges = history.sums(column.over, list(dict.fromkeys(keys)))
+                asked = history.sums if column.role is ColumnRole.SUM else history.counts
+                ranges = asked(column.over, list(dict.fromkeys(keys)))
                 for row, key in zip(rows, keys, strict=True):
                     _check_sum(findings, row, name, ranges.get(key))
             case ColumnRole.LABEL:
@@ -195,6 +199,15 @@ def _check_membership(
             entity=None if row is None else entity_of(board, row),
             recomputed=None if row is None else row,
         )
+
+
+def _check_keys(findings: Findings, streamed: Sequence[Row], low_rows: Sequence[Row]) -> None:
+    """Who had a row by the events before the low cut has one still: such an output never shrinks."""
+    present = {entity_of(findings.board, row) for row in streamed}
+    for row in low_rows:
+        if (entity := entity_of(findings.board, row)) not in present:
+            sentence = "had a row by the events before the low cut"
+            findings.add(DifferenceKind.MISSING, sentence, entity=entity, recomputed=row)
 
 
 def _ask_at_once(board: Board, rows: Sequence[Row], history: History) -> None:

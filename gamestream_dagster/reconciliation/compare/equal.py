@@ -46,8 +46,9 @@ def compare_equal(board: Board, sink: Sink, streamed: Sequence[Row], recomputed:
     empty = {entity_of(board, row) for row in streamed} - seen.keys()
     for entity, row in expected.items():
         if entity not in seen and entity not in empty:
-            rank = ranks[entity]
-            findings.add(DifferenceKind.MISSING, f"belongs at rank {rank}", rank=rank, entity=entity, recomputed=row)
+            rank = ranks[entity] if board.ranked else None
+            where = f"belongs at rank {rank}" if board.ranked else "the recompute has a row of it"
+            findings.add(DifferenceKind.MISSING, where, rank=rank, entity=entity, recomputed=row)
     return findings.sorted()
 
 

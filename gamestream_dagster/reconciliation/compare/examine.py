@@ -11,7 +11,7 @@ from gamestream_dagster.reconciliation.compare.open_seasons import compare_seaso
 from gamestream_dagster.reconciliation.compare.windows import compare_windows
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.model.cut import Cut
-from gamestream_dagster.reconciliation.model.input_history import DEPTH
+from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.values import BoardResult, DifferenceKind, Sink
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
@@ -51,7 +51,7 @@ def examine(
                 raise BoardNotUsableError(f"{board.name} has seasons: their length is in the settings.")
             results += compare_seasons(archive, at, board, shown, settings)
         else:
-            low_rows = board_rows(archive, at.at_low(), board, rows=DEPTH * board.rows)
+            low_rows = board_rows(archive, at.at_low(), board, rows=depth(board))
             if board.job not in histories:  # what one board asked for, another need not scan for again
                 same_job = [one for one in boards if one.job == board.job]
                 histories[board.job] = history_between(archive, at, same_job)

@@ -73,14 +73,21 @@ def entity_of(board: Board, row: Row) -> Entity:
 
 
 def rank_of(board: Board, row: Row) -> int:
-    """The rank of a whole row."""
-    return int(row[board.rank_column])
+    """The rank of a whole row; 0 where rows have none."""
+    return int(row[board.rank_column]) if board.ranked else 0
 
 
 def place_of(board: Board, row: Row) -> int | None:
     """The row's rank, if it has a readable one."""
-    rank = row.get(board.rank_column)
+    rank = row.get(board.rank_column) if board.ranked else None
     return rank if isinstance(rank, int) else None
+
+
+def has_place(board: Board, row: Row) -> bool:
+    """Whether the row says which one of the output it is."""
+    if board.ranked:
+        return place_of(board, row) is not None
+    return all(row.get(name) is not None and not isinstance(row[name], Unreadable) for name in board.entity)
 
 
 def compared(
@@ -95,6 +102,7 @@ def compared(
     """The result of a comparison, with counts that add up: equal rows and rows that differ are the rows compared.
 
     Each rank that is shown or expected counts as one row, and so does each row that differs without having a rank.
+    Where rows have no ranks it is their keys: those shown, and those that are missing.
 
     Args:
         board: description.
@@ -104,6 +112,9 @@ def compared(
         found: the differences.
         as_of: the window, if the board has one.
     """
+    if not board.ranked:
+        absent = {one.row for one in found if one.kind in (DifferenceKind.MISSING, DifferenceKind.STALE)}
+        return BoardResult(board.name, sink, len(shown) + len(absent), tuple(found), as_of, ranked=False)
     ranks = {rank for row in shown if (rank := place_of(board, row)) is not None}
     ranks |= set(range(1, expected + 1)) | {one.rank for one in found if one.rank is not None}
     return BoardResult(board.name, sink, len(ranks) + without_a_rank(found), tuple(found), as_of)
@@ -111,9 +122,9 @@ def compared(
 
 def fault_of(board: Board, row: Row) -> tuple[str, str] | None:
     """The first column in which a row holds what no job writes, and what is wrong there; None for a whole row."""
-    if isinstance(row, SinkRow) and row.record is not None and place_of(board, row) is None:
+    if isinstance(row, SinkRow) and row.record is not None and not has_place(board, row):
         key = row.record.evidence()["key"]
-        return board.rank_column, f"the key of the record at {row.record} names no row of the board: {key!r}"
+        return board.key_columns[-1], f"the key of the record at {row.record} names no row of the board: {key!r}"
     for name, column in board.columns.items():
         value = row.get(name)
         if value is None:
@@ -134,7 +145,7 @@ def whole_rows(findings: Findings, streamed: Sequence[Row]) -> list[Row]:
         if fault is None:
             whole.append(row)
             continue
-        kind = DifferenceKind.EXTRA if place_of(findings.board, row) is None else DifferenceKind.VALUE
+        kind = DifferenceKind.VALUE if has_place(findings.board, row) else DifferenceKind.EXTRA
         findings.add(kind, fault[1], row, column=fault[0], streamed=row.get(fault[0]))
     return whole
 

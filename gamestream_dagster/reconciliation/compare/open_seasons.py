@@ -10,7 +10,7 @@ from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.reconciliation.compare.bracket import compare_bracket
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
 from gamestream_dagster.reconciliation.compare.findings import compared, entity_of, place_of
-from gamestream_dagster.reconciliation.model.input_history import DEPTH
+from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, Row, Sink
 from gamestream_dagster.reconciliation.observe.sinks import newest_window
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
@@ -72,7 +72,7 @@ class _Seasons:
         """The rows at the low cut, deeper than the board, and what came in the bracket."""
         if span not in self._known:
             at = replace(self.at, season=span)
-            rows = board_rows(self.archive, at.at_low(), self.board, rows=DEPTH * self.board.rows)
+            rows = board_rows(self.archive, at.at_low(), self.board, rows=depth(self.board))
             self._known[span] = rows, history_between(self.archive, at, [self.board])
         return self._known[span]
 

@@ -40,7 +40,7 @@ class Ask:
         Raises:
             BoardNotUsableError: the board has a window or seasons, and which one is not said.
         """
-        found = {"rows": self.rows or self.board.rows}
+        found = {"rows": self.rows or self.board.rows} if self.board.ranked else dict[str, int]()
         if self.board.season_column is not None:
             if at.season is None:
                 raise BoardNotUsableError(f"{self.board.name} has seasons: say which with `season`.")
@@ -54,6 +54,10 @@ class Ask:
 
 class BoardEngine(Protocol):
     """Computes boards beyond what one machine can aggregate."""
+
+    def can(self, board: Board) -> bool:
+        """Whether it computes a board; else DuckDB does."""
+        ...
 
     def rows(self, archive: ArchiveDatabase, at: EventsAt, ask: Ask) -> list[Row]:
         """The board, best row first; nothing is supposed, and all entities count."""
@@ -69,28 +73,33 @@ def board_rows(
         archive: over the source.
         at: the events; for a board of seasons those of one.
         board: description; its `recompute.sql` runs over `events`.
-        rows: how many ranks; default the board's own number.
+        rows: how many ranks; default the board's own number. Of an output without ranks there may be no more.
         as_of: end of the window, milliseconds, for a board that has one.
 
     Raises:
         BoardNotUsableError: the SQL does not run, or its columns are not the board's; window or season are not said.
     """
     ask = Ask(board, rows, as_of)
-    if archive.engine is not None and at.as_archived:
+    if archive.engine is not None and at.as_archived and archive.engine.can(board):
         return archive.engine.rows(archive, at, ask)
     file = board.folder / "recompute.sql"
     try:
         if _TOTALS in board.recompute_sql:
             archive.sum_totals(at)
-        found = archive.query(at, board.recompute_sql, **ask.parameters(at))
+        found = archive.query(at, _bounded(board), **ask.parameters(at), **_most(board))
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, OSError) as error:
         raise BoardNotUsableError(f"{file} does not run: {error}") from error
     for row in found:
         if row.keys() != board.columns.keys():
             raise BoardNotUsableError(
                 f"{file} gives the columns {', '.join(row)}, "
-                f"board.yaml describes {', '.join(board.columns)}; make them agree."
+                f"output.yaml describes {', '.join(board.columns)}; make them agree."
             )
+    if not board.ranked and len(found) > board.rows:
+        raise BoardNotUsableError(
+            f"{board.name} has over {board.rows:,} rows; raise `rows` in {board.folder / 'output.yaml'}: that many "
+            "are held in memory and compared."
+        )
     return found
 
 
@@ -113,6 +122,17 @@ def rows_between(
     return archive.query(at, sql, first=first, last=last, **Ask(board, last, as_of).parameters(at))
 
 
+def _bounded(board: Board) -> str:
+    """A board's query bounds itself by `$rows`; without ranks it is bounded here."""
+    if board.ranked:
+        return board.recompute_sql
+    return statement("recompute/bounded", _body(board), keys=board.key_columns)
+
+
+def _most(board: Board) -> dict[str, int]:
+    return {} if board.ranked else {"rows": board.rows}
+
+
 def _body(board: Board) -> str:
     return board.recompute_sql.rstrip().rstrip(";")
 
@@ -123,14 +143,17 @@ def check_board(board: Board) -> None:
     Raises:
         BoardNotUsableError: names the file, what is wrong and the mend.
     """
-    file = board.folder / "board.yaml"
+    file = board.folder / "output.yaml"
+    if not board.proven:
+        why = "is written to one sink alone" if board.recompute_file.is_file() else "has no recompute.sql"
+        raise BoardNotUsableError(f"{board.name} {why}, so it cannot be proven; see flink_sql/README.md, Outputs.")
     named = list(board.entity)
     for name, column in board.columns.items():
         named += [*column.over]
         if column.role in (ColumnRole.LABEL, ColumnRole.CHOICE):
             named.append(name)
-        if column.role is ColumnRole.SUM and not column.over:
-            raise BoardNotUsableError(f"{file}: sum {name!r} needs `over`; name the columns that it is summed over.")
+        if column.role in (ColumnRole.SUM, ColumnRole.COUNT) and not column.over:
+            raise BoardNotUsableError(f"{file}: {name!r} needs `over`; name the columns that it is summed over.")
         if column.role is ColumnRole.RATIO:
             parts = [*factors(column.numerator, board, name), *factors(column.denominator, board, name)]
             if board.window is None and any(board.columns[part].role is not ColumnRole.SUM for part in parts):

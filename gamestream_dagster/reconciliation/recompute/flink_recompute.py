@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from gamestream_dagster.archive.manifest import ArchivedFile
-from gamestream_dagster.catalogue.boards import ColumnType
+from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.clients.errors import ServiceError, TerminalServiceError
 from gamestream_dagster.clients.flink_literal import literal
@@ -101,6 +101,13 @@ class FlinkBoards:
     """Told how far a job is."""
     limit_seconds: float = LIMIT_SECONDS
     """How long a job may take."""
+
+    def can(self, board: Board) -> bool:
+        """Whether the board has a batch query of its own."""
+        if (board.folder / RECOMPUTE_SQL).is_file():
+            return True
+        self.say(f"{board.name} has no {RECOMPUTE_SQL}: DuckDB recomputes it")
+        return False
 
     def rows(self, archive: ArchiveDatabase, at: EventsAt, ask: Ask) -> list[Row]:
         """The board, best row first; see `together` for what it raises."""

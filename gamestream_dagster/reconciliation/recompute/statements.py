@@ -32,7 +32,7 @@ def statement(name: str, board: str = "", /, **columns: Sequence[str]) -> str:
     """
     for column in (column for listed in columns.values() for column in listed):
         if not IDENTIFIER.match(column):
-            raise BoardNotUsableError(f"{column!r} is not the name of a column; mend the board's `board.yaml`.")
+            raise BoardNotUsableError(f"{column!r} is not the name of a column; mend the board's `output.yaml`.")
 
     def listed(match: re.Match[str]) -> str:
         if match[2] == "board":

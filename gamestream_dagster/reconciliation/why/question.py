@@ -10,10 +10,10 @@ from gamestream_dagster.archive.reader import texts
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
 from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.reconciliation.compare.bracket import compare_bracket
-from gamestream_dagster.reconciliation.compare.findings import entity_of, fault_of
+from gamestream_dagster.reconciliation.compare.findings import entity_of, fault_of, rank_of
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
 from gamestream_dagster.reconciliation.ledger.minutes import LATE_MS
-from gamestream_dagster.reconciliation.model.input_history import DEPTH
+from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.values import Entity, Row, Sink
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows, rows_between, rows_of
@@ -52,18 +52,18 @@ class Question:
             UnknownEntityError: no record is about the entity.
             CouldNotLookError: the board shows no window.
         """
-        board, rank = self.board, self.board.rank_column
+        board = self.board
         self._check_window(shown)
         if not self._ask("known", board.entity, self.entity)[0]["records"]:
             raise UnknownEntityError(self._unknown())
         row = self._row(self.at)
         ranks: dict[int, Row] = {}
-        if row is not None:
-            around = rows_between(self.archive, self.at, board, (row[rank] - 1, row[rank] + 1), self.as_of)
-            ranks = {one[rank]: one for one in around}
+        place = 0 if row is None else rank_of(board, row)
+        if board.ranked and place:
+            around = rows_between(self.archive, self.at, board, (place - 1, place + 1), self.as_of)
+            ranks = {rank_of(board, one): one for one in around}
         mine = next((one for one in shown if entity_of(board, one) == self.entity), None)
         whole = [one for one in shown if fault_of(board, one) is None]
-        place = row[rank] if row is not None else 0
         sums, tables = self._sums(row)
         excluded, reasons = self._excluded()
         standing, finding = self._standing(shown, sink, mine, row, sums)
@@ -83,7 +83,9 @@ class Question:
             excluded=excluded,
             above=ranks.get(place - 1),
             below=ranks.get(place + 1),
-            last=max(whole, key=lambda one: one[rank], default=None) if mine is None else None,
+            last=max(whole, key=lambda one: rank_of(board, one), default=None)
+            if mine is None and board.ranked
+            else None,
             standing=standing,
             finding=finding,
             listed=lambda one: tables[one.column],
@@ -119,7 +121,7 @@ class Question:
     def _sums(self, row: Row | None) -> tuple[list[Sum], dict[str, Lines]]:
         """The row's sums and their lines; of a board with a window one sum, of the events in the window."""
         over = {name: column.over for name, column in self.board.columns.items() if column.role is ColumnRole.SUM}
-        if self.board.window is not None or row is None:
+        if self.board.window is not None or row is None or not over:
             over = {"score": self.board.entity}
         delay = _NEVER if self.board.window is None else LATE_MS
         sums: list[Sum] = []
@@ -171,7 +173,7 @@ class Question:
         board = self.board
         if mine is not None and mine == row:
             return Standing.AS_SHOWN, ""
-        if mine is None and (row is None or row[board.rank_column] > board.rows):
+        if mine is None and (row is None or rank_of(board, row) > board.rows):
             return Standing.NOT_ON_BOARD, ""
         fault = None if mine is None else fault_of(board, mine)
         if fault is not None:
@@ -182,7 +184,7 @@ class Question:
                 Standing.UNLIKE,
                 f"{late} of its events may have been late" if late else "none of its events was late",
             )
-        low_rows = board_rows(self.archive, self.at.at_low(), board, rows=DEPTH * board.rows)
+        low_rows = board_rows(self.archive, self.at.at_low(), board, rows=depth(board))
         history = history_between(self.archive, self.at, [board])
         about = [one for one in compare_bracket(board, sink, shown, low_rows, history) if one.entity == self.entity]
         return (Standing.UNLIKE, about[0].explanation) if about else (Standing.IN_FLIGHT, "")
