@@ -133,7 +133,7 @@ def test_a_rollback_does_not_go_back_to_another_topic() -> None:
     world.apply(fingerprint="a" * 64)
     world.recreate()
     world.apply(Choice.REPLAY, fingerprint="b" * 64)
-    with pytest.raises(RefusedError, match=r"cannot go back to generation 1.*first, Kafka has second"):
+    with pytest.raises(RefusedError, match=r"cannot roll back to generation 1.*first, Kafka has second"):
         world.apply(Choice.ROLLBACK, fingerprint="b" * 64)
 
 
