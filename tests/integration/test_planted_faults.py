@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +117,7 @@ class CarelessJobs:
 
 
 @pytest.fixture(scope="module")
-def planted(boards, tmp_path_factory) -> Iterator[CarelessJobs]:
+def planted(boards, tmp_path_factory) -> CarelessJobs:
     """Three careless jobs, and players of one of them who play no more."""
     root = tmp_path_factory.mktemp("planted")
     settings = boards.settings
@@ -136,9 +136,7 @@ def planted(boards, tmp_path_factory) -> Iterator[CarelessJobs]:
         list(pool.map(lambda job: apply_job(settings, job.job, root=root), jobs))
     sender.send(1, *((f"plant-{name}", 5000 + place) for place, name in enumerate(IDLE)))
     wait_for_totals(settings, "planted_expiring", {f"plant-{name}": 5000 + n for n, name in enumerate(IDLE)})
-    yield CarelessJobs(settings, sender, root, time.monotonic())
-    for job in jobs:
-        suspend_job(settings, job.job, root=root)
+    return CarelessJobs(settings, sender, root, time.monotonic())
 
 
 @pytest.fixture(scope="module")
