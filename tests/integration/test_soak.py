@@ -30,7 +30,7 @@ from gamestream_dagster.settings import Settings
 from tests.support.hand_edits import HandEdit, add, record, remove, swap, tombstone, update
 from tests.support.planting import LATE_ROWS, causes_by_player, edit, newest_tick, told
 
-pytestmark = pytest.mark.leaves_traces  # hot streaks that differ by what came too late
+pytestmark = [pytest.mark.any_boards, pytest.mark.leaves_traces]  # hot streaks that differ by what came too late
 
 EVENTS = int(os.environ.get("GAMESTREAM_SOAK_EVENTS", "60000"))
 RATE = 2_500
