@@ -1,4 +1,4 @@
-"""The topics: what `topics.yaml` declares, and one compacted topic for each board."""
+"""The topics: what `topics.yaml` declares, and one compacted topic for each output."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ class EventIds(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     horizon: DurationMs
+    key: tuple[str, ...] = Field(default=("user_id", "event_id"), min_length=1, description="What a copy repeats.")
 
     @field_validator("horizon")
     @classmethod
@@ -107,7 +108,7 @@ class _TopicsFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     topics: dict[TopicName, _Declared]
-    board_topics: _Common
+    output_topics: _Common
 
 
 class Topic(BaseModel):
@@ -157,13 +158,14 @@ def load_topics(
     found = boards if boards is not None else load_boards()
     topics = {name: _topic(name, entry, entry.description, profile) for name, entry in declared.topics.items()}
     for board in found.values():
+        if board.sinks.kafka is None:
+            continue
         if board.topic in topics:
-            raise CatalogueError(f"{path}: topic {board.topic!r} belongs to board {board.name!r}; declare it only once")
-        description = f"Changes of the board {board.name}. {board.description}"
-        try:
-            topics[board.topic] = _topic(board.topic, declared.board_topics, description, profile, board.name)
-        except ValidationError as error:
-            raise CatalogueError(f"{board.folder / 'board.yaml'}: `topic` cannot be used: {error}") from error
+            raise CatalogueError(
+                f"{path}: topic {board.topic!r} is that of output {board.name!r}; declare it only once"
+            )
+        description = f"Changes of {board.name}. {board.description}"
+        topics[board.topic] = _topic(board.topic, declared.output_topics, description, profile, board.name)
     return topics
 
 

@@ -49,7 +49,7 @@ TABLES = ("reconciliation_runs", "differences", "ledger", "alerts")
     tags={"layer": "proof"},
     freshness_policy=PROVEN_WITHIN,
     deps=[
-        *(board_key(board) for board in load_boards()),
+        *(board_key(name) for name, board in load_boards().items() if board.proven),
         archive_key(SCORE_TOPIC),
         *(table_key(table) for table in TABLES),
     ],
@@ -62,7 +62,7 @@ def reconcile_leaderboards(
 ) -> dg.MaterializeResult:
     """Compare once. Differences fail the checks of the boards; only a run that could not look fails the run."""
     with explained("reconcile the boards"):
-        run = reconciler.run(list(load_boards()))
+        run = reconciler.run([name for name, board in load_boards().items() if board.proven])
         _keep_alert(verdicts, run)
     if run.verdict is Verdict.COULD_NOT_RUN:
         # the next tick of the schedule is the retry: what stood in the way is rarely gone in seconds

@@ -16,7 +16,7 @@ leaderboards_page = dg.AssetSpec(
     owners=[DEFAULT_OWNER],
     kinds={"streamlit"},
     tags={"surface": "dashboard"},
-    deps=[*(board_key(board) for board in load_boards()), RECONCILIATION],
+    deps=[*(board_key(name) for name, board in load_boards().items() if board.ranked), RECONCILIATION],
 )
 
 
