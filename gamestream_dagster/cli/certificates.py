@@ -170,8 +170,10 @@ def _of_season(settings: Settings, board: str, season: str) -> dict[str, Any]:
 
 def _of_all_time(settings: Settings, name: str) -> Certificate:
     from gamestream_dagster.catalogue.boards import load_boards
-    from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify, open_recompute
+    from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+    from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify
     from gamestream_dagster.reconciliation.model.values import Mode, Verdict
+    from gamestream_dagster.reconciliation.recompute.factory import open_recompute
     from gamestream_dagster.reconciliation.run import reconcile
 
     boards = load_boards(season=settings.season)
@@ -187,8 +189,8 @@ def _of_all_time(settings: Settings, name: str) -> Certificate:
     if run.verdict is Verdict.COULD_NOT_RUN:
         raise CouldNotRun(run.reason)
     proof = Proof(run.run_id, run.verdict.value, run.jobs[0].fingerprint, run.topic_id)
-    with open_recompute(settings) as recompute:
-        return certify(recompute, board, run.high, proof)
+    with open_recompute(settings, SCORE_TOPIC) as archive:
+        return certify(archive, archive.at(run.high), board, proof)
 
 
 @contextmanager
