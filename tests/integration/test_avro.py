@@ -82,9 +82,9 @@ def test_the_first_generator_and_ours_feed_the_avro_jobs_and_the_boards_match(av
 def test_no_record_stops_the_jobs_and_both_sides_read_alike(avro: AvroBoards):
     settings = avro.settings
     now = int(time.time() * 1000)
-    sent = {one.name: (framed(register(settings.registry, f"v{n}", one.schema), body_of(one, now)), one.reason)
+    sent = {one.name: (framed(register(settings.registry.url, f"v{n}", one.schema), body_of(one, now)), one.reason)
             for n, one in enumerate(variants(now))}  # fmt: skip
-    sent |= _records_that_are_no_avro(settings.registry, now)
+    sent |= _records_that_are_no_avro(settings.registry.url, now)
     producer = Producer(settings.kafka.options())
     for name, (value, _) in sent.items():
         producer.produce("user-score", value, key=name.encode())

@@ -174,7 +174,7 @@ def of_topic(topic: str):
 
 def restrict(stack: Settings, subject: str, compatibility: str) -> None:
     answer = httpx.put(
-        f"{stack.registry}/config/{subject}", json={"compatibility": compatibility}, timeout=10, trust_env=False
+        f"{stack.registry.url}/config/{subject}", json={"compatibility": compatibility}, timeout=10, trust_env=False
     )
     answer.raise_for_status()
 
