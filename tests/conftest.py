@@ -36,6 +36,10 @@ LONGEST_FIRST = (
 # Each worker looks for free ports in a range of its own.
 FIRST_PORT, PORTS_OF_A_WORKER, WORKERS = 28000, 1700, 2
 
+# A shell lets what it starts in the background ignore Ctrl-C; tests of it need the usual way.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A limit for an example fails on a machine that has other things to do; nor may CI fail by chance.
 hypothesis.settings.register_profile(
     "gamestream", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
