@@ -13,9 +13,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gamestream_dagster.catalogue.event_type import score_event
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.events.acceptance import FAST_BYTES, Outcome, Refused, outcomes, whole_number
-from gamestream_dagster.events.event_types import FUTURE_LIMIT_MS, score_event
 
 ARCHIVE_SCHEMA = pa.schema(
     [
@@ -46,7 +46,9 @@ _RECORD_SCHEMA = pa.schema(list(ARCHIVE_SCHEMA)[:-1])
 _NOTHING = -1  # before every time
 _NO_TIME = pa.scalar(None, pa.int64())
 _call = pc.call_function
-_FIELDS = score_event().fields
+_SCORE = score_event()
+_FIELDS = _SCORE.fields
+_MAX_AHEAD_MS = _SCORE.max_ahead_ms
 _KNOWN = frozenset(_FIELDS)
 _MAX_TEXT = _FIELDS["user_id"].max_length or 0
 _MAX_SCORE = _FIELDS["score"].maximum or 0
@@ -113,7 +115,7 @@ def _moving_times(table: pa.Table) -> pa.Array:
     As in Flink, a refused record moves it too if its time can be read and is not what it is refused for.
     """
     event, kafka = (table.column(name).combine_chunks() for name in ("event_time_millis", "kafka_timestamp"))
-    not_ahead = _call("less_equal", [event, _call("add", [kafka, FUTURE_LIMIT_MS])])
+    not_ahead = _call("less_equal", [event, _call("add", [kafka, _MAX_AHEAD_MS])])
     fits = _call("and", [_call("greater_equal", [event, 0]), not_ahead])
     least = _call("min_element_wise", [event, kafka], pc.ElementWiseAggregateOptions(skip_nulls=False))
     return _call("if_else", [fits, least, _NO_TIME])
@@ -137,7 +139,7 @@ def _plain(value: bytes | None, timestamp: int) -> tuple[Any, ...] | None:
         type(score) is int
         and 0 <= score <= _MAX_SCORE
         and type(time) is int
-        and 0 <= time <= timestamp + FUTURE_LIMIT_MS
+        and 0 <= time <= timestamp + _MAX_AHEAD_MS
         and type(user_id) is str
         and 0 < len(user_id) <= _MAX_TEXT
         and type(team_id) is str

@@ -28,10 +28,11 @@ from gamestream_dagster.archive.manifest import (
     sync_folder,
 )
 from gamestream_dagster.archive.migrating import load_or_set_aside, load_to_write
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import Raw, read_range
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
-from gamestream_dagster.settings import ScoreFormat, Settings
+from gamestream_dagster.settings import Settings, TopicFormat
 
 _LAST_MILLIS = 253_402_300_799_000  # of the year 9999: a producer's clock can give later times
 
@@ -74,7 +75,7 @@ class _Pending:
 
 def archive_topic(
     settings: Settings,
-    topic: str,
+    source: Source,
     upto: Mapping[int, int] | None = None,
     *,
     topic_id: TopicId | None = None,
@@ -84,15 +85,15 @@ def archive_topic(
     file_records: int = FILE_RECORDS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ArchiveResult:
-    """Copy the records of `topic` that are not archived yet, up to `upto`.
+    """Copy the records of a stream's topic that are not archived yet, up to `upto`.
 
     Each file counts from the moment at which the manifest names it: after a crash the next run goes on where the
     manifest ends, so that no range is lost and none is there twice. A topic that was deleted and created again gets a
     new chapter; the old one stays as it is.
 
     Args:
-        settings: the stack; `score_format` says how the records are encoded.
-        topic: name.
+        settings: the stack.
+        source: the stream, with the encoding of its records.
         upto: next offset by partition to stop at; default: the end of each partition now.
         topic_id: the incarnation that `upto` belongs to; default: the one that Kafka has.
         begin_at_earliest: open a new chapter at what Kafka still holds; the gap is recorded.
@@ -109,8 +110,9 @@ def archive_topic(
         ServiceError: Kafka or the registry gives no answer, or there is no such topic.
     """
     started = time.monotonic()
+    topic = source.topic
     topic_dir = settings.archive_dir / topic
-    with exclusive(topic_dir, lock_seconds), judging(settings) as judge:
+    with exclusive(topic_dir, lock_seconds), judging(settings, source) as judge:
         admin = KafkaAdmin(settings.kafka)
         now = TopicNow.of(admin, topic)
         check_expected(topic, topic_id, now.topic_id)
@@ -199,9 +201,9 @@ def _check_still_there(
 
 
 @contextmanager
-def judging(settings: Settings) -> Generator[Judge | None]:
+def judging(settings: Settings, source: Source) -> Generator[Judge | None]:
     """The rule for the topic's encoding; None is that of JSON, which `decode` has a fast path for."""
-    if settings.score_format is ScoreFormat.JSON:
+    if source.format is TopicFormat.JSON:
         yield None
         return
     from gamestream_dagster.clients.registry import Registry

@@ -18,7 +18,7 @@ from gamestream_dagster.archive.manifest import Manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun
 from gamestream_dagster.benchmarks import gate
-from gamestream_dagster.benchmarks.dataset import PARTITIONS, Dataset, Source
+from gamestream_dagster.benchmarks.dataset import PARTITIONS, Dataset, Draw
 from gamestream_dagster.benchmarks.figures import ratio, spread, spread_cells
 from gamestream_dagster.benchmarks.results import BenchError, Result, Table
 from gamestream_dagster.benchmarks.rounds import Say, alternate
@@ -27,7 +27,7 @@ from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 
 SCAN_SQL = Path(__file__).with_name("sql") / "scan_archive.sql"
-TOPIC = "user-score"
+TOPIC = "bench-recompute"
 CHUNK = 10_000
 THREADS = 2
 BOARDS, SCAN = "four boards", "bare scan of the same columns"
@@ -97,7 +97,7 @@ def write_archive(topic_dir: Path, dataset: Dataset) -> dict[int, int]:
         run.take(partition, waiting[partition], ends[partition], None)
         waiting[partition] = Raw()
 
-    with Source(dataset) as source:
+    with Draw(dataset) as source:
         for found in source.batches():
             for key, at, value in zip(found["user_id"], found["event_time_millis"], found["json"], strict=True):
                 partition = zlib.crc32(key.encode()) % PARTITIONS

@@ -170,6 +170,7 @@ def _of_season(settings: Settings, board: str, season: str) -> dict[str, Any]:
 
 def _of_all_time(settings: Settings, name: str) -> Certificate:
     from gamestream_dagster.catalogue.boards import load_boards
+    from gamestream_dagster.catalogue.sources import source_of_board, stack_sources
     from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify, open_recompute
     from gamestream_dagster.reconciliation.model.values import Mode, Verdict
     from gamestream_dagster.reconciliation.run import reconcile
@@ -187,8 +188,9 @@ def _of_all_time(settings: Settings, name: str) -> Certificate:
     if run.verdict is Verdict.COULD_NOT_RUN:
         raise CouldNotRun(run.reason)
     proof = Proof(run.run_id, run.verdict.value, run.jobs[0].fingerprint, run.topic_id)
-    with open_recompute(settings) as recompute:
-        return certify(recompute, board, run.high, proof)
+    source = source_of_board(board, stack_sources(settings))
+    with open_recompute(settings, source) as recompute:
+        return certify(recompute, source, board, run.high, proof)
 
 
 @contextmanager

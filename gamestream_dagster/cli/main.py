@@ -25,6 +25,7 @@ GROUPS = (
     "events",
     "topics",
     "reconcile",
+    "archive",
     "repair",
     "why",
     "certificates",

@@ -28,6 +28,7 @@ from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
+from gamestream_dagster.settings import Season, load_settings
 from gamestream_dagster.warehouse.tables import board_table
 
 # what the job manager writes for every job
@@ -63,16 +64,16 @@ class FlinkSqlJobs(dg.Component, dg.Model, dg.Resolvable):
         root = context.project_root / self.catalogue_dir
         if not root.is_dir():
             raise ValueError(f"catalogue_dir {self.catalogue_dir!r} is not a folder of {context.project_root.name}")
-        return build_job_definitions(root, self.health_interval_seconds)
+        return build_job_definitions(root, self.health_interval_seconds, load_settings().season)
 
 
-def build_job_definitions(root: Path, health_interval_seconds: int) -> dg.Definitions:
+def build_job_definitions(root: Path, health_interval_seconds: int, season: Season = Season.NONE) -> dg.Definitions:
     """Definitions of every job under `root`.
 
     Raises:
         ValueError: a job writes a board that is not described, or a board's job does not write it.
     """
-    jobs, boards = load_jobs(root), load_boards(root)
+    jobs, boards = load_jobs(root, season=season), load_boards(root, season)
     _check_boards(jobs, boards)
     assets: list[dg.AssetsDefinition] = []
     for spec in jobs.values():

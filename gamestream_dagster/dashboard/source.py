@@ -23,8 +23,8 @@ def settings() -> Settings:
 
 @st.cache_resource(show_spinner=False)
 def boards() -> dict[str, Board]:
-    """Every board, from `flink_sql/`."""
-    return load_boards()
+    """Every board that the stack keeps, from `flink_sql/`."""
+    return load_boards(season=settings().season)
 
 
 @st.cache_data(ttl=REFRESH_SECONDS * 0.8, show_spinner=False)

@@ -1,4 +1,4 @@
-"""The acceptance rule of score events: what becomes of one record of `user-score`.
+"""The acceptance rule of score events: what becomes of one record.
 
 The streaming job decides in SQL, over Flink's JSON format; this is the same rule in Python, for the archive and the
 recompute. Both are tested against `tests/unit/events/acceptance_cases.yaml`. The first reason that fits is given.
@@ -13,10 +13,11 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from gamestream_dagster.catalogue.event_type import score_event
 from gamestream_dagster.events import flink_json
-from gamestream_dagster.events.event_types import FUTURE_LIMIT_MS, score_event
 
 _FIELDS: Final = score_event().fields
+_MAX_AHEAD_MS: Final = score_event().max_ahead_ms
 FIELD_NAMES: Final = tuple(_FIELDS)
 _KNOWN: Final = frozenset(FIELD_NAMES)
 _TIME: Final = "event_time_millis"
@@ -63,7 +64,7 @@ REASON_TEXT: Final[dict[Reason, str]] = {
     Reason.BAD_TEXT: "`user_id`, `team_id` or `team_name` holds a NUL character, which Postgres cannot store.",
     Reason.WRONG_TYPE: "The text of `score` is not a whole number as it prints: 7.5, 7.0, 7e0, 007, a word, an object.",
     Reason.OUT_OF_RANGE: f"`score` is below 0 or above {_MAX_SCORE:,}, or the time is before 1970.",
-    Reason.FUTURE_TIMESTAMP: f"The time is more than {FUTURE_LIMIT_MS // 60_000} minutes after the Kafka timestamp.",
+    Reason.FUTURE_TIMESTAMP: f"The time is more than {_MAX_AHEAD_MS // 60_000} minutes after the Kafka timestamp.",
 }
 
 
@@ -148,7 +149,7 @@ def judge_fields(fields: dict[str, Any], kafka_timestamp: int) -> Outcome:
         return _refused(Reason.OUT_OF_RANGE, f"score {score[:40]} is not between 0 and {_MAX_SCORE}", fields)
     if time < 0:
         return _refused(Reason.OUT_OF_RANGE, f"event_time_millis {time} is negative", fields)
-    if time > kafka_timestamp + FUTURE_LIMIT_MS:
+    if time > kafka_timestamp + _MAX_AHEAD_MS:
         return _refused(
             Reason.FUTURE_TIMESTAMP, f"event_time_millis is {time - kafka_timestamp} ms ahead of Kafka's time", fields
         )

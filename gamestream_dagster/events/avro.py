@@ -18,6 +18,8 @@ import fastavro
 from fastavro.schema import SchemaParseException
 from fastavro.types import Schema
 
+from gamestream_dagster.catalogue.event_type import EventType, avro_schema, score_event
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.errors import NotFoundError, ServiceError
 from gamestream_dagster.clients.registry import RegisteredSchema, Registry, StoredSchema
 from gamestream_dagster.errors import GamestreamError
@@ -30,7 +32,6 @@ from gamestream_dagster.events.avro_reading import (
     record_reader,
 )
 from gamestream_dagster.events.avro_shape import Kind, Shape, UnusableSchemaError, shape_of
-from gamestream_dagster.events.event_types import EventType, avro_schema, score_event
 from gamestream_dagster.events.score_event import ScoreEvent
 
 _HEADER: Final = struct.Struct(">bi")
@@ -51,31 +52,30 @@ class AvroFormatError(GamestreamError):
     """An event cannot be written or read as Avro; the message says why and what to do."""
 
 
-def score_encoder(registry: Registry, event: EventType | None = None) -> Callable[[ScoreEvent], bytes]:
-    """A function that writes events with the subject's newest schema; registers ours when the subject is empty.
+def score_encoder(registry: Registry, source: Source) -> Callable[[ScoreEvent], bytes]:
+    """A function that writes score events with the subject's newest schema; registers ours when the subject is empty.
 
     Raises:
         AvroFormatError: the registry does not answer, or its schema lacks one of the fields we must send.
     """
-    kind = event or score_event()
+    kind = score_event()
+    subject = source.subject_of(kind)
     try:
-        registered = registry.latest(kind.subject)
+        registered = registry.latest(subject)
         if registered is None:
-            registry.register(kind.subject, avro_schema(kind))
-            registered = registry.latest(kind.subject)
+            registry.register(subject, avro_schema(kind))
+            registered = registry.latest(subject)
         if registered is None:
-            raise AvroFormatError(
-                f"{kind.subject} was registered and is gone again; see who deletes it, then try again."
-            )
+            raise AvroFormatError(f"{subject} was registered and is gone again; see who deletes it, then try again.")
         _check_fits(kind, registered)
         schemas, shape = _named_shapes(registry, registered)
     except ServiceError as error:
-        raise AvroFormatError(f"The schema of {kind.subject} cannot be had: {error}") from error
+        raise AvroFormatError(f"The schema of {subject} cannot be had: {error}") from error
     return _encoder(registered, schemas, shape)
 
 
 def _check_fits(kind: EventType, registered: RegisteredSchema) -> None:
-    what = f"Version {registered.version} of {kind.subject}"
+    what = f"Version {registered.version} of {registered.subject}"
     if registered.schema_type != "AVRO" or registered.schema.get("type") != "record":
         found = registered.schema_type if registered.schema_type != "AVRO" else "Avro, but no record"
         raise AvroFormatError(
@@ -202,7 +202,7 @@ def _time_factor(shape: Shape, field_logical: str) -> int:
 
 
 class AvroDecoder:
-    """Reads records of `user-score` when the topic holds Avro. Schemas are fetched once, by their number."""
+    """Reads score events of a topic that holds Avro. Schemas are fetched once, by their number."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry

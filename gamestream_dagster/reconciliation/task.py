@@ -14,7 +14,7 @@ from gamestream_dagster.archive.errors import ArchiveRewrittenError
 from gamestream_dagster.archive.manifest import Manifest
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_event_ids
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.topic_identity import TopicId, TopicState
@@ -59,6 +59,8 @@ class Task:
 
     settings: Settings
     mode: Mode
+    source: Source
+    """The stream that all of the boards are computed from."""
     boards: Sequence[Board]
     sinks: Sequence[Sink]
     limits: Limits
@@ -69,7 +71,7 @@ class Task:
     @property
     def topic_dir(self) -> Path:
         """Where the archive of the input is."""
-        return self.settings.archive_dir / SCORE_TOPIC
+        return self.settings.archive_dir / self.source.topic
 
     def run(self, engine: Engine, run: ReconciliationRun) -> ReconciliationRun:
         """Look, and look again as long as something differs.
@@ -79,7 +81,7 @@ class Task:
         """
         with ExitStack() as closing:
             flink = closing.enter_context(FlinkRest(self.settings.flink_rest))
-            looker = BoardObserver(engine, flink, KafkaAdmin(self.settings.kafka), SCORE_TOPIC, self.limits)
+            looker = BoardObserver(engine, flink, KafkaAdmin(self.settings.kafka), self.source.topic, self.limits)
             looks = _Looks(self, looker, closing)
             first = sum(len(result.differences) for result in looks.first())
             looks.again()
@@ -88,7 +90,7 @@ class Task:
             self.say("ledger")
             low = {job: cut.low for job, cut in seen.jobs.items()}
             ledger = balance(recompute, self.topic_dir, seen.high, seen.counted, low)
-            write_ledger(engine, recompute, SCORE_TOPIC, seen.high)
+            write_ledger(engine, recompute, self.source.topic, seen.high)
             damaged = [fault.sentence for fault in ledger.faults if fault.where == ARCHIVE]
             if damaged:
                 reason = f"the archive cannot judge: {'; '.join(damaged)}; mend it with `gamestream archive --mend`"
@@ -136,7 +138,7 @@ class Task:
             return
         for cut in seen.jobs.values():
             if cut.topic_id is None:
-                record_topic(engine, cut, SCORE_TOPIC, TopicState(seen.topic_id, dict(begins)))
+                record_topic(engine, cut, self.source.topic, TopicState(seen.topic_id, dict(begins)))
 
     def _explained(self, engine: Engine, looks: _Looks, ledger: LedgerBalance) -> list[BoardResult]:
         if not any(result.differences for result in looks.results):
@@ -149,7 +151,7 @@ class Task:
             faults=ledger.faults,
             facts={job: read_facts(engine, job) for job in {board.job for board in self.boards}},
             policy=self.policy,
-            topic=SCORE_TOPIC,
+            topic=self.source.topic,
             history=self._history,
             say=self.say,
             season=self.settings.season,
@@ -175,8 +177,8 @@ class Task:
             else:
                 seen = looker.look(self.boards, sinks)
             self.say("archive")
-            archived = archive_topic(self.settings, SCORE_TOPIC, seen.high, topic_id=seen.topic_id)
-            check_beginning(SCORE_TOPIC, archived.chapter.begins, seen.jobs.values())
+            archived = archive_topic(self.settings, self.source, seen.high, topic_id=seen.topic_id)
+            check_beginning(self.source.topic, archived.chapter.begins, seen.jobs.values())
             if self.mode is not Mode.DRAINED:
                 return seen
             behind = self._behind(seen)
@@ -203,7 +205,7 @@ class Task:
         spill = self.settings.home / "tmp" / "recompute"
         spill.mkdir(parents=True, exist_ok=True)
         return open_recompute(
-            self.settings, self.topic_dir, spill, event_ids=SCORE_TOPIC in load_event_ids(), say=self.say
+            self.settings, self.topic_dir, spill, event_ids=self.source.dedup is not None, say=self.say
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, ColumnRole, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_event_ids
+from gamestream_dagster.catalogue.sources import Source, source_of_board, stack_sources
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.compare.rows import compare_bracket, entity_of, fault_of
@@ -24,7 +24,7 @@ from gamestream_dagster.reconciliation.model.values import Entity, Row, Sink
 from gamestream_dagster.reconciliation.observe.boards import recorded_cut
 from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_tables, read_topic
 from gamestream_dagster.reconciliation.recompute.history import history_between
-from gamestream_dagster.reconciliation.recompute.recompute import LATE_MS, Recompute
+from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.reconciliation.recompute.statements import statement
 from gamestream_dagster.settings import Settings
 
@@ -219,38 +219,40 @@ def explain_row(
         raise BoardNotUsableError(f"There is no board {board_name!r}; the boards are: {', '.join(boards)}.")
     board = boards[board_name]
     wanted = parse_entity(board, entity)
+    source = source_of_board(board, stack_sources(settings))
+    topic = source.topic
     say("board")
     # What a source commits, it commits when a checkpoint is complete: the sinks have written that before. How far the
     # job has read would be ahead of them.
     kafka = KafkaAdmin(settings.kafka)
-    low = kafka.committed(f"gamestream-{board.job}", SCORE_TOPIC)
+    low = kafka.committed(f"gamestream-{board.job}", topic)
     with open_engine(settings) as engine:
-        topic_id, job = kafka.topic_id(SCORE_TOPIC), recorded_cut(engine, board.job, SCORE_TOPIC)
-        check_identity(SCORE_TOPIC, topic_id, [job])
+        topic_id, job = kafka.topic_id(topic), recorded_cut(engine, board.job, topic)
+        check_identity(topic, topic_id, [job])
         rows = read_tables(engine, [board])[board.name] if sink is Sink.POSTGRES else read_topic(settings.kafka, board)
     as_of, shown = newest_window(board, rows)
     say("archive")
-    archived = archive_topic(settings, SCORE_TOPIC, topic_id=topic_id)
-    check_beginning(SCORE_TOPIC, archived.chapter.begins, [job])
+    archived = archive_topic(settings, source, topic_id=topic_id)
+    check_beginning(topic, archived.chapter.begins, [job])
     cut = dict(archived.archived_upto)
     say("recompute")
     spill = settings.home / "tmp" / "recompute"
     spill.mkdir(parents=True, exist_ok=True)
-    ids = SCORE_TOPIC in load_event_ids()
-    with Recompute(settings.archive_dir / SCORE_TOPIC, spill, event_ids=ids) as recompute:
+    with Recompute(settings.archive_dir / topic, spill, event_ids=source.dedup is not None) as recompute:
         span = None
         if board.season_column is not None:
             if as_of is None:
                 raise CouldNotLookError(f"{board.name} shows no season yet", "see `gamestream board`")
             span = season_at(settings.season, as_of)
         with recompute.during(span):
-            question = _Question(recompute, board, wanted, low, cut, as_of if span is None else None)
+            question = _Question(recompute, source, board, wanted, low, cut, as_of if span is None else None)
             use(question.answer(shown, sink))
 
 
 @dataclass(frozen=True)
 class _Question:
     recompute: Recompute
+    source: Source
     board: Board
     entity: Entity
     low: Cut
@@ -284,7 +286,7 @@ class _Question:
             board=board,
             entity=self.entity,
             sink=sink,
-            topic=SCORE_TOPIC,
+            topic=self.source.topic,
             shown=mine,
             recomputed=row,
             low=self.low,
@@ -323,7 +325,7 @@ class _Question:
         over = {name: column.over for name, column in self.board.columns.items() if column.role is ColumnRole.SUM}
         if self.board.window is not None or row is None:
             over = {"score": self.board.entity}
-        delay = _NEVER if self.board.window is None else LATE_MS
+        delay = _NEVER if self.board.window is None else self.source.lateness_ms
         sums: list[Sum] = []
         tables: dict[str, Lines] = {}
         for number, (column, names) in enumerate(over.items()):

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gamestream_dagster.catalogue.asset_names import archive_name
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.sources import stack_sources
 
 if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
     from quality.suites.suite import Suite
 
 DIFFERENCES = "differences"
-ARCHIVE = "archive"
 LEDGER = "ledger"
 
 
-def suite_names() -> tuple[str, ...]:
-    """Every suite, without importing Great Expectations: each board's name, then the three that every stack has."""
-    return (*load_boards(), DIFFERENCES, ARCHIVE, LEDGER)
+def suite_names(settings: Settings) -> tuple[str, ...]:
+    """Every suite, without importing Great Expectations: the boards, the differences, the archives, the ledger."""
+    return (*load_boards(season=settings.season), DIFFERENCES, *archive_suites(settings), LEDGER)
+
+
+def archive_suites(settings: Settings) -> dict[str, str]:
+    """The suites of the archives: their names, and the topics that they are about."""
+    archived = (source.topic for source in stack_sources(settings).values() if source.archived)
+    return {archive_name(topic)[-1]: topic for topic in archived}
 
 
 def load_suites(settings: Settings) -> dict[str, Suite]:
     """Every suite by name, in the order of `suite_names()`; nothing is connected to yet."""
     from quality.suites import archive, board, differences, ledger
 
-    suites = [board.suite(described) for described in load_boards().values()]
-    suites += [differences.suite(DIFFERENCES), archive.suite(ARCHIVE, settings), ledger.suite(LEDGER)]
+    suites = [board.suite(described) for described in load_boards(season=settings.season).values()]
+    suites.append(differences.suite(DIFFERENCES))
+    suites += [archive.suite(name, topic, settings) for name, topic in archive_suites(settings).items()]
+    suites.append(ledger.suite(LEDGER))
     return {suite.name: suite for suite in suites}

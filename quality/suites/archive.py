@@ -1,6 +1,6 @@
 # pyright: reportPrivateImportUsage=false
 # (Great Expectations re-exports its public names without saying so to type checkers.)
-"""The suite of the event archive: what its manifests say against what its Parquet files hold, counted by DuckDB."""
+"""The suite of the event archive: what its manifest says against what its Parquet files hold, counted by DuckDB."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from great_expectations import expectations as gxe
 
 from gamestream_dagster.archive.errors import ArchiveError
-from gamestream_dagster.archive.manifest import MANIFEST, Manifest, load_manifest
+from gamestream_dagster.archive.manifest import Manifest, load_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.settings import Settings
 from quality.emptiness import empty_archive
@@ -34,48 +34,49 @@ _NOUGHT = {
 }
 
 
-def suite(name: str, settings: Settings) -> Suite:
-    """One row for each topic and partition; no event leaves DuckDB."""
+def suite(name: str, topic: str, settings: Settings) -> Suite:
+    """The archive of one topic, with a row for each partition; no event leaves DuckDB."""
+    folder = settings.archive_dir / topic
     nought = [
         gxe.ExpectColumnValuesToBeBetween(column=column, min_value=0, max_value=0, description=sentence)
         for column, sentence in _NOUGHT.items()
     ]
     return Suite(
         name=name,
-        title="Event archive",
+        title=f"Event archive of {topic}",
         rows=Frame(
-            source="archive",
-            read=partial(read_partitions, settings.archive_dir),
-            is_empty=partial(holds_nothing, settings.archive_dir),
+            source=name,
+            read=partial(read_partitions, folder),
+            is_empty=partial(holds_nothing, folder),
         ),
         expectations=(
             gxe.ExpectTableRowCountToBeBetween(min_value=1, description="A partition has been archived"),
             gxe.ExpectColumnValuesToBeBetween(column="records", min_value=1, description="No partition is empty"),
             *nought,
         ),
-        when_empty=empty_archive,
+        when_empty=partial(empty_archive, topic),
     )
 
 
-def holds_nothing(archive: Path) -> bool:
-    """Whether no manifest names a file.
+def holds_nothing(folder: Path) -> bool:
+    """Whether the manifest names no file.
 
     Raises:
-        QualityError: a manifest cannot be read.
+        QualityError: the manifest cannot be read.
     """
     try:
-        return not any(load_manifest(path.parent).files for path in archive.glob(f"*/{MANIFEST}"))
+        return not load_manifest(folder).files
     except ArchiveError as error:
         raise QualityError(f"The archive cannot be read: {error}") from error
 
 
-def read_partitions(archive: Path) -> pd.DataFrame:
-    """One row for each topic and partition that a manifest names: counts, and the faults that `_NOUGHT` forbids.
+def read_partitions(folder: Path) -> pd.DataFrame:
+    """One row for each partition that the manifest names: counts, and the faults that `_NOUGHT` forbids.
 
     Raises:
         QualityError: a file cannot be read.
     """
-    return pd.DataFrame([row for path in sorted(archive.glob(f"*/{MANIFEST}")) for row in _topic(path.parent)])
+    return pd.DataFrame(_topic(folder))
 
 
 def _topic(folder: Path) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.run import reconcile
-from gamestream_dagster.settings import ScoreFormat, Settings, load_settings
+from gamestream_dagster.settings import Settings, TopicFormat, load_settings
 
 JSON_SCHEMA = {
     "$schema": "http://json-schema.org/draft-07/schema#",
@@ -168,7 +168,7 @@ def silent_registry() -> Iterator[str]:
 def test_a_registry_that_never_answers_fails_the_job_and_is_named_as_the_cause(
     stack: Settings, silent_registry: str, tmp_path: Path
 ):
-    avro = stack.model_copy(update={"score_format": ScoreFormat.AVRO, "registry_url": silent_registry})
+    avro = stack.model_copy(update={"score_format": TopicFormat.AVRO, "registry_url": silent_registry})
     game = new_game(avro, tmp_path)
     SilentRegistry.subjects = [f"{game.topic}-value"]
     game.write_job(limits={"start_seconds": 60, "checkpoint_seconds": 30, "stop_seconds": 60})

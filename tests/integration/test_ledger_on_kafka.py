@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer
+from fakes.streams import scores_in
 from sqlalchemy import Engine, delete, func, insert, select, update
 
 from gamestream_dagster.archive.errors import ArchiveForgedError
@@ -114,9 +115,9 @@ def contents(settings: Settings, topic: str) -> list[tuple]:
 
 def test_a_planted_loss_is_named_on_each_side_and_the_archive_is_mended(tables: Engine, own: Settings, topic: str):
     send(own, topic, 0, 500)
-    archive_topic(own, topic, file_records=100)
+    archive_topic(own, scores_in(topic), file_records=100)
     send(own, topic, 500, 250)
-    archive_topic(own, topic)
+    archive_topic(own, scores_in(topic))
     count_in_job(tables, own, topic)
 
     whole = balanced(tables, own, topic)
@@ -142,11 +143,11 @@ def test_a_planted_loss_is_named_on_each_side_and_the_archive_is_mended(tables: 
     assert (fault.kind, fault.partition, fault.records) == (FaultKind.HOLE, 1, 10)
     assert (fault.first_offset, fault.last_offset) == (gone[0], gone[-1])
 
-    [mended] = mend_archive(own, topic)
+    [mended] = mend_archive(own, scores_in(topic))
     assert (mended.partition, mended.from_offset, mended.next_offset) == (1, file.from_offset, file.next_offset)
     assert contents(own, topic) == before
     assert balanced(tables, own, topic).balanced
-    assert mend_archive(own, topic) == []
+    assert mend_archive(own, scores_in(topic)) == []
 
     lost = [offset for partition, offset, at, _ in read_records(own.archive_dir / topic) if partition == 0][40:50]
     without(tables, lost, START + 200 * 80)

@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 import pytest
 from confluent_kafka import Producer
+from fakes.streams import scores_in
 from planted import Planted, provision
 from planting import (
     TOPIC,
@@ -188,7 +189,7 @@ def test_an_old_savepoint_restored_after_kafka_deleted_what_it_needs(planted, ma
     run = reconcile(settings, "drained", boards=["planted_old"], root=root)
     assert run.verdict is Verdict.EXPLAINED, run.reason
     suspend_job(settings, OLD.job, root=root)
-    archive_topic(settings, TOPIC)
+    archive_topic(settings, scores_in(TOPIC))
     end = KafkaAdmin(settings.kafka).end_offsets(TOPIC)[2]
     delete_records(settings, 2, end)
     restore_by_hand(settings, root, OLD.job, old.savepoint_path)

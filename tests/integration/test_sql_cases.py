@@ -52,7 +52,7 @@ def test_flink_gives_the_rows_with_low_latency(stack: Settings, case: Case):
 
 @pytest.mark.parametrize("case", [case for case in load_cases() if not has_copies(case)], ids=str)
 def test_flink_gives_the_rows_where_events_carry_no_ids(stack: Settings, case: Case):
-    expect(stack, case, load_job(case.job, event_ids={}))
+    expect(stack, case, load_job(case.job, dedup={}))
 
 
 def expect(settings: Settings, case: Case, spec: JobSpec) -> None:

@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 import reference_model as model
 from confluent_kafka import Producer
+from fakes.streams import SCORE_TOPIC, SCORES
 from reference_model import Event
 from sql_cases import assert_rows
 
 from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import Board, load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.acceptance import Reason, Refused, outcomes
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
@@ -79,7 +79,7 @@ def log(seed: int, start: int, end: int, events: int) -> Iterator[tuple[str, byt
 
 def topic_events(settings: Settings) -> tuple[list[Event], dict[int, int]]:
     """All that the topic holds, as the model's events, and its end."""
-    end = dict(archive_topic(settings, SCORE_TOPIC).archived_upto)
+    end = dict(archive_topic(settings, SCORES).archived_upto)
     folder = settings.archive_dir / SCORE_TOPIC
     found: list[Event] = []
     for file in load_manifest(folder).files:

@@ -11,11 +11,11 @@ import time
 import orjson
 import pytest
 from confluent_kafka import Producer, TopicPartition
+from fakes.streams import SCORE_TOPIC
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from gamestream_dagster.archive.manifest import Manifest, load_manifest, save_manifest
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.cli.demo import wait_until_read
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.cli.options import CouldNotRun

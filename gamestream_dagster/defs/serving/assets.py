@@ -5,6 +5,7 @@ import dagster as dg
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.components.keys import DEFAULT_OWNER, LEADERBOARDS_PAGE, RECONCILIATION, Group, board_key
 from gamestream_dagster.resources.page import Dashboard, PageAnswer
+from gamestream_dagster.settings import load_settings
 
 ANSWERS = "answers"
 
@@ -16,7 +17,7 @@ leaderboards_page = dg.AssetSpec(
     owners=[DEFAULT_OWNER],
     kinds={"streamlit"},
     tags={"surface": "dashboard"},
-    deps=[*(board_key(board) for board in load_boards()), RECONCILIATION],
+    deps=[*(board_key(board) for board in load_boards(season=load_settings().season)), RECONCILIATION],
 )
 
 

@@ -52,7 +52,7 @@ from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM, fixed_chan
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.flink_jobs.target.targets import Target, target_as_deployed, target_for
 from gamestream_dagster.flink_jobs.target.transactions import transaction_timeout
-from gamestream_dagster.settings import Season, Settings
+from gamestream_dagster.settings import Settings
 
 # Choices for which it does not matter whether the folder's version fits the state.
 _NO_COMPARISON = (
@@ -233,7 +233,7 @@ def _sinks(record: Deployment | None, target: Target) -> list[str]:
 
 
 def _boards_of(spec: JobSpec, root: Path) -> list[Board]:
-    boards = load_boards(root, Season.DAILY)  # whatever the stack's own setting: which boards could have seasons
+    boards = load_boards(root, season=None)  # whatever the stack's own setting: which boards could have seasons
     return [boards[name] for name in spec.writes.boards if name in boards]
 
 

@@ -20,7 +20,7 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.record.inputs import Inputs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
-from gamestream_dagster.settings import Season, Settings
+from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import closed_seasons, load_metadata
 
 _LIMIT_SECONDS = 30.0
@@ -34,7 +34,7 @@ def begin_anew(settings: Settings, spec: JobSpec, inputs: Inputs, root: Path = F
     Raises:
         ServiceError: Kafka or Postgres gives no answer; calling again goes on.
     """
-    known = load_boards(root, Season.DAILY)
+    known = load_boards(root, season=None)
     boards = [known[name] for name in spec.writes.boards if name in known]
     admin = KafkaAdmin(settings.kafka)
     for topic, state in inputs.items():

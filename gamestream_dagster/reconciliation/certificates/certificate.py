@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season_named
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.sources import Source, source_of_board, stack_sources
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.cut import Cut, shown
@@ -110,6 +110,7 @@ class Proof:
 
 def certify(
     recompute: Recompute,
+    source: Source,
     board: Board,
     cut: Cut,
     proof: Proof,
@@ -125,8 +126,8 @@ def certify(
     archived = recompute.archive.chapter.topic_id
     if other_incarnation(proof.topic_id, archived):
         raise CouldNotLookError(
-            f"{SCORE_TOPIC} was deleted and created again since the reconciliation ({incarnation(proof.topic_id)}, now "
-            f"{incarnation(archived)})",
+            f"{source.topic} was deleted and created again since the reconciliation "
+            f"({incarnation(proof.topic_id)}, now {incarnation(archived)})",
             "run the command again",
         )
     rows = recompute.rows(board, cut, season=span)
@@ -135,7 +136,7 @@ def certify(
         "board": board.name,
         "season": (season if span else Season.NONE).value,
         "season_id": span.label if span else None,
-        "topic": SCORE_TOPIC,
+        "topic": source.topic,
         "topic_id": recompute.archive.chapter.topic_id,
         "holds_from": dict(recompute.archive.chapter.begins),
         "archive_head": recompute.archive.manifest.head,
@@ -199,17 +200,18 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
         CouldNotLookError: there is no such board here, or the file's season is none.
         ArchiveError: the archive cannot be read.
     """
-    board = load_boards(root, Season.DAILY).get(certificate.board)
+    board = load_boards(root, season=None).get(certificate.board)
     if board is None:
         raise CouldNotLookError(
             f"there is no board {certificate.board!r} here", "verify it in the project that it is of"
         )
     span = _span(board, certificate)
     found = [*_file(certificate), *_sql(board, certificate)]
-    if certificate.topic != SCORE_TOPIC:
-        sentence = f"it is of the topic {certificate.topic!r}, the boards here are computed from {SCORE_TOPIC}"
+    source = source_of_board(board, stack_sources(settings))
+    if certificate.topic != source.topic:
+        sentence = f"it is of the topic {certificate.topic!r}, and {board.name} is computed from {source.topic} here"
         return [*found, Disagreement(Part.TOPIC, sentence)]
-    manifest = load_manifest(settings.archive_dir / SCORE_TOPIC)
+    manifest = load_manifest(settings.archive_dir / source.topic)
     place, about = _chapter(manifest, certificate)
     found += about
     if place is None:
@@ -217,18 +219,19 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
     missing = [*_missing(manifest.chapters[place], certificate)]
     if missing:
         return found + missing
-    with open_recompute(settings, place) as recompute:
+    with open_recompute(settings, source, place) as recompute:
         found += _other_events(recompute, certificate)
         rows = recompute.rows(board, certificate.offsets, season=span)
     return found + _other_rows(board, certificate, rows)
 
 
 @contextmanager
-def open_recompute(settings: Settings, chapter: int | None = None) -> Generator[Recompute]:
+def open_recompute(settings: Settings, source: Source, chapter: int | None = None) -> Generator[Recompute]:
     """The recompute over a chapter of a stack's archive as it is; default the newest one."""
     spill = settings.home / "tmp" / "recompute"
     spill.mkdir(parents=True, exist_ok=True)
-    with Recompute(settings.archive_dir / SCORE_TOPIC, spill, chapter=chapter) as recompute:
+    ids = source.dedup is not None
+    with Recompute(settings.archive_dir / source.topic, spill, event_ids=ids, chapter=chapter) as recompute:
         yield recompute
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan, length_millis, season_at, shift_millis
+from gamestream_dagster.catalogue.sources import Source, source_named, stack_sources
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.certificates.certificate import Certificate, Proof, certify, open_recompute
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
@@ -70,7 +71,8 @@ def close_seasons(
         raise CouldNotLookError(
             f"seasons are closed after a reconciliation, and it could not run: {run.reason}", "try again"
         )
-    with open_engine(settings) as engine, open_recompute(settings) as recompute:
+    source = source_named(run.topic, stack_sources(settings))
+    with open_engine(settings) as engine, open_recompute(settings, source) as recompute:
         found: list[ClosedSeason] = []
         spans = ended(recompute, run.high, settings)
         for board in chosen:
@@ -78,7 +80,9 @@ def close_seasons(
             found += [ClosedSeason(board.name, span, True, "closed before") for span in spans if span.start in closed]
             for span in (span for span in spans if span.start not in closed):
                 say(f"close {board.name} {span.label}")
-                found.append(_close(settings, engine, recompute, board=board, span=span, run=run, anyway=anyway))
+                found.append(
+                    _close(settings, engine, recompute, source=source, board=board, span=span, run=run, anyway=anyway)
+                )
         return found
 
 
@@ -114,6 +118,7 @@ def _close(
     engine: Engine,
     recompute: Recompute,
     *,
+    source: Source,
     board: Board,
     span: SeasonSpan,
     run: ReconciliationRun,
@@ -131,7 +136,7 @@ def _close(
         return ClosedSeason(board.name, span, False, f"{news}; see `gamestream reconcile`, or close it with --anyway")
     verdict = Verdict.DIFFERENT if differences else Verdict.MATCH
     proof = Proof(run_id=run.run_id, verdict=verdict.value, fingerprint=job.fingerprint, topic_id=run.topic_id)
-    certificate = certify(recompute, board, run.high, proof, season=settings.season, span=span)
+    certificate = certify(recompute, source, board, run.high, proof, season=settings.season, span=span)
     _store(engine, board, span, certificate, settings)
     return ClosedSeason(board.name, span, True, f"closed, {len(rows)} rows, {verdict.value}")
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from avro_records import FIELDS, Variant, body_of, encoded, framed, schema_with, variants
+from fakes.streams import SCORES
 
 from gamestream_dagster.clients import registry as registry_module
 from gamestream_dagster.clients.registry import Registry
@@ -146,7 +147,7 @@ def test_what_we_write_with_a_foreign_schema_is_what_we_read(variant: Variant):
     paths = {LATEST: subject(variant.schema), "schemas__ids__5": stored(variant.schema)}
     registry = Answers(**paths).registry()
     try:
-        value = score_encoder(registry)(EVENT)
+        value = score_encoder(registry, SCORES)(EVENT)
     except AvroFormatError as error:
         assert "fit" in str(error)  # noqa: PT017 - some of the variants cannot hold our events
         return
@@ -166,4 +167,4 @@ def test_what_we_write_with_a_foreign_schema_is_what_we_read(variant: Variant):
 )
 def test_a_subject_that_is_no_avro_record_is_said(schema: Any, kind: str, said: str):
     with pytest.raises(AvroFormatError, match=f"does not fit score events .*{said}"):
-        score_encoder(Answers(**{LATEST: subject(schema, kind)}).registry())
+        score_encoder(Answers(**{LATEST: subject(schema, kind)}).registry(), SCORES)

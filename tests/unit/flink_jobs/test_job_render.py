@@ -10,7 +10,7 @@ from gamestream_dagster.flink_jobs.errors import RenderError
 from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import TokenKind, tokens
 from gamestream_dagster.flink_jobs.target.render import Bindings, bindings_for, preview, render
-from gamestream_dagster.settings import ScoreFormat, load_settings
+from gamestream_dagster.settings import TopicFormat, load_settings
 from tests.fakes.job_specs import job_spec
 
 TABLE = "CREATE TEMPORARY TABLE t (a STRING) WITH ('connector' = 'jdbc', {options});"
@@ -86,5 +86,5 @@ def test_the_avro_variant_of_a_source_is_used_for_avro() -> None:
     avro = SqlFile(path="_sources/t.avro.sql", text="CREATE TEMPORARY TABLE t (a STRING) WITH ('format' = 'avro');")
     spec = job_spec(sources=(source,), avro_sources={source.path: avro})
     bindings = Bindings({})
-    assert "'json'" in render(spec, bindings, ScoreFormat.JSON).definitions[0]
-    assert "'avro'" in render(spec, bindings, ScoreFormat.AVRO).definitions[0]
+    assert "'json'" in render(spec, bindings, TopicFormat.JSON).definitions[0]
+    assert "'avro'" in render(spec, bindings, TopicFormat.AVRO).definitions[0]

@@ -13,7 +13,7 @@ from gamestream_dagster.flink_jobs.record.deployment import Deployment
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.target.targets import target_as_deployed, target_for, what_ran
-from gamestream_dagster.settings import ScoreFormat, Season, Settings
+from gamestream_dagster.settings import Season, Settings, TopicFormat
 from tests.fakes.job_questions import record
 
 SECRET = "canary-of-the-password"
@@ -37,9 +37,9 @@ def otherwise(spec: JobSpec) -> JobSpec:
     return spec.model_copy(update=changed)
 
 
-@pytest.mark.parametrize("score_format", ScoreFormat)
+@pytest.mark.parametrize("score_format", TopicFormat)
 @pytest.mark.parametrize("job", load_jobs())
-def test_the_same_runs_again_whatever_became_of_the_folder(job: str, score_format: ScoreFormat, tmp_path: Path) -> None:
+def test_the_same_runs_again_whatever_became_of_the_folder(job: str, score_format: TopicFormat, tmp_path: Path) -> None:
     stack, spec = settings(tmp_path, score_format=score_format), load_jobs()[job]
     ran, again = target_for(stack, spec), target_as_deployed(stack, otherwise(spec), recorded(spec, stack))
     assert (again.fingerprint, again.rendered, again.options) == (ran.fingerprint, ran.rendered, ran.options)
@@ -48,7 +48,7 @@ def test_the_same_runs_again_whatever_became_of_the_folder(job: str, score_forma
 
 def test_it_runs_with_the_addresses_of_today_and_the_encoding_of_then(tmp_path: Path) -> None:
     spec = load_jobs()["leaderboards_v1"]
-    then = recorded(spec, settings(tmp_path, score_format=ScoreFormat.AVRO))
+    then = recorded(spec, settings(tmp_path, score_format=TopicFormat.AVRO))
     again = target_as_deployed(settings(tmp_path, kafka_bootstrap="moved:9092"), spec, then)
     text = " ".join(again.rendered.definitions)
     assert "moved:9092" in text

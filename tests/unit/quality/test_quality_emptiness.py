@@ -11,9 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "reconciliation"))
 
 from archive_maker import archive_records  # pyright: ignore[reportMissingImports]
+from fakes.streams import SCORE_TOPIC
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.settings import Season, Settings, load_settings
 from quality import emptiness
 from quality.emptiness import Cuts
