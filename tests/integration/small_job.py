@@ -138,7 +138,7 @@ def new_game(settings: Settings, root: Path) -> Game:
         dedent(f"""
         CREATE TEMPORARY TABLE scores (player STRING, score BIGINT)
         WITH ('connector' = 'kafka', 'topic' = '{game.topic}', 'properties.bootstrap.servers' = ${{kafka_bootstrap}},
-          'properties.group.id' = ${{group_id}}, 'scan.startup.mode' = 'earliest-offset', ${{score_format_options}});
+          'properties.group.id' = ${{group_id}}, 'scan.startup.mode' = 'earliest-offset', ${{format_user_score}});
         """)
     )
     game.write_job()

@@ -47,7 +47,7 @@ JSON_SCHEMA = {
 @pytest.fixture(scope="module")
 def avro_stack(free_port_base: Callable[[], int]) -> Iterator[Settings]:
     folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
-    settings = load_settings(home=folder / "home", port_base=free_port_base(), score_format="avro")
+    settings = load_settings(home=folder / "home", port_base=free_port_base(), topic_formats={"user-score": "avro"})
     try:
         Stack(settings).up(("kafka", "registry", "postgres", "flink"))
         manager.apply(
@@ -168,7 +168,7 @@ def silent_registry() -> Iterator[str]:
 def test_a_registry_that_never_answers_fails_the_job_and_is_named_as_the_cause(
     stack: Settings, silent_registry: str, tmp_path: Path
 ):
-    avro = stack.model_copy(update={"score_format": TopicFormat.AVRO, "registry_url": silent_registry})
+    avro = stack.model_copy(update={"topic_formats": {"user-score": TopicFormat.AVRO}, "registry_url": silent_registry})
     game = new_game(avro, tmp_path)
     SilentRegistry.subjects = [f"{game.topic}-value"]
     game.write_job(limits={"start_seconds": 60, "checkpoint_seconds": 30, "stop_seconds": 60})

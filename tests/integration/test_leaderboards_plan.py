@@ -23,7 +23,7 @@ def plan_of(stack: Settings):
     @cache
     def explained(job: str, score_format: TopicFormat, ids: bool = True) -> list[str]:
         spec = load_job(job) if ids else load_job(job, dedup={})
-        rendered = render(spec, bindings_for(stack, job), score_format)
+        rendered = render(spec, bindings_for(stack, job), {"user-score": score_format})
         gateway = SqlGateway(stack.flink_gateway, secrets=(stack.postgres_password_value,))
         try:
             with gateway.session(f"plan-{job}", target_for(stack, spec).options) as session:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.streams import scores_in
 from typer.testing import CliRunner
 
 from gamestream_dagster.benchmarks import factorhouse, gate, state, streaming
@@ -88,12 +89,13 @@ def test_the_same_seed_gives_the_same_accepted_events() -> None:
 
 @pytest.mark.parametrize("spec", [spec for name, spec in load_jobs().items() if "season" not in name], ids=str)
 def test_a_job_is_moved_with_both_variants_of_its_source(spec) -> None:
-    moved = over_topic(spec, "bench-x", {1: 20, 0: 10})
-    for score_format in TopicFormat:
-        text = "\n".join(file.text for file in moved.files(score_format))
+    for encoding in TopicFormat:
+        moved = over_topic(spec, scores_in("bench-x", encoding), {1: 20, 0: 10})
+        text = "\n".join(file.text for file in moved.files())
+        assert ("gamestream-avro" in text) == (encoding is TopicFormat.AVRO)
         assert "'topic' = 'user-score'" not in text
         assert "'scan.bounded.specific-offsets' = 'partition:0,offset:10;partition:1,offset:20'" in text
-    assert moved.query == spec.query
+        assert moved.query == spec.query
     assert topic_options("t", None) == "'topic' = 't'"
 
 

@@ -96,7 +96,7 @@ def test_an_unknown_job_names_the_known_ones(tmp_path: Path) -> None:
 
 
 COUNTED = "CREATE TEMPORARY VIEW counted_scores AS SELECT 1 AS x;"
-IDS = {"user-score": Dedup.model_validate({"key": ["user_id", "event_id"], "horizon": "12m"})}
+IDS = {"user-score": Dedup(key=("user_id", "event_id"), horizon="12m")}  # type: ignore[arg-type] - read as a duration
 
 
 def with_variants(root: Path, **changes: object) -> Path:
@@ -112,7 +112,8 @@ def test_a_topic_without_event_ids_has_its_own_variant_and_fingerprint(tmp_path:
     assert with_ids.sources[1].path == "_sources/counted_scores.sql"
     assert without.sources[1].path == "_sources/counted_scores.without_ids.sql"
     assert (with_ids.id_horizon_ms, without.id_horizon_ms) == (720_000, None)
-    longer = load_job("totals_v1", root, dedup={"user-score": Dedup.model_validate({"key": ["user_id", "event_id"], "horizon": "1h"})})
+    hour = IDS["user-score"].model_copy(update={"horizon": 3_600_000})
+    longer = load_job("totals_v1", root, dedup={"user-score": hour})
     assert len({with_ids.code_version, without.code_version, longer.code_version}) == 3
 
 

@@ -91,7 +91,7 @@ def test_each_thing_that_is_missing_is_told_with_what_makes_it(stack: Stack) -> 
 
 
 def test_the_subject_of_an_avro_source_must_be_registered(stack: Stack) -> None:
-    stack.settings = stack.settings.model_copy(update={"score_format": TopicFormat.AVRO})
+    stack.settings = stack.settings.model_copy(update={"topic_formats": {"user-score": TopicFormat.AVRO}})
     assert missing(stack.settings, stack.job()) == ()
     stack.subjects = []
     (told,) = missing(stack.settings, stack.job())

@@ -103,4 +103,4 @@ def test_an_empty_archive_is_compared_with_the_topic(
             return {0: records, 1: 0}
 
     monkeypatch.setattr(emptiness, "KafkaAdmin", Admin)
-    assert emptiness.empty_archive(load_settings(home=tmp_path)).state is state
+    assert emptiness.empty_archive("scores", load_settings(home=tmp_path)).state is state

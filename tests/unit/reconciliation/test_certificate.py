@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from archive_maker import TOPIC, make_archive
+from fakes.streams import SCORES
 from reference_model import Event
 
 from gamestream_dagster.archive.digests import sha256_of
@@ -54,13 +55,13 @@ def settings(tmp_path: Path) -> Settings:
 
 def made(settings: Settings, board: str = "season_players") -> Certificate:
     span = YESTERDAY if board.startswith("season") else None
-    with open_recompute(settings) as recompute:
+    with open_recompute(settings, SCORES) as recompute:
         proof = Proof("run", "MATCH", "f00d")
-        return certify(recompute, BOARDS[board], CUT, proof, season=Season.DAILY, span=span)
+        return certify(recompute, SCORES, BOARDS[board], CUT, proof, season=Season.DAILY, span=span)
 
 
 def test_a_season_is_its_own_events(settings: Settings):
-    with open_recompute(settings) as recompute:
+    with open_recompute(settings, SCORES) as recompute:
         rows = {span: recompute.rows(PLAYERS, CUT, season=span) for span in (YESTERDAY, TODAY)}
         assert [(row["user_id"], row["total_score"]) for row in rows[YESTERDAY]] == [("ann", 5), ("cid", 4)]
         assert [(row["user_id"], row["total_score"]) for row in rows[TODAY]] == [("ann", 9), ("bob", 7), ("cid", 6)]
@@ -72,7 +73,7 @@ def test_a_season_is_its_own_events(settings: Settings):
 
 
 def test_open_seasons_are_compared_each_by_itself(settings: Settings):
-    with open_recompute(settings) as recompute:
+    with open_recompute(settings, SCORES) as recompute:
         rows = [row for span in (YESTERDAY, TODAY) for row in recompute.rows(PLAYERS, CUT, season=span)]
         right = compare_seasons(recompute, PLAYERS, Sink.POSTGRES, rows, low=CUT, high=CUT, settings=settings)
         assert right.differences == ()
@@ -87,7 +88,7 @@ def test_open_seasons_are_compared_each_by_itself(settings: Settings):
 
 
 def test_a_season_ends_when_every_partition_is_past_it(settings: Settings):
-    with open_recompute(settings) as recompute:
+    with open_recompute(settings, SCORES) as recompute:
         assert ended(recompute, CUT, settings) == []  # partition 0 has not passed the hour
         soon = settings.model_copy(update={"season_lateness_seconds": 0})
         assert ended(recompute, CUT, soon) == [YESTERDAY]
@@ -163,15 +164,15 @@ def test_a_certificate_is_verified_in_the_chapter_that_it_was_made_from(settings
     certificate = made(settings)
     recreated(settings)
     assert verify(settings, certificate) == []
-    with open_recompute(settings) as recompute:
+    with open_recompute(settings, SCORES) as recompute:
         rows = recompute.rows(BOARDS["top_players"], CUT)
         assert [(row["user_id"], row["total_score"]) for row in rows] == [("eve", 210)]
 
 
 def test_a_cut_of_one_incarnation_is_not_certified_over_the_archive_of_another(settings: Settings):
     recreated(settings)
-    with open_recompute(settings) as recompute, pytest.raises(CouldNotLookError, match="first, now second"):
-        certify(recompute, BOARDS["top_players"], CUT, Proof("run", "MATCH", "f00d", TopicId("first")))
+    with open_recompute(settings, SCORES) as recompute, pytest.raises(CouldNotLookError, match="first, now second"):
+        certify(recompute, SCORES, BOARDS["top_players"], CUT, Proof("run", "MATCH", "f00d", TopicId("first")))
 
 
 def test_a_certificate_of_a_topic_that_the_archive_does_not_hold_cannot_be_computed(settings: Settings):
@@ -192,8 +193,8 @@ def test_a_certificate_of_the_version_before_is_verified_by_its_contents(setting
 
 def test_events_after_the_cut_change_nothing(settings: Settings):
     whole = made(settings)
-    with open_recompute(settings) as recompute:
-        early = certify(recompute, PLAYERS, {0: 1, 1: 1}, Proof(), season=Season.DAILY, span=YESTERDAY)
+    with open_recompute(settings, SCORES) as recompute:
+        early = certify(recompute, SCORES, PLAYERS, {0: 1, 1: 1}, Proof(), season=Season.DAILY, span=YESTERDAY)
     assert verify(settings, early) == []
     assert early.rows == whole.rows
 
@@ -266,8 +267,8 @@ def test_a_certificate_over_nothing_does_not_agree(settings: Settings):
 
 def test_a_certificate_that_claims_another_origin_is_found(settings: Settings):
     recreated(settings)
-    with open_recompute(settings) as recompute:
-        certificate = certify(recompute, BOARDS["top_players"], CUT, Proof())
+    with open_recompute(settings, SCORES) as recompute:
+        certificate = certify(recompute, SCORES, BOARDS["top_players"], CUT, Proof())
     assert verify(settings, certificate) == []
     (other,) = verify(settings, forged(certificate, topic_id="first"))
     assert other.part is Part.ARCHIVE
