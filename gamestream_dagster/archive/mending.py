@@ -12,7 +12,7 @@ from gamestream_dagster.archive.incarnation import TopicNow, same_incarnation
 from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, Replaced, exclusive, save_manifest
 from gamestream_dagster.archive.migrating import load_to_write
 from gamestream_dagster.archive.reader import rows_in
-from gamestream_dagster.archive.writer import ArchiveRun, check_expected, judging
+from gamestream_dagster.archive.writer import ArchiveRun, check_expected, open_decoding
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import read_range
@@ -59,7 +59,7 @@ def mend_archive(
         kept = manifest.extended(*(Replaced(path=file.path) for file in damaged))
         save_manifest(topic_dir, kept)
         mended: list[MendedRange] = []
-        with judging(settings, source) as judge:
+        with open_decoding(settings, source) as made:
             for partition, start, end in ranges:
                 newest = manifest.current.newest_before(partition, start)
                 run = ArchiveRun(
@@ -74,7 +74,7 @@ def mend_archive(
                 for chunk in read_range(
                     settings.kafka, topic, {partition: start}, {partition: end}, stall_seconds=stall_seconds
                 ):
-                    run.take(partition, chunk.raw, chunk.next_offset, judge)
+                    run.take(partition, chunk.raw, chunk.next_offset, made)
                 run.finish()
                 kept = run.manifest
                 mended.append(MendedRange(partition, start, end, run.records))

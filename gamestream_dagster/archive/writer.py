@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gamestream_dagster.archive.decode import Judge, decode, newest_event_time
+from gamestream_dagster.archive.decode import ENVELOPE, Decoding, decode, decoding, newest_event_time
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.errors import TopicRecreatedError, TruncatedByRetentionError
 from gamestream_dagster.archive.incarnation import TopicNow, begun_anew, chapter_for
@@ -112,7 +112,7 @@ def archive_topic(
     started = time.monotonic()
     topic = source.topic
     topic_dir = settings.archive_dir / topic
-    with exclusive(topic_dir, lock_seconds), judging(settings, source) as judge:
+    with exclusive(topic_dir, lock_seconds), open_decoding(settings, source) as made:
         admin = KafkaAdmin(settings.kafka)
         now = TopicNow.of(admin, topic)
         check_expected(topic, topic_id, now.topic_id)
@@ -138,7 +138,7 @@ def archive_topic(
         )
         total = sum(max(0, end - start[partition]) for partition, end in wanted.items())
         for chunk in read_range(settings.kafka, topic, start, wanted, stall_seconds=stall_seconds):
-            run.take(chunk.partition, chunk.raw, chunk.next_offset, judge)
+            run.take(chunk.partition, chunk.raw, chunk.next_offset, made)
             if on_progress is not None:
                 on_progress(run.records, total)
         run.finish()
@@ -201,17 +201,17 @@ def _check_still_there(
 
 
 @contextmanager
-def judging(settings: Settings, source: Source) -> Generator[Judge | None]:
-    """The rule for the topic's encoding; None is that of JSON, which `decode` has a fast path for."""
+def open_decoding(settings: Settings, source: Source) -> Generator[Decoding]:
+    """How the stream's records become rows; for Avro the registry is asked."""
     if source.format is TopicFormat.JSON:
-        yield None
+        yield decoding(source)
         return
     from gamestream_dagster.clients.registry import Registry
     from gamestream_dagster.events.avro import AvroDecoder
 
     with Registry(settings.registry) as registry:
-        decoder = AvroDecoder(registry)
-        yield lambda value, timestamp: (decoder.judge(value, timestamp),)
+        decoder = AvroDecoder(registry, source.event_types)
+        yield decoding(source, lambda value, timestamp: (decoder.judge(value, timestamp),))
 
 
 class ArchiveRun:
@@ -252,7 +252,7 @@ class ArchiveRun:
         self._pending = {partition: _Pending(at, at) for partition, at in start.items()}
         self._newest: dict[int, int | None] = dict(manifest.newest_event_times if newest is None else newest)
 
-    def take(self, partition: int, raw: Raw, next_offset: int, judge: Judge | None) -> None:
+    def take(self, partition: int, raw: Raw, next_offset: int, made: Decoding) -> None:
         """Keep a chunk; write the partition's file when it is full."""
         pending = self._pending[partition]
         pending.next_offset = max(pending.next_offset, next_offset)
@@ -260,8 +260,8 @@ class ArchiveRun:
             return
         if not pending.tables:
             pending.first_timestamp = raw.timestamps[0]
-        table = decode(self.topic, partition, raw, judge, self._newest.get(partition))
-        self._newest[partition] = newest_event_time(table)
+        table = decode(made, partition, raw, self._newest.get(partition))
+        self._newest[partition] = newest_event_time(table, made.source.max_ahead_ms)
         pending.tables.append(table)
         pending.offsets.extend(raw.offsets)
         self.records += len(raw)
@@ -309,6 +309,7 @@ class ArchiveRun:
             rows=table.num_rows,
             gaps=_gaps(pending),
             newest_event_time=self._newest.get(partition),
+            columns=tuple(name for name in table.column_names if name not in ENVELOPE.names),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import cache
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,18 @@ class EventType(BaseModel):
             if self.fields[name].type != getattr(kinds, part):
                 raise ValueError(f"field {name!r} is the envelope's {part}, so it must be a {getattr(kinds, part)}")
         for name, field in self.fields.items():
+            if iskeyword(name) or name == "remark":
+                raise ValueError(f"field {name!r} has a reserved name; give it another one")
+            if field.min_length > 1:
+                raise ValueError(f"`min_length` of field {name!r} is 0, or 1 for a text that must not be empty")
             if field.max_ahead is not None and name != self.envelope.event_time_millis:
                 raise ValueError(f"`max_ahead` of field {name!r}: only the event time has it")
         if self.time.max_ahead is None or not (self.time.required and self.fields[self.envelope.user_id].required):
             raise ValueError("the user id and the event time must be `required`, and the event time needs `max_ahead`")
         return self
+
+    def __hash__(self) -> int:
+        return hash((self.name, *self.fields))
 
     @property
     def time(self) -> EventField:

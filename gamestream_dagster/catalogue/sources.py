@@ -23,6 +23,12 @@ from gamestream_dagster.catalogue.event_type import (
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, Declared, Dedup, SubjectNaming, load_declared
 from gamestream_dagster.settings import Settings, TopicFormat
 
+RESERVED_COLUMNS = frozenset(
+    ("topic", "partition", "offset", "item", "kafka_timestamp", "key", "value", "value_bytes", "outcome", "reason")
+    + ("remark", "event_id", "user_id", "event_time_millis", "event_type", "newest_before")
+)
+"""Columns of every archive (`archive.decode`)."""
+
 NO_FORMATS: Mapping[str, TopicFormat] = MappingProxyType({})
 
 
@@ -51,6 +57,11 @@ class Source:
     def subject_of(self, event: EventType) -> str:
         """The registry's subject of one event type."""
         return f"{self.topic}-{'value' if self.subject_naming is SubjectNaming.TOPIC else event.avro_name}"
+
+    @property
+    def max_ahead_ms(self) -> int:
+        """How far an event may be ahead of the Kafka timestamp of its record, milliseconds."""
+        return max(event.max_ahead_ms for event in self.event_types)
 
     @property
     def own_columns(self) -> dict[str, EventField]:
@@ -194,9 +205,18 @@ def _source(
 
 def _check(source: Source, path: Path) -> None:
     columns: dict[str, EventField] = {}
+    if len({event.max_ahead_ms for event in source.event_types}) > 1:
+        raise CatalogueError(f"{path}: the event types of {source.topic!r} differ in `max_ahead`")
+    if len(source.event_types) > 1 and len({event.envelope.event_type for event in source.event_types} | {None}) != 2:
+        raise CatalogueError(
+            f"{path}: the event types of {source.topic!r} must name one field as `event_type` of their envelope, which "
+            "says what a record is"
+        )
     for event in source.event_types:
         if source.dedup is not None and "event_id" in source.dedup.key and event.envelope.event_id is None:
             raise CatalogueError(f"{path}: `dedup` of {source.topic!r} needs an event id, which {event.name!r} has not")
         for name, field in event.own_columns.items():
+            if name in RESERVED_COLUMNS:
+                raise CatalogueError(f"{path}: field {name!r} of {event.name!r} has the name of an archive's column")
             if columns.setdefault(name, field).type is not field.type:
                 raise CatalogueError(f"{path}: the event types of {source.topic!r} differ in the type of {name!r}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from gamestream_dagster.catalogue.event_type import EventField
+from gamestream_dagster.catalogue.event_type import EventField, EventType
 from gamestream_dagster.catalogue.sources import Source, load_sources, source_of_event
-from gamestream_dagster.events.acceptance import REASON_TEXT
+from gamestream_dagster.events.outcome import reason_texts
 
 _AVRO = """\
 ## Avro records
@@ -82,7 +82,7 @@ A record is accepted, or refused for the first of these reasons that fits. A ref
 counted with its reason. The streaming job and the recompute are tested against one table of cases,
 `tests/unit/events/acceptance_cases.yaml`.
 
-{_reasons()}
+{_reasons(event)}
 
 ## Copies
 
@@ -121,8 +121,8 @@ def _limits(field: EventField) -> str:
     return ", ".join(said)
 
 
-def _reasons() -> str:
-    rows = "\n".join(f"| `{reason.value}` | {text} |" for reason, text in REASON_TEXT.items())
+def _reasons(event: EventType) -> str:
+    rows = "\n".join(f"| `{reason.value}` | {text} |" for reason, text in reason_texts(event).items())
     return f"| reason | when |\n|---|---|\n{rows}"
 
 

@@ -12,7 +12,7 @@ import duckdb
 import orjson
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from fakes.streams import scores_in
+from fakes.streams import SCORES, scores_in
 
 from gamestream_dagster.archive import writer
 from gamestream_dagster.archive.errors import (
@@ -310,7 +310,7 @@ def test_avro_is_read_by_the_registrys_schema(own, topic):
     schema = avro_schema(score_event())
     with Registry(own.registry) as registry:
         number = registry.register(f"{topic}-value", schema)
-        decoder = AvroDecoder(registry)
+        decoder = AvroDecoder(registry, SCORES.event_types)
         producer = Producer({"bootstrap.servers": own.kafka})
         sent = []
         for score in (5, 7):

@@ -20,7 +20,7 @@ import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from fakes.first_generator import feed_as_the_first_generator, seed_scores
-from fakes.streams import scores_in
+from fakes.streams import SCORES, scores_in
 from typer.testing import CliRunner
 
 from gamestream_dagster.catalogue.event_type import avro_schema, score_event
@@ -28,9 +28,10 @@ from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.registry import Registry
-from gamestream_dagster.events.acceptance import Decoded, Refused, judge
+from gamestream_dagster.events.acceptance import Decoded, judge
 from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_encoder
 from gamestream_dagster.events.feed import replay_into, simulate_into
+from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.events.producer import ScoreProducer, SendingError
 from gamestream_dagster.events.score_event import ScoreEvent
 from gamestream_dagster.events.simulation import run_simulation
@@ -158,7 +159,7 @@ def registry(stack: Settings) -> Iterator[Registry]:
 
 
 def decoded(stack: Settings, topic: str, registry: Registry) -> list[Decoded]:
-    decoder = AvroDecoder(registry)
+    decoder = AvroDecoder(registry, SCORES.event_types)
     outcomes = [
         decoder.judge(message.value(), message.timestamp()[1])
         for messages in consume(stack, topic).values()
@@ -183,7 +184,7 @@ def test_avro_round_trip_registers_ours_into_an_empty_subject(stack: Settings, t
     options = SimulatorOptions(start_ms=1_700_000_000_000, events=2000, rate=1000, bad=10, late=5)
     with ScoreProducer(stack.kafka, topic) as producer:
         result = run_simulation(options, producer, None, encode=encode, paced=False)
-    decoder = AvroDecoder(registry)
+    decoder = AvroDecoder(registry, SCORES.event_types)
     outcomes = {True: 0, False: 0}
     sent = {record.event for record in simulate(options, encode) if record.kind.value != "bad"}
     for messages in consume(stack, topic).values():
@@ -237,7 +238,7 @@ def test_a_foreign_schema_is_not_forced(stack: Settings, topic: str, registry: R
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\0\0\0\0", b"\0\x7f\xff\xff\xffabc"])
 def test_a_value_that_is_no_avro_is_refused(registry: Registry, value: bytes | None):
-    outcome = AvroDecoder(registry).judge(value, 0)
+    outcome = AvroDecoder(registry, SCORES.event_types).judge(value, 0)
     assert isinstance(outcome, Refused)
     assert outcome.reason == "NOT_AVRO"
 
@@ -245,7 +246,7 @@ def test_a_value_that_is_no_avro_is_refused(registry: Registry, value: bytes | N
 def test_a_cut_avro_record_is_refused(stack: Settings, topic: str, registry: Registry):
     value = score_encoder(registry, scores_in(topic))(EVENT)
     for length in range(5, len(value) - 1):
-        outcome = AvroDecoder(registry).judge(value[:length], 2_000_000_000_000)
+        outcome = AvroDecoder(registry, SCORES.event_types).judge(value[:length], 2_000_000_000_000)
         assert isinstance(outcome, Refused), length
 
 

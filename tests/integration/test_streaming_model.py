@@ -25,7 +25,8 @@ from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.events.acceptance import Reason, Refused, outcomes
+from gamestream_dagster.events.acceptance import outcomes
+from gamestream_dagster.events.outcome import Reason, Refused
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_tables, read_topic, visible
 from gamestream_dagster.reconciliation.recompute.flink_recompute import Ask, FlinkRecompute

@@ -12,6 +12,7 @@ import duckdb
 
 from gamestream_dagster.archive.reader import open_archive, register_numbers, register_texts
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
+from gamestream_dagster.catalogue.event_type import score_event
 from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.model.order import factors
@@ -69,7 +70,7 @@ class Recompute:
         self._db.execute("SET temp_directory = $folder", {"folder": str(spill_dir)})
         self._db.execute("SET threads = $threads", {"threads": threads})
         self._db.execute("SET preserve_insertion_order = false")
-        self.archive = open_archive(self._db, topic_dir, chapter)
+        self.archive = open_archive(self._db, topic_dir, chapter, score_event().own_columns)
         self._db.execute(
             'CREATE TEMP TABLE cut ("partition" INTEGER PRIMARY KEY, low_offset BIGINT, high_offset BIGINT)'
         )

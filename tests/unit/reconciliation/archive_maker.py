@@ -9,13 +9,15 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fakes.streams import SCORES
 from reference_model import Event
 
-from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, decode
+from gamestream_dagster.archive.decode import decode, decoding
 from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, save_manifest
 from gamestream_dagster.clients.kafka_records import Raw
 
 TOPIC = "user-score"
+MADE = decoding(SCORES)
 
 
 def value_of(event: Event) -> bytes:
@@ -47,11 +49,11 @@ def archive_records(topic_dir: Path, values: Mapping[tuple[int, int], tuple[byte
             raw.timestamps.append(timestamp)
             raw.keys.append(b"key")
             raw.values.append(value)
-        table = decode(TOPIC, partition, raw)
+        table = decode(MADE, partition, raw)
         # The recompute must not depend on the order of rows.
         shuffled = table.take(pa.array(sorted(range(table.num_rows), key=lambda i: hash((i, 7)) % 1009)))
         path = topic_dir / f"{partition}-{raw.offsets[0]}-{raw.offsets[-1]}.parquet"
-        pq.write_table(shuffled.cast(ARCHIVE_SCHEMA), path)
+        pq.write_table(shuffled.cast(MADE.schema), path)
         present = set(raw.offsets)
         missing = [(at, at + 1) for at in range(raw.offsets[0], raw.offsets[-1]) if at not in present]
         files.append(
@@ -66,6 +68,7 @@ def archive_records(topic_dir: Path, values: Mapping[tuple[int, int], tuple[byte
                 records=len(raw),
                 rows=table.num_rows,
                 gaps=tuple(missing),
+                columns=tuple(SCORES.own_columns),
             )
         )
     begins = {file.partition: file.from_offset for file in files}
