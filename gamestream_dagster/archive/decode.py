@@ -220,27 +220,28 @@ def _table(made: Decoding, partition: int, raw: Raw, rows: list[Row], several: l
         for place, count in several:
             items[place : place + count] = range(count)
     judged = list(zip(*rows, strict=True)) if rows else [()] * len(made.columns)
-    columns: dict[str, Sequence[Any]] = {
-        "topic": [made.source.topic] * len(rows),
-        "partition": [partition] * len(rows),
+    given: dict[str, Sequence[Any]] = {
         "offset": offsets,
         "item": items,
         "kafka_timestamp": timestamps,
-        "key": _bounded(keys),
-        "value": _bounded(values),
-        "value_bytes": [None if value is None else len(value) for value in values],
+        "key": keys,
+        "value": values,
         **dict(zip(made.columns, judged, strict=True)),
     }
-    arrays = {name: pa.array(column, made.schema.field(name).type) for name, column in columns.items()}
-    refused = arrays["reason"].is_valid()
-    arrays["outcome"] = _call("if_else", [refused, pa.scalar(REFUSED), pa.scalar(ACCEPTED)])
+    arrays = {name: pa.array(column, made.schema.field(name).type) for name, column in given.items()}
+    arrays["topic"] = pa.repeat(made.source.topic, len(rows))
+    arrays["partition"] = pa.repeat(pa.scalar(partition, pa.int32()), len(rows))
+    arrays["value_bytes"] = _call("binary_length", [arrays["value"]]).cast(pa.int64())
+    arrays["key"], arrays["value"] = _bounded(arrays["key"]), _bounded(arrays["value"])
+    arrays["outcome"] = _call("if_else", [arrays["reason"].is_valid(), pa.scalar(REFUSED), pa.scalar(ACCEPTED)])
     return pa.table(arrays)
 
 
-def _bounded(values: list[bytes | None]) -> list[bytes | None]:
-    if max((len(value) for value in values if value is not None), default=0) <= MAX_VALUE_BYTES:
+def _bounded(values: pa.Array) -> pa.Array:
+    """Keys or values, each cut to `MAX_VALUE_BYTES`."""
+    if (_call("max", [_call("binary_length", [values])]).as_py() or 0) <= MAX_VALUE_BYTES:
         return values
-    return [value if value is None else value[:MAX_VALUE_BYTES] for value in values]
+    return pa.array([one if one is None else one[:MAX_VALUE_BYTES] for one in values.to_pylist()], pa.binary())
 
 
 def _spread(column: list[T], several: list[tuple[int, int]]) -> list[T]:

@@ -23,10 +23,9 @@ from gamestream_dagster.catalogue.event_type import (
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, Declared, Dedup, SubjectNaming, load_declared
 from gamestream_dagster.settings import Settings, TopicFormat
 
-RESERVED_COLUMNS = frozenset(
-    ("topic", "partition", "offset", "item", "kafka_timestamp", "key", "value", "value_bytes", "outcome", "reason")
-    + ("remark", "event_id", "user_id", "event_time_millis", "event_type", "newest_before")
-)
+_POSITION = ("topic", "partition", "offset", "item", "kafka_timestamp", "key", "value", "value_bytes")
+_JUDGED = ("outcome", "reason", "remark", "event_id", "user_id", "event_time_millis", "event_type", "newest_before")
+RESERVED_COLUMNS = frozenset((*_POSITION, *_JUDGED))
 """Columns of every archive (`archive.decode`)."""
 
 NO_FORMATS: Mapping[str, TopicFormat] = MappingProxyType({})
