@@ -14,6 +14,10 @@ class GamestreamError(Exception):
     """Something could not be done. The message is a sentence that says what happened and what to do next."""
 
 
+class SettingsError(GamestreamError):
+    """A setting cannot be used; the message says which, where it came from and what to write instead."""
+
+
 class Transient:
     """Marks an error after which another try may succeed."""
 

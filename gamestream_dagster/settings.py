@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import secrets
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -18,39 +17,24 @@ from urllib.parse import quote
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.connections import (
+    KafkaConnection,
+    RegistryConnection,
+    SaslMechanism,
+    SecurityProtocol,
+    check_login,
+    read_ca,
+)
+from gamestream_dagster.errors import SettingsError
+from gamestream_dagster.port_block import PORTS_PER_STACK, port_of
 
 ENV_PREFIX = "GAMESTREAM_"
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
-REPORTS_PATH = "reports"  # under which the dashboard serves the files of `reports_dir`
-
-# The port of each server when no port base is given, in the order in which a port base numbers them.
-STANDARD_PORTS: dict[str, int] = {
-    "kafka": 9092,
-    "kafka_controller": 9093,
-    "registry": 8085,
-    "flink": 8081,
-    "gateway": 8083,
-    "postgres": 5432,
-    "dagster": 3000,
-    "dashboard": 8501,
-    "ingest": 8000,
-    "flink_rpc": 6123,
-    "taskmanager_rpc": 6122,
-    "flink_blob": 6124,
-    "taskmanager_data": 6121,
-    "registry_management": 8086,
-    "dagster_code": 3001,
-    "flink_metrics": 9249,
-}
-
-
+_SECRETS = ("postgres_password", "kafka_password", "registry_password")
 # Settings of earlier versions, with what to write instead.
 _RETIRED = {"score_format": "write `topic_formats: {<topic>: avro}`, a format for each topic"}
 
-
-class SettingsError(GamestreamError):
-    """A setting cannot be used; the message says which, where it came from and what to write instead."""
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+REPORTS_PATH = "reports"  # under which the dashboard serves the files of `reports_dir`
 
 
 class TopicFormat(StrEnum):
@@ -93,14 +77,37 @@ class TopicProfile(StrEnum):
 class Settings(BaseModel):
     """Addresses, credentials and choices of one stack. Frozen: build another with `load_settings`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+    # a value that is refused may be a password: pydantic's own message must not repeat it
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     home: Path = Field(default=Path(".gamestream"), description="Folder that holds all state of the stack.")
     port_base: int | None = Field(
-        default=None, ge=1024, le=65000, description="First of 16 consecutive ports; unset: the usual ports."
+        default=None,
+        ge=1024,
+        le=65000,
+        description=f"First of {PORTS_PER_STACK} consecutive ports; unset: the usual ports.",
     )
     kafka_bootstrap: str = Field(default="", description="host:port of a Kafka broker; empty: the embedded one.")
+    kafka_security_protocol: SecurityProtocol = Field(
+        default=SecurityProtocol.PLAINTEXT,
+        description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; the embedded broker is PLAINTEXT on 127.0.0.1.",
+    )
+    kafka_sasl_mechanism: SaslMechanism = Field(
+        default=SaslMechanism.SCRAM_SHA_512, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512."
+    )
+    kafka_user: str = Field(default="", description="User that logs in to Kafka by SASL.")
+    kafka_password: SecretStr = Field(
+        default=SecretStr(""), description="Its password; empty: the file `<home>/secrets/kafka_password`."
+    )
+    kafka_ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the certificates that sign Kafka's and the registry's; unset: the system's.",
+    )
     registry_url: str = Field(default="", description="Confluent-compatible schema registry; empty: the embedded one.")
+    registry_user: str = Field(default="", description="User of the registry, by HTTP's basic authentication.")
+    registry_password: SecretStr = Field(
+        default=SecretStr(""), description="Its password; empty: the file `<home>/secrets/registry_password`."
+    )
     flink_rest_url: str = Field(default="", description="Flink JobManager REST; empty: the embedded cluster.")
     flink_gateway_url: str = Field(default="", description="Flink SQL gateway REST; empty: the embedded one.")
     postgres_host: str = Field(default="127.0.0.1", description="Postgres host; set with `postgres_external`.")
@@ -108,6 +115,9 @@ class Settings(BaseModel):
     postgres_user: str = Field(default="gamestream", description="Postgres role that owns the tables.")
     postgres_password: SecretStr = Field(default=SecretStr(""), description="Its password; empty: the home's secret.")
     postgres_database: str = Field(default="gamestream", description="Database of boards and reconciliation tables.")
+    postgres_schema: str = Field(
+        default="public", pattern="^[a-z_][a-z0-9_]*$", description="Schema of boards and reconciliation tables."
+    )
     dagster_database: str = Field(default="dagster", description="Database of Dagster's own storage.")
     topic_formats: dict[str, TopicFormat] = Field(
         default_factory=dict,
@@ -153,9 +163,7 @@ class Settings(BaseModel):
 
     def port(self, server: str) -> int:
         """Port of an embedded server, by its key in `STANDARD_PORTS`."""
-        if self.port_base is None:
-            return STANDARD_PORTS[server]
-        return self.port_base + list(STANDARD_PORTS).index(server)
+        return port_of(server, self.port_base)
 
     def is_external(self, service: str) -> bool:
         """True when the service's address was given, so that nothing is started for it."""
@@ -176,14 +184,68 @@ class Settings(BaseModel):
         return self.origins.get(name, "default")
 
     @property
-    def kafka(self) -> str:
-        """Bootstrap address to use."""
-        return self.kafka_bootstrap or f"127.0.0.1:{self.port('kafka')}"
+    def kafka(self) -> KafkaConnection:
+        """How to reach Kafka.
+
+        Raises:
+            SettingsError: its settings do not fit together, or a file that they name cannot be used.
+        """
+        protocol = self.kafka_security_protocol
+        if protocol is not SecurityProtocol.PLAINTEXT and not self.kafka_bootstrap:
+            raise SettingsError(
+                f"Setting 'kafka_security_protocol' is {protocol}, but the embedded broker is PLAINTEXT on 127.0.0.1; "
+                "give the address of your own broker as kafka_bootstrap, or leave the protocol out."
+            )
+        if self.kafka_ca_file is not None and not (protocol.has_tls or self._registry_has_tls):
+            raise SettingsError(
+                f"Setting 'kafka_ca_file' would not be used: 'kafka_security_protocol' is {protocol}, without TLS; "
+                "set it to SSL or SASL_SSL, or take the file away."
+            )
+        password = self._secret("kafka_password")
+        check_login(protocol, self.kafka_user, password, self.home / "secrets" / "kafka_password")
+        return KafkaConnection(
+            bootstrap=self.kafka_bootstrap or f"127.0.0.1:{self.port('kafka')}",
+            protocol=protocol,
+            mechanism=self.kafka_sasl_mechanism,
+            user=self.kafka_user,
+            password=password,
+            ca_pem=read_ca(self.kafka_ca_file) if protocol.has_tls else "",
+        )
 
     @property
-    def registry(self) -> str:
-        """Registry address to use (the Confluent-compatible root)."""
-        return self.registry_url or f"http://127.0.0.1:{self.port('registry')}/apis/ccompat/v7"
+    def _registry_has_tls(self) -> bool:
+        return self.registry_url.startswith("https:")
+
+    @property
+    def registry(self) -> RegistryConnection:
+        """How to reach the registry (the Confluent-compatible root).
+
+        Raises:
+            SettingsError: a file that its settings name cannot be used.
+        """
+        embedded = f"http://127.0.0.1:{self.port('registry')}/apis/ccompat/v7"
+        if not self.registry_url:
+            return RegistryConnection(embedded)
+        password = self._secret("registry_password")
+        ca = read_ca(self.kafka_ca_file) if self._registry_has_tls else ""
+        return RegistryConnection.at(self.registry_url, self.registry_user, password, ca)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every credential of the stack, as texts to mask."""
+        return (self.postgres_password_value, *self.kafka.secrets, *self.registry.secrets)
+
+    def _secret(self, name: str) -> str:
+        """A password that was given, or that stands in the file of its name under `<home>/secrets`; else empty."""
+        given: SecretStr = getattr(self, name)
+        path = self.home / "secrets" / name
+        if given.get_secret_value() or not path.exists():
+            return given.get_secret_value()
+        _check_private(path)
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} cannot be read ({error}); write the password into it anew.") from error
 
     @property
     def flink_rest(self) -> str:
@@ -280,8 +342,10 @@ def load_settings(home: Path | str | None = None, port_base: int | None = None, 
     for origin, found in sources:
         values.update(found)
         origins.update(dict.fromkeys(found, origin))
+    if any(origins.get(name) == "profile" for name in _SECRETS):
+        _check_private(root / "profile.yaml")
     try:
-        return Settings(**values, origins=origins)
+        made = Settings(**values, origins=origins)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -292,6 +356,14 @@ def load_settings(home: Path | str | None = None, port_base: int | None = None, 
             f"Setting {name!r} (from {origins.get(name, 'default')}) cannot be used: {first['msg']}. "
             f"Known settings: {', '.join(sorted(set(Settings.model_fields) - {'origins'}))}."
         ) from error
+    _ = made.kafka, made.registry  # what does not fit together is said now, not by the first client
+    return made
+
+
+def _check_private(path: Path) -> None:
+    """Refuse a file with a password that other users can read."""
+    if path.stat().st_mode & 0o077:
+        raise SettingsError(f"{path} holds a password and other users can read it; run `chmod 600 {path}`.")
 
 
 def _folder(given: Path | str) -> Path:

@@ -2,5 +2,5 @@
 
 import os
 
-# Great Expectations reads this when it is imported: no run of ours may talk to the network.
+# Great Expectations reads this on import: our runs must not use the network.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"

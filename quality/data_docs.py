@@ -1,7 +1,7 @@
-"""Data Docs that open from disk, without a network and without scripts.
+"""Data Docs that open from disk, without network and scripts.
 
-Great Expectations' own pages load their looks and scripts from eight hosts, with players' names on the page. Here the
-same pages get a style sheet of ours and a policy that forbids everything else, and the index is built from our results.
+Great Expectations' own pages load styles and scripts from eight hosts, with players' names on the page. Here the
+same pages get our style sheet and a policy that forbids everything else, and the index is built from our results.
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -33,7 +33,7 @@ _NEWSLETTER = re.compile(r"<footer\b.*?</footer\s*>", re.DOTALL | re.IGNORECASE)
 
 
 def publish(context: EphemeralDataContext, folder: Path, results: tuple[SuiteResult, ...]) -> Path:
-    """Build the pages of this run beside `folder`, then put them in its place; a reader never sees half a site.
+    """Build the pages of this run beside `folder`, then swap them in; a reader never sees half a site.
 
     Returns:
         The path of index.html.
@@ -57,12 +57,12 @@ def _build(context: EphemeralDataContext, folder: Path) -> None:
     site: Any = {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index}
     context.add_data_docs_site(SITE, site)
     context.build_data_docs(site_names=[SITE])
-    # Fonts and pictures of the pages' original looks: 2 MB that nothing refers to any more.
+    # Fonts and pictures of the original style: 2 MB that nothing refers to any more.
     shutil.rmtree(folder / "static", ignore_errors=True)
 
 
 def _make_local(folder: Path) -> dict[str, str]:
-    """Rewrite each page; gives suite name -> address of its results, relative to the index."""
+    """Rewrite each page; returns suite name -> address of its results, relative to the index."""
     shutil.copyfile(PAGES / "data_docs.css", folder / "data_docs.css")
     found: dict[str, str] = {}
     for page in folder.rglob("*.html"):

@@ -1,4 +1,4 @@
-"""The one Great Expectations context of the process, and a Postgres datasource that never holds the password."""
+"""The only Great Expectations context of the process, and a Postgres datasource that never holds the password."""
 
 # pyright: reportPrivateImportUsage=false
 # (Great Expectations re-exports its public names without saying so to type checkers.)
@@ -27,7 +27,7 @@ STATEMENT_TIMEOUT_SECONDS = 30
 
 @cache
 def context() -> EphemeralDataContext:
-    """The process's only context: Great Expectations keeps a global one, and mixes up two that are used at once."""
+    """The process's only context: Great Expectations keeps a global one and mixes up two that are used at once."""
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
     made = gx.get_context(mode="ephemeral")
     made.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
@@ -35,7 +35,7 @@ def context() -> EphemeralDataContext:
 
 
 def forget(made: EphemeralDataContext) -> None:
-    """Empty the context, so that a run neither sees nor renders anything of the run before."""
+    """Empty the context, so that a run neither sees nor renders anything of the previous one."""
     for definition in list(made.validation_definitions.all()):
         made.validation_definitions.delete(definition.name)
     for suite in list(made.suites.all()):
@@ -57,12 +57,12 @@ def forget_results(made: EphemeralDataContext, suite: str | None = None) -> None
 
 @contextmanager
 def postgres_source(made: EphemeralDataContext, settings: Settings) -> Iterator[PostgresDatasource]:
-    """A datasource whose connection string has no password: libpq takes it from a file that lives as long as the run.
+    """A datasource whose connection string has no password: libpq reads it from a file that exists during the run.
 
-    So nothing that Great Expectations stores, renders or raises can hold it. The pool is closed at the end.
+    So nothing that Great Expectations stores, renders or raises can contain it. The pool is closed at the end.
     """
     with tempfile.TemporaryDirectory(prefix="gamestream-quality-") as folder:
-        # Typed Any: the adder's signature leaves out `kwargs`, which it passes on to `create_engine`.
+        # Typed Any: the adder's signature omits `kwargs`, which it passes on to `create_engine`.
         add: Any = made.data_sources.add_postgres
         source = add(
             "postgres",

@@ -1,6 +1,6 @@
-"""SQL of the suites: files with `$name` places, filled with allow-listed identifiers and nothing else.
+"""SQL of the suites: files with `$name` places, filled with allow-listed identifiers only.
 
-`{batch}` stays as it is: Great Expectations puts the validated rows there.
+`{batch}` stays unchanged: Great Expectations inserts the validated rows there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def query(name: str, **identifiers: str | int) -> str:
 
 
 def strip_comments(text: str) -> str:
-    """SQL without its `--` comments (ours hold no such sign inside a literal)."""
+    """SQL without its `--` comments (our literals contain no such sign)."""
     return _COMMENT.sub("", text).strip().rstrip(";").strip()
 
 

@@ -1,4 +1,4 @@
-"""What a quality run found, as plain values: no Great Expectations type leaves `quality`."""
+"""Results of a quality run as plain values: no Great Expectations type leaves `quality`."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-_SENTENCE_DETAIL = 240  # characters of what was seen that fit into one line of a terminal
+_SENTENCE_DETAIL = 240  # characters of an observed value that fit into one line of a terminal
 
 
 class QualityError(Exception):
-    """The suites could not be run at all; the message says why and what to do next."""
+    """The suites could not run; the message says why and what to do next."""
 
 
 class Severity(StrEnum):
-    """What a failed expectation means for the people who read it."""
+    """The severity of a failed expectation."""
 
     CRITICAL = "critical"  # a number on the board is wrong or cannot be trusted
-    WARNING = "warning"  # worth a look; the numbers themselves stand
-    INFO = "info"  # for the record
+    WARNING = "warning"  # worth a check; the numbers themselves are correct
+    INFO = "info"  # informational
 
 
 class SuiteState(StrEnum):
     """Outcome of a suite."""
 
-    HOLDS = "HOLDS"  # every critical expectation holds, or there is rightly no row to evaluate
+    HOLDS = "HOLDS"  # every critical expectation holds, or there are correctly no rows
     FAILS = "FAILS"  # a critical expectation fails, or rows are missing
     NOT_RUN = "NOT_RUN"  # there is nothing to evaluate or to compare with yet; neither a pass nor a failure
 
@@ -36,33 +36,33 @@ class ExpectationResult:
     """One expectation of one suite."""
 
     suite: str
-    expectation: str  # what must hold, in words
+    expectation: str  # the requirement as a sentence
     kind: str  # Great Expectations' type, such as expect_column_values_to_be_unique
     column: str | None  # None: the expectation is about whole rows
     success: bool
-    evaluated: int  # rows that were looked at
-    unexpected: int  # rows that break it
+    evaluated: int  # rows checked
+    unexpected: int  # rows that violate it
     severity: Severity
-    detail: str = ""  # what was seen instead; empty when it holds
+    detail: str = ""  # the observed value; empty when it holds
 
 
 @dataclass(frozen=True)
 class SuiteResult:
-    """One suite. Without rows it holds only where `empty` says why none are right."""
+    """One suite. Without rows it holds only where `empty` says why none are correct."""
 
     suite: str
     title: str
-    subject: str  # table or archive that it looked at
+    subject: str  # checked table or archive
     evaluated: int
-    attempts: int  # validations until it held, or until the last was believed
+    attempts: int  # validations until it held, or until the last one was final
     expectations: tuple[ExpectationResult, ...]
     reason: str = ""  # why the suite as a whole failed, when no single expectation says it
-    empty: str = ""  # why it is right that no row was evaluated
+    empty: str = ""  # why it is correct that there were no rows
     waiting: str = ""  # why the suite has not run yet, and what to run first
 
     @property
     def state(self) -> SuiteState:
-        """FAILS also where rows are missing: "could not look" is never "fine"."""
+        """FAILS also where rows are missing: no rows to check is never a pass."""
         if self.waiting:
             return SuiteState.NOT_RUN
         if self.reason or self.failed(Severity.CRITICAL) or not (self.evaluated or self.empty):
@@ -121,7 +121,7 @@ class QualityResult:
 
     @property
     def evaluated(self) -> int:
-        """Rows looked at, over all suites."""
+        """Rows checked, over all suites."""
         return sum(suite.evaluated for suite in self.suites)
 
     def suite(self, name: str) -> SuiteResult:

@@ -1,4 +1,4 @@
-"""Runs the suites through Great Expectations and builds Data Docs: one run at a time, whatever thread asks."""
+"""Runs the suites through Great Expectations and builds Data Docs: one run at a time across threads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
     from quality.suites.suite import Suite
 
-# A board is written rank by rank, so one look may fall into a write. A real fault is still there at the third look.
+# A board is written rank by rank, so one attempt may hit a write. A real fault persists at the third attempt.
 LIVE_ATTEMPTS = 3
 LIVE_PAUSE_SECONDS = 1.5
 _SERIAL = threading.Lock()
@@ -30,13 +30,13 @@ _SERIAL = threading.Lock()
 def run_suites(settings: Settings, suites: Sequence[str] | None = None) -> QualityResult:
     """Validate the suites (all, or those named) and build Data Docs under `<home>/reports/data_docs`.
 
-    The pages of some suites alone go to `data_docs_selected` beside it, so that the pages of a full run stay whole.
+    The pages of selected suites go to `data_docs_selected` beside it, so that the pages of a full run stay complete.
 
-    A suite whose table is missing fails with a reason. A suite without rows holds, fails or has not run yet, as its
-    `when_empty` decides.
+    A suite whose table is missing fails with a reason. For a suite without rows, its `when_empty`
+    decides.
 
     Raises:
-        QualityError: no such suite, Postgres does not answer, or Great Expectations itself could not run.
+        QualityError: no such suite, Postgres does not answer, or Great Expectations itself failed.
     """
     # Great Expectations prints progress to stdout, which is for data.
     with _SERIAL, contextlib.redirect_stdout(sys.stderr):
@@ -119,5 +119,5 @@ def _is_empty(suite: Suite, settings: Settings) -> bool:
     if isinstance(suite.rows, Frame):
         return suite.rows.is_empty()
     with open_engine(settings) as database, database.connect() as link:
-        # the SELECT is one of ours, of allow-listed identifiers
+        # the SELECT is ours, with allow-listed identifiers
         return link.exec_driver_sql(f"SELECT 1 FROM ({suite.rows.select}) AS rows LIMIT 1").first() is None  # noqa: S608

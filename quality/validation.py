@@ -27,13 +27,13 @@ def validate(source: Any, suite: Suite, attempt: int, settings: Settings, missin
 
     Args:
         source: the datasource of the stack's Postgres.
-        suite: what must hold.
+        suite: the requirements.
         attempt: 1 for the first validation.
         settings: of the stack.
-        missing: why the suite fails whatever its expectations say: rows that should be there are not.
+        missing: why the suite fails regardless of its expectations: required rows are missing.
 
     Raises:
-        QualityError: Great Expectations itself could not run it.
+        QualityError: Great Expectations itself failed.
     """
     made = context()
     _forget_attempt(source, suite.name)
@@ -128,7 +128,7 @@ def _plain(value: Any) -> str:
 
 
 def _raised(one: ExpectationValidationResult) -> str:
-    """First line of what an expectation raised in place of a result; empty when it gave one."""
+    """First line of an exception that an expectation raised instead of a result; empty when it returned one."""
     info: Any = one.exception_info or {}
     found = [info] if "raised_exception" in info else [part for part in info.values() if isinstance(part, dict)]
     for part in found:

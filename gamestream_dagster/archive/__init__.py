@@ -1,1 +1,1 @@
-"""The event archive: score events from Kafka to Parquet, by offset range, each range once. No Flink, no Dagster."""
+"""The event archive: score events from Kafka as Parquet, by offset range, each range once. No Flink, no Dagster."""

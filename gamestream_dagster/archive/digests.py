@@ -1,4 +1,4 @@
-"""Whether the archive's files still hold the bytes that were written: the judge is judged before it judges."""
+"""Checks that the archive's files still hold the bytes that were written."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from gamestream_dagster.archive.errors import ArchiveForgedError
 from gamestream_dagster.archive.manifest import ArchivedFile
 
 _THREADS = 2  # hashing releases the interpreter's lock
-_SETTLED_NS = 100_000_000  # a file that changed less than this ago may change again within one tick of its clock
+_SETTLED_NS = 100_000_000  # a file changed less than this ago may change again within one tick of its clock
 _MOST_KEPT = 100_000
 
 _Known = tuple[int, int, int, int, int]
 _known: dict[Path, tuple[_Known, str]] = {}
-"""Digests of files by device, inode, size, mtime and ctime. The kernel sets ctime at every change and nobody can put it
-back, so a file that is edited under its old mtime is hashed again."""
+"""Digests of files by device, inode, size, mtime and ctime. The kernel sets ctime at every change and it cannot be
+reset, so a file that is edited under its old mtime is hashed again."""
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hex digits; read once per process as long as the file is not touched.
+    """SHA-256 of a file in hex digits; read once per process while the file is unchanged.
 
     Raises:
-        OSError: it is gone or cannot be read.
+        OSError: it is missing or cannot be read.
     """
     with path.open("rb") as file:
         before = _state(file.fileno())
@@ -47,7 +47,7 @@ def _state(descriptor: int) -> _Known:
 
 
 def damage(topic_dir: Path, file: ArchivedFile) -> str | None:
-    """What is wrong with an archived file, in words that follow its name; None when it is as written."""
+    """The fault of an archived file, in words that follow its name; None when it is as written."""
     try:
         found = sha256_of(topic_dir / file.path)
     except FileNotFoundError:
@@ -62,7 +62,7 @@ def damage(topic_dir: Path, file: ArchivedFile) -> str | None:
 
 
 def verify_files(topic_dir: Path, files: Iterable[ArchivedFile], *, mendable: bool = True) -> None:
-    """See that every file is as it was written.
+    """Check that every file is as written.
 
     Args:
         topic_dir: the archive's folder.
@@ -70,7 +70,7 @@ def verify_files(topic_dir: Path, files: Iterable[ArchivedFile], *, mendable: bo
         mendable: it is the newest one, whose ranges can be read again from Kafka.
 
     Raises:
-        ArchiveForgedError: the first one that is not, by name and range.
+        ArchiveForgedError: the first changed file, by name and range.
     """
     listed = list(files)
     with ThreadPoolExecutor(_THREADS) as pool:

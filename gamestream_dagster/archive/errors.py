@@ -1,4 +1,4 @@
-"""What the archive raises. Each message is one sentence with what to do next."""
+"""Errors of the archive. Each message is one sentence with what to do next."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from gamestream_dagster.errors import GamestreamError, Transient
 
 
 class ArchiveError(GamestreamError):
-    """Root of this area; raised only as one of the classes below."""
+    """Root of this package's errors; raised only as one of the classes below."""
 
 
 BEGIN_ANEW = "`gamestream archive --begin-at earliest`"
 
 
 class TruncatedByRetentionError(ArchiveError):
-    """Kafka has dropped records that were not archived: the range is lost for good."""
+    """Kafka has dropped records that were not archived: the range is lost."""
 
     def __init__(self, topic: str, ranges: dict[int, tuple[int, int]]) -> None:
         said = ", ".join(f"p{partition}@{first}..{end - 1}" for partition, (first, end) in sorted(ranges.items()))
@@ -30,7 +30,7 @@ class TruncatedByRetentionError(ArchiveError):
 
 
 class TopicRecreatedError(ArchiveError):
-    """Kafka has another incarnation of the topic than the archive, or than the one that was asked for."""
+    """Kafka has another incarnation of the topic than the archive, or than requested."""
 
     def __init__(self, topic: str, detail: str, instruction: str) -> None:
         super().__init__(f"{topic} was deleted and created again: {detail}; {instruction}.")
@@ -38,7 +38,7 @@ class TopicRecreatedError(ArchiveError):
 
 
 class IdentityUnknownError(ArchiveError):
-    """Nothing shows whether the archived records are of the topic that Kafka has now."""
+    """Nothing proves that the archived records belong to Kafka's present topic."""
 
     def __init__(self, topic: str) -> None:
         super().__init__(
@@ -54,11 +54,11 @@ class ArchiveBusyError(ArchiveError, Transient):
 
 
 class ArchiveDamagedError(ArchiveError):
-    """The manifest or a file of the archive cannot be used."""
+    """The manifest or a file of the archive is unusable."""
 
 
 class ArchiveRewrittenError(ArchiveDamagedError):
-    """The log no longer has the entry that an earlier run was judged by: it does not pin its past any more."""
+    """The log no longer contains the entry of an earlier run: it does not pin its past any more."""
 
     def __init__(self, topic_dir: Path, run_id: str) -> None:
         super().__init__(
@@ -68,7 +68,7 @@ class ArchiveRewrittenError(ArchiveDamagedError):
 
 
 class ArchiveForgedError(ArchiveDamagedError):
-    """A file of the archive is gone or does not hold the bytes that were written."""
+    """A file of the archive is missing or does not hold the bytes that were written."""
 
     def __init__(self, topic_dir: Path, path: str, where: str, wrong: str, *, mendable: bool) -> None:
         way = "restore it from a backup"

@@ -21,6 +21,7 @@ from gamestream_dagster.archive.migrating import utc_now
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
+from gamestream_dagster.connections import KafkaConnection
 
 LOST = "removed from Kafka by retention or DeleteRecords before it was archived"
 
@@ -42,7 +43,7 @@ class TopicNow:
     """A topic as Kafka has it now."""
 
     topic: str
-    bootstrap: str
+    kafka: KafkaConnection
     topic_id: TopicId | None
     beginnings: Mapping[int, int]
     ends: Mapping[int, int]
@@ -57,7 +58,7 @@ class TopicNow:
         while True:
             state, ends = admin.topic_state(topic), admin.end_offsets(topic)
             if admin.topic_id(topic) == state.topic_id:
-                return cls(topic, admin.bootstrap, state.topic_id, state.beginnings, ends)
+                return cls(topic, admin.kafka, state.topic_id, state.beginnings, ends)
 
 
 def chapter_for(topic_dir: Path, manifest: Manifest, now: TopicNow) -> Manifest:
@@ -148,7 +149,7 @@ def compare_records(topic_dir: Path, chapter: Chapter, now: TopicNow) -> Evidenc
 def _same_record(path: Path, partition: int, offset: int, now: TopicNow) -> bool:
     with duckdb.connect(":memory:") as database:
         archived = database.execute(_ARCHIVED, {"path": str(path), "offset": offset}).fetchone()
-    chunks = list(read_range(now.bootstrap, now.topic, {partition: offset}, {partition: offset + 1}))
+    chunks = list(read_range(now.kafka, now.topic, {partition: offset}, {partition: offset + 1}))
     raw = next((chunk.raw for chunk in chunks if len(chunk.raw)), None)
     if raw is None or archived is None:
         return False

@@ -1,4 +1,4 @@
-"""Files of the archive that its manifest does not name: left by a crash, or of a manifest that was replaced."""
+"""Files of the archive that its manifest does not name: left by a crash, or of a replaced manifest."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _FILE_NAME = re.compile(r"(\d+)-(\d+)-\d+[^/]*\.parquet")
 
 
 def remove_orphans(topic_dir: Path, manifest: Manifest, held: Mapping[int, int] | None) -> int:
-    """Delete files that a crash left behind; returns how many. Only under the lock.
+    """Delete files that a crash left behind; returns their number. Call only under the lock.
 
-    An older manifest that somebody restored does not name the files that came after it. So a file is deleted only if
-    it is read again: it is of the newest chapter, and Kafka still holds its records. Others are kept aside.
+    A restored older manifest does not name later files. So a file is deleted only if its records
+    are read again: it belongs to the newest chapter, and Kafka still holds them. Others are set aside.
 
     Args:
         topic_dir: the archive's folder.
-        manifest: what counts.
-        held: oldest offset that Kafka holds, by partition; None: the newest chapter has just been opened, so that
-            files in its folder are of another one.
+        manifest: the files that count.
+        held: oldest offset in Kafka, by partition; None: the newest chapter has just been opened, so that
+            files in its folder belong to another one.
     """
     named = {file.path for chapter in manifest.chapters for file in chapter.files}
     entries = [entry for chapter in manifest.chapters for entry in chapter.entries]
@@ -43,7 +43,7 @@ def remove_orphans(topic_dir: Path, manifest: Manifest, held: Mapping[int, int] 
 
 
 def _read_again(path: Path, topic_dir: Path, manifest: Manifest, held: Mapping[int, int] | None) -> bool:
-    """Whether the records of a file that the manifest does not name are surely archived again by this run."""
+    """Whether this run certainly archives the records of an unnamed file again."""
     name = _FILE_NAME.fullmatch(path.name)
     if held is None or name is None or path.relative_to(topic_dir).parts[0] != chapter_folder(manifest):
         return False
@@ -52,12 +52,12 @@ def _read_again(path: Path, topic_dir: Path, manifest: Manifest, held: Mapping[i
 
 
 def chapter_folder(manifest: Manifest) -> str:
-    """Name of the newest chapter's folder: chapters hold the same offsets again."""
+    """Name of the newest chapter's folder: chapters repeat offsets."""
     return f"chapter={max(1, len(manifest.chapters))}"
 
 
 def new_aside(topic_dir: Path) -> Path:
-    """A new folder for what is kept of an archive and counts no more."""
+    """A new folder for the parts of an archive that no longer count."""
     aside = topic_dir.parent / "_set-aside" / f"{topic_dir.name}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     aside.mkdir(parents=True)
     return aside

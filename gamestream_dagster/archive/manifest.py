@@ -1,7 +1,7 @@
-"""Which offset ranges are archived, and in which files: one small file, replaced whole.
+"""The archived offset ranges and their files: one small file, replaced atomically.
 
-A Parquet file counts from the moment at which the manifest names it. A crash before that leaves a file that nobody
-reads and that the next run removes; so a range is there once or not at all.
+A Parquet file counts once the manifest names it. A crash before that leaves a file that nobody
+reads and the next run removes; so a range is archived once or not at all.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ READ_LAYOUTS = (3, LAYOUT)
 """Read as they are. The manifest says the newest one from the next file on; entries and their digests stay."""
 
 MIGRATED_LAYOUT = 2
-"""The files are as today: only the manifest is written anew (see `migrating`)."""
+"""The files are current: only the manifest is rewritten (see `migrating`)."""
 
 _LOCK = "_lock"
 
@@ -74,7 +74,7 @@ class ArchivedFile(_Entry):
 
 
 class Replaced(_Entry):
-    """A damaged file that counts no more; its range was read again from Kafka, or is still to be."""
+    """A damaged file that no longer counts; its range was, or will be, read again from Kafka."""
 
     kind: Literal["replaced"] = "replaced"
     path: str
@@ -110,9 +110,9 @@ class Break:
 
 
 class Chapter(_Entry):
-    """The ranges of one incarnation of the topic, from its beginning on or from a later one that a person accepted.
+    """The ranges of one incarnation of the topic, from its beginning or from a later one that an operator accepted.
 
-    Offsets of two chapters are never compared with each other.
+    Offsets of two chapters are never compared.
     """
 
     topic_id_then: TopicId | None = Field(default=None, description="Kafka's id of the topic; None: not known.")
@@ -126,13 +126,13 @@ class Chapter(_Entry):
 
     @property
     def topic_id(self) -> TopicId | None:
-        """Kafka's id of the incarnation whose records these are; None: not known."""
+        """Kafka's id of the incarnation; None: unknown."""
         adopted = [entry.topic_id for entry in self.entries if isinstance(entry, Adoption)]
         return adopted[-1] if adopted else self.topic_id_then
 
     @property
     def files(self) -> tuple[ArchivedFile, ...]:
-        """The files that count, in the order in which they were written."""
+        """The files that count, in the order of writing."""
         found: dict[str, ArchivedFile] = {}
         for entry in self.entries:
             if isinstance(entry, ArchivedFile):
@@ -184,7 +184,7 @@ Entry = Chapter | ArchivedFile | Replaced | Adoption
 class Manifest(BaseModel):
     """The archive's log: chapters, each with its files. It only grows, and each entry pins the one before.
 
-    Properties without a chapter's number are those of the newest chapter, which is the one that is written.
+    Properties without a chapter's number refer to the newest chapter, the only one that is written.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -215,14 +215,14 @@ class Manifest(BaseModel):
 
     @property
     def head(self) -> str:
-        """Digest of the newest entry: it pins all of them. Empty where nothing was archived."""
+        """Digest of the newest entry, which pins all of them. Empty where nothing was archived."""
         if not self.chapters:
             return ""
         chapter = self.chapters[-1]
         return digest_of(chapter.entries[-1] if chapter.entries else chapter)
 
     def opened(self, chapter: Chapter) -> Manifest:
-        """With a new chapter, which is the one that is written from now on."""
+        """With a new chapter, which receives all further files."""
         opened = chapter.model_copy(update={"before": self.head})
         return self.model_copy(update={"chapters": (*self.chapters, opened)})
 
@@ -252,14 +252,14 @@ class Manifest(BaseModel):
         return None
 
     def chapter_pinned_by(self, head: str) -> int | None:
-        """Place of the chapter that was being written when `head` was the newest entry's digest; None: it never was."""
+        """Index of the chapter that was being written when `head` was the newest digest; None: never."""
         for place, chapter in enumerate(self.chapters):
             if any(digest_of(entry) == head for entry in (chapter, *chapter.entries)):
                 return place
         return None
 
     def grew_from(self, head: str, then: datetime) -> bool:
-        """Whether the log is the one whose newest entry was `head` at a time, or was begun anew since."""
+        """Whether the log had `head` as its newest entry once, or was restarted since."""
         if self.chapter_pinned_by(head) is not None:
             return True
         opened = self.current.opened_at
@@ -275,13 +275,13 @@ def digest_of(entry: Entry) -> str:
 
 
 class _Layout(BaseModel):
-    """What a manifest of any version says about its files; the first version said nothing."""
+    """The files in a manifest of any version; the first version had none."""
 
     layout: int = 1
 
 
 def layout_of(topic_dir: Path) -> int | None:
-    """Layout of the archive in a folder; None where there is none.
+    """Layout of the archive in a folder; None without one.
 
     Raises:
         ArchiveDamagedError: the manifest cannot be read.
@@ -328,7 +328,7 @@ def _stored(topic_dir: Path) -> bytes | None:
 
 
 def _check_nothing_archived(topic_dir: Path) -> None:
-    """A run saves the manifest before it writes the first file, so files without one are an archive that lost it."""
+    """A run saves the manifest before it writes the first file, so files without one mean a lost manifest."""
     found = next(topic_dir.rglob("*.parquet"), None)
     if found is not None:
         raise ArchiveDamagedError(
@@ -352,7 +352,7 @@ def _unreadable(topic_dir: Path, error: Exception) -> ArchiveDamagedError:
 
 
 def save_manifest(topic_dir: Path, manifest: Manifest) -> None:
-    """Replace the manifest in one step, after it is on the disk."""
+    """Replace the manifest atomically, after it is on the disk."""
     temporary = topic_dir / (MANIFEST + ".new")
     with temporary.open("wb") as file:
         file.write(orjson.dumps(manifest.model_dump(mode="json")))
@@ -373,7 +373,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def exclusive(topic_dir: Path, timeout_seconds: float) -> Iterator[None]:
-    """Hold the topic's lock: one archiver at a time, whichever process it is in.
+    """Lock the topic: one archiver at a time, in any process.
 
     Raises:
         ArchiveBusyError: another one held it all the time.

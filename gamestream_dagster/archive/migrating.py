@@ -1,4 +1,4 @@
-"""An archive of an older layout: its manifest is written anew in place, or its folder is kept aside."""
+"""Migrates an archive of an older layout: rewrites its manifest in place, or sets its folder aside."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from gamestream_dagster.archive.reader import rows_in
 
 
 def load_to_write(topic_dir: Path) -> Manifest:
-    """The manifest, migrated where that is possible. Only under the lock.
+    """The manifest, migrated where possible. Call only under the lock.
 
-    The digests of a migrated archive are those of its files as they are: what was changed before is not found.
+    The digests of a migrated archive are those of its present files: earlier changes go undetected.
 
     Raises:
         ArchiveDamagedError, ArchiveLayoutError: as `load_manifest`.
@@ -49,15 +49,15 @@ def load_to_write(topic_dir: Path) -> Manifest:
 
 
 def _digest(topic_dir: Path, file: dict[str, Any]) -> str:
-    """Of the file as it is; empty for one that is damaged, so that `--mend` reads its range again."""
+    """Digest of the present file; empty for a damaged one, so that `--mend` reads its range again."""
     path = topic_dir / str(file["path"])
     return sha256_of(path) if rows_in(path) == file["rows"] else ""
 
 
 def load_or_set_aside(topic_dir: Path) -> tuple[Manifest, Path | None]:
-    """The manifest; where it cannot be used, an empty one, and the folder that the old archive was moved to.
+    """The manifest; if it is unusable, an empty one, and the folder to which the old archive was moved.
 
-    Only under the lock.
+    Call only under the lock.
     """
     try:
         return load_to_write(topic_dir), None

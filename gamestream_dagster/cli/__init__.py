@@ -1,1 +1,1 @@
-"""The `gamestream` command: one module a command group, each thin."""
+"""The `gamestream` command: one thin module per command group."""

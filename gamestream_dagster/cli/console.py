@@ -1,4 +1,4 @@
-"""Consoles that print data as it is: no name, path or header of a user is ever read as Rich markup."""
+"""Consoles that print data verbatim: a name, path or header never acts as Rich markup."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 
 class PlainStatus(Status):
-    """A spinner whose text is no markup."""
+    """A spinner whose text is not markup."""
 
     def __init__(self, status: RenderableType, **options: Any) -> None:
         super().__init__(_plain(status), **options)
@@ -22,7 +22,7 @@ class PlainStatus(Status):
 
 
 class PlainConsole(Console):
-    """A console for which a string is text, also in the cells of a table. What has a style is made by `styled`."""
+    """A console for which strings are text, also in table cells. `styled` makes text with a style."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, highlight=False, **options)
@@ -33,7 +33,7 @@ class PlainConsole(Console):
 
 
 def styled(template: str, *values: object) -> Text:
-    """A template in Rich markup, such as `[bold]{}[/] {}`, with values that are text whatever they hold."""
+    """A template in Rich markup, such as `[bold]{}[/] {}`, whose values are plain text."""
     return Text.from_markup(template.format(*(escape(str(value)) for value in values)))
 
 

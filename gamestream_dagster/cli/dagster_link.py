@@ -1,7 +1,7 @@
-"""What the command line tells Dagster: what it did to assets, and that there are other jobs and boards now.
+"""Reports to Dagster: changes that commands made to assets, and new jobs and boards.
 
-Dagster shows what happened; nothing depends on it. So a Dagster that does not answer is told in a sentence and fails
-no command.
+Dagster only displays these events. If it does not answer, the command prints a sentence and does not
+fail.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
 
 Say = Callable[[str], None]
-_BEARABLE = ("HEALTHY", "STARTING", "RECOVERING")  # as the check `healthy` judges
-BY = "done by"  # metadata that tells such an event from one of a run
+_BEARABLE = ("HEALTHY", "STARTING", "RECOVERING")  # the check `healthy` judges by these
+BY = "done by"  # metadata that distinguishes such an event from that of a run
 
 
 def report(settings: Settings, events: Iterable[Reported], say: Say) -> None:
-    """Put events on the pages of their assets; `say` is told when Dagster does not take them."""
+    """Add events to the pages of their assets; calls `say` when Dagster refuses them."""
     waiting = list(events)
     if not waiting:
         return
@@ -41,7 +41,7 @@ def report(settings: Settings, events: Iterable[Reported], say: Say) -> None:
 
 
 def refresh_definitions(settings: Settings, say: Say) -> None:
-    """Have Dagster load its definitions anew where its jobs and boards are not those of the catalogue."""
+    """Reload Dagster's definitions when its jobs and boards differ from the catalogue."""
     from gamestream_dagster.catalogue.boards import load_boards
     from gamestream_dagster.clients.dagster_graphql import RELOAD_TIMEOUT_SECONDS
     from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
@@ -77,7 +77,7 @@ def _dagster(settings: Settings, failure: str, say: Say, timeout: float | None =
 
 
 def job_event(deployment: Deployment, observed: ObservedJob, command: str) -> Reported:
-    """A job that a command brought to where it is."""
+    """A job that a command changed."""
     live = observed.state.live
     return Reported(
         asset_names.job_name(deployment.job),
@@ -92,7 +92,7 @@ def job_event(deployment: Deployment, observed: ObservedJob, command: str) -> Re
             "state": observed.state.value,
             "health": observed.health.value,
         },
-        materialised=live,  # a job that was stopped does not run as its folder says
+        materialised=live,  # a stopped job does not run as its folder says
         checks=(ReportedCheck("healthy", observed.health.value in _BEARABLE, told=observed.health_reason),)
         if live
         else (),
@@ -100,7 +100,7 @@ def job_event(deployment: Deployment, observed: ObservedJob, command: str) -> Re
 
 
 def provisioned_events(results: Sequence[StepResult]) -> list[Reported]:
-    """What `apply` created; jobs report themselves."""
+    """Resources that `apply` created; jobs report themselves."""
     names = {
         "table": asset_names.table_name,
         "topic": asset_names.topic_name,
@@ -118,7 +118,7 @@ def provisioned_events(results: Sequence[StepResult]) -> list[Reported]:
 
 
 def archive_event(result: ArchiveResult, rows: int, records: int) -> Reported:
-    """An archive that was brought up to date."""
+    """An archive run."""
     return Reported(
         asset_names.archive_name(result.topic),
         {
@@ -134,7 +134,7 @@ def archive_event(result: ArchiveResult, rows: int, records: int) -> Reported:
 
 
 def reconciliation_event(run: ReconciliationRun, all_boards: bool, report_url: str) -> list[Reported]:
-    """A finished run. One that was about some boards only is an observation; one that could not look is none."""
+    """A finished run. A run about some boards is an observation; one that could not run is not reported."""
     if run.verdict.value == "COULD_NOT_RUN":
         return []
     metadata: dict[str, str | int | float | bool] = {
@@ -163,7 +163,7 @@ def reconciliation_event(run: ReconciliationRun, all_boards: bool, report_url: s
 
 
 def seasons_event(seasons: Sequence[ClosedSeason]) -> list[Reported]:
-    """Seasons that were closed; none when there was nothing to close."""
+    """Closed seasons; empty when there was nothing to close."""
     if not seasons:
         return []
     metadata: dict[str, str | int | float | bool] = {

@@ -1,4 +1,4 @@
-"""`gamestream drill`: faults on purpose, on servers of its own, and a table of what became of each."""
+"""`gamestream drill`: fault injection on a sandbox stack, with a matrix of the outcomes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.drill.model import DrillRun, ScenarioResult
     from gamestream_dagster.drill.scenarios import Scenario
 
-# A pipe has no width of its own; a narrow guess would cut the lines.
+# A pipe has no width; a narrow guess would truncate the lines.
 data = PlainConsole(width=None if sys.stdout.isatty() else 200)
 talk = Talk(stderr=True)
 
@@ -57,9 +57,9 @@ def drill(  # noqa: PLR0917 - one parameter an option
     show: Annotated[bool, typer.Option("--list", help="List the scenarios and play none.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Kill, corrupt and hang the servers under the jobs, and prove that every job comes back right. Exit 0 held, 1 not.
+    """Kill, corrupt and hang servers under the jobs, and prove that every job recovers. Exit code 0 held, 1 not.
 
-    It uses servers of its own and never those of a stack that people use. 20 kills in a row: --only kills --repeat 20.
+    It starts servers of its own and never touches a running stack. 20 kills in a row: --only kills --repeat 20.
     """
     from gamestream_dagster.drill.report import write_drill
     from gamestream_dagster.drill.run import DrillOptions, drill_on
@@ -69,7 +69,7 @@ def drill(  # noqa: PLR0917 - one parameter an option
         _list(CATALOGUE)
         return
     settings = settings_from(home)
-    signal.signal(signal.SIGTERM, _as_interrupt)  # else servers would be left behind
+    signal.signal(signal.SIGTERM, _as_interrupt)  # otherwise servers would stay behind
     with _sentences():
         options = DrillOptions(choose(tuple(only or ())), repeat, seed, rate, look_every)
         run = drill_on(on, port_base, options, _Speaker(), on_result=_tell)
@@ -85,7 +85,7 @@ def drill(  # noqa: PLR0917 - one parameter an option
 
 
 class _Speaker:
-    """Progress lines with the seconds since the beginning."""
+    """Progress lines with the seconds since the start."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

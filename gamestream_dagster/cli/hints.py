@@ -1,6 +1,6 @@
-"""Printed commands run as printed from the same shell: they keep `--home`, `--port-base` and the program's name.
+"""Printed commands run as printed in the same shell: they keep `--home`, `--port-base` and the program's name.
 
-Sentences name commands as `gamestream COMMAND ...`, wherever they are made. `Talk`, the console of every command group,
+Messages name commands as `gamestream COMMAND ...`. `Talk`, the console of every command group,
 and the error handler pass what they print through `runnable`.
 """
 
@@ -30,7 +30,7 @@ _GIVEN = ("home", "port_base")  # the options of a stack, by their parameters
 
 @dataclass(frozen=True)
 class _Stack:
-    """What the running command was given, as far as the next one needs it too."""
+    """Options of the running command that the next one needs too."""
 
     home: str = ""
     port_base: str = ""
@@ -40,10 +40,10 @@ _given = _Stack()
 
 
 def remember(settings: Settings, home: Path | None, port_base: int | None) -> None:
-    """Keep what a command was given; called with the settings that came of it.
+    """Remember a command's options; called with the settings that result from them.
 
-    A home is left out where the same shell finds it without: in GAMESTREAM_HOME, or as the default. A port base is left
-    out where the home has it.
+    Omits a home that the same shell finds anyway: from GAMESTREAM_HOME, or the default. Omits a port base that
+    the home has stored.
     """
     global _given  # noqa: PLW0603 (one command a process)
     usual = Path(os.environ.get("GAMESTREAM_HOME") or type(settings).model_fields["home"].default).expanduser()
@@ -55,15 +55,15 @@ def remember(settings: Settings, home: Path | None, port_base: int | None) -> No
 
 
 def runnable(text: str) -> str:
-    """The text with each `gamestream COMMAND` so that it runs from this shell; other text is left as it is."""
+    """The text with each `gamestream COMMAND` completed to run from this shell; other text is unchanged."""
     return _COMMAND.sub(_inserted, text)
 
 
 class Talk(PlainConsole):
-    """A console for sentences to people: the commands that they name run as printed."""
+    """A console for messages: commands in them run as printed."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """As Rich's, with the commands completed; the terminal wraps what is too long, so that it can be copied."""
+        """As Rich's, with completed commands; the terminal wraps long lines, so they can be copied."""
         options.setdefault("soft_wrap", all(isinstance(one, str | Text) for one in objects))
         super().print(*map(_completed, objects), **options)
 
@@ -85,7 +85,7 @@ def _inserted(match: re.Match[str]) -> str:
     words = match["words"]
     name = words if words in known else words.split(" ")[0]
     if name not in known:
-        return match[0]  # the project's name in a sentence
+        return match[0]  # the project's name in prose
     rest = words[len(name) :]
     values = {"home": _given.home, "port_base": _given.port_base}
     options = "".join(f" --{key.replace('_', '-')} {values[key]}" for key in known[name] if values[key])
@@ -94,7 +94,7 @@ def _inserted(match: re.Match[str]) -> str:
 
 @cache
 def _commands() -> dict[str, tuple[str, ...]]:
-    """Every command by its words, with those of the stack's options that it has."""
+    """Every command by its words, with the stack options that it accepts."""
     import typer
 
     from gamestream_dagster.cli.main import build
@@ -114,7 +114,7 @@ def _commands() -> dict[str, tuple[str, ...]]:
 
 @cache
 def _program() -> str:
-    """The name that was typed, where the shell does not find the program by its own: `.venv/bin/gamestream`."""
+    """The typed name, where the shell does not find the program by its own: `.venv/bin/gamestream`."""
     typed = sys.argv[0]
     if Path(typed).name != PROGRAM:
         return PROGRAM  # a test, or `python -m`

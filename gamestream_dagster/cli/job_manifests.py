@@ -43,7 +43,13 @@ def manifests(
     state_dir: Annotated[
         str | None, typer.Option(help="Where checkpoints and savepoints go: s3://bucket/path.")
     ] = None,
-    credentials: Annotated[str, typer.Option(help="Name of a Secret with the keys `user` and `password`.")] = SECRET,
+    credentials: Annotated[
+        str,
+        typer.Option(
+            help="Name of a Secret with the keys `user` and `password`; also `kafka-user` and `kafka-password`, "
+            "`registry-user` and `registry-password` where those log in."
+        ),
+    ] = SECRET,
     kafka: Annotated[str | None, typer.Option(help="Kafka's address inside the cluster, host:port.")] = None,
     postgres: Annotated[str | None, typer.Option(help="Postgres' address inside the cluster, host:port.")] = None,
     registry: Annotated[str | None, typer.Option(help="Address of the schema registry inside the cluster.")] = None,

@@ -1,4 +1,4 @@
-"""`gamestream jobs plan, apply, suspend, resume, redeploy, rollback`: what is to be done about a job."""
+"""`gamestream jobs plan, apply, suspend, resume, redeploy, rollback`: orders for a job."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Steady = Annotated[
 
 
 class Wish(StrEnum):
-    """What `plan` is asked for besides the folder: the name of the command that would do it."""
+    """What `plan` simulates besides the folder: the name of the command that would do it."""
 
     APPLY = "apply"
     RESUME = "resume"
@@ -57,7 +57,7 @@ For = Annotated[Wish, typer.Option("--for", help="The command whose plan to show
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be done about a job."""
+    """An order for a job."""
 
     job: str
     choice: Choice
@@ -86,7 +86,7 @@ def _act(order: Order, settings: Settings, as_json: bool) -> None:
 def job_events(
     settings: Settings, jobs: Sequence[str], command: str, say: Callable[[str], None], folder: Path = FLINK_SQL_DIR
 ) -> list[Reported]:
-    """What Dagster is told of jobs that `command` acted on: each as it stands now, with its newest deployment."""
+    """Report to Dagster the jobs that `command` changed, each with its current state and newest deployment."""
     from gamestream_dagster.clients.errors import ServiceError
     from gamestream_dagster.flink_jobs.control import manager
     from gamestream_dagster.flink_jobs.errors import FlinkJobError
@@ -118,7 +118,7 @@ def plan(
 ) -> None:
     """Show what `apply`, or the command of --for, would do now; changes nothing.
 
-    Exit codes: 0 nothing to do; 1 something; 2 it is not known.
+    Exit codes: 0 nothing to do; 1 something to do; 2 unknown.
     """
     from gamestream_dagster.flink_jobs.plan.model import Choice
 
@@ -174,7 +174,7 @@ def apply(
     as_json: AsJson = False,
     folder: Folder = FLINK_SQL_DIR,
 ) -> None:
-    """Bring the job to what its folder says. It keeps running when this command ends."""
+    """Bring the job to the state that its folder describes. It keeps running when this command ends."""
     order = Order(job, _choice(replay, keep, new_season), folder, dry_run, steady)
     _act(order, settings_from(home, port_base), as_json)
 

@@ -1,4 +1,4 @@
-"""What the commands about Flink jobs share: arguments, errors as one sentence, deployments as JSON."""
+"""Shared by the commands about Flink jobs: arguments, errors as one sentence, deployments as JSON."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Folder = Annotated[Path, typer.Option("--folder", help="Folder with the job fold
 
 
 def speak(sentence: str) -> None:
-    """Say a sentence to the person, beside the data."""
+    """Print a sentence to stderr, beside the data."""
     talk.print(sentence, soft_wrap=True)
 
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """Errors of the job manager as one sentence: exit code 1 when the job is at fault, 2 when it could not be tried."""
+    """Errors of the job manager as one sentence: exit code 1 when the job failed, 2 when it could not be attempted."""
     from gamestream_dagster.clients.errors import ServiceError
     from gamestream_dagster.flink_jobs.errors import (
         FlinkJobError,

@@ -1,4 +1,4 @@
-"""`gamestream lint`: what is wrong with the SQL of the jobs before it runs."""
+"""`gamestream lint`: faults in the SQL of the jobs before it runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Gateway = Annotated[str | None, typer.Option("--gateway", help="Address of a SQL
 NoPlanner = Annotated[bool, typer.Option("--no-planner", help="Only the rules that need no Flink.")]
 
 _FIRST_ANSWER_SECONDS = 3.0
-_WIDTH_IN_A_PIPE = 400  # a finding a line, for grep and for CI's log
+_WIDTH_IN_A_PIPE = 400  # one finding per line, for grep and CI logs
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +50,7 @@ def lint(
 ) -> None:
     """Find faults in Flink SQL: in its text, and in the plan that Flink makes of it. docs/lint.md lists the rules.
 
-    Exit code 0: nothing found; 1: findings; 2: could not look.
+    Exit code 0: nothing found; 1: findings; 2: could not run.
     """
     from gamestream_dagster.clients.errors import ServiceError
     from gamestream_dagster.flink_jobs.errors import FlinkJobError
@@ -72,7 +72,7 @@ def lint(
 
 
 def _gateway(asked: str | None, settings: Settings) -> SqlGateway | None:
-    """The gateway to ask: the one named, which must answer, else the stack's, if it is up."""
+    """The gateway to ask: the named one, which must answer, else the stack's, if it is up."""
     from gamestream_dagster.clients.errors import ServiceError
     from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 
@@ -115,6 +115,6 @@ def _print(report: Report, as_json: bool) -> None:
 
 
 def _short(file: str) -> str:
-    """Relative to where one stands, if it is below."""
+    """Relative to the working directory, if it is below."""
     path, here = Path(file).resolve(), Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else file

@@ -9,11 +9,13 @@ import typer
 
 from gamestream_dagster.cli import hints
 from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.port_block import PORTS_PER_STACK
 from gamestream_dagster.settings import Settings, SettingsError, load_settings
 
 Home = Annotated[Path | None, typer.Option("--home", help="Folder with all state of the stack (default .gamestream).")]
 PortBase = Annotated[
-    int | None, typer.Option("--port-base", help="First of 16 consecutive ports, to run beside another stack.")
+    int | None,
+    typer.Option("--port-base", help=f"First of {PORTS_PER_STACK} consecutive ports, to run beside another stack."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print data as JSON on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before destroying something.")]

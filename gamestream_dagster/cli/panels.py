@@ -1,4 +1,4 @@
-"""Headings of `gamestream --help`, in the order in which they appear."""
+"""Headings of `gamestream --help`, in their order."""
 
 SERVERS = "Servers"
 RESOURCES = "Topics, tables and jobs"

@@ -71,7 +71,7 @@ def up(home: Home = None, port_base: PortBase = None, only: Only = None, jobs: J
     settings = settings_from(home, port_base)
     names = [name.strip() for name in only.split(",") if name.strip()] if only else None
     began = time.monotonic()
-    # Ending the command must not leave half a stack: Stack.up cleans up when it is interrupted.
+    # An interrupt must not leave half a stack: Stack.up cleans up.
     signal.signal(signal.SIGTERM, _as_interrupt)
     with _platform_errors(), _progress_display() as progress:
         stack = Stack(settings, progress)
@@ -119,7 +119,7 @@ def status(
 ) -> None:
     """Show the state, process, port, memory, uptime and link of each server.
 
-    Exit codes: 0 every server that was started is healthy; 1 one is starting, has failed or does not answer, or with
+    Exit codes: 0 every started server is healthy; 1 one is starting, has failed or does not answer, or with
     --wait none runs; 2 the state could not be read. Servers that were never started or were stopped do not count.
     """
     settings = settings_from(home, port_base)
@@ -145,7 +145,7 @@ def _rows(settings: Settings) -> list[ServiceStatus]:
 
 
 def _settled(settings: Settings, timeout: float) -> list[ServiceStatus]:
-    """The state once every server that was started is healthy, or at the end of the time."""
+    """The state once every started server is healthy, or when the time is over."""
     deadline = time.monotonic() + timeout
     with talk.status("waiting for the servers") as shown:
         while True:
@@ -318,13 +318,13 @@ def _platform_errors() -> Iterator[None]:
         yield
     except PlatformError as error:
         raise CouldNotRun(str(error)) from error
-    except OSError as error:  # a full disk, a home that may not be written
+    except OSError as error:  # a full disk, a read-only home
         raise CouldNotRun(f"{error}; see that the disk has room and that the home and the cache are yours.") from error
 
 
 @contextmanager
 def _progress_display() -> Iterator[Progress]:
-    """One line a service on a terminal; elsewhere (CI, a pipe) one plain line when a service has arrived."""
+    """One line per service on a terminal; elsewhere (CI, a pipe) one plain line when a service is ready."""
     from rich import progress as bars
 
     settled = ("healthy", "external", "skipped", "stopped", "not done")

@@ -1,4 +1,4 @@
-"""`gamestream repair`: put right what was understood, where the sink and not the job is wrong."""
+"""`gamestream repair`: correct differences whose cause lies in a sink and not in the job."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def repair(
     home: Home = None,
     port_base: PortBase = None,
 ) -> None:
-    """Write the job's rows back where a sink is behind, was edited, or holds what should be gone. Exit 1: not done."""
+    """Rewrite rows where a sink is behind, was edited, or holds a deleted row. Exit code 1: not done."""
     from gamestream_dagster.clients.errors import ServiceError
     from gamestream_dagster.reconciliation.errors import ReconciliationError
     from gamestream_dagster.reconciliation.ledger.edited_counter import counter_lines, repair_counters, repairable

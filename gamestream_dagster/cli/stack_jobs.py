@@ -1,4 +1,4 @@
-"""What `gamestream down` does about the jobs before the servers stop, and `gamestream up` after they came up."""
+"""The jobs in `gamestream down`, before the servers stop, and in `gamestream up`, after they start."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Say = Callable[[str], None]
 
 
 def stop_before_down(settings: Settings, stack: Stack, progress: Progress, say: Say) -> None:
-    """Stop the jobs with a savepoint. Whatever stands in the way is said; the stack goes down all the same.
+    """Stop the jobs with a savepoint. Failures are reported; the stack stops all the same.
 
-    Dagster goes first: its health sensor would bring the jobs back.
+    Dagster stops first: its health sensor would restart the jobs.
     """
     if settings.is_external("flink"):
-        return  # that cluster stays, and the jobs with it
+        return  # that cluster keeps running, and so do its jobs
     states = {row.name: row for row in stack.status(_ASKED)}
     if FLINK not in states or states[FLINK].pid is None:
         return
@@ -54,9 +54,9 @@ def stop_before_down(settings: Settings, stack: Stack, progress: Progress, say: 
 
 
 def resume_after_up(settings: Settings, stack: Stack, started: list[str], progress: Progress, say: Say) -> bool:
-    """Bring back the jobs that went down with the stack; False when one of them did not come back.
+    """Resume the jobs that stopped with the stack; False when one did not come back.
 
-    Jobs that were lost without a savepoint are brought back too where this `up` started their cluster.
+    Also restores jobs that were lost without a savepoint, if this `up` started their cluster.
     """
     states = {row.name: row for row in stack.status(_ASKED)}
     if any(name not in states or states[name].state not in ("HEALTHY", "EXTERNAL") for name in _ASKED):

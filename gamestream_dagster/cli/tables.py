@@ -1,4 +1,4 @@
-"""Tables that cut nothing: on a terminal cells fold into more lines, in a pipe the table is as wide as its content."""
+"""Tables that truncate nothing: cells wrap on a terminal; in a pipe the table is as wide as its content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNBOUNDED = 1_000_000
 
 
 def print_table(table: Table) -> None:
-    """Print to stdout. COLUMNS decides the width wherever it is set."""
+    """Print to stdout. COLUMNS sets the width if defined."""
     for column in table.columns:
         column.overflow = "fold"
     if sys.stdout.isatty():

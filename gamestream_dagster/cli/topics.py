@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 talk = Talk(stderr=True)
 MOST = 10_000
 FOLLOW_SECONDS = 0.5
-SHOWN_CHARACTERS = 2_000  # of one value on a line for people; --json gives it whole
+SHOWN_CHARACTERS = 2_000  # of one value per line for people; --json prints it whole
 
 
 def register(app: typer.Typer) -> None:
@@ -83,7 +83,7 @@ def _print(record: TailedRecord, key: Any, value: Any) -> None:
 
 
 def _text(value: Any) -> str:
-    """On one line, with hidden characters by their code: records are anybody's input."""
+    """On one line, control characters as escapes: records are untrusted input."""
     from gamestream_dagster.reconciliation.results.report_view import visible
 
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
@@ -102,7 +102,7 @@ def _print_json(record: TailedRecord, key: Any, value: Any) -> None:
 
 
 def _plain(value: object) -> str:
-    """What Avro holds and JSON does not: bytes as hexadecimal digits; times, decimals and UUIDs as their text."""
+    """What Avro has and JSON lacks: bytes as hexadecimal digits; times, decimals and UUIDs as text."""
     return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 

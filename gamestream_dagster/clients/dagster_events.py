@@ -1,4 +1,4 @@
-"""What was done outside of Dagster, as events for the pages of its assets."""
+"""Changes made outside Dagster, as events for the pages of its assets."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ReportedCheck:
-    """The result of one asset check, found outside of Dagster."""
+    """The result of one asset check, obtained outside Dagster."""
 
     name: str
     passed: bool
     warning: bool = False
-    """A failure that is worth knowing and no more."""
+    """An informational failure."""
     told: str = ""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What was done to one asset outside of Dagster. Without `materialised` it is an observation."""
+    """A change to one asset outside Dagster. Without `materialised` it is an observation."""
 
     asset: tuple[str, ...]
     metadata: Mapping[str, str | int | float | bool]

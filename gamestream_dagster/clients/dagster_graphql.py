@@ -1,7 +1,7 @@
-"""Talks to a running Dagster webserver over its HTTP APIs, so that the command line need not import Dagster.
+"""Client of a running Dagster webserver over HTTP, so that the command line need not import Dagster.
 
-`launch_job` starts a job, `wait_for_run` waits for its end, `asset_overview` lists what is materialised, and
-`DagsterGraphQL.report` records what was done outside of Dagster on an asset's page.
+`launch_job` starts a job, `wait_for_run` waits for its end, `asset_overview` lists materialised assets, and
+`DagsterGraphQL.report` records external changes on an asset's page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gamestream_dagster.clients.dagster_events import Reported
 from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
 
 CALL_TIMEOUT_SECONDS = 20.0
-RELOAD_TIMEOUT_SECONDS = 120.0  # a code server of a busy machine takes its time to load the definitions
+RELOAD_TIMEOUT_SECONDS = 120.0  # a code server on a busy machine takes long to load the definitions
 LOCATION = "gamestream"
 POLL_SECONDS = 0.5
 EVENT_PAGE = 1000
@@ -30,43 +30,43 @@ SERVICE = "Dagster"
 
 
 class DagsterUnreachableError(TransientServiceError):
-    """Nobody answered, or not in time."""
+    """No answer, or not in time."""
 
 
 class DagsterApiError(TerminalServiceError):
-    """An answer that is not what the API promises."""
+    """The reply violates the API."""
 
 
 class LaunchRefusedError(TerminalServiceError):
-    """Dagster did not accept the run."""
+    """Dagster refused the run."""
 
 
 class RunTimeoutError(TransientServiceError):
-    """The run had not ended within the limit. It goes on running."""
+    """The run had not ended within the limit. It keeps running."""
 
 
 class RunStatus(StrEnum):
-    """States of a Dagster run, as its API spells them."""
+    """States of a Dagster run, as in its API."""
 
     QUEUED = "QUEUED"  # waits for a free slot
     NOT_STARTED = "NOT_STARTED"  # recorded, not launched
     MANAGED = "MANAGED"  # owned by something outside Dagster
-    STARTING = "STARTING"  # its process is coming up
+    STARTING = "STARTING"  # its process is starting
     STARTED = "STARTED"  # works
-    SUCCESS = "SUCCESS"  # ended well
+    SUCCESS = "SUCCESS"  # succeeded
     FAILURE = "FAILURE"  # a step or the process failed
-    CANCELING = "CANCELING"  # somebody asked it to stop
-    CANCELED = "CANCELED"  # stopped by somebody
+    CANCELING = "CANCELING"  # a stop was requested
+    CANCELED = "CANCELED"  # stopped on request
 
     @property
     def has_ended(self) -> bool:
-        """True when the status cannot change any more."""
+        """True when the status is final."""
         return self in (RunStatus.SUCCESS, RunStatus.FAILURE, RunStatus.CANCELED)
 
 
 @dataclass(frozen=True)
 class StepFailure:
-    """Why one step failed; `step` is empty when the whole run did."""
+    """Why one step failed; `step` is empty when the whole run failed."""
 
     step: str
     reason: str
@@ -74,7 +74,7 @@ class StepFailure:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run stands. `seconds` is its own duration so far, 0 before it starts."""
+    """The state of a run. `seconds` is its own duration so far, 0 before it starts."""
 
     run_id: str
     job: str
@@ -86,7 +86,7 @@ class RunOutcome:
 
     @property
     def succeeded(self) -> bool:
-        """True when the run ended well."""
+        """True when the run succeeded."""
         return self.status is RunStatus.SUCCESS
 
 
@@ -112,7 +112,7 @@ class AssetState:
 
 
 class DagsterGraphQL:
-    """One webserver. `base_url` is what a browser opens, such as http://127.0.0.1:3000."""
+    """One webserver. `base_url` is the browser's address, such as http://127.0.0.1:3000."""
 
     def __init__(
         self, base_url: str, timeout: float = CALL_TIMEOUT_SECONDS, transport: httpx.BaseTransport | None = None
@@ -132,7 +132,7 @@ class DagsterGraphQL:
 
         Raises:
             DagsterUnreachableError: no answer.
-            DagsterApiError: an answer that is not GraphQL data.
+            DagsterApiError: the reply is not GraphQL data.
         """
         body = {"query": self._document, "operationName": operation, "variables": dict(variables or {})}
         content = self._post("graphql", body)
@@ -165,7 +165,7 @@ class DagsterGraphQL:
             ) from error
 
     def report(self, done: Reported) -> None:
-        """Record what was done to an asset outside of Dagster: on its page, and for whatever depends on it.
+        """Record a change to an asset outside Dagster, on its page and for its dependants.
 
         Raises:
             DagsterUnreachableError: no answer.
@@ -186,11 +186,11 @@ class DagsterGraphQL:
             raise DagsterApiError(SERVICE, f"{path} refused: {answer['error']}", "check the version of the webserver")
 
     def asset_keys(self) -> set[str]:
-        """Keys (`group/name`) of the assets that the loaded code locations define."""
+        """Keys (`group/name`) of the assets in the loaded code locations."""
         return {"/".join(node["assetKey"]["path"]) for node in self.query("AssetKeys")["assetNodes"]}
 
     def reload(self, location: str = LOCATION) -> None:
-        """Load the definitions of a code location anew; runs that are under way go on.
+        """Reload the definitions of a code location; active runs continue.
 
         Raises:
             DagsterUnreachableError: no answer.
@@ -247,7 +247,7 @@ class DagsterGraphQL:
         )
 
     def run(self, run_id: str) -> RunOutcome:
-        """How the run stands now; failures are filled in when it has failed."""
+        """The present state of the run, with failures when it has failed."""
         found = self.query("Run", {"runId": run_id})["runOrError"]
         if found["__typename"] != "Run":
             raise DagsterApiError(
@@ -288,11 +288,11 @@ class DagsterGraphQL:
         progress: Callable[[RunOutcome], None] | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> RunOutcome:
-        """Wait until the run has ended, at most `timeout` seconds; a short outage of the webserver is waited out.
+        """Wait until the run has ended, at most `timeout` seconds; tolerates a short outage of the webserver.
 
         Raises:
-            RunTimeoutError: it has not ended; it goes on running.
-            DagsterUnreachableError: the webserver stayed silent until the limit.
+            RunTimeoutError: it has not ended; it keeps running.
+            DagsterUnreachableError: the webserver did not answer until the limit.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -338,13 +338,13 @@ def wait_for_run(
 
 
 def asset_overview(url: str) -> list[AssetState]:
-    """What stands materialised, and what its checks say."""
+    """The materialised assets and the results of their checks."""
     with DagsterGraphQL(url) as dagster:
         return dagster.assets()
 
 
 def _step_reason(event: Mapping[str, Any]) -> str:
-    """The innermost sentence: a step's own error is only `op X failed`, its cause says why."""
+    """The innermost message: a step's own error is only `op X failed`, its cause says why."""
     described = (event["failureMetadata"] or {}).get("description")
     if described:
         return described
@@ -361,7 +361,7 @@ def _asset_state(node: Mapping[str, Any]) -> AssetState:
     return AssetState(
         key="/".join(node["assetKey"]["path"]),
         group=node["groupName"],
-        # the API gives milliseconds, as text
+        # the API returns milliseconds as text
         materialised_at=float(last["timestamp"]) / 1000 if last else None,
         run_id=last["runId"] if last else None,
         checks=tuple(_check_state(check) for check in node["assetChecksOrError"].get("checks", [])),

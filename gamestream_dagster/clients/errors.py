@@ -1,4 +1,4 @@
-"""What the clients raise: one root, transient or terminal by type, each message one sentence with what to do next."""
+"""Errors of the clients: one root, transient or terminal by type; each message is one sentence with what to do next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gamestream_dagster.errors import GamestreamError, Transient
 
 
 class ServiceError(GamestreamError):
-    """A service did not do what was asked. Raised only as one of the classes below.
+    """A service failed a request. Raised only as one of the classes below.
 
     Args:
         service: which one (`Kafka`, `registry`, `Postgres`).
@@ -30,8 +30,8 @@ class TerminalServiceError(ServiceError):
 
 
 class NotFoundError(TerminalServiceError):
-    """What was asked for does not exist."""
+    """The requested object does not exist."""
 
 
 class AlreadyExistsError(TerminalServiceError):
-    """What should be created exists already."""
+    """The object to create exists already."""

@@ -1,4 +1,4 @@
-"""The one way in which a value becomes part of a Flink SQL text, and the one way in which secrets leave it."""
+"""The only way in which values enter a Flink SQL text, and in which secrets are removed from one."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Flink's JobManager over REST: one method for each call, typed replies, a limit on every wait.
+"""Flink's JobManager over REST: one method per call, typed replies, a limit on every wait.
 
-Facts that decide how this is used:
-- Details of a job are served from a cache (`web.refresh-interval`, 3 s by default): after a stop the old state is seen
+Facts behind the design:
+- Details of a job come from a cache (`web.refresh-interval`, 3 s by default): after a stop the old state is visible
   for that long. Wait for a state, never read it once.
 - A job that ended is forgotten after an hour, or when the session cluster restarts.
-- No answer means that nothing is known: it is an error worth another try, never "the job is down".
+- No answer means unknown: a transient error, never "the job is down".
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from gamestream_dagster.clients.flink_types import (
 )
 
 REQUEST_TIMEOUT_SECONDS = 5.0
-# Replies with which a server that is starting, stopping or electing a leader puts one off.
+# Replies of a server that is starting, stopping or electing a leader.
 TRY_AGAIN_STATUSES = frozenset({408, 429, 502, 503, 504})
-# Said of a job that is being built, with a status of its own for each call.
+# Replies about a job that is being built, with a different status for each call.
 _NOT_YET = "while the JobManager is initializing"
 _SERVICE = "Flink"
 _ASK_LATER = "see `gamestream status`, and try again"
@@ -43,7 +43,7 @@ class FlinkRest:
 
     Raises (from every method):
         TransientServiceError: no answer within the limit, connection refused, or the JobManager is still starting.
-        NotFoundError: Flink answers that it does not know the job or the request.
+        NotFoundError: Flink does not know the job or the request.
         TerminalServiceError: Flink refuses the request.
     """
 
@@ -80,7 +80,7 @@ class FlinkRest:
         return ClusterOverview.from_reply(self._get("/overview"))
 
     def task_managers(self) -> list[TaskManagerInfo]:
-        """The TaskManagers that are registered now."""
+        """The registered TaskManagers."""
         return [TaskManagerInfo.from_reply(one) for one in self._get("/taskmanagers")["taskmanagers"]]
 
     def jobs(self) -> list[JobOverview]:
@@ -98,11 +98,11 @@ class FlinkRest:
         return CheckpointSummary.from_reply(self._get(f"/jobs/{job_id}/checkpoints"))
 
     def checkpoint_size(self, job_id: str, checkpoint_id: int) -> CheckpointSize:
-        """What a completed checkpoint holds and took, as a whole and by vertex."""
+        """Size and duration of a completed checkpoint, in total and by vertex."""
         return CheckpointSize.from_reply(self._get(f"/jobs/{job_id}/checkpoints/details/{checkpoint_id}"))
 
     def task_manager_metrics(self, task_manager_id: str, names: list[str]) -> dict[str, float]:
-        """Metrics of a TaskManager by name; a metric that Flink has not yet is absent."""
+        """Metrics of a TaskManager by name; metrics that Flink does not have yet are absent."""
         reply = self._get(f"/taskmanagers/{task_manager_id}/metrics", {"get": ",".join(names)})
         return {one["id"]: float(one["value"]) for one in reply if "value" in one}
 
@@ -116,7 +116,7 @@ class FlinkRest:
         return [ExceptionEntry.from_reply(one) for one in reply["exceptionHistory"]["entries"]]
 
     def job_metrics(self, job_id: str, names: list[str]) -> dict[str, float]:
-        """Metrics of a job by name; a metric that Flink has not yet is absent."""
+        """Metrics of a job by name; metrics that Flink does not have yet are absent."""
         reply = self._get(f"/jobs/{job_id}/metrics", {"get": ",".join(names)})
         return {one["id"]: float(one["value"]) for one in reply if "value" in one}
 
@@ -131,7 +131,7 @@ class FlinkRest:
         return {one["id"]: float(one[aggregate]) for one in reply if aggregate in one}
 
     def watermarks(self, job_id: str, vertex_id: str) -> dict[int, int]:
-        """Input watermark of each subtask, milliseconds since 1970; a subtask that has none yet is absent."""
+        """Input watermark of each subtask, milliseconds since 1970; subtasks without one are absent."""
         found: dict[int, int] = {}
         for one in self._get(f"/jobs/{job_id}/vertices/{vertex_id}/watermarks"):
             value = int(one["value"])
@@ -158,7 +158,7 @@ class FlinkRest:
         """
         checkpoint_id = self.wait_for_checkpoint_id(job_id, trigger_id, timeout_seconds)
         deadline = time.monotonic() + min(timeout_seconds, 10.0)
-        while True:  # the summary is cached, so the new checkpoint may be missing from it at first
+        while True:  # the summary is cached, so the new checkpoint may be missing at first
             for one in self.checkpoints(job_id).history:
                 if one.checkpoint_id == checkpoint_id and one.completed:
                     return one
@@ -180,7 +180,7 @@ class FlinkRest:
         return int(operation["checkpointId"])
 
     def checkpoint_now(self, job_id: str, timeout_seconds: float = 60.0) -> CheckpointInfo:
-        """Trigger a checkpoint and wait for that very one."""
+        """Trigger a checkpoint and wait for exactly that one."""
         return self.wait_for_checkpoint(job_id, self.trigger_checkpoint(job_id), timeout_seconds)
 
     def stop_with_savepoint(self, job_id: str, target: str | None, timeout_seconds: float = 120.0) -> str:
@@ -192,10 +192,10 @@ class FlinkRest:
             timeout_seconds: limit for the savepoint to complete.
 
         Raises:
-            TerminalServiceError: the savepoint failed; the job then goes on running.
+            TerminalServiceError: the savepoint failed; the job keeps running.
             TransientServiceError: not complete within the limit.
         """
-        body: dict[str, Any] = {"drain": False}  # draining would fire every window with an endless watermark
+        body: dict[str, Any] = {"drain": False}  # draining would close every window with a maximum watermark
         if target:
             body["targetDirectory"] = target
         trigger = self._post(f"/jobs/{job_id}/stop", body)["request-id"]
@@ -274,7 +274,7 @@ def _json(reply: httpx.Response, url: str) -> Any:
     try:
         return reply.json()
     except ValueError as error:
-        # A proxy's page, or a JobManager that is still starting: neither says anything about a job.
+        # A proxy's page, or a JobManager that is still starting: neither is a statement about a job.
         raise TransientServiceError(_SERVICE, f"the answer of {url} is not JSON", _ASK_LATER) from error
 
 

@@ -1,9 +1,9 @@
-"""Flink's SQL gateway over REST: a session for one piece of work, statements one at a time, always closed.
+"""Flink's SQL gateway over REST: one session per task, one statement at a time, always closed.
 
-Facts that decide how this is used:
+Facts behind the design:
 - Sessions, temporary tables and operations live in the gateway's memory: keep a Flink job id, never a session.
 - Errors come as HTTP 500 with a Java stack, mostly not from the statement but from fetching its result.
-- A setting sticks to its session, so settings are given when the session is opened, and a session submits one job.
+- A setting stays with its session, so sessions open with their settings and submit one job each.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MEND_SQL = "mend the SQL of the job and apply again"
 
 @dataclass(frozen=True)
 class StatementResult:
-    """What a statement gave: the job it started, if any, its rows, and the kind of each row, such as `DELETE`."""
+    """The result of a statement: the job it started, if any, its rows, and the kind of each row, such as `DELETE`."""
 
     job_id: str | None
     columns: tuple[str, ...]
@@ -39,7 +39,7 @@ class StatementResult:
 
     @property
     def text(self) -> str:
-        """The first field of the first row: the whole answer of an `EXPLAIN`."""
+        """The first field of the first row: the whole result of an `EXPLAIN`."""
         return str(self.rows[0][0]) if self.rows else ""
 
 
@@ -74,7 +74,7 @@ class SqlGateway:
 
     @contextmanager
     def session(self, name: str, properties: Mapping[str, str]) -> Iterator[GatewaySession]:
-        """Open a session with `properties` as its settings; it is closed whatever happens."""
+        """Open a session with `properties` as its settings; it is always closed."""
         body = {"sessionName": name, "properties": dict(properties)}
         handle = self.request("POST", "/v1/sessions", body)["sessionHandle"]
         try:
@@ -88,9 +88,9 @@ class SqlGateway:
         try:
             self.request("DELETE", f"/v1/sessions/{handle}")
         except NotFoundError:
-            return  # the gateway has forgotten it already, which is what was wanted
+            return  # the gateway has forgotten it already
         except ServiceError:
-            # The first error says more than a failed tidying up; the gateway drops idle sessions by itself.
+            # The first error matters more than a failed cleanup; the gateway drops idle sessions itself.
             if not quietly:
                 raise
 
@@ -119,7 +119,7 @@ class SqlGateway:
 
 
 class GatewaySession:
-    """One session. Temporary tables, views and settings live and end with it."""
+    """One session. Temporary tables, views and settings end with it."""
 
     def __init__(self, gateway: SqlGateway, handle: str) -> None:
         self._gateway = gateway
@@ -162,7 +162,7 @@ class GatewaySession:
                 self._cancel(operation)
                 reason = f"a statement was not done within {timeout_seconds:.0f} s and was cancelled"
                 raise TransientServiceError(_SERVICE, reason, _ASK_LATER)
-            # a job that has given no row yet answers with a page of none
+            # a job without rows yet returns an empty page
             if kind == "NOT_READY" or not reply["results"]["data"]:
                 on_wait()
                 time.sleep(0.05)
@@ -171,7 +171,7 @@ class GatewaySession:
         return StatementResult(job_id, columns, tuple(rows), tuple(kinds))
 
     def explain(self, statement: str) -> str:
-        """Flink's plan of a query or of `STATEMENT SET BEGIN ... END`; nothing is started."""
+        """Flink's plan of a query or of `STATEMENT SET BEGIN ... END`; starts nothing."""
         return self.execute(f"EXPLAIN {statement}").text
 
     def compile_plan(self, statement: str, path: str) -> None:
@@ -194,10 +194,10 @@ class GatewaySession:
         self.execute(f"SET {literal(key)} = {literal(value)}")
 
     def reset(self, key: str) -> None:
-        """Set one option of the session back to the cluster's value."""
+        """Reset one option of the session to the cluster's value."""
         self.execute(f"RESET {literal(key)}")
 
     def _cancel(self, operation: str) -> None:
-        # Flink refuses to cancel what has just finished; the caller is to hear of its own limit, not of that.
+        # Flink refuses to cancel a finished operation; the caller needs its own limit's error, not that one.
         with suppress(TerminalServiceError):
             self._gateway.request("POST", f"/v1/sessions/{self._handle}/operations/{operation}/cancel", {})

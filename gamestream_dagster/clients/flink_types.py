@@ -1,4 +1,4 @@
-"""What Flink's REST API answers, as frozen values. Times are milliseconds since 1970, durations milliseconds."""
+"""Replies of Flink's REST API as frozen values. Times are milliseconds since 1970, durations milliseconds."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ Reply = Mapping[str, Any]
 
 
 class FlinkState(StrEnum):
-    """State of a job, in Flink's own words."""
+    """State of a job, in Flink's terms."""
 
-    INITIALIZING = "INITIALIZING"  # the JobManager builds the job
+    INITIALIZING = "INITIALIZING"  # the JobManager is building the job
     CREATED = "CREATED"  # built, no task runs yet
     RUNNING = "RUNNING"  # scheduled; its tasks may still be starting
     FAILING = "FAILING"  # a task failed and no restart is left; on its way to FAILED
-    FAILED = "FAILED"  # ended by a failure
-    CANCELLING = "CANCELLING"  # somebody cancelled it; on its way to CANCELED
-    CANCELED = "CANCELED"  # ended by a cancel
+    FAILED = "FAILED"  # failed
+    CANCELLING = "CANCELLING"  # cancellation requested; on its way to CANCELED
+    CANCELED = "CANCELED"  # cancelled
     FINISHED = "FINISHED"  # ended by itself, or stopped with a savepoint
     RESTARTING = "RESTARTING"  # a task failed; waits for slots or for the restart delay
     SUSPENDED = "SUSPENDED"  # this JobManager lost it; another one may run it
-    RECONCILING = "RECONCILING"  # the JobManager is finding out what runs
+    RECONCILING = "RECONCILING"  # the JobManager is determining what runs
 
     @property
     def ended(self) -> bool:
-        """True when Flink will never run the job again by itself."""
+        """True when Flink will never restart the job by itself."""
         return self in (FlinkState.FAILED, FlinkState.CANCELED, FlinkState.FINISHED)
 
 
@@ -96,13 +96,13 @@ class VertexInfo:
     parallelism: int
     tasks_running: int
     tasks_finished: int = 0
-    max_parallelism: int = 0  # 0: not told
+    max_parallelism: int = 0  # 0: unknown
     busy_ms: int = 0
     """How long its subtasks have worked since they began, summed; what stands in a chain is not told apart."""
 
     @property
     def is_source(self) -> bool:
-        """True when the chain begins with a source."""
+        """True when the chain starts with a source."""
         return self.name.startswith("Source: ")
 
     @property

@@ -29,6 +29,7 @@ from gamestream_dagster.clients.errors import (
     TransientServiceError,
 )
 from gamestream_dagster.clients.topic_identity import NO_ID, TopicId, TopicState
+from gamestream_dagster.connections import KafkaConnection
 
 T = TypeVar("T")
 
@@ -89,15 +90,15 @@ class KafkaAdmin:
     """Topics and offsets of one Kafka cluster.
 
     Args:
-        bootstrap: host:port, or several with commas.
+        kafka: where the cluster is.
         timeout_seconds: limit of every single request.
 
     Every method raises `TransientServiceError` when the cluster does not answer and `TerminalServiceError` when it
     refuses; `NotFoundError` when the topic asked for does not exist.
     """
 
-    def __init__(self, bootstrap: str, timeout_seconds: float = 10) -> None:
-        self.bootstrap = bootstrap
+    def __init__(self, kafka: KafkaConnection, timeout_seconds: float = 10) -> None:
+        self.kafka = kafka
         self.timeout_seconds = timeout_seconds
         self._native: AdminClient | None = None
         self._process = 0
@@ -112,15 +113,14 @@ class KafkaAdmin:
         return self._native
 
     def _connection(self, client_id: str) -> dict[str, str | int | float | bool]:
-        # log_level 2: librdkafka would print each refused connection to stderr; the typed error says it once.
-        return {
-            "bootstrap.servers": self.bootstrap,
-            "client.id": client_id,
-            "socket.timeout.ms": int(self.timeout_seconds * 1000),
-            "socket.connection.setup.timeout.ms": max(1000, int(self.timeout_seconds * 1000)),
-            "reconnect.backoff.max.ms": 1000,
-            "log_level": 2,
-        }
+        return self.kafka.options(
+            {
+                "client.id": client_id,
+                "socket.timeout.ms": int(self.timeout_seconds * 1000),
+                "socket.connection.setup.timeout.ms": max(1000, int(self.timeout_seconds * 1000)),
+                "reconnect.backoff.max.ms": 1000,
+            }
+        )
 
     def topics(self) -> set[str]:
         """Names of all topics, Kafka's own left out."""
@@ -248,13 +248,13 @@ class KafkaAdmin:
     def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
         """Set the group's next offsets; the group must have no members. Waits for the group's coordinator."""
         consumer = Consumer(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "group.id": group,
-                "enable.auto.commit": False,
-                "socket.timeout.ms": int(self.timeout_seconds * 1000),
-                "log_level": 2,
-            }
+            self.kafka.options(
+                {
+                    "group.id": group,
+                    "enable.auto.commit": False,
+                    "socket.timeout.ms": int(self.timeout_seconds * 1000),
+                }
+            )
         )
         listed = [TopicPartition(topic, partition, offset) for partition, offset in sorted(offsets.items())]
         what = f"set the offsets of group {group!r}"
@@ -357,7 +357,7 @@ class KafkaAdmin:
     def _no_answer(self, what: str) -> TransientServiceError:
         return TransientServiceError(
             "Kafka",
-            f"no answer from {self.bootstrap} within {self.timeout_seconds:g} s (to {what})",
+            f"no answer from {self.kafka} within {self.timeout_seconds:g} s (to {what})",
             "start it with `gamestream up`, or look with `gamestream status`",
         )
 

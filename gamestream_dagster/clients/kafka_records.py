@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from gamestream_dagster.clients.errors import TransientServiceError
+from gamestream_dagster.connections import KafkaConnection
 
 BATCH_RECORDS = 10_000
 
@@ -40,7 +41,7 @@ class Chunk:
 
 
 def read_range(
-    bootstrap: str,
+    kafka: KafkaConnection,
     topic: str,
     start: Mapping[int, int],
     upto: Mapping[int, int],
@@ -51,7 +52,7 @@ def read_range(
     """Committed records from `start` up to, not including, `upto`, in bounded chunks.
 
     Args:
-        bootstrap: host:port of Kafka.
+        kafka: where Kafka is.
         topic: name.
         start: next offset to read, by partition; a partition without one begins at 0.
         upto: where to stop, by partition.
@@ -65,19 +66,19 @@ def read_range(
     if not open_parts:
         return
     consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "gamestream-archive",  # demanded by the client; nothing is committed and no group is joined
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 50,
-            "fetch.message.max.bytes": 4 << 20,
-            "queued.max.messages.kbytes": 32 << 10,
-            "log_level": 2,
-        }
+        kafka.options(
+            {
+                "group.id": "gamestream-archive",  # demanded by the client; nothing is committed, no group is joined
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 50,
+                "fetch.message.max.bytes": 4 << 20,
+                "queued.max.messages.kbytes": 32 << 10,
+            }
+        )
     )
     try:
         consumer.assign([TopicPartition(topic, partition, start.get(partition, 0)) for partition in open_parts])

@@ -34,8 +34,9 @@ _TERMINAL_TEXTS = {
 def engine(settings: Settings, database: str | None = None, statement_timeout_seconds: int = 60) -> Engine:
     """Engine for the stack's Postgres; nothing is opened before the first use. Dispose of it when done.
 
-    Times come and go in UTC. A statement that takes longer than `statement_timeout_seconds`, or waits more than 15 s
-    for a lock, is cancelled by the server.
+    Names are those of the schema `postgres_schema`, whatever search path the server has. Times come and go in UTC. A
+    statement that takes longer than `statement_timeout_seconds`, or waits more than 15 s for a lock, is cancelled by
+    the server.
 
     Raises (on use, not here):
         TransientServiceError: the server gives no answer, or the connection broke.
@@ -54,7 +55,8 @@ def engine(settings: Settings, database: str | None = None, statement_timeout_se
     )
     options = (
         f"-c statement_timeout={statement_timeout_seconds * 1000} "
-        f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000} -c timezone=UTC -c datestyle=ISO"
+        f"-c lock_timeout={LOCK_TIMEOUT_SECONDS * 1000} -c timezone=UTC -c datestyle=ISO "
+        f"-c search_path={settings.postgres_schema}"
     )
     built = create_engine(
         url,

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
@@ -20,6 +20,7 @@ from gamestream_dagster.clients.errors import (
     TerminalServiceError,
     TransientServiceError,
 )
+from gamestream_dagster.connections import RegistryConnection
 
 # Answers that a registry gives while it starts, or when it is behind a busy proxy.
 _RETRYABLE_STATUS = {408, 425, 429, 500, 502, 503, 504}
@@ -63,25 +64,23 @@ class Registry:
     """Subjects and schemas of one registry. Use as a context manager, or `close` it.
 
     Args:
-        url: root of the Confluent-compatible API; may hold `user:password@`, which is never shown.
+        connection: root of the Confluent-compatible API, and the login.
         timeout_seconds: limit of one request; each is tried three times when the registry does not answer.
 
     Every method raises `TransientServiceError` when there is no answer and `TerminalServiceError` when the registry
     refuses.
     """
 
-    def __init__(self, url: str, timeout_seconds: float = 5, transport: httpx.BaseTransport | None = None) -> None:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        self.url = urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))
+    def __init__(
+        self, connection: RegistryConnection, timeout_seconds: float = 5, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.url = connection.url
         self.timeout_seconds = timeout_seconds
-        auth = (parts.username, parts.password or "") if parts.username else None
         self._http = httpx.Client(
             base_url=self.url + "/",
-            auth=auth,
             timeout=timeout_seconds,
             transport=transport,
-            trust_env=False,  # a proxy from the environment must not get between us and our own server
+            **connection.http,
             headers={
                 "Accept": "application/vnd.schemaregistry.v1+json, application/json",
                 "Content-Type": "application/vnd.schemaregistry.v1+json",

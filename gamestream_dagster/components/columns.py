@@ -1,11 +1,11 @@
-"""The columns of a Postgres table as Dagster shows them."""
+"""The columns of a Postgres table as Dagster metadata."""
 
 import dagster as dg
 import sqlalchemy as sa
 
 
 def column_schema(table: sa.Table) -> dg.TableSchema:
-    """Names, types, keys, and what each column means."""
+    """Names, types, keys and the meaning of each column."""
     single_key = len(table.primary_key.columns) == 1
     return dg.TableSchema(
         columns=[

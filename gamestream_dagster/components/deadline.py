@@ -1,4 +1,4 @@
-"""A limit for a sensor's tick, whatever the clients' own limits are."""
+"""A time limit for a sensor's tick, independent of the clients' own limits."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,11 @@ T = TypeVar("T")
 
 
 class OutOfTimeError(Exception):
-    """The tick's time was over; what was asked for goes on behind it until the client's own limit, unheard."""
+    """The tick ran out of time. The request continues until the client's own limit; its reply is discarded."""
 
 
 class Deadline:
-    """The time that a tick has, from now on."""
+    """The time budget of a tick, from now on."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -27,7 +27,7 @@ class Deadline:
         return self._clock() >= self._end
 
     def within(self, ask: Callable[[], T]) -> T:
-        """The answer, if it comes in time.
+        """The reply, if it arrives in time.
 
         Raises:
             OutOfTimeError: it did not, or no time was left to ask.
@@ -36,13 +36,13 @@ class Deadline:
         if left <= 0:
             raise OutOfTimeError(f"no time was left of the tick's {self._seconds:.0f} s")
         future: Future[T] = Future()
-        # a daemon: it must not keep the code server from ending
+        # a daemon thread: it must not keep the code server from exiting
         Thread(target=_fill, args=(future, ask), daemon=True).start()
         try:
             return future.result(timeout=left)
         except TimeoutError as error:
             if future.done():
-                raise  # the answer itself is a timeout
+                raise  # the reply itself is a timeout
             raise OutOfTimeError(f"no answer within the {self._seconds:.0f} s of a tick") from error
 
 

@@ -1,4 +1,4 @@
-"""The sensor that looks whether topics, subjects and tables still stand as described. It looks and tells, on change."""
+"""The sensor that compares topics, subjects and tables with their description and reports changes. Read-only."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +23,14 @@ Watched = Mapping[ResourceKind, Mapping[str, dg.AssetKey]]
 
 @dataclass(frozen=True)
 class Look:
-    """What one tick found: the resources, and why others could not be looked at."""
+    """The result of one tick: the resources, and why others could not be observed."""
 
     statuses: tuple[ResourceStatus, ...]
     silent: tuple[str, ...]
 
 
 def look(watched: Watched, provisioner: Provisioner, deadline: Deadline) -> Look:
-    """Every resource once, kind by kind; a server that gives no answer silences its own kind."""
+    """Every resource once, kind by kind; a server that does not answer affects only its own kind."""
     statuses: list[ResourceStatus] = []
     silent: list[str] = []
     for kind, keys in watched.items():
@@ -50,7 +50,7 @@ def look(watched: Watched, provisioner: Provisioner, deadline: Deadline) -> Look
 def changes(
     watched: Watched, statuses: Sequence[ResourceStatus], seen: Mapping[str, str]
 ) -> tuple[list[dg.AssetObservation | dg.AssetCheckEvaluation], dict[str, str]]:
-    """Events for what stands otherwise than at the last look, and how everything stands now. Pure."""
+    """Events for resources that changed since the last tick, and the new state of all. Pure."""
     events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = []
     updated = dict(seen)
     for status in statuses:
@@ -78,7 +78,7 @@ def changes(
 def tick(
     watched: Watched, provisioner: Provisioner, cursor: str | None, clock: Callable[[], float] = time.monotonic
 ) -> dg.SensorResult:
-    """One observation; its cursor holds the state of each resource. It names a second daemon, which would tick too."""
+    """One observation; the cursor holds the state of each resource. Also reports a second daemon, which ticks too."""
     seen: dict[str, Any] = orjson.loads(cursor) if cursor else {}
     found = look(watched, provisioner, Deadline(TICK_SECONDS, clock))
     events, updated = changes(watched, found.statuses, seen)

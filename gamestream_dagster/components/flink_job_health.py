@@ -1,4 +1,4 @@
-"""How a Flink SQL job looks in Dagster: its metadata and its health check."""
+"""A Flink SQL job in Dagster: its metadata and its health check."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -16,12 +16,12 @@ from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
 HEALTHY = "healthy"
 
-# Flink mends these itself, or has not had its time yet; nobody need come.
+# Flink recovers from these itself, or they are still within their time; no operator needed.
 _BEARABLE = (Health.HEALTHY, Health.STARTING, Health.RECOVERING)
 
 
 def job_metadata(deployment: Deployment, observed: ObservedJob, incident: Incident | None = None) -> dict[str, Any]:
-    """What a materialisation of a job says: which version runs, from which state, how it stands, what befell it."""
+    """Metadata of a job's materialisation: version, restored state, health, last incident."""
     metadata: dict[str, Any] = {
         "flink_job_id": deployment.flink_job_id,
         "fingerprint": deployment.fingerprint,
@@ -40,7 +40,7 @@ def job_metadata(deployment: Deployment, observed: ObservedJob, incident: Incide
 
 
 def observation_metadata(observed: ObservedJob) -> dict[str, Any]:
-    """Flink's state with the figures behind the verdict; figures that are not known are left out."""
+    """Flink's state with the figures behind the verdict; unknown figures are left out."""
     metadata: dict[str, Any] = {"state": observed.state.value, "health": observed.health.value}
     if observed.health_reason or observed.detail:
         metadata["health_reason"] = observed.health_reason or observed.detail
@@ -50,7 +50,7 @@ def observation_metadata(observed: ObservedJob) -> dict[str, Any]:
 
 
 def incident_metadata(incident: Incident | None) -> dict[str, Any]:
-    """The newest incident with its timeline, to be read in the UI; nothing when there never was one."""
+    """The newest incident with its timeline, for the UI; empty when there is none."""
     if incident is None:
         return {}
     ended = incident.outcome
@@ -86,7 +86,7 @@ def _time(milliseconds: int) -> dg.MetadataValue:
 
 
 def health_check(spec: JobSpec) -> dg.AssetChecksDefinition:
-    """The check `healthy` of one job: looks at Flink, acts on nothing."""
+    """The check `healthy` of one job: observes Flink, changes nothing."""
 
     @dg.asset_check(
         asset=job_key(spec.name),
@@ -101,7 +101,7 @@ def health_check(spec: JobSpec) -> dg.AssetChecksDefinition:
 
 
 def health_result(spec: JobSpec, observed: ObservedJob) -> dg.AssetCheckResult:
-    """The check's result: ERROR when the job needs somebody, WARN when Flink could not be asked."""
+    """The check's result: ERROR when the job needs an operator, WARN when Flink did not answer."""
     passed, reason = judge(spec, observed)
     unknown = observed.state is JobState.UNKNOWN
     return dg.AssetCheckResult(
@@ -115,7 +115,7 @@ def health_result(spec: JobSpec, observed: ObservedJob) -> dg.AssetCheckResult:
 
 
 def judge(spec: JobSpec, observed: ObservedJob) -> tuple[bool, str]:
-    """Whether the job is as desired, and the sentence for it. "Could not look" is never "fine"."""
+    """Whether the job is as desired, and why. No answer is never "healthy"."""
     if observed.state is JobState.UNKNOWN:
         return False, f"Flink gives no answer ({observed.detail}); nothing is known about the job."
     if spec.desired_state is DesiredState.SUSPENDED:

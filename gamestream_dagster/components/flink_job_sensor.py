@@ -1,6 +1,6 @@
-"""The sensor that watches the Flink SQL jobs. It only looks and asks for a run; the run plans and acts.
+"""The sensor that watches the Flink SQL jobs. It observes and requests runs; the run plans and acts.
 
-What it finds parked, which no run could mend, stands in the table `alerts`.
+A parked job, which no run can heal, has a row in the table `alerts`.
 """
 
 import time
@@ -26,17 +26,17 @@ from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
 SENSOR = "job_health"
 INCIDENT_TAG = "gamestream/incident"
-# the earlier figures that the run needs to see what the sensor saw: that a job stands still
+# the earlier figures, without which the run could not detect the stall that the sensor saw
 FIGURES_TAG = "gamestream/figures"
-# Dagster kills a tick after 60 s; what is left waits for the next tick, which begins with it.
+# Dagster kills a tick after 60 s; the next tick starts with the jobs that are left.
 TICK_SECONDS = 20.0
 HEARTBEAT_SECONDS = 3600.0
-# An executor confirms what it submitted within this time: start, first checkpoint, and a steady minute.
+# An executor confirms a submission within this time: start, first checkpoint, and a steady minute.
 UNFINISHED_SECONDS = 600.0
 BACKOFF_SECONDS = 30.0
 MAX_BACKOFF_SECONDS = 600.0
 
-# Decisions that bring a job back. A suspension, like a first deployment, is left to the person who wants it.
+# Decisions that bring a job back. Suspension and first deployment are left to an operator.
 _HEALS = frozenset(
     {
         Decision.DEPLOY,
@@ -52,27 +52,27 @@ _HEALS = frozenset(
 
 @dataclass(frozen=True)
 class Finding:
-    """One look at one job. `incident` is set when a run could bring the job back."""
+    """One observation of one job. `incident` is set when a run could heal the job."""
 
     job: str
     reason: str
     incident: str | None
     check: dg.AssetCheckResult
-    """The look as a result of the check `healthy`."""
+    """The observation as a result of the check `healthy`."""
     figures: Figures | None = None
     previous: Figures | None = None
-    """What it was compared with."""
+    """The figures of the previous observation."""
     noted: Noted = NOTHING_NOTED
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """State, health and the figures behind them; the newest incident; why not what the folder says, if so."""
+        """State, health and the figures behind them; the newest incident; the difference from the folder, if any."""
         pending = {"pending": self.noted.pending} if self.noted.pending else {}
         return {**self.check.metadata, **pending, **incident_metadata(self.noted.incident)}
 
     @property
     def digest(self) -> str:
-        """What makes an observation new. Figures that move at every look are left out: the event log must not grow."""
+        """The facts that make an observation new. Figures that change every time are left out to limit the log."""
         state, health = (getattr(self.metadata[name], "value", "") for name in ("state", "health"))
         incident = self.noted.incident
         told = f"{incident.incident_id}/{len(incident.timeline)}" if incident else ""
@@ -81,21 +81,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One earlier run for an incident. `ended_at` is None while it works; epoch seconds."""
+    """One earlier run for an incident. `ended_at` is None while it runs; epoch seconds."""
 
     ended_at: float | None
 
 
 def look(spec: JobSpec, jobs: FlinkJobs, previous: Figures | None = None) -> Finding:
-    """Look at one job, and plan only when it is not well: a healthy job costs a few REST calls.
+    """Observe one job, and plan only when it is unhealthy: a healthy job costs a few REST calls.
 
     Args:
         spec: the job.
         jobs: the job manager.
-        previous: the figures to compare with, from an earlier look.
+        previous: the figures of the previous observation.
 
     Raises:
-        ServiceError, FlinkJobError: Postgres or the gateway gave no answer, or the folder cannot be used.
+        ServiceError, FlinkJobError: Postgres or the gateway did not answer, or the folder is invalid.
     """
     observed = jobs.observe(spec.name, previous)
     figures = observed.figures
@@ -112,13 +112,13 @@ def look(spec: JobSpec, jobs: FlinkJobs, previous: Figures | None = None) -> Fin
     plan = jobs.plan(spec.name, previous, Choice.HEAL)
     if plan.decision is Decision.PARK:
         jobs.note_parked(plan)
-    # each deployment is an incident of its own: the second failure is healed as the first was
+    # each deployment is an incident of its own: a second failure is healed like the first
     incident = last.deployment_id if plan.decision in _HEALS else None
     return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check, figures, previous, noted)
 
 
 def _left_unfinished(last: Deployment, jobs: FlinkJobs) -> bool:
-    """Whether the executor that submitted or stopped the job must have died before it saw the job run, or end."""
+    """Whether the executor that submitted or stopped the job must have died before the job ran or ended."""
     if last.state is DeploymentState.STOPPING:
         return not jobs.at_work(last.job)
     if last.state is not DeploymentState.SUBMITTING or last.submitted_at is None:
@@ -127,10 +127,10 @@ def _left_unfinished(last: Deployment, jobs: FlinkJobs) -> bool:
 
 
 def decide(finding: Finding, attempts: Sequence[Attempt], now: float) -> dg.RunRequest | dg.SkipReason:
-    """Ask for a run, or say why not. Pure.
+    """Request a run, or say why not. Pure.
 
     Args:
-        finding: the look.
+        finding: the observation.
         attempts: earlier runs for the same incident.
         now: epoch seconds.
     """
@@ -146,7 +146,7 @@ def decide(finding: Finding, attempts: Sequence[Attempt], now: float) -> dg.RunR
                 f"{finding.job}: {finding.reason}. Attempt {len(attempts)} failed; next in {pause:.0f} s."
             )
     return dg.RunRequest(
-        # a run key that was used never runs again, so every attempt has its own
+        # Dagster never repeats a run key, so each attempt has its own
         run_key=f"{finding.job}:{finding.incident}:{len(attempts) + 1}",
         asset_selection=[job_key(finding.job)],
         tags={INCIDENT_TAG: finding.incident, "gamestream/job": finding.job, **_figures_tag(finding.previous)},
@@ -158,7 +158,7 @@ def _figures_tag(figures: Figures | None) -> dict[str, str]:
 
 
 def kept_figures(figures: Figures) -> dict[str, Any]:
-    """The few figures that two looks are compared by."""
+    """The figures by which two observations are compared."""
     names = (
         *("now_ms", "flink_job_id", "records_read", "lag_records"),
         *("watermark_ms", "watermark_since_ms", "read_at_watermark"),
@@ -167,17 +167,17 @@ def kept_figures(figures: Figures) -> dict[str, Any]:
 
 
 def figures_from(tags: Mapping[str, str]) -> Figures | None:
-    """The figures that the sensor gave to the run; None for a run that a person started."""
+    """The figures that the sensor passed to the run; None for a run started by a person."""
     return Figures(**orjson.loads(tags[FIGURES_TAG])) if FIGURES_TAG in tags else None
 
 
 def observations(
     findings: Iterable[Finding], seen: Mapping[str, Any], now: float
 ) -> tuple[list[dg.AssetObservation | dg.AssetCheckEvaluation], dict[str, Any]]:
-    """Observations to emit, each with the check's result: on change, and one heartbeat an hour. Pure.
+    """Observations to emit, each with the check's result: on change, and hourly. Pure.
 
     Returns:
-        the events, and `seen` with what they hold: job -> {digest, at}.
+        the events, and the new `seen`: job -> {digest, at}.
     """
     events: list[dg.AssetObservation | dg.AssetCheckEvaluation] = []
     updated = dict(seen)
@@ -202,7 +202,7 @@ def observations(
 
 
 def earlier_attempts(instance: dg.DagsterInstance, incident: str) -> list[Attempt]:
-    """Runs that were asked for on behalf of an incident."""
+    """Runs requested for an incident."""
     records = instance.get_run_records(filters=dg.RunsFilter(tags={INCIDENT_TAG: incident}), limit=50)
     return [
         Attempt(ended_at=(record.end_time or 0.0) if record.dagster_run.is_finished else None) for record in records
@@ -216,7 +216,7 @@ def tick(
     cursor: str | None,
     clock: Callable[[], float] = time.time,
 ) -> dg.SensorResult:
-    """One look at all jobs, begun with the one that the last tick had no time for."""
+    """Observe all jobs, starting with the one that the last tick did not reach."""
     state = orjson.loads(cursor) if cursor else {}
     deadline, findings, reasons = Deadline(TICK_SECONDS, clock), [], []
     requests: list[dg.RunRequest] = []
@@ -230,7 +230,7 @@ def tick(
             finding = deadline.within(lambda name=name: look(specs[name], jobs, figures.get(name)))
         except OutOfTimeError as error:
             reasons.append(f"{name}: could not look: {error}")
-            following = _after(list(specs), name)  # the others have their turn before it
+            following = _after(list(specs), name)  # the others go first
             break
         except (ServiceError, FlinkJobError) as error:
             reasons.append(f"{name}: could not look: {error}")

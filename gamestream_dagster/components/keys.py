@@ -12,20 +12,20 @@ from gamestream_dagster.catalogue import asset_names
 DEFAULT_OWNER = "team:game-analytics"
 
 
-# The rows of the boards are recorded every fourth hour.
+# A schedule records the rows of the boards every four hours.
 RECORDED_WITHIN = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=9), warn_window=timedelta(hours=5))
-# The boards are proven, and the events archived, every 15 minutes: two that are missed warn, four fail.
+# Proof and archive run every 15 minutes: two missed runs warn, four fail.
 PROVEN_WITHIN = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=65), warn_window=timedelta(minutes=35))
 
 
 class Group(StrEnum):
-    """Groups of the asset graph, in the order in which data flows."""
+    """Groups of the asset graph, in the order of the data flow."""
 
     PROVISIONING = "provisioning"  # topics, subjects, tables
     STREAMING = "streaming"  # Flink SQL jobs and their boards
     ARCHIVE = "archive"  # events copied to Parquet
     RECONCILIATION = "reconciliation"  # boards against their recompute
-    SERVING = "serving"  # what people look at
+    SERVING = "serving"  # pages
 
 
 def topic_key(topic: str) -> dg.AssetKey:

@@ -17,7 +17,7 @@ _ESCAPES = str.maketrans(
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MarkdownMetadataValue:
-    """A Markdown table of at most 100 rows; a last line says how many more there are."""
+    """A Markdown table of at most 100 rows; a last line gives the number of further rows."""
     lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     more = 0
     for number, row in enumerate(rows):

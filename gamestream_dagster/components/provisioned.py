@@ -1,4 +1,4 @@
-"""Turns described resources (topics, subjects, tables) into assets that ensure them and checks that report drift."""
+"""Turns described resources (topics, subjects, tables) into assets that create them and checks that report drift."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from gamestream_dagster.resources.provisioning import Provisioner
 
 AS_DESCRIBED = "as_described"
 
-# A topic with other settings still works; a table or schema that differs breaks what writes or reads it.
+# A topic with other settings still works; a different table or schema breaks its writers or readers.
 _SEVERITY = {
     ResourceKind.TOPIC: dg.AssetCheckSeverity.WARN,
     ResourceKind.SUBJECT: dg.AssetCheckSeverity.ERROR,
@@ -37,13 +37,13 @@ class Described:
 def provisioned(
     kind: ResourceKind, technology: str, described: Sequence[Described], key_of: Callable[[str], dg.AssetKey]
 ) -> tuple[dg.AssetsDefinition, dg.AssetChecksDefinition]:
-    """The assets of one kind, one step for all of them, and their drift checks.
+    """The assets of one kind, in one step, and their drift checks.
 
     Args:
-        kind: which provider ensures them.
+        kind: the provider that creates them.
         technology: the `kind` that Dagster shows, such as `kafka`.
         described: the resources.
-        key_of: asset key of a resource's name.
+        key_of: asset key of a resource by name.
     """
     names = {one.key: one.name for one in described}
 
@@ -114,7 +114,7 @@ def _metadata(status: ResourceStatus) -> dict[str, Any]:
 
 
 def drift_result(status: ResourceStatus, key: dg.AssetKey) -> dg.AssetCheckResult:
-    """The look at one resource as a result of the check `as_described`."""
+    """One observation as a result of the check `as_described`."""
     drifted = status.state is ResourceState.DRIFTED
     return dg.AssetCheckResult(
         asset_key=key,

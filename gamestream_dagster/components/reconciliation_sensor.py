@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 import orjson
 
+from gamestream_dagster.alerts.store import Severity
 from gamestream_dagster.components.keys import RECONCILIATION
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.resources.verdicts import Verdicts
@@ -56,7 +57,7 @@ class Change:
     raised: bool
     run: FinishedRun
     summary: str
-    severity: str = ""
+    severity: Severity = Severity.ERROR
 
 
 def follow(standing: Standing, runs: Sequence[FinishedRun]) -> tuple[Standing, list[Change]]:
@@ -81,7 +82,7 @@ def _step(standing: Standing, run: FinishedRun) -> tuple[Standing, list[Change]]
         if failures < IN_A_ROW:
             return replace(standing, failures=failures), []
         summary = f"Reconciliation could not look {failures} times in a row: {run.reason}"
-        raised = Change(COULD_NOT_RUN_ALERT, LOOKED, True, run, summary, "error")
+        raised = Change(COULD_NOT_RUN_ALERT, LOOKED, True, run, summary, Severity.ERROR)
         return replace(standing, failures=failures), [raised]
     changes: list[Change] = []
     if standing.failures >= IN_A_ROW:
@@ -91,7 +92,7 @@ def _step(standing: Standing, run: FinishedRun) -> tuple[Standing, list[Change]]
     now = still | run.unexplained
     if run.unexplained:
         summary = f"UNEXPLAINED rows on {', '.join(sorted(now))}: nobody knows why. Do not repair; look at the report."
-        changes.append(Change(UNEXPLAINED_ALERT, NO_UNEXPLAINED, True, run, summary, "critical"))
+        changes.append(Change(UNEXPLAINED_ALERT, NO_UNEXPLAINED, True, run, summary, Severity.CRITICAL))
     elif standing.unexplained and not now:
         summary = f"Run {run.run_id} found no UNEXPLAINED row any more."
         changes.append(Change(UNEXPLAINED_ALERT, NO_UNEXPLAINED, False, run, summary))

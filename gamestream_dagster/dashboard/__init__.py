@@ -1,1 +1,1 @@
-"""The dashboard: Streamlit pages over Postgres. `serve.py` is what `streamlit run` is given."""
+"""The dashboard: Streamlit pages over Postgres. `streamlit run` starts `serve.py`."""

@@ -1,4 +1,4 @@
-"""The pages of the dashboard; `serve.py` is what `streamlit run` is given. Each page is a module with `render()`."""
+"""The pages of the dashboard, started by `serve.py`. Each page is a module with `render()`."""
 
 from __future__ import annotations
 

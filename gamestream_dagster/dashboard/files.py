@@ -1,6 +1,6 @@
-"""Reports and Data Docs over HTTP, for links of Dagster and of the command line: a browser does not follow file links.
+"""Reports and Data Docs over HTTP, for links in Dagster and the command line: browsers do not follow file links.
 
-Read-only, nothing outside of the reports folder, and nothing that a page there could run or load from elsewhere.
+Read-only, restricted to the reports folder; pages there can neither run nor load anything from elsewhere.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-# A name that resolves to this machine must not let a foreign page read what stands here.
+# A foreign page must not read the reports through a name that resolves to this machine.
 _HOSTS = ["127.0.0.1", "localhost"]
 
 
 class ReportFiles(StaticFiles):
-    """The pages and style sheets of a folder; hidden folders, such as pages half built, are not there."""
+    """The pages and style sheets of a folder, without hidden folders such as half-built pages."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file's content, or 404; 405 for anything but GET and HEAD."""

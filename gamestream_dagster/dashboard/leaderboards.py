@@ -1,4 +1,4 @@
-"""The page *Leaderboards*: every board, live from Postgres. A fragment refreshes it; there is no loop."""
+"""The page *Leaderboards*: every board, live from Postgres. A fragment refreshes it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _live() -> None:
         board_view(board, snapshot, before.get(board.name) if before else None)
         for board in in_reading_order(source.boards().values())
     ]
-    # One element for all boards: the page is full at its first paint, never a board at a time.
+    # One element for all boards: the first paint shows the whole page.
     st.html(markup("boards", boards=views, theme=theme))
 
 

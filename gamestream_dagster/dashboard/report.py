@@ -1,4 +1,4 @@
-"""The page *Report*: the report of the last reconciliation, and where it and the Data Docs stand by themselves."""
+"""The page *Report*: the report of the last reconciliation, and links to it and to Data Docs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _newest() -> None:
     if found is None:
         st.info("No report yet. Next: `gamestream reconcile`")
         return
-    # by its address, not as text: so its links to earlier reports lead somewhere, and the route's policy holds for it
+    # by address, not as text: links to earlier reports work, and the route's content policy applies
     address = f"/{REPORTS_PATH}/{quote(found.relative_to(settings.reports_dir.resolve()).as_posix())}"
     st.iframe(address, height=HEIGHT, alt="Report of the last reconciliation")
     st.caption("The same report as a file")
@@ -46,7 +46,7 @@ def _newest() -> None:
 
 
 def safe_report(reports: Path, stored: str | None) -> Path | None:
-    """The report's file, when it lies under `reports`, is HTML; else None."""
+    """The report's file, if it is HTML below `reports`; else None."""
     if not stored:
         return None
     root = reports.resolve()

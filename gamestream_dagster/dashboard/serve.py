@@ -1,4 +1,4 @@
-"""What `streamlit run` is given: the pages of `app.py`, and beside them the files of the reports folder."""
+"""The entry point of `streamlit run`: the pages of `app.py`, and the files of the reports folder."""
 
 from __future__ import annotations
 

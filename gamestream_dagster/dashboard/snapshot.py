@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, Engine, MetaData, Table
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from gamestream_dagster.catalogue.boards import Board
@@ -16,6 +16,7 @@ from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.observe.table_shape import check_tables
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun, newest_by_board, newest_run
+from gamestream_dagster.serving.queries import loaded, shown_rows
 from gamestream_dagster.warehouse.tables import deployments, differences, reconciliation_runs
 
 Row = Mapping[str, Any]
@@ -53,11 +54,8 @@ class Snapshot:
     problem: Problem | None = None
 
 
-def read_snapshot(engine: Engine, boards: Mapping[str, Board], tables: MetaData) -> Snapshot:
+def read_snapshot(engine: Engine, boards: Mapping[str, Board]) -> Snapshot:
     """All boards, the state of their jobs and what was proven of them, in one read-only transaction.
-
-    Give the same `tables` (from `load_metadata`) each time: SQLAlchemy keeps what it compiled by the tables' identity,
-    so new ones at each refresh would cost memory and time.
 
     Never raises for a server that is away or a table that is missing: those come back as a `Problem`.
     """
@@ -71,7 +69,7 @@ def read_snapshot(engine: Engine, boards: Mapping[str, Board], tables: MetaData)
             return Snapshot(
                 read_at=now,
                 rows={
-                    name: _board_rows(link, board, tables.tables[name])
+                    name: tuple(loaded(board, row) for row in shown_rows(link, board))
                     for name, board in boards.items()
                     if name in present
                 },
@@ -90,18 +88,6 @@ def read_snapshot(engine: Engine, boards: Mapping[str, Board], tables: MetaData)
 
 def _no_tables() -> Problem:
     return Problem("No boards yet", "Postgres answers, but the boards have no tables.", "gamestream apply")
-
-
-def _board_rows(link: Connection, board: Board, table: Table) -> tuple[Row, ...]:
-    rank = table.c[board.rank_column]
-    select = sa.select(table).order_by(rank).limit(board.rows)
-    newest = board.window.as_of if board.window else board.season_column
-    if newest is not None:
-        period = table.c[newest]
-        # Python has no time beyond the year 9999, nor before the year 1; the reconciliation tells of such rows.
-        shown = period.between(sa.text("'0001-01-02'"), sa.text("'9999-12-30'"))
-        select = select.where(period == sa.select(sa.func.max(period)).where(shown).scalar_subquery())
-    return tuple(dict(row) for row in link.execute(select).mappings())
 
 
 def _job_states(link: Connection) -> dict[str, str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import streamlit as st
-from sqlalchemy import Engine, MetaData
+from sqlalchemy import Engine
 
 from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.clients import postgres
 from gamestream_dagster.dashboard.snapshot import Snapshot, read_snapshot
 from gamestream_dagster.settings import Settings, load_settings
-from gamestream_dagster.warehouse.tables import load_metadata
 
 REFRESH_SECONDS = 1.0
 STATEMENT_TIMEOUT_SECONDS = 2
@@ -30,12 +29,7 @@ def boards() -> dict[str, Board]:
 @st.cache_data(ttl=REFRESH_SECONDS * 0.8, show_spinner=False)
 def snapshot() -> Snapshot:
     """The newest look at Postgres, at most a refresh old."""
-    return read_snapshot(_engine(), boards(), _tables())
-
-
-@st.cache_resource(show_spinner=False)
-def _tables() -> MetaData:
-    return load_metadata(boards())
+    return read_snapshot(_engine(), boards())
 
 
 @st.cache_resource(show_spinner=False)

@@ -1,4 +1,4 @@
-"""From a snapshot to what is drawn: who, how much, how long the bar, which badges. Works from the description alone."""
+"""From a snapshot to a view: names, values, bar lengths, badges. Derives everything from the board's description."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enum import StrEnum
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole, ColumnType
 from gamestream_dagster.dashboard.snapshot import Proof, Row, Snapshot
 
-# Reconciliation runs each 15 minutes: a proof older than two of them is shown as old.
+# Reconciliation runs every 15 minutes: a proof older than two runs is marked as old.
 PROOF_IS_OLD_AFTER = timedelta(minutes=30)
 WINDOW_IS_OLD_AFTER = timedelta(minutes=1)
 RUNNING = "RUNNING"
@@ -28,7 +28,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True)
 class Badge:
-    """A small label; `hint` is shown when the pointer rests on it."""
+    """A small label; `hint` is its tooltip."""
 
     label: str
     tone: Tone
@@ -45,7 +45,7 @@ class Line:
     value: str
     share_of_bar: float  # 0..1
     moved: str  # "up", "down", "new", "changed" or ""
-    warning: str  # why the last reconciliation doubts the row; empty when it does not
+    warning: str  # why the last reconciliation doubts the row; empty otherwise
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ Seen = dict[str, dict[tuple[object, ...], tuple[int, str]]]
 def board_view(
     board: Board, snapshot: Snapshot, seen: Mapping[tuple[object, ...], tuple[int, str]] | None
 ) -> BoardView:
-    """Draw one board; `seen` is what the same reader saw a moment ago, None at the first look."""
+    """Build one board; `seen` is what the same reader saw before, None at the first visit."""
     rows = snapshot.rows.get(board.name, ())
     measure = board.order[0].column
     top = max((float(row[measure] or 0) for row in rows), default=0.0)
@@ -88,7 +88,7 @@ def board_view(
 
 
 def in_reading_order(boards: Iterable[Board]) -> list[Board]:
-    """Plain totals first, then ratios, then the boards of a window; by title among equals."""
+    """Plain totals first, then ratios, then windowed boards; ties by title."""
     return sorted(
         boards, key=lambda board: (bool(board.window), _measure(board).role is not ColumnRole.SUM, board.title)
     )
@@ -99,7 +99,7 @@ def _measure(board: Board) -> Column:
 
 
 def remember(board: Board, snapshot: Snapshot) -> dict[tuple[object, ...], tuple[int, str]]:
-    """What a reader has now seen of a board, for the next `board_view`."""
+    """What a reader has seen of a board, for the next `board_view`."""
     measure = board.order[0].column
     return {
         _entity(board, row): (row[board.rank_column], number(board, measure, row[measure]))
@@ -108,7 +108,7 @@ def remember(board: Board, snapshot: Snapshot) -> dict[tuple[object, ...], tuple
 
 
 def badges(board: Board, snapshot: Snapshot) -> tuple[Badge, ...]:
-    """live / stopped, settled for windows that are closed, verified / differs / not verified."""
+    """live / stopped, settled for closed windows, verified / differs / not verified."""
     found = []
     state = snapshot.job_states.get(board.job)
     if state == RUNNING:
@@ -130,7 +130,7 @@ def _settled(as_of: datetime, now: datetime) -> Badge:
 
 
 def _verified(proof: Proof | None, now: datetime) -> Badge:
-    """What the newest run that was about this board says; a run about other boards proves nothing here."""
+    """The verdict of the newest run about this board; runs about other boards prove nothing here."""
     if proof is None:
         return Badge("not verified yet", Tone.WARN, "No run has compared this board. Run: gamestream reconcile")
     run = proof.run
@@ -190,7 +190,7 @@ def _entity(board: Board, row: Row) -> tuple[object, ...]:
 
 
 def subject_column(board: Board) -> str:
-    """The column that names the row for people: the chosen member, else the label of its key, else the key."""
+    """The column that names the row for readers: the chosen member, else the label of its key, else the key."""
     for name, column in board.columns.items():
         if column.role is ColumnRole.CHOICE:
             return name
@@ -202,7 +202,7 @@ def subject_column(board: Board) -> str:
 
 
 def _about(board: Board, row: Row, main: str, measure: str) -> str:
-    """The second line: the label (or the key), and the integers that the measure is made of."""
+    """The second line: the label (or the key), and the integers behind the measure."""
     others = [name for name, c in board.columns.items() if c.role is ColumnRole.LABEL and name != main]
     if not others:
         others = [name for name in board.entity if name != main and str(row[name]) != str(row[main])]
@@ -218,7 +218,7 @@ def _about(board: Board, row: Row, main: str, measure: str) -> str:
 
 
 def number(board: Board, name: str, value: object) -> str:
-    """A value for people: 1,130 or 61.3 % or 1.38x."""
+    """A value for display: 1,130 or 61.3 % or 1.38x."""
     column = board.columns[name]
     if value is None:
         return "–"
@@ -229,7 +229,7 @@ def number(board: Board, name: str, value: object) -> str:
 
 
 def is_part_of_whole(board: Board, column: Column) -> bool:
-    """True when the numerator sums over finer keys than the denominator: a share, shown in per cent."""
+    """True when the numerator sums over finer keys than the denominator: a share, displayed in per cent."""
     part, whole = board.columns.get(column.numerator or ""), board.columns.get(column.denominator or "")
     return part is not None and whole is not None and bool(whole.over) and set(whole.over) < set(part.over)
 
@@ -240,7 +240,7 @@ def in_words(name: str) -> str:
 
 
 def ago(age: timedelta) -> str:
-    """A short age: just now, 3 min ago, 5 h ago, 2 d ago. No seconds: a page that changes each second is restless."""
+    """A short age: just now, 3 min ago, 5 h ago, 2 d ago. No seconds, which would change at every refresh."""
     seconds = age.total_seconds()
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:

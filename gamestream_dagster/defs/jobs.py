@@ -11,7 +11,7 @@ def _group(group: Group) -> dg.AssetSelection:
     return dg.AssetSelection.groups(group.value)
 
 
-# they stand on tables and are about what reconciliations write there
+# they depend on the tables that reconciliations write
 TABLE_SUITES = dg.AssetSelection.checks(DIFFERENCES_CHECK, LEDGER_CHECK)
 PROVISIONED = _group(Group.PROVISIONING) - TABLE_SUITES
 STREAMED = _group(Group.STREAMING)

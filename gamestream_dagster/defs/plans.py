@@ -1,4 +1,4 @@
-"""What would be done about the jobs, and what was: the dry run and the history, to be read in the UI."""
+"""The dry run of the jobs and their history, for the UI."""
 
 import dagster as dg
 from pydantic import Field
@@ -13,7 +13,7 @@ _SHOWN = 10
 
 
 class PlanConfig(dg.Config):
-    """Which plan is wanted."""
+    """The plan to show."""
 
     choice: Choice = Field(default=Choice.NONE, description="As in the config of a materialisation.")
     jobs: list[str] = Field(default=[], description="Names of jobs; none: all.")
@@ -21,7 +21,7 @@ class PlanConfig(dg.Config):
 
 @dg.op(description="The very plan that a materialisation with this choice would carry out; changes nothing.")
 def show_plans(context: dg.OpExecutionContext, config: PlanConfig, flink_jobs: dg.ResourceParam[FlinkJobs]) -> None:
-    """One row a job, with its steps, and the deployments of each."""
+    """One row per job with its steps, and its deployments."""
     metadata: dict[str, dg.MetadataValue] = {}
     rows: list[tuple[str, str, str, str, str]] = []
     for name in config.jobs or list(load_jobs()):

@@ -1,4 +1,4 @@
-"""Binds the resources. Addresses and secrets are not here: `Settings` finds them from the home of the stack."""
+"""Binds the resources. `Settings` reads addresses and secrets from the home of the stack."""
 
 import dagster as dg
 
@@ -15,7 +15,7 @@ from gamestream_dagster.resources.verdicts import VerdictsResource
 
 @dg.definitions
 def resources() -> dg.Definitions:
-    """One stack, and what is opened for it. Steps are API calls or one DuckDB query: one process a run is enough."""
+    """One stack and its resources. Steps are API calls or one DuckDB query, so one process per run is enough."""
     stack = StackResource()
     return dg.Definitions(
         resources={

@@ -1,4 +1,4 @@
-"""What is thrown away, once a day: runs that ended long ago, and states that no job goes back to."""
+"""Daily pruning: runs that ended long ago, and job states that nothing will restore."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,17 +8,17 @@ from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
-# a run leaves 20 to 400 KB in the event log; what it proved stands in the reconciliation's own tables
+# a run leaves 20 to 400 KB in the event log; its verdict is kept in the reconciliation's own tables
 KEPT_DAYS = {
     dg.DagsterRunStatus.SUCCESS: 3,
     dg.DagsterRunStatus.FAILURE: 14,
     dg.DagsterRunStatus.CANCELED: 14,
 }
-MOST_RUNS = 1000  # of one prune: the first one of an old stack must end too
+MOST_RUNS = 1000  # per prune: the first one of an old stack must finish too
 
 
 def prune_runs(instance: dg.DagsterInstance, now: datetime) -> dict[str, int]:
-    """Delete runs, with their events, that ended before their time; how many by status. Running ones are left."""
+    """Delete runs, with their events, past their retention; returns the number by status. Skips running ones."""
     deleted: dict[str, int] = {}
     for status, days in KEPT_DAYS.items():
         old = dg.RunsFilter(statuses=[status], updated_before=now - timedelta(days=days))
@@ -31,7 +31,7 @@ def prune_runs(instance: dg.DagsterInstance, now: datetime) -> dict[str, int]:
 
 @dg.op(description="Deletes runs that ended long ago, with their events.")
 def old_runs(context: dg.OpExecutionContext) -> None:
-    """The event log would grow for ever without this: Dagster prunes ticks only."""
+    """The event log would grow without bound: Dagster itself prunes only ticks."""
     context.add_output_metadata(prune_runs(context.instance, datetime.now(UTC)))
 
 
@@ -39,7 +39,7 @@ def old_runs(context: dg.OpExecutionContext) -> None:
     description="Deletes savepoints and checkpoints of generations that nobody goes back to.",
 )
 def old_states(context: dg.OpExecutionContext, flink_jobs: dg.ResourceParam[FlinkJobs]) -> None:
-    """The newest generations, and what a rollback needs, are kept."""
+    """Keeps the newest generations and everything that a rollback needs."""
     with explained("prune the states of the jobs"):
         pruned = flink_jobs.prune()
     rows = [(one.job, len(one.folders), one.bytes, one.left) for one in pruned]
@@ -50,7 +50,7 @@ def old_states(context: dg.OpExecutionContext, flink_jobs: dg.ResourceParam[Flin
 
 @dg.job(description="Throws away old runs and old states of the jobs.", tags={"gamestream/part": "prune"})
 def prune() -> None:
-    """Two ops that do not need each other."""
+    """Two independent ops."""
     old_runs()
     old_states()
 

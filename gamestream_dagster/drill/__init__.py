@@ -1,1 +1,1 @@
-"""The drill: faults on purpose, on servers of its own, and a table of how the job manager came through them."""
+"""The drill: fault injection on a sandbox stack, and a matrix of how the job manager recovered."""

@@ -1,4 +1,4 @@
-"""Why a drill could not be run. Each message says what happened and what to do next."""
+"""Errors of a drill. Each message says what happened and what to do next."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from gamestream_dagster.errors import GamestreamError
 
 
 class DrillError(GamestreamError):
-    """A condition of a scenario did not come about, or a drill may not run here."""
+    """A precondition of a scenario did not occur, or a drill may not run here."""

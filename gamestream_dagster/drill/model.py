@@ -1,4 +1,4 @@
-"""What a drill finds, as values, and the rules by which a scenario has held. Pure."""
+"""Results of a drill as values, and the rules by which a scenario has held. Pure."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from enum import StrEnum
 from pathlib import Path
 
 SEEN_LIMIT_SECONDS = 60.0
-"""A job that is not well has to be seen after at most so long."""
+"""Limit for detecting an unhealthy job."""
 BACK_LIMIT_SECONDS = 120.0
-"""A job has to run again, with a new checkpoint, after at most so long."""
+"""Limit until a job runs again with a new checkpoint."""
 
 
 class DrillVerdict(StrEnum):
-    """What a scenario, or a whole drill, says."""
+    """The verdict of a scenario, or of a whole drill."""
 
-    HELD = "HELD"  # everything that had to hold did
-    NOT_HELD = "NOT_HELD"  # at least one thing did not
-    COULD_NOT_RUN = "COULD_NOT_RUN"  # it could not be tried: says nothing about the job manager
+    HELD = "HELD"  # every requirement held
+    NOT_HELD = "NOT_HELD"  # at least one requirement failed
+    COULD_NOT_RUN = "COULD_NOT_RUN"  # the scenario could not run: no statement about the job manager
 
 
 EXIT_CODES = {DrillVerdict.HELD: 0, DrillVerdict.NOT_HELD: 1, DrillVerdict.COULD_NOT_RUN: 2}
@@ -29,15 +29,15 @@ EXIT_CODES = {DrillVerdict.HELD: 0, DrillVerdict.NOT_HELD: 1, DrillVerdict.COULD
 class BackBy(StrEnum):
     """Who brought a job back."""
 
-    FLINK = "Flink"  # the same Flink job went on from a checkpoint
-    MANAGER = "job manager"  # a new generation was submitted
-    PERSON = "a person"  # somebody asked for it: the drill, in an operator's place
+    FLINK = "Flink"  # the same Flink job resumed from a checkpoint
+    MANAGER = "job manager"  # the job manager submitted a new generation
+    PERSON = "a person"  # requested: by the drill, acting as the operator
     NOBODY = "nobody"  # the job never stopped
 
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One line of what happened to a job. `seconds` since the fault."""
+    """One event in a job's history. `seconds` since the fault."""
 
     seconds: float
     what: str
@@ -46,39 +46,39 @@ class TimelineEntry:
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """How one job came through one fault. Seconds count from the fault."""
+    """One job during one fault. Seconds count from the fault."""
 
     job: str
     back_by: BackBy
     seen_seconds: float | None = None
-    """Until a look of the job manager found it not well; None when nobody saw anything."""
+    """Until the job manager detected it; None when it did not."""
     back_seconds: float | None = None
-    """Until a new checkpoint was complete while all tasks ran; None when that did not happen."""
+    """Until a new checkpoint completed while all tasks ran; None when that did not happen."""
     restored_from: str = ""
     """`chk-12`, or a savepoint's folder; empty when nothing was restored."""
     expected: str = ""
-    """What it had to be restored from, found by the drill itself on the disk."""
+    """The state that it had to restore, as the drill found it on disk."""
     restored_right: bool | None = None
     """None when nothing was restored."""
     twice: str = ""
-    """Evidence that the job was submitted or ran twice; empty when it was not."""
+    """Evidence that the job was submitted or ran twice; empty when there is none."""
     parked: str = ""
-    """The sentence with which the job manager left it to a person."""
+    """The reason with which the job manager parked it."""
     timeline: tuple[TimelineEntry, ...] = ()
 
 
 @dataclass(frozen=True)
 class Boards:
-    """What the reconciliation of the drained stream says, against the answer without a fault."""
+    """The reconciliation of the drained stream, compared with the run without a fault."""
 
     verdict: str
     reason: str
     rows_compared: int
     rows_different: int
     records: int
-    """Events that the topic holds."""
+    """Events in the topic."""
     sent: int
-    """Events that were sent."""
+    """Events sent."""
     lost: int
     doubled: int
     balanced: bool
@@ -86,14 +86,14 @@ class Boards:
 
     @property
     def equal(self) -> bool:
-        """Every row of every board is that of the recompute, and every event was counted once."""
+        """Every row of every board equals the recompute, and every event was counted once."""
         whole = self.balanced and self.lost == 0 and self.doubled == 0
         return whole and self.rows_compared > 0 and self.rows_different == 0
 
 
 @dataclass(frozen=True)
 class ScenarioResult:
-    """One fault, and what became of it."""
+    """One fault and its outcome."""
 
     name: str
     title: str
@@ -105,32 +105,32 @@ class ScenarioResult:
     jobs: tuple[JobOutcome, ...] = ()
     boards: Boards | None = None
     notes: tuple[str, ...] = ()
-    """What the scenario itself saw, a sentence each."""
+    """Observations of the scenario, a sentence each."""
     broken: tuple[str, ...] = ()
-    """What the scenario itself found not to hold."""
+    """Requirements that the scenario found violated."""
     could_not: str = ""
-    """Why it could not be tried to the end."""
+    """Why the scenario could not finish."""
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What did not hold; empty when everything did."""
+        """Violated requirements; empty when the scenario held."""
         return tuple(_reasons(self))
 
     @property
     def verdict(self) -> DrillVerdict:
-        """Whether it held."""
+        """Whether the scenario held."""
         if self.could_not:
             return DrillVerdict.COULD_NOT_RUN
         return DrillVerdict.NOT_HELD if self.reasons else DrillVerdict.HELD
 
     @property
     def seen_seconds(self) -> float | None:
-        """Of the job that was seen last."""
+        """Of the job that was detected last."""
         return max((one.seen_seconds for one in self.jobs if one.seen_seconds is not None), default=None)
 
     @property
     def back_seconds(self) -> float | None:
-        """Of the job that came back last; None while one is not back."""
+        """Of the job that recovered last; None while one has not."""
         times = [one.back_seconds for one in self.jobs]
         return None if None in times else max((one for one in times if one is not None), default=None)
 
@@ -157,7 +157,7 @@ def _job_reasons(one: JobOutcome) -> Iterable[str]:
     if one.restored_right is False:
         yield f"{one.job} was restored from {one.restored_from or 'nothing'}, it should be {one.expected or 'nothing'}"
     if one.back_by in (BackBy.NOBODY, BackBy.PERSON):
-        return  # it was well all the time, or a person knew
+        return  # it stayed healthy, or an operator knew
     if one.seen_seconds is None:
         yield f"nobody saw that {one.job} was not well"
     elif one.seen_seconds > SEEN_LIMIT_SECONDS:
@@ -178,13 +178,13 @@ class DrillRun:
     fault_free: Boards | None = None
     results: tuple[ScenarioResult, ...] = ()
     could_not: str = ""
-    """Why nothing more could be tried."""
+    """Why the drill stopped early."""
     facts: dict[str, str] = field(default_factory=dict[str, str])
     """The machine and the versions."""
 
     @property
     def verdict(self) -> DrillVerdict:
-        """HELD only when everything was tried and everything held."""
+        """HELD only when every scenario ran and held."""
         verdicts = [result.verdict for result in self.results]
         if DrillVerdict.NOT_HELD in verdicts:
             return DrillVerdict.NOT_HELD
@@ -208,7 +208,7 @@ class DrillRun:
 
 @dataclass(frozen=True)
 class Times:
-    """How long it took over several repetitions of a scenario, seconds, every job a sample."""
+    """Seconds over several repetitions of a scenario, one sample per job."""
 
     name: str
     count: int

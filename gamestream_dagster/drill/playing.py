@@ -1,4 +1,4 @@
-"""Plays one scenario: wait for checkpoints, strike, wait until the jobs are back, drain, compare the boards, judge."""
+"""Runs one scenario: wait for checkpoints, inject, wait for recovery, drain, compare the boards, judge."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CHECKPOINTS_LIMIT_SECONDS = 120.0
 _IDLE_SECONDS = 120.0
 _COMPARE_TRIES = 3
 _INCIDENTS = 3
-# An incident begins when Flink says the trouble began; its clock and ours are the same machine's.
+# An incident begins when Flink reports the trouble; both clocks are this machine's.
 _EARLIER_SECONDS = 1.0
 
 
 def play(site: Site, scenario: Scenario, number: int = 1) -> ScenarioResult:
-    """One repetition of a scenario. Whatever goes wrong ends up in the result; a fault is always mended."""
+    """One repetition of a scenario. Every error ends up in the result; the fault is always cleaned up."""
     started_at, started = datetime.now(UTC), time.monotonic()
     result = ScenarioResult(scenario.name, scenario.title, scenario.expects, number, started_at, 0.0)
     found: dict[str, object] = {}
@@ -45,13 +45,13 @@ def play(site: Site, scenario: Scenario, number: int = 1) -> ScenarioResult:
 
 
 def compare_boards(site: Site) -> Boards:
-    """Pause the crowd, drain the stream, and hold every board against the recompute of the same events.
+    """Pause the crowd, drain the stream, and compare every board with the recompute of the same events.
 
-    A job that is still being healed keeps the reconciliation from looking; it is tried again when it is not.
+    A job that is still healing prevents the reconciliation; it is retried.
 
     Raises:
         SendingError: not every event could be delivered.
-        DrillError: the boards could not be looked at.
+        DrillError: the boards could not be observed.
     """
     sent = site.crowd.pause()
     reason = ""
@@ -99,14 +99,14 @@ def _wait(what: str, wanted: Callable[[], bool], limit: float) -> None:
 
 @dataclass
 class _Play:
-    """One repetition at work."""
+    """One repetition in progress."""
 
     site: Site
     scenario: Scenario
     number: int
     before: dict[str, Mark] = field(default_factory=dict[str, Mark])
     back: dict[str, tuple[float, Mark]] = field(default_factory=dict[str, tuple[float, Mark]])
-    """When each job was back, epoch seconds, and how it stood then."""
+    """When each job had recovered, epoch seconds, and its state then."""
 
     def run(self) -> dict[str, object]:
         site, watcher = self.site, self.site.watcher
@@ -121,12 +121,12 @@ class _Play:
             self._wait_seen(struck)
             _wait("the job manager ends its work", watcher.idle, _IDLE_SECONDS)
         jobs = tuple(self._outcome(job, struck, generations[job]) for job in site.jobs)
-        # without a job nothing can be drained, and the verdict is clear
+        # without a running job nothing can drain, and the verdict is clear
         boards = compare_boards(site) if len(self.back) == len(site.jobs) else None
         return {"jobs": jobs, "boards": boards, "notes": struck.notes, "broken": struck.broken}
 
     def _wait_back(self, struck: Struck) -> None:
-        """Until every job is back or parked, or the scenario's limit is over: then the outcome says who is not."""
+        """Until every job is back or parked, or the limit has passed; the outcome then names the missing ones."""
         deadline = struck.at + self.scenario.limit_seconds
         while time.time() < deadline and len(self.back) < len(self.site.jobs):
             self._note_back(self.site.witness.try_marks(), struck)
@@ -146,7 +146,7 @@ class _Play:
             self.site.say(f"{job}: back after {at - struck.at:.1f} s, with checkpoint {fresh.checkpoint_id}")
 
     def _wait_seen(self, struck: Struck) -> None:
-        """A job that Flink brought back between two looks is seen at the next one."""
+        """A job that Flink recovered between two observations shows up in the next one."""
 
         def seen() -> bool:
             failed = [job for job, (_, mark) in self.back.items() if mark.went_on_from(self.before[job])]
@@ -157,7 +157,7 @@ class _Play:
             time.sleep(POLL_SECONDS)
 
     def _seen(self, job: str, struck: Struck) -> float | None:
-        """Seconds until a look found the job not well, or that it had not been; None when no look has."""
+        """Seconds until an observation found the job unhealthy, or that it had been; None when none has."""
         for look in self.site.watcher.since(struck.at, job):
             began = look.incident_since
             if not look.well or (began is not None and began > struck.at - _EARLIER_SECONDS):
@@ -171,7 +171,7 @@ class _Play:
         return manager.history(self.site.settings, job, 10)
 
     def _asked(self, job: str, struck: Struck) -> bool:
-        """Whether a person's wish brought the job where it is."""
+        """Whether an operator requested the job's present state."""
         last = self._history(job)[0]
         asked = last.trigger in (Trigger.REDEPLOY, Trigger.HAND)
         return asked and last.submitted_at is not None and last.submitted_at.timestamp() > struck.at
@@ -203,7 +203,7 @@ class _Play:
         )
 
     def _restored(self, job: str, mark: Mark, history: list[Deployment], struck: Struck) -> tuple[str, str, bool]:
-        """What Flink says it restored, what it had to be, and whether that is so."""
+        """What Flink reports as restored, what was required, and whether they agree."""
         before, restored = self.before[job], mark.restored_path or ""
         if mark.flink_job_id == before.flink_job_id:
             least = before.newest.checkpoint_id if before.newest else 0

@@ -39,7 +39,8 @@ _RECONCILE = "from gamestream_dagster.cli.main import main; main()"
 _ASK = (
     "import sys; from gamestream_dagster.clients.errors import ServiceError\n"
     "from gamestream_dagster.clients.kafka_admin import KafkaAdmin\n"
-    "try: KafkaAdmin(sys.argv[1], 5).committed(sys.argv[2], sys.argv[3])\n"
+    "from gamestream_dagster.connections import KafkaConnection\n"
+    "try: KafkaAdmin(KafkaConnection(sys.argv[1]), 5).committed(sys.argv[2], sys.argv[3])\n"
     "except ServiceError: sys.exit(1)"
 )
 
@@ -80,7 +81,7 @@ def ask_at_once(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
     deadline, broken = time.monotonic() + _ASKED_SECONDS, list[str]()
     while time.monotonic() < deadline:
         asked += 1
-        command = [sys.executable, "-c", _ASK, site.settings.kafka, f"nobody-{at}-{asked}", site.source.topic]
+        command = [sys.executable, "-c", _ASK, site.settings.kafka.bootstrap, f"nobody-{at}-{asked}", site.source.topic]
         ended = subprocess.run(command, check=False, capture_output=True)
         if ended.returncode < 0:
             broken.append(f"asking for the offsets of a group ended a process with signal {-ended.returncode}")
@@ -109,7 +110,7 @@ def fast_clock(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
 def _send_ahead(site: Site, now: float) -> int:
     """The number of events sent."""
     millis, topic = int((now + AHEAD_SECONDS) * 1000), site.source.topic
-    producer = Producer({"bootstrap.servers": site.settings.kafka, "log_level": 2})
+    producer = Producer(site.settings.kafka.options())
     partitions = KafkaAdmin(site.settings.kafka).end_offsets(topic)
     for partition in partitions:
         player = f"ahead-{partition}"

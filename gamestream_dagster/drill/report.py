@@ -1,4 +1,4 @@
-"""The page of a drill: one HTML file without any outside part, in the look of the reconciliation's report."""
+"""The page of a drill: one self-contained HTML file in the style of the reconciliation report."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _SUMMARIES = {
 
 
 def write_drill(folder: Path, run: DrillRun, html: Path | None = None) -> Path:
-    """Write page and figures of a run into `folder`, and the same as `latest`; where the page is.
+    """Write page and figures of a run into `folder`, also as `latest`; returns the path of the page.
 
     Args:
-        folder: made when it does not exist.
+        folder: created when missing.
         run: what to report.
         html: another place for the page.
     """
@@ -101,7 +101,7 @@ def _words(verdict: str) -> str:
 
 
 def _commands(text: str) -> Markup:
-    """A sentence of ours, with the commands that stand between back-quotes in the type of code."""
+    """A sentence of ours; commands in back-quotes become code."""
     parts = [escape(part) for part in text.split("`")]
     if len(parts) % 2 == 0:
         return Markup("`").join(parts)

@@ -13,6 +13,7 @@ from gamestream_dagster.drill.errors import DrillError
 from gamestream_dagster.drill.site import SERVERS
 from gamestream_dagster.platform import ports
 from gamestream_dagster.platform.stack import Stack
+from gamestream_dagster.port_block import PORTS_PER_STACK
 from gamestream_dagster.settings import Settings, load_settings
 
 MARK = "drill-sandbox"
@@ -33,7 +34,7 @@ def new_sandbox(port_base: int | None, say: Say) -> Iterator[Settings]:
     """
     folder = Path(tempfile.mkdtemp(prefix="gamestream-drill-"))
     try:
-        base = port_base or ports.free_base(random.randrange(ports.FIRST_BASE, ports.LAST_BASE, 20))  # noqa: S311 - no secret
+        base = port_base or ports.free_base(random.randrange(ports.FIRST_BASE, ports.LAST_BASE, PORTS_PER_STACK))  # noqa: S311 - no secret
         settings = _settings(folder / "home", base)
         try:
             _up(settings, say)
@@ -63,7 +64,7 @@ def kept_sandbox(home: Path, port_base: int | None, say: Say) -> Iterator[Settin
         home.mkdir(parents=True, exist_ok=True)
         mark.write_text(_MARK_TEXT, encoding="utf-8")
     running = load_settings(home=home, port_base=port_base)
-    base = running.port_base or ports.free_base(random.randrange(ports.FIRST_BASE, ports.LAST_BASE, 20))  # noqa: S311
+    base = running.port_base or ports.free_base(random.randrange(ports.FIRST_BASE, ports.LAST_BASE, PORTS_PER_STACK))  # noqa: S311
     settings = _settings(home, base)
     _up(settings, say)
     yield settings

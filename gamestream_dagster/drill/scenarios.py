@@ -1,7 +1,7 @@
-"""The faults: what each does, and what has to become of it.
+"""The faults: what each does, and the required outcome.
 
-A fault is a context: it strikes when it is entered and mends what it broke when it is left. Servers that were killed
-are brought back by the platform's own supervisor, as on any stack; the jobs by Flink or by the job manager.
+A fault is a context manager: it injects on entry and cleans up on exit. The platform's supervisor restarts killed
+servers, as on any stack; Flink or the job manager restores the jobs.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Scenario:
     expects: str
     strike: Strike
     stops_jobs: bool = False
-    """Every job has to be restored; else it may also ride the fault out."""
+    """Every job must be restored; otherwise a job may also keep running through the fault."""
     limit_seconds: float = 180.0
     listed: bool = True
-    """Part of a drill that names no scenario."""
+    """Excluded from a drill that names no scenarios."""
 
 
 def _now() -> Struck:
@@ -57,7 +57,7 @@ def _now() -> Struck:
 
 @contextmanager
 def kill(service: str, site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
-    """SIGKILL a server that runs, or keeps, the jobs."""
+    """SIGKILL a server that runs the jobs or keeps their state."""
     at = time.time()
     site.kill(service)
     yield Struck(at, at, (f"{service} was killed",))
@@ -65,7 +65,7 @@ def kill(service: str, site: Site, before: Mapping[str, Mark]) -> Iterator[Struc
 
 @contextmanager
 def kill_and_wait(service: str, site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
-    """SIGKILL a server that the jobs talk to; only what is checkpointed after it is back counts."""
+    """SIGKILL a server that the jobs use; only checkpoints after its restart count."""
     at = time.time()
     pid = site.kill(service)
     back = site.wait_service(service, pid)
@@ -74,7 +74,7 @@ def kill_and_wait(service: str, site: Site, before: Mapping[str, Mark]) -> Itera
 
 @contextmanager
 def kill_gateway(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
-    """SIGKILL the gateway and ask for a redeploy at the same moment; ask again when it is back."""
+    """SIGKILL the gateway while requesting a redeploy; request it again after the restart."""
     job, at = site.jobs[0], time.time()
     pid = site.kill("flink-gateway")
     broken: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ def kill_gateway(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
 
 @contextmanager
 def hang_gateway(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
-    """Stop the gateway in its tracks and kill the JobManager; the gateway goes on once a try to heal has failed."""
+    """SIGSTOP the gateway and kill the JobManager; resume the gateway once a healing attempt has failed."""
     site.send_signal("flink-gateway", signal.SIGSTOP)
     struck = _now()
     try:
@@ -122,7 +122,7 @@ def _wait_tried(site: Site, at: float) -> None:
 
 @contextmanager
 def corrupt(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
-    """Kill the JobManager and cut the newest checkpoint of each job in half, before anybody can restore it."""
+    """Kill the JobManager and truncate the newest checkpoint of each job before the restore."""
     struck = _now()
     site.kill("flink-jobmanager")
     spoilt: list[Path] = []
@@ -139,9 +139,9 @@ def corrupt(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
 
 @contextmanager
 def block_checkpoints(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
-    """Put a file where each of the next checkpoints' folders would be made: writing fails, reading does not.
+    """Block the folders of the next checkpoints with files: writing fails, reading works.
 
-    Permissions would stop nobody where the servers run as root; a file in a folder's place stops everybody.
+    Permissions do not stop servers that run as root; a file in place of a folder does.
     """
     struck, files = _now(), list[Path]()
     try:
@@ -163,13 +163,13 @@ def block_checkpoints(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck
 
 @contextmanager
 def clock_behind(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
-    """The clock of whoever watches is ten minutes slow, and the JobManager is killed."""
+    """Set the watcher's clock back by ten minutes and kill the JobManager."""
     with site.watcher.behind(CLOCK_BEHIND_SECONDS), kill("flink-jobmanager", site, before) as struck:
         yield struck
 
 
 def kill_by_turns(number: int) -> Strike:
-    """The TaskManager in the first, third, ... repetition, the JobManager in the others."""
+    """The TaskManager in odd repetitions, the JobManager in even ones."""
     return partial(kill, "flink-taskmanager" if number % 2 else "flink-jobmanager")
 
 
@@ -261,10 +261,10 @@ CATALOGUE: tuple[Scenario, ...] = (
 
 
 def choose(names: tuple[str, ...]) -> tuple[Scenario, ...]:
-    """The scenarios meant by their names, in the order of the catalogue; all that are listed when none is named.
+    """The named scenarios in the order of the catalogue; without names, all that are listed.
 
     Raises:
-        DrillError: there is none of a name; says which there are.
+        DrillError: a name is unknown; lists the known ones.
     """
     known = {scenario.name: scenario for scenario in CATALOGUE}
     for name in names:

@@ -1,4 +1,4 @@
-"""What a fault says about itself once it has happened."""
+"""The facts of a fault after injection."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Struck:
-    """A fault that has happened. Times are epoch seconds."""
+    """An injected fault. Times are epoch seconds."""
 
     at: float
     since: float
     """A checkpoint that was triggered after this moment is a new one."""
     notes: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
-    """What the fault itself found not to hold."""
+    """Violations that the fault itself found."""
     unreadable: frozenset[Path] = frozenset()
-    """Checkpoints that it made useless."""
+    """Checkpoints that it destroyed."""

@@ -1,4 +1,4 @@
-"""The matrix of a drill as words: the terminal, the page and Dagster show the same. Pure."""
+"""The matrix of a drill as text, shared by terminal, page and Dagster. Pure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """One line of the matrix, a word or two in each cell."""
+    """One line of the matrix, a word or two per cell."""
 
     scenario: str
     seen: str
@@ -46,13 +46,13 @@ class MatrixRow:
 
 
 def matrix(run: DrillRun) -> list[MatrixRow]:
-    """A line for each result, in the order in which they were played."""
+    """A line for each result, in the order of the run."""
     repeated = any(result.number > 1 for result in run.results)
     return [matrix_row(result, repeated) for result in run.results]
 
 
 def matrix_row(result: ScenarioResult, repeated: bool = False) -> MatrixRow:
-    """One result as words; seconds and state of the job that was worst."""
+    """One result as text, with the seconds and state of the worst job."""
     boards, jobs = result.boards, result.jobs
     restored = [one for one in jobs if one.restored_right is not None]
     return MatrixRow(
@@ -71,7 +71,7 @@ def matrix_row(result: ScenarioResult, repeated: bool = False) -> MatrixRow:
 
 
 def job_line(one: JobOutcome) -> str:
-    """How one job came through, as a sentence that names it."""
+    """How one job recovered, as a sentence with its name."""
     return f"{one.job}: {job_words(one)}"
 
 
@@ -107,7 +107,7 @@ def seconds(value: float | None) -> str:
 
 
 def as_data(run: DrillRun) -> dict[str, Any]:
-    """The run as plain values for JSON, with what follows from it: verdicts, reasons, percentiles."""
+    """The run as plain values for JSON, with verdicts, reasons and percentiles."""
     found = asdict(run)
     for result, plain in zip(run.results, found["results"], strict=True):
         plain |= {
@@ -120,7 +120,7 @@ def as_data(run: DrillRun) -> dict[str, Any]:
 
 
 def _kind(restored: str) -> str:
-    """A checkpoint by its name, a savepoint without its own, which is long and says nothing."""
+    """A checkpoint by its name; a savepoint without its long and meaningless name."""
     return "savepoint" if restored.startswith("savepoint-") else restored or "nothing"
 
 

@@ -1,7 +1,7 @@
-"""The job manager at work during a drill: looks at the jobs as the health sensor does, and heals as its runs do.
+"""The job manager during a drill: observes the jobs like the health sensor and heals like its runs.
 
-The looks, the plans and the steps are those of `flink_jobs`; here is only what Dagster adds: the interval, the choice
-HEAL, the retries of a run, and the pause before the next run for the same deployment.
+Observation, plans and steps are those of `flink_jobs`; this module adds only what Dagster adds: the interval, the
+choice HEAL, retries, and the pause before the next run for the same deployment.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gamestream_dagster.settings import Settings
 LOOK_SECONDS = 30.0
 """As the sensor's."""
 RETRIES = (5.0, 10.0)
-"""Pauses before a run tries again what may work later, as its retry policy."""
+"""Pauses before a run retries a transient failure, as its retry policy."""
 BACKOFF_SECONDS = 30.0
 _KEPT_LOOKS = 1000
 _STOP_SECONDS = 150.0
@@ -48,7 +48,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Look:
-    """One look at one job. `at` is epoch seconds on the drill's own clock."""
+    """One observation of one job. `at` is epoch seconds on the drill's own clock."""
 
     job: str
     at: float
@@ -69,7 +69,7 @@ class _Attempts:
 
 
 class Watcher:
-    """Looks at the jobs every `every` seconds from a thread of its own; each job is healed in another one."""
+    """Observes the jobs every `every` seconds in its own thread; heals each job in another thread."""
 
     def __init__(self, settings: Settings, jobs: Sequence[str], every: float, say: Say) -> None:
         self._settings, self._jobs, self.every, self._say = settings, tuple(jobs), every, say
@@ -92,7 +92,7 @@ class Watcher:
 
     @contextmanager
     def behind(self, seconds: float) -> Iterator[None]:
-        """Let its clock be wrong by so much."""
+        """Shift its clock by this much."""
         self._shift = -seconds
         try:
             yield
@@ -100,11 +100,11 @@ class Watcher:
             self._shift = 0.0
 
     def idle(self) -> bool:
-        """True while nothing is being healed."""
+        """True while no job is being healed."""
         return not any(thread.is_alive() for thread in self._healing.values())
 
     def since(self, epoch: float, job: str) -> list[Look]:
-        """The looks at a job from that moment on."""
+        """The observations of a job from that moment on."""
         return [look for look in list(self.looks) if look.job == job and look.at >= epoch]
 
     def _clock(self) -> float:
@@ -152,7 +152,7 @@ class Watcher:
             return Look(job, at, False, f"{plan.decision}: {plan.reason}", since)
 
     def _ask(self, job: str, deployment: str, previous: Figures | None) -> None:
-        """Start a run, unless one is at work or the last one has just failed."""
+        """Start a run, unless one is active or the last one has just failed."""
         if (running := self._healing.get(job)) and running.is_alive():
             return
         tried = self._attempts[job]

@@ -1,4 +1,4 @@
-"""What the drill sees for itself, through Flink's REST API and on the disk: never through the job manager's eyes."""
+"""The drill's own observations, through Flink's REST API and the disk, independent of the job manager."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Mark:
     job: str
     flink_job_id: str
     running: bool
-    """All of its tasks run."""
+    """All its tasks run."""
     newest: CheckpointInfo | None
     restored_id: int | None
     restored_path: str | None
@@ -32,11 +32,11 @@ class Mark:
     completed_count: int
 
     def went_on_from(self, before: Mark) -> bool:
-        """Whether it was restored since."""
+        """Whether it was restored afterwards."""
         return self.flink_job_id != before.flink_job_id or self.restored_count > before.restored_count
 
     def fresh_checkpoint(self, since_ms: float) -> CheckpointInfo | None:
-        """Its newest checkpoint, if it was triggered after that moment and after the last restore."""
+        """Its newest checkpoint, if triggered after that moment and after the last restore."""
         newest = self.newest
         if newest is None or newest.triggered_ms <= since_ms:
             return None
@@ -45,21 +45,21 @@ class Mark:
 
 @dataclass
 class Witness:
-    """Looks at Flink, and keeps every Flink job that it ever saw live under one of our names."""
+    """Observes Flink and remembers every Flink job that ever ran under one of our names."""
 
     flink: FlinkRest
     jobs: Sequence[str]
     checkpoints_dir: Path
     together: dict[str, str] = field(default_factory=dict[str, str])
-    """Jobs that were seen live twice at the same moment: job -> the two ids."""
+    """Jobs that ran twice at the same moment: job -> the two ids."""
     ids: dict[str, set[str]] = field(default_factory=dict[str, set[str]])
     """Every Flink job id that bore a job's name."""
 
     def marks(self) -> dict[str, Mark]:
-        """The live jobs; one that is not live, or just changing, is absent.
+        """The live jobs; absent are those that are not live or are changing state.
 
         Raises:
-            ServiceError: Flink gives no answer.
+            ServiceError: Flink does not answer.
         """
         live: dict[str, list[str]] = {}
         for one in self.flink.jobs():
@@ -75,7 +75,7 @@ class Witness:
         return {job: self._mark(job, found[-1]) for job, found in live.items()}
 
     def _check_together(self, job: str, found: Sequence[str]) -> None:
-        # the list is cached for some seconds: a job that was just stopped is in it still; ask each by its id
+        # the list is cached for seconds and may contain a job that just stopped; ask for each by id
         really = [one for one in found if not self.flink.job(one).state.ended]
         if len(really) > 1:
             self.together[job] = " and ".join(really)
@@ -94,14 +94,14 @@ class Witness:
         )
 
     def try_marks(self) -> dict[str, Mark]:
-        """As `marks`; nothing while Flink gives no answer."""
+        """As `marks`; empty while Flink does not answer."""
         try:
             return self.marks()
         except ServiceError:
             return {}
 
     def wait(self, what: str, wanted: Callable[[dict[str, Mark]], bool], limit: float) -> dict[str, Mark]:
-        """Look until `wanted` holds.
+        """Poll until `wanted` holds.
 
         Raises:
             DrillError: not within `limit` seconds.
@@ -146,5 +146,5 @@ def checkpoint_number(path: Path | str) -> int:
 
 
 def local_path(uri: str) -> Path:
-    """The folder that a Flink path names."""
+    """The folder of a Flink path."""
     return Path(unquote(urlsplit(uri).path))

@@ -1,7 +1,7 @@
 """The acceptance rule over JSON records: what Flink's JSON format makes of a value, judged by the event type's rule.
 
 The streaming job decides in SQL, over Flink's JSON format; this is the same rule in Python, for the archive and the
-recompute. Both are tested against `tests/unit/events/acceptance_cases.yaml`. The first reason that fits is given.
+recompute. Both are tested against `tests/support/acceptance_cases.yaml`. The first reason that fits is given.
 "Future" is judged against the record's Kafka timestamp, so that a replay or a recompute decides as the live job did.
 """
 

@@ -1,7 +1,7 @@
-"""Reads one Avro record by its writer's schema, as the streaming jobs do.
+"""Reads one Avro record by its writer's schema, like the streaming jobs.
 
 Texts come from strings, bytes, enums, whole numbers and fixed UUIDs; whole numbers from `int`, `long` and texts of
-digits; times in microseconds or nanoseconds are read as milliseconds. A field that is absent or has another type is
+digits; times in microseconds or nanoseconds become milliseconds. A field that is absent or has another type is
 null. The same rules as platform/flink_formats/gamestream/AvroReading.java: a test runs both over the same records.
 """
 
@@ -27,15 +27,15 @@ RecordReader = Callable[[bytes, int], dict[str, Any]]
 
 
 class NotAvroError(ValueError):
-    """The bytes are no record of the schema."""
+    """The bytes are not a record of the schema."""
 
 
 class NotUtf8Error(NotAvroError):
-    """A text that should be read is not UTF-8."""
+    """A required text is not UTF-8."""
 
 
 def record_reader(shape: Shape, texts: Collection[str], numbers: Collection[str]) -> RecordReader:
-    """A function that reads a record from a place in some bytes to their end.
+    """A function that reads a record from a position in some bytes to their end.
 
     Args:
         shape: the writer's schema.
@@ -43,8 +43,8 @@ def record_reader(shape: Shape, texts: Collection[str], numbers: Collection[str]
         numbers: fields wanted as 64-bit integers.
 
     Returns:
-        A function from bytes and place to the wanted fields by name; it raises `NotAvroError`. A field of a type that
-        is read neither as text nor as a number is the value `UNREADABLE`.
+        A function from bytes and position to the wanted fields by name; it raises `NotAvroError`. A field that is
+        is neither text nor number has the value `UNREADABLE`.
     """
     branches = shape.parts if shape.kind is Kind.UNION else (shape,)
     plans = [_plan(branch, texts, numbers) if branch.kind is Kind.RECORD else None for branch in branches]
@@ -70,7 +70,7 @@ def record_reader(shape: Shape, texts: Collection[str], numbers: Collection[str]
 
 
 class Unreadable:
-    """Stands for a value of a type that is no text and no whole number."""
+    """Marks a value of a type that is neither text nor whole number."""
 
     def __str__(self) -> str:
         return "a value of another type"
@@ -145,7 +145,7 @@ def _read_text(data: bytes, at: int) -> tuple[str, int]:
 
 
 def _read_digits(data: bytes, at: int) -> tuple[int | str, int]:
-    """A whole number where the text is one as it prints and fits 64 bits, else the text."""
+    """The whole number if the text is its canonical form and fits 64 bits, else the text."""
     text, at = _read_text(data, at)
     if _CANONICAL.fullmatch(text) and -(2**63) <= int(text) < 2**63:
         return int(text), at
@@ -167,7 +167,7 @@ def _skipper(shape: Shape, depth: int) -> Read:
 
 
 def is_whole(shape: Shape, data: bytes, at: int) -> bool:
-    """Whether the bytes from a place to their end are one value of a shape, nested no deeper than we read."""
+    """Whether the bytes from a position to their end are one value of a shape, within our nesting limit."""
     try:
         return _skip(shape, data, at, 1) == len(data)
     except NotAvroError:
@@ -175,7 +175,7 @@ def is_whole(shape: Shape, data: bytes, at: int) -> bool:
 
 
 def grows_without_bytes(shape: Shape, seen: set[int] | None = None) -> bool:
-    """Whether a value of a shape can hold any number of parts in a few bytes: nulls in arrays, or record in record."""
+    """Whether a few bytes can encode any number of parts: nulls in arrays, or nested records."""
     seen = set() if seen is None else seen
     if id(shape) in seen:
         return False
@@ -229,11 +229,11 @@ def _skip_parts(shape: Shape, data: bytes, at: int, depth: int) -> int:
         if count < 0:
             count = -count
             at = _varint(data, at)[1]  # the block's size in bytes
-        # fewer bytes than items: also what an endless array of nulls would be
+        # fewer bytes than items: also an endless array of nulls
         if count > len(data) - at:
             raise NotAvroError("a block has more items than bytes")
         if shape.kind is Kind.ARRAY and shape.parts[0].takes_no_bytes:
-            continue  # many small blocks of many such items would take for ever
+            continue  # many small blocks of many such items would never finish
         for _ in range(count):
             if shape.kind is Kind.MAP:
                 length, at = _varint(data, at)
@@ -252,7 +252,7 @@ def _place(data: bytes, at: int, count: int) -> tuple[int, int]:
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     try:
         byte = data[at]
-        if byte < 0x80:  # nearly always
+        if byte < 0x80:  # the common case
             return (byte >> 1) ^ -(byte & 1), at + 1
         found, shift = byte & 0x7F, 7
         for place in range(at + 1, at + 10):

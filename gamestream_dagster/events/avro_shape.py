@@ -38,12 +38,12 @@ _PRIMITIVES: Final = frozenset(
 
 
 class UnusableSchemaError(ValueError):
-    """The schema is no Avro schema: nothing written with it can be read."""
+    """The schema is not an Avro schema: nothing written with it can be read."""
 
 
 @dataclass(eq=False, repr=False)  # a recursive type refers to itself
 class Shape:
-    """One type of a schema. Filled in after it is made, for a type may refer to itself."""
+    """One type of a schema. Filled in after creation, since a type may refer to itself."""
 
     kind: Kind
     logical_type: str = ""
@@ -61,9 +61,9 @@ class Shape:
 
     @property
     def takes_no_bytes(self) -> bool:
-        """Whether no value is written with a byte: nulls, and records of nothing else."""
+        """Whether a value takes no byte: nulls, and records of nulls."""
         if self._no_bytes is None:
-            self._no_bytes = False  # a record that holds itself never ends
+            self._no_bytes = False  # a record that contains itself never ends
             self._no_bytes = (
                 self.kind is Kind.NULL
                 or (self.kind is Kind.FIXED and self.size == 0)
@@ -80,7 +80,7 @@ def shape_of(schema: Any, named: dict[str, Shape]) -> Shape:
         named: named types by full name; those of `schema` are added.
 
     Raises:
-        UnusableSchemaError: it is no Avro schema.
+        UnusableSchemaError: it is not an Avro schema.
     """
     return _shape(schema, "", named, 0)
 
@@ -127,7 +127,7 @@ def _by_name(name: str, space: str, named: Mapping[str, Shape]) -> Shape:
 def _record(schema: Mapping[str, Any], space: str, named: dict[str, Shape], depth: int) -> Shape:
     shape = Shape(Kind.RECORD)
     full_name = _full_name(schema, space)
-    named[full_name] = shape  # before its fields: they may name it
+    named[full_name] = shape  # before its fields, which may refer to it
     inner = full_name.rpartition(".")[0]
     fields = _listed(schema, "fields")
     if not all(isinstance(one, Mapping) for one in fields):

@@ -20,8 +20,8 @@ ANIMALS: Final = (
 REGIONS: Final = ("NA", "EU", "ASIA")
 MIN_MEMBERS: Final = 5
 MAX_MEMBERS: Final = 15
-ROBOT_SHARE: Final = 0.34  # of the teams have a robot, which plays more often than a person
-SAME_NAME_SHARE: Final = 0.05  # of the teams bear the name of another live team: a name does not make two teams one
+ROBOT_SHARE: Final = 0.34  # teams with a robot, which plays more often than a person
+SAME_NAME_SHARE: Final = 0.05  # teams with the name of another live team: a name does not identify a team
 
 
 @dataclass(slots=True)
@@ -37,13 +37,13 @@ class Team:
 
 @dataclass
 class Crowd:
-    """A fixed number of places for players; the teams in them come and go.
+    """A fixed number of places for players; teams come and go.
 
     Args:
-        rng: the only source of chance.
-        id_offset: added to the team serial before it is scrambled, so that two seeds have other teams.
-        teams: live teams; with `players` given, as many as it takes.
-        players: members of all live teams together; None: 5 to 15 for each team.
+        rng: the only random source.
+        id_offset: added to the team serial before scrambling, so that two seeds have different teams.
+        teams: live teams; with `players` given, as many as needed.
+        players: members of all live teams together; None: 5 to 15 per team.
         team_minutes: a team lives between this and twice this.
         zipf: exponent of the players' activity; 0: all alike.
     """
@@ -68,7 +68,7 @@ class Crowd:
         self._first_place = [0, *accumulate(self._sizes)][:-1]
         places = sum(self._sizes)
         if self.zipf > 0:
-            # Which place is the busiest is a matter of chance, else the first team would hold all the busy players.
+            # A random place is the busiest, else the first team would hold all the busy players.
             order = list(range(places))
             self.rng.shuffle(order)
             self._weights = list(accumulate((rank + 1) ** -self.zipf for rank in order))
@@ -76,7 +76,7 @@ class Crowd:
             self.live.append(self._new_team(slot, now_ms=0))
 
     def pick(self, now_ms: int) -> tuple[Team, str]:
-        """A team and one of its players (or its robot) at `now_ms`; replaces the team when its time is over."""
+        """A team and one of its players (or its robot) at `now_ms`; replaces an expired team."""
         place = self._place()
         slot = bisect_right(self._first_place, place) - 1
         team = self.live[slot]
@@ -116,7 +116,7 @@ class Crowd:
 
     def _name(self, slot: int) -> str:
         others = len(self.live)
-        # The second team always takes the first one's name, so that even a short run has two of a name.
+        # The second team always takes the first one's name, so that even a short run has a shared name.
         if others and (self._serial == 2 or self.rng.random() < SAME_NAME_SHARE):
             other = int(self.rng.random() * others) if self._serial != 2 else 0
             if other != slot:

@@ -1,4 +1,4 @@
-"""Rows of a CSV file, one physical line at a time: a quote that never closes costs one line and not the rest."""
+"""Rows of a CSV file, one physical line at a time: a quote that never closes costs one line, not the rest."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from gamestream_dagster.events import file_lines
 from gamestream_dagster.events.file_lines import FIELDS, Line, Progress, ReadingError, Renames, check_columns
 
-_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")  # how such a file begins
-MAX_ROW_LINES: Final = 32  # a quoted text may hold line ends, but a row is no longer than this
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")  # start of such a file
+MAX_ROW_LINES: Final = 32  # a quoted text may contain line ends, but a row is never longer
 
 
 class _Physical(NamedTuple):
@@ -26,14 +26,14 @@ class _Physical(NamedTuple):
 
 
 class _Lines:
-    """Physical lines, of which some can be looked at before they are taken."""
+    """Physical lines with lookahead."""
 
     def __init__(self, path: Path, at: Progress) -> None:
         self._source = (_Physical(*line) for line in file_lines.physical_lines(path, at))
         self._ahead: deque[_Physical] = deque()
 
     def take(self, count: int = 1) -> _Physical | None:
-        """The next line; with `count` the ones after it are taken too."""
+        """The next line; `count` consumes the following lines too."""
         first = self.look(0)
         for _ in range(count):
             if self._ahead:
@@ -51,7 +51,7 @@ class _Lines:
 
 
 def csv_lines(path: Path, at: Progress, renames: Renames) -> Iterator[Line]:
-    """The rows after the header, each bad one with its problem.
+    """The rows after the header, each bad one with its fault.
 
     Raises:
         ReadingError: the header is missing or does not name the columns.
@@ -89,7 +89,7 @@ def _header(path: Path, lines: _Lines, renames: Renames) -> list[str]:
 
 
 def _row(lines: _Lines, first: _Physical, width: int) -> tuple[list[str], int, str | None]:
-    """The row that begins at `first`, how many lines it takes, and what is wrong with it."""
+    """The row that starts at `first`, how many lines it takes, and its fault."""
     if not first.whole:
         return [], 1, f"the line is longer than {file_lines.MAX_LINE} bytes"
     row, problem, is_open = _parsed(first.text)
@@ -104,7 +104,7 @@ def _row(lines: _Lines, first: _Physical, width: int) -> tuple[list[str], int, s
 
 
 def _continued(lines: _Lines, first: _Physical, width: int) -> tuple[list[str], int] | None:
-    """A row whose quoted text holds line ends; None when the quotation mark is a stray one."""
+    """A row whose quoted text contains line ends; None for a stray quotation mark."""
     text = first.text
     for count in range(1, MAX_ROW_LINES):
         more = lines.look(count)
@@ -118,15 +118,15 @@ def _continued(lines: _Lines, first: _Physical, width: int) -> tuple[list[str], 
 
 
 def _is_row(text: str, width: int) -> bool:
-    """Whether a line is a whole row by itself: then it is no part of the text before it."""
+    """Whether a line is a complete row: then it does not continue the text before it."""
     row, problem, _ = _parsed(text)
     return problem is None and len(row) == width and text.count('"') % 2 == 0
 
 
 def _parsed(text: str) -> tuple[list[str], str | None, bool]:
-    """The columns, what is wrong, and whether a quotation mark is still open at the end."""
+    """The columns, the fault, and whether a quotation mark is still open at the end."""
     try:
-        rows = list(csv.reader([text], strict=True))  # a line end within quotation marks is a character like others
+        rows = list(csv.reader([text], strict=True))  # a line end within quotation marks is an ordinary character
     except csv.Error as error:
         return [], f"not CSV: {error}", "unexpected end of data" in str(error)
     return (rows[0] if rows else []), None, False

@@ -80,7 +80,7 @@ Unknown fields are let through and remarked upon as `UNKNOWN_FIELD`.
 
 A record is accepted, or refused for the first of these reasons that fits. A refused record is on no board, and is
 counted with its reason. The streaming job and the recompute are tested against one table of cases,
-`tests/unit/events/acceptance_cases.yaml`.
+`tests/support/acceptance_cases.yaml`.
 
 {_reasons(event)}
 

@@ -1,4 +1,4 @@
-"""Bad records for the simulator: one maker for each line of the acceptance table, used in turn."""
+"""Bad records for the simulator: one maker per line of the acceptance table, used in turn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gamestream_dagster.events.outcome import Reason
 from gamestream_dagster.events.score_event import ScoreEvent
 
 MakeBad = Callable[[ScoreEvent], bytes | None]
-FAR_FUTURE_MS: Final = 4_102_444_800_000  # the year 2100: ahead of any Kafka timestamp of today
+FAR_FUTURE_MS: Final = 4_102_444_800_000  # the year 2100: ahead of any present Kafka timestamp
 
 
 def _edited(**changes: Any) -> MakeBad:
@@ -26,7 +26,7 @@ def _text_edited(old: bytes, new: bytes) -> MakeBad:
     return lambda event: orjson.dumps(event._asdict()).replace(old, new, 1)
 
 
-# A score's text is not what orjson would write for any number, so it is put in by hand.
+# A score's text is not what orjson would write for any number, so it is inserted directly.
 def _score(text: bytes) -> MakeBad:
     def make(event: ScoreEvent) -> bytes:
         return orjson.dumps(event._asdict()).replace(b'"score":%d' % event.score, b'"score":' + text, 1)
@@ -63,7 +63,7 @@ BAD_RECORDS: Final[tuple[tuple[Reason, MakeBad], ...]] = (
     (Reason.NOT_JSON, _score(b"NaN")),
 )
 
-# What Avro's types let through. Bytes that are no Avro would stop Flink's reader, which cannot skip a record.
+# What Avro's types allow. Bytes that are not Avro would stop Flink's reader, which cannot skip a record.
 BAD_AVRO_EVENTS: Final[tuple[tuple[Reason, Callable[[ScoreEvent], ScoreEvent]], ...]] = (
     (Reason.OUT_OF_RANGE, lambda event: event._replace(score=-5)),
     (Reason.MISSING_FIELD, lambda event: event._replace(user_id="")),

@@ -1,11 +1,11 @@
 """JSON as Flink's `json` format reads it (`decode.json-parser.enabled=false`, `ignore-parse-errors=true`).
 
-Found by running Flink 2.3.0's own classes (Jackson 2 behind them) on every case of the acceptance table and on random
-input. It differs from strict JSON: bytes after the first value are not looked at, a byte order mark, UTF-16 and UTF-32
-are read, over-long UTF-8 and lone surrogates are let through, control characters may stand in strings, the last of
+Established by running Flink 2.3.0's own classes (with Jackson 2) on every case of the acceptance table and on random
+input. Differences from strict JSON: bytes after the first value are ignored, a byte order mark, UTF-16 and UTF-32
+are read, over-long UTF-8, lone surrogates and control characters in strings are accepted, the last of
 two equal keys wins. Numbers keep their text. Limits are Jackson's: depth 1000, 1000 digits, names of 50,000 characters.
-Not followed: Jackson may take a field name with a byte 0xFF in it for a known one (which, depends on the names it has
-met before); such a record is refused here.
+Not replicated: Jackson may take a field name with a byte 0xFF for a known one (which, depends on the names it has
+seen before); such a record is refused here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MAX_LONG: Final = 2**63 - 1
 
 
 class NotJsonError(ValueError):
-    """The bytes do not begin with a JSON value."""
+    """The bytes do not start with a JSON value."""
 
 
 class NotUtf8Error(NotJsonError):
@@ -57,10 +57,10 @@ Json = str | Number | bool | None | list["Json"] | dict[str, "Json"]
 
 
 def parse(value: bytes) -> Json:
-    """The first JSON value in `value`; what follows it is not looked at.
+    """The first JSON value in `value`; ignores what follows.
 
     Raises:
-        NotUtf8Error: undecodable bytes stand before the value's end.
+        NotUtf8Error: undecodable bytes precede the value's end.
         NotJsonError: anything else that Jackson refuses.
     """
     text, whole = _decode(value)
@@ -73,7 +73,7 @@ def parse(value: bytes) -> Json:
 
 
 def as_text(value: Json) -> str | None:
-    """What Flink puts into a STRING column for `value`."""
+    """The content of a STRING column for `value`."""
     if value is None:
         return None
     if isinstance(value, bool):
@@ -86,7 +86,7 @@ def as_text(value: Json) -> str | None:
 
 
 def as_long(value: Json) -> int | None:
-    """What Flink puts into a BIGINT column for `value`: None for all that it cannot read."""
+    """The content of a BIGINT column for `value`: None for everything that Flink cannot read."""
     if isinstance(value, Number):
         if value.is_integer:
             return _in_long(int(value))
@@ -96,7 +96,7 @@ def as_long(value: Json) -> int | None:
 
 
 def parse_long(text: str) -> int | None:
-    """Java's `Long.parseLong(text.trim())`, None where it throws. Digits of any script count, as they do in Java."""
+    """Java's `Long.parseLong(text.trim())`, None where it throws. Accepts digits of any script, as Java does."""
     trimmed = text.strip("".join(map(chr, range(0x21))))
     digits = trimmed[1:] if trimmed[:1] in ("+", "-") else trimmed
     if not digits or not digits.isdecimal() or any(ord(digit) > 0xFFFF for digit in digits) or len(digits) > MAX_DIGITS:
@@ -109,7 +109,7 @@ def _in_long(number: int) -> int | None:
 
 
 class _Builder:
-    """Reads one value without recursion, so that depth has Jackson's limit and not Python's."""
+    """Reads one value without recursion, so that Jackson's depth limit applies and not Python's."""
 
     def __init__(self) -> None:
         self.open: list[list[Json] | dict[str, Json]] = []
@@ -233,7 +233,7 @@ def _encoding(value: bytes) -> tuple[str, int]:
 
 
 def _lenient_utf8(body: bytes) -> tuple[str, bool]:
-    """UTF-8 by lead byte alone, as Jackson reads it: over-long forms and encoded surrogates are let through."""
+    """UTF-8 by lead byte alone, as Jackson reads it: accepts over-long forms and encoded surrogates."""
     characters: list[str] = []
     position = 0
     while position < len(body):
@@ -290,7 +290,7 @@ def _digits(number: float) -> tuple[str, int]:
     """Significant digits without the point and the decimal exponent of the first."""
     shortest = Decimal(repr(abs(number))).normalize()
     if len(shortest.as_tuple().digits) == 1:
-        two = Decimal(f"{abs(number):.1e}")  # Java looks at two digits where one would do, and takes the nearest
+        two = Decimal(f"{abs(number):.1e}")  # Java tries two digits where one suffices, and takes the nearest
         shortest = two.normalize() if float(two) == abs(number) else shortest
     return "".join(map(str, shortest.as_tuple().digits)), shortest.adjusted()
 

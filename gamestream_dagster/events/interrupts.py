@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish and not as an exception: one that comes inside a delivery report would lose the report."""
+"""Ctrl-C as a flag instead of an exception: an exception inside a delivery report would lose the report."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def until_interrupted() -> Iterator[Callable[[], bool]]:
-    """A function that says whether Ctrl-C was pressed. A second one is `KeyboardInterrupt`, as ever.
+    """A function that returns whether Ctrl-C was pressed. A second one raises `KeyboardInterrupt` as usual.
 
-    Outside the main thread, where Python handles no signals, it is never pressed.
+    Always False outside the main thread, where Python handles no signals.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

@@ -1,4 +1,4 @@
-"""Sends records when they are due, without a busy loop."""
+"""Sends records when they are due, without busy waiting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from gamestream_dagster.events.producer import ScoreProducer
 
-SLACK_MS: Final = 2.0  # nearer than this is now: sleeping for less costs more than it gains
+SLACK_MS: Final = 2.0  # a due time nearer than this counts as now: a shorter sleep costs more than it gains
 LONGEST_WAIT_SECONDS: Final = 60.0
 
 
@@ -16,8 +16,8 @@ class Pacer:
     """The clock of one stream. Waiting serves the producer's delivery reports.
 
     Args:
-        producer: whose reports are served.
-        stopped: ends every wait once it says yes.
+        producer: its reports are served.
+        stopped: ends every wait once it returns True.
     """
 
     def __init__(self, producer: ScoreProducer, stopped: Callable[[], bool] = lambda: False) -> None:
@@ -31,16 +31,16 @@ class Pacer:
         return (time.monotonic() - self._start) * 1000
 
     def wait(self, due_ms: float) -> None:
-        """Return when `due_ms` milliseconds have passed since the start; at once when they have."""
+        """Return when `due_ms` milliseconds have passed since the start, or at once if they have."""
         while (left := due_ms - self.elapsed_ms) > SLACK_MS and not self._stopped():
             self._producer.poll(min(left / 1000, 0.1))
 
 
 class EventClock:
-    """When an event is due by its event time. A longer gap than `longest_wait` seconds is cut to that, once for all.
+    """Due times by event time. A gap longer than `longest_wait` seconds is cut to that, for all later events.
 
     Args:
-        speed: how much faster than event time.
+        speed: factor over event time.
         longest_wait: seconds.
     """
 
@@ -50,7 +50,7 @@ class EventClock:
         self._origin_ms: float | None = None  # event time that is due at the start
 
     def due(self, event_ms: int, elapsed_ms: float) -> tuple[float, float]:
-        """When the event is due, and when it would be due if no gap were cut; milliseconds since the start."""
+        """When the event is due, and when it would be due without cut gaps; milliseconds since the start."""
         if self._origin_ms is None:
             self._origin_ms = event_ms - elapsed_ms * self._speed
         wanted = (event_ms - self._origin_ms) / self._speed

@@ -1,6 +1,6 @@
-"""Rows of a Parquet file. A column is read by what its type means; other values are kept with a reason.
+"""Rows of a Parquet file. The meaning of a column's type decides how it is read; other values get a reason.
 
-Values come out of Arrow as integers and bytes, never as Python's dates, which end with the year 9999.
+Values leave Arrow as integers and bytes, never as Python dates, which end with the year 9999.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pyarrow import types
 from gamestream_dagster.events.file_lines import FIELDS, Line, Progress, ReadingError, Renames, check_columns
 
 PARQUET_ROWS: Final = 2_000
-_EXACT_DOUBLE: Final = 2**53  # up to here every whole number is one double
+_EXACT_DOUBLE: Final = 2**53  # up to here a double represents every whole number exactly
 _PER_MILLI: Final = {"us": 1_000, "ns": 1_000_000}
 _MILLIS: Final = {"s": 1_000, "ms": 1}
 _DAY_MILLIS: Final = 86_400_000
 
 
 class Unreadable(NamedTuple):
-    """A value that is neither a text nor a number of ours."""
+    """A value that is neither a text nor a number that we read."""
 
     kind: str
 
@@ -37,12 +37,12 @@ class ParquetRows:
     """An open Parquet file of score events.
 
     Raises:
-        ReadingError: it is no Parquet file, or lacks a column.
+        ReadingError: it is not a Parquet file, or lacks a column.
     """
 
     def __init__(self, path: Path, renames: Renames) -> None:
         try:
-            # a time as INT96, as old writers have it, in microseconds: in nanoseconds years after 2262 would wrap
+            # old writers' INT96 times as microseconds: as nanoseconds, years after 2262 would wrap
             self._file = pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
         except (OSError, pa.ArrowException) as error:
             raise ReadingError(
@@ -121,7 +121,7 @@ def _mapped(values: list[Any], meaning: Meaning) -> list[Any]:
 
 
 def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "surrogateescape")  # what is no text is refused later, as in a CSV file
+    return raw.decode("utf-8", "surrogateescape")  # what is not a text is refused later, as in a CSV file
 
 
 def _time_of(unit: str) -> Meaning:
@@ -131,7 +131,7 @@ def _time_of(unit: str) -> Meaning:
 
 
 def _whole(value: float) -> int | str | None:
-    """A whole number where the double is one; None for NaN, which is how data frames write an absent value."""
+    """A whole number where the double is one; None for NaN, which data frames write for absent values."""
     if value != value:  # noqa: PLR0124 - NaN
         return None
     return int(value) if abs(value) <= _EXACT_DOUBLE and value == int(value) else repr(value)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.errors import GamestreamError
 
 # The same key must go to the same partition whoever writes: librdkafka's own partitioner differs from Java's murmur2.
@@ -63,7 +64,7 @@ class ScoreProducer:
     Use as a context manager: leaving it waits at most `FLUSH_SECONDS` for the last reports.
 
     Args:
-        bootstrap: host:port of a broker.
+        kafka: where the broker is.
         topic: must exist.
         client_id: name in the broker's logs.
         settings: librdkafka settings to add or change.
@@ -73,22 +74,23 @@ class ScoreProducer:
     """
 
     def __init__(
-        self, bootstrap: str, topic: str, client_id: str = "gamestream", settings: dict[str, Any] | None = None
+        self, kafka: KafkaConnection, topic: str, client_id: str = "gamestream", settings: dict[str, Any] | None = None
     ) -> None:
         self.topic = topic
         self.deliveries = Deliveries()
-        self._bootstrap = bootstrap
+        self._bootstrap = kafka.bootstrap
         self._connection_error: str | None = None
         self._count = self._report(None)  # one for all: made anew for each record it costs a tenth of the rate
         self._producer = Producer(
-            {
-                **PRODUCER_SETTINGS,
-                "bootstrap.servers": bootstrap,
-                "client.id": client_id,
-                "error_cb": self._note_error,
-                "log_level": 0,  # what goes wrong is said in one sentence, by SendingError
-                **(settings or {}),
-            }
+            kafka.options(
+                {
+                    **PRODUCER_SETTINGS,
+                    "client.id": client_id,
+                    "error_cb": self._note_error,
+                    "log_level": 0,  # what goes wrong is said in one sentence, by SendingError
+                    **(settings or {}),
+                }
+            )
         )
         self._check_topic()
 

@@ -1,4 +1,4 @@
-"""Reads files of score events line by line: CSV, JSON lines (both also gzipped) and Parquet. Memory is bounded."""
+"""Reads files of score events line by line: CSV, JSON lines (both also gzipped) and Parquet, in bounded memory."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["Line", "ReadingError", "Source", "open_source", "renames_of"]
 
 
 class Source(NamedTuple):
-    """An open file: how much there is of it, and a way to go through it, told how far it has come."""
+    """An open file: its size, and an iterator over it that receives progress."""
 
     size: int  # bytes; rows for Parquet
     lines: Callable[[Progress], Iterator[Line]]
 
 
 def renames_of(given: list[str]) -> Renames:
-    """`column=field` pairs, as a person writes them: a column of the file is one of our fields.
+    """`column=field` pairs: a column of the file is one of our fields.
 
     Raises:
-        ReadingError: a pair has another form, or names no field of ours.
+        ReadingError: a pair is malformed, or names no field of ours.
     """
     found: dict[str, str] = {}
     for pair in given:
@@ -47,10 +47,10 @@ def renames_of(given: list[str]) -> Renames:
 
 
 def open_source(path: Path, renames: Renames | None = None) -> Source:
-    """Look at the file's name and choose the reader.
+    """Choose the reader by the file's name.
 
     Raises:
-        ReadingError: no such file, or a kind that is not known.
+        ReadingError: no such file, or an unknown kind.
     """
     size = _size_of(path)
     columns = renames or {}
@@ -105,7 +105,7 @@ def _json_lines(path: Path, at: Progress, renames: Renames) -> Iterator[Line]:
 
 
 def _renamed(line: bytes, renames: Renames) -> bytes:
-    """The object with its keys renamed; what is no object is left as it is, to be refused with its reason."""
+    """The object with renamed keys; anything but an object is returned unchanged and refused later with its reason."""
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:

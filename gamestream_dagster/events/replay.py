@@ -1,4 +1,4 @@
-"""Replays a file of score events into Kafka. A line that the acceptance rule refuses is counted and kept aside."""
+"""Replays a file of score events into Kafka. Lines that the acceptance rule refuses are counted and set aside."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from gamestream_dagster.events.score_event import ScoreEvent, encode_json, reada
 
 SAMPLES_DIR: Final = Path(__file__).with_name("samples")
 SAMPLES: Final[dict[str, Path]] = {"nba": SAMPLES_DIR / "nba_2014_15_shots.csv.gz"}
-UNREADABLE: Final = "UNREADABLE"  # the reason of a line that is not even a record of its file
+UNREADABLE: Final = "UNREADABLE"  # the reason of a line that is not a record of its file
 TOLD_WAIT_MS: Final = 5_000
-LARGE_BYTES: Final = 500_000  # records over this may be more than the topic takes: each of them has a report of its own
+LARGE_BYTES: Final = 500_000  # larger records may exceed the topic's limit: each has its own delivery report
 
 Encode = Callable[[ScoreEvent], bytes]
 
@@ -45,14 +45,14 @@ class Wait(NamedTuple):
 
     number: int
     seconds: float
-    """How long it takes."""
+    """Its duration."""
     wanted_seconds: float
-    """How long it would take by the event times."""
+    """Its duration by the event times."""
 
 
 @dataclass
 class ReplayResult:
-    """What a replay did. Every line that was read is sent, bad or blank."""
+    """The outcome of a replay. Every line is sent, bad or blank."""
 
     lines: int = 0
     """Lines read; in CSV: rows after the header, in Parquet: rows."""
@@ -84,19 +84,19 @@ def replay(
     on_bad: Callable[[BadLine], None] = lambda bad: None,
     on_wait: Callable[[Wait], None] = lambda wait: None,
 ) -> ReplayResult:
-    """Send every good line of `path`, in order. Ctrl-C ends it in order: what was sent is delivered and counted.
+    """Send every good line of `path`, in order. After Ctrl-C, sent records are still delivered and counted.
 
     Args:
         path: CSV, JSON lines (both also gzipped) or Parquet.
         producer: where to.
-        rejects: file for the bad lines; made only when there is one.
+        rejects: file for the bad lines; created for the first one.
         encode: JSON or Avro.
-        speed: how much faster than event time, from the first event on; None: as fast as possible.
-        longest_wait: a gap between two events is waited for at most so many seconds; event time goes on from there.
-        renames: columns of the file that are fields of ours.
-        on_progress: told how far it has come, and how far there is to go.
-        on_bad: told each bad line.
-        on_wait: told each long wait before it begins.
+        speed: factor over event time, from the first event on; None: as fast as possible.
+        longest_wait: maximum wait in seconds for a gap between two events; event time continues from there.
+        renames: columns of the file that are our fields.
+        on_progress: receives progress and total.
+        on_bad: receives each bad line.
+        on_wait: receives each long wait before it begins.
 
     Raises:
         ReadingError: the file cannot be read (to its end); says what was sent.
@@ -121,7 +121,7 @@ def replay(
                 run.take(line, ready, kept)
         except KeyboardInterrupt:
             run.result.interrupted = True
-        except (ReadingError, OSError) as error:  # the file to read, or the disk of the rejects
+        except (ReadingError, OSError) as error:  # the file to read, or the disk with the rejects
             producer.flush()
             done = run.result
             raise ReadingError(
@@ -144,7 +144,7 @@ def _wait(clock: EventClock, pacer: Pacer, number: int, event_ms: int, on_wait: 
 
 
 class _Replay:
-    """Counts what becomes of each line."""
+    """Counts the outcome of each line."""
 
     def __init__(self, producer: ScoreProducer, encode: Encode, on_bad: Callable[[BadLine], None]) -> None:
         self.result = ReplayResult()
@@ -153,11 +153,11 @@ class _Replay:
         self._on_bad = on_bad
 
     def prepare(self, line: Line) -> _Ready | BadLine | None:
-        """The record to send, or what is wrong; None for a blank line. Nothing is counted yet."""
+        """The record to send, or the fault; None for a blank line. Counts nothing."""
         return None if line.blank else _prepare(line, self._encode)
 
     def take(self, line: Line, ready: _Ready | BadLine | None, kept: _Rejects) -> None:
-        """Count the line, and send or keep what is in it."""
+        """Count the line, and send it or set it aside."""
         self.result.lines += 1
         if ready is None:
             self.result.blank += 1
@@ -167,7 +167,7 @@ class _Replay:
             self._send(line, ready, kept)
 
     def _send(self, line: Line, ready: _Ready, kept: _Rejects) -> None:
-        """Send it; one that is too large for the topic is a bad line, now or when the broker says so."""
+        """Send it; a record too large for the topic is a bad line, now or when the broker refuses it."""
 
         def refused(why: str) -> None:
             self.result.sent -= 1
@@ -206,7 +206,7 @@ def _prepare(line: Line, encode: Encode) -> _Ready | BadLine:
     outcome = judge(value, int(time.time() * 1000))
     if isinstance(outcome, Refused):
         return BadLine(line.number, outcome.reason.value, outcome.detail)
-    if line.raw is None or encode is not encode_json:  # a line of JSON is sent as it stands
+    if line.raw is None or encode is not encode_json:  # a line of JSON is sent verbatim
         try:
             value = encode(_event(outcome))
         except AvroFormatError as error:
@@ -228,23 +228,23 @@ def _event(found: Accepted) -> ScoreEvent:
 
 
 def _as_json(fields: dict[str, Any]) -> bytes | None:
-    """The known columns as JSON. Texts stay texts: the acceptance rule reads digits in them. An empty one is no id."""
+    """The known columns as JSON. Texts stay texts: the acceptance rule parses digits. Empty texts become no id."""
     known = {name: _within_64_bits(fields.get(name)) for name in FIELD_NAMES}
     for optional in ("readable_time", "event_type", "event_id"):
         known[optional] = known[optional] or None
     try:
         return orjson.dumps(known)
-    except TypeError:  # lone surrogates: bytes that were no UTF-8; or a Parquet type without a JSON form
+    except TypeError:  # lone surrogates: bytes that were not UTF-8; or a Parquet type without a JSON form
         return None
 
 
 def _within_64_bits(value: Any) -> Any:
-    """The digits of an integer that is too large for JSON's writer: the acceptance rule reads them."""
+    """The digits of an integer too large for JSON's writer: the acceptance rule parses them."""
     return str(value) if isinstance(value, int) and not -(2**63) <= value < 2**63 else value
 
 
 class _Rejects:
-    """The file of bad lines, made at the first of them."""
+    """The file of bad lines, created for the first one."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

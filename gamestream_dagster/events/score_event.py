@@ -1,4 +1,4 @@
-"""One score event as the simulator and the replay hold it, and its JSON bytes."""
+"""One score event of the simulator and the replay, and its JSON bytes."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def encode_json(event: ScoreEvent) -> bytes:
 
 
 def readable_time(millis: int) -> str:
-    """`millis` for people, in UTC: `2014-10-28 00:00:15.000`."""
+    """`millis` in UTC for display: `2014-10-28 00:00:15.000`."""
     return f"{_second(millis // 1000)}.{millis % 1000:03d}"
 
 
-@lru_cache(maxsize=4096)  # events come many to the second
+@lru_cache(maxsize=4096)  # many events share a second
 def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

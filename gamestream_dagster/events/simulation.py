@@ -19,7 +19,7 @@ from gamestream_dagster.events.truth import Truth
 
 @dataclass
 class SimulationResult:
-    """What a simulation sent; all of it delivered."""
+    """The outcome of a simulation; every record was delivered."""
 
     sent: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
@@ -29,7 +29,7 @@ class SimulationResult:
 
     @property
     def per_second(self) -> float:
-        """Records delivered a second."""
+        """Records delivered per second."""
         return self.sent / self.seconds if self.seconds else 0.0
 
 
@@ -42,15 +42,15 @@ def run_simulation(
     paced: bool = True,
     on_progress: Callable[[SimulationResult], None] = lambda result: None,
 ) -> SimulationResult:
-    """Send a simulated stream; Ctrl-C ends it in order.
+    """Send a simulated stream; Ctrl-C ends it cleanly.
 
     Args:
-        options: what to simulate.
+        options: the stream.
         producer: where to.
-        truth_path: Parquet file of the ground truth; None: none is written.
+        truth_path: Parquet file of the ground truth; None: not written.
         encode: JSON or Avro.
         paced: send each record when it is due; False: as fast as possible.
-        on_progress: told now and then.
+        on_progress: receives progress now and then.
 
     Raises:
         SendingError: not all records could be delivered.

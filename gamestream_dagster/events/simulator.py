@@ -1,7 +1,7 @@
-"""Score events of a simulated crowd. The same options and the same start give the same bytes, in the same order.
+"""Score events of a simulated crowd. The same options and start give the same bytes in the same order.
 
-Time is the simulation's own: it advances by the rate, not by the clock, so that a slow machine changes when a record is
-sent but not what is in it.
+Simulated time advances by the rate, not by the clock: a slow machine changes when a record is
+sent, but not its content.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from gamestream_dagster.events.faults import BAD_AVRO_EVENTS, BAD_RECORDS
 from gamestream_dagster.events.outcome import Reason
 from gamestream_dagster.events.score_event import ScoreEvent, encode_json, readable_time
 
-LATE_FROM_MS: Final = 5 * 60_000  # the seed's generator: late by 5 to 10 minutes
+LATE_FROM_MS: Final = 5 * 60_000  # as in the first demo's generator: late by 5 to 10 minutes
 LATE_SPREAD_MS: Final = 5 * 60_000
-SKEW_LIMIT_MS: Final = 3_000  # a skewed clock is wrong by up to this, either way
+SKEW_LIMIT_MS: Final = 3_000  # a skewed clock is off by up to this in either direction
 BURST_EVERY_MS: Final = 60_000
 BURST_LENGTH_MS: Final = 5_000
-REMEMBERED: Final = 20_000  # events kept to be repeated; bounds the memory whatever the rate
+REMEMBERED: Final = 20_000  # events kept for repetition; bounds the memory at any rate
 
 Encode = Callable[[ScoreEvent], bytes]
 
 
 class Kind(StrEnum):
-    """What a simulated record is."""
+    """The kind of a simulated record."""
 
     NORMAL = "normal"  # in time, once
-    LATE = "late"  # its event time is 5 to 10 minutes back
-    DUP = "dup"  # the very bytes of an earlier record again
+    LATE = "late"  # its event time is 5 to 10 minutes in the past
+    DUP = "dup"  # the exact bytes of an earlier record
     BAD = "bad"  # refused by the acceptance rule
 
 
 class SimulatorOptions(BaseModel):
-    """What to simulate. Shares in per cent of all records."""
+    """The simulated stream. Shares are per cent of all records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,18 +73,18 @@ class SimulatorOptions(BaseModel):
 
 
 class SimulatedRecord(NamedTuple):
-    """One record to send, and the truth about it."""
+    """One record to send, with its ground truth."""
 
     number: int
     due_ms: float  # since the start
     kind: Kind
     reason: Reason | None  # why it will be refused
-    event: ScoreEvent  # for a bad record: the event that was spoilt
+    event: ScoreEvent  # for a bad record: the event that was corrupted
     value: bytes | None
 
     @property
     def key(self) -> bytes:
-        """The record's key. A bad record keeps the key of the event that was spoilt."""
+        """The record's key. A bad record keeps the key of the original event."""
         return self.event.key
 
 
@@ -101,7 +101,7 @@ def simulate(options: SimulatorOptions, encode: Encode = encode_json) -> Iterato
 
 
 class _Run:
-    """State of one simulation: the crowd, the chance, and the events that may be repeated."""
+    """State of one simulation: the crowd, the random source, and the events that may be repeated."""
 
     def __init__(self, options: SimulatorOptions, encode: Encode) -> None:
         self.options = options
@@ -121,14 +121,14 @@ class _Run:
         self.bad_below = options.bad / 100
         self.dup_below = self.bad_below + options.dup / 100
         self.late_below = self.dup_below + options.late / 100
-        # Records that a duplicate may repeat: `waiting` are younger than --dup-after, `ready` are old enough.
+        # Candidates for duplicates: `waiting` are younger than --dup-after, `ready` are old enough.
         self.waiting: deque[SimulatedRecord] = deque()
         self.ready: deque[SimulatedRecord] = deque()
         expected = options.rate * options.dup_within * 60
         self.remember_share = min(1.0, REMEMBERED / expected) if options.dup else 0.0
 
     def gap_ms(self, now: float) -> float:
-        """Time to the next record; arrivals are random, as those of many players are."""
+        """Time to the next record; arrivals are random, like those of many players."""
         bursting = now % BURST_EVERY_MS < BURST_LENGTH_MS
         rate = self.options.rate * (self.options.burst if bursting else 1.0)
         return -math.log(1.0 - self.rng.random()) * 1000 / rate

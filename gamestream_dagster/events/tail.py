@@ -16,6 +16,7 @@ from fastavro.schema import SchemaParseException
 from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.events.avro_reading import grows_without_bytes, is_whole
 from gamestream_dagster.events.avro_shape import Shape, shape_of
 
@@ -87,21 +88,21 @@ class RecordReader:
 
 
 def records_between(
-    bootstrap: str, topic: str, start: Mapping[int, int], upto: Mapping[int, int]
+    kafka: KafkaConnection, topic: str, start: Mapping[int, int], upto: Mapping[int, int]
 ) -> Iterator[TailedRecord]:
     """Committed records from `start` up to, not including, `upto`, a bounded chunk at a time.
 
     Raises:
         TransientServiceError: Kafka does not hand them out.
     """
-    for chunk in read_range(bootstrap, topic, start, upto):
+    for chunk in read_range(kafka, topic, start, upto):
         raw = chunk.raw
         for offset, timestamp, key, value in zip(raw.offsets, raw.timestamps, raw.keys, raw.values, strict=True):
             yield TailedRecord(chunk.partition, offset, timestamp, key, value)
 
 
 def last_records(
-    bootstrap: str, topic: str, beginnings: Mapping[int, int], ends: Mapping[int, int], count: int
+    kafka: KafkaConnection, topic: str, beginnings: Mapping[int, int], ends: Mapping[int, int], count: int
 ) -> list[TailedRecord]:
     """The last `count` committed records before `ends`, by timestamp, oldest first. Keeps no more than these.
 
@@ -114,7 +115,7 @@ def last_records(
     back = count
     for _ in range(_WIDENINGS):
         start = {part: max(beginnings.get(part, 0), end - back) for part, end in ends.items()}
-        found = _newest(records_between(bootstrap, topic, start, ends), count)
+        found = _newest(records_between(kafka, topic, start, ends), count)
         whole = all(at <= beginnings.get(part, 0) for part, at in start.items())
         if len(found) >= count or whole:
             break

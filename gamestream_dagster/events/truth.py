@@ -1,7 +1,7 @@
-"""The ground truth of a simulation: a Parquet file with one row for each record sent, and the totals of it.
+"""The ground truth of a simulation: a Parquet file with one row per sent record, and totals.
 
-Rows are written in groups as the broker confirms the records, so that memory stays the same however long it runs; the
-totals are computed from the file at the end, by DuckDB, which spills to disk.
+Rows are written in groups as the broker confirms the records, so memory stays constant; DuckDB computes the
+totals from the file at the end and can spill to disk.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Truth:
         self.close()
 
     def on_delivered(self, record: SimulatedRecord) -> Callable[[int, int], None]:
-        """A function for the producer, which notes the record with its place in the topic."""
+        """A delivery callback that stores the record with its position in the topic."""
 
         def note(partition: int, offset: int) -> None:
             event = record.event
@@ -82,7 +82,7 @@ class Truth:
         return note
 
     def close(self) -> None:
-        """Write what is left, then the totals."""
+        """Write the remaining rows, then the totals."""
         self._write_group()
         self._writer.close()
         write_totals(self.path)
@@ -96,7 +96,7 @@ class Truth:
 
 
 def write_totals(path: Path) -> None:
-    """Totals of what counts (no bad records, each event once): by player, by team, and counts by kind and reason."""
+    """Totals of counted events (no bad records, each event once) by player and team, and counts by kind and reason."""
     stem = path.with_suffix("")
     sql = Path(__file__).with_name("truth_totals.sql").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="gamestream-truth-") as spill, duckdb.connect() as connection:

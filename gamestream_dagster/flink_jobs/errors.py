@@ -1,4 +1,4 @@
-"""What the job manager raises. Clients raise `ServiceError` on their own; these are the decisions on top of them."""
+"""Errors of the job manager. Clients raise `ServiceError`; these are the decisions above them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class FlinkJobError(GamestreamError):
 
 
 class TransientFlinkJobError(FlinkJobError, Transient):
-    """Worth another try later."""
+    """Transient: worth another try later."""
 
 
 class TerminalFlinkJobError(FlinkJobError):
@@ -18,44 +18,44 @@ class TerminalFlinkJobError(FlinkJobError):
 
 
 class JobSpecError(TerminalFlinkJobError):
-    """A job's folder cannot be used; the message names the file and the mend."""
+    """A job's folder is invalid; the message names the file and the correction."""
 
 
 class UnknownJobError(TerminalFlinkJobError):
-    """There is no folder for the job."""
+    """The job has no folder."""
 
 
 class RenderError(JobSpecError):
-    """A placeholder of a SQL file has no value, or stands where a value cannot be put."""
+    """A placeholder of a SQL file has no value, or is in an invalid place."""
 
 
 class SubmissionRejectedError(TerminalFlinkJobError):
-    """Flink refused the SQL or the job; mend the folder and apply again."""
+    """Flink refused the SQL or the job; correct the folder and apply again."""
 
 
 class PreflightError(TransientFlinkJobError):
-    """The cluster cannot take the job now: no slots, no TaskManager. Nothing was changed."""
+    """The cluster cannot take the job now: no slots, no TaskManager. Nothing changed."""
 
 
 class ExecutorBusyError(TransientFlinkJobError):
-    """Another executor works on this job; let it finish."""
+    """Another executor is working on this job; wait until it finishes."""
 
 
 class StaleRecordError(TransientFlinkJobError):
-    """Another process changed the deployment's record meanwhile; look again."""
+    """Another process changed the deployment record concurrently; observe again."""
 
 
 class RedeployContractError(TerminalFlinkJobError):
-    """A job was submitted but did not come up as promised; it is parked, and the message says why."""
+    """A submitted job did not come up as required; it is parked, and the message says why."""
 
 
 class UnreadableStateError(RedeployContractError):
-    """Flink could not read the state that a job was to go on from; nothing of the job ran."""
+    """Flink could not read the state to restore; nothing of the job ran."""
 
 
 class RefusedError(TerminalFlinkJobError):
-    """What a person asks for cannot be done; nothing was changed, and the message says what can be done."""
+    """The request cannot be fulfilled; nothing changed, and the message lists the alternatives."""
 
 
 class ParkedError(TerminalFlinkJobError):
-    """The plan needs a person's choice; the message says which commands decide."""
+    """The plan needs an operator's decision; the message lists the commands."""

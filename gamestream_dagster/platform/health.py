@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import httpx
 
@@ -11,12 +12,22 @@ REQUEST_SECONDS = 3.0
 POLL_SECONDS = 0.2
 
 
-def http_ok(url: str, reason: Callable[[httpx.Response], str | None] = lambda _: None) -> str | None:
-    """None when a GET answers 2xx and `reason` finds nothing wrong in it; else a few words."""
+def http_ok(
+    url: str,
+    reason: Callable[[httpx.Response], str | None] = lambda _: None,
+    options: Mapping[str, Any] | None = None,
+) -> str | None:
+    """None when a GET answers 2xx and `reason` finds nothing wrong in it; else a few words.
+
+    Args:
+        url: asked, with no proxy.
+        reason: what is wrong with an answer.
+        options: further ones of httpx, such as a login.
+    """
     try:
         # Reading the machine's certificates costs more than the whole request, and plain HTTP needs none.
-        verify = url.startswith("https:")
-        response = httpx.get(url, timeout=REQUEST_SECONDS, trust_env=False, verify=verify)
+        known = {"trust_env": False, "verify": url.startswith("https:"), **(options or {})}
+        response = httpx.get(url, timeout=REQUEST_SECONDS, **known)
         if response.is_success:
             return reason(response)
     except httpx.HTTPError as error:

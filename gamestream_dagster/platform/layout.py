@@ -7,6 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
+import yaml
+
 from gamestream_dagster.settings import Settings
 
 # The kernel's limit on a Unix socket's path is 107 bytes; supervisord adds `.<pid>` while it makes the socket.
@@ -16,6 +18,17 @@ SOCKET_PATH_LIMIT = 96
 def run_dir(settings: Settings) -> Path:
     """Sockets, locks, program descriptions of the running stack."""
     return settings.home / "run"
+
+
+def stack_file(settings: Settings) -> Path:
+    """What `up` wrote of the stack's addresses."""
+    return run_dir(settings) / "stack.yaml"
+
+
+def saved_port_base(settings: Settings) -> int | None:
+    """Port base of the home's last start; None: the usual ports, or never started."""
+    path = stack_file(settings)
+    return (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("port_base") if path.exists() else None
 
 
 def logs_dir(settings: Settings) -> Path:

@@ -1,4 +1,4 @@
-"""How much memory the machine, or the container around us, still gives."""
+"""Free memory of the machine or of the surrounding container."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 def available_mib(cgroup: Path = CGROUP) -> int:
-    """Memory that new processes can have, MiB: the machine's, or what the control group leaves when that is less."""
+    """Memory available to new processes, MiB: the machine's, or the control group's rest when that is less."""
     machine = psutil.virtual_memory().available // MIB
     limit = _number(cgroup / "memory.max")
     used = _number(cgroup / "memory.current")
@@ -28,7 +28,7 @@ def require(services: Iterable[Service], available: int) -> None:
     """Check that the services fit.
 
     Raises:
-        MemoryShortError: says how much is missing.
+        MemoryShortError: names the missing amount.
     """
     chosen = list(services)
     needed = sum(service.memory_mib for service in chosen)
@@ -43,7 +43,7 @@ def require(services: Iterable[Service], available: int) -> None:
 def _number(path: Path) -> int | None:
     try:
         text = path.read_text(encoding="utf-8").strip()
-    except OSError:  # no control group, or one of the first version: the machine's own figure counts
+    except OSError:  # no control group, or version 1: the machine's own figure counts
         return None
     return int(text) if text.isdigit() else None
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import psutil
 
 from gamestream_dagster.platform.errors import PortTakenError
-from gamestream_dagster.settings import STANDARD_PORTS, Settings
+from gamestream_dagster.port_block import PORTS_PER_STACK
+from gamestream_dagster.settings import Settings
 
 FIRST_BASE = 20000
 LAST_BASE = 32000  # the kernel hands out ports for outgoing connections from 32768 on
@@ -72,18 +73,35 @@ def require_free(settings: Settings, servers: Iterable[str]) -> None:
         )
 
 
+def require_free_block(base: int) -> None:
+    """Check that every port of a new stack's block is free, those of servers that start later too.
+
+    Raises:
+        PortTakenError: names the first one that is taken, who has it, and a port base that is free.
+    """
+    last = base + PORTS_PER_STACK - 1
+    for port in range(base, last + 1):
+        if is_free(port):
+            continue
+        owner = next((str(each) for each in listeners([port])), "another process")
+        raise PortTakenError(
+            f"A stack takes the ports {base} to {last}, and {port} is taken by {owner}; stop that process, or choose "
+            f"other ports with `gamestream up --port-base {free_base()}`."
+        )
+
+
 def free_base(first: int = FIRST_BASE) -> int:
-    """First of 16 consecutive free ports, looked for from `first` on and then from the beginning.
+    """First of a stack's consecutive free ports, looked for from `first` on and then from the beginning.
 
     Raises:
         PortTakenError: there is none.
     """
-    size = len(STANDARD_PORTS)
-    for base in [*range(first, LAST_BASE, 20), *range(FIRST_BASE, first, 20)]:
-        if all(is_free(port) for port in range(base, base + size)):
+    step = PORTS_PER_STACK
+    for base in [*range(first, LAST_BASE, step), *range(FIRST_BASE, first, step)]:
+        if all(is_free(port) for port in range(base, base + PORTS_PER_STACK)):
             return base
     raise PortTakenError(
-        f"There are no {size} consecutive free ports between {FIRST_BASE} and {LAST_BASE}; stop some servers."
+        f"There are no {PORTS_PER_STACK} consecutive free ports from {FIRST_BASE} to {LAST_BASE}; stop some servers."
     )
 
 

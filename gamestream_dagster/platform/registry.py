@@ -48,7 +48,8 @@ def program(settings: Settings) -> Program:
 
 def probe(settings: Settings) -> str | None:
     """List the subjects."""
-    return health.http_ok(f"{settings.registry}/subjects")
+    registry = settings.registry
+    return health.http_ok(f"{registry}/subjects", options=registry.http)
 
 
 def _archive() -> jars.Jar:
@@ -65,7 +66,7 @@ SERVICES = (
         prepare=prepare,
         program=program,
         probe=probe,
-        link=lambda settings: settings.registry,
+        link=lambda settings: str(settings.registry),
         external="registry",
     ),
 )

@@ -1,6 +1,6 @@
-"""Maintenance: write `jars.lock` anew: `python -m gamestream_dagster.platform.relock`, a minute, needs the network.
+"""Maintenance: rewrites `jars.lock`: `python -m gamestream_dagster.platform.relock`, a minute, needs the network.
 
-Resolves the roots below with all that they need, fetches everything and records each file's SHA-256.
+Resolves the roots below with their dependencies, fetches everything and records each file's SHA-256.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ KAFKA = "4.3.0"
 FLINK = "2.3.0"
 HADOOP = "3.4.2"
 
-# Resolved with everything they need.
+# Resolved with their dependencies.
 TREES = {
     JarUse.KAFKA: [
         ("org.apache.kafka", "kafka_2.13", KAFKA),
         ("org.apache.kafka", "kafka-tools", KAFKA),
     ]
 }
-# Complete by themselves (shaded), or needing only what the Flink distribution holds.
+# Self-contained (shaded), or needing only what the Flink distribution holds.
 SINGLES = {
-    # Of the version of log4j that Kafka asks for; resolved as a tree, its own version list would override Kafka's.
+    # At Kafka's version of log4j; resolved as a tree, its own version list would override Kafka's.
     JarUse.KAFKA: [("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4")],
     JarUse.REGISTRY: [("io.apicurio", "apicurio-registry-app", "3.3.3", "all", "tar.gz")],
     JarUse.FLINK_LIB: [
@@ -56,7 +56,7 @@ SINGLES = {
         ("org.apache.commons", "commons-collections4", "4.4"),
     ],
 }
-# Kafka Connect and its web server: the command-line tools ask for it, the broker does not load it.
+# Kafka Connect and its web server: the command-line tools need it, the broker does not load it.
 UNUSED_GROUPS = (
     "org.eclipse.jetty",
     "org.glassfish",

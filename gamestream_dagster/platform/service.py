@@ -1,4 +1,4 @@
-"""What a server of the stack is: its needs, its ports, how to prepare it, run it and ask for its health."""
+"""A server of the stack: its dependencies and ports, how to prepare and run it, and its health check."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from gamestream_dagster.settings import Settings
 
 
 class ServiceState(StrEnum):
-    """State of one service, as `gamestream status` shows it."""
+    """State of one service in `gamestream status`."""
 
     HEALTHY = "HEALTHY"  # runs and answers its own API
     STARTING = "STARTING"  # its process runs, its API does not answer yet (or no longer)
-    STOPPED = "STOPPED"  # no process, because nobody started it or somebody stopped it
+    STOPPED = "STOPPED"  # no process: never started, or stopped
     FAILED = "FAILED"  # the supervisor gave up restarting it
-    EXTERNAL = "EXTERNAL"  # its address was given and answers: nothing is started for it
-    UNREACHABLE = "UNREACHABLE"  # its address was given and does not answer
+    EXTERNAL = "EXTERNAL"  # external and reachable: we start nothing for it
+    UNREACHABLE = "UNREACHABLE"  # external and unreachable
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Program:
 class Service:
     """One server.
 
-    `prepare` writes its files and makes its data folder; it may be called again and then changes nothing.
+    `prepare` writes its files and creates its data folder; it is idempotent.
     `probe` asks the server itself: None when healthy, else a few words on what is missing.
     """
 
@@ -43,16 +43,16 @@ class Service:
     group: str
     needs: tuple[str, ...]
     ports: tuple[str, ...]  # keys of `STANDARD_PORTS`
-    memory_mib: int  # resident memory to expect
+    memory_mib: int  # expected resident memory
     prepare: Callable[[Settings], None]
     program: Callable[[Settings], Program]
     probe: Callable[[Settings], str | None]
     link: Callable[[Settings], str]
     external: str | None = None  # argument for `Settings.is_external`
-    start_seconds: int = 180  # far more than a quiet machine needs; a process that ends is noticed at once
+    start_seconds: int = 180  # far more than a quiet machine needs; a process that ends is detected at once
     stop_signal: str = "TERM"
     stop_seconds: int = 30  # then it is killed
-    # Why the service cannot be started at present though nothing is wrong; None when it can.
+    # Why the service cannot start at present though nothing is wrong; None when it can.
     missing: Callable[[Settings], str | None] = lambda _: None
 
 
@@ -71,18 +71,18 @@ class ServiceStatus:
 
 
 class ProgressState(StrEnum):
-    """What is reported of a service while the stack goes up or down, and of a job."""
+    """A progress event of a service or a job while the stack goes up or down."""
 
-    FETCHING = "fetching"  # jars are being fetched and checked
-    PREPARING = "preparing"  # files and data folders are being made
+    FETCHING = "fetching"  # fetching and checking jars
+    PREPARING = "preparing"  # creating files and data folders
     STARTING = "starting"  # its process runs, its API does not answer yet
     HEALTHY = "healthy"  # answers
-    EXTERNAL = "external"  # not started: its address was given
+    EXTERNAL = "external"  # not started: external
     SKIPPED = "skipped"  # not started: the detail says why
-    STOPPED = "stopped"  # its process has ended; of a job: it was stopped with a savepoint
-    STOPPING = "stopping"  # a job is being stopped with a savepoint
-    RESUMING = "resuming"  # a job is being brought back
-    FAILED = "not done"  # a job was not stopped, or not brought back; the stack goes on all the same
+    STOPPED = "stopped"  # its process has ended; a job stopped with a savepoint
+    STOPPING = "stopping"  # stopping a job with a savepoint
+    RESUMING = "resuming"  # resuming a job
+    FAILED = "not done"  # a job did not stop, or did not resume; the stack continues
 
 
 # Called with (service name, state, detail) from several threads.
@@ -90,4 +90,4 @@ Progress = Callable[[str, ProgressState, str], None]
 
 
 def silent(name: str, state: ProgressState, detail: str) -> None:
-    """A progress callback that shows nothing."""
+    """A progress callback that prints nothing."""

@@ -72,7 +72,7 @@ class Stack:
             missing = [service for service in chosen if self._to_start(service, fresh)]
             try:
                 if missing:
-                    self._check_room(missing)
+                    self._check_room(missing, fresh)
                     self._fetch_jars(missing)
                     self._write_stack_file()
                     if fresh:
@@ -188,7 +188,11 @@ class Stack:
             )
         self._progress(service.name, ProgressState.HEALTHY, "was running already")
 
-    def _check_room(self, missing: list[Service]) -> None:
+    def _check_room(self, missing: list[Service], fresh: bool) -> None:
+        base = self._settings.port_base
+        # a home that has run on this base keeps it, also where it was given fewer ports than a stack takes now
+        if fresh and base is not None and layout.saved_port_base(self._settings) != base:
+            ports.require_free_block(base)
         ports.require_free(self._settings, [port for service in missing for port in service.ports])
         memory.require(missing, memory.available_mib())
 
@@ -202,10 +206,9 @@ class Stack:
         jars.ensure(wanted, on_file)
 
     def _check_same_ports(self) -> None:
-        path = layout.run_dir(self._settings) / "stack.yaml"
-        if not path.exists() or not self._supervisor.running():
+        if not layout.stack_file(self._settings).exists() or not self._supervisor.running():
             return
-        running = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("port_base")
+        running = layout.saved_port_base(self._settings)
         if running != self._settings.port_base:
             raise StackMismatchError(
                 f"The stack in {self._settings.home} runs with port base {running or 'unset'}, not "
@@ -216,7 +219,7 @@ class Stack:
         base = self._settings.port_base
         text = "# Written by `gamestream up`: where this home's servers listen.\n"
         text += yaml.safe_dump({"port_base": base}) if base is not None else "{}\n"
-        layout.write_private(layout.run_dir(self._settings) / "stack.yaml", text)
+        layout.write_private(layout.stack_file(self._settings), text)
 
     def _start_all(self, missing: list[Service]) -> None:
         start = _Start(missing)

@@ -1,4 +1,4 @@
-"""The process supervisor (`supervisor` from PyPI) of one stack: one daemon, asked through a private Unix socket."""
+"""The process supervisor (`supervisor` from PyPI) of one stack: one daemon behind a private Unix socket."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STOP_SECONDS = 60
 # supervisord's states of a program in which a process exists.
 ALIVE = ("STARTING", "RUNNING", "STOPPING")
 GIVEN_UP = ("FATAL", "BACKOFF", "EXITED", "UNKNOWN")
-# Marks each process of a stack, so that those are found whose supervisor was killed.
+# Marks each process of a stack, to find processes whose supervisor was killed.
 MARK = "GAMESTREAM_STACK"
 
 DAEMON = """\
@@ -81,7 +81,7 @@ class Supervisor:
             return False
 
     def start_daemon(self, services: Iterable[Service]) -> None:
-        """Write its configuration and start it; leftovers of a dead one are cleared away first."""
+        """Write its configuration and start it, after removing leftovers of a dead one."""
         self.clear_leftovers()
         config = layout.run_dir(self._settings) / "supervisord.conf"
         layout.write_private(config, self._configuration(services))
@@ -106,7 +106,7 @@ class Supervisor:
             )
 
     def describe(self, name: str, program: Program) -> None:
-        """Write what the program's next start is to run."""
+        """Write what the program's next start will run."""
         described = {**asdict(program), "directory": str(program.directory) if program.directory else None}
         described["environment"] = {MARK: str(self._settings.home), **program.environment}
         path = layout.program_file(self._settings, name)
@@ -114,7 +114,7 @@ class Supervisor:
         layout.write_private(path, json.dumps(described, default=str, indent=1))
 
     def start(self, name: str) -> None:
-        """Start a program; returns before it is known to have started."""
+        """Send a start; returns before the program is known to run."""
         try:
             self._call("startProcess", name, False)
         except SupervisorError as error:
@@ -122,7 +122,7 @@ class Supervisor:
                 raise
 
     def stop(self, name: str) -> None:
-        """Stop a program and wait for its end (supervisord kills it after its own patience)."""
+        """Stop a program and wait for its end (supervisord kills it after its own timeout)."""
         try:
             self._call("stopProcess", name, True)
         except SupervisorError as error:
@@ -147,7 +147,7 @@ class Supervisor:
             ) from error
 
     def clear_leftovers(self) -> list[int]:
-        """End processes of this stack that no living supervisor owns, and remove a dead socket and pid file.
+        """Kill processes of this stack that no living supervisor owns, and remove a dead socket and pid file.
 
         Returns the pids that were ended.
         """
@@ -159,7 +159,7 @@ class Supervisor:
         return ended
 
     def processes(self) -> list[psutil.Process]:
-        """Processes that carry this stack's mark, the supervisor's own included."""
+        """Processes with this stack's mark, including the supervisor's own."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -168,9 +168,9 @@ class Supervisor:
         try:
             if process.environ().get(MARK) == str(self._settings.home):
                 return True
-            # Postgres writes its title over its environment.
+            # Postgres overwrites its environment with its title.
             return process.name() == "postgres" and str(self._settings.home / "postgres" / "data") in process.cmdline()
-        except psutil.Error:  # ended meanwhile, or another user's: not ours
+        except psutil.Error:  # ended meanwhile, or another user's
             return False
 
     def _configuration(self, services: Iterable[Service]) -> str:
@@ -184,7 +184,7 @@ class Supervisor:
             user="user=root" if os.geteuid() == 0 else "",
         )
         for service in services:
-            # -I: no user folders on the path; this package's own modules would hide the standard library's `platform`.
+            # -I: no user folders on the path; this package's modules would shadow the standard library's `platform`.
             words = [sys.executable, "-I", str(launcher), str(layout.program_file(self._settings, service.name))]
             text += PROGRAM.format(
                 name=service.name,
@@ -214,7 +214,7 @@ class Supervisor:
 
 
 def end_processes(processes: Iterable[psutil.Process], patience: float = 15) -> None:
-    """Ask processes to end, then kill those that have not."""
+    """Terminate processes, then kill the remaining ones."""
     chosen = list(processes)
     for process in chosen:
         _signal(process, signal.SIGTERM)

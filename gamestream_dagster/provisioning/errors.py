@@ -4,4 +4,4 @@ from gamestream_dagster.errors import GamestreamError
 
 
 class ProvisioningError(GamestreamError):
-    """What was asked cannot be done; the message says why and what to do next."""
+    """The request cannot be fulfilled; the message says why and what to do next."""

@@ -1,4 +1,4 @@
-"""Flink jobs beside the other resources. What to do about a job is decided and done by `flink_jobs` alone."""
+"""Flink jobs as resources. `flink_jobs` alone plans and acts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STATES = {
     Decision.RESTORE: ResourceState.MISSING,  # was deployed, does not run
     Decision.WAIT: ResourceState.UNKNOWN,
 }
-"""Every other decision means that the job is there, but not as described."""
+"""Every other decision means that the job exists, but not as described."""
 
 
 class JobProvider:
@@ -40,7 +40,7 @@ class JobProvider:
         return list(load_jobs(season=self._settings.season))
 
     def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
-        """What the job manager would do about each; a job that cannot be asked about is UNKNOWN alone."""
+        """What the job manager would do about each; a job whose state is unknown affects no other."""
         with self._engine.connect() as connection:
             recorded = inspect(connection).has_table(deployments.name)
         if not recorded:
@@ -55,10 +55,10 @@ class JobProvider:
             return ResourceStatus(self.kind, name, ResourceState.UNKNOWN, (str(error),))
 
     def create(self, name: str) -> None:
-        """Make the job as its folder says: deploy, upgrade, restore or heal it.
+        """Bring the job to the state that its folder describes: deploy, upgrade, restore or heal it.
 
         Raises:
-            ProvisioningError: it could not be, or a person has to choose; says which commands decide.
+            ProvisioningError: it failed, or an operator has to choose; names the commands.
         """
         try:
             manager.apply_job(self._settings, name, say=self._say)

@@ -37,9 +37,9 @@ Providers = Mapping[ResourceKind, Provider]
 
 @contextmanager
 def open_providers(settings: Settings, say: Callable[[str], None] = lambda _: None) -> Iterator[Providers]:
-    """The providers of a stack, in the order of creation; nothing is connected before the first look.
+    """The providers of a stack, in the order of creation; they connect on first use.
 
-    `say` is told what the job manager does: a deployment takes a while.
+    `say` receives the job manager's progress: a deployment takes a while.
     """
     with ExitStack() as stack:
         engine = stack.enter_context(open_engine(settings))
@@ -60,7 +60,7 @@ def open_providers(settings: Settings, say: Callable[[str], None] = lambda _: No
 
 
 def plan(settings: Settings, kinds: Collection[ResourceKind] = tuple(ResourceKind)) -> Plan:
-    """Look at every resource of `kinds` and say what `apply` would do. Changes nothing, never raises `ServiceError`."""
+    """Observe every resource of `kinds` and plan `apply`. Changes nothing, never raises `ServiceError`."""
     with open_providers(settings) as providers:
         return make_plan(observe_all({kind: found for kind, found in providers.items() if kind in kinds}))
 
@@ -71,13 +71,13 @@ def apply(
     progress: Callable[[StepResult], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[StepResult]:
-    """Carry out the steps of a plan. Each looks again first, and creates only what is still missing.
+    """Carry out the steps of a plan. Each observes again first, and creates only what is still missing.
 
     Args:
         settings: of the stack.
         planned: from `plan`.
-        progress: told of each step when it is over.
-        say: told what the job manager does meanwhile.
+        progress: receives each finished step.
+        say: receives the job manager's progress.
     """
     with open_providers(settings, say) as providers:
         results = apply_steps(providers, planned, progress)
@@ -88,7 +88,7 @@ def apply(
 
 
 def _write_comments(tables: TableProvider, say: Callable[[str], None]) -> None:
-    """Comments are a courtesy: Postgres that cannot take them now takes them with the next `apply`."""
+    """Comments are optional: if Postgres refuses them now, the next `apply` writes them."""
     try:
         written = tables.write_comments()
     except ServiceError as error:
@@ -99,7 +99,7 @@ def _write_comments(tables: TableProvider, say: Callable[[str], None]) -> None:
 
 
 def observe_all(providers: Providers) -> list[ResourceStatus]:
-    """Every resource. A service that gives no answer makes its own resources UNKNOWN, and no others."""
+    """Every resource. A service that does not answer makes only its own resources UNKNOWN."""
     statuses: list[ResourceStatus] = []
     for provider in providers.values():
         statuses += observe(provider, provider.names())
@@ -107,7 +107,7 @@ def observe_all(providers: Providers) -> list[ResourceStatus]:
 
 
 def observe(provider: Provider, names: list[str]) -> list[ResourceStatus]:
-    """How resources of one kind stand; UNKNOWN when the service cannot be asked."""
+    """The state of resources of one kind; UNKNOWN when the service does not answer."""
     try:
         return provider.observe(names)
     except ServiceError as error:
@@ -119,7 +119,7 @@ def apply_steps(
 ) -> list[StepResult]:
     """As `apply`, over open providers.
 
-    A step that fails does not keep the others from being tried, save the jobs: they need all that comes before them.
+    A failed step does not stop the others, except the jobs: they need everything before them.
     """
     results: list[StepResult] = []
     for step in planned.steps:
@@ -145,7 +145,7 @@ def _apply_step(provider: Provider, step: ResourceStatus) -> StepResult:
 
 
 def ensure(provider: Provider, name: str) -> ResourceStatus:
-    """Do what the plan of one resource says: create it when it is missing, or make its planned change.
+    """Carry out the plan of one resource: create it when missing, or make its planned change.
 
     Raises:
         ServiceError: it is missing and could not be created.
@@ -158,61 +158,61 @@ def ensure(provider: Provider, name: str) -> ResourceStatus:
     created = True
     try:
         provider.create(name)
-    except AlreadyExistsError:  # another run was quicker
+    except AlreadyExistsError:  # another process was faster
         created = False
     [status] = observe(provider, [name])
     return replace(status, created=created)
 
 
 def holdings(settings: Settings, kind: ResourceKind, name: str) -> str | None:
-    """What would be lost with a resource; None when it does not exist.
+    """What deleting a resource would lose; None when it does not exist.
 
     Raises:
         ProvisioningError: no resource of this kind has this name.
-        ServiceError: the service gives no answer.
+        ServiceError: the service does not answer.
     """
     with open_providers(settings) as providers:
         return _of(providers, kind, name).holdings(name)
 
 
 def delete(settings: Settings, kind: ResourceKind, name: str) -> None:
-    """Delete one resource of the catalogue with what it holds. Ask first: nothing here does.
+    """Delete one resource of the catalogue with its data, without confirmation.
 
     Raises:
         ProvisioningError: no resource of this kind has this name.
-        ServiceError: the service refuses or gives no answer.
+        ServiceError: the service refuses or does not answer.
     """
     with open_providers(settings) as providers:
         _of(providers, kind, name).delete(name)
 
 
 def observe_topic(settings: Settings, name: str) -> ResourceStatus:
-    """How a topic of the catalogue stands."""
+    """The state of a topic of the catalogue."""
     return _observe_one(settings, ResourceKind.TOPIC, name)
 
 
 def ensure_topic(settings: Settings, name: str) -> ResourceStatus:
-    """Create a topic when it is missing; see `ensure`."""
+    """Create a missing topic; see `ensure`."""
     return _ensure_one(settings, ResourceKind.TOPIC, name)
 
 
 def observe_subject(settings: Settings, name: str) -> ResourceStatus:
-    """How a registry subject stands."""
+    """The state of a registry subject."""
     return _observe_one(settings, ResourceKind.SUBJECT, name)
 
 
 def ensure_subject(settings: Settings, name: str) -> ResourceStatus:
-    """Register a subject when it is missing; see `ensure`."""
+    """Register a missing subject; see `ensure`."""
     return _ensure_one(settings, ResourceKind.SUBJECT, name)
 
 
 def observe_table(settings: Settings, name: str) -> ResourceStatus:
-    """How a table stands."""
+    """The state of a table."""
     return _observe_one(settings, ResourceKind.TABLE, name)
 
 
 def ensure_table(settings: Settings, name: str) -> ResourceStatus:
-    """Create a table when it is missing, after the pending migrations; see `ensure`."""
+    """Create a missing table, after the pending migrations; see `ensure`."""
     return _ensure_one(settings, ResourceKind.TABLE, name)
 
 

@@ -1,4 +1,4 @@
-"""What provisioning works with: the state of a resource, and a plan. Values only."""
+"""Values of provisioning: the state of a resource, and a plan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 
 class ResourceKind(StrEnum):
-    """What can be provisioned, in the order in which it is."""
+    """Kinds of resources, in the order of provisioning."""
 
     MIGRATION = "migration"  # one revision of the system tables
     TABLE = "table"  # a Postgres table
@@ -19,29 +19,29 @@ class ResourceKind(StrEnum):
 
 
 class ResourceState(StrEnum):
-    """How a resource stands to its description."""
+    """The state of a resource relative to its description."""
 
-    MISSING = "MISSING"  # the service answered: it is not there
-    PRESENT = "PRESENT"  # there, as described
-    DRIFTED = "DRIFTED"  # there, and other than described; left as it is unless `change` says otherwise
-    UNKNOWN = "UNKNOWN"  # the service gave no answer; nothing may be concluded from it
+    MISSING = "MISSING"  # the service answered: it does not exist
+    PRESENT = "PRESENT"  # exists as described
+    DRIFTED = "DRIFTED"  # exists and differs; left unchanged unless `change` says otherwise
+    UNKNOWN = "UNKNOWN"  # the service did not answer; no conclusion
 
 
 @dataclass(frozen=True)
 class ResourceStatus:
-    """One resource as it was found."""
+    """One resource as observed."""
 
     kind: ResourceKind
     name: str
     state: ResourceState
     details: tuple[str, ...] = ()
-    """Sentences: how it differs, why nothing is known, what is remarkable."""
+    """Sentences: differences, reasons for an unknown state, remarks."""
     change: str = ""
-    """What `apply` would do about it; empty: nothing."""
+    """What `apply` would change; empty: nothing."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Figures as found, such as the number of partitions; ready for JSON."""
+    """Observed figures, such as the number of partitions; ready for JSON."""
     created: bool = False
-    """True when the call that returns this made or changed it."""
+    """True when the call that returns this created or changed it."""
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain values."""
@@ -56,28 +56,28 @@ class ResourceStatus:
 
 
 class Outcome(StrEnum):
-    """What became of one step of a plan."""
+    """The outcome of one step of a plan."""
 
     DONE = "DONE"  # the change was made
-    NOTHING_TO_DO = "NOTHING_TO_DO"  # it stood there already
-    FAILED = "FAILED"  # the service refused or gave no answer; the rest of the plan went on
+    NOTHING_TO_DO = "NOTHING_TO_DO"  # it existed already
+    FAILED = "FAILED"  # the service refused or did not answer; the rest of the plan continued
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """A step of a plan after it was tried."""
+    """A step of a plan after its attempt."""
 
     planned: ResourceStatus
     outcome: Outcome
     status: ResourceStatus
-    """How it stands afterwards."""
+    """Its state afterwards."""
     error: str = ""
     """One sentence, when it failed."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What was found, and by that what `apply` will do: the statuses whose `change` is not empty, in order."""
+    """The observed state, and what `apply` will do: the statuses whose `change` is not empty, in order."""
 
     statuses: tuple[ResourceStatus, ...]
 
@@ -92,16 +92,16 @@ class Plan:
 
     @property
     def exit_code(self) -> int:
-        """0 everything stands as described, 1 changes or drift, 2 something could not be looked at."""
+        """0 everything as described, 1 changes or drift, 2 something could not be observed."""
         if self.having(ResourceState.UNKNOWN):
             return 2
         return 1 if any(s.change or s.state is not ResourceState.PRESENT for s in self.statuses) else 0
 
 
 class Provider(Protocol):
-    """One kind of resource. `observe` looks and never acts; the others act on one resource each.
+    """One kind of resource. `observe` changes nothing; the others act on one resource each.
 
-    All raise `clients.errors.ServiceError` when the service gives no answer or refuses.
+    All raise `clients.errors.ServiceError` when the service does not answer or refuses.
     """
 
     @property
@@ -114,25 +114,25 @@ class Provider(Protocol):
         ...
 
     def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
-        """How those stand, in the order of `names`."""
+        """Their states, in the order of `names`."""
         ...
 
     def create(self, name: str) -> None:
-        """Create a resource that is missing, or make its planned `change`; what it holds is never touched."""
+        """Create a missing resource, or make its planned `change`; its data is never touched."""
         ...
 
     def holdings(self, name: str) -> str | None:
-        """What would be lost with the resource, for the question before deleting; None: it does not exist."""
+        """What deleting the resource would lose, for the confirmation; None: it does not exist."""
         ...
 
     def delete(self, name: str) -> None:
-        """Delete it with what it holds."""
+        """Delete it with its data."""
         ...
 
 
 def make_plan(statuses: Iterable[ResourceStatus]) -> Plan:
-    """The plan that follows from what was found. Drift is left alone, except for settings of our own topics that can be
-    changed without touching what the topic holds."""
+    """The plan for an observation. Leaves drift alone, except for settings of our own topics that can
+    change without touching the topic's data."""
     checked = []
     for status in statuses:
         acts = status.state is ResourceState.MISSING or status.kind in (ResourceKind.JOB, ResourceKind.TOPIC)
@@ -142,5 +142,5 @@ def make_plan(statuses: Iterable[ResourceStatus]) -> Plan:
 
 
 def unknown(kind: ResourceKind, names: Iterable[str], reason: str) -> list[ResourceStatus]:
-    """The statuses of resources whose service could not be asked."""
+    """The statuses of resources whose service did not answer."""
     return [ResourceStatus(kind, name, ResourceState.UNKNOWN, (reason,)) for name in names]

@@ -1,4 +1,4 @@
-"""Registry subjects: a schema that readers of the topic can rely on stands there, whoever registered it."""
+"""Registry subjects: each must hold a schema that the topic's readers can rely on, whoever registered it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from gamestream_dagster.clients.registry import RegisteredSchema
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 
-# What Avro's schema resolution lets a reader's type (left) take from a writer's (right).
+# What Avro's schema resolution allows a reader's type (left) to read from a writer's (right).
 _READABLE_AS: dict[str, frozenset[str]] = {
     "long": frozenset({"long", "int"}),
     "double": frozenset({"double", "float", "long", "int"}),
@@ -21,19 +21,19 @@ _READABLE_AS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Subject:
-    """One subject as it should be: records written with its newest schema can be read as `reader`."""
+    """One subject as it should be: records with its newest schema can be read as `reader`."""
 
     name: str
     schema: Mapping[str, Any]
-    """Avro record to register when there is none."""
+    """Avro record to register when the subject is missing."""
     reader: Mapping[str, Any]
-    """Avro record that our readers want. A field with a default may be absent from what is registered."""
+    """Avro record of our readers. A field with a default may be absent from the registered schema."""
     topic: str
     description: str = ""
 
 
 class SchemaRegistry(Protocol):
-    """What is needed of `clients.registry.Registry`."""
+    """The required part of `clients.registry.Registry`."""
 
     def latest(self, subject: str) -> RegisteredSchema | None:
         """Newest version."""
@@ -66,15 +66,15 @@ class SubjectProvider:
         return list(self._specs)
 
     def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
-        """How they stand; one request each."""
+        """Their states; one request each."""
         return [subject_status(self._specs[name], self._registry.latest(name)) for name in names]
 
     def create(self, name: str) -> None:
-        """Register the catalogue's schema. The registry's compatibility rules stay as they are."""
+        """Register the catalogue's schema. The registry's compatibility rules stay unchanged."""
         self._registry.register(name, self._specs[name].schema)
 
     def holdings(self, name: str) -> str | None:
-        """How many versions, and what they are for."""
+        """The number of versions, and their purpose."""
         versions = self._registry.versions(name)
         if not versions:
             return None
@@ -106,7 +106,7 @@ def subject_status(spec: Subject, found: RegisteredSchema | None) -> ResourceSta
 
 
 def unreadable(reader: Mapping[str, Any], writer: Mapping[str, Any]) -> tuple[str, ...]:
-    """Why records of `writer` cannot be read as `reader`, field by field, by the rules of Avro. Names do not count."""
+    """Why records of `writer` cannot be read as `reader`, field by field, by the rules of Avro. Names are ignored."""
     if writer.get("type") != "record":
         return (f"is a {writer.get('type')}, should be a record",)
     written = {field["name"]: field for field in writer.get("fields", [])}

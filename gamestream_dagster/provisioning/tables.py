@@ -36,7 +36,7 @@ class MigrationProvider:
         return [found.revision for found in migrate.revisions()]
 
     def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
-        """Which of them the database has had."""
+        """Those that the database already has."""
         with _sentences("look at the migrations"):
             due = {found.revision for found in migrate.pending(self._engine)}
         titles = {found.revision: found.title for found in migrate.revisions()}
@@ -48,16 +48,16 @@ class MigrationProvider:
         ]
 
     def create(self, name: str) -> None:
-        """Run all pending ones, in their order; the revision named is among them or was run before."""
+        """Run all pending ones in their order, which includes the named revision."""
         with _sentences(f"run migration {name}"), migrate.locked(self._engine) as connection:
             migrate.run_pending(connection)
 
     def holdings(self, name: str) -> str | None:
-        """A migration is never taken back here."""
+        """Migrations cannot be reverted here."""
         raise TerminalServiceError("Postgres", f"migration {name} cannot be deleted", "delete single tables instead")
 
     def delete(self, name: str) -> None:
-        """A migration is never taken back here."""
+        """Migrations cannot be reverted here."""
         self.holdings(name)
 
 
@@ -71,11 +71,11 @@ class TableProvider:
         self._engine = engine
 
     def names(self) -> list[str]:
-        """Tables of the definition; one that refers to another comes after it."""
+        """Tables of the definition; referenced tables come first."""
         return [table.name for table in self._metadata.sorted_tables]
 
     def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
-        """How they stand, all seen in one snapshot."""
+        """Their states, all from one snapshot."""
         wanted = list(names)
         with _sentences("look at the tables"), self._engine.connect() as connection:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
@@ -84,13 +84,13 @@ class TableProvider:
         return [table_status(self._metadata.tables[name], name in existing, drift.get(name, ())) for name in wanted]
 
     def create(self, name: str) -> None:
-        """Create it. Pending migrations run first, so that a new database gets its history in order."""
+        """Create it. Pending migrations run first, so that a new database has its history in order."""
         with _sentences(f"create table {name!r}"), migrate.locked(self._engine) as connection:
             migrate.run_pending(connection)
             migrate.create_missing(connection, self._metadata, only=name)
 
     def write_comments(self) -> int:
-        """Bring the comments of all tables that exist to the definition's sentences; how many were written."""
+        """Write the comments of all existing tables; returns the number written."""
         with _sentences("describe the tables"), migrate.locked(self._engine) as connection:
             return write_comments(connection, self._metadata)
 
@@ -104,12 +104,12 @@ class TableProvider:
         return "1 row" if rows == 1 else f"{rows:,} rows"
 
     def delete(self, name: str) -> None:
-        """Drop it with its rows; refused when another table refers to it."""
+        """Drop it with its rows; refused while another table refers to it."""
         with _sentences(f"drop table {name!r}"), migrate.locked(self._engine) as connection:
             connection.execute(DropTable(self._metadata.tables[name]))
 
     def _subset(self, names: list[str]) -> MetaData:
-        """Metadata of those tables, and of the ones that they refer to (a foreign key needs both ends)."""
+        """Metadata of those tables and of the tables that they refer to (a foreign key needs both ends)."""
         subset = MetaData(naming_convention=self._metadata.naming_convention)
         todo = list(names)
         while todo:
@@ -133,7 +133,7 @@ def table_status(table: Table, exists: bool, drift: tuple[str, ...]) -> Resource
 
 @contextmanager
 def _sentences(what: str) -> Iterator[None]:
-    """Turn the driver's errors into one sentence; the statement and its values stay out of it."""
+    """Turn the driver's errors into one sentence, without the statement and its values."""
     try:
         yield
     except ServiceError:

@@ -1,4 +1,4 @@
-"""Topics: the catalogue's against the broker's."""
+"""Topics: the catalogue compared with the broker."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gamestream_dagster.clients.kafka_admin import TopicDescription
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 
 CHANGEABLE = ("message.timestamp.type",)
-"""Settings that `apply` changes on an existing topic of our own broker: the records that are there stay as they are."""
+"""Settings that `apply` changes on an existing topic of our own broker; existing records stay unchanged."""
 
 
 class TopicAdmin(Protocol):
-    """What is needed of `clients.kafka_admin.KafkaAdmin`."""
+    """The required part of `clients.kafka_admin.KafkaAdmin`."""
 
     def describe_many(self, topics: Iterable[str]) -> dict[str, TopicDescription]:
         """Those that exist."""
@@ -42,7 +42,7 @@ class TopicAdmin(Protocol):
 
 
 class TopicProvider:
-    """Kafka topics. `foreign`: the broker is not ours, so its topics are created and never changed."""
+    """Kafka topics. `foreign`: the broker is not ours, so topics are created and never changed."""
 
     kind = ResourceKind.TOPIC
 
@@ -56,15 +56,15 @@ class TopicProvider:
         return list(self._specs)
 
     def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
-        """How they stand; two requests in all."""
+        """Their states, in two requests."""
         wanted = list(names)
         found = self._admin.describe_many(wanted)
         return [topic_status(self._specs[name], found.get(name), foreign=self._foreign) for name in wanted]
 
     def create(self, name: str) -> None:
-        """Create it with the catalogue's partitions and settings, replicated as the broker's default says.
+        """Create it with the catalogue's partitions and settings and the broker's default replication.
 
-        On a topic that exists only the `CHANGEABLE` settings are set, where they drifted.
+        On an existing topic only drifted `CHANGEABLE` settings are set.
         """
         spec = self._specs[name]
         found = self._admin.describe_many([name]).get(name)
@@ -132,7 +132,7 @@ def _to_set(spec: Topic, found: TopicDescription) -> dict[str, str]:
 
 
 def same_setting(actual: str | None, wanted: str) -> bool:
-    """Whether two values of a Kafka setting mean the same: numbers by value, lists in any order."""
+    """Whether two values of a Kafka setting are equal: numbers by value, lists in any order."""
     if actual is None:
         return False
     if actual == wanted:

@@ -1,1 +1,1 @@
-"""Reconciliation: the streamed boards against an independent recompute, at a bracket of cuts. No Dagster."""
+"""Reconciliation: compares the streamed boards with an independent recompute at a bracket of cuts. No Dagster."""

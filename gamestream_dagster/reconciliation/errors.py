@@ -1,4 +1,4 @@
-"""Why a reconciliation could not look. Each message is one sentence with what to do next."""
+"""Errors of a reconciliation that could not run. Each message is one sentence with what to do next."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from gamestream_dagster.errors import GamestreamError
 
 
 class ReconciliationError(GamestreamError):
-    """Root of this area; raised only as one of the classes below."""
+    """Root of this package's errors; raised only as one of the classes below."""
 
 
 class CouldNotLookError(ReconciliationError):
     """No verdict is possible now (job down, no checkpoint, archive behind): the run ends as `COULD_NOT_RUN`.
 
     Args:
-        reason: what stood in the way, without a full stop.
+        reason: the obstacle, without a full stop.
         instruction: what to do next, as a clause.
     """
 
@@ -24,4 +24,4 @@ class CouldNotLookError(ReconciliationError):
 
 
 class BoardNotUsableError(ReconciliationError):
-    """A board's description or its `recompute.sql` cannot be reconciled; names the file and the mend."""
+    """A board's description or its `recompute.sql` is invalid; names the file and the correction."""

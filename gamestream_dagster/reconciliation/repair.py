@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_IS_WRONG, OTHER_SHOWS, SHOWN
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import (
@@ -217,12 +218,12 @@ def _stored(board: Board, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _in_kafka(bootstrap: str, board: Board, step: RepairStep) -> RepairOutcome:
+def _in_kafka(kafka: KafkaConnection, board: Board, step: RepairStep) -> RepairOutcome:
     """What the job would have written, after the wrong record; a key that is spelt otherwise gets a tombstone first."""
-    newest, own = _newest(bootstrap, board, step)
+    newest, own = _newest(kafka, board, step)
     if newest is None or step.record is None or newest.offset != step.record.offset:
         return RepairOutcome.MOVED_ON
-    producer = Producer({"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 2})
+    producer = Producer(kafka.options({"enable.idempotence": True}))
     failed: list[str] = []
 
     def put(key: bytes | None, value: bytes | None) -> None:
@@ -240,7 +241,7 @@ def _in_kafka(bootstrap: str, board: Board, step: RepairStep) -> RepairOutcome:
     return RepairOutcome.DONE
 
 
-def _newest(bootstrap: str, board: Board, step: RepairStep) -> tuple[Change | None, bytes | None]:
+def _newest(kafka: KafkaConnection, board: Board, step: RepairStep) -> tuple[Change | None, bytes | None]:
     """The newest record of the step's key by value, and the job's own spelling of the key.
 
     Of a key that names no row: its newest record by its bytes, and None.
@@ -248,7 +249,7 @@ def _newest(bootstrap: str, board: Board, step: RepairStep) -> tuple[Change | No
     own = None if step.key is None else orjson.dumps(written(board, step.key))
     spelt: bytes | None = None
     newest: Change | None = None
-    for change in BoardTopic(bootstrap, board).changes():
+    for change in BoardTopic(kafka, board).changes():
         if change.key is None:
             continue
         if step.key is None:

@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-import sqlalchemy as sa
 
-from gamestream_dagster.catalogue.boards import Board, ColumnType
+from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.serving.queries import stored_rows
 from gamestream_dagster.settings import Settings
 
 
 @dataclass(frozen=True)
 class BoardRows:
-    """The rows of one board at one instant, by rank; at most `Board.rows`."""
+    """The rows of one board at one instant, those of its own ranks first, then by rank; times as text."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -26,7 +26,7 @@ class BoardTables:
         self._settings = settings
 
     def read(self, board: Board) -> BoardRows:
-        """Every row of `board`, by rank.
+        """Every row of `board`, at most ten times its length.
 
         Raises:
             TransientServiceError: Postgres does not answer.
@@ -34,21 +34,9 @@ class BoardTables:
         """
         from gamestream_dagster.reconciliation.observe.table_shape import check_tables
 
-        # identifiers come from the catalogue, which allows small letters, digits and _ alone; times as text, because
-        # Python knows no infinity and no year beyond 9999
-        columns = [
-            sa.cast(sa.column(name), sa.Text) if column.type is ColumnType.TIMESTAMP else sa.column(name)
-            for name, column in board.columns.items()
-        ]
-        statement = (
-            sa.select(*columns)
-            .select_from(sa.table(board.name))
-            .order_by(sa.column(board.rank_column))
-            .limit(2 * board.rows)  # more than the board's length is a fault worth showing, not worth a flood
-        )
         with open_engine(self._settings) as engine, engine.connect() as connection:
             check_tables(connection, [board])
-            rows = tuple(tuple(row) for row in connection.execute(statement))
+            rows = tuple(tuple(row.values.values()) for row in stored_rows(connection, board))
         return BoardRows(columns=tuple(board.columns), rows=rows)
 
 

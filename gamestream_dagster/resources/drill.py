@@ -1,4 +1,4 @@
-"""The drill as a Dagster resource. It runs on servers of its own, never on the stack that Dagster works for."""
+"""The drill as a Dagster resource. It runs on a sandbox stack, never on the stack that Dagster manages."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,10 +19,10 @@ class Driller:
         self._settings = settings
 
     def drill(self, only: Sequence[str], repeat: int, say: Callable[[str], None]) -> tuple["DrillRun", Path]:
-        """Play the scenarios named, or all; the run, and where its page is.
+        """Run the named scenarios, or all; returns the run and the path of its page.
 
         Raises:
-            DrillError, PlatformError: there is no such scenario, or no servers can be started.
+            DrillError, PlatformError: a scenario is unknown, or servers cannot start.
         """
         from gamestream_dagster.drill.report import write_drill
         from gamestream_dagster.drill.run import DrillOptions, drill_on
@@ -32,7 +32,7 @@ class Driller:
         return run, write_drill(self._settings.reports_dir / "drill", run)
 
     def link(self, page: Path) -> str:
-        """Where the page can be read."""
+        """The address of the page."""
         return self._settings.report_url(page)
 
 

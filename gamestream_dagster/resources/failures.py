@@ -1,4 +1,4 @@
-"""Errors of the plain code as Dagster failures: one sentence, and a retry only where another try can help."""
+"""Errors as Dagster failures: one sentence, and a retry only for transient errors."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import dagster as dg
 
 from gamestream_dagster.errors import Transient
 
-# Asked for here and not by a RetryPolicy: with a policy Dagster also tries again what a person has just cancelled.
+# Retries are requested here, not by a RetryPolicy: with a policy Dagster also retries what a person cancelled.
 RETRIES = 2
 PAUSE_SECONDS = 10.0
 
 
 def is_transient(error: BaseException) -> bool:
-    """True when another try of the same thing may work: the classes say so, never the text."""
+    """True for transient errors, decided by class, never by text."""
     return isinstance(error, Transient)
 
 
 @contextmanager
 def explained(doing: str, *, retries: int = RETRIES, **facts: str) -> Iterator[None]:
-    """Turn whatever goes wrong inside into a `dg.Failure` that says what was being done.
+    """Turn every error inside into a `dg.Failure` that says what was attempted.
 
     Args:
         doing: what was attempted, such as `apply the job leaderboards_v1`.
-        retries: how often Dagster shall try again after a transient error.
+        retries: how often Dagster retries a transient error.
         facts: metadata of the failure.
     """
     try:

@@ -1,4 +1,4 @@
-"""The job manager's facade as a Dagster resource. Nothing here owns a job's life: a job outlives every run."""
+"""The job manager's facade as a Dagster resource. It owns no job: jobs outlive every run."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -29,41 +29,41 @@ class FlinkJobs:
         previous: "Figures | None" = None,
         choice: Choice = Choice.NONE,
     ) -> "Deployment":
-        """Bring the job to what its folder says and leave it running; nothing happens when it stands so already.
+        """Bring the job to the state that its folder describes; does nothing when it is already there.
 
-        It returns with the first checkpoint and does not wait out the steady time: that would hold a run slot, and the
-        health sensor sees what follows.
+        Returns with the first checkpoint. Waiting out the steady time would hold a run slot; the
+        health sensor observes what follows.
         """
         from gamestream_dagster.flink_jobs.control import manager
 
         return manager.apply_job(self._settings, job, choice, say, previous=previous)
 
     def plan(self, job: str, previous: "Figures | None" = None, choice: Choice = Choice.NONE) -> "Plan":
-        """What `apply` would do. Acts on nothing."""
+        """What `apply` would do. Changes nothing."""
         from gamestream_dagster.flink_jobs.control import manager
 
         return manager.plan_job(self._settings, job, choice, previous=previous)
 
     def observe(self, job: str, previous: "Figures | None" = None) -> "ObservedJob":
-        """How the job stands. Acts on nothing."""
+        """The state of the job. Changes nothing."""
         from gamestream_dagster.flink_jobs.control import manager
 
         return manager.observe_job(self._settings, job, previous)
 
     def at_work(self, job: str) -> bool:
-        """Whether an executor works on the job now."""
+        """Whether an executor is working on the job."""
         from gamestream_dagster.flink_jobs.control import manager
 
         return manager.at_work(self._settings, job)
 
     def note_parked(self, plan: "Plan") -> None:
-        """Let an alert stand for a parked plan. The job itself is left alone."""
+        """Record an alert for a parked plan. Does not touch the job."""
         from gamestream_dagster.flink_jobs.control import manager
 
         manager.note_parked(self._settings, plan)
 
     def note(self, observed: "ObservedJob") -> "Noted":
-        """Keep what a look found: incident and alert begin or end. The job itself is left alone."""
+        """Record incident and alert from an observation. Does not touch the job."""
         from gamestream_dagster.flink_jobs.control import manager
 
         return manager.note_look(self._settings, observed)
@@ -81,7 +81,7 @@ class FlinkJobs:
         return manager.history(self._settings, job, limit)
 
     def prune(self) -> "list[Pruned]":
-        """Delete the states of all jobs that nobody goes back to."""
+        """Delete job states that nothing will restore."""
         from gamestream_dagster.flink_jobs.control.pruning import prune_states
 
         return prune_states(self._settings)

@@ -1,4 +1,4 @@
-"""The dashboard's address and whether a page answers there."""
+"""The address of the dashboard, and whether a page answers there."""
 
 import time
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ PAGE_TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class PageAnswer:
-    """One look at a page; `reason` is empty when it answered with HTTP 200."""
+    """One request of a page; `reason` is empty when it answered with HTTP 200."""
 
     url: str
     seconds: float
@@ -31,13 +31,13 @@ class Dashboard:
         self._settings = settings
 
     def look(self) -> PageAnswer:
-        """Ask for the leaderboards page once, at most 5 s. Never raises for a page that is down: it says so."""
+        """Request the leaderboards page once, at most 5 s. Returns a failure instead of raising it."""
         import httpx
 
         url = self._settings.dashboard_url
         start = time.monotonic()
         try:
-            # trust_env: a proxy of the environment has no business between two servers on this machine
+            # trust_env: a proxy from the environment must not sit between two servers on this machine
             status = httpx.get(url, timeout=PAGE_TIMEOUT_SECONDS, follow_redirects=True, trust_env=False).status_code
         except httpx.TransportError as error:
             return PageAnswer(url, time.monotonic() - start, f"no answer ({type(error).__name__})")
@@ -45,7 +45,7 @@ class Dashboard:
 
 
 class DashboardResource(dg.ConfigurableResource[Dashboard]):
-    """Looks at the dashboard of the stack."""
+    """Observes the dashboard of the stack."""
 
     stack: dg.ResourceDependency[Settings]
 

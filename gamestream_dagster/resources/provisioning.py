@@ -15,7 +15,7 @@ class Provisioner:
         self._settings = settings
 
     def ensure(self, kind: ResourceKind, names: Sequence[str]) -> Iterator[ResourceStatus]:
-        """Create what is missing, one after the other in the order of the catalogue; drift is reported, not mended.
+        """Create missing resources in the order of the catalogue; reports drift, does not correct it.
 
         Raises:
             ServiceError: a resource is missing and could not be created.
@@ -29,14 +29,14 @@ class Provisioner:
                     yield manager.ensure(provider, name)
 
     def observe(self, kind: ResourceKind, names: Sequence[str]) -> list[ResourceStatus]:
-        """How resources of one kind stand; UNKNOWN when their service gives no answer."""
+        """The state of resources of one kind; UNKNOWN when their service does not answer."""
         from gamestream_dagster.provisioning import manager
 
         with manager.open_providers(self._settings) as providers:
             return manager.observe(providers[kind], list(names))
 
     def second_daemon(self) -> str:
-        """What a second Dagster daemon on this stack means; empty when there is none."""
+        """The effect of a second Dagster daemon on this stack; empty when there is none."""
         from gamestream_dagster.clients.dagster_daemons import second_daemon_told
 
         return second_daemon_told(self._settings)

@@ -1,4 +1,4 @@
-"""The Great Expectations suites of `quality/`, imported only when they run: they weigh seconds."""
+"""The Great Expectations suites of `quality/`, imported on first use: the import takes seconds."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ class QualitySuites:
         """Validate the named suites and build their Data Docs.
 
         Raises:
-            QualityError: the suites could not be run at all.
+            QualityError: the suites could not run.
         """
         from quality.runner import run_suites
 

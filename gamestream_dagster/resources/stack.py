@@ -15,7 +15,7 @@ class StackResource(dg.ConfigurableResource[Settings]):
         default=None, description="Folder with all state of the stack; unset: GAMESTREAM_HOME, else `.gamestream`."
     )
     port_base: int | None = Field(
-        default=None, description="First of the stack's 16 ports; unset: what `gamestream up` wrote into the home."
+        default=None, description="First of the stack's 24 ports; unset: what `gamestream up` wrote into the home."
     )
 
     def create_resource(self, context: dg.InitResourceContext) -> Settings:

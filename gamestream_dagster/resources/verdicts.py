@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
+from gamestream_dagster.alerts.store import Alert, PostgresAlerts, Severity
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun, newest_by_board, runs_since
 from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import alerts, differences
+from gamestream_dagster.warehouse.tables import differences
 
 SAMPLE_ROWS = 20
 # Dagster ends a sensor's tick after 60 s: a server that hangs must be told before that.
@@ -74,23 +74,15 @@ class Verdicts:
         """Where a browser finds the Data Docs of the last full run of the suites."""
         return self._settings.report_url(self._settings.reports_dir / "data_docs" / "index.html")
 
-    def raise_alert(self, alert_id: str, severity: str, summary: str, details: Mapping[str, Any]) -> None:
+    def raise_alert(self, alert_id: str, severity: Severity, summary: str, details: Mapping[str, Any]) -> None:
         """Let one alert stand under `alert_id`: a repetition updates it and keeps the time of the first."""
-        now = datetime.now(UTC)
-        values = {"severity": severity, "summary": summary, "details": dict(details), "cleared_at": None}
-        statement = insert(alerts).values(alert_id=alert_id, raised_at=now, source="reconciliation", **values)
-        # a cleared alert that comes back is a new one
-        first = sa.case((alerts.c.cleared_at.is_(None), alerts.c.raised_at), else_=now)
-        self._write(statement.on_conflict_do_update(index_elements=["alert_id"], set_={**values, "raised_at": first}))
+        with self._opened() as opened:
+            PostgresAlerts(opened).raise_alert(Alert(alert_id, "reconciliation", severity, summary, details))
 
     def clear_alert(self, alert_id: str) -> None:
         """End the alert, if it stands."""
-        statement = alerts.update().where(alerts.c.alert_id == alert_id, alerts.c.cleared_at.is_(None))
-        self._write(statement.values(cleared_at=datetime.now(UTC)))
-
-    def _write(self, statement: sa.Executable) -> None:
-        with self._opened() as opened, opened.begin() as connection:
-            connection.execute(statement)
+        with self._opened() as opened:
+            PostgresAlerts(opened).clear_alert(alert_id)
 
     @contextmanager
     def _read(self) -> Iterator[sa.Connection]:

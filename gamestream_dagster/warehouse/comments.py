@@ -1,6 +1,6 @@
-"""What the system tables and their columns mean, and how these sentences get into the database as comments.
+"""The meaning of the system tables and their columns, written to the database as comments.
 
-Comments are no part of a table's definition: a difference is no drift, and `gamestream apply` writes them anew.
+Comments are not part of a table's definition: they never count as drift, and `gamestream apply` rewrites them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ COMMENTS_FILE = Path(__file__).with_name("comments.yaml")
 
 
 def describe(metadata: MetaData) -> None:
-    """Give the tables and columns of the system their sentences; a test sees that none lacks one."""
+    """Attach comments to the system tables and columns; a test checks that none is missing."""
     known = _sentences()
     for table in metadata.tables.values():
         told = known.get(table.name, {})
@@ -26,7 +26,7 @@ def describe(metadata: MetaData) -> None:
 
 
 def write_comments(connection: Connection, metadata: MetaData) -> int:
-    """Bring the comments of the tables that exist to those of `metadata`; returns how many were written."""
+    """Write the comments of `metadata` to the existing tables; returns the number written."""
     inspector = inspect(connection)
     written = 0
     for name in sorted(set(inspector.get_table_names()) & set(metadata.tables)):

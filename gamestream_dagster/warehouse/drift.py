@@ -1,4 +1,4 @@
-"""How the tables in the database differ from their definition, in words. Looks only."""
+"""Differences between the tables of the database and their definition, as sentences. Read-only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DIALECT = postgresql.dialect()
 
 
 def find_drift(connection: Connection, metadata: MetaData) -> dict[str, tuple[str, ...]]:
-    """Differences by table, for the tables of `metadata` that exist. Other tables of the database are not looked at.
+    """Differences by table, for the tables of `metadata` that exist. Other tables are ignored.
 
     Columns, types, nullability, indexes, unique and foreign keys come from Alembic; primary keys from here, since
     Alembic does not compare them and Flink upserts by them.
@@ -45,14 +45,14 @@ def describe(diffs: Iterable[Any]) -> list[tuple[str, str]]:
     """Alembic's differences as (table, sentence)."""
     described = []
     for diff in diffs:
-        # Alembic puts the changes of one column into a list of their own.
+        # Alembic returns the changes of one column as a list of their own.
         parts = diff if isinstance(diff, list) else [diff]
         described += [_sentence(part) for part in parts]
     return described
 
 
 def key_drift(table: Table, actual: list[str]) -> str | None:
-    """What is wrong with the primary key that the database has; None when it is the defined one."""
+    """The difference of the primary key; None when it is the defined one."""
     wanted = [column.name for column in table.primary_key.columns]
     if set(wanted) == set(actual):
         return None
@@ -61,20 +61,20 @@ def key_drift(table: Table, actual: list[str]) -> str | None:
 
 
 def _without_comments(diff: Any) -> Any:
-    """The difference, or the list of a column's differences, without those of comments, which change no meaning."""
+    """The difference, or a list of column differences, without comments, which change no meaning."""
     parts = [part for part in (diff if isinstance(diff, list) else [diff]) if "comment" not in str(part[0])]
     return parts if isinstance(diff, list) or not parts else parts[0]
 
 
 def _only_faster(diff: Any) -> bool:
-    """An index that somebody added for their own queries changes no meaning; a unique one refuses rows."""
+    """An index that somebody added for their own queries changes no meaning; a unique index can refuse rows."""
     return not diff or (diff[0] == "remove_index" and not diff[1].unique)
 
 
 def _other_type(
     _context: Any, _inspected: Any, _defined: Any, actual: TypeEngine[Any], wanted: TypeEngine[Any]
 ) -> bool | None:
-    """Alembic compares no precision of times; None leaves the answer to it."""
+    """Alembic does not compare the precision of times; None leaves the decision to it."""
     if isinstance(actual, TIMESTAMP) and isinstance(wanted, TIMESTAMP):
         return _type(actual) != _type(wanted)
     return None

@@ -1,6 +1,6 @@
-"""Brings the database to the tables of the project: revisions for the system's, creation for those of the boards.
+"""Brings the database to the project's tables: revisions for system tables, creation for board tables.
 
-Nothing that exists is ever changed but by a revision.
+Only a revision changes an existing table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gamestream_dagster.warehouse.tables import load_metadata
 
 MIGRATIONS_DIR = Path(__file__).with_name("migrations")
 VERSION_TABLE = "alembic_version"
-# Two runs at once must not both create a table: whoever comes second waits, then finds it there.
+# Two concurrent runs must not both create a table: the second waits, then finds it.
 _LOCK_KEY = 7_201_611
 
 
@@ -36,11 +36,11 @@ class Revision:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What `upgrade` did; both empty when there was nothing to do."""
+    """The result of `upgrade`; both empty when there was nothing to do."""
 
     revisions: tuple[Revision, ...]
     tables: tuple[str, ...]
-    """Tables that were created, those of the revisions included."""
+    """Created tables, including those of the revisions."""
 
 
 def revisions() -> tuple[Revision, ...]:
@@ -51,7 +51,7 @@ def revisions() -> tuple[Revision, ...]:
 
 
 def pending(engine: Engine) -> tuple[Revision, ...]:
-    """Migrations that the database has not had, oldest first."""
+    """Migrations that the database lacks, oldest first."""
     with engine.connect() as connection:
         return pending_on(connection)
 
@@ -77,7 +77,7 @@ def pending_on(connection: Connection) -> tuple[Revision, ...]:
 
 
 def upgrade(engine: Engine, metadata: MetaData | None = None) -> Upgrade:
-    """Run the pending migrations, then create the tables that are still missing. In one transaction: all or nothing.
+    """Run the pending migrations, then create missing tables, in one transaction.
 
     Args:
         engine: of the database.
@@ -97,7 +97,7 @@ def upgrade(engine: Engine, metadata: MetaData | None = None) -> Upgrade:
 
 
 def create_missing(connection: Connection, metadata: MetaData, only: str | None = None) -> None:
-    """Create the tables of `metadata` (or the one named) that do not exist. Those that do are left as they are."""
+    """Create the tables of `metadata` (or the named one) that do not exist. Existing tables stay unchanged."""
     tables = None if only is None else [metadata.tables[only]]
     metadata.create_all(connection, tables=tables, checkfirst=True)
 
@@ -109,7 +109,7 @@ def existing_tables(connection: Connection) -> set[str]:
 
 @contextmanager
 def locked(engine: Engine) -> Iterator[Connection]:
-    """A transaction that nobody else changes tables beside."""
+    """A transaction that excludes concurrent table changes."""
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
         yield connection

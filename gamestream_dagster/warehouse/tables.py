@@ -189,7 +189,7 @@ describe(system)
 
 SYSTEM_TABLES: tuple[str, ...] = tuple(system.tables)
 
-_BOARD_TYPES: dict[ColumnType, TypeEngine] = {
+BOARD_TYPES: dict[ColumnType, TypeEngine] = {
     ColumnType.BIGINT: BigInteger(),
     ColumnType.STRING: Text(),
     ColumnType.DOUBLE: Double(),
@@ -210,7 +210,7 @@ def board_table(board: Board, metadata: MetaData) -> Table:
     columns = [
         Column(
             name,
-            _BOARD_TYPES[column.type],
+            BOARD_TYPES[column.type],
             primary_key=name in board.key_columns,
             autoincrement=False,
             comment=column.meaning,

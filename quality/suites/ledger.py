@@ -1,4 +1,4 @@
-"""The suite of the ledger: what entered is what became of it, minute by minute, and in all as the last run says."""
+"""The suite of the ledger: entered = accounted for, minute by minute, and in total as the last run says."""
 
 # pyright: reportPrivateImportUsage=false
 # (Great Expectations re-exports its public names without saying so to type checkers.)
@@ -15,7 +15,7 @@ _TABLES = ("ledger", "reconciliation_runs")
 
 
 def suite(name: str) -> Suite:
-    """One row for each minute of each partition."""
+    """One row per minute and partition."""
     not_negative = [
         gxe.ExpectColumnValuesToBeBetween(column=column, min_value=0, description=f"{column} is not negative")
         for column in _COUNTS

@@ -1,4 +1,4 @@
-"""What a suite is: rows to look at, and what must hold for them."""
+"""A suite: the rows to check, and the expectations about them."""
 
 # pyright: reportPrivateImportUsage=false
 # (Great Expectations re-exports its public names without saying so to type checkers.)
@@ -32,7 +32,7 @@ class PostgresRows:
 
 @dataclass(frozen=True)
 class Frame:
-    """A small frame of aggregates, computed when the suite is run."""
+    """A small frame of aggregates, computed when the suite runs."""
 
     source: str
     read: Callable[[], pd.DataFrame]
@@ -43,7 +43,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Emptiness:
-    """What it means that a suite has no row to evaluate."""
+    """The meaning of a suite without rows."""
 
     state: SuiteState
     sentence: str
@@ -51,24 +51,24 @@ class Emptiness:
 
 @dataclass(frozen=True)
 class Suite:
-    """One suite. `when_empty` decides whether it is right that there is no row to evaluate."""
+    """One suite. `when_empty` decides whether having no rows is correct."""
 
     name: str
     title: str
     rows: PostgresRows | Frame
     expectations: tuple[Expectation, ...]
     when_empty: Callable[[Settings], Emptiness]
-    # A live board is written rank by rank: a failure that is gone at the next look was a write under way.
+    # A live board is written rank by rank: a failure that vanishes at the next attempt was a write in progress.
     live: bool = False
 
     @property
     def subject(self) -> str:
-        """The table or archive that the suite looks at."""
+        """The checked table or archive."""
         return self.rows.tables[0] if isinstance(self.rows, PostgresRows) else self.rows.source
 
 
 def no_rows(select: str, sentence: str, severity: Severity = Severity.CRITICAL) -> UnexpectedRowsExpectation:
-    """An expectation that this SELECT over `{batch}` finds nothing; `sentence` says what then holds."""
+    """An expectation that this SELECT over `{batch}` returns nothing; `sentence` says what then holds."""
     return UnexpectedRowsExpectation(
         unexpected_rows_query=select, description=sentence, severity=GX_SEVERITY[severity], meta={"holds": sentence}
     )

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from fakes.board_rows import HOSTILE, difference, fill, own_database, reconciled, write
 from playwright.sync_api import Page, expect
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import load_metadata
+from tests.support.fakes.board_rows import HOSTILE, difference, fill, own_database, reconciled, write
 
 BOARDS = load_boards()
 # Runs in the page before anything else: how many rows stand at the first frame that has one.

@@ -12,7 +12,6 @@ import duckdb
 import orjson
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from fakes.streams import SCORES, scores_in
 
 from gamestream_dagster.archive import writer
 from gamestream_dagster.archive.errors import (
@@ -30,6 +29,7 @@ from gamestream_dagster.events.acceptance import judge
 from gamestream_dagster.events.avro import AvroDecoder
 from gamestream_dagster.reconciliation.ledger.balance import archive_faults
 from gamestream_dagster.settings import Settings, TopicFormat
+from tests.support.fakes.streams import SCORES, scores_in
 
 PARTITIONS = 3
 
@@ -56,14 +56,14 @@ def value(number: int) -> bytes:
 
 
 def send(settings: Settings, topic: str, numbers: range, **options) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 1, **options})
+    producer = Producer(settings.kafka.options({"linger.ms": 1, **options}))
     for number in numbers:
         producer.produce(topic, value(number), partition=number % PARTITIONS)
     assert producer.flush(20) == 0
 
 
 def transactional(settings: Settings) -> Producer:
-    producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": uuid.uuid4().hex})
+    producer = Producer(settings.kafka.options({"transactional.id": uuid.uuid4().hex}))
     producer.init_transactions(20)
     return producer
 
@@ -287,7 +287,7 @@ def test_an_archive_whose_beginning_is_gone_begins_where_kafka_does(own, topic):
 
 
 def test_refused_records_are_archived_with_their_reason(own, topic):
-    producer = Producer({"bootstrap.servers": own.kafka})
+    producer = Producer(own.kafka.options())
     for bad in (b"nope", None, b"[]", b"\xff\xfe\xff", b'{"user_id":"u"}'):
         producer.produce(topic, bad, partition=0)
     assert producer.flush(20) == 0
@@ -311,7 +311,7 @@ def test_avro_is_read_by_the_registrys_schema(own, topic):
     with Registry(own.registry) as registry:
         number = registry.register(f"{topic}-value", schema)
         decoder = AvroDecoder(registry, SCORES.event_types)
-        producer = Producer({"bootstrap.servers": own.kafka})
+        producer = Producer(own.kafka.options())
         sent = []
         for score in (5, 7):
             buffer = io.BytesIO(struct.pack(">bI", 0, number))

@@ -15,10 +15,7 @@ from typing import ClassVar
 
 import duckdb
 import pytest
-from avro_records import body_of, encoded, framed, register, schema_with, variants
 from confluent_kafka import Producer
-from fakes.first_generator import UserScore, feed_as_the_first_generator
-from small_job import Game, new_game
 
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.catalogue.boards import load_boards
@@ -36,6 +33,9 @@ from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings, TopicFormat, load_settings
+from tests.support.avro_records import body_of, encoded, framed, register, schema_with, variants
+from tests.support.fakes.first_generator import UserScore, feed_as_the_first_generator
+from tests.support.small_job import Game, new_game
 
 JSON_SCHEMA = {
     "$schema": "http://json-schema.org/draft-07/schema#",
@@ -89,7 +89,7 @@ def test_no_record_stops_the_jobs_and_both_sides_read_alike(avro_stack: Settings
     sent = {one.name: (framed(register(avro_stack.registry, f"v{n}", one.schema), body_of(one, now)), one.reason)
             for n, one in enumerate(variants(now))}  # fmt: skip
     sent |= _records_that_are_no_avro(avro_stack.registry, now)
-    producer = Producer({"bootstrap.servers": avro_stack.kafka})
+    producer = Producer(avro_stack.kafka.options())
     for name, (value, _) in sent.items():
         producer.produce("user-score", value, key=name.encode())
     assert producer.flush(20) == 0
@@ -172,7 +172,7 @@ def test_a_registry_that_never_answers_fails_the_job_and_is_named_as_the_cause(
     game = new_game(avro, tmp_path)
     SilentRegistry.subjects = [f"{game.topic}-value"]
     game.write_job(limits={"start_seconds": 60, "checkpoint_seconds": 30, "stop_seconds": 60})
-    producer = Producer({"bootstrap.servers": avro.kafka})
+    producer = Producer(avro.kafka.options())
     producer.produce(game.topic, b"\x00\x00\x00\x00\x01\x02p\x02")
     assert producer.flush(20) == 0
     try:

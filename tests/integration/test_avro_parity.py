@@ -15,7 +15,6 @@ from typing import Any
 
 import fastavro
 import pytest
-from avro_records import body_of, variants
 from fastavro.utils import generate_one
 
 from gamestream_dagster.events.acceptance import FIELD_NAMES
@@ -23,6 +22,7 @@ from gamestream_dagster.events.avro_reading import NotAvroError, Unreadable, rec
 from gamestream_dagster.events.avro_shape import UnusableSchemaError, shape_of
 from gamestream_dagster.platform import flink, flink_formats, jars
 from gamestream_dagster.platform.java import java
+from tests.support.avro_records import body_of, variants
 
 NUMBERS = ("score", "event_time_millis")
 TEXTS = tuple(name for name in FIELD_NAMES if name not in NUMBERS)

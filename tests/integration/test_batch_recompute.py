@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -16,10 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import reference_model as model
-from generated_logs import AS_OF
-from reference_model import Event
-from sql_cases import Case, assert_rows, load_cases
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
@@ -35,9 +30,11 @@ from gamestream_dagster.reconciliation.recompute.flink_recompute import (
 )
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import RecomputeEngine, Season, Settings
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "reconciliation"))
-from archive_maker import archive_records, make_archive  # pyright: ignore[reportMissingImports]
+from tests.support import reference_model as model
+from tests.support.archive_maker import archive_records, make_archive
+from tests.support.generated_logs import AS_OF
+from tests.support.reference_model import Event
+from tests.support.sql_cases import Case, assert_rows, load_cases
 
 BOARDS = load_boards()
 MODEL = {"top_teams": model.top_teams, "top_players": model.top_players, "team_mvps": model.team_mvps}

@@ -9,13 +9,11 @@ import csv
 import gzip
 import random
 import re
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -38,9 +36,7 @@ from gamestream_dagster.events.simulator import SimulatorOptions
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "events"))
-from acceptance_cases import load_arrays, load_cases
+from tests.support.acceptance_cases import load_arrays, load_cases
 
 
 def nba_totals(key: str) -> Counter[str]:
@@ -54,7 +50,7 @@ def nba_totals(key: str) -> Counter[str]:
 
 def publish(settings: Settings, records: list[tuple[str, bytes | None, int]]) -> None:
     """Send records (key, value, Kafka timestamp ms; 0: now) as they are, without any check."""
-    producer = Producer({"bootstrap.servers": settings.kafka, **PRODUCER_SETTINGS})
+    producer = Producer(settings.kafka.options({**PRODUCER_SETTINGS}))
     for key, value, timestamp in records:
         producer.produce("user-score", key=key.encode(), value=value, timestamp=timestamp)
     assert producer.flush(30) == 0

@@ -7,7 +7,6 @@ import time
 import orjson
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from planting import TOPIC, edit, parts_of
 
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
@@ -17,6 +16,7 @@ from gamestream_dagster.reconciliation.observe.boards import read_progress
 from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
+from tests.support.planting import TOPIC, edit, parts_of
 
 pytestmark = pytest.mark.leaves_traces  # a ledger's row changed by hand
 
@@ -26,7 +26,7 @@ BOARDS = ["top_players", "top_teams", "team_mvps"]
 
 def send(settings: Settings, *events: tuple[str, int, str, int], partition: int = 1) -> None:
     """(player, score, event id, event time)."""
-    producer = Producer({"bootstrap.servers": settings.kafka, "enable.idempotence": True})
+    producer = Producer(settings.kafka.options({"enable.idempotence": True}))
     for player, score, event_id, at in events:
         value = {
             "user_id": player,

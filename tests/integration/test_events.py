@@ -19,8 +19,6 @@ import duckdb
 import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
-from fakes.first_generator import feed_as_the_first_generator, seed_scores
-from fakes.streams import SCORES, scores_in
 from typer.testing import CliRunner
 
 from gamestream_dagster.catalogue.event_type import avro_schema, score_event
@@ -37,6 +35,8 @@ from gamestream_dagster.events.score_event import ScoreEvent
 from gamestream_dagster.events.simulation import run_simulation
 from gamestream_dagster.events.simulator import SimulatorOptions, simulate
 from gamestream_dagster.settings import Settings
+from tests.support.fakes.first_generator import feed_as_the_first_generator, seed_scores
+from tests.support.fakes.streams import SCORES, scores_in
 
 EVENT = ScoreEvent("USR-1", "42", "EU-RubyKoala", 7, 1_700_000_000_000, "2023-11-14 22:13:20.000", "normal", "e-1")
 
@@ -65,13 +65,14 @@ def consume(stack: Settings, topic: str) -> dict[int, list[Message]]:
     """Every record of the topic, by partition; fails when they do not come within 30 s."""
     ends = KafkaAdmin(stack.kafka).end_offsets(topic)
     consumer = Consumer(
-        {
-            "bootstrap.servers": stack.kafka,
-            "group.id": f"test-{uuid.uuid4()}",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-        }
+        stack.kafka.options(
+            {
+                "group.id": f"test-{uuid.uuid4()}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+            }
+        )
     )
     found: dict[int, list[Message]] = defaultdict(list)
     try:
@@ -266,7 +267,7 @@ def test_the_partitioner_error_of_librdkafka_is_real(stack: Settings):
         assert error is None
         places[(message.key() or b"").decode()] = message.partition() or 0
 
-    producer = Producer({"bootstrap.servers": stack.kafka})
+    producer = Producer(stack.kafka.options())
     for key in MURMUR2:
         producer.produce(name, b"{}", key.encode(), on_delivery=note)
     assert producer.flush(30) == 0

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from small_job import Game, new_game, wait_for
 from sqlalchemy import text
 
 from gamestream_dagster.clients.flink_rest import FlinkRest
@@ -27,6 +26,7 @@ from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.record.incidents import Moment
 from gamestream_dagster.flink_jobs.record.observed import JobState
 from gamestream_dagster.settings import Settings
+from tests.support.small_job import Game, new_game, wait_for
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from small_job import Game, new_game
 from sqlalchemy import text
 
 from gamestream_dagster.clients.flink_rest import FlinkRest
@@ -15,6 +14,7 @@ from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.flink_jobs.errors import ParkedError, PreflightError
 from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.settings import Settings
+from tests.support.small_job import Game, new_game
 
 pytestmark = pytest.mark.integration
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from killed_executor import STEPS
-from small_job import Game, new_game
 
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.flink_jobs.control import manager
@@ -18,8 +15,10 @@ from gamestream_dagster.flink_jobs.observe.observer import same_path
 from gamestream_dagster.flink_jobs.plan.model import Decision
 from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.settings import PROJECT_ROOT, Settings
+from tests.support.killed_executor import STEPS
+from tests.support.small_job import Game, new_game
 
-EXECUTOR = Path(__file__).with_name("killed_executor.py")
+EXECUTOR = "tests.support.killed_executor"
 KILLED = -9
 
 
@@ -37,7 +36,7 @@ def game(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def executor(game: Game, dies_after: str = "") -> subprocess.Popen[str]:
     """`apply` in a process of its own."""
     where = [str(game.settings.home), str(game.settings.port_base), str(game.root), game.name]
-    return subprocess.Popen([sys.executable, str(EXECUTOR), *where, dies_after], cwd=PROJECT_ROOT, text=True)
+    return subprocess.Popen([sys.executable, "-m", EXECUTOR, *where, dies_after], cwd=PROJECT_ROOT, text=True)
 
 
 def expect_one_job_from_the_old_state(game: Game, before: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer
-from fakes.streams import scores_in
 from sqlalchemy import Engine, delete, func, insert, select, update
 
 from gamestream_dagster.archive.errors import ArchiveForgedError
@@ -31,9 +29,8 @@ from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import job_ledger, ledger
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "reconciliation"))
-from job_counts import counted_by, read_records  # pyright: ignore[reportMissingImports]
+from tests.support.fakes.streams import scores_in
+from tests.support.job_counts import counted_by, read_records
 
 PARTITIONS = 2
 JOB = "counting_test"
@@ -68,7 +65,7 @@ def topic(stack: Settings, tables: Engine) -> Iterator[str]:
 
 def send(settings: Settings, topic: str, first: int, count: int) -> None:
     """Records in transactions of 25, one each 400 ms: every tenth a copy, every 16th refused, every 20th late."""
-    producer = Producer({"bootstrap.servers": settings.kafka, "transactional.id": uuid.uuid4().hex})
+    producer = Producer(settings.kafka.options({"transactional.id": uuid.uuid4().hex}))
     producer.init_transactions(20)
     for start in range(first, first + count, 25):
         producer.begin_transaction()

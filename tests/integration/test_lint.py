@@ -13,7 +13,7 @@ from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 from gamestream_dagster.flink_jobs.linter.lint import lint
 from gamestream_dagster.flink_jobs.linter.source import units_of
 from gamestream_dagster.settings import Settings
-from tests.fakes.lint_marks import CASES, marked
+from tests.support.fakes.lint_marks import CASES, marked
 
 pytestmark = pytest.mark.integration
 

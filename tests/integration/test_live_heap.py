@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-from gamestream_dagster.benchmarks.live_heap import live_heap_bytes, total_of
-from gamestream_dagster.benchmarks.results import BenchError
-from gamestream_dagster.benchmarks.stacks import pid_of
+from bench.live_heap import live_heap_bytes, total_of
+from bench.results import BenchError
+from bench.stacks import pid_of
 from gamestream_dagster.clients.flink_rest import FlinkRest
 
 MAX = "Status.JVM.Memory.Heap.Max"

@@ -15,9 +15,20 @@ from pathlib import Path
 import orjson
 import pytest
 from confluent_kafka import Producer
-from fakes.streams import scores_in
-from planted import Planted, provision
-from planting import (
+
+from gamestream_dagster.archive.writer import archive_topic
+from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.flink_jobs.control.manager import apply_job, resume_job, suspend_job
+from gamestream_dagster.provisioning import manager
+from gamestream_dagster.provisioning.model import ResourceKind
+from gamestream_dagster.reconciliation.model.values import FaultKind, Sink, Verdict
+from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
+from gamestream_dagster.reconciliation.run import reconcile
+from gamestream_dagster.settings import Settings
+from tests.support.fakes.streams import scores_in
+from tests.support.planted import Planted, provision
+from tests.support.planting import (
     TOPIC,
     Sender,
     causes_by_player,
@@ -32,17 +43,6 @@ from planting import (
     told,
     wait_for_totals,
 )
-
-from gamestream_dagster.archive.writer import archive_topic
-from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.flink_jobs.control.manager import apply_job, resume_job, suspend_job
-from gamestream_dagster.provisioning import manager
-from gamestream_dagster.provisioning.model import ResourceKind
-from gamestream_dagster.reconciliation.model.values import FaultKind, Sink, Verdict
-from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
-from gamestream_dagster.reconciliation.run import reconcile
-from gamestream_dagster.settings import Settings
 
 pytestmark = pytest.mark.leaves_traces  # a topic cut short, records of times to come
 
@@ -380,7 +380,7 @@ def test_events_too_late_for_their_window(boards, matrix):
     settings = boards.settings
     sender = Sender(settings)
     now = int(time.time() * 1000)
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(settings.kafka.options())
 
     def send(player: str, score: int, at: int) -> None:
         value = {

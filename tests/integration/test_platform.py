@@ -22,7 +22,8 @@ from gamestream_dagster.platform.errors import JarError, PortTakenError
 from gamestream_dagster.platform.service import ServiceState
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.platform.supervisor import MARK, Supervisor
-from gamestream_dagster.settings import STANDARD_PORTS, Settings, load_settings
+from gamestream_dagster.port_block import STANDARD_PORTS
+from gamestream_dagster.settings import Settings, load_settings
 
 WAIT_SECONDS = 60
 
@@ -71,7 +72,7 @@ def test_every_server_of_the_stack_answers_on_loopback_alone(stack):
 
 
 def test_kafka_makes_no_topic_by_itself_and_the_registry_keeps_a_schema(stack):
-    admin = AdminClient({"bootstrap.servers": stack.kafka})
+    admin = AdminClient(stack.kafka.options())
     admin.create_topics([NewTopic("platform-test", 2, 1)])["platform-test"].result(20)
     try:
         listed = admin.list_topics("platform-absent", timeout=10).topics["platform-absent"]

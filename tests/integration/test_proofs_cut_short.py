@@ -36,7 +36,7 @@ from gamestream_dagster.provisioning.model import ResourceKind, ResourceState
 from gamestream_dagster.reconciliation.model.values import DifferenceKind, ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
-from gamestream_dagster.settings import Settings, load_settings
+from gamestream_dagster.settings import PROJECT_ROOT, Settings, load_settings
 
 SERVERS = ("kafka", "registry", "postgres", "flink")
 TOPIC = "user-score"
@@ -74,7 +74,7 @@ def states(settings: Settings) -> set[DeploymentState]:
 
 def send(settings: Settings, ahead_seconds: float = 0.0, events: int = 1) -> None:
     """Events of one player for each partition; event and record time lie that far ahead."""
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(settings.kafka.options())
     for number in range(events):
         millis = int((time.time() + ahead_seconds) * 1000)
         for partition in range(4):
@@ -86,7 +86,7 @@ def send(settings: Settings, ahead_seconds: float = 0.0, events: int = 1) -> Non
 
 def send_until_stamped_ahead(settings: Settings) -> None:
     """The broker's log takes a new setting some time after its metadata: until then it stamps records itself."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka, "group.id": "stamps", "enable.auto.commit": False})
+    consumer = Consumer(settings.kafka.options({"group.id": "stamps", "enable.auto.commit": False}))
     partitions = [TopicPartition(TOPIC, number) for number in range(4)]
     deadline = time.monotonic() + 60
     try:
@@ -103,9 +103,8 @@ def send_until_stamped_ahead(settings: Settings) -> None:
 
 
 def kill_proof_at(settings: Settings, step: str) -> None:
-    script = Path(__file__).with_name("killed_proof.py")
-    command = [sys.executable, str(script), str(settings.home), str(settings.port_base), step]
-    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "tests.support.killed_proof", str(settings.home), str(settings.port_base), step]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300, cwd=PROJECT_ROOT)
     assert ended.returncode == -signal.SIGKILL, ended.stdout + ended.stderr
 
 
@@ -137,9 +136,10 @@ def test_offsets_of_a_group_are_asked_for_with_a_limit_with_and_without_a_broker
     assert time.monotonic() - began < 12
     ask = (
         "import sys; from gamestream_dagster.clients.kafka_admin import KafkaAdmin;"
-        "print(KafkaAdmin(sys.argv[1], 60).committed('after-the-restart', 'user-score'))"
+        "from gamestream_dagster.connections import KafkaConnection;"
+        "print(KafkaAdmin(KafkaConnection(sys.argv[1]), 60).committed('after-the-restart', 'user-score'))"
     )
-    waiting = subprocess.Popen([sys.executable, "-c", ask, fresh.kafka], stdout=subprocess.PIPE, text=True)
+    waiting = subprocess.Popen([sys.executable, "-c", ask, fresh.kafka.bootstrap], stdout=subprocess.PIPE, text=True)
     Stack(fresh).up(("kafka",))
     said, _ = waiting.communicate(timeout=120)
     assert (waiting.returncode, said.strip()) == (0, "{}")

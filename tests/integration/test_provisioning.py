@@ -259,7 +259,7 @@ def test_another_generators_schema_before_or_after_ours_is_fine(own: Own):
 def test_offsets_and_records_of_a_topic(own: Own):
     name = next(iter(own.topics))
     ensure(own.providers[ResourceKind.TOPIC], name)
-    producer = Producer({"bootstrap.servers": own.settings.kafka})
+    producer = Producer(own.settings.kafka.options())
     for number in range(5):
         producer.produce(name, key=b"k", value=b"v", partition=number % 2)
     assert producer.flush(20) == 0

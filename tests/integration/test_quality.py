@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +9,6 @@ from pathlib import Path
 import orjson
 import pytest
 import sqlalchemy as sa
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "reconciliation"))
-
-from archive_maker import archive_records  # pyright: ignore[reportMissingImports]
-from fakes.board_rows import HOSTILE, board_rows, counted, difference, fill, own_database, reconciled, write
 from pydantic import SecretStr
 
 from gamestream_dagster.catalogue.boards import load_boards
@@ -22,6 +16,17 @@ from gamestream_dagster.settings import Settings
 from quality import runner
 from quality.results import QualityError, SuiteResult, SuiteState
 from quality.suites import DIFFERENCES, LEDGER, suite_names
+from tests.support.archive_maker import archive_records
+from tests.support.fakes.board_rows import (
+    HOSTILE,
+    board_rows,
+    counted,
+    difference,
+    fill,
+    own_database,
+    reconciled,
+    write,
+)
 
 BOARDS = tuple(load_boards())
 ARCHIVE = "user_score_archive"

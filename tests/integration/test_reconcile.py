@@ -36,7 +36,7 @@ def flow(settings: Settings, rate: int = 1000) -> Iterator[None]:
     stop = threading.Event()
 
     def send() -> None:
-        producer = Producer({"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random"})
+        producer = Producer(settings.kafka.options({"partitioner": "murmur2_random"}))
         number, started = 0, time.monotonic()
         while not stop.is_set():
             while number < rate * (time.monotonic() - started):
@@ -109,7 +109,7 @@ def test_a_row_written_into_a_kafka_board_by_hand_is_found(boards):
     board = load_boards()["top_players"]
     right = read_topic(settings.kafka, board)
     assert right == boards.rows("top_players")
-    producer = Producer({"bootstrap.servers": settings.kafka})
+    producer = Producer(settings.kafka.options())
     key = orjson.dumps({"rnk": 3})
 
     def put(row: dict) -> None:

@@ -33,7 +33,7 @@ KINDS = [ResourceKind.MIGRATION, ResourceKind.TABLE, ResourceKind.TOPIC]
 def weekly(stack: Settings) -> Iterator[Settings]:
     settings = stack.model_copy(update={"season": Season.WEEKLY, "season_lateness_seconds": 0})
     manager.apply(settings, manager.plan(settings, KINDS))
-    producer, now = Producer({"bootstrap.servers": settings.kafka}), int(time.time() * 1000)
+    producer, now = Producer(settings.kafka.options()), int(time.time() * 1000)
     # the NBA shots of 2014, which are in the topic already, make several weeks that have ended
     for number in range(600):
         at = now - 2 * HOUR + number * 2 * HOUR // 600
@@ -83,7 +83,7 @@ def edits_of_a_season_are_named_and_repaired(weekly: Settings) -> None:
         database.execute(text(f"UPDATE season_players SET team_name = 'Edited' WHERE rnk = 2 AND {newest}"))
         database.execute(text(f"DELETE FROM season_players WHERE rnk = 3 AND {newest}"))
     [key] = [row.record.key for row in visible(board, read_topic(weekly.kafka, board)) if row["rnk"] == 4]
-    producer = Producer({"bootstrap.servers": weekly.kafka})
+    producer = Producer(weekly.kafka.options())
     producer.produce(board.topic, b"garbage", key=key)
     assert producer.flush(30) == 0
     run = reconcile(weekly, "drained", [board.name])

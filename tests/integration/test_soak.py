@@ -16,7 +16,6 @@ import orjson
 import psutil
 import pytest
 from confluent_kafka import Producer
-from hand_edits import HandEdit, add, record, remove, swap, tombstone, update
 
 from gamestream_dagster.events.feed import simulate_into
 from gamestream_dagster.events.simulation import SimulationResult
@@ -27,6 +26,7 @@ from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Si
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
+from tests.support.hand_edits import HandEdit, add, record, remove, swap, tombstone, update
 
 EVENTS = int(os.environ.get("GAMESTREAM_SOAK_EVENTS", "60000"))
 RATE = 2_500
@@ -143,7 +143,7 @@ def test_twenty_rows_are_edited_in_all():
 def late_for_their_window(settings: Settings, crowd: threading.Thread) -> None:
     """The crowd's late events are minutes behind; these are 6 to 50 s behind, which is late for a window alone."""
     chance, number = random.Random(7), 0
-    producer = Producer({"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random"})
+    producer = Producer(settings.kafka.options({"partitioner": "murmur2_random"}))
     while crowd.is_alive():
         now = int(time.time() * 1000)
         for player in range(12):

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from sql_cases import Case, assert_rows, load_cases
 
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway, StatementResult
@@ -28,6 +27,7 @@ from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.target.render import bindings_for, render
 from gamestream_dagster.flink_jobs.target.targets import target_for
 from gamestream_dagster.settings import Settings, StreamProfile
+from tests.support.sql_cases import Case, assert_rows, load_cases
 
 Row = dict[str, Any]
 TYPES = {"bigint": "BIGINT", "string": "STRING", "double": "DOUBLE", "timestamp": "TIMESTAMP_LTZ(3)"}
@@ -83,7 +83,7 @@ def topic_of(settings: Settings, case: Case) -> Iterator[str]:
     # the cases' times are long past: without this Kafka might delete the records at once
     admin.create(topic, 1 + max(record.partition for record in case.records), {"retention.ms": "-1"})
     try:
-        producer = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 0, "enable.idempotence": True})
+        producer = Producer(settings.kafka.options({"linger.ms": 0, "enable.idempotence": True}))
         for record in case.records:
             producer.produce(
                 topic, key=record.key, value=record.value, partition=record.partition, timestamp=record.kafka_time

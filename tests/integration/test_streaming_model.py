@@ -15,11 +15,7 @@ from typing import Any
 import orjson
 import pyarrow.parquet as pq
 import pytest
-import reference_model as model
 from confluent_kafka import Producer
-from fakes.streams import SCORE_TOPIC, SCORES
-from reference_model import Event
-from sql_cases import assert_rows
 
 from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.archive.writer import archive_topic
@@ -32,6 +28,10 @@ from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_
 from gamestream_dagster.reconciliation.recompute.flink_recompute import Ask, FlinkRecompute
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import Settings
+from tests.support import reference_model as model
+from tests.support.fakes.streams import SCORE_TOPIC, SCORES
+from tests.support.reference_model import Event
+from tests.support.sql_cases import assert_rows
 
 Row = dict[str, Any]
 BOARDS = load_boards()
@@ -119,7 +119,7 @@ def send(settings: Settings, seed: int) -> None:
     while (now := round(time.time() * 1000)) < newest + SPREAD_SECONDS * 1000:
         assert time.monotonic() < deadline, "the topic's newest event is of a time to come"
         time.sleep(0.2)
-    producer = Producer({"bootstrap.servers": settings.kafka, **PRODUCER_SETTINGS})
+    producer = Producer(settings.kafka.options({**PRODUCER_SETTINGS}))
     for key, value in log(seed, max(newest + 4_000, now - 50_000), now, events=1_500):
         producer.produce(SCORE_TOPIC, key=key.encode(), value=value)
     assert producer.flush(30) == 0

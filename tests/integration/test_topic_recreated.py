@@ -11,7 +11,6 @@ import time
 import orjson
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from fakes.streams import SCORE_TOPIC
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
@@ -31,6 +30,7 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
+from tests.support.fakes.streams import SCORE_TOPIC
 
 pytestmark = pytest.mark.leaves_traces
 
@@ -52,7 +52,7 @@ def recreate(settings: Settings) -> None:
 
 
 def send(settings: Settings, count: int, partitions: tuple[int, ...], prefix: str, score: int = 3) -> None:
-    producer = Producer({"bootstrap.servers": settings.kafka, "linger.ms": 5})
+    producer = Producer(settings.kafka.options({"linger.ms": 5}))
     now = int(time.time() * 1000)
     for number in range(count):
         event = {

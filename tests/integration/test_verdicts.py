@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from fakes.board_rows import difference, own_database, reconciled, write
 
+from gamestream_dagster.alerts.store import Alert, PostgresAlerts, Severity
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.dashboard.snapshot import read_snapshot
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.results.store import last_runs
+from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.verdicts import Verdicts
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import load_metadata
+from tests.support.fakes.board_rows import difference, own_database, reconciled, write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -53,7 +56,7 @@ def test_a_board_has_the_newest_run_that_was_about_it(database: Settings) -> Non
 
     with open_engine(database) as engine:
         boards = load_boards()
-        snapshot = read_snapshot(engine, boards, load_metadata(boards))
+        snapshot = read_snapshot(engine, boards)
     assert snapshot.problem is None
     assert snapshot.last is not None
     assert snapshot.last.run_id == blind
@@ -83,18 +86,34 @@ def test_an_alert_keeps_its_first_time_until_it_is_cleared(database: Settings) -
         with open_engine(database) as engine, engine.connect() as link:
             return link.execute(sa.select(load_metadata().tables["alerts"])).one()
 
-    verdicts.raise_alert("a", "critical", "first", {})
+    verdicts.raise_alert("a", Severity.CRITICAL, "first", {})
     first = standing()
-    verdicts.raise_alert("a", "critical", "second", {})
+    verdicts.raise_alert("a", Severity.CRITICAL, "second", {})
     assert (standing().raised_at, standing().summary) == (first.raised_at, "second")
     verdicts.clear_alert("a")
     cleared = standing().cleared_at
     assert cleared is not None
     verdicts.clear_alert("a")
     assert standing().cleared_at == cleared
-    verdicts.raise_alert("a", "critical", "third", {})
+    verdicts.raise_alert("a", Severity.CRITICAL, "third", {})
     assert standing().cleared_at is None
     assert standing().raised_at > first.raised_at
+
+
+def test_only_the_first_raise_and_the_clearing_are_transitions_and_sources_do_not_mix(database: Settings) -> None:
+    with open_engine(database) as engine:
+        store = PostgresAlerts(engine)
+        job = Alert("job/a_v1", "job/a_v1", Severity.ERROR, "parked", {"choices": ["--keep"]})
+        assert [store.raise_alert(job), store.raise_alert(replace(job, summary="still"))] == [True, False]
+        Verdicts(database).raise_alert("b", Severity.CRITICAL, "first", {})
+        assert [one.alert.alert_id for one in store.standing()] == ["job/a_v1", "b"]
+        (standing,) = store.standing("job/a_v1")
+        assert standing.alert == replace(job, summary="still")
+        with engine.connect() as link:  # one clock, whoever raises
+            assert link.scalar(sa.select(sa.func.now() >= standing.raised_at))
+        assert [store.clear_alert("job/a_v1"), store.clear_alert("job/a_v1")] == [True, False]
+        assert store.standing("job/a_v1") == []
+        assert store.raise_alert(job)
 
 
 def test_a_null_of_json_is_no_list_of_boards(database: Settings) -> None:
@@ -131,6 +150,46 @@ def test_rows_of_ranks_that_the_board_has_not_hide_none_of_those_it_has(database
     assert found == sorted(found)
     assert found[-10:] == [*range(1, 11)]
     assert len(found) == 100
+
+
+def test_a_schema_in_front_of_the_search_path_hides_no_table(database: Settings) -> None:
+    """The first name on Postgres' own path is the user's; a copy of a board there is nobody's board."""
+    row = "(rnk, user_id, team_name, total_score) VALUES (1, '{}', 'T', 5)"
+    write(database, sa.text(f"INSERT INTO top_players {row.format('ours')}"))
+    write(database, sa.text(f"CREATE SCHEMA {database.postgres_user}"))
+    try:
+        write(
+            database,
+            sa.text(f"CREATE TABLE {database.postgres_user}.top_players (LIKE public.top_players INCLUDING ALL)"),
+        )
+        write(database, sa.text(f"INSERT INTO {database.postgres_user}.top_players {row.format('theirs')}"))
+        board = load_boards()["top_players"]
+        with open_engine(database) as engine:
+            (found,) = read_tables(engine, [board])["top_players"]
+            (shown,) = read_snapshot(engine, {"top_players": board}).rows["top_players"]
+        assert (found["user_id"], shown["user_id"]) == ("ours", "ours")
+        assert BoardTables(database).read(board).rows == ((1, "ours", "T", 5),)
+    finally:
+        write(database, sa.text(f"DROP SCHEMA {database.postgres_user} CASCADE"))
+
+
+def test_the_page_and_the_asset_show_the_newest_window_and_what_cannot_be_loaded(database: Settings) -> None:
+    """A time beyond Python's calendar hides no row, and is no period that a page names."""
+    board = load_boards()["hot_streaks"]
+    columns = ", ".join(board.columns)
+    numbers = {"bigint": "1", "string": "'x'", "double": "1.0", "timestamp": "'{}'"}
+    for rank, at in ((1, "2026-01-01T00:00:05Z"), (2, "2026-01-01T00:00:00Z"), (3, "infinity")):
+        values = [
+            str(rank) if name == board.rank_column else numbers[one.type.value.lower()]
+            for name, one in board.columns.items()
+        ]
+        write(database, sa.text(f"INSERT INTO hot_streaks ({columns}) VALUES ({', '.join(values).format(at)})"))
+    with open_engine(database) as engine:
+        (shown,) = read_snapshot(engine, {board.name: board}).rows[board.name]
+    assert shown[board.window.as_of] == datetime(2026, 1, 1, 0, 0, 5, tzinfo=UTC)
+    told = BoardTables(database).read(board)
+    place = told.columns.index(board.window.as_of)
+    assert [row[place] for row in told.rows] == ["2026-01-01 00:00:05+00", "2026-01-01 00:00:00+00", "infinity"]
 
 
 def test_rows_of_a_table_that_inherits_are_not_taken_for_the_boards(database: Settings) -> None:

@@ -16,7 +16,6 @@ from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import load_metadata
 
 
 def invoke(settings: Settings, *arguments: str):
@@ -110,7 +109,7 @@ def test_a_time_that_python_does_not_know_stops_no_command_and_no_page(boards, v
         assert asked.exit_code in (0, 2), asked.output
         assert asked.exception is None or not str(asked.exception).startswith("Traceback")
         with open_engine(settings) as engine:
-            assert read_snapshot(engine, load_boards(), load_metadata()).problem is None
+            assert read_snapshot(engine, load_boards()).problem is None
         assert (value, 1) in {row[:2] for row in BoardTables(settings).read(board).rows}
     finally:
         done = invoke(settings, "repair", "--board", "hot_streaks", "--yes", "--json")

@@ -1,4 +1,4 @@
-"""The drill: faults on purpose, on servers of its own, started by hand or by whoever releases."""
+"""The drill: fault injection on a sandbox stack, started by hand or by a release."""
 
 import dagster as dg
 from pydantic import Field
@@ -11,7 +11,7 @@ from gamestream_dagster.resources.failures import explained
 
 
 class DrillConfig(dg.Config):
-    """What to play."""
+    """What to run."""
 
     only: list[str] = Field(default=[], description="Names of scenarios; none: all. `gamestream drill --list`.")
     repeat: int = Field(default=1, ge=1, le=1000, description="How many times.")
@@ -19,7 +19,7 @@ class DrillConfig(dg.Config):
 
 @dg.op(description="Kill, corrupt and hang servers of the drill's own, and prove that every job comes back right.")
 def play_drill(context: dg.OpExecutionContext, config: DrillConfig, driller: dg.ResourceParam[Driller]) -> None:
-    """One drill; the matrix is its metadata. It fails when something did not hold, or could not be tried."""
+    """One drill; the matrix is its metadata. It fails when a scenario failed or could not run."""
     with explained("run the drill", retries=0):
         run, page = driller.drill(config.only, config.repeat, context.log.info)
     metadata = {

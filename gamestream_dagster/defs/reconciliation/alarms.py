@@ -1,4 +1,4 @@
-"""The alarms of the reconciliation: a run that fails is what people get notified of."""
+"""The alarms of the reconciliation: people are notified of a failed run."""
 
 import dagster as dg
 
@@ -8,7 +8,7 @@ INTERVAL_SECONDS = 30
 
 
 class Alarm(dg.Config):
-    """What the alarm says."""
+    """The message of the alarm."""
 
     summary: str
     report: str = ""
@@ -16,7 +16,7 @@ class Alarm(dg.Config):
 
 @dg.op(name=ALARM_OP, description="Fails with the words of the alarm; there is nothing to be done here.")
 def alarm(config: Alarm) -> None:
-    """Fail once, and never again by itself."""
+    """Fail once, without a retry."""
     metadata = {"report": dg.MetadataValue.url(config.report)} if config.report else {}
     raise dg.Failure(description=config.summary, metadata=metadata, allow_retries=False)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from gamestream_dagster.alerts.store import Severity
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.sources import by_source, stack_sources
 from gamestream_dagster.components.keys import (
@@ -160,7 +161,7 @@ def _keep_alert(verdicts: Verdicts, run: ReconciliationRun) -> None:
         return
     report = verdicts.report_url(run.report_path) if run.report_path else ""
     details = {"run_id": run.run_id, "verdict": run.verdict.value, "reason": run.reason, "report": report}
-    verdicts.raise_alert(ALERT, "critical", _summary(run), details)
+    verdicts.raise_alert(ALERT, Severity.CRITICAL, _summary(run), details)
 
 
 def _summary(run: ReconciliationRun) -> str:

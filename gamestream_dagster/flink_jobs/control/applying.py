@@ -105,7 +105,7 @@ def _run(bench: Workbench, question: PlanInput, made: Plan, say: Say) -> Work:
         work.note(Moment.PLANNED, f"{made.decision}: {made.reason}")
     _alerted(bench, work, lambda: execute(work, made))
     if made.steps and work.record and work.record.state is DeploymentState.RUNNING:
-        bench.alerts.clear_alert(bench.name)
+        bench.clear_alert()
         if made.submits or made.decision is Decision.FINISH:
             work.note(Moment.HEALTHY, f"generation {work.record.generation} runs with a new checkpoint")
     return work
@@ -120,7 +120,7 @@ def _alerted(bench: Workbench, work: Work, act: Callable[[], object]) -> None:
         parked = terminal and work.record is not None and work.record.state is DeploymentState.PARKED
         if work.record and parked:
             details = {"generation": work.record.generation, "fingerprint": work.record.fingerprint}
-            bench.alerts.raise_alert(bench.name, str(error), details)
+            bench.raise_alert(str(error), details)
         work.note(Moment.PARKED if parked else Moment.TRIED, str(error))
         raise
 

@@ -25,7 +25,7 @@ from gamestream_dagster.flink_jobs.record.observed import Health, ObservedJob
 def note_parked(bench: Workbench, made: Plan) -> None:
     """Let an alert stand for a parked plan; the job's incident, if one is open, ends with it."""
     details = {"choices": list(made.choices), "fingerprint": made.fingerprint}
-    bench.alerts.raise_alert(made.job, f"{made.job}: {made.reason}", details)
+    bench.raise_alert(f"{made.job}: {made.reason}", details)
     bench.incidents.add(made.job, Moment.PARKED, made.reason)
 
 
@@ -44,10 +44,10 @@ def _note(bench: Workbench, observed: ObservedJob, record: Deployment) -> None:
         hold = record.hold
         decided = hold is not None and hold.against == bench.target.fingerprint
         if record.fingerprint == bench.target.fingerprint or decided:
-            bench.alerts.clear_alert(observed.job)
+            bench.clear_alert()
     if record.state is DeploymentState.RUNNING and observed.health.untimely:
         summary = f"{observed.job}: {observed.health.value}: {observed.health_reason}"
-        bench.alerts.raise_alert(observed.job, summary, {"health": observed.health.value})
+        bench.raise_alert(summary, {"health": observed.health.value})
     if recovered(observed, record):
         _note_recovery(bench, observed, record)
         return

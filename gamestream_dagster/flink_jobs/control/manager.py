@@ -1,4 +1,4 @@
-"""The front of the job manager: plan, apply, observe, suspend, resume, history, for commands, assets and sensors."""
+"""The facade of the job manager: plan, apply, observe, suspend, resume, history, for commands, assets and sensors."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ def apply_job(
     previous: Figures | None = None,
     steady: bool = False,
 ) -> Deployment:
-    """Make the job as its folder says, and return its deployment; it goes on running when the caller ends.
+    """Bring the job to the folder's state, and return its deployment; it keeps running when the caller ends.
 
     Args:
         settings: the stack.
         name: the job.
-        choice: what a person asks for on top of the folder.
-        say: takes a sentence about each step.
+        choice: what the operator requests beyond the folder.
+        say: receives a sentence per step.
         root: the folder of the job folders.
-        previous: figures of an earlier look, without which a job that stands still cannot be told from a quiet one.
-        steady: watch a job that came up for `limits.steady_seconds`; without it the health sensor sees what follows.
+        previous: figures of an earlier observation, without which a stalled job looks like a quiet one.
+        steady: watch a started job for `limits.steady_seconds`; otherwise the health sensor observes what follows.
 
     Raises:
         ExecutorBusyError, TransientFlinkJobError, TransientServiceError: nothing was lost, apply again later.
-        ParkedError, RedeployContractError, SubmissionRejectedError: a person has to mend or choose something.
-        RefusedError: what is asked for cannot be done; nothing was changed.
+        ParkedError, RedeployContractError, SubmissionRejectedError: an operator has to correct or choose something.
+        RefusedError: the request cannot be fulfilled; nothing changed.
     """
     with workbench(settings, name, root) as bench:
         record = apply(bench, choice, say, previous, steady=steady) or bench.store.last(name)
@@ -70,18 +70,18 @@ def apply_job(
 
 
 def stand_still_job(settings: Settings, name: str, say: Say = lambda _: None, root: Path = FLINK_SQL_DIR) -> Deployment:
-    """Stop the job with a savepoint for a proof. Whoever finds that the proof has ended goes on with it."""
+    """Stop the job with a savepoint for a proof. Whoever finds that the proof has ended resumes it."""
     return apply_job(settings, name, Choice.STANDSTILL, say, root)
 
 
 def at_work(settings: Settings, name: str) -> bool:
-    """Whether an executor works on the job now."""
+    """Whether an executor is working on the job."""
     with open_engine(settings) as engine:
         return PostgresDeploymentStore(engine).at_work(name)
 
 
 def suspend_job(settings: Settings, name: str, say: Say = lambda _: None, root: Path = FLINK_SQL_DIR) -> Deployment:
-    """Stop the job with a savepoint and leave it so until `resume_job`."""
+    """Stop the job with a savepoint until `resume_job`."""
     return apply_job(settings, name, Choice.SUSPEND, say, root)
 
 
@@ -93,25 +93,25 @@ def resume_job(settings: Settings, name: str, say: Say = lambda _: None, root: P
 def observe_job(
     settings: Settings, name: str, previous: Figures | None = None, root: Path = FLINK_SQL_DIR
 ) -> ObservedJob:
-    """Look at the job once. No answer from Flink is the state UNKNOWN, not an error."""
+    """Observe the job once. No answer from Flink is the state UNKNOWN, not an error."""
     with workbench(settings, name, root) as bench:
         return bench.look(previous)[0]
 
 
 def pending_change(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> str:
-    """What a person should know when what runs is not what the folder says; empty when it is."""
+    """The difference between what runs and the folder, for the operator; empty when there is none."""
     with workbench(settings, name, root) as bench:
         return pending(bench.store.last(name), bench.target.fingerprint)
 
 
 def note_parked(settings: Settings, made: Plan, root: Path = FLINK_SQL_DIR) -> None:
-    """Let an alert `job/<name>` stand for a parked plan; it ends when the job runs as described again."""
+    """Record an alert `job/<name>` for a parked plan; it ends when the job runs as described again."""
     with workbench(settings, made.job, root) as bench:
         noting.note_parked(bench, made)
 
 
 def note_look(settings: Settings, observed: ObservedJob, root: Path = FLINK_SQL_DIR) -> Noted:
-    """Keep what a look found: the job's incident opens or ends, and its alert ends when it is well."""
+    """Record an observation: opens or ends the job's incident, ends its alert when it is healthy."""
     with workbench(settings, observed.job, root) as bench:
         return noting.note_look(bench, observed)
 
@@ -137,6 +137,6 @@ def history(settings: Settings, name: str, limit: int = 20, root: Path = FLINK_S
 
 
 def without_plan(deployment: Deployment) -> Deployment:
-    """The deployment without its compiled plan and the text of its SQL, which are long and for machines."""
+    """The deployment without its compiled plan and SQL text, which are long."""
     files = [file["path"] for file in deployment.spec.get("files", [])]
     return replace(deployment, compiled_plan=None, spec={**deployment.spec, "files": files})

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from gamestream_dagster.alerts.store import Alert, Alerts, PostgresAlerts, Severity
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
 from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.clients.flink_rest import FlinkRest
@@ -28,7 +29,6 @@ from gamestream_dagster.flink_jobs.plan.healing import HEAL_WINDOW_MINUTES
 from gamestream_dagster.flink_jobs.plan.model import Choice, Compatibility, Plan, PlanInput, RollbackPoint
 from gamestream_dagster.flink_jobs.plan.planner import plan
 from gamestream_dagster.flink_jobs.plan.restoring import nothing_to_lose
-from gamestream_dagster.flink_jobs.record.alerts import JobAlerts, PostgresJobAlerts
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Trigger, last_good
 from gamestream_dagster.flink_jobs.record.deployment_store import DeploymentStore, PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.record.incident_store import IncidentStore, PostgresIncidents
@@ -81,7 +81,7 @@ class Workbench:
     submitter: Submitter
     store: DeploymentStore
     checkpoints_dir: Path | None
-    alerts: JobAlerts
+    alerts: Alerts
     incidents: IncidentStore
     rebuild: Callable[[Deployment], Target]  # a recorded version as it is to be deployed
     seasonal: bool = False  # every board of the job has seasons
@@ -99,6 +99,18 @@ class Workbench:
     def name(self) -> str:
         """The job."""
         return self.target.spec.name
+
+    def raise_alert(self, summary: str, details: Mapping[str, Any]) -> None:
+        """Let the job's alert stand, under the id and source `job/<name>`."""
+        self.alerts.raise_alert(Alert(self._alert, self._alert, Severity.ERROR, summary, details))
+
+    def clear_alert(self) -> None:
+        """End the job's alert, if it stands."""
+        self.alerts.clear_alert(self._alert)
+
+    @property
+    def _alert(self) -> str:
+        return f"job/{self.name}"
 
     def look(self, previous: Figures | None = None) -> tuple[ObservedJob, Deployment | None]:
         """The job as it stands, and its last deployment."""
@@ -248,7 +260,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
     spec = load_job(name, root)
     target = target_for(settings, spec)
     embedded = not settings.is_external("flink")
-    gateway = SqlGateway(settings.flink_gateway, secrets=(settings.postgres_password_value,))
+    gateway = SqlGateway(settings.flink_gateway, secrets=settings.secrets)
     plans_dir = settings.home / "flink" / "plans" if embedded else None
     with FlinkRest(settings.flink_rest) as flink, open_engine(settings) as engine:
         try:
@@ -258,7 +270,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 submitter=GatewaySubmitter(gateway, plans_dir),
                 store=PostgresDeploymentStore(engine),
                 checkpoints_dir=settings.checkpoints_dir if embedded else None,
-                alerts=PostgresJobAlerts(engine),
+                alerts=PostgresAlerts(engine),
                 incidents=PostgresIncidents(engine),
                 seasonal=_seasonal(spec, root),
                 windowed=any(board.window is not None for board in _boards_of(spec, root)),

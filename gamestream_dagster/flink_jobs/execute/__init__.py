@@ -1,1 +1,1 @@
-"""Carries out the steps of a plan, one function a step."""
+"""Carries out the steps of a plan, one function per step."""

@@ -72,7 +72,7 @@ def _clear_table(engine: Engine, board: Board, table: Table, closed: frozenset[i
 
 def _clear_topic(admin: KafkaAdmin, board: Board, closed: frozenset[int]) -> int:
     gone = [key for key in _live_keys(admin, board.topic) if not _of_closed(board, key, closed)]
-    producer = Producer({"bootstrap.servers": admin.bootstrap, "acks": "all", "linger.ms": 5, "log_level": 2})
+    producer = Producer(admin.kafka.options({"acks": "all", "linger.ms": 5}))
     for partition, key in gone:
         producer.produce(board.topic, key=key, value=None, partition=partition)
     if producer.flush(_LIMIT_SECONDS):
@@ -88,14 +88,14 @@ def _live_keys(admin: KafkaAdmin, topic: str) -> Iterable[tuple[int, bytes]]:
     if not waiting:
         return live
     consumer = Consumer(
-        {
-            "bootstrap.servers": admin.bootstrap,
-            "group.id": "gamestream-board-clearing",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-            "log_level": 2,
-        }
+        admin.kafka.options(
+            {
+                "group.id": "gamestream-board-clearing",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+            }
+        )
     )
     deadline = time.monotonic() + _LIMIT_SECONDS
     try:

@@ -1,4 +1,4 @@
-"""The redeploy contract's second half: it runs, from exactly that state, with a new checkpoint, and steadily."""
+"""The second half of the redeploy contract: it runs from exactly that state, with a new checkpoint, and steadily."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gamestream_dagster.flink_jobs.observe.observer import same_path
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.record.incidents import Moment
 
-# A restart begins the steady time anew; this many times the steady time is the limit of watching.
+# A restart resets the steady time; the watch is limited to this many times the steady time.
 _STEADY_TRIES = 3
 
 
 def confirm(work: Work) -> None:
-    """Wait until the job came up as promised.
+    """Wait until the job came up as required.
 
     Raises:
         RedeployContractError: it did not; it is parked.
@@ -48,7 +48,7 @@ def confirm(work: Work) -> None:
 
 
 def _trigger_checkpoint(work: Work, job_id: str) -> None:
-    """Ask for the first checkpoint now. A refusal costs time only: Flink's own interval brings the next one."""
+    """Trigger the first checkpoint now. If Flink refuses, its own interval brings the next one."""
     try:
         work.flink.trigger_checkpoint(job_id)
     except ServiceError as error:
@@ -72,16 +72,16 @@ def _wait_checkpoint(work: Work, job_id: str, limit: float) -> CheckpointSummary
 def _restored_right(record: Deployment, checkpoints: CheckpointSummary) -> bool:
     restored = checkpoints.restored_path
     if restored and f"/{record.flink_job_id}/" in restored:
-        return True  # it failed and Flink brought it back from a checkpoint of its own, which is newer
+        return True  # it failed and Flink restored a newer checkpoint of its own
     if record.restore_path is None:
         return restored is None
     return same_path(restored, record.restore_path)
 
 
 def watch_steady(work: Work) -> None:
-    """Watch a job that came up until it has run for its steady time without a break.
+    """Watch a started job until it has run for its steady time without a restart.
 
-    The record says RUNNING before: whoever stops watching leaves nothing undone, and the health sensor sees the rest.
+    The record already says RUNNING: whoever stops watching leaves nothing undone, and the health sensor takes over.
 
     Raises:
         RedeployContractError: it ended, or was not steady within three times that time; it is parked.

@@ -1,7 +1,7 @@
-"""Carries out a plan, one function a step. Nothing else changes anything in Flink.
+"""Carries out a plan, one function per step. Nothing else changes anything in Flink.
 
-The intent, with a job id of its own, is stored before anything is submitted; Flink refuses a second job with the same
-id, so a submission that is repeated after a crash cannot run twice. A job is never stopped because its caller ended.
+The intent, with its own job id, is stored before the submit. Flink refuses a second job with the same
+id, so a submission repeated after a crash cannot run twice. A job never stops because its caller ended.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from gamestream_dagster.flink_jobs.record.deployment import Deployment
 
 
 def execute(work: Work, plan: Plan) -> Deployment | None:
-    """Do the steps in order; returns the deployment as recorded afterwards.
+    """Run the steps in order; returns the deployment as recorded afterwards.
 
     Raises:
-        FlinkJobError, ServiceError: a step did not succeed; what was done so far is recorded.
+        FlinkJobError, ServiceError: a step failed; completed steps are recorded.
     """
     for step in plan.steps:
         _do(work, step)

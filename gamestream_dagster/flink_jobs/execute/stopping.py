@@ -1,4 +1,4 @@
-"""The steps that end a running job: with a savepoint wherever one can be had."""
+"""The steps that end a running job, with a savepoint wherever possible."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gamestream_dagster.flink_jobs.record.deployment import DeploymentState, Out
 from gamestream_dagster.flink_jobs.record.incidents import Moment
 
 ENDING_SECONDS = 10.0
-"""How long a job may take to end after its savepoint is complete."""
+"""Limit for a job to end after its savepoint is complete."""
 
 
 def stop(work: Work, step: Stop) -> None:
-    """Stop with a savepoint, or as the step allows without one; where it is goes into the record."""
+    """Stop with a savepoint, or as the step allows without one; records its path."""
     begun = work.recorded.state is DeploymentState.STOPPING
     work.save(state=DeploymentState.STOPPING, outcome=step.outcome.value)
     work.say(f"{work.target.spec.name}: stop job {step.flink_job_id} with a savepoint")
@@ -25,7 +25,7 @@ def stop(work: Work, step: Stop) -> None:
     try:
         path = work.flink.stop_with_savepoint(step.flink_job_id, work.target.savepoints_dir, limit)
     except TerminalServiceError as error:
-        # an executor that died may have stopped it: Flink refuses a second stop while it says RUNNING for a moment more
+        # a dead executor may have stopped it: Flink refuses a second stop while it still says RUNNING
         path = _stopped_already(work, step.flink_job_id, ENDING_SECONDS if begun else 0.0)
         path = path or _stop_without_savepoint(work, step, error)
     _wait_ended(work, step.flink_job_id, limit)
@@ -40,7 +40,7 @@ def stop(work: Work, step: Stop) -> None:
 
 
 def _stop_without_savepoint(work: Work, step: Stop, error: TerminalServiceError) -> str | None:
-    """A sick job that can make no savepoint is cancelled, if its state is known; a healthy one is left alone."""
+    """Cancel an unhealthy job that cannot make a savepoint, if its state is known; leave a healthy one alone."""
     job_id, or_else = step.flink_job_id, step.or_else
     if or_else is None and not step.dispensable:
         work.save(state=DeploymentState.RUNNING, reason=error.reason)
@@ -62,7 +62,7 @@ def _stop_without_savepoint(work: Work, step: Stop, error: TerminalServiceError)
 
 
 def _stopped_already(work: Work, job_id: str, limit: float) -> str | None:
-    """The savepoint that the job has been stopped with; None when it has not, within `limit` seconds."""
+    """The savepoint with which the job stopped; None when it did not within `limit` seconds."""
     deadline = time.monotonic() + limit
     while True:
         if work.flink.job(job_id).state is FlinkState.FINISHED:

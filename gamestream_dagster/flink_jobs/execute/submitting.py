@@ -1,4 +1,4 @@
-"""The steps that give Flink a job: look whether it can take it, store the intent, submit."""
+"""The steps that submit a job: check that it can run, store the intent, submit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JOB_ID_OPTION = "$internal.pipeline.job-id"
 
 
 def preflight(work: Work, step: Preflight) -> None:
-    """Slots, what the SQL reads and writes, and Flink's own planner on the SQL."""
+    """Check slots, the tables that the SQL reads and writes, and Flink's own planner."""
     target = work.take(step.deployed)
     spec = target.spec
     missing = work.missing(target)
@@ -46,7 +46,7 @@ def preflight(work: Work, step: Preflight) -> None:
 
 
 def _slots_held(work: Work) -> int:
-    """Slots that the recorded job would give back when it is stopped."""
+    """Slots that the recorded job frees when it stops."""
     if work.record is None or not work.record.state.may_live:
         return 0
     try:
@@ -57,9 +57,9 @@ def _slots_held(work: Work) -> int:
 
 
 def submit(work: Work, step: Submit) -> None:
-    """Store the intent, submit it, wait until it came up as promised.
+    """Store the intent, submit it, wait until it came up as required.
 
-    A checkpoint that cannot be read is followed by the one before it, as a generation of its own.
+    If a checkpoint cannot be read, try the one before it, as a generation of its own.
     """
     restore = {StartFrom.EARLIEST: None, StartFrom.PATH: step.path, StartFrom.STOPPED: work.stopped_at}[step.start]
     if step.start is not StartFrom.EARLIEST and restore is None:
@@ -80,10 +80,10 @@ def submit(work: Work, step: Submit) -> None:
         except UnreadableStateError:
             older = work.older(restore) if restore else None
             if older is None:
-                # whoever mends one of them and resumes is to get the newest
+                # an operator who repairs one of them and resumes gets the newest
                 work.save(restore_path=newest)
                 raise
-            # the newest that can be read is the best state there is: what was read since is read again
+            # the newest readable checkpoint is the best state: later records are read again
             why = f"{work.recorded.reason}; go on from the one before, {older}"
             work.note(Moment.TRIED, why)
             work.say(f"{work.recorded.job}: {why}")
@@ -93,17 +93,17 @@ def submit(work: Work, step: Submit) -> None:
 
 
 def resubmit(work: Work, step: Resubmit) -> None:
-    """Submit a stored intent that never reached Flink, with the job id that it has."""
+    """Submit a stored intent that never reached Flink, under its job id."""
     target = work.take(step.deployed)
     _refuse_second(work)
-    if work.recorded.restore_path is None:  # it begins now, whatever the topics were when the intent was stored
+    if work.recorded.restore_path is None:  # it starts now, whatever the topics were when the intent was stored
         work.save(spec={**work.recorded.spec, **_kept(work.inputs(target.spec.reads))})
     _send(work, target)
     confirm(work)
 
 
 def _refuse_second(work: Work) -> None:
-    """Ask Flink once more, by id: its list of jobs is cached, and two jobs would write one board."""
+    """Ask Flink again, by id: its list of jobs is cached, and two jobs would write one board."""
     if work.record is None:
         return
     job_id = work.record.flink_job_id
@@ -115,7 +115,7 @@ def _refuse_second(work: Work) -> None:
 
 
 def _inputs(work: Work, target: Target, step: Submit, restore: str | None) -> Inputs | None:
-    """The topics that the state is of: as they are now for a start from nothing, else those of where it comes from."""
+    """The topics of the state: the present ones for a fresh start, else those of its origin."""
     now = work.inputs(target.spec.reads)
     if restore is None:
         return now
@@ -147,7 +147,7 @@ def _intent(work: Work, target: Target, step: Submit, restore: str | None, input
 
 
 def _decided(step: Submit) -> dict[str, Any]:
-    """Why this version runs and not the folder's, if it is not."""
+    """Why this version runs and not the folder's, if so."""
     decided: dict[str, Any] = {} if step.deployed is None else {"deployed": step.deployed}
     return decided if step.hold is None else {**decided, "hold": asdict(step.hold)}
 
@@ -169,9 +169,9 @@ def _send(work: Work, target: Target) -> None:
     except SubmissionRejectedError as error:
         state = work.state_of(record.flink_job_id)
         if state is not None and not state.ended:
-            return  # refused because it is there already: an earlier try did reach Flink
+            return  # refused because it exists: an earlier attempt did reach Flink
         if state is not None:
-            work.ended(record.flink_job_id, state)  # the gateway was quick enough to see it fail
+            work.ended(record.flink_job_id, state)  # the gateway was fast enough to see it fail
         work.park(f"not submitted: {error}")
         raise
     if submitted != record.flink_job_id:
@@ -183,7 +183,7 @@ def _send(work: Work, target: Target) -> None:
 
 
 def adopt(work: Work, step: Adopt) -> None:
-    """Write the record of a job that runs without one."""
+    """Write the missing record of a running job."""
     detail = work.flink.job(step.flink_job_id)
     first = Submit(StartFrom.EARLIEST, Trigger.FIRST)
     deployment = _intent(work, work.target, first, work.flink.checkpoints(step.flink_job_id).restored_path)

@@ -1,4 +1,4 @@
-"""What the steps of a plan share: the job at work, the servers, its record, and the waits, each with its limit."""
+"""Shared by the steps of a plan: the job, the servers, its record, and bounded waits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.25
 
 
 class FlinkControl(Protocol):
-    """The part of Flink's REST API that acting needs."""
+    """The part of Flink's REST API that the steps need."""
 
     def trigger_checkpoint(self, job_id: str) -> str:
         """Start a checkpoint now."""
@@ -66,7 +66,7 @@ class FlinkControl(Protocol):
 
 @dataclass
 class Work:
-    """One run over the steps of a plan: what the steps hand to each other."""
+    """One run over the steps of a plan: values that the steps pass on."""
 
     target: Target
     flink: FlinkControl
@@ -74,22 +74,22 @@ class Work:
     store: DeploymentStore
     say: Callable[[str], None]
     record: Deployment | None
-    rebuild: Callable[[Deployment], Target]  # a recorded version as it is to be deployed
+    rebuild: Callable[[Deployment], Target]  # a recorded version as it will be deployed
     positions: Callable[[], Positions | None] = lambda: None  # offsets that the job's group has read up to
-    inputs: Callable[[Iterable[str]], Inputs] = lambda topics: {}  # the topics as they are now
-    begin_anew: Callable[[JobSpec, Inputs], int] = lambda spec, inputs: 0  # empties the boards; rows deleted
-    older: Callable[[str], str | None] = lambda path: None  # the complete checkpoint before one, on a disk we share
-    note: Callable[[Moment, str], None] = lambda moment, text: None  # adds to the job's open incident, if there is one
-    missing: Callable[[Target], tuple[str, ...]] = lambda target: ()  # what it needs and the stack does not have
+    inputs: Callable[[Iterable[str]], Inputs] = lambda topics: {}  # the topics at this moment
+    begin_anew: Callable[[JobSpec, Inputs], int] = lambda spec, inputs: 0  # empties the boards; returns deleted rows
+    older: Callable[[str], str | None] = lambda path: None  # the complete checkpoint before one, on a shared disk
+    note: Callable[[Moment, str], None] = lambda moment, text: None  # adds to the job's open incident, if any
+    missing: Callable[[Target], tuple[str, ...]] = lambda target: ()  # what it needs and the stack lacks
     compiled_plan: str | None = field(default=None, repr=False)
-    submitted: bool = False  # Flink was given a job, or one that it had came up
-    stopped_at: str | None = None  # the savepoint (or checkpoint) that the last Stop ended with
+    submitted: bool = False  # Flink received a job, or an earlier one came up
+    stopped_at: str | None = None  # the savepoint (or checkpoint) of the last Stop
 
     def take(self, deployed: int | None) -> Target:
-        """The version to submit: the folder's, or what a generation ran.
+        """The version to submit: the folder's, or that of a generation.
 
         Raises:
-            TerminalFlinkJobError: that generation is not recorded with its SQL.
+            TerminalFlinkJobError: that generation has no recorded SQL.
         """
         if deployed is None:
             return self.target
@@ -103,7 +103,7 @@ class Work:
 
     @property
     def recorded(self) -> Deployment:
-        """The deployment at work.
+        """The current deployment.
 
         Raises:
             TerminalFlinkJobError: there is none.
@@ -113,15 +113,15 @@ class Work:
         return self.record
 
     def save(self, **changes: Any) -> None:
-        """Store changes of the deployment at work."""
+        """Store changes of the current deployment."""
         self.record = self.store.save(self.recorded, **changes)
 
     def park(self, why: str) -> None:
-        """Record that a person has to decide."""
+        """Record that an operator has to decide."""
         self.save(state=DeploymentState.PARKED, outcome=Outcome.CONTRACT_BROKEN.value, reason=why)
 
     def break_off(self, why: str) -> NoReturn:
-        """Park the generation and say so. The job, if it runs, is left running."""
+        """Park the generation and report it. A running job keeps running."""
         record = self.recorded
         self.park(why)
         raise RedeployContractError(
@@ -130,7 +130,7 @@ class Work:
         )
 
     def out_of_time(self, job_id: str, why: str) -> NoReturn:
-        """Park the generation because a limit is over, with the newest failure that Flink restarts the job after."""
+        """Park the generation because a limit has passed, with the newest failure in Flink."""
         failure = self._failure(job_id)
         self.break_off(why if failure is None else f"{why}; its newest failure: {failure.cause}")
 
@@ -138,8 +138,8 @@ class Work:
         """Park the generation because its job ended before it came up, with Flink's reason.
 
         Raises:
-            UnreadableStateError: because the state could not be read; an older one may be.
-            RedeployContractError: for another reason.
+            UnreadableStateError: the state could not be read; an older one may be.
+            RedeployContractError: any other reason.
         """
         failure = self._failure(job_id)
         restore = self.recorded.restore_path
@@ -159,10 +159,10 @@ class Work:
         try:
             return next(iter(self.flink.exceptions(job_id, 1)), None)
         except ServiceError:
-            return None  # why it ended is good to know; that it ended is what counts
+            return None  # the reason is optional; the end is what counts
 
     def holds(self, job_id: str) -> bool:
-        """Whether Flink has the job and has not ended it."""
+        """Whether Flink has the job and it has not ended."""
         state = self.state_of(job_id)
         return state is not None and not state.ended
 
@@ -174,7 +174,7 @@ class Work:
             return None
 
     def wait_for(self, job_id: str, wanted: Callable[[JobDetail], bool], limit: float, what: str) -> JobDetail:
-        """Wait until `wanted` holds; a job that ends, or takes longer than `limit` seconds, is parked."""
+        """Wait until `wanted` holds; parks a job that ends or exceeds `limit` seconds."""
         deadline = time.monotonic() + limit
         while True:
             detail = self.flink.job(job_id)

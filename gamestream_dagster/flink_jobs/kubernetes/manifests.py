@@ -10,14 +10,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from gamestream_dagster.flink_jobs.errors import JobSpecError
 from gamestream_dagster.flink_jobs.kubernetes.rules import refusals
 from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState
-from gamestream_dagster.flink_jobs.target.render import Bindings, RenderedJob
+from gamestream_dagster.flink_jobs.target.render import SECRET_NAMES, SECRET_OPTIONS, Bindings, RenderedJob
 from gamestream_dagster.flink_jobs.target.targets import Target
 
 API_VERSION = "flink.apache.org/v1beta1"
@@ -25,6 +25,10 @@ API_VERSION = "flink.apache.org/v1beta1"
 CREDENTIALS = {
     "postgres_user": ("POSTGRES_USER", "user"),
     "postgres_password": ("POSTGRES_PASSWORD", "password"),
+    "kafka_user": ("KAFKA_USER", "kafka-user"),
+    "kafka_password": ("KAFKA_PASSWORD", "kafka-password"),
+    "registry_user": ("REGISTRY_USER", "registry-user"),
+    "registry_password": ("REGISTRY_PASSWORD", "registry-password"),
 }
 RUNNER_JAR = "local:///opt/flink/usrlib/sql-runner.jar"
 _TEMPLATES, _SCRIPTS = "/opt/gamestream/templates", "/opt/gamestream/sql"
@@ -58,7 +62,13 @@ class Cluster:
 def secretless(bindings: Bindings) -> Bindings:
     """The same values with each credential as the name that the init container fills in."""
     names = {name: "${" + variable + "}" for name, (variable, _) in CREDENTIALS.items()}
-    return Bindings({**bindings.values, **names})
+    login = f"{names['registry_user']}:{names['registry_password']}"
+    values = {
+        name: value if isinstance(value, str) else {**value, **dict.fromkeys(SECRET_OPTIONS & value.keys(), login)}
+        for name, value in bindings.values.items()
+    }
+    kafka = bindings.kafka and replace(bindings.kafka, user=names["kafka_user"], password=names["kafka_password"])
+    return replace(bindings, values={**values, **{name: names[name] for name in SECRET_NAMES}}, kafka=kafka)
 
 
 def manifests(targets: Iterable[Target], cluster: Cluster) -> list[dict[str, Any]]:
@@ -83,8 +93,8 @@ def _objects(wanted: list[Target], cluster: Cluster) -> list[dict[str, Any]]:
     if cluster.session is None:
         return [*made, *(_application(target, cluster) for target in wanted)]
     slots = max((_parallelism(target) for target in wanted), default=1)
-    volumes = [_template_volume(target) for target in wanted]
-    session = _deployment(cluster.session, cluster, volumes, slots, _state_options(cluster, cluster.session))
+    pod = _pod_template(cluster, [_template_volume(target) for target in wanted], _credentials(wanted))
+    session = _deployment(cluster.session, cluster, pod, slots, _state_options(cluster, cluster.session))
     return [*made, session, *(_session_job(target, cluster) for target in wanted)]
 
 
@@ -203,7 +213,8 @@ def _state_options(cluster: Cluster, name: str) -> dict[str, str]:
 def _application(target: Target, cluster: Cluster) -> dict[str, Any]:
     name = resource_name(target.spec.name)
     options = {**_options(target), **_state_options(cluster, name)}
-    made = _deployment(name, cluster, [_template_volume(target)], _parallelism(target), options, target)
+    pod = _pod_template(cluster, [_template_volume(target)], _credentials([target]))
+    made = _deployment(name, cluster, pod, _parallelism(target), options, target)
     made["spec"]["job"] = _job(target, cluster)
     made["spec"]["restartNonce"] = target.spec.restart_nonce
     return made
@@ -226,7 +237,7 @@ def _session_job(target: Target, cluster: Cluster) -> dict[str, Any]:
 def _deployment(  # noqa: PLR0917 - one value for each part of the object
     name: str,
     cluster: Cluster,
-    templates: list[dict[str, Any]],
+    pod: dict[str, Any],
     slots: int,
     options: Mapping[str, str],
     target: Target | None = None,
@@ -242,7 +253,7 @@ def _deployment(  # noqa: PLR0917 - one value for each part of the object
             "flinkVersion": cluster.flink_version,
             "serviceAccount": cluster.service_account,
             "flinkConfiguration": {"taskmanager.numberOfTaskSlots": str(slots), **options, **cluster.options},
-            "podTemplate": _pod_template(cluster, templates),
+            "podTemplate": pod,
             "jobManager": {"resource": resource},
             "taskManager": {"resource": resource},
         },
@@ -254,9 +265,17 @@ def _template_volume(target: Target) -> dict[str, Any]:
     return {"name": name, "configMap": {"name": name}}
 
 
-def _pod_template(cluster: Cluster, templates: list[dict[str, Any]]) -> dict[str, Any]:
+def _credentials(targets: Iterable[Target]) -> dict[str, str]:
+    """Environment variable -> key of the Secret, of the credentials that these jobs' SQL names."""
+    texts = [text for target in targets for text in (*target.rendered.definitions, target.rendered.statement_set)]
+    return {
+        variable: key for variable, key in CREDENTIALS.values() if any("${" + variable + "}" in text for text in texts)
+    }
+
+
+def _pod_template(cluster: Cluster, templates: list[dict[str, Any]], credentials: Mapping[str, str]) -> dict[str, Any]:
     """Scripts with the credentials filled in, in memory: they stand neither in the manifests nor on a disk."""
-    variables = " ".join("${" + variable + "}" for variable, _ in CREDENTIALS.values())
+    variables = " ".join("${" + variable + "}" for variable in credentials)
     fill = (
         f"for template in {_TEMPLATES}/*/*.sql; do "
         f'envsubst \'{variables}\' < "$template" > {_SCRIPTS}/$(basename "$template"); done'
@@ -265,7 +284,7 @@ def _pod_template(cluster: Cluster, templates: list[dict[str, Any]]) -> dict[str
     scripts = {"name": "scripts", "mountPath": _SCRIPTS}
     env = [
         {"name": variable, "valueFrom": {"secretKeyRef": {"name": cluster.secret, "key": key}}}
-        for variable, key in CREDENTIALS.values()
+        for variable, key in credentials.items()
     ]
     return {
         "spec": {

@@ -1,8 +1,8 @@
-"""What the Flink Kubernetes Operator checks beyond its schema, as sentences that say what to change.
+"""Checks of the Flink Kubernetes Operator beyond its schema, as sentences that say what to change.
 
-The rules of its `DefaultValidator` that can apply to our objects, plus what the cluster would only show later. An
-operator's own default configuration is not known here, so nothing may depend on it. Ingress, log files and replicas
-are never written.
+The rules of its `DefaultValidator` that can apply to our objects, plus failures that only the cluster would show. The
+operator's default configuration is unknown here, so nothing may depend on it. We never write ingress, log files or
+replicas.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _VERSIONS = ("v1_15", "v1_16", "v1_17", "v1_18", "v1_19", "v1_20", "v2_0", "v2_1", "v2_2", "v2_3", "v2_4")
 _FORBIDDEN = ("kubernetes.namespace", "kubernetes.cluster-id", "high-availability.cluster-id")
 _MEMORY = re.compile(r"(?i)\s*(\d+)\s*(b|bytes|k|kb|ki|kib|m|mb|mi|mib|g|gb|gi|gib|t|tb|ti|tib)?\s*")
-_CONFIG_MAP_BYTES = 1 << 20  # what Kubernetes takes
+_CONFIG_MAP_BYTES = 1 << 20  # what Kubernetes accepts
 _CHECKPOINTS = ("execution.checkpointing.dir", "state.checkpoints.dir")
 _SAVEPOINTS = ("execution.checkpointing.savepoint-dir", "state.savepoints.dir")
 _HA = ("high-availability.type", "high-availability")
@@ -26,11 +26,11 @@ _OPERATOR = "kubernetes.operator."
 
 
 def refusals(objects: Iterable[Mapping[str, Any]], jar_schemes: Iterable[str] = ("https",)) -> list[str]:
-    """Why the operator, or the cluster, would refuse these objects; empty when it takes them.
+    """Why the operator, or the cluster, would refuse these objects; empty when it accepts them.
 
     Args:
-        objects: as they are applied, a session cluster together with its jobs.
-        jar_schemes: schemes of a session job's jar that the operator is configured to allow.
+        objects: as applied, a session cluster together with its jobs.
+        jar_schemes: schemes of a session job's jar that the operator allows.
     """
     listed = list(objects)
     clusters = {one["metadata"]["name"]: one["spec"] for one in listed if one["kind"] == "FlinkDeployment"}
@@ -166,7 +166,7 @@ def _session_jar(name: str, job: Mapping[str, Any], schemes: list[str]) -> Itera
 
 
 def _restricted(host: str) -> bool:
-    """Whether a host is an address that the operator refuses; what a name resolves to is only known there."""
+    """Whether the operator refuses a host that is an address; what a name resolves to is known only there."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""What holds where: tables and options as the statements before have made them, one statement after the other."""
+"""Effective tables and options at each statement, after the statements before it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gamestream_dagster.flink_jobs.linter.tables import (
 
 @dataclass(frozen=True)
 class Moment:
-    """A statement with the options that hold when it is run."""
+    """A statement with the options in effect when it runs."""
 
     statement: SqlStatement
     settings: Mapping[str, Option]
@@ -35,7 +35,7 @@ class Moment:
 
 @dataclass
 class Course:
-    """A session run through. `versions`: each table as something may read or write it, also through a hint."""
+    """A session after all statements. `versions`: each table as statements can read or write it, also by hint."""
 
     moments: list[Moment] = field(default_factory=list["Moment"])
     versions: list[Table] = field(default_factory=list["Table"])
@@ -46,11 +46,11 @@ class Course:
 def run_through(
     statements: Sequence[SqlStatement], settings: Mapping[str, Option], known: Mapping[str, Table]
 ) -> Course:
-    """Follow the statements in their order.
+    """Process the statements in order.
 
     Args:
         statements: of one session.
-        settings: options that hold before the first one.
+        settings: options in effect before the first one.
         known: tables that other scripts declare.
     """
     walk = _Walk(Course(tables=dict(known)), dict(settings))
@@ -89,7 +89,7 @@ class _Walk:
                 return
 
     def _use(self, statement: SqlStatement) -> None:
-        """Note which tables a statement reads and writes, through views too, and what its hints make of them."""
+        """Record the tables that a statement reads and writes, through views too, and the effect of its hints."""
         if statement.kind in (Kind.INSERT, Kind.QUERY) or query_place(statement) is not None:
             todo, seen = [statement], set[str]()
             while todo:
@@ -130,7 +130,7 @@ class _Walk:
             self.course.unknown.append((statement, "no rule follows this change of a table"))
             return
         if id(base) not in self._used and base in self.course.versions:
-            self.course.versions.remove(base)  # nothing ever read it as it was
+            self.course.versions.remove(base)  # nothing ever read this version
         self.course.tables.pop(name, None)
         self._add(altered)
 

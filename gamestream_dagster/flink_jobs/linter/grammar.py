@@ -1,7 +1,7 @@
-"""Finds what cannot be SQL in a query without a parser: `SELECT * FORM x`, an open bracket, a `BY` after nothing.
+"""Finds text that cannot be SQL without a parser: `SELECT * FORM x`, an open bracket, a `BY` after nothing.
 
-It looks at which words stand side by side and lets pass what it is not sure of. Where Flink's planner was asked, its
-answer counts and this one does not.
+It checks which words can be neighbours and accepts doubtful cases. Where Flink's planner was asked, its
+verdict replaces this one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gamestream_dagster.flink_jobs.linter.lexemes import Lexeme
 from gamestream_dagster.flink_jobs.linter.tables import closing
 from gamestream_dagster.flink_jobs.spec.sql_text import TokenKind
 
-# Words of Flink's SQL that are no names, also such as may be names: these end a run of names.
+# Words of Flink's SQL that cannot be names here: they end a run of names.
 _WORDS = """
     ABSENT ALL ALWAYS AND ANTI ANY ARRAY AS ASC ASOF ASYMMETRIC AT BETWEEN BIGINT BINARY BOOLEAN BOTH BY BYTES CASE CAST
     CATALOG CHAR CHARACTER CLUSTER COLLATE COMMENT CONDITIONAL CONFLICT CONSTRAINT CROSS CUBE CURRENT CURRENT_DATE
@@ -39,7 +39,7 @@ _NAMES_SIDE_BY_SIDE = 2  # a name and its alias
 
 
 def odd_place(parts: Sequence[Lexeme]) -> tuple[Lexeme, str] | None:
-    """The first piece of a query that no SQL has there, and what is odd about it; None when all looks right."""
+    """The first piece that cannot be SQL, and why; None when the query looks correct."""
     bracket = _odd_bracket(parts)
     if bracket:
         return bracket
@@ -65,7 +65,7 @@ def _unfinished(last: Sequence[Lexeme]) -> bool:
 
 
 def _run(part: Lexeme, before: str, run: int) -> int:
-    """How many names, or what counts like one, stand side by side up to this piece."""
+    """How many consecutive names end at this piece."""
     if part.text == "*" and before in _BEFORE_STAR:
         return _NAMES_SIDE_BY_SIDE
     if _names(part):

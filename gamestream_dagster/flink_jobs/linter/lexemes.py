@@ -1,4 +1,4 @@
-"""Statements of a text whose words know their lines."""
+"""Statements of a text whose words carry line numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEFT_OUT = frozenset({TokenKind.COMMENT, TokenKind.SPACE})
 
 @dataclass(frozen=True)
 class Lexeme:
-    """One significant piece of SQL, its line, from 1, and where it begins in the statement's own text."""
+    """One significant piece of SQL, its line from 1, and its start in the statement's own text."""
 
     kind: TokenKind
     text: str
@@ -23,7 +23,7 @@ class Lexeme:
 
     @cached_property
     def word(self) -> str:
-        """A keyword or a name in capitals, a name in backticks without them, anything else as it stands."""
+        """A keyword or a name in upper case, a backquoted name without quotes, anything else verbatim."""
         if self.kind is TokenKind.QUOTED:
             return self.text[1:-1].replace("``", "`").upper()
         return self.text.upper() if self.kind is TokenKind.WORD else self.text
@@ -49,17 +49,17 @@ class Lexeme:
 
 @dataclass(frozen=True)
 class SqlStatement:
-    """One statement without its prefix, such as EXECUTE; the INSERTs of a statement set are statements of their own."""
+    """One statement without its prefix, such as EXECUTE; each INSERT of a statement set is a statement."""
 
     file: str
     parts: tuple[Lexeme, ...] = field(repr=False)
     source: str = field(repr=False)
     kind: Kind = Kind.UNKNOWN
-    unknown: str = ""  # why it is not understood
+    unknown: str = ""  # why it cannot be parsed
 
     @property
     def line(self) -> int:
-        """Where it begins."""
+        """Its start."""
         return self.parts[0].line
 
     @cached_property
@@ -73,12 +73,12 @@ class SqlStatement:
         return frozenset(part.word for part in self.parts if part.kind in (TokenKind.WORD, TokenKind.QUOTED))
 
     def text_from(self, place: int, end: int | None = None) -> str:
-        """The statement's text from one of its parts to another, or to the end, without comments."""
+        """The statement's text between two of its parts, or to the end, without comments."""
         stop = None if end is None or end >= len(self.parts) else self.parts[end].at
         return self.source[self.parts[place].at : stop]
 
     def begins(self, *words: str) -> bool:
-        """True when it begins with these words."""
+        """True when it starts with these words."""
         return self.words[: len(words)] == words
 
     @property
@@ -105,14 +105,14 @@ def statements_of(sql: str, file: str) -> list[SqlStatement]:
             line += token.text.count("\n")
         reader.close()
         for found in reader.found:
-            _ = [part.hinted for part in found.parts]  # a quote may be left open in a hint
+            _ = [part.hinted for part in found.parts]  # a hint may contain an open quote
     except JobSpecError as error:
         raise JobSpecError(f"{file}: {error}") from error
     return reader.finished()
 
 
 class _Reader:
-    """Collects statements; knows whether it stands inside a statement set."""
+    """Collects statements; tracks statement sets."""
 
     def __init__(self, file: str) -> None:
         self.found: list[SqlStatement] = []

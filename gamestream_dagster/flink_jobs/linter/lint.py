@@ -1,4 +1,4 @@
-"""The linter: text rules always, the planner's rules when a SQL gateway is given."""
+"""The linter: text rules always, planner rules when a SQL gateway is given."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gamestream_dagster.flink_jobs.linter.source import Unit, unit_of_job
 from gamestream_dagster.flink_jobs.linter.text_rules import TEXT_RULES, odd_statements
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 
-_REFUSED = "GS16"  # a preflight hears that from the planner itself, with the values of this stack
+_REFUSED = "GS16"  # at submission the planner itself reports this, with the values of this stack
 
 
 @dataclass(frozen=True)
 class Report:
-    """The findings in the order of file and line, and how many plans the planner made or refused (None: not asked)."""
+    """The findings by file and line, and how many plans the planner made or refused (None: not asked)."""
 
     findings: tuple[Finding, ...]
     plans: int | None
@@ -30,8 +30,8 @@ def lint(units: Iterable[Unit], gateway: SqlGateway | None) -> Report:
     """Lint every unit.
 
     Raises:
-        TransientServiceError: the gateway gives no answer.
-        TerminalFlinkJobError: a placeholder of a job has no value, or the gateway's answer is no plan.
+        TransientServiceError: the gateway does not answer.
+        TerminalFlinkJobError: a placeholder of a job has no value, or the gateway's reply is not a plan.
     """
     found: set[Finding] = set()
     plans = 0
@@ -51,10 +51,10 @@ def lint(units: Iterable[Unit], gateway: SqlGateway | None) -> Report:
 def errors_of(spec: JobSpec, root: Path, gateway: SqlGateway) -> tuple[str, ...]:
     """The errors in a job's SQL that its job.yaml does not accept, a sentence each.
 
-    Warnings, and what is accepted, are left to `gamestream lint`.
+    `gamestream lint` also reports warnings and accepted errors.
 
     Raises:
-        TransientServiceError: the gateway gives no answer.
+        TransientServiceError: the gateway does not answer.
     """
     found = lint([unit_of_job(root / spec.name, spec)], gateway).findings
     passed_over = {_REFUSED, *spec.lint_accepts}
@@ -63,7 +63,7 @@ def errors_of(spec: JobSpec, root: Path, gateway: SqlGateway) -> tuple[str, ...]
 
 
 def text_findings(unit: Unit, judged: Set[int] = frozenset()) -> list[Finding]:
-    """What the text rules find; of statements that the planner `judged` not whether they are SQL."""
+    """Findings of the text rules; for statements that the planner `judged`, syntax findings are left out."""
     every = shapes_of(unit)
     found = [finding for shapes in every for rule in TEXT_RULES.values() for finding in rule(shapes)]
     odd = [pair for shapes in every for pair in odd_statements(shapes)]
@@ -83,7 +83,7 @@ def _with_followers(findings: list[Finding], unit: Unit, answers: Answers) -> li
 
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:
-    """GS04 comes from the text and from the plan: the last, the plan's, says more."""
+    """GS04 comes from the text and from the plan; the plan's, which comes last, is more precise."""
     return list(
         {(one.file, one.line, one.code, "" if one.code == "GS04" else one.message): one for one in findings}.values()
     )

@@ -1,4 +1,4 @@
-"""The rules that look at Flink's plan: each yields findings of one planned statement set."""
+"""Rules on Flink's plan: each yields findings of one planned statement set."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refused(planned: Planned) -> Iterator[Finding]:
 
 
 def plan_findings(planned: Planned) -> Iterator[Finding]:
-    """What the plan shows; nothing for a refusal."""
+    """Findings in a plan; none for a refused statement."""
     for node in parse(planned.plan) if planned.plan else ():
         if node.kind == "Sink":
             yield from _materialized(node, planned)
@@ -67,7 +67,7 @@ def _dear_rank(node: Node, planned: Planned) -> Iterator[Finding]:
 
 
 def _partial_order(node: Node, planned: Planned) -> Iterator[Finding]:
-    """Only where the planner knows a key: for rows without one, the rule of the text decides."""
+    """Only where the planner knows a key; otherwise the text rule decides."""
     if node.children[0].keys and not _total(node):
         file, line = _place(node, planned)
         found = _rankings(node, planned)
@@ -98,12 +98,12 @@ def _windowed(node: Node) -> bool:
 
 
 def _insert_into(planned: Planned, text: str) -> SqlStatement | None:
-    """The INSERT whose table a text of Flink names as `catalog.database.table`."""
+    """The INSERT into the table that Flink calls `catalog.database.table`."""
     return next((one for one in planned.inserts if re.search(rf"(?i)\.{re.escape(target(one))}\b", text)), None)
 
 
 def _place(node: Node, planned: Planned) -> tuple[str, int]:
-    """File and line of the ranking that a Rank node comes from; of the first INSERT when none fits."""
+    """File and line of the ranking behind a Rank node; those of the first INSERT when none fits."""
     found = _rankings(node, planned)
     if found:
         return found[0].statement.file, found[0].line
@@ -120,7 +120,7 @@ def _rankings(node: Node, planned: Planned) -> list[Ranking]:
 
 
 def _alike(planned: list[str], written: tuple[str, ...]) -> bool:
-    """The same columns as far as the plan tells: it numbers a second `team_id` and calls an expression `$7`."""
+    """The same columns, as far as the plan shows: it numbers a second `team_id` and calls an expression `$7`."""
     if len(planned) != len(written):
         return False
     pairs = zip(planned, written, strict=True)

@@ -1,4 +1,4 @@
-"""Flink's optimized execution plan, read from the text of EXPLAIN: nodes, their columns, and the keys of their rows."""
+"""Flink's optimized execution plan, parsed from EXPLAIN: nodes, their columns, and the keys of their rows."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _KEPT_BY_CAST = re.compile(r"^CAST\(([^\s()]+) AS (?:BIGINT|VARCHAR|TIMESTAMP)",
 _PASS_THROUGH = frozenset(
     {"Exchange", "MiniBatchAssigner", "WatermarkAssigner", "DropUpdateBefore", "ChangelogNormalize", "Sort"}
 )
-_MANY_KEYS = 32  # a plan of many joins: enough to judge by
+_MANY_KEYS = 32  # limit for plans of many joins
 
 Keys = frozenset[frozenset[str]]
 
 
 @dataclass
 class Node:
-    """One operator. Columns are named as the plan names them, unique within a node."""
+    """One operator. Columns have the plan's names, unique within a node."""
 
     kind: str
     body: str
@@ -43,12 +43,12 @@ class Node:
         return ""
 
     def names(self, name: str) -> list[str]:
-        """A property that is a list of columns; `ASC` and `DESC` are left out."""
+        """A property that is a list of columns, without `ASC` and `DESC`."""
         return [re.sub(r" (ASC|DESC)\b.*", "", piece) for piece in pieces(self.property(name))]
 
     @cached_property
     def columns(self) -> dict[str, str]:
-        """Output column -> the expression that makes it, in the names of the input."""
+        """Output column -> its expression, in the names of the input."""
         listed = pieces(self.property("select") or self.property("fields"))
         if not listed and self.kind in _PASS_THROUGH and self.children:
             return {name: name for name in self.children[0].columns}
@@ -57,11 +57,11 @@ class Node:
 
     @cached_property
     def keys(self) -> Keys:
-        """Sets of columns of which each tells the rows apart; empty when none is known."""
+        """Sets of columns that each identify a row; empty when none is known."""
         return frozenset(list(_keys(self))[:_MANY_KEYS])
 
     def origin(self, column: str) -> str:
-        """The expression that first made a column, through renaming and CAST; the column itself when it is read."""
+        """The expression that made a column, followed through renaming and CAST; the column itself when it is read."""
         expression = self.columns.get(column, column)
         plain = re.sub(r"^CAST\(([^\s()]+) AS [^)]*(?:\(\d+(?:, \d+)?\))?\)$", r"\1", expression)
         for child in self.children:
@@ -71,11 +71,11 @@ class Node:
 
 
 def pieces(text: str) -> list[str]:
-    """Split at the commas that stand in no bracket and no quote."""
+    """Split at commas outside brackets and quotes."""
     found: list[str] = []
     depth, quoted, start = 0, False, 0
     for place, sign in enumerate(text):
-        # a single quote inside a plan's own names, as in `start('w$)`, opens no text
+        # a single quote inside a plan's own names, as in `start('w$)`, opens no literal
         quoted = quoted ^ (sign == "'" and not text.startswith("'w$", place))
         if quoted:
             continue
@@ -87,10 +87,10 @@ def pieces(text: str) -> list[str]:
 
 
 def parse(explained: str) -> list[Node]:
-    """Every node of the plan, children linked; `Reused` is replaced by what it stands for.
+    """Every node of the plan with its children; `Reused` is resolved.
 
     Raises:
-        TerminalFlinkJobError: the text holds no execution plan.
+        TerminalFlinkJobError: the text contains no execution plan.
     """
     _, heading, text = explained.partition(_HEADING)
     if not heading:

@@ -1,7 +1,7 @@
-"""What the text rules must know of a script: tables with their columns and options, sinks, aliases, keys, rankings.
+"""Facts about a script for the text rules: tables with columns and options, sinks, aliases, keys, rankings.
 
-All names are in capitals. This reads shapes and not all of SQL: where it cannot follow, the rules keep quiet, and the
-planner's rules see what the text hides.
+Names are upper case. This recognises common shapes, not all of SQL: where it cannot follow, the rules report nothing,
+and the planner's rules cover what the text hides.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Shapes:
-    """One session of a unit, with the tables of the other scripts that it does not declare itself."""
+    """One session of a unit, with the tables that it uses from other scripts."""
 
     session: Session
     course: Course
     foreign: tuple[Table, ...]
     sinks: frozenset[str]
-    rank_names: frozenset[str]  # what the rankings of the unit are called
+    rank_names: frozenset[str]  # aliases of the rankings of the unit
     job: JobSpec | None = None
 
     @cached_property
     def versions(self) -> tuple[Table, ...]:
-        """The session's own tables, each as something may use it; a job declares a source once for each format."""
+        """The session's own tables in every usable version; a job declares a source once per format."""
         return tuple(self.course.versions)
 
     @cached_property
@@ -68,7 +68,7 @@ class Shapes:
 
     @cached_property
     def aliases(self) -> dict[str, list[tuple[Lexeme, ...]]]:
-        """Name -> the expressions that are called so somewhere in the session."""
+        """Name -> the expressions with that alias in the session."""
         found: dict[str, list[tuple[Lexeme, ...]]] = {}
         for query in self.queries:
             for name, expression in _aliases(query.parts):
@@ -111,7 +111,7 @@ def _tables(session: Session) -> list[SqlStatement]:
 
 
 def _foreign(declared_by: Sequence[Mapping[str, Table]], number: int) -> dict[str, Table]:
-    """The tables of the other scripts, of two with one name that of the nearest script before."""
+    """The tables of the other scripts; of two with the same name, that of the nearest script before."""
     found: dict[str, Table] = {}
     for other in (*declared_by[number + 1 :][::-1], *declared_by[:number]):
         found |= other
@@ -134,7 +134,7 @@ def target(statement: SqlStatement) -> str:
 
 
 def _aliases(parts: Sequence[Lexeme]) -> Iterator[tuple[str, tuple[Lexeme, ...]]]:
-    """`<expression> AS name`: the expression runs back to the comma or keyword before it."""
+    """`<expression> AS name`: the expression extends back to the comma or keyword before it."""
     for place, part in enumerate(parts[:-1]):
         if part.word == "AS" and part.kind is TokenKind.WORD and parts[place + 1].kind in NAMES:
             depth, start = 0, place
@@ -153,7 +153,7 @@ def _places(words: Sequence[str], wanted: tuple[str, ...]) -> Iterator[int]:
 
 
 def _columns(parts: Sequence[Lexeme]) -> tuple[str, ...]:
-    """The columns of a BY list, up to where it ends. `t.column` is `COLUMN`; an expression is its type, or `?`."""
+    """The columns of a BY list. `t.column` is `COLUMN`; an expression is its type, or `?`."""
     depth, end = 0, len(parts)
     for place, part in enumerate(parts):
         depth += {"(": 1, ")": -1}.get(part.text, 0)

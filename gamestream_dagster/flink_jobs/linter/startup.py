@@ -1,4 +1,4 @@
-"""GS01: where a source starts to read, from the options that hold in the end."""
+"""GS01: where a source starts to read, from the effective options."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.linter.shapes import Shapes
 
 _MODE, _RESET, _TIME = "scan.startup.mode", "properties.auto.offset.reset", "scan.startup.timestamp-millis"
-# Options of other connectors that say the same: Pulsar, Kinesis, Paimon, the CDC sources.
+# Equivalent options of other connectors: Pulsar, Kinesis, Paimon, the CDC sources.
 _ALIKE = re.compile(r"(startup[._-]mode|^scan\.mode|init\.?pos(ition)?)$", re.IGNORECASE)
 _KAFKA_MODES = frozenset({"earliest-offset", "latest-offset", "group-offsets", "timestamp", "specific-offsets"})
 
 
 def start_at_latest(shapes: Shapes) -> Iterator[Finding]:
-    """GS01 for a source that begins at its end; GS17 where that cannot be told."""
+    """GS01 for a source that starts at its end; GS17 where the start is unknown."""
     told: set[tuple[str, int]] = set()
     for table in shapes.versions:
         for option, code, text in _starts(table):
-            if (option.file, option.line) not in told:  # a table made LIKE another has its faults too: once is enough
+            if (option.file, option.line) not in told:  # a table made LIKE another repeats its faults: report once
                 told.add((option.file, option.line))
                 yield Finding(option.file, option.line, code, f"{table.name.lower()} {text}")
 

@@ -1,6 +1,6 @@
-"""What a statement is: its kind, and its own words behind `EXECUTE`, `EXPLAIN`, `COMPILE PLAN ... FOR`.
+"""Classifies statements: the kind, and the statement behind `EXECUTE`, `EXPLAIN`, `COMPILE PLAN ... FOR`.
 
-Whatever is not of a kind that the rules can judge is `UNKNOWN`, with the reason: nothing is passed over.
+A statement of a kind that the rules cannot judge is `UNKNOWN`, with the reason; none is skipped.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What the linter does with a statement."""
+    """How the linter treats a statement."""
 
     TABLE = "table"  # CREATE TABLE, also LIKE and AS; REPLACE TABLE; CREATE MATERIALIZED TABLE
     VIEW = "view"  # CREATE VIEW, ALTER VIEW ... AS
@@ -39,7 +39,7 @@ _BEGUN = ("STATEMENT", "SET", "BEGIN")
 
 
 def prefix(words: tuple[str, ...]) -> tuple[int, bool]:
-    """How many words stand before the statement itself, and whether they begin a statement set."""
+    """How many words precede the statement itself, and whether they open a statement set."""
     count, begins = 0, False
     while count < len(words):
         step, opened = _one_prefix(words[count:])
@@ -73,7 +73,7 @@ def _one_prefix(words: tuple[str, ...]) -> tuple[int, bool]:
 
 
 def kind_of(words: tuple[str, ...], *, in_set: bool = False) -> tuple[Kind, str]:
-    """The kind of a statement by its words; of an `UNKNOWN` one also why."""
+    """The kind of a statement by its words, and the reason for `UNKNOWN`."""
     kind = _kind(words)
     if in_set and kind is not Kind.INSERT:
         return Kind.UNKNOWN, "a statement set holds INSERT statements and nothing else"

@@ -1,4 +1,4 @@
-"""What a CREATE TABLE or an ALTER TABLE says: names, columns, keys, options. All names are in capitals."""
+"""Parses CREATE TABLE and ALTER TABLE: names, columns, keys, options. Names are upper case."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = (TokenKind.WORD, TokenKind.QUOTED)
 
 @dataclass(frozen=True)
 class Table:
-    """A table as it is somewhere in a session."""
+    """A table at one point of a session."""
 
     name: str
     types: Mapping[str, str]  # column -> first word of its type; `AS` for a computed one
@@ -30,7 +30,7 @@ class Table:
 
 
 def changed(table: Table, statement: SqlStatement) -> Table | None:
-    """A table after `ALTER TABLE name <action>`; None for an action that is not followed."""
+    """A table after `ALTER TABLE name <action>`; None for an unsupported action."""
     place = columns_place(statement)
     words, rest = statement.words[place:], statement.parts[place:]
     match words[:2]:
@@ -64,7 +64,7 @@ def changed(table: Table, statement: SqlStatement) -> Table | None:
 
 
 def declared(statement: SqlStatement) -> Table:
-    """What a CREATE TABLE itself says."""
+    """The definition in a CREATE TABLE itself."""
     place, begin = clauses_place(statement), columns_place(statement)
     end = query_place(statement) or len(statement.parts)
     options = options_of(statement.parts[place:end], statement.file)
@@ -93,7 +93,7 @@ def _columns(inside: Sequence[Lexeme], statement: SqlStatement, options: Mapping
 
 
 def inherited(own: Table, base: Table, excluded: frozenset[str]) -> Table:
-    """A table made LIKE another; its own clauses win."""
+    """A table made LIKE another; its own clauses take precedence."""
     options: Mapping[str, Option] = {} if excluded & {"OPTIONS", "ALL"} else base.options
     watermark = base.watermark and not excluded & {"WATERMARKS", "ALL"}
     key = () if excluded & {"CONSTRAINTS", "ALL"} else base.key
@@ -114,14 +114,14 @@ def like(statement: SqlStatement) -> str | None:
 
 
 def excluded(statement: SqlStatement) -> frozenset[str]:
-    """What a LIKE leaves out."""
+    """What a LIKE excludes."""
     place = _clause(statement, "LIKE") or 0
     words = statement.words[place:]
     return frozenset(after for word, after in itertools.pairwise(words) if word == "EXCLUDING")
 
 
 def query_place(statement: SqlStatement) -> int | None:
-    """Where the query of a CREATE TABLE ... AS begins; None without one."""
+    """Start of the query of a CREATE TABLE ... AS; None without one."""
     if statement.kind is not Kind.TABLE:
         return None
     place = _clause(statement, "AS")
@@ -129,7 +129,7 @@ def query_place(statement: SqlStatement) -> int | None:
 
 
 def columns_place(statement: SqlStatement) -> int:
-    """Where a table's own columns begin, or what follows its name."""
+    """Start of a table's own columns, or of what follows its name."""
     place = name_place(statement) + 1
     while statement.words[place : place + 1] == (".",):
         place += 2
@@ -137,13 +137,13 @@ def columns_place(statement: SqlStatement) -> int:
 
 
 def clauses_place(statement: SqlStatement) -> int:
-    """Where the clauses behind a table's columns begin."""
+    """Start of the clauses behind a table's columns."""
     place = columns_place(statement)
     return closing(statement.parts, place) + 1 if statement.words[place : place + 1] == ("(",) else place
 
 
 def odd_clause(statement: SqlStatement) -> Lexeme | None:
-    """The first word behind a table's columns that begins no clause."""
+    """The first word behind a table's columns that starts no clause."""
     depth, clause = 0, ""
     for part in statement.parts[clauses_place(statement) :]:
         depth += {"(": 1, ")": -1}.get(part.text, 0)
@@ -169,7 +169,7 @@ def _clause(statement: SqlStatement, word: str) -> int | None:
 
 
 def setting(statement: SqlStatement) -> tuple[str, Option] | None:
-    """`SET 'option' = 'value'`, also without quotes as older scripts have it."""
+    """`SET 'option' = 'value'`, also without quotes as in older scripts."""
     if "=" not in statement.words:
         return None
     middle = statement.words.index("=")
@@ -188,7 +188,7 @@ def options_of(parts: Sequence[Lexeme], file: str) -> dict[str, Option]:
 
 
 def name_place(statement: SqlStatement) -> int:
-    """Where the name of a CREATE or ALTER TABLE or VIEW begins."""
+    """Start of the name in CREATE or ALTER TABLE or VIEW."""
     words = statement.words
     start = next((place for place, word in enumerate(words) if word in ("TABLE", "VIEW")), 0) + 1
     while words[start : start + 1] in (("IF",), ("NOT",), ("EXISTS",)):
@@ -202,7 +202,7 @@ def created(statement: SqlStatement) -> str:
 
 
 def last_name(parts: Sequence[Lexeme]) -> str:
-    """`catalog`.db.name: the last."""
+    """The last part of `catalog`.db.name."""
     name = parts[0].word if parts else ""
     for dot, after in zip(parts[1::2], parts[2::2], strict=False):
         if dot.text != ".":
@@ -212,7 +212,7 @@ def last_name(parts: Sequence[Lexeme]) -> str:
 
 
 def closing(parts: Sequence[Lexeme], opening: int) -> int:
-    """Place of the bracket that closes the one at `opening`; the end if none does."""
+    """Position of the bracket that closes the one at `opening`; the end if none does."""
     depth = 0
     for place in range(opening, len(parts)):
         depth += {"(": 1, ")": -1}.get(parts[place].text, 0)
@@ -222,7 +222,7 @@ def closing(parts: Sequence[Lexeme], opening: int) -> int:
 
 
 def split_commas(parts: Sequence[Lexeme]) -> Iterator[Sequence[Lexeme]]:
-    """The pieces between the commas that stand in no bracket."""
+    """The pieces between top-level commas."""
     depth, start = 0, 0
     for place, part in enumerate(parts):
         depth += {"(": 1, ")": -1}.get(part.text, 0)

@@ -1,1 +1,1 @@
-"""Asks Flink, Kafka and Postgres about a job. Never changes anything."""
+"""Observes a job in Flink, Kafka and Postgres. Never changes anything."""

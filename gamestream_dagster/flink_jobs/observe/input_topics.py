@@ -1,4 +1,4 @@
-"""Ask Kafka for the topics that a job reads: their incarnations, and where they begin."""
+"""The topics that a job reads, from Kafka: their incarnations and oldest offsets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TIMEOUT_SECONDS = 3
 
 
 def read_ids(settings: Settings, topics: Iterable[str]) -> Mapping[str, TopicId | None] | None:
-    """Ids of those topics that exist; None when Kafka gives no answer, of which nothing may be concluded."""
+    """Ids of the existing topics; None when Kafka does not answer, which proves nothing."""
     try:
         return KafkaAdmin(settings.kafka, timeout_seconds=_TIMEOUT_SECONDS).topic_ids(topics)
     except ServiceError:
@@ -22,10 +22,10 @@ def read_ids(settings: Settings, topics: Iterable[str]) -> Mapping[str, TopicId 
 
 
 def read_inputs(settings: Settings, topics: Iterable[str]) -> Inputs:
-    """The topics as they are now; those that do not exist are left out.
+    """The topics at this moment, without those that do not exist.
 
     Raises:
-        ServiceError: Kafka gives no answer.
+        ServiceError: Kafka does not answer.
     """
     admin = KafkaAdmin(settings.kafka)
     found: dict[str, TopicState] = {}

@@ -74,7 +74,7 @@ def missing(settings: Settings, job: Target) -> tuple[str, ...]:
     Raises:
         ServiceError: Kafka, Postgres or the registry gives no answer.
     """
-    needs = needs_of(job, settings.kafka, settings.jdbc_url)
+    needs = needs_of(job, settings.kafka.bootstrap, settings.jdbc_url)
     return (*_topics(settings, needs), *_tables(settings, needs), *_subjects(settings, needs))
 
 

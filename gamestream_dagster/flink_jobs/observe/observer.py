@@ -1,4 +1,4 @@
-"""Looks at a job: Flink's REST API and the last deployment become one frozen value. It never acts."""
+"""Observes a job: Flink's REST API and the last deployment become one frozen value. Read-only."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from gamestream_dagster.flink_jobs.record.observed import (
 )
 from gamestream_dagster.flink_jobs.spec.job_spec import parse_flink_job_name
 
-# Metrics of the source operator itself; the chain that it heads has others of the same name.
+# Metrics of the source operator itself; its chain has others of the same name.
 _SOURCE = "Source__"
 _PENDING = ".pendingRecords"
 _READ = ".numRecordsIn"
-# A recorded state that says of no end: a job that Flink has forgotten in it was lost with its cluster.
+# States that are not final: a job that Flink has forgotten in one of them was lost with its cluster.
 _NO_END = frozenset({DeploymentState.SUBMITTING, DeploymentState.RUNNING, DeploymentState.LOST})
 
 
 class FlinkView(Protocol):
-    """The part of Flink's REST API that looking needs."""
+    """The part of Flink's REST API that observation needs."""
 
     def overview(self) -> ClusterOverview:
         """The cluster."""
@@ -100,15 +100,15 @@ def observe(
     windowed: bool = False,
     clock: Callable[[], float] = time.time,
 ) -> ObservedJob:
-    """Look at a job once.
+    """Observe a job once.
 
     Args:
         flink: the REST client.
         job: the job's name.
         record: its last deployment, if any.
-        checkpoints_dir: where the cluster keeps checkpoints, if this machine can read it: a job that Flink has
+        checkpoints_dir: the cluster's checkpoint folder, if this machine can read it; from there a job that Flink has
             forgotten is restored from there.
-        previous: the figures of the look before.
+        previous: the figures of the previous observation.
         windowed: a board of the job has windows, which close by the watermark.
         clock: this machine's, epoch seconds.
     """
@@ -298,7 +298,7 @@ def restore_point(
 def restore_facts(
     restore: RestorePoint | None, checkpoints_dir: Path | None, clock: Callable[[], float] = time.time
 ) -> RestoreFacts | None:
-    """What this machine sees of a restore point; nothing where it does not share the cluster's disk."""
+    """What this machine knows about a restore point; nothing unless it shares the cluster's disk."""
     if restore is None or checkpoints_dir is None or urlsplit(restore.path).scheme not in ("", "file"):
         return None
     metadata = Path(unquote(urlsplit(restore.path).path)) / "_metadata"
@@ -308,7 +308,7 @@ def restore_facts(
 
 
 def newest_on_disk(folder: Path, before: int | None = None) -> Path | None:
-    """The newest complete `chk-<n>` below a job's checkpoint folder; complete means that its `_metadata` is there.
+    """The newest complete `chk-<n>` in a job's checkpoint folder; complete means that its `_metadata` exists.
 
     `before`: only of those with a smaller number.
     """
@@ -321,7 +321,7 @@ def newest_on_disk(folder: Path, before: int | None = None) -> Path | None:
 
 
 def older_on_disk(checkpoint: str) -> str | None:
-    """The newest complete checkpoint of the same job before this one; None for a savepoint, or when there is none."""
+    """The next older complete checkpoint of the same job; None for a savepoint, or when there is none."""
     path = Path(unquote(urlsplit(checkpoint).path))
     number = _number(path)
     older = newest_on_disk(path.parent, number) if number is not None else None
@@ -334,7 +334,7 @@ def _number(path: Path) -> int | None:
 
 
 def same_path(one: str | None, other: str | None) -> bool:
-    """True when two Flink paths name one place (`file:/a/b`, `file:///a/b/` and `/a/b` do)."""
+    """True when two Flink paths are the same place (`file:/a/b`, `file:///a/b/` and `/a/b` are)."""
     return one is not None and other is not None and _normal(one) == _normal(other)
 
 

@@ -1,4 +1,4 @@
-"""How far a job has read its topics, and whether what comes next is still there."""
+"""How far a job has read its topics, and whether Kafka still holds the next records."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TIMEOUT_SECONDS = 3
 
 
 def read_positions(settings: Settings, spec: JobSpec) -> Positions | None:
-    """What the job's consumer group has committed: that of its newest checkpoint or savepoint.
+    """The commits of the job's consumer group: those of its newest checkpoint or savepoint.
 
-    A partition without a commit is left out. None when Kafka cannot be asked.
+    Without partitions that have no commit. None when Kafka does not answer.
     """
     admin = KafkaAdmin(settings.kafka, timeout_seconds=_TIMEOUT_SECONDS)
     try:
@@ -29,7 +29,7 @@ def read_positions(settings: Settings, spec: JobSpec) -> Positions | None:
 
 
 def events_lost(settings: Settings, positions: Positions | None) -> int | None:
-    """Offsets from these positions on that Kafka has deleted; None when Kafka, or the positions, cannot be known."""
+    """Offsets after these positions that Kafka has deleted; None when Kafka, or the positions, are unknown."""
     if positions is None:
         return None
     admin = KafkaAdmin(settings.kafka, timeout_seconds=_TIMEOUT_SECONDS)
@@ -39,12 +39,12 @@ def events_lost(settings: Settings, positions: Positions | None) -> int | None:
             first = admin.beginning_offsets(topic) if committed else {}
             lost += sum(max(0, first.get(partition, 0) - offset) for partition, offset in committed.items())
     except ServiceError:
-        return None  # not known: Flink itself will say what it cannot read
+        return None  # unknown: Flink itself will report what it cannot read
     return lost
 
 
 def kept_positions(spec: Mapping[str, Any]) -> Positions | None:
-    """The positions that a deployment's record holds of the moment when it was stopped."""
+    """The positions recorded when a deployment was stopped."""
     kept = spec.get("positions")
     if kept is None:
         return None

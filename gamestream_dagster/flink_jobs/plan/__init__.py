@@ -1,1 +1,1 @@
-"""From what is wanted and what was observed to the steps. Pure."""
+"""From target, observation and record to steps. Pure."""

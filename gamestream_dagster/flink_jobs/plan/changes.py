@@ -1,4 +1,4 @@
-"""Plans for what a person or the folder wants otherwise: suspend, change, replay. Pure, like the planner that asks."""
+"""Plans for requested changes, by an operator or the folder: suspend, change, replay. Pure, like the planner."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _FINDINGS_TOLD = 3
 
 
 def suspend(question: PlanInput, outcome: Outcome, why: str) -> Plan:
-    """Stop the live job with its state, or without where it has none."""
+    """Stop the live job with its state, or without if it has none."""
     job_id = question.observed.flink_job_id or ""
     replaceable = question.observed.health.sick and nothing_to_lose(question)
     if question.spec.upgrade_mode is UpgradeMode.SAVEPOINT and not replaceable:
@@ -46,14 +46,14 @@ def suspend(question: PlanInput, outcome: Outcome, why: str) -> Plan:
         Cancel(job_id, recorded=True),
         RecordEnd(DeploymentState.SUSPENDED, outcome, restore.path if restore else None),
     )
-    # a savepoint is never less than the last state
+    # a savepoint is never older than the last state
     if question.spec.upgrade_mode.stateful and not replaceable:
         steps = (Stop(job_id, outcome, restore),)
     return question.answer(Decision.SUSPEND, f"{why}: stop", *steps)
 
 
 def stack_down(question: PlanInput) -> Plan:
-    """Stop a live job with its state, to go on when the stack is up again; a parked one stays parked."""
+    """Stop a live job with its state, to resume with the stack; a parked job stays parked."""
     if not question.observed.state.live:
         return question.answer(Decision.NOTHING, "it does not run, so the stack can go down")
     record = question.record
@@ -65,7 +65,7 @@ def stack_down(question: PlanInput) -> Plan:
 
 
 def stand_still(question: PlanInput) -> Plan:
-    """Stop a job that is well with a savepoint, for as long as a proof reads its boards."""
+    """Stop a healthy job with a savepoint while a proof reads its boards."""
     name, record, observed = question.spec.name, question.record, question.observed
     if record is None or record.state is not DeploymentState.RUNNING or not observed.state.live or observed.health.sick:
         why = observed.health_reason or (record.reason if record else None) or observed.state
@@ -74,7 +74,7 @@ def stand_still(question: PlanInput) -> Plan:
 
 
 def change(question: PlanInput) -> Plan:
-    """Take the folder's version: the running one has another fingerprint."""
+    """Switch to the folder's version: the running one has another fingerprint."""
     spec, observed = question.spec, question.observed
     job_id = observed.flink_job_id or ""
     if question.findings:
@@ -101,17 +101,17 @@ def change(question: PlanInput) -> Plan:
 
 
 def _rolled_back(question: PlanInput) -> str:
-    """What a person who applies after a rollback should know."""
+    """What an operator who applies after a rollback should know."""
     return " (a person went back from this version; applying goes forward again)" if question.hold else ""
 
 
 def fits(question: PlanInput) -> bool:
-    """Whether the folder's version can go on from the state of the recorded one."""
+    """Whether the folder's version can resume from the state of the recorded one."""
     return not question.findings and question.compatibility in (Compatibility.SAME, Compatibility.COMPATIBLE)
 
 
 def as_deployed(question: PlanInput) -> int | None:
-    """The generation whose own SQL runs again; None where the folder's is the same, or the record has no SQL."""
+    """The generation whose recorded SQL runs again; None where the folder's is the same, or the record has no SQL."""
     record = question.record
     return record.generation if record and question.changed and record.stored else None
 
@@ -131,7 +131,7 @@ def start_over(
 
 
 def refuse_faulty(question: PlanInput) -> Plan:
-    """Nothing that the linter calls wrong is submitted; what runs is left alone."""
+    """Refuse SQL with lint errors; leave the running version alone."""
     name = question.spec.name
     return question.refuse(
         f"the folder's SQL is not submitted, the linter finds errors in it: {_told(question.findings)}. Mend it; "
@@ -147,7 +147,7 @@ def _told(findings: tuple[str, ...]) -> str:
 
 
 def why_not(question: PlanInput) -> str:
-    """Why the folder's version cannot take over the state."""
+    """Why the folder's version cannot resume from the state."""
     if question.findings:
         return f"the linter finds errors in its SQL ({_told(question.findings)})"
     if question.fixed:
@@ -160,7 +160,7 @@ def why_not(question: PlanInput) -> str:
 
 
 def incompatible(question: PlanInput) -> Plan:
-    """Park a change whose state does not fit."""
+    """Park a change whose state is incompatible."""
     name, record = question.spec.name, question.record
     if question.observed.state.live or (record and record.stored):
         return question.park(
@@ -181,7 +181,7 @@ def incompatible(question: PlanInput) -> Plan:
 
 
 def keep(question: PlanInput, record: Deployment) -> Plan:
-    """Stay with the recorded version, and remember it against the folder's present one."""
+    """Keep the recorded version, and remember this against the folder's present one."""
     name = question.spec.name
     if not question.changed:
         return question.refuse("the job is what the folder says; there is no change to keep it from", f"show {name}")
@@ -215,7 +215,7 @@ def new_season(question: PlanInput) -> Plan:
 
 
 def redeploy(question: PlanInput) -> Plan:
-    """The version that runs again, through a savepoint, because a person asks for it."""
+    """Restart the running version through a savepoint, because an operator requests it."""
     observed, name = question.observed, question.spec.name
     deployed = as_deployed(question)
     why = "a person asks for the same version again"
@@ -241,9 +241,9 @@ def redeploy(question: PlanInput) -> Plan:
 
 
 def on_another_topic(question: PlanInput) -> Plan | None:
-    """What to do about a job whose state has read another incarnation of a topic; None where that decides nothing.
+    """The plan for a job whose state read another incarnation of a topic; None where that decides nothing.
 
-    Its offsets mean nothing in the topic that Kafka has, so nothing goes on from the state, whoever asks.
+    Its offsets are meaningless in Kafka's present topic, so nothing resumes from the state, whoever asks.
     """
     observed, spec = question.observed, question.spec
     if not observed.other_topics or spec.desired_state is DesiredState.SUSPENDED:
@@ -269,7 +269,7 @@ def on_another_topic(question: PlanInput) -> Plan | None:
 
 
 def rollback(question: PlanInput, record: Deployment) -> Plan:
-    """Back to the last good version with its own state: what the bad one made of the state is left behind."""
+    """Return to the last good version with its own state; the state of the bad version is left behind."""
     name, point = question.spec.name, question.rollback
     if point is None:
         return question.refuse(
@@ -300,13 +300,13 @@ def rollback(question: PlanInput, record: Deployment) -> Plan:
     job_id = question.observed.flink_job_id or ""
     if not stateful or nothing_to_lose(question):
         end: Step = Cancel(job_id, recorded=True)
-    else:  # what runs now is kept too, if it can be: a rollback can be regretted
+    else:  # keep the current state too, if possible: a rollback can be regretted
         end = Stop(job_id, Outcome.UPGRADING, fallback(question), dispensable=True)
     return question.answer(Decision.ROLLBACK, reason, Preflight(point.generation), end, submit)
 
 
 def _gone(question: PlanInput) -> str:
-    """A warning of events that a replay leaves out; empty when Kafka holds all."""
+    """A warning about events that a replay misses; empty when Kafka holds all."""
     if not question.gone:
         return ""
     return (
@@ -317,7 +317,7 @@ def _gone(question: PlanInput) -> str:
 
 
 def replay(question: PlanInput, live: bool) -> Plan:
-    """Give the state up because a person says so, and read all events again."""
+    """Drop the state at the operator's request and read all events again."""
     submit = Submit(StartFrom.EARLIEST, Trigger.HAND)
     reason = (
         "a person asks for a replay: fresh state, all events again from the earliest offset; its boards are emptied "
@@ -329,7 +329,7 @@ def replay(question: PlanInput, live: bool) -> Plan:
     recorded = question.record is not None and question.record.flink_job_id == job_id
     if not recorded or not question.spec.upgrade_mode.stateful:
         return question.answer(Decision.DEPLOY, reason, Preflight(), Cancel(job_id, recorded), submit)
-    # The old state is kept in a savepoint, if one can be had: a replay can be regretted.
+    # Keep the old state in a savepoint, if possible: a replay can be regretted.
     stop = Stop(job_id, Outcome.UPGRADING, fallback(question), dispensable=True)
     kept = "the old state is kept as a savepoint if the job can make one"
     return question.answer(Decision.DEPLOY, f"{reason}; {kept}", Preflight(), stop, submit)

@@ -1,6 +1,6 @@
-"""Plans that bring a job back: from a savepoint of the sick one, or from the newest state of one that does not run.
+"""Plans that bring a job back: from a savepoint of an unhealthy job, or from the newest state of a stopped one.
 
-Pure, like the planner that asks. Redeploys that heal have a budget.
+Pure, like the planner. Healing redeploys have a budget.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gamestream_dagster.flink_jobs.plan.model import (
 from gamestream_dagster.flink_jobs.plan.restoring import doubt, fallback, nothing_to_lose, transaction_doubt
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, Outcome, Trigger
 
-# Redeploys to heal a job within the window; one more is parked.
+# Healing redeploys within the window; the next one is parked.
 HEAL_BUDGET = 3
 HEAL_WINDOW_MINUTES = 30
 
 
 def heal(question: PlanInput) -> Plan:
-    """Redeploy a live job that is sick, with the SQL that it runs."""
+    """Redeploy an unhealthy live job with the SQL that it runs."""
     observed, spec = question.observed, question.spec
     if question.recent_heals >= HEAL_BUDGET and not question.choice.asked:
         return over_budget(question)
@@ -50,7 +50,7 @@ def heal(question: PlanInput) -> Plan:
 
 
 def _pending(question: PlanInput) -> str:
-    """What is left to decide when the old version is brought back; empty when the folder has none other."""
+    """The pending decision when the old version is brought back; empty when the folder has no other."""
     if not question.changed or not question.record:
         return ""
     old = f" with the SQL that generation {question.record.generation} ran"
@@ -60,7 +60,7 @@ def _pending(question: PlanInput) -> str:
 
 
 def over_budget(question: PlanInput) -> Plan:
-    """Park a job that too many redeploys did not mend."""
+    """Park a job that repeated redeploys did not heal."""
     observed = question.observed
     why = observed.health_reason or observed.detail or observed.state
     return question.park(
@@ -72,10 +72,10 @@ def over_budget(question: PlanInput) -> Plan:
 
 
 def restore(question: PlanInput, record: Deployment, trigger: Trigger, why: str) -> Plan:
-    """Run a job again that does not run, from its newest state if nothing speaks against it."""
+    """Run a stopped job again from its newest state, unless something forbids it."""
     spec, observed = question.spec, question.observed
     stateful = spec.upgrade_mode.stateful
-    # what it was started from, or completed: any of these is a state that can be lost
+    # its initial state, or one that it completed: either could be lost
     stateless_yet = not observed.restore and not record.ever_checkpointed and not record.restore_path
     faulty = bool(question.findings)
     old = question.changed and (question.held or faulty or (stateful and not stateless_yet and not fits(question)))
@@ -103,7 +103,7 @@ def restore(question: PlanInput, record: Deployment, trigger: Trigger, why: str)
 
 
 def _from_nothing(question: PlanInput, trigger: Trigger, why: str, deployed: int | None) -> Plan:
-    """There is no state to lose: it keeps none, or it never completed a checkpoint and was started from nothing."""
+    """There is no state to lose: it keeps none, or it started without state and never completed a checkpoint."""
     steps = (
         Preflight(deployed),
         Submit(StartFrom.EARLIEST, trigger, deployed=deployed, hold=question.hold if deployed else None),
@@ -115,7 +115,7 @@ def _from_nothing(question: PlanInput, trigger: Trigger, why: str, deployed: int
 
 
 def parked(question: PlanInput, record: Deployment) -> Plan:
-    """Leave a parked job to the person who decides."""
+    """Leave a parked job to the operator."""
     name = question.spec.name
     commands = (f"resume {name}", f"apply {name} --replay", f"rollback {name}")
     return question.park(f"parked: {record.reason or 'no reason recorded'}", *commands)

@@ -1,4 +1,4 @@
-"""A plan as a frozen value: the decision, why, and the steps. The executor does it, the dry run prints it."""
+"""A plan as a frozen value: the decision, the reason, and the steps. The executor runs it, the dry run prints it."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 
 
 class Decision(StrEnum):
-    """What a plan comes to."""
+    """The decision of a plan."""
 
-    NOTHING = "NOTHING"  # the job is as it should be, or a person wants it as it is
+    NOTHING = "NOTHING"  # the job is as desired, or an operator holds it as it is
     DEPLOY = "DEPLOY"  # first deployment, or a replay: from the earliest offset
-    UPGRADE = "UPGRADE"  # stop the running version, go on with the new one from its state
-    RESTORE = "RESTORE"  # nothing runs: go on from the newest state
-    HEAL = "HEAL"  # it runs but is sick: stop it, go on from its state
-    FINISH = "FINISH"  # an earlier step was begun and not recorded as done: bring it to its end
+    UPGRADE = "UPGRADE"  # stop the running version, start the new one from its state
+    RESTORE = "RESTORE"  # nothing runs: restore the newest state
+    HEAL = "HEAL"  # it runs but is unhealthy: stop it, restore its state
+    FINISH = "FINISH"  # a step was started and not recorded as done: complete it
     SUSPEND = "SUSPEND"  # stop with a savepoint
     TIDY = "TIDY"  # stop a duplicate
-    RECORD = "RECORD"  # only the record is brought up to date
-    WAIT = "WAIT"  # nothing can be said or done now; ask again later
-    PARK = "PARK"  # a person has to choose
+    RECORD = "RECORD"  # only update the record
+    WAIT = "WAIT"  # unknown, or nothing possible now; ask again later
+    PARK = "PARK"  # an operator has to choose
     REDEPLOY = "REDEPLOY"  # the same version again, through a savepoint
-    ROLLBACK = "ROLLBACK"  # stop the running version, go back to an earlier one and its state
-    REFUSE = "REFUSE"  # what a person asks for cannot be done; nothing changes
+    ROLLBACK = "ROLLBACK"  # stop the running version, return to an earlier one and its state
+    REFUSE = "REFUSE"  # the request cannot be fulfilled; nothing changes
 
 
 class Choice(StrEnum):
-    """What a person asks for on top of the folder."""
+    """What an operator requests beyond the folder."""
 
-    NONE = "none"  # make it as the folder says
-    HEAL = "heal"  # the same, but nobody asked: a person's hold on an earlier version stands
+    NONE = "none"  # bring the job to the folder's state
+    HEAL = "heal"  # the same, without a request: an operator's hold on an earlier version stays
     RESUME = "resume"  # run again what was suspended, cancelled or parked, from its state
-    SUSPEND = "suspend"  # stop with a savepoint, and leave it so
-    STACK_DOWN = "stack-down"  # stop with a savepoint because the stack goes down; it goes on when that is up again
-    STANDSTILL = "standstill"  # stop with a savepoint for a proof; it goes on when that has ended
-    REPLAY = "replay"  # throw the state away and read everything again from the earliest offset
-    KEEP = "keep"  # stay with the running version though the folder has another; remembered for that one
-    NEW_SEASON = "new-season"  # throw the state away and begin a new season with the folder's version
-    REDEPLOY = "redeploy"  # the version that runs again, through a savepoint
-    ROLLBACK = "rollback"  # back to the last good version with its own state
+    SUSPEND = "suspend"  # stop with a savepoint, and stay stopped
+    STACK_DOWN = "stack-down"  # stop with a savepoint for a shutdown of the stack; resumes with the stack
+    STANDSTILL = "standstill"  # stop with a savepoint for a proof; resumes afterwards
+    REPLAY = "replay"  # drop the state and read everything again from the earliest offset
+    KEEP = "keep"  # keep the running version although the folder has another; remembered for that one
+    NEW_SEASON = "new-season"  # drop the state and begin a new season with the folder's version
+    REDEPLOY = "redeploy"  # restart the running version through a savepoint
+    ROLLBACK = "rollback"  # return to the last good version with its own state
 
     @property
     def asked(self) -> bool:
-        """True when a person asks for more than what the folder says."""
+        """True when an operator requests more than the folder says."""
         return self not in (Choice.NONE, Choice.HEAL)
 
 
 class Compatibility(StrEnum):
-    """Whether the new version can go on from the old one's state."""
+    """Whether the new version can resume from the old one's state."""
 
     SAME = "same"  # same fingerprint
     COMPATIBLE = "compatible"  # the compiled plans have the same shape
     INCOMPATIBLE = "incompatible"  # they differ
-    UNKNOWN = "unknown"  # no compiled plan to compare with
+    UNKNOWN = "unknown"  # there is no compiled plan to compare
 
 
 class StartFrom(StrEnum):
     """Where a submission starts."""
 
-    EARLIEST = "earliest"  # no state
-    PATH = "path"  # the path in the step
-    STOPPED = "stopped"  # the savepoint that the step before made
+    EARLIEST = "earliest"  # without state
+    PATH = "path"  # from the path in the step
+    STOPPED = "stopped"  # from the savepoint that the previous step made
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """Ask the cluster whether it can take the job, and Flink's planner whether it takes the SQL.
+    """Check that the cluster can take the job and that Flink's planner accepts the SQL.
 
-    `deployed`: the generation whose recorded SQL and options are meant; None: the folder's.
+    `deployed`: the generation whose recorded SQL and options apply; None: the folder's.
     """
 
     deployed: int | None = None
@@ -86,9 +86,9 @@ class Preflight:
 
 @dataclass(frozen=True)
 class Stop:
-    """Stop with a savepoint. `or_else`: the state to go on from if a sick job cannot make one.
+    """Stop with a savepoint. `or_else`: the state to restore if an unhealthy job cannot make one.
 
-    `dispensable`: a person gives the state up, so a job that can make no savepoint is cancelled all the same.
+    `dispensable`: the operator gives up the state, so a job that cannot make a savepoint is cancelled.
     """
 
     flink_job_id: str
@@ -107,10 +107,10 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Submit:
-    """Store the intent with a new job id, submit, wait until it came up as promised.
+    """Store the intent with a new job id, submit, and wait until the job came up as required.
 
-    `deployed`: the generation whose recorded SQL and options are taken; None: the folder's. `hold`: the person's
-    decision for which that version is taken and not the folder's.
+    `deployed`: the generation whose recorded SQL and options apply; None: the folder's. `hold`: the operator's
+    decision to run that version instead of the folder's.
     """
 
     start: StartFrom
@@ -122,26 +122,26 @@ class Submit:
 
 @dataclass(frozen=True)
 class Resubmit:
-    """Submit a stored intent that never reached Flink, with the job id it has. `deployed`: as in `Submit`."""
+    """Submit a stored intent that never reached Flink, under its job id. `deployed`: as in `Submit`."""
 
     deployed: int | None = None
 
 
 @dataclass(frozen=True)
 class Confirm:
-    """Flink has the job of a stored intent: wait until it came up as promised."""
+    """Flink has the job of a stored intent: wait until it came up as required."""
 
 
 @dataclass(frozen=True)
 class Adopt:
-    """Write the record of a job that runs without one."""
+    """Write the missing record of a running job."""
 
     flink_job_id: str
 
 
 @dataclass(frozen=True)
 class RecordEnd:
-    """Write how the deployment ended."""
+    """Record how the deployment ended."""
 
     state: DeploymentState
     outcome: Outcome
@@ -151,7 +151,7 @@ class RecordEnd:
 
 @dataclass(frozen=True)
 class Keep:
-    """Write that a person stays with this version."""
+    """Record that an operator keeps this version."""
 
     hold: Hold
 
@@ -161,7 +161,7 @@ Step = Preflight | Stop | Cancel | Submit | Resubmit | Confirm | Adopt | RecordE
 
 @dataclass(frozen=True)
 class Plan:
-    """A decision, why, and the steps. `choices` are the commands that decide a parked change."""
+    """A decision, the reason, and the steps. `choices` are the commands that decide a parked change."""
 
     job: str
     decision: Decision
@@ -172,7 +172,7 @@ class Plan:
 
     @property
     def submits(self) -> int:
-        """How many steps could give Flink a job."""
+        """How many steps can submit a job."""
         return sum(isinstance(step, Submit | Resubmit) for step in self.steps)
 
 
@@ -198,35 +198,35 @@ class PlanInput:
     choice: Choice = Choice.NONE
     compatibility: Compatibility = Compatibility.UNKNOWN
     recent_heals: int = 0
-    refusal: str = ""  # why Flink refuses the folder's SQL, where that was asked
-    fixed: tuple[str, ...] = ()  # settings that the recorded state fixes, and that the folder's version has otherwise
-    findings: tuple[str, ...] = ()  # errors of the linter in the folder's SQL, where that is new
+    refusal: str = ""  # why Flink refuses the folder's SQL, if asked
+    fixed: tuple[str, ...] = ()  # settings that the recorded state fixes and that the folder's version changes
+    findings: tuple[str, ...] = ()  # lint errors in the folder's SQL, where it is new
     rollback: RollbackPoint | None = None
     seasonal: bool = False  # every board of the job has seasons
     unsteady: bool = False  # it ended within its steady time after it came up
-    gone: str = ""  # events that a start from nothing cannot read any more; asked only where a person wants one
-    standing: bool = False  # the proof for which it stands still goes on
+    gone: str = ""  # events that a fresh start can no longer read; checked only when an operator wants one
+    standing: bool = False  # the proof that stopped it is still running
     transaction_timeout: float | None = None  # seconds, of its exactly-once sinks in Kafka; None: it has none
 
     @property
     def changed(self) -> bool:
-        """True when the folder's version is not the recorded one."""
+        """True when the folder's version differs from the recorded one."""
         return self.record is not None and self.record.fingerprint != self.fingerprint
 
     @property
     def hold(self) -> Hold | None:
-        """The decision against the folder's present version, if a person made one."""
+        """The operator's decision against the folder's present version, if any."""
         kept = self.record.hold if self.record else None
         return kept if self.changed and kept and kept.against == self.fingerprint else None
 
     @property
     def held(self) -> bool:
-        """True when the folder's version is not to be taken. A rollback lasts until a person applies."""
+        """True when the folder's version must not run. A rollback holds until an operator applies."""
         hold = self.hold
         return hold is not None and not (hold.kind is HoldKind.ROLLBACK and self.choice is Choice.NONE)
 
     def answer(self, decision: Decision, reason: str, *steps: Step, choices: tuple[str, ...] = ()) -> Plan:
-        """A plan for this question's job."""
+        """A plan for this input's job."""
         return Plan(self.spec.name, decision, reason, self.fingerprint, steps, choices)
 
     def park(self, reason: str, *choices: str) -> Plan:
@@ -234,7 +234,7 @@ class PlanInput:
         return self.answer(Decision.PARK, reason, choices=_commands(choices))
 
     def refuse(self, reason: str, *choices: str) -> Plan:
-        """What a person asks for cannot be done; the commands say what can."""
+        """A refusal; the commands are the alternatives."""
         return self.answer(Decision.REFUSE, reason, choices=_commands(choices))
 
 

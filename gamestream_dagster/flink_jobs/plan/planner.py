@@ -1,10 +1,10 @@
 """Decides: (spec, observed, last deployment) -> Plan. Pure: no I/O, no clock, no log. The dry run prints this value.
 
-The rules, in the order in which they are asked:
-1. No answer from Flink: wait. 2. The same job twice: stop the younger. 3. A step that was begun is brought to its end.
-4. What a person did in Flink, or asked for with `suspend`, is respected. 5. Desired against observed.
-A stateful job is never started from nothing, except the first time, when a person says `--replay`, or when it has
-no state that could be lost: it was started from nothing and never completed a checkpoint.
+The rules, in order:
+1. No answer from Flink: wait. 2. The same job twice: stop the younger. 3. Complete a step that was started.
+4. Respect what an operator did in Flink or requested with `suspend`. 5. Compare desired and observed.
+A stateful job never starts without state, except the first time, on `--replay`, or when it has
+no state to lose: it started without state and never completed a checkpoint.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from gamestream_dagster.flink_jobs.record.deployment import (
 from gamestream_dagster.flink_jobs.record.observed import Health, JobState, RestoreKind
 from gamestream_dagster.flink_jobs.spec.job_spec import FINGERPRINT_LENGTH, DesiredState
 
-# What a person gives the running version's state up for, where it can make no savepoint.
+# Requests for which an operator gives up the running version's state if it cannot make a savepoint.
 _GIVE_UP = (Choice.REPLAY, Choice.ROLLBACK, Choice.NEW_SEASON)
 _STOPPED_FOR: Mapping[str | None, str] = {
     Outcome.STACK_DOWN: "because the stack went down",
@@ -62,7 +62,7 @@ _STOPPED_FOR: Mapping[str | None, str] = {
 
 
 def plan(question: PlanInput) -> Plan:
-    """The steps that take the job from what it is to what it should be."""
+    """The steps from the observed to the desired state."""
     made = _plan(question)
     if question.findings and any(isinstance(step, Submit | Resubmit) and step.deployed is None for step in made.steps):
         return refuse_faulty(question)
@@ -138,13 +138,13 @@ def _begun_submission(question: PlanInput, record: Deployment) -> Plan:
     if question.choice is Choice.STACK_DOWN and observed.state in (JobState.ABSENT, JobState.RUNNING):
         return _live(question, record) if observed.state.live else stack_down(question)
     if observed.state.live and observed.health.sick and nothing_to_lose(question):
-        return _live(question, record)  # waiting for a checkpoint of a job that cannot make one helps nobody
+        return _live(question, record)  # waiting for a checkpoint of a job that cannot make one is pointless
     if observed.state.live:
         return question.answer(
             Decision.FINISH, f"generation {record.generation} was submitted and not yet confirmed", Confirm()
         )
     if observed.state is JobState.ABSENT and observed.restore and observed.restore.kind is RestoreKind.CHECKPOINT:
-        # It did run: what it completed since is newer than what it was started from.
+        # It did run: its own checkpoints are newer than its initial state.
         return question.answer(
             Decision.RECORD, "it ran and Flink no longer knows it", RecordEnd(DeploymentState.LOST, Outcome.FAILED)
         )
@@ -210,7 +210,7 @@ def _does_not_fit(question: PlanInput) -> bool:
 
 
 def _asked(question: PlanInput, record: Deployment) -> Plan | None:
-    """What is asked for besides suspending and resuming; None where that changes nothing."""
+    """The request besides suspending and resuming; None where it changes nothing."""
     live = question.observed.state.live
     match question.choice:
         case Choice.STACK_DOWN:
@@ -258,7 +258,7 @@ def _not_live(question: PlanInput, record: Deployment) -> Plan:
         why = _STOPPED_FOR.get(record.outcome, "to go on from its savepoint")
         trigger = Trigger.CLUSTER if record.paused else Trigger.CHANGE
         return restore(question, record, trigger, f"it was stopped {why}")
-    if observed.cluster_lost:  # not the job's fault, so not at its budget's cost
+    if observed.cluster_lost:  # not the job's fault, so it does not use up its budget
         return restore(question, record, Trigger.CLUSTER, "the cluster lost it, as a restart does")
     if question.recent_heals >= HEAL_BUDGET:
         return over_budget(question)
@@ -267,7 +267,7 @@ def _not_live(question: PlanInput, record: Deployment) -> Plan:
 
 
 def _for_a_proof(question: PlanInput, record: Deployment) -> Plan | None:
-    """A proof wants the job to stop, or has stopped it and goes on; None otherwise."""
+    """A proof wants the job to stop, or has stopped it and resumes it; None otherwise."""
     if question.choice is Choice.STANDSTILL:
         return stand_still(question)
     if record.stands_still and question.standing and not question.choice.asked:
@@ -299,7 +299,7 @@ def _record_end(question: PlanInput, record: Deployment) -> Plan:
             why = f"it failed: {observed.detail or 'Flink says no more'}"
             end = RecordEnd(DeploymentState.FAILED, Outcome.FAILED)
             if question.unsteady and record.trigger not in (Trigger.HEAL, Trigger.CLUSTER):
-                # The contract of a new version is not kept: bringing it back again would not mend it.
+                # The new version failed its contract: another start would not help.
                 seconds = question.spec.limits.steady_seconds
                 why = f"it came up and failed within {seconds:.0f} s: {observed.detail or 'Flink says no more'}"
                 end = RecordEnd(DeploymentState.PARKED, Outcome.CONTRACT_BROKEN, reason=why)

@@ -1,6 +1,6 @@
-"""The rules about the state that a job may go on from: whether it has one, which may be taken, and what speaks against.
+"""Rules about restorable state: whether there is one, which may be restored, and what forbids it.
 
-Pure, like the planner that asks them.
+Pure, like the planner.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from gamestream_dagster.flink_jobs.record.observed import RestoreFacts, RestoreK
 
 
 def nothing_to_lose(question: PlanInput) -> bool:
-    """Whether the live job has no state: known from Flink and from the record, not for want of an answer."""
+    """Whether the live job has no state: known from Flink and from the record, not for lack of a reply."""
     observed, record = question.observed, question.record
     if record is None or record.flink_job_id != observed.flink_job_id or not observed.never_checkpointed:
         return False
@@ -18,22 +18,22 @@ def nothing_to_lose(question: PlanInput) -> bool:
 
 
 def usable_restore(question: PlanInput) -> RestorePoint | None:
-    """The state that may be taken without asking.
+    """The state that may be restored without a request.
 
-    What the deployment was itself started from is not, once it has completed a checkpoint of its own.
+    The state that the deployment itself started from is excluded once it has completed a checkpoint of its own.
     """
     return None if older_than_its_own(question) else question.observed.restore
 
 
 def older_than_its_own(question: PlanInput) -> bool:
-    """Whether only the state is left that the deployment was started from, though it had a newer one."""
+    """Whether only the initial state is left, though the deployment had a newer one."""
     restore, record = question.observed.restore, question.record
     inherited = restore is not None and restore.kind is RestoreKind.INHERITED
     return inherited and record is not None and record.ever_checkpointed
 
 
 def doubt(question: PlanInput) -> str:
-    """What speaks against going on from the observed state, with what can be done; empty when nothing does."""
+    """Why the observed state must not be restored, with the alternatives; empty when it may."""
     restore = question.observed.restore
     if restore is None:
         return ""
@@ -46,7 +46,7 @@ def doubt(question: PlanInput) -> str:
 
 
 def doubt_about(restore: RestorePoint, facts: RestoreFacts | None, question: PlanInput) -> str:
-    """What speaks against going on from this state, whoever's it is."""
+    """Why this state must not be restored, whoever's it is."""
     again = "or read all events again"
     if facts is None:
         return ""
@@ -67,11 +67,11 @@ def doubt_about(restore: RestorePoint, facts: RestoreFacts | None, question: Pla
 
 
 def transaction_doubt(question: PlanInput) -> str:
-    """Whether Kafka may have given up the transaction that the checkpoint counts on; empty when it has not.
+    """Whether Kafka may have aborted the transaction that the checkpoint depends on; empty when it has not.
 
-    Flink commits a checkpoint's transactions just after it, and once more when it is restored. A job that died in
-    between loses them if that comes after the transaction timeout: the connector logs it and goes on. A savepoint that
-    a job was stopped with was committed before the job ended, so its age does no harm.
+    Flink commits a checkpoint's transactions just after it, and again after a restore. A job that died in between
+    loses them if the restore comes after the transaction timeout: the connector logs it and continues. A savepoint that
+    stopped a job was committed before the job ended, so its age is harmless.
     """
     restore, facts, timeout = question.observed.restore, question.observed.restore_facts, question.transaction_timeout
     if restore is None or facts is None or facts.age_hours is None or timeout is None or not restore.is_checkpoint:
@@ -87,5 +87,5 @@ def transaction_doubt(question: PlanInput) -> str:
 
 
 def fallback(question: PlanInput) -> RestorePoint | None:
-    """The state to go on from when a sick job can make no savepoint."""
+    """The state to restore when an unhealthy job cannot make a savepoint."""
     return usable_restore(question) if question.spec.upgrade_mode.stateful else None

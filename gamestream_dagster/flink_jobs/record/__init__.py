@@ -1,1 +1,1 @@
-"""What is known of a job: observations as values, and the tables of deployments, incidents and alerts."""
+"""What is known of a job: observations as values, and the tables of deployments and incidents."""

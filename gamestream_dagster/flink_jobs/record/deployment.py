@@ -1,4 +1,4 @@
-"""One deployment of a job: what was submitted, from which state, and how it ended. The record that survives a crash."""
+"""One deployment of a job: what was submitted, from which state, and how it ended. The record survives a crash."""
 
 from __future__ import annotations
 
@@ -13,66 +13,66 @@ from gamestream_dagster.flink_jobs.record.inputs import Inputs, kept_inputs
 
 
 class DeploymentState(StrEnum):
-    """How far a deployment has come. This is our own progress, not Flink's job state."""
+    """The progress of a deployment. This is our own progress, not Flink's job state."""
 
     SUBMITTING = "SUBMITTING"  # the intent is stored; Flink may or may not have the job
-    RUNNING = "RUNNING"  # it came up as promised
-    STOPPING = "STOPPING"  # a stop with savepoint was asked for; Flink may or may not have done it
-    SUSPENDED = "SUSPENDED"  # stopped with a savepoint; goes on from it
-    CANCELED = "CANCELED"  # a person cancelled it in Flink
-    FINISHED = "FINISHED"  # it ended by itself, or a person stopped it in Flink
-    FAILED = "FAILED"  # Flink gave it up
+    RUNNING = "RUNNING"  # it came up as required
+    STOPPING = "STOPPING"  # a stop with savepoint was requested; Flink may or may not have done it
+    SUSPENDED = "SUSPENDED"  # stopped with a savepoint; resumes from it
+    CANCELED = "CANCELED"  # an operator cancelled it in Flink
+    FINISHED = "FINISHED"  # it ended by itself, or an operator stopped it in Flink
+    FAILED = "FAILED"  # failed in Flink
     LOST = "LOST"  # Flink no longer knows it
-    PARKED = "PARKED"  # it did not come up as promised; a person decides
-    SUPERSEDED = "SUPERSEDED"  # a newer generation took its place
+    PARKED = "PARKED"  # it did not come up as required; an operator decides
+    SUPERSEDED = "SUPERSEDED"  # replaced by a newer generation
 
     @property
     def may_live(self) -> bool:
-        """True when Flink may run the job."""
+        """True when Flink may be running the job."""
         return self in (DeploymentState.SUBMITTING, DeploymentState.RUNNING, DeploymentState.STOPPING)
 
 
 class Outcome(StrEnum):
-    """Why a deployment is where it is, in one word."""
+    """Why a deployment is in its state, in one word."""
 
     DEPLOYED = "DEPLOYED"  # first deployment, or a replay from the earliest offset
-    RESTORED = "RESTORED"  # came up from a savepoint or checkpoint
-    ADOPTED = "ADOPTED"  # it ran already, without a record
-    UPGRADING = "UPGRADING"  # stopped to make room for a newer generation
+    RESTORED = "RESTORED"  # restored from a savepoint or checkpoint
+    ADOPTED = "ADOPTED"  # it was running without a record
+    UPGRADING = "UPGRADING"  # stopped for a newer generation
     SUSPENDED_BY_SPEC = "SUSPENDED_BY_SPEC"  # job.yaml says suspended
-    SUSPENDED_BY_HAND = "SUSPENDED_BY_HAND"  # a person suspended it
-    STACK_DOWN = "STACK_DOWN"  # stopped because the stack went down; goes on when it comes up again
-    STANDSTILL = "STANDSTILL"  # stopped for a proof that reads its boards meanwhile; goes on when that has ended
+    SUSPENDED_BY_HAND = "SUSPENDED_BY_HAND"  # an operator suspended it
+    STACK_DOWN = "STACK_DOWN"  # stopped with the stack; resumes with it
+    STANDSTILL = "STANDSTILL"  # stopped while a proof reads its boards; resumes afterwards
     ENDED_BY_HAND = "ENDED_BY_HAND"  # cancelled or stopped in Flink
     FAILED = "FAILED"  # see the reason
-    CONTRACT_BROKEN = "CONTRACT_BROKEN"  # did not come up as promised; see the reason
+    CONTRACT_BROKEN = "CONTRACT_BROKEN"  # did not come up as required; see the reason
 
 
 class Trigger(StrEnum):
-    """What a generation was submitted for; counted for the budget of redeploys."""
+    """The trigger of a generation; healing counts against the redeploy budget."""
 
     FIRST = "FIRST"
     CHANGE = "CHANGE"  # the folder or an address changed
     HEAL = "HEAL"  # it failed, vanished, looped or stalled
-    CLUSTER = "CLUSTER"  # the cluster lost it, or the stack or a proof had stopped it; not counted
-    HAND = "HAND"  # a person asked: resume or replay
-    REDEPLOY = "REDEPLOY"  # a person asked for the same version again, through a savepoint
-    ROLLBACK = "ROLLBACK"  # a person went back to an earlier version
+    CLUSTER = "CLUSTER"  # the cluster lost it, or the stack or a proof stopped it; not counted
+    HAND = "HAND"  # an operator's request: resume or replay
+    REDEPLOY = "REDEPLOY"  # an operator requested the same version again, through a savepoint
+    ROLLBACK = "ROLLBACK"  # an operator returned to an earlier version
 
 
 class HoldKind(StrEnum):
     """Why a version runs that is not the folder's."""
 
-    KEEP = "keep"  # the folder's change does not fit, and a person stays with the old version
-    ROLLBACK = "rollback"  # a person went back to an earlier version; the next apply goes forward again
+    KEEP = "keep"  # the folder's change is incompatible, and an operator keeps the old version
+    ROLLBACK = "rollback"  # an operator returned to an earlier version; the next apply moves forward again
 
 
 @dataclass(frozen=True)
 class Hold:
-    """A person's decision against one version of the folder; another version asks anew."""
+    """An operator's decision against one version of the folder; does not hold for another version."""
 
     kind: HoldKind
-    against: str  # fingerprint of the folder's version that is not taken
+    against: str  # fingerprint of the rejected version of the folder
 
 
 @dataclass(frozen=True)
@@ -99,49 +99,49 @@ class Deployment:
 
     @property
     def trigger(self) -> str:
-        """What it was submitted for (a `Trigger`)."""
+        """Its trigger (a `Trigger`)."""
         return str(self.spec.get("trigger", Trigger.FIRST.value))
 
     @property
     def deployed(self) -> int | None:
-        """The generation whose SQL was taken in place of the folder's."""
+        """The generation whose SQL was used instead of the folder's."""
         return self.spec.get("deployed")
 
     @property
     def stored(self) -> bool:
-        """True when the record holds the SQL that ran, so that it can run again whatever became of the folder."""
+        """True when the record holds the SQL that ran, so that it can run again without the folder."""
         return bool(self.spec.get("files"))
 
     @property
     def hold(self) -> Hold | None:
-        """The person's decision under which this version runs, though the folder has another."""
+        """The operator's decision for this version against the folder's."""
         kept = self.spec.get("hold")
         return Hold(HoldKind(kept["kind"]), kept["against"]) if kept else None
 
     @property
     def inputs(self) -> Inputs | None:
-        """The topics that its state belongs to; None: not known (deployed by an earlier version, or adopted)."""
+        """The topics behind its state; None: unknown (deployed by an earlier version, or adopted)."""
         return kept_inputs(self.spec)
 
     @property
     def paused(self) -> bool:
-        """True when it was stopped for the stack or for a proof: it goes on, unasked, when that is over."""
+        """True when it was stopped for the stack or for a proof: it resumes by itself afterwards."""
         stopped = self.state in (DeploymentState.SUSPENDED, DeploymentState.STOPPING)
         return stopped and self.outcome in (Outcome.STACK_DOWN, Outcome.STANDSTILL)
 
     @property
     def stands_still(self) -> bool:
-        """True when a proof stopped it; it goes on as soon as that proof has ended, however it ended."""
+        """True when a proof stopped it; it resumes as soon as that proof has ended in any way."""
         return self.paused and self.outcome == Outcome.STANDSTILL
 
     @property
     def ever_checkpointed(self) -> bool:
-        """True when it is known to have completed a checkpoint of its own."""
+        """True when it has completed a checkpoint of its own."""
         return self.running_at is not None
 
 
 def pending(record: Deployment | None, fingerprint: str) -> str:
-    """What a person should know when what runs is not what the folder says; empty when it is."""
+    """The difference between what runs and the folder, for the operator; empty when there is none."""
     if record is None or record.fingerprint == fingerprint:
         return ""
     name = record.job
@@ -155,13 +155,13 @@ def pending(record: Deployment | None, fingerprint: str) -> str:
 
 
 def last_good(history: Sequence[Deployment]) -> Deployment | None:
-    """The newest version before the one of `history[0]` that came up with a checkpoint and whose SQL is recorded.
+    """The newest version before that of `history[0]` that came up with a checkpoint and whose SQL is recorded.
 
     Args:
         history: the generations of one job, newest first.
 
-    A version that a rollback left behind is no candidate: from the generation that a rollback made, the search goes
-    on below the one that it went back to.
+    Versions that a rollback abandoned are skipped: from the generation that a rollback made, the search continues
+    below the one that it returned to.
     """
     if not history:
         return None

@@ -18,7 +18,7 @@ from gamestream_dagster.flink_jobs.record.deployment import Deployment, Deployme
 from gamestream_dagster.warehouse.tables import deployments, job_ledger
 
 _UNDEFINED_TABLE = "42P01"
-# An advisory lock's 64 bits stand in two columns. Asking so, unlike trying, is in nobody's way.
+# The 64 bits of an advisory lock are split into two columns. Reading them, unlike trying the lock, blocks nobody.
 _HELD = text(
     "SELECT count(*) > 0 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
@@ -38,7 +38,7 @@ _STANDSTILL = _number("gamestream/standstill")
 
 
 class DeploymentStore(Protocol):
-    """What the job manager needs of its memory; `PostgresDeploymentStore` is the real one."""
+    """The storage that the job manager needs; `PostgresDeploymentStore` is the real one."""
 
     def last(self, job: str) -> Deployment | None:
         """The newest generation of a job."""
@@ -57,24 +57,24 @@ class DeploymentStore(Protocol):
         ...
 
     def save(self, deployment: Deployment, **changes: Any) -> Deployment:
-        """Store changes of a generation, if nobody else changed it since it was read; returns the new value."""
+        """Store changes of a generation, if nobody else has changed it since; returns the new value."""
         ...
 
     def forget_ledger(self, job: str) -> None:
-        """Delete what earlier versions of a job counted: it starts from nothing and counts from the first record on."""
+        """Delete the job's earlier counts: it starts without state and counts from the first record."""
         ...
 
     @contextmanager
     def lock(self, job: str) -> Generator[None]:
-        """Hold the job for this executor; another one is told so at once."""
+        """Lock the job for this executor; a second one fails at once."""
         ...
 
     def standing(self) -> bool:
-        """Whether a proof that stops jobs is at work."""
+        """Whether a proof that stops jobs is running."""
         ...
 
     def now(self) -> datetime:
-        """The clock that all executors share."""
+        """The clock shared by all executors."""
         ...
 
 
@@ -82,7 +82,7 @@ class PostgresDeploymentStore:
     """The records in Postgres.
 
     Raises (from every method):
-        TransientServiceError: Postgres gives no answer.
+        TransientServiceError: Postgres does not answer.
         NotFoundError: the tables do not exist yet.
     """
 
@@ -114,7 +114,7 @@ class PostgresDeploymentStore:
         """Store a new generation.
 
         Raises:
-            StaleRecordError: the generation exists already: another executor was quicker.
+            StaleRecordError: the generation exists already: another executor was faster.
         """
         older = (
             update(deployments)
@@ -137,7 +137,7 @@ class PostgresDeploymentStore:
             ) from error
 
     def save(self, deployment: Deployment, **changes: Any) -> Deployment:
-        """Store changes of a generation, if nobody else changed it since it was read.
+        """Store changes of a generation, if nobody else has changed it since it was read.
 
         Raises:
             StaleRecordError: the row has another version by now.
@@ -171,7 +171,7 @@ class PostgresDeploymentStore:
 
     @contextmanager
     def lock(self, job: str) -> Generator[None]:
-        """Hold the job for this executor. The lock ends with its connection, so a crash never leaves it behind.
+        """Lock the job for this executor. The lock ends with its connection, so a crash never leaves it behind.
 
         Raises:
             ExecutorBusyError: another executor holds it.
@@ -185,10 +185,10 @@ class PostgresDeploymentStore:
 
     @contextmanager
     def standstill(self) -> Generator[None]:
-        """Be the one proof that stops jobs. Ends with its connection: the jobs of a killed proof are free at once.
+        """Lock for the one proof that stops jobs. Ends with its connection: a killed proof frees its jobs at once.
 
         Raises:
-            ExecutorBusyError: another proof stops jobs now.
+            ExecutorBusyError: another proof is stopping jobs.
         """
         with self._locked(_STANDSTILL) as mine:
             if not mine:
@@ -196,7 +196,7 @@ class PostgresDeploymentStore:
             yield
 
     def standing(self) -> bool:
-        """Whether a proof that stops jobs is at work."""
+        """Whether a proof that stops jobs is running."""
         return self._held(_STANDSTILL)
 
     def at_work(self, job: str) -> bool:
@@ -212,7 +212,7 @@ class PostgresDeploymentStore:
             try:
                 yield True
             finally:
-                with suppress(DBAPIError):  # a connection that broke has given the lock back already
+                with suppress(DBAPIError):  # a broken connection has released the lock already
                     connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
 
     def _held(self, key: int) -> bool:
@@ -220,7 +220,7 @@ class PostgresDeploymentStore:
             return bool(connection.execute(_HELD, {"key": key}).scalar_one())
 
     def now(self) -> datetime:
-        """Postgres' clock: the one clock that all executors share."""
+        """Postgres' clock, shared by all executors."""
         with self._engine.connect() as connection:
             return connection.execute(select(func.now())).scalar_one()
 
@@ -239,7 +239,7 @@ def _deployment(row: RowMapping) -> Deployment:
     """The record of a row.
 
     Raises:
-        TerminalServiceError: the row holds what no executor writes.
+        TerminalServiceError: the row contains values that no executor writes.
     """
     values = dict(row)
     try:

@@ -1,4 +1,4 @@
-"""The table `incidents`: at most one open incident a job, whose timeline only grows."""
+"""The table `incidents`: at most one open incident per job, whose timeline only grows."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_TEXT = 600
 
 
 class IncidentStore(Protocol):
-    """What the job manager needs of the incidents; `PostgresIncidents` is the real one."""
+    """The incident storage that the job manager needs; `PostgresIncidents` is the real one."""
 
     def open(self, job: str, trouble: Trouble, since: datetime | None = None) -> None:
-        """Open an incident with its entry SEEN, unless one is open. `since`: nothing before counts."""
+        """Open an incident with its entry SEEN, unless one is open. Failures before `since` do not count."""
         ...
 
     def add(self, job: str, moment: Moment, text: str) -> None:
@@ -39,7 +39,7 @@ class PostgresIncidents:
     def open(self, job: str, trouble: Trouble, since: datetime | None = None) -> None:
         """Open an incident with its entry SEEN, unless one is open."""
         with self._engine.begin() as connection:
-            # one at a time: the sensor and an executor may see the same trouble
+            # serialised: sensor and executor may detect the same failure
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:key))"), {"key": f"gamestream/{job}"})
             if self._open(connection, job):
                 return

@@ -1,7 +1,7 @@
-"""What befell a job and how it came back: one incident from the first sign to "healthy again" or "parked".
+"""The history of a failure: one incident from the first symptom to "healthy again" or "parked".
 
-An incident begins when the trouble began, as far as Flink can say, and not when somebody looked: so the seconds of its
-entries tell how long it took to be seen, and how long until it ran again with a new checkpoint.
+An incident begins when the trouble began according to Flink, not when it was observed. So the seconds of its
+entries give the time to detection and the time until it ran again with a new checkpoint.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from gamestream_dagster.flink_jobs.record.deployment import Deployment, Deployme
 from gamestream_dagster.flink_jobs.record.observed import Health, JobState, ObservedJob
 from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState
 
-# A job that Flink no longer knows was last alive at its newest checkpoint. Where that is older, the stack was down.
+# A forgotten job was last alive at its newest checkpoint. If that is older than this, the stack was down.
 SIGN_OF_LIFE_SECONDS = 600.0
 
 
 class IncidentKind(StrEnum):
-    """What was seen first."""
+    """The first symptom."""
 
-    FAILED = "FAILED"  # Flink gave it up
+    FAILED = "FAILED"  # failed in Flink
     GONE = "GONE"  # Flink no longer knows it
-    LOOPING = "LOOPING"  # it restarts again and again
+    LOOPING = "LOOPING"  # it restarts repeatedly
     NO_CHECKPOINT = "NO_CHECKPOINT"  # it runs, but no checkpoint completes
     STALLED = "STALLED"  # it runs, but reads nothing while the lag grows
     TOPIC_RECREATED = "TOPIC_RECREATED"  # a topic that it reads was deleted and created again
-    RESTARTING = "RESTARTING"  # it failed, and Flink brings it back by itself
+    RESTARTING = "RESTARTING"  # it failed, and Flink restarts it
 
 
 class Moment(StrEnum):
-    """What an entry of the timeline tells."""
+    """The event of a timeline entry."""
 
-    SEEN = "seen"  # somebody looked
+    SEEN = "seen"  # detected
     PLANNED = "planned"
     STOPPED = "stopped"
     SUBMITTED = "submitted"
-    RUNNING = "running"  # all its tasks run, restored from what the entry names
+    RUNNING = "running"  # all its tasks run, restored from the state in the entry
     CHECKPOINT = "checkpoint"  # a checkpoint newer than the trouble is complete
-    TRIED = "tried"  # a try to bring it back did not succeed
+    TRIED = "tried"  # an attempt to heal it failed
     HEALTHY = "healthy"  # ends the incident
-    PARKED = "parked"  # ends the incident: a person decides
+    PARKED = "parked"  # ends the incident: an operator decides
 
 
 ENDS = (Moment.HEALTHY, Moment.PARKED)
@@ -53,7 +53,7 @@ _SICK = {
     Health.RECOVERING: IncidentKind.RESTARTING,
     Health.TOPIC_RECREATED: IncidentKind.TOPIC_RECREATED,
 }
-# Of these it is known that the job should be there. A begun stop or submission is an executor's work, not an incident.
+# In these states the job should exist. A started stop or submission is an executor's work, not an incident.
 _SHOULD_RUN = (DeploymentState.RUNNING, DeploymentState.FAILED, DeploymentState.LOST)
 
 
@@ -77,7 +77,7 @@ class Incident:
     kind: IncidentKind
     summary: str
     closed_at: datetime | None = None
-    attempt: int = 0  # submissions that it took so far
+    attempt: int = 0  # submissions so far
     timeline: tuple[Entry, ...] = ()
 
     def seconds_to(self, moment: Moment) -> float | None:
@@ -86,23 +86,23 @@ class Incident:
 
     @property
     def seen_seconds(self) -> float | None:
-        """How long it took until somebody saw it."""
+        """Seconds until it was detected."""
         return next((entry.seconds for entry in self.timeline if entry.moment is Moment.SEEN), None)
 
     @property
     def back_seconds(self) -> float | None:
-        """How long it took until the job ran again with a new checkpoint; None while it does not."""
+        """Seconds until the job ran again with a new checkpoint; None while it does not."""
         return self.seconds_to(Moment.CHECKPOINT) if self.outcome is Moment.HEALTHY else None
 
     @property
     def outcome(self) -> Moment | None:
-        """How it ended; None while it is open."""
+        """Its end; None while it is open."""
         return self.timeline[-1].moment if self.closed_at and self.timeline else None
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong with a job that should run, and for how many seconds it has been so, as far as Flink knows."""
+    """The symptom of a job that should run, and its age in seconds, as far as Flink knows."""
 
     kind: IncidentKind
     summary: str
@@ -111,9 +111,9 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Noted:
-    """What is to be shown beside a look."""
+    """Details to show beside an observation."""
 
-    pending: str = ""  # why what runs is not what the folder says; empty when it is
+    pending: str = ""  # the difference between what runs and the folder; empty when there is none
     incident: Incident | None = None  # the newest
 
 
@@ -121,7 +121,7 @@ NOTHING_NOTED = Noted()
 
 
 def trouble(observed: ObservedJob, record: Deployment | None, desired: DesiredState) -> Trouble | None:
-    """What is wrong; None when nothing is, when nothing is known, or when a person wants it so. Pure."""
+    """The symptom; None when there is none, when nothing is known, or when an operator wants it so. Pure."""
     if record is None or record.state not in _SHOULD_RUN or desired is DesiredState.SUSPENDED:
         return None
     if observed.state is JobState.FAILED:
@@ -151,7 +151,7 @@ def _since_checkpoint(observed: ObservedJob) -> float | None:
 
 
 def recovered(observed: ObservedJob, record: Deployment | None) -> bool:
-    """Whether the job is well, with a checkpoint newer than its newest failure."""
+    """Whether the job is healthy, with a checkpoint newer than its newest failure."""
     figures = observed.figures
     if record is None or record.state is not DeploymentState.RUNNING or observed.health is not Health.HEALTHY:
         return False

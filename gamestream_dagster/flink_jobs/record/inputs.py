@@ -1,7 +1,7 @@
-"""The topics that a job's state belongs to: which incarnation of each, and where the job began to read it.
+"""The topics behind a job's state: the incarnation of each, and where the job started to read it.
 
-A restore point holds offsets, and an offset means nothing in another incarnation of the topic. So a deployment records
-the ids when it starts from nothing, and every deployment that goes on from its state inherits them.
+A restore point holds offsets, which are meaningless in another incarnation of the topic. So a deployment records
+the ids when it starts without state, and deployments that restore its state inherit them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from gamestream_dagster.clients.topic_identity import TopicId, TopicState, incar
 from gamestream_dagster.flink_jobs.record.observed import OtherTopic
 
 Inputs = Mapping[str, TopicState]
-"""By topic: its id, and the oldest offset that it held when the job started from nothing."""
+"""By topic: its id, and its oldest offset when the job started without state."""
 
 AskIds = Callable[[Iterable[str]], Mapping[str, TopicId | None] | None]
-"""Ids of the topics that exist; None when Kafka gives no answer."""
+"""Ids of the existing topics; None when Kafka does not answer."""
 
 
 def stored_inputs(inputs: Inputs) -> dict[str, Any]:
-    """As a deployment's record keeps them."""
+    """As stored in a deployment record."""
     return {
         topic: {
             "topic_id": state.topic_id,
@@ -31,7 +31,7 @@ def stored_inputs(inputs: Inputs) -> dict[str, Any]:
 
 
 def kept_inputs(spec: Mapping[str, Any]) -> Inputs | None:
-    """What a deployment's record says; None for one of an earlier version, or of a job that was adopted."""
+    """From a deployment record; None for one of an earlier version, or of an adopted job."""
     kept = spec.get("inputs")
     if kept is None:
         return None
@@ -42,12 +42,12 @@ def kept_inputs(spec: Mapping[str, Any]) -> Inputs | None:
 
 
 def inherited(kept: Inputs | None, now: Inputs) -> Inputs | None:
-    """Inputs of a deployment that goes on from a state: topics that the state does not know begin now."""
+    """Inputs of a deployment that restores a state: topics unknown to the state start now."""
     return None if kept is None else {**now, **kept}
 
 
 def other_topics(kept: Inputs | None, ids: Mapping[str, TopicId | None] | None) -> tuple[OtherTopic, ...]:
-    """Topics that are surely another incarnation than the state's, or gone."""
+    """Topics that are certainly another incarnation than the state's, or gone."""
     if kept is None or ids is None:
         return ()
     return tuple(
@@ -58,7 +58,7 @@ def other_topics(kept: Inputs | None, ids: Mapping[str, TopicId | None] | None) 
 
 
 def gone_events(inputs: Inputs | None) -> str:
-    """Offsets before the oldest ones that the topics hold, for people; empty when they hold all."""
+    """Offsets before the oldest ones in the topics, for display; empty when the topics hold all."""
     found = [
         f"{topic} p{partition}@0..{offset - 1}"
         for topic, state in sorted((inputs or {}).items())

@@ -1,4 +1,4 @@
-"""What a job is: one frozen value made from Flink's answers. Nothing here asks or acts."""
+"""The state of a job: one frozen value made from Flink's replies. No I/O."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ from gamestream_dagster.clients.topic_identity import TopicId
 
 _CHECKPOINT = re.compile(r"/chk-\d+/?$")
 
-# A restart loop: this many failures within this time, though the job says RUNNING in between.
+# A restart loop: this many failures within this time, even if the job is RUNNING in between.
 LOOP_FAILURES = 5
 LOOP_WINDOW_MS = 5 * 60_000
-# No complete checkpoint for this many intervals (and at least this long: a first checkpoint waits for the tasks).
+# No complete checkpoint for this many intervals (and at least this long: the first one waits for the tasks).
 MISSED_CHECKPOINTS = 3
 MISSED_CHECKPOINT_FLOOR_MS = 30_000
-# A watermark this far ahead of Flink's clock is no difference between two machines' clocks.
+# A watermark within this lead over Flink's clock is a difference between two machines' clocks.
 CLOCK_AHEAD_MS = 60_000
-# The watermark has not moved for this long while so many records were read: windows do not close.
+# The watermark has not moved for this long while this many records were read: windows do not close.
 STANDING_MS = 120_000
 STANDING_RECORDS = 200
-# It reads nothing for this long while more and more waits: shorter pauses (a checkpoint, a slow sink) are no fault.
+# Nothing read for this long while the lag grows; shorter pauses (a checkpoint, a slow sink) are normal.
 STALL_MS = 45_000
 
 
 class JobState(StrEnum):
-    """State of a job as seen from outside."""
+    """State of a job as observed."""
 
-    UNKNOWN = "UNKNOWN"  # Flink gave no answer: nothing may be concluded, nothing done
+    UNKNOWN = "UNKNOWN"  # Flink did not answer: no conclusion, no action
     ABSENT = "ABSENT"  # Flink answers, and does not know the job
-    STARTING = "STARTING"  # submitted; not all of its tasks run yet
+    STARTING = "STARTING"  # submitted; not all tasks run yet
     RUNNING = "RUNNING"  # all tasks run
-    RESTARTING = "RESTARTING"  # Flink is bringing it back by itself
+    RESTARTING = "RESTARTING"  # Flink is restarting it
     STOPPING = "STOPPING"  # being cancelled
-    FAILED = "FAILED"  # ended by a failure
-    CANCELED = "CANCELED"  # ended by a cancel
+    FAILED = "FAILED"  # failed
+    CANCELED = "CANCELED"  # cancelled
     FINISHED = "FINISHED"  # ended by itself, or stopped with a savepoint
 
     @property
     def live(self) -> bool:
-        """True when Flink holds the job and may run it."""
+        """True when Flink holds the job and may be running it."""
         return self in (JobState.STARTING, JobState.RUNNING, JobState.RESTARTING, JobState.STOPPING)
 
 
 class Health(StrEnum):
-    """Verdict on a live job."""
+    """Health of a live job."""
 
     HEALTHY = "HEALTHY"
-    STARTING = "STARTING"  # within its time to come up
+    STARTING = "STARTING"  # within its start time
     RECOVERING = "RECOVERING"  # Flink restarts it, within bounds
-    LOOPING = "LOOPING"  # restarts again and again
+    LOOPING = "LOOPING"  # restarts repeatedly
     NO_CHECKPOINT = "NO_CHECKPOINT"  # runs, but no checkpoint completes
     STALLED = "STALLED"  # runs, but reads nothing while the lag grows
-    TOPIC_RECREATED = "TOPIC_RECREATED"  # runs, but a topic that it reads is not the one that its state is of
-    CLOCK_AHEAD = "CLOCK_AHEAD"  # its watermark is ahead of the clock: windows close before their time
+    TOPIC_RECREATED = "TOPIC_RECREATED"  # runs, but one of its topics is another incarnation than its state's
+    CLOCK_AHEAD = "CLOCK_AHEAD"  # its watermark is ahead of the clock: windows close too early
     STANDS_STILL = "STANDS_STILL"  # reads, but its watermark does not move: no window closes
-    NOT_LIVE = "NOT_LIVE"  # there is nothing to judge
+    NOT_LIVE = "NOT_LIVE"  # nothing to judge
 
     @property
     def sick(self) -> bool:
@@ -65,43 +65,43 @@ class Health(StrEnum):
 
     @property
     def untimely(self) -> bool:
-        """True when its boards do not follow the time of day: no redeploy mends that."""
+        """True when its boards do not follow the time of day; a redeploy does not help."""
         return self in (Health.CLOCK_AHEAD, Health.STANDS_STILL)
 
 
 class RestoreKind(StrEnum):
-    """Where a state to go on from came from."""
+    """The origin of a restorable state."""
 
     SAVEPOINT = "savepoint"
     CHECKPOINT = "checkpoint"
-    INHERITED = "inherited"  # what the last deployment itself was started from: it completed nothing newer
+    INHERITED = "inherited"  # the state that the last deployment started from: it completed nothing newer
 
 
 @dataclass(frozen=True)
 class RestorePoint:
-    """A state that a job can go on from."""
+    """A state that a job can resume from."""
 
     path: str
     kind: RestoreKind
 
     @property
     def is_checkpoint(self) -> bool:
-        """True for a checkpoint's folder; a sick job that could make no savepoint is stopped with one."""
+        """True for a checkpoint's folder, the fallback of an unhealthy job that could not make a savepoint."""
         return _CHECKPOINT.search(self.path) is not None
 
 
 @dataclass(frozen=True)
 class RestoreFacts:
-    """What is known about the restore point of a job that does not run. None: cannot be known from here."""
+    """Facts about the restore point of a stopped job. None: unknown on this machine."""
 
     exists: bool | None = None
     age_hours: float | None = None
-    events_lost: int | None = None  # offsets that it has not read and that its topics no longer hold
+    events_lost: int | None = None  # offsets that it has not read and that its topics have lost
 
 
 @dataclass(frozen=True)
 class OtherTopic:
-    """A topic that is not the one that a job's state has read. `now`: None when there is none of the name."""
+    """A topic whose incarnation is not that of a job's state. `now`: None when no topic has the name."""
 
     topic: str
     kept: TopicId | None
@@ -110,7 +110,7 @@ class OtherTopic:
 
 @dataclass(frozen=True)
 class LiveJob:
-    """One live job in Flink that bears our job's name."""
+    """One live job in Flink with our job's name."""
 
     flink_job_id: str
     started_ms: int
@@ -118,7 +118,7 @@ class LiveJob:
 
 @dataclass(frozen=True)
 class Figures:
-    """What the verdict rests on. None: not known. Times in milliseconds since 1970, on Flink's clock."""
+    """The figures behind the verdict. None: unknown. Times in milliseconds since 1970, on Flink's clock."""
 
     now_ms: int
     flink_job_id: str | None = None
@@ -137,9 +137,9 @@ class Figures:
     records_read: int | None = None
     watermark_ms: int | None = None
     watermark_since_ms: int | None = None
-    """When the watermark was first seen at this value."""
+    """When the watermark was first observed at this value."""
     read_at_watermark: int | None = None
-    """Records that had been read then."""
+    """Records read by then."""
 
     @property
     def checkpoint_age_ms(self) -> int | None:
@@ -153,7 +153,7 @@ class Figures:
 
     @property
     def watermark_age_ms(self) -> int | None:
-        """How far event time is behind the clock; it grows while no events come, or one partition is silent."""
+        """How far event time is behind the clock; grows while no events arrive, or one partition is silent."""
         return None if self.watermark_ms is None else max(0, self.now_ms - self.watermark_ms)
 
 
@@ -177,12 +177,12 @@ class ObservedJob:
     slots_free: int | None = None
     savepoint_path: str | None = field(default=None)  # of a job that stopped with one
     restore_facts: RestoreFacts | None = None  # only of a job that does not run
-    cluster_lost: bool = False  # Flink no longer knows it, and no end of it was ever seen
-    other_topics: tuple[OtherTopic, ...] = ()  # read by its state in another incarnation than Kafka has
+    cluster_lost: bool = False  # Flink no longer knows it, and its end was never observed
+    other_topics: tuple[OtherTopic, ...] = ()  # its state read another incarnation of the topic
 
     @property
     def never_checkpointed(self) -> bool:
-        """True when Flink itself says of a live job that it has no state: none completed, none restored."""
+        """True when Flink reports that a live job has no state: none completed, none restored."""
         known = self.figures if self.state.live else None
         return known is not None and known.checkpoint_id is None and known.restored_path is None
 
@@ -190,12 +190,12 @@ class ObservedJob:
 def assess(
     state: JobState, figures: Figures, previous: Figures | None = None, *, windowed: bool = False
 ) -> tuple[Health, str]:
-    """The verdict on a live job, and why, with its figure.
+    """The health of a live job, and why, with the figure.
 
     Args:
-        state: a live state.
-        figures: this look.
-        previous: an earlier look (`last_movement`), if there was one: only two can tell that records stand still.
+        figures: this observation.
+        previous: an earlier observation (`last_movement`), if any: a stall needs two.
+        windowed: a board of the job has windows, which close by the watermark.
         windowed: a board of the job has windows, which close by the watermark.
     """
     if figures.recent_failures >= LOOP_FAILURES:
@@ -224,7 +224,7 @@ def _checkpoint_overdue(figures: Figures) -> str:
     interval, since = figures.checkpoint_interval_ms, figures.checkpoint_at_ms
     if not interval or figures.running_since_ms is None:
         return ""
-    # A job that was just restarted has had no chance yet.
+    # A job that just restarted has had no chance yet.
     waited = figures.now_ms - max(since or 0, figures.running_since_ms)
     if waited <= max(MISSED_CHECKPOINTS * interval, MISSED_CHECKPOINT_FLOOR_MS):
         return ""
@@ -241,7 +241,7 @@ def _stands_still(figures: Figures, previous: Figures) -> bool:
 
 
 def carried(figures: Figures, previous: Figures | None) -> Figures:
-    """The figures with what the look before knew about the watermark: since when it stands."""
+    """The figures with the previous observation's knowledge about the watermark: since when it stands still."""
     if figures.watermark_ms is None or figures.records_read is None:
         return figures
     since, read = figures.now_ms, figures.records_read
@@ -272,7 +272,7 @@ def _standing(figures: Figures) -> str:
 
 
 def last_movement(previous: Figures | None, figures: Figures | None) -> Figures | None:
-    """The look to compare the next one with: the first since which the job has read nothing though records wait."""
+    """The observation to compare the next one with: the first since which the job read nothing while records waited."""
     if figures is None or previous is None or figures.flink_job_id != previous.flink_job_id:
         return figures
     still = figures.records_read is not None and figures.records_read == previous.records_read

@@ -1,1 +1,1 @@
-"""What a job should be: the folder's content as values."""
+"""A job's folder as values."""

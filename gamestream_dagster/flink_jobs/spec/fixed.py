@@ -1,7 +1,7 @@
-"""Settings that a job's first state fixes: a version that has others cannot go on from that state.
+"""Settings that a job's first state fixes: a version with other values cannot resume from that state.
 
-A compiled plan shows the operators and their types, but none of these. Left out are options that Flink takes over from
-any state: parallelism, checkpointing, buffers, the changelog, and those that change the plan itself.
+A compiled plan shows operators and types, but none of these settings. Options that Flink accepts with any state are
+left out: parallelism, checkpointing, buffers, the changelog, and options that change the plan itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ DEFAULT_MAX_PARALLELISM = 128
 MOST_MAX_PARALLELISM = 1 << 15
 _BACKEND = "state.backend.type"
 
-# Option -> what it is without being set, and why a state does not outlive a change.
+# Option -> its default, and why state does not survive a change.
 _FIXED: dict[str, tuple[str, str]] = {
     "table.exec.uid.generation": ("plan_only", "Flink finds each operator's state by its id"),
     "table.exec.uid.format": ("<id>_<transformation>", "Flink finds each operator's state by its id"),
@@ -29,7 +29,7 @@ _FIXED: dict[str, tuple[str, str]] = {
 
 
 def max_parallelism(options: Mapping[str, str]) -> int:
-    """The number of key groups of a job with these options; where none is set, what Flink 2 derives."""
+    """The number of key groups of a job with these options; by default, what Flink 2 derives."""
     written = options.get(MAX_PARALLELISM)
     if written is not None and written.isdigit():
         return int(written)
@@ -39,12 +39,12 @@ def max_parallelism(options: Mapping[str, str]) -> int:
 
 
 def fixed_changes(ran: Mapping[str, str], wanted: Mapping[str, str], *, savepoint: bool) -> tuple[str, ...]:
-    """What keeps a version with the options `wanted` from going on from the state of one with `ran`, a clause each.
+    """Why a version with the options `wanted` cannot resume from the state of one with `ran`, a clause each.
 
     Args:
         ran: the options of the version that made the state.
-        wanted: the options of the version that is to go on from it.
-        savepoint: the state is, or will be, a savepoint; a checkpoint also belongs to its state backend.
+        wanted: the options of the version that is to resume from it.
+        savepoint: the state is, or will be, a savepoint; a checkpoint also depends on its state backend.
     """
     found: list[str] = []
     was, now = max_parallelism(ran), max_parallelism(wanted)

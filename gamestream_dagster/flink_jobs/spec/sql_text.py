@@ -1,4 +1,4 @@
-"""Flink SQL as tokens: enough to split statements and find placeholders, whatever stands in quotes and comments."""
+"""Flink SQL as tokens: enough to split statements and find placeholders, aware of quotes and comments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gamestream_dagster.flink_jobs.errors import JobSpecError
 
 
 class TokenKind(StrEnum):
-    """What a piece of SQL text is."""
+    """The kind of a piece of SQL text."""
 
     STRING = "string"  # '...' with '' for a quote
     QUOTED = "quoted"  # `...` with `` for a backtick: an identifier
@@ -34,18 +34,18 @@ class Token:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement: its text without comments and closing semicolon, and its tokens (comments left out)."""
+    """One statement: its text without comments and final semicolon, and its tokens without comments."""
 
     tokens: tuple[Token, ...]
 
     @property
     def text(self) -> str:
-        """The statement as it is sent."""
+        """The statement as sent."""
         return "".join(token.text for token in self.tokens).strip()
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Its words in capitals, without quoted identifiers and strings."""
+        """Its words in upper case, without quoted identifiers and strings."""
         return tuple(token.text.upper() for token in self.tokens if token.kind is TokenKind.WORD)
 
     def begins(self, *words: str) -> bool:
@@ -73,7 +73,7 @@ def tokens(sql: str) -> Iterator[Token]:
     """The tokens of a SQL text, in order.
 
     Raises:
-        JobSpecError: a quote, a comment or a placeholder is not closed; says in which line it begins.
+        JobSpecError: a quote, a comment or a placeholder is not closed; names the line where it begins.
     """
     position = 0
     while position < len(sql):
@@ -95,10 +95,10 @@ def _match(sql: str, position: int) -> Token | None:
 
 
 def split(sql: str) -> list[Statement]:
-    """The statements of a SQL text. A semicolon inside quotes, comments or a statement set's body does not end one.
+    """The statements of a SQL text. Semicolons inside quotes, comments or a statement set do not end a statement.
 
     Raises:
-        JobSpecError: something is not closed, a statement set included.
+        JobSpecError: something is not closed, including a statement set.
     """
     found: list[Statement] = []
     current: list[Token] = []
@@ -120,7 +120,7 @@ def split(sql: str) -> list[Statement]:
 
 
 class _Body:
-    """Whether the scan stands between BEGIN and END of a statement set; CASE ... END inside it is counted."""
+    """Whether the scan is between BEGIN and END of a statement set; tracks CASE ... END inside it."""
 
     def __init__(self) -> None:
         self.open = False
@@ -128,7 +128,7 @@ class _Body:
         self._cases = 0
 
     def see(self, token: Token) -> None:
-        """Take notice of the next token of the statement."""
+        """Process the next token of the statement."""
         if token.kind is not TokenKind.WORD:
             return
         word = token.text.upper()
@@ -150,7 +150,7 @@ def _add(found: list[Statement], current: list[Token]) -> None:
 
 
 def canonical(sql: str) -> str:
-    """A SQL text with what does not change its meaning taken out: comments, and the amount of white space."""
+    """A SQL text without comments and with normalised white space."""
     return ";\n".join(_collapse(statement) for statement in split(sql))
 
 

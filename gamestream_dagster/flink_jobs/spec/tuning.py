@@ -1,4 +1,4 @@
-"""What a job's folder says for the setting `stream_profile`, put over what it says for all."""
+"""The settings of `stream_profile` in a job's folder, applied over its base settings."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gamestream_dagster.settings import StreamProfile
 
 
 def tuned(spec: JobSpec, profile: StreamProfile) -> JobSpec:
-    """The job under a profile: more Flink options, other values of its sinks' options. The queries stay the same.
+    """The job under a profile: more Flink options and other sink options. The queries do not change.
 
     Raises:
-        JobSpecError: `low_latency` names a value that no sink has.
+        JobSpecError: `low_latency` replaces a value that no sink has.
     """
     if profile is StreamProfile.DEFAULT or spec.low_latency is None:
         return spec

@@ -1,1 +1,1 @@
-"""A job as it is deployed on this stack: rendered SQL, options, fingerprint."""
+"""A job as deployed on this stack: rendered SQL, options, fingerprint."""

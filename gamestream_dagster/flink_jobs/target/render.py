@@ -2,7 +2,8 @@
 
 A placeholder outside quotes, `'url' = ${jdbc_url}`, becomes a whole literal with its quotes. Inside a literal,
 `'${jdbc_url}?x=y'`, it becomes the escaped text. A group of options, `${format_user_score}`, becomes
-`'key' = 'value', ...` and may only stand outside quotes. Nothing else of a value reaches the SQL.
+`'key' = 'value', ...` and may only stand outside quotes. Nothing else of a value reaches the SQL. Where Kafka wants TLS
+or a login, the options for it follow `${kafka_bootstrap}`: no job's SQL knows how its cluster is secured.
 """
 
 from __future__ import annotations
@@ -15,32 +16,43 @@ from types import MappingProxyType
 from gamestream_dagster.catalogue.seasons import length_millis, shift_millis
 from gamestream_dagster.catalogue.sources import stack_sources
 from gamestream_dagster.clients.flink_literal import literal, masked
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.flink_jobs.errors import RenderError
 from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, Token, TokenKind, split
 from gamestream_dagster.settings import Settings, TopicFormat
 
 SECRET_NAMES = frozenset({"postgres_password", "postgres_user"})
+SECRET_OPTIONS = frozenset({"gamestream-avro.basic-auth.user-info"})
 ADDRESS_NAMES = frozenset({"kafka_bootstrap", "registry_url", "jdbc_url"})
 
 
 @dataclass(frozen=True)
 class Bindings:
-    """What the placeholders of one job stand for. `secrets` names those that are never shown."""
+    """What the placeholders of one job stand for.
+
+    Attributes:
+        values: texts and groups of options, by placeholder.
+        kafka: how the tables on `${kafka_bootstrap}` log in; None: plain text.
+        secrets: names of the values that are never shown.
+        masks: texts to mask wherever the rendered SQL may show.
+    """
 
     values: Mapping[str, str | Mapping[str, str]] = field(repr=False)
+    kafka: KafkaConnection | None = None
     secrets: frozenset[str] = SECRET_NAMES
-
-    @property
-    def secret_values(self) -> tuple[str, ...]:
-        """The texts to mask."""
-        found = (self.values.get(name) for name in ("postgres_password",))
-        return tuple(value for value in found if isinstance(value, str) and value)
+    masks: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def shown(self) -> Mapping[str, str | Mapping[str, str]]:
         """The values that change what a job does and may be stored: everything but credentials."""
-        return MappingProxyType({name: value for name, value in self.values.items() if name not in self.secrets})
+        return MappingProxyType(
+            {
+                name: value if isinstance(value, str) else _without_secrets(value)
+                for name, value in self.values.items()
+                if name not in self.secrets
+            }
+        )
 
     @property
     def lasting(self) -> Mapping[str, str]:
@@ -56,21 +68,27 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
     Raises:
         CatalogueError: the streams cannot be read.
     """
-    sources = stack_sources(settings)
+    kafka, sources = settings.kafka, stack_sources(settings)
     return Bindings(
         {
             "job": job,
             "group_id": f"gamestream-{job}",
-            "kafka_bootstrap": settings.kafka,
-            "registry_url": settings.registry,
+            "kafka_bootstrap": kafka.bootstrap,
+            "registry_url": settings.registry.url,
             "jdbc_url": settings.jdbc_url,
             "postgres_user": settings.postgres_user,
             "postgres_password": settings.postgres_password_value,
             **{format_placeholder(topic): _format(source.format, settings) for topic, source in sources.items()},
             "season_length_millis": str(length_millis(settings.season)),
             "season_shift_millis": str(shift_millis(settings.season)),
-        }
+        },
+        kafka=kafka,
+        masks=settings.secrets,
     )
+
+
+def _without_secrets(options: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in options.items() if name not in SECRET_OPTIONS}
 
 
 def format_placeholder(topic: str) -> str:
@@ -81,7 +99,9 @@ def format_placeholder(topic: str) -> str:
 def _format(encoding: TopicFormat, settings: Settings) -> Mapping[str, str]:
     if encoding is TopicFormat.AVRO:
         # our own: `avro-confluent` has no `ignore-parse-errors`, one bad record would stop the job for ever
-        return {"format": "gamestream-avro", "gamestream-avro.url": settings.registry}
+        registry = settings.registry
+        login = {"gamestream-avro.basic-auth.user-info": registry.user_info} if registry.user else {}
+        return {"format": "gamestream-avro", "gamestream-avro.url": registry.url, **login}
     return {"format": "json", "json.ignore-parse-errors": "true"}
 
 
@@ -121,7 +141,7 @@ def render(spec: JobSpec, bindings: Bindings, formats: Formats = ALL_JSON) -> Re
 def preview(spec: JobSpec, bindings: Bindings, formats: Formats = ALL_JSON) -> list[str]:
     """The statements as a person may see them: secrets are `***`."""
     rendered = render(spec, bindings, formats)
-    return [masked(text, bindings.secret_values) for text in (*rendered.definitions, rendered.statement_set)]
+    return [masked(text, bindings.masks) for text in (*rendered.definitions, rendered.statement_set)]
 
 
 def _fill(token: Token, bindings: Bindings, file: SqlFile) -> str:
@@ -129,15 +149,20 @@ def _fill(token: Token, bindings: Bindings, file: SqlFile) -> str:
         case TokenKind.PLACEHOLDER:
             name = token.text[2:-1]
             value = _value(name, bindings, file)
-            if isinstance(value, str):
-                return _quoted(name, value, file)
-            return ", ".join(f"{literal(key)} = {_quoted(name, text, file)}" for key, text in value.items())
+            if not isinstance(value, str):
+                return _options(name, value, file)
+            security = bindings.kafka.flink_security if bindings.kafka and name == "kafka_bootstrap" else {}
+            return _quoted(name, value, file) + (f", {_options(name, security, file)}" if security else "")
         case TokenKind.STRING:
             return PLACEHOLDER.sub(lambda found: _inside(found.group(1), bindings, file), token.text)
         case TokenKind.QUOTED | TokenKind.HINT if PLACEHOLDER.search(token.text):
             raise RenderError(f"{file.path}: {token.text} holds a placeholder; only values can be filled in, not names")
         case _:
             return token.text
+
+
+def _options(name: str, options: Mapping[str, str], file: SqlFile) -> str:
+    return ", ".join(f"{literal(key)} = {_quoted(name, text, file)}" for key, text in options.items())
 
 
 def _inside(name: str, bindings: Bindings, file: SqlFile) -> str:

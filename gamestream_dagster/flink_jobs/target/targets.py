@@ -74,7 +74,8 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
     }
     then = settings.model_copy(update={"topic_formats": {**settings.topic_formats, **_formats_then(ran)}})
     # a value such as the length of a season belongs to the state: that of then, not of now
-    bindings = Bindings({**bindings_for(then, spec.name).values, **ran.get("values", {})})
+    bindings = bindings_for(then, spec.name)
+    bindings = replace(bindings, values={**bindings.values, **ran.get("values", {})})
     made = _target(then, spec.model_copy(update=behaviour), ran["options"], bindings)
     return replace(made, code_version=ran["code_version"])
 

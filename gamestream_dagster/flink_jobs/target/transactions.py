@@ -1,4 +1,4 @@
-"""How long Kafka keeps a job's open transactions, read from the SQL of its sinks."""
+"""The transaction timeout of a job's Kafka sinks, read from their SQL."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from gamestream_dagster.flink_jobs.spec.sql_text import Statement, TokenKind, split
 
-# What Flink's Kafka sink sets when the table does not (KafkaSinkBuilder.DEFAULT_KAFKA_TRANSACTION_TIMEOUT).
+# Flink's default when the table sets none (KafkaSinkBuilder.DEFAULT_KAFKA_TRANSACTION_TIMEOUT).
 CONNECTOR_DEFAULT_SECONDS = 3600.0
 
 
 def transaction_timeout(sinks: Iterable[str]) -> float | None:
-    """The shortest transaction timeout of the exactly-once tables in these SQL texts, seconds; None: there are none."""
+    """The shortest transaction timeout of the exactly-once tables in these texts, seconds; None without such tables."""
     found = [_timeout(statement) for text in sinks for statement in split(text)]
     return min((one for one in found if one is not None), default=None)
 

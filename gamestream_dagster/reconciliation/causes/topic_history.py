@@ -1,7 +1,7 @@
-"""What a board's topic has held, key by key: one pass over its records, in memory bounded by the number of keys.
+"""The history of a board's topic, key by key: one pass over its records, in memory bounded by the number of keys.
 
-Both sinks of a board receive the same changes in the same order. So the topic says which row a sink should show after
-any of its records, and how far a sink has got: its frontier.
+Both sinks of a board receive the same changes in the same order. So the topic shows which row a sink should hold after
+each record, and how far a sink has progressed: its frontier.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from gamestream_dagster.reconciliation.model.values import RecordAt, Row
 from gamestream_dagster.reconciliation.observe.board_topic import Change, Key, is_whole
 
 MOST_KEYS = 100_000
-"""Keys of one topic that are remembered at most."""
+"""Maximum number of keys of one topic in memory."""
 
 
 class Position(NamedTuple):
-    """A place in the topic; places of two partitions have no order."""
+    """A position in the topic; positions of two partitions have no order."""
 
     partition: int
     offset: int
 
     def reached_by(self, other: Position | None) -> bool:
-        """Whether a sink that shows the change at `other` has had the one here."""
+        """Whether a sink that shows the change at `other` has received this one."""
         return other is not None and other.partition == self.partition and other.offset >= self.offset
 
 
 @dataclass(frozen=True)
 class Held:
-    """When the topic held just the row that a sink shows, every column equal."""
+    """When the topic held exactly the row in the sink, every column equal."""
 
     first: Position
-    """The first record that held it: a sink that shows the row has got at least so far."""
+    """The first record that held it: a sink with this row has progressed at least this far."""
     last: Position
     next: Position | None
     """The change that replaced or deleted it; None: it is the newest."""
     behind: int
-    """How many versions came after it."""
+    """Number of later versions."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class KeyHistory:
     deleted: bool
     """The newest record is a tombstone."""
     appeared: Position | None
-    """The record with which the row came to be, after there was none; None while it is deleted."""
+    """The record that created the row after its absence; None while it is deleted."""
     held: Held | None = None
     before_tombstone: bool = False
-    """The row that is shown is the one that the newest record, a tombstone, deleted."""
+    """The sink shows the row that the newest record, a tombstone, deleted."""
 
 
 @dataclass(frozen=True)
@@ -64,24 +64,24 @@ class TopicHistory:
 
     keys: Mapping[Key, KeyHistory] = field(default_factory=dict[Key, KeyHistory])
     complete: bool = True
-    """No record is known to be missing: the topic begins at offset 0 and compaction has left no gap."""
+    """No record is known to be missing: the topic starts at offset 0 and compaction has left no gap."""
     unreadable: int = 0
-    """Records that no job writes, and that a later record of their key has replaced."""
+    """Records that no job writes, replaced by a later record of their key."""
     without_key: int = 0
     first_foreign: RecordAt | None = None
     open_transaction: bool = False
-    """Records are waiting for their transaction to be committed."""
+    """Records belong to an open transaction."""
 
     def frontier(self, without: Key) -> Position | None:
-        """How far the sink has surely got by what its other rows show; None: they do not tell."""
+        """How far the sink has certainly progressed, by its other rows; None: unknown."""
         reached = [one.held.first for key, one in self.keys.items() if key != without and one.held is not None]
-        # Places of two partitions have no order; a board's topic has one.
+        # Positions of two partitions have no order; a board's topic has one partition.
         return max(reached, default=None) if len({one.partition for one in reached}) <= 1 else None
 
 
 @dataclass
 class _Known:
-    """What is known of one key while the topic is read."""
+    """Facts about one key while the topic is read."""
 
     first: Position
     newest: Change
@@ -93,7 +93,7 @@ class _Known:
     unreadable_newest: bool = False
 
     def take(self, change: Change, row: Row | None, shown: Row | None) -> None:
-        """Add one record; `row` is None for a tombstone, `shown` what the sink shows under the key."""
+        """Add one record; `row` is None for a tombstone, `shown` the sink's row under the key."""
         at = Position(change.partition, change.offset)
         self.newest = change
         if row is None:
@@ -112,7 +112,7 @@ def read_history(board: Board, changes: Iterable[Change], shown: Mapping[Key, Ro
     Args:
         board: description.
         changes: its records in order.
-        shown: by key the row that a sink shows.
+        shown: the sink's row by key.
 
     Raises:
         CouldNotLookError: the topic holds too many keys.
@@ -122,7 +122,7 @@ def read_history(board: Board, changes: Iterable[Change], shown: Mapping[Key, Ro
     complete, replaced, without_key = True, 0, 0
     first_foreign: RecordAt | None = None
     for change in changes:
-        # A commit marker takes one offset; more than one at a time may have been taken by compaction.
+        # A commit marker takes one offset; compaction may have removed the records behind a larger gap.
         complete = complete and change.offset - ends.get(change.partition, 0) <= 1
         ends[change.partition] = change.offset + 1
         key = None if change.key is None else change.key_of(board)

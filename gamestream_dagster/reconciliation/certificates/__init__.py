@@ -1,1 +1,1 @@
-"""Boards at an exact cut, with all that is needed to compute them again."""
+"""Boards at an exact cut, with everything needed to recompute them."""

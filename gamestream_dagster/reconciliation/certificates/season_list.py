@@ -1,4 +1,4 @@
-"""The seasons that the boards hold, and which of them are closed."""
+"""The seasons on the boards, and which of them are closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gamestream_dagster.warehouse.tables import closed_seasons
 
 @dataclass(frozen=True)
 class ListedSeason:
-    """One season, with the boards that hold rows of it and those for which it is closed."""
+    """One season, the boards with rows of it, and the boards for which it is closed."""
 
     span: SeasonSpan
     boards: frozenset[str]
@@ -36,11 +36,11 @@ class ListedSeason:
 
 
 def seasons_of(settings: Settings) -> list[ListedSeason]:
-    """Every season of the present length, newest first. Rows of seasons of another length are left out.
+    """Every season of the configured length, newest first. Rows of seasons of another length are ignored.
 
     Raises:
         SeasonError: the stack keeps no seasons.
-        ServiceError: Postgres gives no answer.
+        ServiceError: Postgres does not answer.
     """
     if settings.season is Season.NONE:
         raise SeasonError("No seasons are kept: set `season` to hourly, daily or weekly in profile.yaml.")

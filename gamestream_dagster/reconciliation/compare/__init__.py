@@ -1,1 +1,1 @@
-"""Streamed rows against what the recompute allows."""
+"""Compares streamed rows with the range that the recompute allows."""

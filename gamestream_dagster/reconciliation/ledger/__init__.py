@@ -1,1 +1,1 @@
-"""Every record that entered, by what became of it, counted twice."""
+"""Every record by its outcome, counted twice."""

@@ -1,7 +1,7 @@
-"""What a running value may be between two cuts: pure arithmetic, no I/O.
+"""The possible values of a running sum between two cuts. Pure.
 
-A job keeps one running sum for each group of its events and reads each partition in order, but groups advance
-independently of each other between two checkpoints. So a sum over several groups may stand at any combination of their
+A job keeps one running sum per group of events and reads each partition in order, but groups advance
+independently between two checkpoints. So a sum over several groups can stand at any combination of their
 prefixes, and a sum of one group at exactly one of its running totals.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-# Beyond these the exact set of reachable sums is not worth its cost: the bounds alone are tested.
+# Beyond these limits the exact set of reachable sums costs too much: only the bounds are tested.
 MAX_STEPS = 5_000
 _MAX_SET = 50_000
 _MAX_BITS = 1 << 20
@@ -19,19 +19,19 @@ _MAX_BITS = 1 << 20
 
 @dataclass(frozen=True)
 class SumRange:
-    """Values that one running sum takes between the low and the high cut. Scores are never negative."""
+    """Values of one running sum between the low and the high cut. Scores are never negative."""
 
     low: int
     """Sum of the events before the low cut."""
     high: int
     """Sum of the events before the high cut."""
     steps: tuple[tuple[int, ...], ...] | None = ()
-    """Scores between the cuts in order of offset, one tuple for each group; None: too many to list."""
+    """Scores between the cuts by offset, one tuple per group; None: too many to list."""
     exists_at_low: bool = True
 
     @property
     def exact(self) -> bool:
-        """True when `allows` tests the exact set of sums, not the bounds alone."""
+        """True when `allows` tests the exact set of sums, not only the bounds."""
         if self.steps is None:
             return False
         groups = [group for group in self.steps if group]
@@ -46,7 +46,7 @@ class SumRange:
         if not self.low <= value <= self.high:
             return False
         if value == self.low and not self.exists_at_low:
-            # There is no sum before the first event, so that event must have scored nothing.
+            # Before the first event there is no sum, so that event must have scored nothing.
             return self.steps is None or any(group and group[0] == 0 for group in self.steps)
         if value in (self.low, self.high):
             return True
@@ -55,7 +55,7 @@ class SumRange:
         return _reachable([group for group in self.steps if group], value - self.low)
 
     def describe(self) -> str:
-        """The range in words, for an explanation."""
+        """The range as text, for an explanation."""
         if self.low == self.high:
             return str(self.low)
         groups = [group for group in self.steps or () if group]
@@ -67,7 +67,7 @@ class SumRange:
 
 @dataclass(frozen=True)
 class LabelRange:
-    """Greatest text seen for an entity: the one at the low cut, or a greater one that came before the high cut."""
+    """Greatest text of an entity: the one at the low cut, or a greater one before the high cut."""
 
     low: str | None
     later: frozenset[str] = frozenset()
@@ -81,7 +81,7 @@ class LabelRange:
         return value in self.later and (self.low is None or value.encode() > self.low.encode())
 
     def describe(self) -> str:
-        """The allowed labels in words."""
+        """The allowed labels as text."""
         allowed = [] if self.low is None else [self.low]
         allowed += sorted(name for name in self.later if name != self.low and self.allows(name))[:5]
         return " or ".join(repr(name) for name in allowed) or "no name"
@@ -97,7 +97,7 @@ def _set_size(groups: Sequence[Sequence[int]]) -> int:
 
 
 def _reachable(groups: Sequence[Sequence[int]], target: int) -> bool:
-    """Whether one prefix of each group can be taken so that together they sum to `target`."""
+    """Whether some prefixes, one per group, sum to `target`."""
     if len(groups) == 1:
         return target == 0 or target in accumulate(groups[0])
     if _set_size(groups) <= _MAX_SET:
@@ -106,7 +106,7 @@ def _reachable(groups: Sequence[Sequence[int]], target: int) -> bool:
             totals = [0, *accumulate(group)]
             sums = {base + total for base in sums for total in totals if base + total <= target}
         return target in sums
-    # Bit n of the number says that n is reachable.
+    # Bit n means that n is reachable.
     bits, mask = 1, (1 << (target + 1)) - 1
     for group in groups:
         reached = bits

@@ -1,1 +1,1 @@
-"""Reads the running system: cuts and what the sinks show."""
+"""Reads the running system: cuts and the content of the sinks."""

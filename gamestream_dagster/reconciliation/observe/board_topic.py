@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import RecordAt, Row, SinkRow, Unreadable
 
@@ -68,7 +69,7 @@ def is_whole(row: Row) -> bool:
 class BoardTopic:
     """Where to read."""
 
-    bootstrap: str
+    kafka: KafkaConnection
     board: Board
     timeout_seconds: float = 30
 
@@ -79,22 +80,22 @@ class BoardTopic:
             CouldNotLookError: the end is not reached within the limit.
             ServiceError: Kafka gives no answer, or there is no such topic.
         """
-        admin, topic = KafkaAdmin(self.bootstrap), self.board.topic
+        admin, topic = KafkaAdmin(self.kafka), self.board.topic
         beginnings, ends = admin.beginning_offsets(topic), admin.end_offsets(topic, read_committed=True)
         waiting = {partition: end for partition, end in ends.items() if beginnings.get(partition, 0) < end}
         if not waiting:
             return
         consumer = Consumer(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "group.id": "gamestream-board-reader",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 50,
-                "log_level": 2,
-            }
+            self.kafka.options(
+                {
+                    "group.id": "gamestream-board-reader",
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",
+                    "isolation.level": "read_committed",
+                    "enable.partition.eof": True,
+                    "fetch.wait.max.ms": 50,
+                }
+            )
         )
         try:
             consumer.assign([TopicPartition(topic, partition, beginnings[partition]) for partition in waiting])

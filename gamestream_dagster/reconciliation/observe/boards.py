@@ -184,7 +184,7 @@ class BoardObserver:
         """The boards as the sinks hold them now."""
         rows: dict[tuple[str, Sink], list[Row]] = {}
         if Sink.KAFKA in sinks:
-            rows.update({(board.name, Sink.KAFKA): read_topic(self.kafka.bootstrap, board) for board in boards})
+            rows.update({(board.name, Sink.KAFKA): read_topic(self.kafka.kafka, board) for board in boards})
         if Sink.POSTGRES in sinks:
             tables = read_tables(self.engine, boards)
             rows.update({(name, Sink.POSTGRES): found for name, found in tables.items()})

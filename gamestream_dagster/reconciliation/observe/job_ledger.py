@@ -1,4 +1,4 @@
-"""The table `job_ledger`: what each job counted by itself, by partition and minute."""
+"""The table `job_ledger`: each job's own counts, by partition and minute."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _BATCH = 10_000
 
 @dataclass
 class JobLedger:
-    """What jobs counted, column by column, so that a week of minutes of many partitions takes little memory."""
+    """Counts of jobs, column by column, so that a week of minutes of many partitions takes little memory."""
 
     totals: dict[tuple[str, int], Row] = field(default_factory=dict[tuple[str, int], Row])
-    """By job and partition what it counted in all: what its state holds, whatever became of the rows of old minutes."""
+    """Totals by job and partition: the content of its state, whatever happened to the rows of old minutes."""
     jobs: list[str] = field(default_factory=list[str])
     without_copies: set[str] = field(default_factory=set[str])
-    """Jobs that do not count the copies they drop: what they accepted has them in it."""
+    """Jobs that do not count dropped copies: their accepted count includes them."""
     columns: dict[str, array[int]] = field(
         default_factory=lambda: {name: array("q") for name in ("job", *_NUMBERS)},
     )
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """One row of the table `job_ledger`; one without an offset says nothing yet."""
+        """One row of the table `job_ledger`; one without an offset has no information yet."""
         if row["last_offset"] is None:
             return
         if row["duplicate"] is None:
@@ -61,10 +61,10 @@ class JobLedger:
 
 
 def read_job_ledger(engine: Engine, jobs: Sequence[str]) -> JobLedger:
-    """The jobs' own ledger in one snapshot: to be read after the checkpoint that bears the low cut out.
+    """The jobs' own ledger in one snapshot; read it after the checkpoint of the low cut.
 
     Raises:
-        CouldNotLookError: there is no such table.
+        CouldNotLookError: the table does not exist.
     """
     found = JobLedger()
     query = select(job_ledger).where(job_ledger.c.job.in_(list(jobs)))
@@ -78,7 +78,7 @@ def read_job_ledger(engine: Engine, jobs: Sequence[str]) -> JobLedger:
 
 
 def no_job_ledger(error: ProgrammingError) -> CouldNotLookError:
-    """That the table is not there, or not as it was made."""
+    """The table is missing, or was changed."""
     reason = str(error.orig).splitlines()[0]
     return CouldNotLookError(
         f"the table job_ledger cannot be read ({reason})",

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isnan
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    MetaData,
-    Table,
-    Text,
-    cast,
-    func,
-    literal_column,
-    select,
-)
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DataError, NotSupportedError, ProgrammingError
 
 from gamestream_dagster.catalogue.boards import Board, ColumnRole, ColumnType
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import Row, SinkRow, Unreadable
 from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Change, Key, milliseconds, shown_by_job
 from gamestream_dagster.reconciliation.observe.table_shape import check_tables
-from gamestream_dagster.warehouse.tables import board_table
+from gamestream_dagster.serving.queries import StoredRow, season_rows, stored_rows
 
 _MOST_KEYS = 100_000
 
@@ -60,35 +50,17 @@ def _sentence() -> Generator[None]:
         ) from error
 
 
-def _selected(board: Board, table: Table) -> list[ColumnElement[Any]]:
-    """The columns so that any value can be loaded: times as text, which know infinity and years beyond 9999."""
-    columns: list[ColumnElement[Any]] = [
-        cast(table.c[name], Text).label(name) if column.type is ColumnType.TIMESTAMP else table.c[name]
-        for name, column in board.columns.items()
-    ]
-    return [*columns, func.age(literal_column(f"{table.name}.xmin")).label(_AGE)]
-
-
-_AGE = "age of the row"  # no column of a board has spaces in its name
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,3})?\+00")
 
 
 def _read_table(database: Connection, board: Board) -> list[Row]:
-    table = board_table(board, MetaData())
-    newest = [] if board.season_column is None else [table.c[board.season_column].desc()]
-    # A limit, because anybody could write any number of ranks; those that the board has come first, so that no others
-    # hide them. Of a board of seasons these are the newest ones.
-    rank = table.c[board.rank_column]
-    found = database.execute(
-        select(*_selected(board, table)).order_by(*newest, ~rank.between(1, board.rows), rank).limit(10 * board.rows)
-    )
-    rows: list[Row] = [_row(board, row) for row in found.mappings()]
-    return rows if newest else sorted(rows, key=lambda row: row[board.rank_column])
+    rows: list[Row] = [_row(board, row) for row in stored_rows(database, board)]
+    return rows if board.season_column is not None else sorted(rows, key=lambda row: row[board.rank_column])
 
 
-def _row(board: Board, found: Mapping[Any, Any]) -> SinkRow:
-    row = SinkRow({name: _plain(found[name], column.type) for name, column in board.columns.items()})
-    row.age = found[_AGE]
+def _row(board: Board, found: StoredRow) -> SinkRow:
+    row = SinkRow({name: _plain(found.values[name], column.type) for name, column in board.columns.items()})
+    row.age = found.age
     return row
 
 
@@ -113,7 +85,7 @@ class TopicRows:
     """Records that no key names: no reader of the board holds them, and compaction drops them."""
 
 
-def read_topic_rows(bootstrap: str, board: Board, timeout_seconds: float = 30) -> TopicRows:
+def read_topic_rows(kafka: KafkaConnection, board: Board, timeout_seconds: float = 30) -> TopicRows:
     """Every committed record from the start, the newest of each key by value; newest records that are no row too.
 
     Raises:
@@ -122,7 +94,7 @@ def read_topic_rows(bootstrap: str, board: Board, timeout_seconds: float = 30) -
     """
     newest: dict[bytes, Change] = {}
     without_key = 0
-    for change in BoardTopic(bootstrap, board, timeout_seconds).changes():
+    for change in BoardTopic(kafka, board, timeout_seconds).changes():
         if change.key is None:
             without_key += 1
             continue
@@ -138,9 +110,9 @@ def read_topic_rows(bootstrap: str, board: Board, timeout_seconds: float = 30) -
     return TopicRows([*rows], without_key)
 
 
-def read_topic(bootstrap: str, board: Board, timeout_seconds: float = 30) -> list[Row]:
+def read_topic(kafka: KafkaConnection, board: Board, timeout_seconds: float = 30) -> list[Row]:
     """The rows of `read_topic_rows`."""
-    return read_topic_rows(bootstrap, board, timeout_seconds).rows
+    return read_topic_rows(kafka, board, timeout_seconds).rows
 
 
 def newest_window(board: Board, rows: Sequence[Row], season: int | None = None) -> tuple[int | None, list[Row]]:
@@ -180,11 +152,8 @@ def read_season(engine: Engine, board: Board, start: int) -> list[Row]:
     Raises:
         CouldNotLookError: the table does not exist, or is not as `board.yaml` describes it.
     """
-    table = board_table(board, MetaData())
     at = datetime.fromtimestamp(start / 1000, UTC)
-    query = select(*_selected(board, table)).where(table.c[board.season_column or ""] == at)
     with engine.connect() as database:
         check_tables(database, [board])
         with _sentence():
-            found = database.execute(query.order_by(table.c[board.rank_column]).limit(10 * board.rows)).mappings().all()
-    return [_row(board, row) for row in found]
+            return [_row(board, row) for row in season_rows(database, board, at)]

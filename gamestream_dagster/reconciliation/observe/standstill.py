@@ -1,8 +1,8 @@
-"""The mode `savepoint`: the jobs stop with a savepoint, the boards are read at just that cut, and the jobs go on.
+"""The mode `savepoint`: the jobs stop with a savepoint, the boards are read at exactly that cut, and the jobs resume.
 
-That a job is stopped for a proof is on its record before it is asked to stop, and the proof holds a lock in Postgres
-as long as it lives. So whoever finds the record without the lock (the health sensor, `up`, `apply`, the next
-reconciliation) goes on with the job. What a person decides about it meanwhile stands.
+The record says that a job stops for a proof before the job is asked to stop, and the proof holds a lock in Postgres
+while it runs. So whoever finds the record without the lock (the health sensor, `up`, `apply`, the next
+reconciliation) resumes the job. An operator's decision in the meantime stands.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COME_BACK = "the health sensor brings them back, or at once `gamestream jobs re
 
 @dataclass(frozen=True)
 class Standstill:
-    """Stops the jobs of some boards, one look long."""
+    """Stops the jobs of some boards for one observation."""
 
     settings: Settings
     looker: BoardObserver
@@ -44,10 +44,10 @@ class Standstill:
         return PostgresDeploymentStore(self.looker.engine)
 
     def finish_killed(self, jobs: Sequence[str]) -> None:
-        """Go on with the jobs that a killed proof left stopped.
+        """Resume the jobs that a killed proof left stopped.
 
         Raises:
-            CouldNotLookError: the proof that stopped them is at work, or one did not come back.
+            CouldNotLookError: the proof that stopped them is running, or one did not come back.
         """
         stopped = self._left(jobs)
         if not stopped:
@@ -60,7 +60,7 @@ class Standstill:
         self._go_on(stopped)
 
     def look(self, boards: Sequence[Board], sinks: Sequence[Sink]) -> Observation:
-        """Read the boards while their jobs stand still; the jobs run again when this returns.
+        """Read the boards while their jobs are stopped; the jobs run again when this returns.
 
         Raises:
             CouldNotLookError: a job does not run, does not stop, is resumed meanwhile, or does not come back; or
@@ -79,7 +79,7 @@ class Standstill:
                     f"a job did not stop with a savepoint: {error}", "see `gamestream jobs list`"
                 ) from error
             finally:
-                alone.close()  # as long as it is held, nobody goes on with the jobs
+                alone.close()  # while this lock is held, nobody resumes the jobs
                 self._go_on(self._left(jobs))
 
     def _look(self, jobs: Sequence[str], boards: Sequence[Board], sinks: Sequence[Sink]) -> Observation:
@@ -94,11 +94,11 @@ class Standstill:
         return seen
 
     def _left(self, jobs: Sequence[str]) -> list[str]:
-        """Those of the jobs that a proof stopped, and nobody decided about since."""
+        """The jobs that a proof stopped and that nobody has decided about since."""
         return [job for job in jobs if (last := self.store.last(job)) and last.stands_still]
 
     def _check_stood_still(self, stopped: Sequence[Deployment]) -> None:
-        """See that nobody went on with a job while its boards were read."""
+        """Check that nobody resumed a job while its boards were read."""
         for one in stopped:
             now = self.store.last(one.job)
             if now is None or now.deployment_id != one.deployment_id or now.state is not one.state:
@@ -131,7 +131,7 @@ class Standstill:
         return Observation(cuts, ends, rows, counted, topic_id, exact=True)
 
     def _go_on(self, jobs: Sequence[str]) -> None:
-        """Every job is tried, whatever becomes of the others."""
+        """Tries every job, whatever happens to the others."""
         for job in jobs:
             self.say(f"{job} goes on")
         reports = resume_jobs(self.settings, jobs, self._tell, self.root)

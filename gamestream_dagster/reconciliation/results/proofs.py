@@ -1,4 +1,4 @@
-"""What finished runs say: the newest of all, the newest of each board, and those since some time."""
+"""Verdicts of finished runs: the newest of all, the newest of each board, and those since a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gamestream_dagster.reconciliation.model.values import Cause, Verdict
 from gamestream_dagster.warehouse.tables import differences, reconciliation_runs
 
 NEWEST_RUNS = 500
-"""How far back a board's proof is looked for; what is older is no proof of anything that is shown now."""
+"""Maximum age of a board's proof; older runs prove nothing about the rows of today."""
 
 _COLUMNS = ("run_id", "finished_at", "verdict", "reason", "rows_compared", "report_path", "boards")
 
@@ -31,9 +31,9 @@ class FinishedRun:
     rows_compared: int
     report_path: str | None
     boards: frozenset[str] | None
-    """The boards that it was about; None: not recorded, so all of them."""
+    """The boards of the run; None: not recorded, so all of them."""
     unexplained: frozenset[str] = frozenset()
-    """Boards with a row that nobody can explain; filled by `runs_since` alone."""
+    """Boards with an unexplained row; filled by `runs_since` alone."""
 
     @property
     def looked(self) -> bool:
@@ -41,7 +41,7 @@ class FinishedRun:
         return self.verdict != Verdict.COULD_NOT_RUN.value
 
     def about(self, board: str) -> bool:
-        """Whether it was about this board."""
+        """Whether the run covered this board."""
         return self.boards is None or board in self.boards
 
 
@@ -52,7 +52,7 @@ def newest_run(link: Connection) -> FinishedRun | None:
 
 
 def newest_by_board(link: Connection, boards: Iterable[str]) -> dict[str, FinishedRun]:
-    """For each of the boards the newest finished run that was about it; boards without one are left out."""
+    """The newest finished run per board; boards without one are left out."""
     wanted = sorted(set(boards))
     recent = _finished().order_by(reconciliation_runs.c.finished_at.desc()).limit(NEWEST_RUNS).subquery("recent")
     recorded = sa.case(
@@ -72,7 +72,7 @@ def newest_by_board(link: Connection, boards: Iterable[str]) -> dict[str, Finish
 def runs_since(link: Connection, since: datetime | None, most: int) -> list[FinishedRun]:
     """Finished runs from `since` on (None: the newest), oldest first, at most `most` of them.
 
-    With a time these are the first after it, so that nothing is passed over; the rest comes at the next look.
+    With a time these are the first after it, so that none is skipped; the next call returns the rest.
     """
     finished = reconciliation_runs.c.finished_at
     statement = _finished().limit(most)
@@ -87,7 +87,7 @@ def runs_since(link: Connection, since: datetime | None, most: int) -> list[Fini
 def _finished() -> Select[tuple[object, ...]]:
     runs = reconciliation_runs.c
     columns = [runs[name] for name in (*_COLUMNS, "rows_unexplained")]
-    # The driver cannot load infinity, which another hand may have written.
+    # The driver cannot load infinity, which a manual edit may have written.
     return sa.select(*columns).where(sa.func.isfinite(runs.finished_at))
 
 

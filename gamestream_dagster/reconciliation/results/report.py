@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file without any outside part, that opens from disk."""
+"""The report of a run: one self-contained HTML file that opens from disk."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _LEDGER_ALONE = "Every row is what the same events give, but the ledger of the e
 
 
 def write_report(path: Path, run: ReconciliationRun, trend: Sequence[PastRun]) -> None:
-    """Write the report of `run`, and the same as `latest.html` beside it.
+    """Write the report of `run`, also as `latest.html` beside it.
 
     Args:
         path: the file.
         run: what to report.
-        trend: past runs, oldest first, this one included.
+        trend: past runs, oldest first, including this one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     present = frozenset(file.name for file in path.parent.glob("*.html")) | {path.name}
@@ -50,12 +50,12 @@ def render_report(
     folder: Path | None = None,
     present: frozenset[str] = frozenset(),
 ) -> str:
-    """The page as text. Names of players and teams are hostile input: everything is escaped, hidden characters shown.
+    """The page as text. Names of players and teams are hostile input: everything is escaped, control characters shown.
 
     Args:
         run: what to report.
         trend: past runs, oldest first.
-        folder: where the page will lie; reports of past runs beside it are linked.
+        folder: the page's folder; reports of past runs there are linked.
         present: names of the reports there.
     """
     templates = Environment(
@@ -95,12 +95,12 @@ def _verdict_text(run: ReconciliationRun) -> str:
 
 
 def _harmless(value: Any) -> Any:
-    """What Jinja2 passes every printed value through, before it escapes it."""
+    """Jinja2 passes every printed value through this before it escapes it."""
     return view.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _scalar(value: Any) -> bool:
-    """Whether a value is short enough to stand in a line."""
+    """Whether a value fits into a line."""
     return not isinstance(value, (dict, list, tuple))
 
 
@@ -110,7 +110,7 @@ def _flat(value: Any) -> bool:
 
 
 def _commands(text: str) -> Markup:
-    """A sentence of ours, with the commands that stand between back-quotes in the type of code."""
+    """A sentence of ours; commands in back-quotes become code."""
     parts = [escape(view.visible(part)) for part in text.split("`")]
     if len(parts) % 2 == 0:
         return Markup("`").join(parts)

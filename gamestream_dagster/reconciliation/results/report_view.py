@@ -1,4 +1,4 @@
-"""From a run to what its report shows: causes with their meaning, rows with their evidence, the trend as shapes."""
+"""From a run to its report: causes with their meaning, rows with their evidence, the trend as shapes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gamestream_dagster.reconciliation.model.values import Cause, Causes, Differ
 from gamestream_dagster.reconciliation.results.store import PastRun
 
 ROWS_SHOWN = 300
-"""Differences on the page at most; the table `differences` holds all of them."""
+"""Maximum number of differences on the page; the table `differences` holds all of them."""
 OPEN_UP_TO = 6
-"""With so few differences their evidence stands open."""
+"""With at most this many differences their evidence is expanded."""
 
 MEANING: Mapping[Cause, str] = {
     Cause.SINK_LAG: "The sink shows what the job wrote earlier: it is behind the job.",
@@ -32,7 +32,7 @@ MEANING: Mapping[Cause, str] = {
     Cause.UNEXPLAINED: "None of the known causes gives what the board shows. This is an alarm.",
 }
 _MARKS = {"MATCH": "✓", "EXPLAINED": "≈", "DIFFERENT": "✗", "COULD_NOT_RUN": "?"}
-# What stands in an event's own line, so not among its other facts.
+# Shown in an event's own line, so not among its other facts.
 _TOLD = frozenset({"events", "events_total", "also_possible"})
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Co"})
 
@@ -59,7 +59,7 @@ class CauseLine:
 
 @dataclass(frozen=True)
 class Event:
-    """One event that carries a cause."""
+    """One event behind a cause."""
 
     place: str
     event_id: str
@@ -69,11 +69,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Found:
-    """One difference, ready to draw."""
+    """One difference as displayed."""
 
     difference: Difference
     either: str
-    """What has to be said about several causes; empty for a single one."""
+    """An explanation where there are several causes; empty for a single one."""
     events: tuple[Event, ...]
     events_total: int
     facts: tuple[tuple[str, Any], ...]
@@ -82,7 +82,7 @@ class Found:
 
 @dataclass(frozen=True)
 class TrendPoint:
-    """One past run. Places are per mille of the width, heights per cent of the chart's."""
+    """One past run. Positions are per mille of the width, heights per cent of the chart's."""
 
     run: PastRun
     mark: str
@@ -91,11 +91,11 @@ class TrendPoint:
     differing: float
     seconds: float
     report: str
-    """Name of its report beside this one; empty when there is none."""
+    """File name of its report in the same folder; empty when there is none."""
 
 
 def causes(differences: Sequence[Difference]) -> list[CauseLine]:
-    """By cause, what nobody explains first, then what the policy does not accept, then by rows."""
+    """By cause: unexplained first, then not accepted by the policy, then by rows."""
     groups: dict[str, list[Difference]] = {}
     for one in differences:
         groups.setdefault(one.cause, []).append(one)
@@ -120,7 +120,7 @@ def _cause_line(cause: str, found: Sequence[Difference]) -> CauseLine:
 
 
 def rows(differences: Sequence[Difference]) -> list[Found]:
-    """The differences to draw, the worst first, else in the order of the boards."""
+    """The differences to display, the worst first, else in the order of the boards."""
     order = sorted(differences, key=lambda one: (not one.unexplained, one.accepted))
     return [_found(one) for one in order[:ROWS_SHOWN]]
 
@@ -139,7 +139,7 @@ def _found(difference: Difference) -> Found:
 
 
 def either(alternatives: Sequence[Causes]) -> str:
-    """What has to be said where a difference has not just one cause."""
+    """The explanation of a difference that does not have exactly one cause."""
     told = [" and ".join(together) + (" together" if len(together) > 1 else "") for together in alternatives]
     if not told:
         return "No cause was found. Do not repair what nobody understands."
@@ -201,7 +201,7 @@ def trend(past: Sequence[PastRun], folder_of: str | None, present: frozenset[str
 
     Args:
         past: oldest first.
-        folder_of: folder of the report that is written; reports elsewhere are not linked.
+        folder_of: folder of the report; reports elsewhere are not linked.
         present: names of the files in it.
     """
     most = max((one.rows_different for one in past), default=0) or 1
@@ -231,9 +231,9 @@ def last_that_looked(run: ReconciliationRun, past: Sequence[PastRun]) -> PastRun
 
 
 def visible(text: str) -> str:
-    """A text whose hidden characters are shown by their code: none may turn, hide or join what stands around it.
+    """The text with control characters as codes: none may turn, hide or join its neighbours.
 
-    So the controls of writing direction, zero-width characters, line separators and the like become `[U+202E]`.
+    Writing-direction controls, zero-width characters, line separators and the like become `[U+202E]`.
     """
     return "".join(
         f"[U+{ord(letter):04X}]" if letter not in "\n\t" and unicodedata.category(letter) in _INVISIBLE else letter

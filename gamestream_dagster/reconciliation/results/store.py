@@ -1,4 +1,4 @@
-"""`reconciliation_runs` and `differences`: every run is kept."""
+"""`reconciliation_runs` and `differences`: the store of every run."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def save_run(engine: Engine, run: ReconciliationRun) -> None:
 def last_runs(engine: Engine, count: int = 30) -> list[PastRun]:
     """The newest runs, oldest first."""
     runs = reconciliation_runs.c
-    # The driver cannot load infinity, which another hand may have written.
+    # The driver cannot load infinity, which a manual edit may have written.
     shown = select(*(runs[one.name] for one in fields(PastRun))).where(func.isfinite(runs.started_at))
     query = shown.order_by(runs.started_at.desc()).limit(count)
     with engine.connect() as database:
@@ -96,7 +96,7 @@ def last_runs(engine: Engine, count: int = 30) -> list[PastRun]:
 
 
 def last_judged(engine: Engine, topic_id: str | None) -> tuple[str, datetime, str] | None:
-    """The newest run that was judged by an archive of this topic: its id, its time, and the archive's head then."""
+    """The newest run judged by an archive of this topic: its id, its time, and the archive's head then."""
     columns = reconciliation_runs.c
     query = (
         select(columns.run_id, columns.started_at, columns.archive_head)

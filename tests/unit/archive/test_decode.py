@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import orjson
 import pytest
-from fakes.streams import SCORES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,9 +11,8 @@ from gamestream_dagster.archive.decode import decode, decoding, newest_event_tim
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.events.acceptance import Decoded, outcomes
 from gamestream_dagster.events.rule import whole_number
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "events"))
-from acceptance_cases import load_arrays, load_cases
+from tests.support.acceptance_cases import load_arrays, load_cases
+from tests.support.fakes.streams import SCORES
 
 CASES = load_cases()
 NOW = 1_700_000_000_000

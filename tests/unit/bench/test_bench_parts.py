@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from datetime import UTC, datetime
@@ -10,28 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.streams import scores_in
 from typer.testing import CliRunner
 
-from gamestream_dagster.benchmarks import factorhouse, gate, state, streaming
-from gamestream_dagster.benchmarks.charts import Bar, Chart, charts_of, svg
-from gamestream_dagster.benchmarks.dataset import Dataset, Draw
-from gamestream_dagster.benchmarks.factorhouse import Place
-from gamestream_dagster.benchmarks.flink_runs import over_topic, steady_rate, topic_options, vertex_name
-from gamestream_dagster.benchmarks.machine import cpu_seconds
-from gamestream_dagster.benchmarks.pages import filled, write_page
-from gamestream_dagster.benchmarks.peers import unlike
-from gamestream_dagster.benchmarks.plain_consumer import Boards
-from gamestream_dagster.benchmarks.produce import rate_printed
-from gamestream_dagster.benchmarks.recompute import TOPIC, write_archive
-from gamestream_dagster.benchmarks.results import BenchError, Result, Table, newest
-from gamestream_dagster.benchmarks.rounds import alternate
-from gamestream_dagster.benchmarks.sightings import Sightings, waits
+from bench import factorhouse, gate, proof, state, streaming
+from bench.charts import Bar, Chart, charts_of, svg
+from bench.dataset import Dataset, Draw
+from bench.factorhouse import Place
+from bench.figures import table
+from bench.flink_runs import over_topic, steady_rate, topic_options, vertex_name
+from bench.machine import cpu_seconds
+from bench.peers import unlike
+from bench.plain_consumer import Boards
+from bench.produce import rate_printed
+from bench.recompute import TOPIC, records_of, write_archive
+from bench.results import BenchError, Result, Table, newest
+from bench.rounds import alternate
+from bench.sightings import Sightings, waits
+from bench.summary import COLUMNS, ROWS, summary, write_summary
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.events.acceptance import Decoded, outcomes
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import TopicFormat
+from tests.support.fakes.streams import scores_in
 
 
 def test_contestants_take_turns_and_the_first_round_is_thrown_away() -> None:
@@ -158,7 +160,7 @@ def test_a_script_that_is_not_the_known_one_is_refused(tmp_path: Path) -> None:
 
 def test_the_plain_consumer_has_the_boards_of_the_recompute(tmp_path: Path) -> None:
     dataset = Dataset(3000, 120, rate=60)
-    ends = write_archive(tmp_path / TOPIC, dataset)
+    ends = write_archive(tmp_path / TOPIC, records_of(dataset))
     boards = Boards()
     with Draw(dataset) as source:
         for number, (_, value) in enumerate(source.records()):
@@ -213,35 +215,49 @@ def test_an_unknown_measure_is_refused_before_anything_starts() -> None:
     assert "there is no measure 'warp'" in str(done.exception)
 
 
-def test_a_page_takes_the_newest_result_into_its_block() -> None:
-    page = "Story.\n<!-- bench:streaming -->\nold\n<!-- /bench -->\nMore.\n<!-- bench:state -->\n<!-- /bench -->\n"
-    stored = {"streaming": "# streaming, run streaming_2\n\nA machine\n\n| a |\n"}
-
-    def markdown(measure: str, _: int | None) -> str | None:
-        return stored.get(measure)
-
-    text, blocks = filled(page, markdown)
-    assert blocks == 2
-    assert "old" not in text
-    assert "*Run streaming_2.* A machine\n\n| a |\n<!-- /bench -->\nMore." in text
-    assert "Not measured yet: `gamestream bench state`" in text
-    assert filled(text, markdown)[0] == text
+def produced(hour: int, simulator: float) -> Result:
+    spread = {"min": simulator - 1, "median": simulator, "max": simulator + 1, "rounds": 5}
+    baseline = {"min": 90.0, "median": 100.0, "max": 110.0, "rounds": 5}
+    names = {"simulator": spread, "replay of a file": spread, "kafka-producer-perf-test": baseline}
+    figures = {"contestants": {name: {"per_second": found} for name, found in names.items()}}
+    return Result("produce", {"events": 5}, figures=figures, began=datetime(2026, 1, 1, hour, tzinfo=UTC))
 
 
-def test_a_block_can_ask_for_the_runs_with_so_many_events(tmp_path: Path) -> None:
-    for hour, events in ((1, 10_000), (2, 2_000), (3, 2_000)):
-        Result("state", {"events": events}, began=datetime(2026, 1, 1, hour, tzinfo=UTC)).store(tmp_path)
+def test_the_page_gets_one_row_per_goal_from_the_newest_run(tmp_path: Path) -> None:
+    produced(1, 90.0).store(tmp_path)
+    produced(2, 40.0).store(tmp_path)
     page = tmp_path / "page.md"
-    page.write_text(
-        "".join(
-            f"<!-- bench:{which} -->\n<!-- /bench -->\n" for which in ("state", "state events=10000", "state events=5")
-        )
-    )
-    assert write_page(page, tmp_path) == ["state_20260101T030000Z", "state_20260101T010000Z"]
-    newest_of_all, long_one, none_yet = page.read_text().split("<!-- /bench -->\n")[:3]
-    assert "*Run state_20260101T030000Z.*" in newest_of_all
-    assert long_one.startswith("<!-- bench:state events=10000 -->\n*Run state_20260101T010000Z.*")
-    assert "Not measured yet" in none_yet
+    page.write_text("Story.\n<!-- bench:summary -->\nold\n<!-- /bench -->\nMore.\n")
+    assert write_summary(page, tmp_path) == ["produce_20260101T020000Z"]
+    text = page.read_text()
+    assert "old" not in text
+    assert text.startswith("Story.\n")
+    assert text.endswith("<!-- /bench -->\nMore.\n")
+    link = "[produce_20260101T020000Z](../bench/results/produce_20260101T020000Z.md)"
+    row = "| simulator over kafka-producer-perf-test | 0.5 times | 40.0 (39.0 to 41.0) events/s | 0.400 | **no** |"
+    assert f"{row} {link} |" in text
+    assert "| both jobs, 20,000 players | 60,000 events/s | not measured: `gamestream bench streaming` |" in text
+    assert text.count("\n| ") == len(ROWS) + 2
+    write_summary(page, tmp_path)
+    assert page.read_text() == text
+
+
+def test_a_page_without_a_place_for_the_table_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("Story.\n")
+    with pytest.raises(BenchError, match="has no place for the table"):
+        write_summary(page, tmp_path)
+    assert page.read_text() == "Story.\n"
+
+
+def test_the_page_names_exactly_the_stored_results() -> None:
+    root = Path(__file__).parents[3]
+    text = "".join(page.read_text(encoding="utf-8") for page in sorted((root / "docs").glob("performance*.md")))
+    runs = {path.stem for path in (root / "bench" / "results").iterdir()}
+    assert {run for run in runs if run not in text} == set()
+    assert {run for run in re.findall(r"[a-z]+_2026\d+T\d+Z", text) if run not in runs} == set()
+    cells, _ = summary(root / "bench" / "results")
+    assert table(COLUMNS, cells) in text, "run `gamestream bench charts`"
 
 
 def test_state_is_told_by_the_median_of_rounds_and_a_player_by_the_difference() -> None:
@@ -287,3 +303,11 @@ def test_the_steady_rate_leaves_out_the_start_the_end_and_the_pauses_of_the_ledg
     assert steady_rate(samples, 1000) == pytest.approx(100)
     assert steady_rate(samples[:10], 1000) is None
     assert steady_rate([], 1000) is None
+
+
+def test_a_proof_of_a_small_archive_matches(tmp_path: Path) -> None:
+    write_archive(tmp_path / TOPIC, proof.records(3000))
+    proof.prepare(tmp_path)
+    found = proof.one_round(tmp_path)
+    assert found["verdict"] == "MATCH"
+    assert set(found["seconds"]) >= {proof.PROOF, proof.SCAN, "boards", "one board"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gamestream_dagster.benchmarks.figures import Quantiles, number, percentile, ratio, spread, table
+from bench.figures import Quantiles, number, percentile, ratio, spread, table
 
 VALUES = st.lists(st.floats(0, 1e6), min_size=1, max_size=200)
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fakes.streams import SCORE_TOPIC
 
 from gamestream_dagster.catalogue.boards import CatalogueError, load_boards
 from gamestream_dagster.catalogue.sources import load_dedup, load_sources
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, load_topics
 from gamestream_dagster.settings import TopicProfile
+from tests.support.fakes.streams import SCORE_TOPIC
 
 
 def test_score_topic_follows_the_profile():

@@ -17,7 +17,7 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.provisioning.model import Outcome, ResourceKind, ResourceState, ResourceStatus, StepResult
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.settings import Season, Settings
-from tests.fakes.dagster_runs import reconciled
+from tests.support.fakes.dagster_runs import reconciled
 
 
 class FakeDagster:

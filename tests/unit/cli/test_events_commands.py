@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,7 @@ from typer.testing import CliRunner
 from gamestream_dagster.cli import events as module
 from gamestream_dagster.cli.options import CouldNotRun
 from gamestream_dagster.events import feed
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "events"))
-from kept_records import KeptRecords
+from tests.support.kept_records import KeptRecords
 
 GOOD = b'{"user_id":"u","team_id":"t","team_name":"n","score":1,"event_time_millis":1}\n'
 

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from gamestream_dagster.clients import kafka_admin
 from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.connections import KafkaConnection
 
 NEVER = -1001
 
@@ -59,7 +60,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> dict[int, int]:
     ANSWERS[:] = answers
     monkeypatch.setattr(kafka_admin, "Consumer", FakeConsumer)
     try:
-        return KafkaAdmin("nowhere:1", timeout_seconds=3).committed("readers", "scores")
+        return KafkaAdmin(KafkaConnection("nowhere:1"), timeout_seconds=3).committed("readers", "scores")
     finally:
         [consumer] = FakeConsumer.made
         assert consumer.closed
@@ -96,7 +97,7 @@ def test_the_first_commit_waits_for_the_coordinator(monkeypatch: pytest.MonkeyPa
     FakeConsumer.made = []
     ANSWERS[:] = [KafkaException(KafkaError(code)), KafkaException(KafkaError(code)), [TopicPartition("scores", 0, 4)]]
     monkeypatch.setattr(kafka_admin, "Consumer", FakeConsumer)
-    KafkaAdmin("nowhere:1", timeout_seconds=3).commit("readers", "scores", {0: 4})
+    KafkaAdmin(KafkaConnection("nowhere:1"), timeout_seconds=3).commit("readers", "scores", {0: 4})
     assert ANSWERS == []
     assert FakeConsumer.made[0].closed
 
@@ -124,7 +125,7 @@ def test_a_refused_right_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_that_was_forked_opens_a_client_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[dict[str, Any]] = []
     monkeypatch.setattr(kafka_admin, "AdminClient", lambda given: opened.append(given) or object())
-    admin = KafkaAdmin("nowhere:1")
+    admin = KafkaAdmin(KafkaConnection("nowhere:1"))
     assert admin.native is admin.native
     monkeypatch.setattr(os, "getpid", lambda: -1)
     assert admin.native is admin.native

@@ -18,6 +18,7 @@ from gamestream_dagster.clients.errors import (
 )
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import connection_error, engine
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.settings import load_settings
 
 CANARY = "canary-password"
@@ -64,7 +65,7 @@ def test_password_with_special_characters_reaches_the_driver_whole(tmp_path: Pat
 
 def test_dead_broker_is_transient_within_the_limit(free_port: int):
     with pytest.raises(TransientServiceError, match=r"no answer from 127\.0\.0\.1"):
-        KafkaAdmin(f"127.0.0.1:{free_port}", timeout_seconds=1).describe("x")
+        KafkaAdmin(KafkaConnection(f"127.0.0.1:{free_port}"), timeout_seconds=1).describe("x")
 
 
 @pytest.mark.parametrize(
@@ -81,5 +82,5 @@ def test_dead_broker_is_transient_within_the_limit(free_port: int):
     ],
 )
 def test_kafka_codes_become_typed_errors(code: int, error: type[ServiceError]):
-    found = KafkaAdmin("b:1")._typed(KafkaException(KafkaError(code, "because")), "create topic 'x'")
+    found = KafkaAdmin(KafkaConnection("b:1"))._typed(KafkaException(KafkaError(code, "because")), "create topic 'x'")
     assert type(found) is error

@@ -17,6 +17,7 @@ from gamestream_dagster.clients.errors import (
     TransientServiceError,
 )
 from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.connections import RegistryConnection
 
 SCHEMA = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}]}
 CANARY = "canary-password"
@@ -29,7 +30,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch):
 
 def client(answer: Callable[[httpx.Request], httpx.Response]) -> Registry:
     url = f"http://user:{CANARY}@registry.test/api/"
-    return Registry(url, transport=httpx.MockTransport(answer))
+    return Registry(RegistryConnection.at(url), transport=httpx.MockTransport(answer))
 
 
 def test_latest_is_parsed_and_the_subject_is_quoted():

@@ -12,7 +12,7 @@ from gamestream_dagster.flink_jobs.errors import ParkedError, PreflightError
 from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.record.incidents import Entry, Incident, IncidentKind, Moment, Noted
 from gamestream_dagster.flink_jobs.record.observed import Health, JobState
-from tests.fakes.dagster_facades import (
+from tests.support.fakes.dagster_facades import (
     FakeArchive,
     FakeBoards,
     FakeDashboard,
@@ -20,7 +20,7 @@ from tests.fakes.dagster_facades import (
     FakeProvisioner,
     observed,
 )
-from tests.fakes.dagster_runs import (
+from tests.support.fakes.dagster_runs import (
     NOW,
     evaluations,
     failure,

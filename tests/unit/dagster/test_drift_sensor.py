@@ -15,7 +15,7 @@ from gamestream_dagster.components.drift_sensor import tick
 from gamestream_dagster.components.keys import table_key, topic_key
 from gamestream_dagster.definitions import defs
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceStatus
-from tests.fakes.dagster_facades import FakeProvisioner
+from tests.support.fakes.dagster_facades import FakeProvisioner
 
 WATCHED = {
     ResourceKind.TOPIC: {name: topic_key(name) for name in ("user-score", "top-teams")},

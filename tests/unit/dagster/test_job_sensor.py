@@ -33,7 +33,7 @@ from gamestream_dagster.flink_jobs.record.incidents import Noted
 from gamestream_dagster.flink_jobs.record.observed import Figures, Health, JobState, ObservedJob
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
-from tests.fakes.dagster_facades import FakeFlinkJobs, deployment, observed
+from tests.support.fakes.dagster_facades import FakeFlinkJobs, deployment, observed
 
 JOB = "leaderboards_v1"
 FAILED = {JOB: observed(JOB, JobState.FAILED)}

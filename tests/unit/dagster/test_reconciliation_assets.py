@@ -18,11 +18,11 @@ from gamestream_dagster.reconciliation.model.values import (
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.resources.verdicts import DifferenceSample
 from quality.results import Severity
-from tests.fakes.dagster_facades import (
+from tests.support.fakes.dagster_facades import (
     FakeQuality,
     FakeReconciler,
 )
-from tests.fakes.dagster_runs import (
+from tests.support.fakes.dagster_runs import (
     BALANCED,
     evaluations,
     failure,
@@ -31,7 +31,7 @@ from tests.fakes.dagster_runs import (
     reconciled,
     tries,
 )
-from tests.fakes.verdicts import FakeVerdicts, finished
+from tests.support.fakes.verdicts import FakeVerdicts, finished
 
 
 def test_match_clears_the_alert_and_passes_every_check() -> None:

@@ -20,7 +20,7 @@ from gamestream_dagster.components.reconciliation_sensor import (
 )
 from gamestream_dagster.defs.reconciliation.alarms import reconciliation_alarm
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun
-from tests.fakes.verdicts import NOW, FakeVerdicts, finished
+from tests.support.fakes.verdicts import NOW, FakeVerdicts, finished
 
 JOB = "reconciliation_alarm"
 

@@ -12,7 +12,7 @@ import pytest
 from gamestream_dagster.defs.retention import KEPT_DAYS, prune_runs
 from gamestream_dagster.flink_jobs.control.pruning import KEPT_GENERATIONS, prune_job, states_to_delete
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
-from tests.fakes.flink import FakeStore
+from tests.support.fakes.flink import FakeStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fakes.board_rows import HOSTILE, board_rows
 from starlette.applications import Starlette
 
 from gamestream_dagster.catalogue.boards import load_boards
@@ -19,8 +18,8 @@ from gamestream_dagster.dashboard.report import safe_report
 from gamestream_dagster.dashboard.snapshot import Proof, Snapshot, read_snapshot
 from gamestream_dagster.dashboard.view import Tone, ago, badges, board_view, in_reading_order, remember, subject_column
 from gamestream_dagster.settings import load_settings
-from gamestream_dagster.warehouse.tables import load_metadata
-from tests.fakes.verdicts import finished
+from tests.support.fakes.board_rows import HOSTILE, board_rows
+from tests.support.fakes.verdicts import finished
 
 BOARDS = load_boards()
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -151,7 +150,7 @@ def test_hostile_names_are_text(name: str) -> None:
 
 def test_a_server_that_is_away_is_a_problem_with_a_command_and_without_the_password(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path, postgres_port=9, postgres_password="canary-password")
-    problem = read_snapshot(engine(settings), BOARDS, load_metadata(BOARDS)).problem
+    problem = read_snapshot(engine(settings), BOARDS).problem
     assert problem is not None
     assert problem.command == "gamestream up"
     assert "canary-password" not in f"{problem}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from acceptance_cases import load_arrays, load_cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from gamestream_dagster.catalogue.event_type import score_event
 from gamestream_dagster.events import acceptance, flink_json, rule
 from gamestream_dagster.events.acceptance import Decoded, judge, outcomes
 from gamestream_dagster.events.outcome import Reason, Refused, reason_texts
+from tests.support.acceptance_cases import load_arrays, load_cases
 
 CASES = load_cases()
 NOW = 1_700_000_000_000

@@ -7,16 +7,17 @@ from typing import Any
 
 import httpx
 import pytest
-from avro_records import FIELDS, Variant, body_of, encoded, framed, schema_with, variants
-from fakes.streams import SCORES
 
 from gamestream_dagster.clients import registry as registry_module
 from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.connections import RegistryConnection
 from gamestream_dagster.events import avro as module
 from gamestream_dagster.events.acceptance import Decoded
 from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_encoder
 from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.events.score_event import ScoreEvent
+from tests.support.avro_records import FIELDS, Variant, body_of, encoded, framed, schema_with, variants
+from tests.support.fakes.streams import SCORES
 
 NOW = 1_700_000_000_000
 EVENT = ScoreEvent("u1", "t1", "T", 7, NOW, "r", "normal", "e-1")
@@ -37,7 +38,7 @@ class Answers:
         return httpx.Response(404, json={"error_code": 40403}) if answer is None else httpx.Response(200, json=answer)
 
     def registry(self) -> Registry:
-        return Registry("http://registry.test", transport=httpx.MockTransport(self))
+        return Registry(RegistryConnection("http://registry.test"), transport=httpx.MockTransport(self))
 
 
 def stored(schema: Any, kind: str | None = None, *references: tuple[str, int]) -> dict[str, Any]:
@@ -131,7 +132,8 @@ def test_a_text_that_is_no_utf8_is_told(monkeypatch: pytest.MonkeyPatch):
 
 def test_a_registry_that_fails_says_nothing_about_the_record(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(registry_module, "_PAUSE_SECONDS", 0)
-    failing = Registry("http://registry.test", transport=httpx.MockTransport(lambda _: httpx.Response(500)))
+    answers = httpx.MockTransport(lambda _: httpx.Response(500))
+    failing = Registry(RegistryConnection("http://registry.test"), transport=answers)
     with pytest.raises(AvroFormatError, match="Schema 5 cannot be had"):
         AvroDecoder(failing, SCORES.event_types).judge(framed(5, BODY), NOW)
 

@@ -9,8 +9,6 @@ import re
 import fastavro
 import jsonschema
 import pytest
-from acceptance_cases import load_cases
-from fakes.streams import SCORES
 
 from gamestream_dagster.catalogue.errors import CatalogueError
 from gamestream_dagster.catalogue.event_type import (
@@ -23,6 +21,8 @@ from gamestream_dagster.catalogue.event_type import (
 from gamestream_dagster.events.acceptance import Decoded
 from gamestream_dagster.events.docs_page import docs_page
 from gamestream_dagster.settings import PROJECT_ROOT
+from tests.support.acceptance_cases import load_cases
+from tests.support.fakes.streams import SCORES
 
 EVENT = score_event()
 # The schema that the generator of the mobile-game example registers for `user-score-value`.

@@ -7,6 +7,7 @@ import time
 import pytest
 from confluent_kafka import KafkaError
 
+from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.events import producer as module
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS, ScoreProducer, SendingError
 
@@ -64,7 +65,7 @@ def fake(monkeypatch):
 
 
 def test_settings_are_those_of_the_design(fake):
-    with ScoreProducer("nowhere:1", "scores") as producer:
+    with ScoreProducer(KafkaConnection("nowhere:1"), "scores") as producer:
         given = producer._producer.settings
     assert {name: given[name] for name in PRODUCER_SETTINGS} == {
         "partitioner": "murmur2_random",
@@ -78,7 +79,7 @@ def test_settings_are_those_of_the_design(fake):
 
 def test_every_record_is_accounted_for(fake):
     places = []
-    with ScoreProducer("nowhere:1", "scores") as producer:
+    with ScoreProducer(KafkaConnection("nowhere:1"), "scores") as producer:
         for _ in range(1000):
             producer.send(b"u", b"{}", lambda partition, offset: places.append((partition, offset)))
         assert producer.deliveries.sent == 1000
@@ -89,7 +90,7 @@ def test_every_record_is_accounted_for(fake):
 
 def test_a_full_queue_is_waited_for(fake, monkeypatch):
     monkeypatch.setattr(fake, "full", 3)
-    with ScoreProducer("nowhere:1", "scores") as producer:
+    with ScoreProducer(KafkaConnection("nowhere:1"), "scores") as producer:
         producer.send(b"u", b"{}")
     assert producer.deliveries.delivered == 1
 
@@ -97,14 +98,14 @@ def test_a_full_queue_is_waited_for(fake, monkeypatch):
 def test_a_queue_that_stays_full_is_an_error(fake, monkeypatch):
     monkeypatch.setattr(module, "FLUSH_SECONDS", 0.05)
     monkeypatch.setattr(fake, "full", 10**9)
-    producer = ScoreProducer("nowhere:1", "scores")
+    producer = ScoreProducer(KafkaConnection("nowhere:1"), "scores")
     with pytest.raises(SendingError, match="stayed full"):
         producer.send(b"u", b"{}")
 
 
 def test_a_failed_delivery_is_an_error_with_its_reason(fake, monkeypatch):
     monkeypatch.setattr(fake, "fail", KafkaError(KafkaError._MSG_TIMED_OUT))
-    producer = ScoreProducer("nowhere:1", "scores")
+    producer = ScoreProducer(KafkaConnection("nowhere:1"), "scores")
     producer.send(b"u", b"{}")
     producer.send(b"u", b"{}")
     with pytest.raises(SendingError, match=r"2 records were not delivered .*timed out"):
@@ -114,7 +115,7 @@ def test_a_failed_delivery_is_an_error_with_its_reason(fake, monkeypatch):
 
 def test_records_without_a_report_are_an_error(fake, monkeypatch):
     monkeypatch.setattr(fake, "deaf", True)
-    producer = ScoreProducer("nowhere:1", "scores")
+    producer = ScoreProducer(KafkaConnection("nowhere:1"), "scores")
     producer.send(b"u", b"{}")
     with pytest.raises(SendingError, match="1 records were not delivered"):
         producer.flush(0.01)
@@ -123,12 +124,12 @@ def test_records_without_a_report_are_an_error(fake, monkeypatch):
 
 def test_an_empty_key_is_refused(fake):
     with pytest.raises(SendingError, match="key"):
-        ScoreProducer("nowhere:1", "scores").send(b"", b"{}")
+        ScoreProducer(KafkaConnection("nowhere:1"), "scores").send(b"", b"{}")
 
 
 def test_no_broker_is_said_in_time(monkeypatch):
     monkeypatch.setattr(module, "CONNECT_SECONDS", 0.3)
     started = time.monotonic()
     with pytest.raises(SendingError, match=r"No Kafka broker answers at 127\.0\.0\.1:9; start it with `gamestream up`"):
-        ScoreProducer("127.0.0.1:9", "scores")
+        ScoreProducer(KafkaConnection("127.0.0.1:9"), "scores")
     assert time.monotonic() - started < 5

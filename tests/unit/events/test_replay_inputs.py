@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kept_records import KeptRecords
 
 from gamestream_dagster.events.file_lines import ReadingError
 from gamestream_dagster.events.pacing import EventClock
 from gamestream_dagster.events.readers import renames_of
 from gamestream_dagster.events.replay import ReplayResult, Wait, read_rejects, replay
+from tests.support.kept_records import KeptRecords
 
 NOW = 1_700_000_000_000
 HEADER = "user_id,team_id,team_name,score,event_time_millis,readable_time,event_type,event_id"

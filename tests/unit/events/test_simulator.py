@@ -9,7 +9,6 @@ from itertools import islice
 
 import duckdb
 import pytest
-from kept_records import KeptRecords
 from pydantic import ValidationError
 
 from gamestream_dagster.events.acceptance import Decoded, judge, judge_fields
@@ -18,6 +17,7 @@ from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.events.score_event import ScoreEvent, encode_json
 from gamestream_dagster.events.simulation import run_simulation
 from gamestream_dagster.events.simulator import LATE_FROM_MS, LATE_SPREAD_MS, Kind, SimulatorOptions, simulate
+from tests.support.kept_records import KeptRecords
 
 START = 1_700_000_000_000
 MIXED = {"rate": 2000, "late": 3, "dup": 2, "bad": 2, "skew": 5, "burst": 3, "zipf": 1.1, "players": 500}

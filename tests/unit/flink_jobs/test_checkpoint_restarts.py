@@ -9,7 +9,7 @@ import pytest
 from gamestream_dagster.clients.flink_types import CheckpointSummary, ExceptionEntry, JobDetail
 from gamestream_dagster.flink_jobs.observe.observer import observe
 from gamestream_dagster.flink_jobs.record.observed import Health
-from tests.fakes.flink import NOW_MS, FakeFlink, FakeJob
+from tests.support.fakes.flink import NOW_MS, FakeFlink, FakeJob
 
 # Flink 2.3's own words
 NO_CHECKPOINTS = (

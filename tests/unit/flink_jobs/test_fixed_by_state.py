@@ -19,8 +19,8 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.spec.fixed import fixed_changes, max_parallelism
 from gamestream_dagster.flink_jobs.target.targets import Target, target_for
 from gamestream_dagster.settings import Season, Settings
-from tests.fakes.job_specs import job_spec, target
-from tests.fakes.job_world import World
+from tests.support.fakes.job_specs import job_spec, target
+from tests.support.fakes.job_world import World
 
 OLD, NEW = "f" * 64, "e" * 64
 

@@ -9,7 +9,7 @@ from gamestream_dagster.catalogue.topics import Dedup
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import UpgradeMode
-from tests.fakes.job_specs import QUERY, SINKS, SOURCE
+from tests.support.fakes.job_specs import QUERY, SINKS, SOURCE
 
 JOB = {
     "description": "Totals.",

@@ -24,9 +24,9 @@ from gamestream_dagster.flink_jobs.execute.work import Work
 from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, Stop
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.record.observed import RestoreKind, RestorePoint
-from tests.fakes.flink import Crash, FakeJob
-from tests.fakes.job_specs import target
-from tests.fakes.job_world import NEW_PLAN, World
+from tests.support.fakes.flink import Crash, FakeJob
+from tests.support.fakes.job_specs import target
+from tests.support.fakes.job_world import NEW_PLAN, World
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.record.incidents import Incident, IncidentKind, Moment, trouble
 from gamestream_dagster.flink_jobs.record.observed import Figures, Health, JobState
 from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState
-from tests.fakes.flink import NOW_MS
-from tests.fakes.job_questions import record, seen
-from tests.fakes.job_world import World
+from tests.support.fakes.flink import NOW_MS
+from tests.support.fakes.job_questions import record, seen
+from tests.support.fakes.job_world import World
 
 
 @pytest.fixture

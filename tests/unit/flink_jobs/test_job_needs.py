@@ -19,8 +19,8 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.target.targets import Target, target_for
 from gamestream_dagster.settings import Season, Settings, TopicFormat
 from gamestream_dagster.warehouse.tables import load_metadata
-from tests.fakes.job_specs import target
-from tests.fakes.job_world import World
+from tests.support.fakes.job_specs import target
+from tests.support.fakes.job_world import World
 
 
 class Stack:
@@ -67,7 +67,7 @@ def stack(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stack:
 def test_what_our_jobs_need(stack: Stack) -> None:
     for name, spec in load_jobs(season=Season.DAILY).items():
         wanted = target_for(stack.settings, spec)
-        found = needs_of(wanted, stack.settings.kafka, stack.settings.jdbc_url)
+        found = needs_of(wanted, stack.settings.kafka.bootstrap, stack.settings.jdbc_url)
         boards = {one.name: one for one in load_boards(season=Season.DAILY).values() if one.job == name}
         assert set(found.topics) == {"user-score", *(one.topic for one in boards.values())}
         assert set(found.tables) == {"job_ledger", *boards}
@@ -111,7 +111,7 @@ def test_what_nobody_declares_has_another_way(stack: Stack) -> None:
 
 
 def test_what_lives_elsewhere_is_not_looked_for(stack: Stack) -> None:
-    away = renamed(stack.job(), stack.settings.kafka, "kafka.elsewhere:9092")
+    away = renamed(stack.job(), stack.settings.kafka.bootstrap, "kafka.elsewhere:9092")
     away = renamed(away, stack.settings.jdbc_url, "jdbc:postgresql://elsewhere/games")
     stack.topics.clear()
     stack.run("DROP TABLE top_teams")

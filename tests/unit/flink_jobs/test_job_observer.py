@@ -11,7 +11,7 @@ from gamestream_dagster.clients.flink_types import FlinkState
 from gamestream_dagster.flink_jobs.observe.observer import observe, same_path
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.record.observed import Health, JobState, RestoreFacts, RestoreKind
-from tests.fakes.flink import FakeFlink, FakeJob
+from tests.support.fakes.flink import FakeFlink, FakeJob
 
 NAME = "totals_v1@ffffffff-g1"
 RECORD = Deployment("totals_v1-g1", "totals_v1", 1, "f" * 64, "id1", DeploymentState.RUNNING, "savepoint")

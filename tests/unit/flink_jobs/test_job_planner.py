@@ -31,7 +31,7 @@ from gamestream_dagster.flink_jobs.record.observed import (
     RestoreFacts,
 )
 from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState
-from tests.fakes.job_questions import (
+from tests.support.fakes.job_questions import (
     CHECKPOINT,
     EMPTY,
     INHERITED,

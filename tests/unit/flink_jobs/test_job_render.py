@@ -12,7 +12,7 @@ from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import TokenKind, tokens
 from gamestream_dagster.flink_jobs.target.render import Bindings, bindings_for, preview, render
 from gamestream_dagster.settings import TopicFormat, load_settings
-from tests.fakes.job_specs import job_spec
+from tests.support.fakes.job_specs import job_spec
 
 TABLE = "CREATE TEMPORARY TABLE t (a STRING) WITH ('connector' = 'jdbc', {options});"
 

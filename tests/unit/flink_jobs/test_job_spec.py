@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, SqlFile, flink_job_name, parse_flink_job_name
-from tests.fakes.job_specs import QUERY, job_spec
+from tests.support.fakes.job_specs import QUERY, job_spec
 
 VALUES = {"kafka_bootstrap": "k:1", "jdbc_url": "jdbc:x"}
 

@@ -15,7 +15,7 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.target.targets import target_as_deployed, target_for, what_ran
 from gamestream_dagster.settings import Season, Settings, TopicFormat
-from tests.fakes.job_questions import record
+from tests.support.fakes.job_questions import record
 
 SECRET = "canary-of-the-password"
 

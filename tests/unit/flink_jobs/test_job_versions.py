@@ -8,9 +8,9 @@ from gamestream_dagster.clients.flink_types import FlinkState
 from gamestream_dagster.flink_jobs.errors import ParkedError, RefusedError, SubmissionRejectedError
 from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, StartFrom, Submit
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Trigger, last_good
-from tests.fakes.flink import Crash
-from tests.fakes.job_questions import OLD, decide, record, seen
-from tests.fakes.job_world import NEW_PLAN, World, sinks
+from tests.support.fakes.flink import Crash
+from tests.support.fakes.job_questions import OLD, decide, record, seen
+from tests.support.fakes.job_world import NEW_PLAN, World, sinks
 
 GOOD, BAD, THIRD = "a" * 64, "b" * 64, "c" * 64
 GOOD_SQL, BAD_SQL = sinks("INSERT INTO good"), sinks("INSERT INTO bad")

@@ -7,7 +7,7 @@ import pytest
 from gamestream_dagster.flink_jobs.errors import RefusedError, TransientFlinkJobError
 from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
 from gamestream_dagster.flink_jobs.record.deployment import DeploymentState, Outcome
-from tests.fakes.job_world import World
+from tests.support.fakes.job_world import World
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from gamestream_dagster.flink_jobs.record.deployment import DeploymentState, Out
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState, UpgradeMode
 from gamestream_dagster.settings import load_settings
-from tests.fakes.job_world import World
+from tests.support.fakes.job_world import World
 
 
 @pytest.fixture

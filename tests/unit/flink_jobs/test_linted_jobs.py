@@ -16,9 +16,9 @@ from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, PlanInput
 from gamestream_dagster.flink_jobs.plan.planner import plan
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job
 from gamestream_dagster.flink_jobs.target.targets import Target
-from tests.fakes.job_questions import questions
-from tests.fakes.job_specs import target
-from tests.fakes.job_world import World, sinks
+from tests.support.fakes.job_questions import questions
+from tests.support.fakes.job_specs import target
+from tests.support.fakes.job_world import World, sinks
 
 NEW = "e" * 64
 FAULT = "GS02 totals_v1/query.sql:1: SUM over INT"

@@ -20,7 +20,7 @@ from gamestream_dagster.flink_jobs.linter.shapes import shapes_of
 from gamestream_dagster.flink_jobs.linter.source import Unit, session_of, units_of
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.settings import Season
-from tests.fakes.lint_marks import CASES, marked
+from tests.support.fakes.lint_marks import CASES, marked
 
 DOCS = Path(__file__).parents[3] / "docs" / "lint.md"
 

@@ -24,7 +24,7 @@ from gamestream_dagster.flink_jobs.plan.planner import plan
 from gamestream_dagster.flink_jobs.record.deployment import DeploymentState, HoldKind, Trigger
 from gamestream_dagster.flink_jobs.record.observed import JobState
 from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState
-from tests.fakes.job_questions import (
+from tests.support.fakes.job_questions import (
     CHECKPOINT,
     INHERITED,
     questions,

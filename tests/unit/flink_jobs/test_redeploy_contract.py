@@ -14,8 +14,8 @@ from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.record.observed import JobState, RestoreFacts, RestoreKind, RestorePoint
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.target.transactions import CONNECTOR_DEFAULT_SECONDS, transaction_timeout
-from tests.fakes.job_questions import SAVEPOINT, decide, record, seen
-from tests.fakes.job_world import World
+from tests.support.fakes.job_questions import SAVEPOINT, decide, record, seen
+from tests.support.fakes.job_world import World
 
 MINUTES_20 = RestoreFacts(True, age_hours=20 / 60)
 

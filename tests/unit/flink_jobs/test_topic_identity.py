@@ -14,8 +14,8 @@ from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.record.incidents import IncidentKind
 from gamestream_dagster.flink_jobs.record.inputs import gone_events, inherited, kept_inputs, other_topics, stored_inputs
 from gamestream_dagster.flink_jobs.record.observed import Health, JobState, OtherTopic
-from tests.fakes.job_questions import decide, record, seen
-from tests.fakes.job_world import World
+from tests.support.fakes.job_questions import decide, record, seen
+from tests.support.fakes.job_world import World
 
 FIRST, SECOND = TopicId("first"), TopicId("second")
 OTHER = (OtherTopic("user-score", FIRST, SECOND),)

@@ -13,8 +13,8 @@ from gamestream_dagster.flink_jobs.observe.observer import older_on_disk
 from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.record.incidents import Moment
-from tests.fakes.job_specs import target
-from tests.fakes.job_world import World
+from tests.support.fakes.job_specs import target
+from tests.support.fakes.job_world import World
 
 # what Flink 2.3 answered for a `_metadata` that was cut in half
 STACK = """org.apache.flink.runtime.client.JobInitializationException: Could not start the JobMaster.

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from sql_cases import FLINK_SQL_DIR, Case, assert_rows, load_cases
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import length_millis, season_at, shift_millis
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import Season
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "reconciliation"))
-from archive_maker import archive_records  # pyright: ignore[reportMissingImports]
+from tests.support.archive_maker import archive_records
+from tests.support.sql_cases import FLINK_SQL_DIR, Case, assert_rows, load_cases
 
 CASES = load_cases()
 

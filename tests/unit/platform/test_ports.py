@@ -9,7 +9,8 @@ import pytest
 
 from gamestream_dagster.platform import ports
 from gamestream_dagster.platform.errors import PortTakenError
-from gamestream_dagster.settings import STANDARD_PORTS, Settings
+from gamestream_dagster.port_block import STANDARD_PORTS
+from gamestream_dagster.settings import Settings
 
 
 @pytest.fixture
@@ -44,3 +45,18 @@ def test_the_listener_is_found(taken):
     port = taken + list(STANDARD_PORTS).index("postgres")
     (found,) = ports.listeners([port])
     assert (found.address, found.pid) == ("127.0.0.1", os.getpid())
+
+
+def test_a_new_block_is_free_as_a_whole(taken):
+    """A spare port that is taken is told at once, not by the server that comes to it later."""
+    with pytest.raises(PortTakenError, match=f"takes the ports {taken} to {taken + 23}, and {taken + 5} is taken by"):
+        ports.require_free_block(taken)
+    ports.require_free_block(ports.free_base())
+
+
+def test_servers_keep_the_places_of_a_home_that_was_given_16_ports():
+    """Kafka's clients, Flink's restore points and bookmarks hold on to them."""
+    old = "kafka kafka_controller registry flink gateway postgres dagster dashboard ingest flink_rpc taskmanager_rpc"
+    old += " flink_blob taskmanager_data registry_management dagster_code"
+    assert list(STANDARD_PORTS)[: len(old.split())] == old.split()
+    assert {Settings(port_base=20000).port(name) for name in STANDARD_PORTS} <= set(range(20000, 20024))

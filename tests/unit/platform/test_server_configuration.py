@@ -10,7 +10,8 @@ import pytest
 
 from gamestream_dagster.platform import catalogue, class_archives, dagster, dashboard, flink, kafka, postgres
 from gamestream_dagster.platform.errors import ServiceFailedError, UnknownServiceError
-from gamestream_dagster.settings import STANDARD_PORTS, load_settings
+from gamestream_dagster.port_block import STANDARD_PORTS
+from gamestream_dagster.settings import load_settings
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from gamestream_dagster.platform.errors import (
     UnknownServiceError,
 )
 from gamestream_dagster.platform.service import Program, ProgressState, Service, ServiceState
+from gamestream_dagster.port_block import PORTS_PER_STACK
 from gamestream_dagster.settings import Settings, load_settings
 
 BASE = 20000
@@ -281,6 +282,20 @@ def test_the_stack_file_holds_settings_only(make_stack):
     content = yaml.safe_load((stack._settings.home / "run" / "stack.yaml").read_text())
     assert content == {"port_base": BASE}
     assert load_settings(home=stack._settings.home).origin("port_base") == "stack"
+
+
+def test_a_new_home_needs_its_whole_block_and_one_that_has_run_keeps_its_ports(make_stack, monkeypatch):
+    """A stack of an earlier version took 16 ports; another server may stand on what is its 17th now."""
+    last = BASE + PORTS_PER_STACK - 1
+    monkeypatch.setattr(ports, "is_free", lambda port: port != last)
+    monkeypatch.setattr(ports, "free_base", lambda: BASE + 200)
+    stack = make_stack()
+    with pytest.raises(
+        PortTakenError, match=f"takes the ports {BASE} to {last}, and {last} is taken by .*{BASE + 200}"
+    ):
+        stack.up(["kafka"])
+    layout.write_private(layout.stack_file(stack._settings), yaml.safe_dump({"port_base": BASE}))
+    assert stack.up(["kafka"]) == ["kafka"]
 
 
 def test_another_port_base_is_refused_while_the_stack_runs(make_stack):

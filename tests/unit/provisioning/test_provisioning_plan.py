@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError
 
 import pytest
-from fakes.provisioned import FakeKafkaAdmin, FakeRegistry
 
 from gamestream_dagster.catalogue.topics import Topic
 from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
@@ -25,6 +24,7 @@ from gamestream_dagster.provisioning.model import (
 from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.provisioning.subjects import SubjectProvider
 from gamestream_dagster.provisioning.topics import TopicProvider
+from tests.support.fakes.provisioned import FakeKafkaAdmin, FakeRegistry
 
 NO_ANSWER = TransientServiceError("Kafka", "no answer", "start it")
 REFUSED = TerminalServiceError("Kafka", "not allowed", "grant the right")

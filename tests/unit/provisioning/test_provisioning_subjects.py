@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from fakes.provisioned import FakeRegistry
 
 from gamestream_dagster.provisioning.manager import ensure
 from gamestream_dagster.provisioning.model import ResourceState
 from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.provisioning.subjects import SubjectProvider, unreadable
+from tests.support.fakes.provisioned import FakeRegistry
 
 SUBJECT = "user-score-value"
 

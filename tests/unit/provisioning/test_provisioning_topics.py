@@ -9,7 +9,7 @@ from gamestream_dagster.clients.kafka_admin import TopicDescription
 from gamestream_dagster.provisioning.model import ResourceState, make_plan
 from gamestream_dagster.provisioning.topics import TopicProvider, same_setting, topic_status
 from gamestream_dagster.settings import TopicProfile
-from tests.fakes.provisioned import FakeKafkaAdmin
+from tests.support.fakes.provisioned import FakeKafkaAdmin
 
 SPEC = Topic(
     name="user-score",

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import orjson
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "reconciliation"))
-
-from archive_maker import archive_records  # pyright: ignore[reportMissingImports]
-from fakes.streams import SCORE_TOPIC
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.settings import Season, Settings, load_settings
 from quality import emptiness
 from quality.emptiness import Cuts
 from quality.results import SuiteState
+from tests.support.archive_maker import archive_records
+from tests.support.fakes.streams import SCORE_TOPIC
 
 NOW = 1_764_000_000_000
 BOARDS = load_boards(season=Season.HOURLY)

@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-import reference_model as model
-from cause_worlds import MINUTE, START, Sent, World, copy_of, explained, players, steady
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +18,8 @@ from gamestream_dagster.reconciliation.model.values import (
     LedgerFault,
     Unreadable,
 )
+from tests.support import reference_model as model
+from tests.support.cause_worlds import MINUTE, START, Sent, World, copy_of, explained, players, steady
 
 
 def named(differences: list[Difference]) -> set[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cause_worlds import MINUTE, Sent, World, copy_of, explained, players
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.reconciliation.model.values import Row
+from tests.support.cause_worlds import MINUTE, Sent, World, copy_of, explained, players
 
 untimed = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 

@@ -10,9 +10,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from archive_maker import TOPIC, make_archive
-from fakes.streams import SCORES
-from reference_model import Event
 
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.errors import ArchiveForgedError
@@ -36,6 +33,9 @@ from gamestream_dagster.reconciliation.compare.open_seasons import compare_seaso
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import Sink
 from gamestream_dagster.settings import Season, Settings, load_settings
+from tests.support.archive_maker import TOPIC, make_archive
+from tests.support.fakes.streams import SCORES
+from tests.support.reference_model import Event
 
 BOARDS = load_boards(season=Season.DAILY)
 PLAYERS = BOARDS["season_players"]

@@ -6,8 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import reference_model as model
-from cause_worlds import BOTH, MINUTE, START, Sent, World, explained, opened
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.flink_jobs.record.observed import CLOCK_AHEAD_MS
@@ -17,6 +15,8 @@ from gamestream_dagster.reconciliation.compare.clocks import time_passed
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.model.values import Cause, Difference, DifferenceKind, JobCut, Sink
 from gamestream_dagster.reconciliation.observe.boards import Observation
+from tests.support import reference_model as model
+from tests.support.cause_worlds import BOTH, MINUTE, START, Sent, World, explained, opened
 
 AS_OF = START + 60_000
 BOARD = "hot_streaks"

@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import reference_model as model
-from archive_maker import make_archive
-from event_logs import AS_OF, BOARDS, cuts, logs
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.compare.rows import compare_bracket, compare_equal, entity_of
 from gamestream_dagster.reconciliation.model.values import DifferenceKind, Sink
 from gamestream_dagster.reconciliation.recompute.history import history_between
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from tests.support import reference_model as model
+from tests.support.archive_maker import make_archive
+from tests.support.event_logs import AS_OF, BOARDS, cuts, logs
+from tests.support.reference_model import Event
 
 DESCRIBED = load_boards()
 JOB = [board for board in DESCRIBED.values() if board.window is None]

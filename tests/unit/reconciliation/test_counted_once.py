@@ -9,13 +9,13 @@ from pathlib import Path
 
 import orjson
 import pytest
-from archive_maker import archive_records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.recompute.history import history_between
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from tests.support.archive_maker import archive_records
 
 NOW = 1_700_000_000_000
 PLAYERS = load_boards()["top_players"]

@@ -5,12 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-import reference_model as model
-from archive_maker import make_archive
-from event_logs import AS_OF
 from hypothesis import given
 from hypothesis import strategies as st
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.topic_identity import TopicId
@@ -31,6 +27,10 @@ from gamestream_dagster.reconciliation.observe.board_topic import milliseconds
 from gamestream_dagster.reconciliation.observe.boards import Observation, _settled
 from gamestream_dagster.reconciliation.observe.sinks import newest_window
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from tests.support import reference_model as model
+from tests.support.archive_maker import make_archive
+from tests.support.event_logs import AS_OF
+from tests.support.reference_model import Event
 
 BOARDS = load_boards()
 cuts = st.dictionaries(st.integers(0, 3), st.integers(0, 9))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import reference_model as model
-from cause_worlds import START, Sent, World, opened
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.causes.earlier_prefix import PrefixSearch
+from tests.support import reference_model as model
+from tests.support.cause_worlds import START, Sent, World, opened
 
 BOARDS = load_boards()
 MINE = [board for board in BOARDS.values() if board.job == "leaderboards_v1"]

@@ -6,16 +6,16 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import reference_model as model
-from archive_maker import make_archive
-from event_logs import BOARDS
-from generated_logs import AS_OF, cuts, logs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from tests.support import reference_model as model
+from tests.support.archive_maker import make_archive
+from tests.support.event_logs import BOARDS
+from tests.support.generated_logs import AS_OF, cuts, logs
+from tests.support.reference_model import Event
 
 DESCRIBED = load_boards()
 

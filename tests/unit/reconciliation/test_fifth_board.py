@@ -6,15 +6,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from archive_maker import make_archive
-from event_logs import AS_OF
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.model.values import JobCut, Sink
 from gamestream_dagster.reconciliation.observe.boards import Observation
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute, check_board
+from tests.support.archive_maker import make_archive
+from tests.support.event_logs import AS_OF
+from tests.support.reference_model import Event
 
 BOARD = """
 title: Top pairs

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from archive_maker import make_archive
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import season_at
@@ -29,6 +27,8 @@ from gamestream_dagster.reconciliation.recompute.flink_recompute import (
 )
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import RecomputeEngine, Season, SettingsError, load_settings
+from tests.support.archive_maker import make_archive
+from tests.support.reference_model import Event
 
 BOARDS = {name: board for name, board in load_boards().items() if (board.folder / RECOMPUTE_SQL).exists()}
 WINDOWED = next(board for board in BOARDS.values() if board.window is not None)

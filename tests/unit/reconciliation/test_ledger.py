@@ -13,10 +13,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from archive_maker import archive_records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from job_counts import counted_by, read_records
 
 from gamestream_dagster.archive.manifest import load_manifest, save_manifest
 from gamestream_dagster.reconciliation.ledger.balance import LAST_MINUTE, _on_the_calendar, archive_faults, balance
@@ -24,6 +22,8 @@ from gamestream_dagster.reconciliation.ledger.edited_counter import repairable
 from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerBalance, LedgerFault
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from tests.support.archive_maker import archive_records
+from tests.support.job_counts import counted_by, read_records
 
 START = 1_700_000_080_000  # 20 s before a minute begins
 HIGH = {0: 101, 1: 101}

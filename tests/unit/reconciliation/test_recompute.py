@@ -6,12 +6,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import reference_model as model
-from archive_maker import make_archive
-from event_logs import AS_OF, BOARDS, cuts, logs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan
@@ -19,6 +15,10 @@ from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.recompute.history import history_between
 from gamestream_dagster.reconciliation.recompute.recompute import Recompute, check_board
 from gamestream_dagster.reconciliation.recompute.statements import statement
+from tests.support import reference_model as model
+from tests.support.archive_maker import make_archive
+from tests.support.event_logs import AS_OF, BOARDS, cuts, logs
+from tests.support.reference_model import Event
 
 DESCRIBED = load_boards()
 untimed = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))

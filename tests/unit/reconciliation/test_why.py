@@ -7,12 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
-import reference_model as model
-from archive_maker import make_archive
-from cause_worlds import START, Sent, World, copy_of, opened, players, steady
-from event_logs import logs
 from hypothesis import given, settings
-from reference_model import Event
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli import why as cli
@@ -27,6 +22,11 @@ from gamestream_dagster.reconciliation.why import (
     _Question,
     parse_entity,
 )
+from tests.support import reference_model as model
+from tests.support.archive_maker import make_archive
+from tests.support.cause_worlds import START, Sent, World, copy_of, opened, players, steady
+from tests.support.event_logs import logs
+from tests.support.reference_model import Event
 
 BOARDS = load_boards()
 

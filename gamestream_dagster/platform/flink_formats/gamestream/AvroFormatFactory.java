@@ -36,6 +36,9 @@ import org.apache.flink.table.types.logical.RowType;
  */
 public final class AvroFormatFactory implements DeserializationFormatFactory {
     private static final ConfigOption<String> URL = ConfigOptions.key("url").stringType().noDefaultValue();
+    // `user:password`; a name that Flink masks in its own messages
+    private static final ConfigOption<String> LOGIN =
+            ConfigOptions.key("basic-auth.user-info").stringType().defaultValue("");
 
     @Override
     public String factoryIdentifier() {
@@ -49,21 +52,23 @@ public final class AvroFormatFactory implements DeserializationFormatFactory {
 
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
-        return Collections.emptySet();
+        return Collections.singleton(LOGIN);
     }
 
     @Override
     public DecodingFormat<DeserializationSchema<RowData>> createDecodingFormat(
             DynamicTableFactory.Context context, ReadableConfig options) {
         FactoryUtil.validateFactoryOptions(this, options);
-        return new Format(options.get(URL));
+        return new Format(options.get(URL), options.get(LOGIN));
     }
 
     private static final class Format implements DecodingFormat<DeserializationSchema<RowData>> {
         private final String url;
+        private final String login;
 
-        Format(String url) {
+        Format(String url, String login) {
             this.url = url;
+            this.login = login;
         }
 
         @Override
@@ -80,7 +85,7 @@ public final class AvroFormatFactory implements DeserializationFormatFactory {
                 }
             }
             String[] names = type.getFieldNames().toArray(new String[0]);
-            return new Rows(url, names, numbers, context.createTypeInformation(physical));
+            return new Rows(url, login, names, numbers, context.createTypeInformation(physical));
         }
 
         @Override
@@ -94,14 +99,16 @@ public final class AvroFormatFactory implements DeserializationFormatFactory {
         private static final int HEADER_BYTES = 5;
 
         private final String url;
+        private final String login;
         private final String[] names;
         private final boolean[] numbers;
         private final TypeInformation<RowData> produced;
         private transient SchemaLookup lookup;
         private transient Map<AvroShape, int[]> places;
 
-        Rows(String url, String[] names, boolean[] numbers, TypeInformation<RowData> produced) {
+        Rows(String url, String login, String[] names, boolean[] numbers, TypeInformation<RowData> produced) {
             this.url = url;
+            this.login = login;
             this.names = names;
             this.numbers = numbers;
             this.produced = produced;
@@ -117,7 +124,7 @@ public final class AvroFormatFactory implements DeserializationFormatFactory {
                 return null;
             }
             if (lookup == null) {
-                lookup = new SchemaLookup(url);
+                lookup = new SchemaLookup(url, login);
                 places = new IdentityHashMap<>();
             }
             AvroShape shape = lookup.schema(id);

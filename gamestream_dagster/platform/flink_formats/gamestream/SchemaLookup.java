@@ -35,13 +35,12 @@ final class SchemaLookup {
     private final Map<Integer, AvroShape> known = new LinkedHashMap<>();
     private final Map<Integer, Long> unknown = new LinkedHashMap<>();
 
-    SchemaLookup(String url) {
-        URI uri = URI.create(url.endsWith("/") ? url : url + "/");
-        String user = uri.getUserInfo();
-        authorization = user == null
+    /** `login`: `user:password`, or empty. */
+    SchemaLookup(String url, String login) {
+        root = url.endsWith("/") ? url : url + "/";
+        authorization = login.isEmpty()
                 ? null
-                : "Basic " + Base64.getEncoder().encodeToString(user.getBytes(StandardCharsets.UTF_8));
-        root = user == null ? uri.toString() : uri.toString().replace(uri.getRawUserInfo() + "@", "");
+                : "Basic " + Base64.getEncoder().encodeToString(login.getBytes(StandardCharsets.UTF_8));
     }
 
     /** The schema; null when nothing that it wrote can be read. */

@@ -1,4 +1,4 @@
-"""The job's own side of the ledger, closed seasons, what to do about a difference, and which boards a run looked at."""
+"""The job's own ledger, closed seasons, the action of a difference, and the boards that a run covered."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -47,7 +47,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them with what they hold."""
+    """Drop them with their rows."""
     op.drop_table("closed_seasons")
     op.drop_table("job_ledger")
     op.drop_column("differences", "action")

@@ -1,4 +1,4 @@
-"""Which incarnation of the topic a run was about, from where it holds, and the archive's chapter of the ledger."""
+"""The topic incarnation and start offsets of a run, and the archive chapter of a ledger row."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the columns; what was counted before is of the archive's first chapter."""
+    """Add the columns; existing rows belong to the archive's first chapter."""
     op.add_column("reconciliation_runs", sa.Column("topic_id", sa.Text()))
     op.add_column("reconciliation_runs", sa.Column("holds_from", JSONB()))
     op.add_column("reconciliation_runs", sa.Column("archive_head", sa.Text()))
@@ -21,7 +21,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them, with what was counted of later chapters."""
+    """Drop the columns and the rows of later chapters."""
     op.execute("DELETE FROM ledger WHERE chapter > 1")
     op.drop_constraint("pk_ledger", "ledger", type_="primary")
     op.create_primary_key("pk_ledger", "ledger", ["topic", "partition_id", "minute"])

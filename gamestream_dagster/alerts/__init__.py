@@ -1,0 +1,1 @@
+"""Alerts: what stands, since when, and what it is about."""

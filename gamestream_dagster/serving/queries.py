@@ -1,0 +1,106 @@
+"""The one reader of a board's rows in Postgres.
+
+The engine (`clients.postgres`) names the schema, so that no table of another one stands in for the board's. Times are
+read as text: Postgres knows infinity and years that Python does not, and a value that cannot be loaded must be shown
+as it is and hide no other row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Connection, Select, TableClause
+
+from gamestream_dagster.catalogue.boards import Board, ColumnType
+from gamestream_dagster.warehouse.tables import BOARD_TYPES
+
+_AGE: Final = "age of the row"  # no column of a board has spaces in its name
+_FLOOD: Final = 10  # times a board's length: more rows than it has are a fault worth showing, a flood is not
+
+
+@dataclass(frozen=True)
+class StoredRow:
+    """A row as its table holds it, in the order of the board's columns; times are Postgres' text, in UTC."""
+
+    values: Mapping[str, Any]
+    age: int
+    """Transactions since it was written."""
+
+
+def stored_rows(database: Connection, board: Board) -> list[StoredRow]:
+    """What the table holds, at most ten times the board's length: faults too, but none that hides the board's own.
+
+    Rows of ranks that the board has come first, of a board of seasons those of the newest season, then by rank.
+    """
+    table = _table(board)
+    rank = table.c[board.rank_column]
+    newest = [] if board.season_column is None else [table.c[board.season_column].desc()]
+    query = _selected(board, table).order_by(*newest, ~rank.between(1, board.rows), rank)
+    return _rows(database, board, query.limit(_FLOOD * board.rows))
+
+
+def shown_rows(database: Connection, board: Board) -> list[StoredRow]:
+    """What a reader sees: the newest window or season, by rank, at most the board's length."""
+    table = _table(board)
+    query = _selected(board, table).order_by(table.c[board.rank_column]).limit(board.rows)
+    newest = board.window.as_of if board.window else board.season_column
+    if newest is not None:
+        period = table.c[newest]
+        # a time beyond Python's calendar is no period that a page can name; the reconciliation tells of such rows
+        loadable = period.between(sa.text("'0001-01-02'"), sa.text("'9999-12-30'"))
+        latest = sa.select(sa.func.max(period)).where(loadable).scalar_subquery()
+        query = query.where(period == latest)
+    return _rows(database, board, query)
+
+
+def season_rows(database: Connection, board: Board, start: datetime) -> list[StoredRow]:
+    """The rows of the season that began at `start`, however old it is, by rank.
+
+    Raises:
+        ValueError: the board has no seasons.
+    """
+    if board.season_column is None:
+        raise ValueError(f"{board.name} is no board of seasons")
+    table = _table(board)
+    query = _selected(board, table).where(table.c[board.season_column] == start)
+    return _rows(database, board, query.order_by(table.c[board.rank_column]).limit(_FLOOD * board.rows))
+
+
+def loaded(board: Board, row: StoredRow) -> dict[str, Any]:
+    """The row with its times as datetimes in UTC; only for rows of `shown_rows`, whose period can be loaded.
+
+    A further time that Python's calendar does not have stays text.
+    """
+    times = {name for name, column in board.columns.items() if column.type is ColumnType.TIMESTAMP}
+    return {name: _time(value) if name in times else value for name, value in row.values.items()}
+
+
+def _time(text: str | None) -> datetime | str | None:
+    try:
+        return text and datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return text
+
+
+def _table(board: Board) -> TableClause:
+    """A clause and no `Table`: SQLAlchemy keeps compiled queries by a clause's structure, by a table's identity."""
+    columns = (sa.column(name, BOARD_TYPES[column.type]) for name, column in board.columns.items())
+    return sa.table(board.name, *columns)
+
+
+def _selected(board: Board, table: TableClause) -> Select[Any]:
+    columns: list[ColumnElement[Any]] = [
+        sa.cast(table.c[name], sa.Text).label(name) if column.type is ColumnType.TIMESTAMP else table.c[name]
+        for name, column in board.columns.items()
+    ]
+    return sa.select(*columns, sa.func.age(sa.literal_column(f"{board.name}.xmin")).label(_AGE))
+
+
+def _rows(database: Connection, board: Board, query: Select[Any]) -> list[StoredRow]:
+    return [
+        StoredRow({name: row[name] for name in board.columns}, row[_AGE]) for row in database.execute(query).mappings()
+    ]
