@@ -42,6 +42,8 @@ class Cuts:
 
 def empty_board(board: Board, settings: Settings) -> Emptiness:
     """Whether the recompute has no row for the board either, at the low cut of the last reconciliation."""
+    if not board.proven:
+        return Emptiness(SuiteState.NOT_RUN, f"{board.name} has no row, and no recompute says whether that is right.")
     try:
         cuts = newest_cuts(settings, board.job)
         if cuts is None:

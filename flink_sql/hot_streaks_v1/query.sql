@@ -59,7 +59,7 @@ FROM (
 WHERE rnk <= 10;
 
 -- The newest row of each rank: the sink's key is the rank, and readers take the rows of the newest `as_of`.
-CREATE TEMPORARY VIEW hot_streaks_board AS
+CREATE TEMPORARY VIEW hot_streaks AS
 SELECT
   as_of, rnk, user_id, short_term_sum, short_term_count, long_term_sum, long_term_count,
   CAST(short_term_sum AS DOUBLE) / short_term_count AS short_term_avg,
@@ -71,24 +71,3 @@ FROM (
   FROM ranked_ticks
 )
 WHERE newest = 1;
-
--- The job's side of the ledger, by partition and minute; minute -1 is the whole partition (leaderboards_v1 says why). Which copies
--- were dropped it does not count: without mini-batches a second row of each event would cost a sixth of the job's speed. So
--- `accepted` has the copies in it, and `duplicate` is NULL, not 0.
-CREATE TEMPORARY VIEW ledger_entries AS
-SELECT
-  -- not a constant to the planner: `job` must be part of the key that it knows, or the sink would delete each row before
-  -- it writes it anew, and a reader would find it missing now and then
-  CASE WHEN kafka_partition >= 0 THEN 'hot_streaks_v1' END AS job,
-  kafka_partition AS partition_id, minute_millis, kafka_offset, points,
-  -- as BIGINT: the remainder of an INT is an INT, and so would be its sum
-  MOD(kafka_offset, CAST(1000000 AS BIGINT)) AS place
-FROM checked_scores;
-
-CREATE TEMPORARY VIEW ledger AS
-SELECT
-  job, partition_id, span AS minute_millis, COUNT(*) AS records, COUNT(points) AS accepted, CAST(NULL AS BIGINT) AS duplicate,
-  SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
-  MIN(kafka_offset) AS first_offset, MAX(kafka_offset) AS last_offset
-FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
-GROUP BY job, partition_id, span;

@@ -7,24 +7,7 @@
 -- while planning; the physical plan is the same for all, so that Flink still runs one sum per player and team.
 -- tests/integration/test_leaderboards_plan.py asserts all of this with EXPLAIN.
 
-CREATE TEMPORARY VIEW top_players_board AS
-SELECT rnk, user_id, team_name, total_score
-FROM (
-  SELECT *, ROW_NUMBER() OVER (ORDER BY total_score DESC, user_id ASC) AS rnk
-  FROM (
-    SELECT user_id, MAX(team_name) AS team_name, SUM(player_total) AS total_score
-    FROM (
-      SELECT user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
-      FROM counted_scores
-      WHERE points >= 0
-      GROUP BY user_id, team_id
-    )
-    GROUP BY user_id
-  )
-)
-WHERE rnk <= 10;
-
-CREATE TEMPORARY VIEW top_teams_board AS
+CREATE TEMPORARY VIEW top_teams AS
 SELECT rnk, team_id, team_name, total_score
 FROM (
   SELECT *, ROW_NUMBER() OVER (ORDER BY total_score DESC, team_id ASC) AS rnk
@@ -41,6 +24,23 @@ FROM (
 )
 WHERE rnk <= 10;
 
+CREATE TEMPORARY VIEW top_players AS
+SELECT rnk, user_id, team_name, total_score
+FROM (
+  SELECT *, ROW_NUMBER() OVER (ORDER BY total_score DESC, user_id ASC) AS rnk
+  FROM (
+    SELECT user_id, MAX(team_name) AS team_name, SUM(player_total) AS total_score
+    FROM (
+      SELECT user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
+      FROM counted_scores
+      WHERE points >= 0
+      GROUP BY user_id, team_id
+    )
+    GROUP BY user_id
+  )
+)
+WHERE rnk <= 10;
+
 CREATE TEMPORARY VIEW mvp_player_totals AS
 SELECT user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
 FROM counted_scores
@@ -51,7 +51,7 @@ GROUP BY user_id, team_id;
 -- moves one row and not one for each member. The share is a decimal with 19 places, not a float: two shares that differ
 -- keep their order for team totals up to three billion. The rank compares it rounded to 17 places first: 18 digits fit into a
 -- long, and the whole share, which is decoded into a BigInteger at each comparison, is looked at between equals alone.
-CREATE TEMPORARY VIEW team_mvps_board AS
+CREATE TEMPORARY VIEW team_mvps AS
 SELECT
   rnk, team_id, team_name, user_id, player_total, team_total,
   -- from the integers: of a small share 19 places leave few digits
@@ -80,40 +80,3 @@ FROM (
   )
 )
 WHERE rnk <= 10;
-
--- The job's side of the ledger, by partition and minute: what it read, what it counted, which copies it dropped. Minute -1
--- is the whole partition: after a restore from an old state it alone tells what the state holds, for a minute without new
--- records keeps its row. The offsets come straight from the source, in the order of the partition: at any instant a row
--- tells of all records up to its last offset. The copies are told apart further down and may lag: until then an accepted
--- record stands as `duplicate`.
-CREATE TEMPORARY VIEW ledger_entries AS
-SELECT
-  -- not a constant to the planner: `job` must be part of the key that it knows, or the sink would delete each row before
-  -- it writes it anew, and a reader would find it missing now and then
-  CASE WHEN kafka_partition >= 0 THEN 'leaderboards_v1' END AS job,
-  kafka_partition AS partition_id, minute_millis, kafka_offset AS kafka_place,
-  -- as BIGINT: the remainder of an INT is an INT, and so would be its sum
-  MOD(kafka_offset, CAST(1000000 AS BIGINT)) AS place, points, CAST(NULL AS BIGINT) AS counted_points
-FROM checked_scores
-UNION ALL
-SELECT
-  CASE WHEN kafka_partition >= 0 THEN 'leaderboards_v1' END,
-  kafka_partition, minute_millis, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), points
-FROM counted_scores
-WHERE points IS NOT NULL;
-
-CREATE TEMPORARY VIEW ledger AS
-SELECT
-  job, partition_id, minute_millis, records,
-  LEAST(counted, accepted) AS accepted,
-  accepted - LEAST(counted, accepted) AS duplicate,
-  offset_sum, offset_square_sum, first_offset, last_offset
-FROM (
-  SELECT
-    job, partition_id, span AS minute_millis,
-    COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
-    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
-    MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
-  FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
-  GROUP BY job, partition_id, span
-);

@@ -5,24 +5,7 @@
 -- The sums of a season that has ended are kept: there is no time limit on state here, for an expired sum would begin again
 -- at 0 in silence. Where seasons are short and many, `gamestream jobs apply season_boards_v1 --replay` begins anew.
 
-CREATE TEMPORARY VIEW season_players_board AS
-SELECT season_id, rnk, user_id, team_name, total_score
-FROM (
-  SELECT *, ROW_NUMBER() OVER (PARTITION BY season_id ORDER BY total_score DESC, user_id ASC) AS rnk
-  FROM (
-    SELECT season_id, user_id, MAX(team_name) AS team_name, SUM(player_total) AS total_score
-    FROM (
-      SELECT season_id, user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
-      FROM season_scores
-      WHERE points >= 0
-      GROUP BY season_id, user_id, team_id
-    )
-    GROUP BY season_id, user_id
-  )
-)
-WHERE rnk <= 10;
-
-CREATE TEMPORARY VIEW season_teams_board AS
+CREATE TEMPORARY VIEW season_teams AS
 SELECT season_id, rnk, team_id, team_name, total_score
 FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY season_id ORDER BY total_score DESC, team_id ASC) AS rnk
@@ -39,6 +22,23 @@ FROM (
 )
 WHERE rnk <= 10;
 
+CREATE TEMPORARY VIEW season_players AS
+SELECT season_id, rnk, user_id, team_name, total_score
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY season_id ORDER BY total_score DESC, user_id ASC) AS rnk
+  FROM (
+    SELECT season_id, user_id, MAX(team_name) AS team_name, SUM(player_total) AS total_score
+    FROM (
+      SELECT season_id, user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
+      FROM season_scores
+      WHERE points >= 0
+      GROUP BY season_id, user_id, team_id
+    )
+    GROUP BY season_id, user_id
+  )
+)
+WHERE rnk <= 10;
+
 CREATE TEMPORARY VIEW season_player_totals AS
 SELECT season_id, user_id, team_id, MAX(team_name) AS team_name, SUM(points) AS player_total
 FROM season_scores
@@ -46,7 +46,7 @@ WHERE points >= 0 OR points > 0
 GROUP BY season_id, user_id, team_id;
 
 -- The best player of a team and season before the join, and the share as a decimal, in two lengths: as in leaderboards_v1.
-CREATE TEMPORARY VIEW season_mvps_board AS
+CREATE TEMPORARY VIEW season_mvps AS
 SELECT
   season_id, rnk, team_id, team_name, user_id, player_total, team_total,
   -- from the integers: of a small share 19 places leave few digits
@@ -80,36 +80,3 @@ FROM (
   )
 )
 WHERE rnk <= 10;
-
--- The job's side of the ledger, by partition and minute; minute -1 is the whole partition (leaderboards_v1 says why).
-CREATE TEMPORARY VIEW ledger_entries AS
-SELECT
-  -- not a constant to the planner: `job` must be part of the key that it knows, or the sink would delete each row before
-  -- it writes it anew, and a reader would find it missing now and then
-  CASE WHEN kafka_partition >= 0 THEN 'season_boards_v1' END AS job,
-  kafka_partition AS partition_id, minute_millis, kafka_offset AS kafka_place,
-  -- as BIGINT: the remainder of an INT is an INT, and so would be its sum
-  MOD(kafka_offset, CAST(1000000 AS BIGINT)) AS place, points, CAST(NULL AS BIGINT) AS counted_points
-FROM checked_scores
-UNION ALL
-SELECT
-  CASE WHEN kafka_partition >= 0 THEN 'season_boards_v1' END,
-  kafka_partition, minute_millis, CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), points
-FROM counted_scores
-WHERE points IS NOT NULL;
-
-CREATE TEMPORARY VIEW ledger AS
-SELECT
-  job, partition_id, minute_millis, records,
-  LEAST(counted, accepted) AS accepted,
-  accepted - LEAST(counted, accepted) AS duplicate,
-  offset_sum, offset_square_sum, first_offset, last_offset
-FROM (
-  SELECT
-    job, partition_id, span AS minute_millis,
-    COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
-    SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
-    MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
-  FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
-  GROUP BY job, partition_id, span
-);

@@ -1,7 +1,7 @@
-"""The boards: each is one folder `flink_sql/<job>/boards/<board>/`, with `board.yaml` and `recompute.sql`.
+"""The outputs of the jobs: a folder `flink_sql/<job>/outputs/<output>/` each, with `output.yaml` and `recompute.sql`.
 
-Everything that handles boards (tables, topics, checks, recompute, reconciliation, dashboard) works from this
-description; nothing else in the project knows a board by its name.
+Everything that handles outputs (sinks, tables, topics, checks, recompute, reconciliation, dashboard) works from this
+description; nothing else in the project knows an output by its name. A board is an output with ranks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -19,6 +19,9 @@ from gamestream_dagster.catalogue.roles import ColumnRole, check_roles, known_ro
 from gamestream_dagster.settings import PROJECT_ROOT, Season
 
 FLINK_SQL_DIR = PROJECT_ROOT / "flink_sql"
+OUTPUTS = "outputs"  # the folder of a job that holds a folder for each of its outputs
+DESCRIPTION = "output.yaml"
+MOST_RANKS = 1000
 IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 
 
@@ -67,6 +70,8 @@ class Column(BaseModel):
                 return "Name to show: the greatest text, by bytes, that an accepted event carried."
             case ColumnRole.SUM:
                 return f"Sum of the scores of all accepted events, by {' and '.join(self.over)}."
+            case ColumnRole.COUNT:
+                return f"Number of accepted events, by {' and '.join(self.over)}."
             case ColumnRole.VALUE:
                 return "Integer computed from the events of the row's window."
             case ColumnRole.CHOICE:
@@ -90,6 +95,43 @@ class Window(BaseModel):
     delay_seconds: int = Field(ge=0, description="Watermark delay of the job's source.")
 
 
+class KafkaSink(BaseModel):
+    """The compacted topic that holds an output's changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    topic: str | None = Field(
+        default=None, pattern=r"^[a-z][a-z0-9-]{0,248}$", description="Default: the name with `-`."
+    )
+    delivery: Literal["exactly-once", "at-least-once"] = "exactly-once"
+    transaction_timeout_seconds: int = Field(default=900, gt=0, description="How long Kafka keeps an open transaction.")
+
+
+class PostgresSink(BaseModel):
+    """The Postgres table that holds an output's rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flush_rows: int = Field(default=500, gt=0, description="Rows that are written at once, at most.")
+    flush_interval: str = Field(default="500 ms", pattern=r"^[1-9][0-9]{0,5} (ms|s)$")
+    max_retries: int = Field(default=5, ge=0)
+
+
+class Sinks(BaseModel):
+    """Where an output is written: by default both, so that each can witness for the other."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kafka: KafkaSink | None = None
+    postgres: PostgresSink | None = None
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Sinks:
+        if self.kafka is None and self.postgres is None:
+            raise ValueError("name `kafka` or `postgres`, or leave `sinks` out for both")
+        return self
+
+
 class OrderTerm(BaseModel):
     """One term of a board's total order."""
 
@@ -100,7 +142,7 @@ class OrderTerm(BaseModel):
 
 
 class Board(BaseModel):
-    """One leaderboard, as its `board.yaml` describes it."""
+    """One output of a job, as its `output.yaml` describes it. With `rows`, `order` and a rank column it is a board."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -110,20 +152,19 @@ class Board(BaseModel):
     title: str
     description: str
     owner: str
-    topic: str
-    reads: tuple[str, ...] = Field(default=(), description="Topics that the board's job reads.")
+    reads: tuple[str, ...] = Field(default=(), description="Topics that the output's job reads.")
     source: str | None = Field(
-        default=None, description="Topic that the board is computed from, where its job reads several."
+        default=None, description="Topic that the output is computed from, where its job reads several."
     )
-    rows: int = Field(gt=0, le=1000)
-    entity: tuple[Identifier, ...] = Field(min_length=1)
-    order: tuple[OrderTerm, ...] = Field(min_length=1)
+    sinks: Sinks = Sinks(kafka=KafkaSink(), postgres=PostgresSink())
+    rows: int = Field(default=10_000, gt=0, le=1_000_000, description="Ranks of a board; otherwise the most rows.")
+    order: tuple[OrderTerm, ...] = ()
     window: Window | None = None
     columns: dict[Identifier, Column]
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Board:
-        named = [*self.entity, *(term.column for term in self.order)]
+        named = [term.column for term in self.order]
         if self.window:
             named.append(self.window.as_of)
         for column in self.columns.values():
@@ -132,8 +173,9 @@ class Board(BaseModel):
         for name in named:
             if name not in self.columns:
                 raise ValueError(f"column {name!r} is used but not described; add it to `columns`")
-        if [c.role for c in self.columns.values()].count(ColumnRole.RANK) != 1:
-            raise ValueError("exactly one column must have the role `rank`")
+        if not self.entity:
+            raise ValueError("no column has the role `key`; it names what a row is about")
+        self._check_ranks()
         seasons = [name for name, column in self.columns.items() if column.role is ColumnRole.SEASON]
         if len(seasons) > 1:
             raise ValueError(f"only one column can have the role `season`, not {' and '.join(seasons)}")
@@ -147,9 +189,36 @@ class Board(BaseModel):
             raise ValueError("; ".join(wrong))
         return self
 
+    def _check_ranks(self) -> None:
+        ranks = [name for name, column in self.columns.items() if column.role is ColumnRole.RANK]
+        if len(ranks) > 1:
+            raise ValueError(f"exactly one column of a board has the role `rank`, not {' and '.join(ranks)}")
+        if ranks and not self.order:
+            raise ValueError(f"column {ranks[0]!r} is a rank: say by which `order`, or take the column away")
+        if not ranks and self.order:
+            raise ValueError("`order` needs a column with the role `rank`; an output without ranks has neither")
+        if ranks and ("rows" not in self.model_fields_set or self.rows > MOST_RANKS):
+            raise ValueError(f"a board needs `rows`, the number of its ranks, at most {MOST_RANKS}")
+
+    @property
+    def topic(self) -> str:
+        """Name of the topic that holds its changes."""
+        named = self.sinks.kafka.topic if self.sinks.kafka else None
+        return named or self.name.replace("_", "-")
+
+    @property
+    def entity(self) -> tuple[str, ...]:
+        """The columns that name what a row is about."""
+        return tuple(name for name, column in self.columns.items() if column.role is ColumnRole.KEY)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether its rows have ranks: then it is a board."""
+        return bool(self.order)
+
     @property
     def rank_column(self) -> str:
-        """Name of the rank column."""
+        """Name of the rank column, of a board alone (`ranked`)."""
         return next(name for name, column in self.columns.items() if column.role is ColumnRole.RANK)
 
     @property
@@ -160,12 +229,23 @@ class Board(BaseModel):
     @property
     def key_columns(self) -> tuple[str, ...]:
         """What tells the rows of the table, and the records of the topic, apart."""
-        return (self.rank_column,) if self.season_column is None else (self.season_column, self.rank_column)
+        own = (self.rank_column,) if self.ranked else self.entity
+        return own if self.season_column is None else (self.season_column, *own)
+
+    @property
+    def proven(self) -> bool:
+        """Whether it can be reconciled: it can be recomputed, and each sink has the other one as a witness."""
+        return self.recompute_file.is_file() and self.sinks.kafka is not None and self.sinks.postgres is not None
+
+    @property
+    def recompute_file(self) -> Path:
+        """Where its DuckDB query is."""
+        return self.folder / "recompute.sql"
 
     @property
     def recompute_sql(self) -> str:
-        """The board's own DuckDB query, over the relation `events`."""
-        return (self.folder / "recompute.sql").read_text(encoding="utf-8")
+        """The output's own DuckDB query, over the relation `events`."""
+        return self.recompute_file.read_text(encoding="utf-8")
 
 
 def load_boards(root: Path = FLINK_SQL_DIR, season: Season | None = Season.NONE) -> dict[str, Board]:
@@ -179,19 +259,24 @@ def load_boards(root: Path = FLINK_SQL_DIR, season: Season | None = Season.NONE)
         CatalogueError: a file is not usable, or two boards share a name or a topic.
     """
     boards: dict[str, Board] = {}
-    for path in sorted(root.glob("*/boards/*/board.yaml")):
-        board = _load_board(path)
+    for path in sorted(root.glob(f"*/{OUTPUTS}/*/{DESCRIPTION}")):
+        board = load_output(path)
         if board.name in boards:
-            raise CatalogueError(f"{path}: board {board.name!r} exists already in {boards[board.name].folder}")
+            raise CatalogueError(f"{path}: output {board.name!r} exists already in {boards[board.name].folder}")
         boards[board.name] = board
-    topics = [board.topic for board in boards.values()]
+    topics = [board.topic for board in boards.values() if board.sinks.kafka is not None]
     if len(set(topics)) != len(topics):
-        raise CatalogueError(f"Two boards write to one topic: {sorted(topics)}; give each its own `topic`")
+        raise CatalogueError(f"Two outputs write to one topic: {sorted(topics)}; give one another `sinks.kafka.topic`")
     kept = season is not Season.NONE
     return {name: board for name, board in boards.items() if kept or board.season_column is None}
 
 
-def _load_board(path: Path) -> Board:
+def load_output(path: Path) -> Board:
+    """The output that one `output.yaml` describes.
+
+    Raises:
+        CatalogueError: the file is not usable; says why.
+    """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(raw, dict):

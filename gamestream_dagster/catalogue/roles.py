@@ -15,6 +15,7 @@ class ColumnRole(StrEnum):
     KEY = "key"  # names the row's subject (the entity)
     LABEL = "label"  # greatest text seen for the entity; grows only
     SUM = "sum"  # running sum of scores over the columns named in `over`; grows only
+    COUNT = "count"  # running number of accepted events over the columns named in `over`; grows only
     VALUE = "value"  # an integer that only its window decides
     CHOICE = "choice"  # the entity's best member by the column named in `of`
     RATIO = "ratio"  # numerator / denominator; compared by the integers, never as a float
@@ -28,6 +29,7 @@ _SHAPES: dict[ColumnRole, tuple[str | None, tuple[str, ...]]] = {
     ColumnRole.KEY: (None, ()),
     ColumnRole.LABEL: ("string", ()),
     ColumnRole.SUM: ("bigint", ("over",)),
+    ColumnRole.COUNT: ("bigint", ("over",)),
     ColumnRole.VALUE: ("bigint", ()),
     ColumnRole.CHOICE: ("string", ("of",)),
     ColumnRole.RATIO: ("double", ("numerator", "denominator")),
@@ -35,12 +37,12 @@ _SHAPES: dict[ColumnRole, tuple[str | None, tuple[str, ...]]] = {
     ColumnRole.SEASON: ("timestamp", ()),
 }
 _FIELDS = ("over", "of", "numerator", "denominator")
-_COUNTS = frozenset({"count", "counter", "number", "count_distinct"})
+_COUNTS = frozenset({"counter", "number", "counts"})
 _INTEGERS = (ColumnRole.SUM, ColumnRole.VALUE)
 
 
 def known_roles(columns: Any) -> None:
-    """See that the columns of a board.yaml, as they were read, have one known role each.
+    """See that the columns of a output.yaml, as they were read, have one known role each.
 
     Raises:
         ValueError: names the column, what stands there and what can.
@@ -57,8 +59,7 @@ def known_roles(columns: Any) -> None:
             continue
         words = f"column {name!r} has the role {role!r}; the roles are {', '.join(ColumnRole)}"
         if str(role).lower() in _COUNTS:
-            words += ". Boards of all time and of seasons hold no counts: `sum` is a sum of points. In a board with"
-            words += " a window a count is a `value`"
+            words += ". A number of accepted events is a `count`; in an output with a window it is a `value`"
         raise ValueError(f"{words} (flink_sql/README.md, Boards)")
 
 
@@ -86,16 +87,16 @@ def check_roles(columns: Mapping[str, Any], window: Any, recompute: str) -> Iter
             yield from _factors(name, column, columns)
         if column.role is ColumnRole.SUM and _counted(name, recompute):
             yield (
-                f"column {name!r} has the role `sum`, a sum of points, and recompute.sql makes it with COUNT; a board "
-                "without a window holds no counts"
+                f"column {name!r} has the role `sum`, a sum of points, and recompute.sql makes it with COUNT; give it "
+                "the role `count`"
             )
 
 
 def _of_window(name: str, role: ColumnRole, window: Any) -> Iterator[str]:
     if role in (ColumnRole.VALUE, ColumnRole.AS_OF) and window is None:
         yield f"column {name!r} has the role `{role}`, which needs a `window`"
-    if role is ColumnRole.SUM and window is not None:
-        yield f"column {name!r} has the role `sum`, which never starts anew; in a board with a window write `value`"
+    if role in (ColumnRole.SUM, ColumnRole.COUNT) and window is not None:
+        yield f"column {name!r} has the role `{role}`, which never starts anew; in a board with a window write `value`"
     if role is ColumnRole.AS_OF and window is not None and window.as_of != name:
         yield f"column {name!r} has the role `as_of`, and `window` names {window.as_of!r}; name one of them in both"
 

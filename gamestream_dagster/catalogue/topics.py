@@ -1,4 +1,4 @@
-"""The topics: what `topics.yaml` declares, and one compacted topic for each board."""
+"""The topics: what `topics.yaml` declares, and one compacted topic for each output."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ class Dedup(BaseModel):
 
     key: tuple[EnvelopeColumn, ...] = Field(min_length=1, description="Columns of the envelope that name the event.")
     horizon: DurationMs
+    key: tuple[str, ...] = Field(default=("user_id", "event_id"), min_length=1, description="What a copy repeats.")
 
     @field_validator("horizon")
     @classmethod
@@ -121,7 +122,7 @@ class _TopicsFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     topics: dict[TopicName, Declared]
-    board_topics: _Common
+    output_topics: _Common
 
 
 class Topic(BaseModel):
@@ -159,13 +160,17 @@ def load_topics(
     found = boards if boards is not None else load_boards()
     topics = {name: _topic(name, entry, entry.description, profile) for name, entry in declared.topics.items()}
     for board in found.values():
+        if board.sinks.kafka is None:
+            continue
         if board.topic in topics:
-            raise CatalogueError(f"{path}: topic {board.topic!r} belongs to board {board.name!r}; declare it only once")
-        description = f"Changes of the board {board.name}. {board.description}"
+            raise CatalogueError(
+                f"{path}: topic {board.topic!r} is that of output {board.name!r}; declare it only once"
+            )
+        description = f"Changes of {board.name}. {board.description}"
         try:
-            topics[board.topic] = _topic(board.topic, declared.board_topics, description, profile, board.name)
+            topics[board.topic] = _topic(board.topic, declared.output_topics, description, profile, board.name)
         except ValidationError as error:
-            raise CatalogueError(f"{board.folder / 'board.yaml'}: `topic` cannot be used: {error}") from error
+            raise CatalogueError(f"{board.folder / 'output.yaml'}: its topic cannot be used: {error}") from error
     return topics
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.record.deployment import Deployment
     from gamestream_dagster.flink_jobs.record.incidents import Incident
     from gamestream_dagster.flink_jobs.record.observed import ObservedJob
+    from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
     from gamestream_dagster.settings import Settings
 
 
@@ -85,12 +86,24 @@ def _verdict(seen: ObservedJob, last: Deployment | None) -> tuple[str, str]:
 
 
 def show(
-    job: Job, *, home: Home = None, port_base: PortBase = None, as_json: AsJson = False, folder: Folder = FLINK_SQL_DIR
+    job: Job,
+    *,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL as Flink gets it, passwords masked, and ask no server.")
+    ] = False,
+    home: Home = None,
+    port_base: PortBase = None,
+    as_json: AsJson = False,
+    folder: Folder = FLINK_SQL_DIR,
 ) -> None:
-    """Show one job in full: figures, last deployment, links."""
+    """Show one job in full: figures, last deployment, links; or its SQL."""
     from gamestream_dagster.flink_jobs.spec import catalogue
 
     settings = settings_from(home, port_base)
+    if sql:
+        with sentences():
+            _show_sql(settings, catalogue.load_job(job, folder), as_json)
+        return
     with sentences():
         spec = catalogue.load_job(job, folder)
         seen, last, waiting = _seen(settings, job, folder)
@@ -102,7 +115,7 @@ def show(
         "upgrade_mode": spec.upgrade_mode,
         "reads": list(spec.reads),
         "state_of_topics": _state_of_topics(last),
-        "writes": spec.writes.model_dump(mode="json"),
+        "writes": {"tables": list(spec.tables_written), "topics": list(spec.topics_written)},
         **_observed_json(seen, last),
         "pending": waiting,
     }
@@ -111,6 +124,18 @@ def show(
         return
     for name, value in _flat(content):
         data.print(styled("[bold]{:<24}[/] {}", name, value), soft_wrap=True)
+
+
+def _show_sql(settings: Settings, spec: JobSpec, as_json: bool) -> None:
+    from gamestream_dagster.flink_jobs.target.render import bindings_for, preview
+    from gamestream_dagster.flink_jobs.target.targets import target_for
+
+    target = target_for(settings, spec)
+    statements = preview(target.spec, bindings_for(settings, spec.name), target.score_format)
+    if as_json:
+        print_json({"job": spec.name, "fingerprint": target.fingerprint, "statements": statements})
+        return
+    data.print("\n\n".join(f"{one};" for one in statements), soft_wrap=True, markup=False, highlight=False)
 
 
 def _state_of_topics(last: Deployment | None) -> dict[str, str] | str:

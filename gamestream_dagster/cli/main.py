@@ -22,6 +22,7 @@ GROUPS = (
     "demo",
     "provisioning",
     "jobs",
+    "new",
     "events",
     "topics",
     "reconcile",

@@ -14,6 +14,7 @@ from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
+    from gamestream_dagster.reconciliation.model.values import Difference
     from gamestream_dagster.reconciliation.repair import RepairOutcome, RepairPlan, RepairStep
 
 data = PlainConsole(width=200, soft_wrap=True)
@@ -77,6 +78,7 @@ def _as_data(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]]) -> 
                 "board": step.board,
                 "sink": step.sink.value,
                 "rank": step.rank,
+                "key": plain(step.key),
                 "action": step.action.value,
                 "shown": plain(step.shown),
                 "right": plain(step.right),
@@ -106,19 +108,27 @@ def _show(plan: RepairPlan, done: list[tuple[RepairStep, RepairOutcome]], dry_ru
     for step in plan.steps:
         right = "nothing" if step.right is None else json.dumps(plain(step.right), ensure_ascii=False)
         state = outcomes.get(id(step), "planned")
-        where = f"#{step.rank}" if step.rank is not None else f"record {step.record}"
         data.print(
-            Text(f"{step.action.value:6} {step.board} {where} in {step.sink.value}  {step.cause}  -> {right}  {state}")
+            Text(
+                f"{step.action.value:6} {step.board} {step.place} in {step.sink.value}  {step.cause}  "
+                f"-> {right}  {state}"
+            )
         )
     for one in plan.left_alone:
         difference = one.difference
         data.print(
             Text(
-                f"LEAVE  {difference.board} #{difference.rank or '-'} in {difference.sink.value}  {difference.cause}  "
+                f"LEAVE  {difference.board} {_place(difference)} in {difference.sink.value}  {difference.cause}  "
                 f"{one.why}"
             )
         )
     _say_next(plan, outcomes, dry_run)
+
+
+def _place(difference: Difference) -> str:
+    if difference.rank is None and difference.entity:
+        return " / ".join(difference.entity)
+    return f"#{difference.rank or '-'}"
 
 
 def _say_next(plan: RepairPlan, outcomes: dict[int, str], dry_run: bool) -> None:

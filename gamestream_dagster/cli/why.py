@@ -90,13 +90,14 @@ def _print(found: Why, limit: int | None) -> None:
 def _told(found: Why, row: Row | None) -> str:
     if row is None:
         return "no row"
-    rank = found.board.rank_column
+    rank = found.board.rank_column if found.board.ranked else None
     columns = [
         f"{name} {_value(column, row[name])}"
         for name, column in found.board.columns.items()
         if name not in (*found.board.entity, rank)
     ]
-    return _safe(f"#{row[rank]}  {'  '.join(columns)}")
+    place = f"#{row[rank]}  " if rank else ""
+    return _safe(f"{place}{'  '.join(columns)}")
 
 
 def _value(column: Column, value: Any) -> str:

@@ -7,7 +7,7 @@ import dagster as dg
 import sqlalchemy as sa
 from pydantic import Field
 
-from gamestream_dagster.catalogue.boards import Board, load_boards
+from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.components.columns import column_schema
 from gamestream_dagster.components.flink_job_health import health_check, job_metadata
 from gamestream_dagster.components.flink_job_sensor import INCIDENT_TAG, figures_from, health_sensor
@@ -68,17 +68,12 @@ class FlinkSqlJobs(dg.Component, dg.Model, dg.Resolvable):
 
 
 def build_job_definitions(root: Path, health_interval_seconds: int, season: Season = Season.NONE) -> dg.Definitions:
-    """Definitions of every job under `root`.
-
-    Raises:
-        ValueError: a job writes a board that is not described, or a board's job does not write it.
-    """
-    jobs, boards = load_jobs(root, season=season), load_boards(root, season)
-    _check_boards(jobs, boards)
+    """Definitions of every job under `root` that a stack with this setting keeps."""
+    jobs = load_jobs(root, season=season)
     assets: list[dg.AssetsDefinition] = []
     for spec in jobs.values():
-        assets.append(_job_asset(spec, boards))
-        assets += [_board_asset(boards[name], spec) for name in spec.writes.boards]
+        assets.append(_job_asset(spec))
+        assets += [_board_asset(board, spec) for board in spec.outputs]
     return dg.Definitions(
         assets=assets,
         asset_checks=[health_check(spec) for spec in jobs.values()],
@@ -86,32 +81,19 @@ def build_job_definitions(root: Path, health_interval_seconds: int, season: Seas
     )
 
 
-def _check_boards(jobs: dict[str, JobSpec], boards: dict[str, Board]) -> None:
-    for spec in jobs.values():
-        for name in spec.writes.boards:
-            if name not in boards:
-                raise ValueError(f"{spec.name}/job.yaml writes board {name!r}; describe it in boards/{name}/board.yaml")
-    for board in boards.values():
-        if board.job not in jobs or board.name not in jobs[board.job].writes.boards:
-            raise ValueError(f"No job writes board {board.name!r}; add it to `writes` of {board.job}/job.yaml")
-
-
-def job_dependencies(spec: JobSpec, boards: dict[str, Board]) -> list[dg.AssetKey]:
+def job_dependencies(spec: JobSpec) -> list[dg.AssetKey]:
     """What must exist before the job runs: its topics, their schemas, its tables, and the manager's records."""
-    written = [boards[name] for name in spec.writes.boards]
     subjects = [subject.name for subject in load_subjects().values() if subject.topic in spec.reads]
     return [
         *(topic_key(topic) for topic in spec.reads),
         *(subject_key(subject) for subject in subjects),
-        *(topic_key(board.topic) for board in written),
-        *(topic_key(topic) for topic in spec.writes.topics),
-        *(table_key(board.name) for board in written),
-        *(table_key(table) for table in spec.writes.tables),
+        *(topic_key(topic) for topic in spec.topics_written),
+        *(table_key(table) for table in spec.tables_written),
         *(table_key(table) for table in RECORDS),
     ]
 
 
-def _job_asset(spec: JobSpec, boards: dict[str, Board]) -> dg.AssetsDefinition:
+def _job_asset(spec: JobSpec) -> dg.AssetsDefinition:
     @dg.asset(
         key=job_key(spec.name),
         description=f"{spec.description}\n\nMaterialising it brings the running job to this folder and leaves it "
@@ -120,12 +102,12 @@ def _job_asset(spec: JobSpec, boards: dict[str, Board]) -> dg.AssetsDefinition:
         owners=list(spec.owners),
         kinds={"flink", "sql"},
         tags={"layer": "streaming", "upgrade_mode": spec.upgrade_mode.value},
-        deps=job_dependencies(spec, boards),
+        deps=job_dependencies(spec),
         code_version=spec.code_version,
         metadata={
             "folder": f"flink_sql/{spec.name}",
             "reads": ", ".join(spec.reads),
-            "writes": ", ".join((*spec.writes.boards, *spec.writes.tables, *spec.writes.topics)),
+            "writes": ", ".join((*spec.tables_written, *spec.topics_written)),
             "query": dg.MetadataValue.md(f"```sql\n{spec.query.text.strip()}\n```"),
         },
     )
@@ -145,11 +127,12 @@ def _job_asset(spec: JobSpec, boards: dict[str, Board]) -> dg.AssetsDefinition:
 
 
 def _board_asset(board: Board, spec: JobSpec) -> dg.AssetsDefinition:
-    order = ", ".join(f"{term.column} {'descending' if term.descending else 'ascending'}" for term in board.order)
+    terms = ", ".join(f"{term.column} {'descending' if term.descending else 'ascending'}" for term in board.order)
+    order = f"Order: {terms}" if board.ranked else f"One row for each {' and '.join(board.key_columns)}"
 
     @dg.asset(
         key=board_key(board.name),
-        description=f"{board.description}\n\nOrder: {order}. Kept live by {spec.name}; materialising it records the "
+        description=f"{board.description}\n\n{order}. Kept live by {spec.name}; materialising it records the "
         "rows as they stand in Postgres.",
         group_name=Group.STREAMING.value,
         owners=[board.owner],

@@ -64,7 +64,7 @@ class RepairStep:
     board: str
     sink: Sink
     rank: int | None
-    """None: a record whose key names no row."""
+    """None: rows have no ranks, or a record whose key names no row."""
     action: RepairAction
     shown: Row | None
     right: Row | None
@@ -73,6 +73,13 @@ class RepairStep:
     """The key columns; times as milliseconds."""
     record: RecordAt | None = None
     """The newest record of the key, in a board's topic."""
+
+    @property
+    def place(self) -> str:
+        """Which row, for people: its rank, else its key, else the record that names none."""
+        if self.rank is not None:
+            return f"#{self.rank}"
+        return f"record {self.record}" if self.key is None else " / ".join(map(str, self.key.values()))
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def plan_repair(run: ReconciliationRun) -> RepairPlan:
         if why:
             left.append(LeftAlone(one, why))
         else:
-            step = _step(one)
+            step = _step(one, ranked=run.descriptions[one.board].ranked)
             where = tuple(step.key.values()) if step.key is not None else (str(step.record),)
             steps.setdefault((one.board, one.sink, *where), step)
     return RepairPlan(tuple(steps.values()), tuple(left))
@@ -126,7 +133,7 @@ def _other_is_wrong(difference: Difference, right: Row | None) -> bool:
     return OTHER_IS_WRONG in difference.evidence or (right is not None and not is_whole(right))
 
 
-def _step(difference: Difference) -> RepairStep:
+def _step(difference: Difference, *, ranked: bool) -> RepairStep:
     evidence = difference.evidence
     key = cast("Mapping[str, Any] | None", evidence.get(KEY))
     shown, right = evidence.get(SHOWN), evidence.get(OTHER_SHOWS)
@@ -134,7 +141,7 @@ def _step(difference: Difference) -> RepairStep:
     return RepairStep(
         board=difference.board,
         sink=difference.sink,
-        rank=difference.rank if key is None else list(key.values())[-1],
+        rank=list(key.values())[-1] if key is not None and ranked else difference.rank,
         action=RepairAction.DELETE if right is None else RepairAction.UPSERT,
         shown=shown,
         right=right,
@@ -157,7 +164,7 @@ def apply_repair(
     with open_engine(settings) as engine:
         for step in plan.steps:
             board = run.descriptions[step.board]
-            say(f"{step.action.value.lower()} {step.board} #{step.rank or '-'} in {step.sink.value}")
+            say(f"{step.action.value.lower()} {step.board} {step.place} in {step.sink.value}")
             if step.sink is Sink.POSTGRES:
                 with engine.begin() as database:
                     outcome = _in_postgres(database, board, step)
@@ -179,7 +186,7 @@ def _in_postgres(database: Connection, board: Board, step: RepairStep) -> Repair
     else:
         same = _is_row(board, table, step.shown)
         changed = database.execute(update(table).where(place, same).values(_stored(board, step.right))).rowcount
-    count = select(table.c[board.rank_column]).where(place)
+    count = select(table.c[board.key_columns[-1]]).where(place)
     if step.right is None:
         kept = database.execute(count).first() is None
     else:

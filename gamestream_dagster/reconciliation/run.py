@@ -116,7 +116,7 @@ def _choose(known: Mapping[str, Board], names: Sequence[str] | None) -> list[Boa
     unknown = [name for name in names or () if name not in known]
     if unknown:
         raise BoardNotUsableError(f"There is no board {unknown[0]!r}; the boards are: {', '.join(known)}.")
-    chosen = [board for name, board in known.items() if not names or name in names]
+    chosen = [board for name, board in known.items() if (board.proven if not names else name in names)]
     for board in chosen:
         check_board(board)
     return chosen

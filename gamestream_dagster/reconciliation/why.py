@@ -14,11 +14,11 @@ from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.catalogue.sources import Source, source_of_board, stack_sources
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.compare.rows import compare_bracket, entity_of, fault_of
+from gamestream_dagster.reconciliation.compare.rows import compare_bracket, entity_of, fault_of, rank_of
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError, ReconciliationError
 from gamestream_dagster.reconciliation.model.cut import Cut, check_beginning, check_identity
 from gamestream_dagster.reconciliation.model.cut import shown as cut_shown
-from gamestream_dagster.reconciliation.model.input_history import DEPTH
+from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.order import order_value
 from gamestream_dagster.reconciliation.model.values import Entity, Row, Sink
 from gamestream_dagster.reconciliation.observe.boards import recorded_cut
@@ -260,7 +260,7 @@ class _Question:
     as_of: int | None
 
     def answer(self, shown: Sequence[Row], sink: Sink) -> Why:
-        board, rank = self.board, self.board.rank_column
+        board = self.board
         if board.window is not None and self.as_of is None and shown:
             raise CouldNotLookError(
                 f"no row of {board.name} has a window that can be read ({board.window.as_of} is "
@@ -273,12 +273,12 @@ class _Question:
             raise UnknownEntityError(self._unknown())
         row = self._row()
         ranks: dict[int, Row] = {}
-        if row is not None:
-            around = self.recompute.rows_between(board, self.cut, row[rank] - 1, row[rank] + 1, self.as_of)
-            ranks = {one[rank]: one for one in around}
+        place = 0 if row is None else rank_of(board, row)
+        if board.ranked and place:
+            around = self.recompute.rows_between(board, self.cut, place - 1, place + 1, self.as_of)
+            ranks = {rank_of(board, one): one for one in around}
         mine = next((one for one in shown if entity_of(board, one) == self.entity), None)
         whole = [one for one in shown if fault_of(board, one) is None]
-        place = row[rank] if row is not None else 0
         sums, tables = self._sums(row)
         excluded, reasons = self._excluded()
         standing, finding = self._standing(shown, sink, mine, row, sums)
@@ -298,7 +298,9 @@ class _Question:
             excluded=excluded,
             above=ranks.get(place - 1),
             below=ranks.get(place + 1),
-            last=max(whole, key=lambda one: one[rank], default=None) if mine is None else None,
+            last=max(whole, key=lambda one: rank_of(board, one), default=None)
+            if mine is None and board.ranked
+            else None,
             standing=standing,
             finding=finding,
             listed=lambda one: tables[one.column],
@@ -323,7 +325,7 @@ class _Question:
     def _sums(self, row: Row | None) -> tuple[list[Sum], dict[str, Lines]]:
         """The row's sums and their lines; of a board with a window one sum, of the events in the window."""
         over = {name: column.over for name, column in self.board.columns.items() if column.role is ColumnRole.SUM}
-        if self.board.window is not None or row is None:
+        if self.board.window is not None or row is None or not over:
             over = {"score": self.board.entity}
         delay = _NEVER if self.board.window is None else self.source.lateness_ms
         sums: list[Sum] = []
@@ -372,7 +374,7 @@ class _Question:
         board = self.board
         if mine is not None and mine == row:
             return Standing.AS_SHOWN, ""
-        if mine is None and (row is None or row[board.rank_column] > board.rows):
+        if mine is None and (row is None or rank_of(board, row) > board.rows):
             return Standing.NOT_ON_BOARD, ""
         fault = None if mine is None else fault_of(board, mine)
         if fault is not None:
@@ -383,7 +385,7 @@ class _Question:
                 Standing.UNLIKE,
                 f"{late} of its events may have been late" if late else "none of its events was late",
             )
-        low_rows = self.recompute.rows(board, self.low, rows=DEPTH * board.rows)
+        low_rows = self.recompute.rows(board, self.low, rows=depth(board))
         history = history_between(self.recompute, self.low, self.cut, [board])
         about = [one for one in compare_bracket(board, sink, shown, low_rows, history) if one.entity == self.entity]
         return (Standing.UNLIKE, about[0].explanation) if about else (Standing.IN_FLIGHT, "")

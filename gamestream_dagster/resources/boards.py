@@ -10,10 +10,13 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.serving.queries import stored_rows
 from gamestream_dagster.settings import Settings
 
+MOST_SHOWN = 2000
+"""Rows of an output without ranks that the metadata of an asset can hold."""
+
 
 @dataclass(frozen=True)
 class BoardRows:
-    """The rows of one board at one instant, those of its own ranks first, then by rank; times as text."""
+    """The rows of one output at one instant, by rank or by key."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -26,17 +29,17 @@ class BoardTables:
         self._settings = settings
 
     def read(self, board: Board) -> BoardRows:
-        """Every row of `board`, at most ten times its length.
+        """The rows of an output, by rank or by key, at most `MOST_SHOWN`.
 
         Raises:
             TransientServiceError: Postgres does not answer.
-            CouldNotLookError: the table is missing, or not as `board.yaml` describes it.
+            CouldNotLookError: the table is missing, or not as `output.yaml` describes it.
         """
         from gamestream_dagster.reconciliation.observe.table_shape import check_tables
 
         with open_engine(self._settings) as engine, engine.connect() as connection:
             check_tables(connection, [board])
-            rows = tuple(tuple(row.values.values()) for row in stored_rows(connection, board))
+            rows = tuple(tuple(row.values.values()) for row in stored_rows(connection, board, MOST_SHOWN))
         return BoardRows(columns=tuple(board.columns), rows=rows)
 
 

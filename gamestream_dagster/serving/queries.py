@@ -1,4 +1,4 @@
-"""The one reader of a board's rows in Postgres.
+"""The one reader of an output's rows in Postgres.
 
 The engine (`clients.postgres`) names the schema, so that no table of another one stands in for the board's. Times are
 read as text: Postgres knows infinity and years that Python does not, and a value that cannot be loaded must be shown
@@ -31,12 +31,17 @@ class StoredRow:
     """Transactions since it was written."""
 
 
-def stored_rows(database: Connection, board: Board) -> list[StoredRow]:
+def stored_rows(database: Connection, board: Board, most: int | None = None) -> list[StoredRow]:
     """What the table holds, at most ten times the board's length: faults too, but none that hides the board's own.
 
-    Rows of ranks that the board has come first, of a board of seasons those of the newest season, then by rank.
+    Rows of ranks that the board has come first, of a board of seasons those of the newest season, then by rank. Without
+    ranks by key, and one row more than the output may have, to see whether it does; `most` is a smaller limit.
     """
     table = _table(board)
+    if not board.ranked:
+        keys = (table.c[name] for name in board.key_columns)
+        limit = board.rows + 1 if most is None else min(most, board.rows + 1)
+        return _rows(database, board, _selected(board, table).order_by(*keys).limit(limit))
     rank = table.c[board.rank_column]
     newest = [] if board.season_column is None else [table.c[board.season_column].desc()]
     query = _selected(board, table).order_by(*newest, ~rank.between(1, board.rows), rank)
@@ -67,7 +72,8 @@ def season_rows(database: Connection, board: Board, start: datetime) -> list[Sto
         raise ValueError(f"{board.name} is no board of seasons")
     table = _table(board)
     query = _selected(board, table).where(table.c[board.season_column] == start)
-    return _rows(database, board, query.order_by(table.c[board.rank_column]).limit(_FLOOD * board.rows))
+    keys = (table.c[name] for name in board.key_columns)
+    return _rows(database, board, query.order_by(*keys).limit(_FLOOD * board.rows))
 
 
 def loaded(board: Board, row: StoredRow) -> dict[str, Any]:

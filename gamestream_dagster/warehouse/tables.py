@@ -198,14 +198,14 @@ BOARD_TYPES: dict[ColumnType, TypeEngine] = {
 
 
 def board_table(board: Board, metadata: MetaData) -> Table:
-    """The table of one board: its columns in the order of `board.yaml`, keyed by rank (and season).
+    """The table of one output: its columns in the order of `output.yaml`, with its key.
 
     Raises:
-        CatalogueError: a system table has the board's name.
+        CatalogueError: a system table has the output's name.
     """
     if board.name in SYSTEM_TABLES:
         raise CatalogueError(
-            f"{board.folder}: {board.name!r} is the name of a system table; give the board's folder another name"
+            f"{board.folder}: {board.name!r} is the name of a system table; give the output's folder another name"
         )
     columns = [
         Column(
@@ -230,5 +230,6 @@ def load_metadata(boards: Mapping[str, Board] | None = None) -> MetaData:
     for table in system.tables.values():
         table.to_metadata(metadata)
     for board in (load_boards() if boards is None else boards).values():
-        board_table(board, metadata)
+        if board.sinks.postgres is not None:
+            board_table(board, metadata)
     return metadata

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gamestream_dagster.catalogue.asset_names import archive_name
-from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.catalogue.sources import stack_sources
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ LEDGER = "ledger"
 
 
 def suite_names(settings: Settings) -> tuple[str, ...]:
-    """Every suite, without importing Great Expectations: the boards, the differences, the archives, the ledger."""
-    return (*load_boards(season=settings.season), DIFFERENCES, *archive_suites(settings), LEDGER)
+    """Every suite, without importing Great Expectations: the outputs, the differences, the archives, the ledger."""
+    return (*_in_postgres(settings), DIFFERENCES, *archive_suites(settings), LEDGER)
 
 
 def archive_suites(settings: Settings) -> dict[str, str]:
@@ -27,11 +27,16 @@ def archive_suites(settings: Settings) -> dict[str, str]:
     return {archive_name(topic)[-1]: topic for topic in archived}
 
 
+def _in_postgres(settings: Settings) -> dict[str, Board]:
+    found = load_boards(season=settings.season)
+    return {name: output for name, output in found.items() if output.sinks.postgres is not None}
+
+
 def load_suites(settings: Settings) -> dict[str, Suite]:
     """Every suite by name, in the order of `suite_names()`; nothing is connected to yet."""
     from quality.suites import archive, board, differences, ledger
 
-    suites = [board.suite(described) for described in load_boards(season=settings.season).values()]
+    suites = [board.suite(described) for described in _in_postgres(settings).values()]
     suites.append(differences.suite(DIFFERENCES))
     suites += [archive.suite(name, topic, settings) for name, topic in archive_suites(settings).items()]
     suites.append(ledger.suite(LEDGER))

@@ -18,7 +18,7 @@ from quality.suites.ordering import is_share, out_of_order, ratio_not_its_intege
 from quality.suites.suite import PostgresRows, Suite, no_rows
 
 # Totals and counts: a score is never negative, so neither is anything that is summed or counted from it.
-_NEVER_NEGATIVE = (ColumnRole.SUM, ColumnRole.VALUE)
+_NEVER_NEGATIVE = (ColumnRole.SUM, ColumnRole.COUNT, ColumnRole.VALUE)
 
 
 def suite(board: Board) -> Suite:
@@ -39,7 +39,7 @@ def suite(board: Board) -> Suite:
 
 def _shape(board: Board) -> Iterator[Expectation]:
     # a board of seasons holds so many rows for each: its ranks bound them
-    most = board.rows if board.season_column is None else None
+    most = board.rows if board.season_column is None and board.ranked else None
     yield gxe.ExpectTableRowCountToBeBetween(
         min_value=1, max_value=most, **_holds(f"Between 1 and {most} rows" if most else "1 row at least")
     )
@@ -51,6 +51,12 @@ def _shape(board: Board) -> Iterator[Expectation]:
 
 
 def _ranks(board: Board) -> Iterator[Expectation]:
+    if not board.ranked:
+        yield _unique(
+            board.key_columns,
+            f"{', '.join(board.key_columns)} {'name' if len(board.key_columns) > 1 else 'names'} one row",
+        )
+        return
     rank = board.rank_column
     yield gxe.ExpectColumnValuesToBeBetween(
         column=rank, min_value=1, max_value=board.rows, **_holds(f"{rank} lies between 1 and {board.rows}")

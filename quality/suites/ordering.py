@@ -94,11 +94,11 @@ def _product(board: Board, text: str | None) -> sa.ColumnElement:
     product: sa.ColumnElement | None = None
     for name in names:
         if name not in board.columns or not IDENTIFIER.match(name):
-            raise CatalogueError(f"{board.folder}/board.yaml: {text!r} must be a product of columns of the board")
+            raise CatalogueError(f"{board.folder}/output.yaml: {text!r} must be a product of columns of the board")
         factor = sa.cast(sa.column(name), sa.Numeric)
         product = factor if product is None else product * factor
     if product is None:
-        raise CatalogueError(f"{board.folder}/board.yaml: a ratio needs `numerator` and `denominator`")
+        raise CatalogueError(f"{board.folder}/output.yaml: a ratio needs `numerator` and `denominator`")
     return product
 
 

@@ -171,8 +171,8 @@ def test_migrations_alone_make_all_system_tables(own: Own):
 
 def test_new_board_folder_becomes_a_table_without_a_migration(own: Own, tmp_path: Path):
     migrate.upgrade(own.engine)
-    old = next(FLINK_SQL_DIR.glob("*/boards/*"))
-    copy = tmp_path / old.parents[1].name / "boards" / "new_board"
+    old = next(FLINK_SQL_DIR.glob("*/outputs/*"))
+    copy = tmp_path / old.parents[1].name / "outputs" / "new_board"
     shutil.copytree(old, copy)
     metadata = load_metadata({**load_boards(), **load_boards(tmp_path)})
     provider = TableProvider(metadata, own.engine)

@@ -157,10 +157,10 @@ def test_a_stream_that_does_not_stop_cannot_be_judged_as_drained(boards):
 
 
 def test_a_job_that_was_never_deployed_cannot_be_judged(boards, tmp_path):
-    folder = tmp_path / "other_v1" / "boards" / "top_teams"
+    folder = tmp_path / "other_v1" / "outputs" / "top_teams"
     folder.mkdir(parents=True)
     source = load_boards()["top_teams"].folder
-    for name in ("board.yaml", "recompute.sql"):
+    for name in ("output.yaml", "recompute.sql"):
         (folder / name).write_text((source / name).read_text(encoding="utf-8"), encoding="utf-8")
     run = reconcile(boards.settings, root=tmp_path)
     assert run.verdict is Verdict.COULD_NOT_RUN

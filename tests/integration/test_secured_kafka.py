@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 from sqlalchemy import text
@@ -76,14 +75,7 @@ def game(secured: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """A job that reads its topic and writes a table and a compacted topic."""
     made = new_game(secured, tmp_path_factory.mktemp("jobs"))
     KafkaAdmin(secured.kafka).create(f"{made.topic}-totals", 1)
-    sinks = made.root / made.name / "sinks.sql"
-    topic = dedent(f"""
-        CREATE TEMPORARY TABLE totals_topic (player STRING, total BIGINT, PRIMARY KEY (player) NOT ENFORCED)
-        WITH ('connector' = 'upsert-kafka', 'topic' = '{made.topic}-totals',
-          'properties.bootstrap.servers' = ${{kafka_bootstrap}}, 'key.format' = 'json', 'value.format' = 'json');
-        """)
-    both = sinks.read_text().replace("END;", "INSERT INTO totals_topic SELECT player, total FROM totals; END;")
-    sinks.write_text(topic + both)
+    made.write_output(kafka={"topic": f"{made.topic}-totals", "delivery": "at-least-once"})
     yield made
     made.end()
 
@@ -111,7 +103,7 @@ def test_a_flink_job_reads_and_writes_and_no_record_of_it_holds_the_password(sec
             shown += map(str, database.execute(text(f"SELECT t::text FROM {table} t")).scalars())
     command = [sys.executable, "-c", _COMMAND, "jobs", "show", game.name]
     command += ["--home", str(secured.home), "--folder", str(game.root)]
-    for more in ((), ("--json",)):
+    for more in ((), ("--json",), ("--sql",)):
         done = subprocess.run([*command, *more], capture_output=True, text=True, env=environment(secured), check=True)
         shown.append(done.stdout + done.stderr)
     assert game.name in shown[-1]

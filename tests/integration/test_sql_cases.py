@@ -129,7 +129,7 @@ def all_boards(boards: list[Board]) -> str:
             f"`{name}`" if name in board.columns else f"CAST(NULL AS {kind}) AS `{name}`"
             for name, kind in types.items()
         ]
-        selects.append(f"SELECT '{board.name}' AS board, {', '.join(columns)} FROM {board.name}_board")
+        selects.append(f"SELECT '{board.name}' AS board, {', '.join(columns)} FROM {board.name}")
     return "\nUNION ALL\n".join(selects)
 
 

@@ -52,24 +52,24 @@ class Planted:
             assert changed != text
             (sources / scores).write_text(changed, encoding="utf-8")
         folder = root / self.job
-        (folder / "boards" / self.name).mkdir(parents=True)
+        (folder / "outputs" / self.name).mkdir(parents=True)
         described = load_boards()["top_players"]
-        board = yaml.safe_load((described.folder / "board.yaml").read_text(encoding="utf-8"))
-        board |= {"topic": self.name.replace("_", "-"), "rows": ROWS, "title": self.name}
-        (folder / "boards" / self.name / "board.yaml").write_text(yaml.safe_dump(board), encoding="utf-8")
+        board = yaml.safe_load((described.folder / "output.yaml").read_text(encoding="utf-8"))
+        board |= {"rows": ROWS, "title": self.name}
+        (folder / "outputs" / self.name / "output.yaml").write_text(
+            yaml.safe_dump(board, sort_keys=False), encoding="utf-8"
+        )
         totals = "FROM player_totals"
         assert totals in described.recompute_sql
         recompute = described.recompute_sql.replace(totals, f"{totals} WHERE user_id LIKE '{self.players}%'")
-        (folder / "boards" / self.name / "recompute.sql").write_text(recompute, encoding="utf-8")
+        (folder / "outputs" / self.name / "recompute.sql").write_text(recompute, encoding="utf-8")
         real = FLINK_SQL_DIR / described.job
         job = yaml.safe_load((real / "job.yaml").read_text(encoding="utf-8"))
         job["sources"] = [scores, *(self._careless(sources, name) for name in job["sources"][1:])]
-        job["writes"]["boards"] = [self.name]
         job["lint_accepts"] = ["GS02", "GS03"]  # 32 bits and a time to live: the faults that are planted
         job["flink"] |= {"parallelism.default": 1, "table.exec.mini-batch.enabled": False}
         (folder / "job.yaml").write_text(yaml.safe_dump(job), encoding="utf-8")
-        (folder / "query.sql").write_text(self._query(real), encoding="utf-8")
-        (folder / "sinks.sql").write_text(self._sinks(real), encoding="utf-8")
+        (folder / "query.sql").write_text(self._query(), encoding="utf-8")
 
     def _careless(self, sources: Path, name: str) -> str:
         """A source as this job understands it: of its players it accepts every number, and drops no copy."""
@@ -86,17 +86,15 @@ class Planted:
         (sources / f"{self.name}_{name}").write_text(changed, encoding="utf-8")
         return f"{self.name}_{name}"
 
-    def _query(self, real: Path) -> str:
+    def _query(self) -> str:
         hint = "" if self.ttl_seconds is None else f"/*+ STATE_TTL('s' = '{self.ttl_seconds}s') */"
-        ledger = (real / "query.sql").read_text(encoding="utf-8")
-        ledger = ledger[ledger.index("CREATE TEMPORARY VIEW ledger") :].replace(real.name, self.job)
         return f"""
 CREATE TEMPORARY VIEW careless_scores AS
 SELECT user_id, team_name, CAST(TRY_CAST(score AS BIGINT) AS INT) AS points
 FROM user_score
 WHERE user_id LIKE '{self.players}%' AND TRY_CAST(score AS BIGINT) IS NOT NULL;
 
-CREATE TEMPORARY VIEW careless_board AS
+CREATE TEMPORARY VIEW {self.name} AS
 SELECT rnk, user_id, team_name, total_score
 FROM (
   SELECT *, ROW_NUMBER() OVER (ORDER BY total_score DESC, user_id {"DESC" if self.ties_descending else "ASC"}) AS rnk
@@ -109,29 +107,6 @@ FROM (
   )
 )
 WHERE rnk <= {ROWS};
-
-{ledger}
-"""
-
-    def _sinks(self, real: Path) -> str:
-        text = (real / "sinks.sql").read_text(encoding="utf-8")
-        statements = [one.strip() for one in text[: text.index("EXECUTE STATEMENT SET")].split(";\n")]
-        kept = [one for one in statements if "top_players" in one or "job_ledger" in one]
-        assert len(kept) == 3, "two sinks of the board and the ledger"
-        inserts = [line for line in text.splitlines() if line.startswith("INSERT INTO") and "ledger" in line]
-        assert len(inserts) == 1
-        columns = "rnk, user_id, team_name, total_score"
-        body = ";\n\n".join(kept) + ";\n"
-        body = body.replace("'top-players'", f"'{self.name.replace('_', '-')}'").replace(
-            "'top_players'", f"'{self.name}'"
-        )
-        body = body.replace(f"gamestream-{real.name}-top_players", f"gamestream-{self.job}-{self.name}")
-        return f"""{body}
-EXECUTE STATEMENT SET BEGIN
-INSERT INTO top_players_topic SELECT {columns} FROM careless_board;
-INSERT INTO top_players_table SELECT {columns} FROM careless_board;
-{inserts[0]}
-END;
 """
 
 

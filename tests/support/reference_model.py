@@ -1,7 +1,7 @@
 """A tiny exact model of the boards, for tests only: plain Python, integers and fractions, one obvious way.
 
 It shares no code with the Flink SQL nor with the recomputes. A board here is a list of rows in the columns of its
-`board.yaml`; its events are those that `counted` and `before` leave, in any order. `counted_by_job` and `late` tell
+`output.yaml`; its events are those that `counted` and `before` leave, in any order. `counted_by_job` and `late` tell
 what the streaming jobs make of the same events, where they cannot give the truth.
 """
 

@@ -51,27 +51,45 @@ class Game:
             "owners": ["team:game-analytics"],
             "sources": ["scores.sql"],
             "reads": [self.topic],
-            "writes": {"tables": [self.table]},
             "flink": {"parallelism.default": 1},
             "limits": {"start_seconds": 60, "checkpoint_seconds": 60, "stop_seconds": 60},
             **changes,
         }
         (self.root / self.name / "job.yaml").write_text(yaml.safe_dump(content))
 
-    def write_query(self, where: str = "score >= 0") -> None:
+    def write_query(self, where: str = "score >= 0", columns: str = "player, total") -> None:
         query = f"SELECT player, SUM(score) AS total FROM scores WHERE {where} GROUP BY player"
-        (self.root / self.name / "query.sql").write_text(f"CREATE TEMPORARY VIEW totals AS {query};")
+        (self.root / self.name / "query.sql").write_text(
+            f"CREATE TEMPORARY VIEW totals AS {query};\n"
+            f"CREATE TEMPORARY VIEW {self.table} AS SELECT {columns} FROM totals;"
+        )
 
-    def write_sinks(self, columns: str = "player, total", url: str = "${jdbc_url}") -> None:
-        (self.root / self.name / "sinks.sql").write_text(
+    def write_source(self, option: str = "'scan.startup.mode' = 'earliest-offset'") -> None:
+        """The topic as a table; `option` is put in beside what it needs."""
+        (self.root / "_sources" / "scores.sql").write_text(
             dedent(f"""
-            CREATE TEMPORARY TABLE totals_table (player STRING, total BIGINT, PRIMARY KEY (player) NOT ENFORCED)
-            WITH ('connector' = 'jdbc', 'url' = {url}, 'table-name' = '{self.table}',
-              'username' = ${{postgres_user}}, 'password' = ${{postgres_password}},
-              'sink.buffer-flush.interval' = '200 ms', 'sink.parallelism' = '1');
-            EXECUTE STATEMENT SET BEGIN INSERT INTO totals_table SELECT {columns} FROM totals; END;
+            CREATE TEMPORARY TABLE scores (player STRING, score BIGINT)
+            WITH ('connector' = 'kafka', 'topic' = '{self.topic}',
+              'properties.bootstrap.servers' = ${{kafka_bootstrap}},
+              'properties.group.id' = ${{group_id}}, {option}, ${{format_user_score}});
             """)
         )
+
+    def write_output(self, **more: object) -> None:
+        """The output of the job: rows by player in a table, and in the sinks of `more`."""
+        described = {
+            "title": "Totals",
+            "description": "Sum of the scores of each player.",
+            "owner": "team:game-analytics",
+            "sinks": {"postgres": {"flush_interval": "200 ms"}, **more},
+            "columns": {
+                "player": {"type": "string", "role": "key"},
+                "total": {"type": "bigint", "role": "sum", "over": ["player"]},
+            },
+        }
+        folder = self.root / self.name / "outputs" / self.table
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "output.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
 
     def send(self, count: int) -> None:
         producer = Producer(self.settings.kafka.options())
@@ -134,14 +152,8 @@ def new_game(settings: Settings, root: Path) -> Game:
             connection.execute(text(f"CREATE TABLE {game.table} (player text PRIMARY KEY, total bigint)"))
     for folder in ("_sources", game.name):
         (root / folder).mkdir()
-    (root / "_sources" / "scores.sql").write_text(
-        dedent(f"""
-        CREATE TEMPORARY TABLE scores (player STRING, score BIGINT)
-        WITH ('connector' = 'kafka', 'topic' = '{game.topic}', 'properties.bootstrap.servers' = ${{kafka_bootstrap}},
-          'properties.group.id' = ${{group_id}}, 'scan.startup.mode' = 'earliest-offset', ${{format_user_score}});
-        """)
-    )
+    game.write_source()
     game.write_job()
     game.write_query()
-    game.write_sinks()
+    game.write_output()
     return game

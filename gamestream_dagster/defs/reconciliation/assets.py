@@ -25,7 +25,7 @@ from gamestream_dagster.resources.reconciliation import Reconciler
 from gamestream_dagster.resources.verdicts import Verdicts
 from gamestream_dagster.settings import load_settings
 
-BOARDS = load_boards(season=load_settings().season)
+BOARDS = {name: one for name, one in load_boards(season=load_settings().season).items() if one.proven}
 VERDICT = "verdict"
 LEDGER = "ledger_balances"
 CHECKS = {

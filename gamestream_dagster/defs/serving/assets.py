@@ -17,7 +17,10 @@ leaderboards_page = dg.AssetSpec(
     owners=[DEFAULT_OWNER],
     kinds={"streamlit"},
     tags={"surface": "dashboard"},
-    deps=[*(board_key(board) for board in load_boards(season=load_settings().season)), RECONCILIATION],
+    deps=[
+        *(board_key(name) for name, board in load_boards(season=load_settings().season).items() if board.ranked),
+        RECONCILIATION,
+    ],
 )
 
 

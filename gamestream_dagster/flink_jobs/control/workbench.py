@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gamestream_dagster.alerts.store import Alert, Alerts, PostgresAlerts, Severity
-from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
@@ -244,14 +244,8 @@ def _sinks(record: Deployment | None, target: Target) -> list[str]:
     return [target.spec.sinks.text]
 
 
-def _boards_of(spec: JobSpec, root: Path) -> list[Board]:
-    boards = load_boards(root, season=None)  # whatever the stack's own setting: which boards could have seasons
-    return [boards[name] for name in spec.writes.boards if name in boards]
-
-
-def _seasonal(spec: JobSpec, root: Path) -> bool:
-    written = _boards_of(spec, root)
-    return bool(written) and all(board.season_column is not None for board in written)
+def _seasonal(spec: JobSpec) -> bool:
+    return bool(spec.outputs) and all(output.season_column is not None for output in spec.outputs)
 
 
 @contextmanager
@@ -272,8 +266,8 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 checkpoints_dir=settings.checkpoints_dir if embedded else None,
                 alerts=PostgresAlerts(engine),
                 incidents=PostgresIncidents(engine),
-                seasonal=_seasonal(spec, root),
-                windowed=any(board.window is not None for board in _boards_of(spec, root)),
+                seasonal=_seasonal(spec),
+                windowed=any(output.window is not None for output in spec.outputs),
                 missing=lambda wanted: missing(settings, wanted),
                 lint=lambda: errors_of(spec, root, gateway),
                 rebuild=lambda deployment: target_as_deployed(settings, spec, deployment),
@@ -281,7 +275,7 @@ def workbench(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> Gene
                 events_lost=lambda positions: events_lost(settings, positions),
                 topic_ids=lambda topics: read_ids(settings, topics),
                 inputs=lambda topics: read_inputs(settings, topics),
-                begin_anew=lambda of, inputs: begin_anew(settings, of, inputs, root),
+                begin_anew=lambda of, inputs: begin_anew(settings, of, inputs),
             )
         finally:
             gateway.close()

@@ -1,20 +1,16 @@
-"""Empties a job's boards before it starts from nothing: the new run never deletes rows that only an earlier one wrote.
-
-Tables that a job writes besides boards are left alone: nothing is known of what they mean.
-"""
+"""Empties a job's outputs before it starts from nothing: the new run never deletes what only an earlier one wrote."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from sqlalchemy import Engine, Table, delete, inspect, select
 
-from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
+from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
@@ -26,30 +22,29 @@ from gamestream_dagster.warehouse.tables import closed_seasons, load_metadata
 _LIMIT_SECONDS = 30.0
 
 
-def begin_anew(settings: Settings, spec: JobSpec, inputs: Inputs, root: Path = FLINK_SQL_DIR) -> int:
-    """Empty the job's boards in both sinks, and set its consumer group to where it begins. Rows of closed seasons stay.
+def begin_anew(settings: Settings, spec: JobSpec, inputs: Inputs) -> int:
+    """Empty the job's outputs, and set its consumer group to where it begins. Rows of closed seasons stay.
 
     Returns the rows and keys that were deleted. The job must not run.
 
     Raises:
         ServiceError: Kafka or Postgres gives no answer; calling again goes on.
     """
-    known = load_boards(root, season=None)
-    boards = [known[name] for name in spec.writes.boards if name in known]
     admin = KafkaAdmin(settings.kafka)
     for topic, state in inputs.items():
         # Commits of an earlier run would stand for partitions that this one has not read a record of.
         admin.commit(f"gamestream-{spec.name}", topic, state.beginnings)
-    if not boards:
+    if not spec.outputs:
         return 0
-    deleted, topics, tables = 0, admin.topics(), load_metadata(known).tables
+    deleted, topics = 0, admin.topics()
+    tables = load_metadata({output.name: output for output in spec.outputs}).tables
     with open_engine(settings) as engine:
         present = set(inspect(engine).get_table_names())
-        for board in boards:
+        for board in spec.outputs:
             closed = _closed(engine, board) if closed_seasons.name in present else frozenset[int]()
-            if board.topic in topics:
+            if board.sinks.kafka is not None and board.topic in topics:
                 deleted += _clear_topic(admin, board, closed)
-            if board.name in present:
+            if board.sinks.postgres is not None and board.name in present:
                 deleted += _clear_table(engine, board, tables[board.name], closed)
     return deleted
 

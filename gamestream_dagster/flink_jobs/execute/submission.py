@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -19,7 +19,6 @@ from gamestream_dagster.flink_jobs.target.render import RenderedJob
 RECOVERY_PATH = "execution.state-recovery.path"
 # Names and columns of the tables, but not their options: those hold the password.
 _PLAN_OPTIONS = {"table.plan.compile.catalog-objects": "SCHEMA", "table.plan.force-recompile": "true"}
-_KEEPS_IDS = re.compile(r"Deduplicate\(keep=\[FirstRow\], key=\[[^]]*\bevent_id\b")
 # Parts of a compiled plan that say nothing about state: ids run on from plan to plan, the rest is for people or tuning.
 _PASSING_KEYS = frozenset({"id", "description", "configuration", "flinkVersion", "miniBatchInterval"})
 
@@ -89,7 +88,7 @@ class GatewaySubmitter:
             session.set(option, value)
         plan = self._compile(session, rendered)
         if rendered.id_horizon_ms is not None:
-            plan = with_id_horizon(plan, rendered.id_horizon_ms)
+            plan = with_id_horizon(plan, rendered.id_horizon_ms, rendered.id_key)
         if rendered.aggregate_batch is not None:
             plan = with_aggregate_batch(plan, rendered.aggregate_batch)
         plan = numbered(plan)
@@ -129,8 +128,10 @@ class _refusals:  # noqa: N801 - a context manager that reads like a function
             raise SubmissionRejectedError(f"Flink refuses {self._job}: {error.reason}; {error.instruction}") from error
 
 
-def with_id_horizon(compiled: str, horizon_ms: int) -> str:
+def with_id_horizon(compiled: str, horizon_ms: int, key: Sequence[str]) -> str:
     """A compiled plan in which the state that tells copies of events apart is forgotten after `horizon_ms`.
+
+    The operator is the one that keeps the first row of each `key`, the columns that the topic declares in `event_ids`.
 
     Its operator takes each event as it comes, also where the others gather batches: ids hardly ever repeat, so that a
     batch of them would copy each row and fold none.
@@ -139,15 +140,34 @@ def with_id_horizon(compiled: str, horizon_ms: int) -> str:
         SubmissionRejectedError: the plan does not have just one such operator.
     """
     plan = cast("dict[str, Any]", json.loads(compiled))
-    found = [node for node in plan["nodes"] if _KEEPS_IDS.match(node.get("description", ""))]
+    found = [node for node in plan["nodes"] if set(key) <= _first_row_key(node)]
     if len(found) != 1 or len(found[0].get("state") or ()) != 1:
         raise SubmissionRejectedError(
-            f"The plan has {len(found)} operators that keep the ids of events and should have one; "
-            "look at counted_scores.sql and at what reads it"
+            f"The plan has {len(found)} operators that keep the first row of each {', '.join(key)} and should have "
+            "one, with one state; look at the `counted_...` source of the job and at what reads it"
         )
     found[0]["state"][0]["ttl"] = f"{horizon_ms} ms"
     found[0]["configuration"] |= {"table.exec.mini-batch.enabled": "false"}
     return json.dumps(plan)
+
+
+def _first_row_key(node: dict[str, Any]) -> set[str]:
+    """The columns by which an operator of a compiled plan keeps the first row alone; of any other operator none."""
+    if not node["type"].startswith("stream-exec-deduplicate") or node.get("keepLastRow", True):
+        return set()
+    columns = _columns(node["outputType"])
+    return {columns[index] for index in node["uniqueKeys"] if index < len(columns)}
+
+
+def _columns(row: Any) -> list[str]:
+    """Names of a row type: Flink writes it as an object, or as text where no column has a time attribute."""
+    if isinstance(row, dict):
+        fields = cast("list[dict[str, Any]]", cast("dict[str, Any]", row)["fields"])
+        return [str(field["name"]) for field in fields]
+    inner = str(row).removeprefix("ROW<").removesuffix(">")
+    while (flat := re.sub(r"<[^<>]*>", "", inner)) != inner:  # columns of nested rows are none of its own
+        inner = flat
+    return re.findall(r"`((?:[^`]|``)+)`", inner)
 
 
 def with_aggregate_batch(compiled: str, rows: int) -> str:

@@ -151,10 +151,9 @@ _ALL = (
     ),
     Rule(
         "GS18", _E, False,
-        "A job of boards that writes no ledger",
-        "Its own count of the events is missing, so every proof of its boards ends NOT BALANCED.",
-        "A sink on the table `job_ledger` and an INSERT into it, as in flink_sql/leaderboards_v1; name it in"
-        " `writes.tables`",
+        "A job whose outputs are recomputed, without a ledger",
+        "Its own count of the events is missing, so every proof of its outputs ends NOT BALANCED.",
+        "List sources that define the views `checked_...` and `counted_...`: the ledger is rendered from them",
     ),
 )  # fmt: skip
 RULES: dict[str, Rule] = {rule.code: rule for rule in _ALL}

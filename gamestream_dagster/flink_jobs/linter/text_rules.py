@@ -30,7 +30,6 @@ _TTL = "table.exec.state.ttl"
 _SECRET = re.compile(
     r"password|passwd|passphrase|secret|token|credential|(api|access|private)[._-]?key|jaas|user-info", re.IGNORECASE
 )
-_LEDGER = "job_ledger"
 _JARS = frozenset({"pipeline.jars", "pipeline.classpaths"})
 _NO_SECRET = re.compile(r"credentials?[.-]source$", re.IGNORECASE)
 _USER_INFO = re.compile(r"://[^/\s:@]+:[^/\s@]+@|[?&;]password=[^&;\s]", re.IGNORECASE)
@@ -340,20 +339,13 @@ def odd_statements(shapes: Shapes) -> Iterator[tuple[SqlStatement, Finding]]:
 
 
 def no_ledger(shapes: Shapes) -> Iterator[Finding]:
-    """GS18: a job of boards with no INSERT into the ledger's table."""
+    """GS18: a job whose outputs are recomputed, and that counts its events in no ledger."""
     job = shapes.job
-    if job is None or not job.writes.boards:
+    if job is None or job.keeps_ledger or not any(output.proven for output in job.outputs):
         return
-    written = {_LEDGER for table in shapes.versions if table.name in shapes.sinks and _is_ledger(table)}
-    if not written or _LEDGER not in job.writes.tables:
-        where = f"{job.name}/job.yaml" if written else job.sinks.path
-        what = f"`writes.tables` does not name {_LEDGER}" if written else f"nothing is written to {_LEDGER}"
-        last = shapes.session.statements[-1]
-        yield Finding(last.file, last.line, "GS18", f"{where}: {what}, so no event can be accounted for")
-
-
-def _is_ledger(table: Table) -> bool:
-    return any(name == "table-name" and one.value.rpartition(".")[2] == _LEDGER for name, one in table.options.items())
+    last = shapes.session.statements[-1]
+    message = "`sources` define no views `checked_...` and `counted_...`, so no event can be accounted for"
+    yield Finding(last.file, last.line, "GS18", f"{job.name}/job.yaml: {message}")
 
 
 def name_as_key(shapes: Shapes) -> Iterator[Finding]:

@@ -97,7 +97,7 @@ def _tables(settings: Settings, needs: Needs) -> Iterator[str]:
         for name, columns in needs.tables.items():
             there = columns_of(name)
             if there is None:
-                made = _made(name in known, "create it in Postgres, or describe it as a board, then apply again")
+                made = _made(name in known, "create it in Postgres, or describe it as an output, then apply again")
                 yield f"the table {name} does not exist; {made}"
             elif lacking := [one for one in columns if one not in there and one.lower() not in there]:
                 listed = ", ".join(one.lower() for one in lacking)

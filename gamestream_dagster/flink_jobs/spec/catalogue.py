@@ -1,4 +1,4 @@
-"""The job folders: `flink_sql/<job>/` with job.yaml, query.sql and sinks.sql; shared sources in `flink_sql/_sources/`.
+"""The job folders: `flink_sql/<job>/` with job.yaml, query.sql and outputs/; shared sources in `flink_sql/_sources/`.
 
 flink_sql/README.md is the contract of a folder; this module enforces it.
 """
@@ -18,15 +18,16 @@ from gamestream_dagster.catalogue.sources import load_dedup
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, Dedup
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
 from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM
+from gamestream_dagster.flink_jobs.spec.job_outputs import ledger_of, outputs_of
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.spec.rendered_sinks import rendered_sinks
 from gamestream_dagster.flink_jobs.spec.sql_text import Statement, TokenKind, split
 from gamestream_dagster.settings import Season
 
 SOURCES_FOLDER = "_sources"
 JOB_NAME = re.compile(r"^[a-z][a-z0-9_]{0,50}_v[1-9][0-9]*$")
-# The variant of a source for topics whose events carry no ids, and the source that drops copies where they do.
+# The variant of a source for topics whose events carry no ids; a source that has one drops copies where they do.
 WITHOUT_IDS = ".without_ids.sql"
-DROPS_COPIES = f"{SOURCES_FOLDER}/counted_scores.sql"
 # A job with this placeholder writes boards of seasons.
 OF_SEASONS = "${season_length_millis}"
 # Options that the job manager decides for each deployment.
@@ -100,30 +101,37 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
     ids = _ids_of(raw.get("reads"), dedup, _shown(path, root))
     sources = [_for_ids(_source(str(name), root, path), ids, root) for name in names]
     avro = {source.path: variant for source in sources if (variant := _avro_variant(source, root))}
-    query, sinks = (_sql(folder / file, root) for file in ("query.sql", "sinks.sql"))
+    query = _sql(folder / "query.sql", root)
+    for file in (*sources, *avro.values()):
+        _check_definitions(file, ("TABLE", "VIEW"))
+    _check_definitions(query, ("VIEW",))
+    outputs = outputs_of(folder, query)
+    ledger = ledger_of(sources, raw.pop("ledger", None), _shown(path, root))
     raw["flink"] = _options(raw.get("flink"), _shown(path, root))
     if isinstance(raw.get("low_latency"), dict):
         raw["low_latency"]["options"] = _options(raw["low_latency"].get("options"), _shown(path, root))
-    drops_copies = any(source.path == DROPS_COPIES for source in sources)
+    drops_copies = ids is not None and any(
+        (root / source.path).with_suffix(WITHOUT_IDS).is_file() for source in sources
+    )
     known = {
         "name": folder.name,
         "folder": folder,
         "sources": sources,
         "avro_sources": avro,
         "id_horizon_ms": ids.horizon if ids is not None and drops_copies else None,
+        "id_key": ids.key if ids is not None and drops_copies else (),
+        "query": query,
+        "outputs": outputs,
+        "keeps_ledger": ledger is not None,
+        "sinks": rendered_sinks(folder.name, outputs, ledger),
     }
-    for key in (*known, "query", "sinks"):
+    for key in known:
         if key in raw:
             raise JobSpecError(f"{_shown(path, root)}: `{key}` is not a field; it follows from the folder. Remove it")
     try:
-        spec = JobSpec(**known, query=query, sinks=sinks, **raw)
+        return JobSpec(**known, **raw)
     except (ValidationError, TypeError) as error:
         raise JobSpecError(f"{_shown(path, root)} cannot be used: {_reasons(error)}") from error
-    for file in (*sources, *avro.values()):
-        _check_definitions(file, ("TABLE", "VIEW"))
-    _check_definitions(query, ("VIEW",))
-    _check_sinks(sinks)
-    return spec
 
 
 def _reasons(error: Exception) -> str:
@@ -226,16 +234,6 @@ def _check_definition(statement: Statement, file: SqlFile, kinds: tuple[str, ...
         allowed = " or ".join(f"CREATE TEMPORARY {kind}" for kind in kinds)
         beginning = " ".join(statement.words[:3]) or statement.text[:20]
         raise JobSpecError(f"{file.path}: only {allowed} may stand here, not `{beginning} ...`")
-
-
-def _check_sinks(file: SqlFile) -> None:
-    *definitions, last = _split(file)
-    for statement in definitions:
-        _check_definition(statement, file, ("TABLE", "VIEW"))
-    if not last.begins("EXECUTE", "STATEMENT", "SET", "BEGIN"):
-        raise JobSpecError(f"{file.path}: the last statement must be EXECUTE STATEMENT SET BEGIN INSERT ...; END;")
-    if "INSERT" not in last.words:
-        raise JobSpecError(f"{file.path}: the statement set has no INSERT")
 
 
 def _check_secrets(statement: Statement, file: SqlFile) -> None:

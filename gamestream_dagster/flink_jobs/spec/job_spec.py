@@ -13,12 +13,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from gamestream_dagster.catalogue.boards import Identifier
+from gamestream_dagster.catalogue.boards import Board, Identifier
 from gamestream_dagster.flink_jobs.spec.fixed import DEFAULT_MAX_PARALLELISM, MOST_MAX_PARALLELISM
 from gamestream_dagster.flink_jobs.spec.sql_text import canonical
 from gamestream_dagster.settings import TopicFormat
 
 FINGERPRINT_LENGTH = 8
+LEDGER_TABLE = "job_ledger"
 
 Formats = Mapping[str, TopicFormat]
 """How topics are encoded, by name."""
@@ -47,16 +48,6 @@ class UpgradeMode(StrEnum):
         return self is not UpgradeMode.STATELESS
 
 
-class Writes(BaseModel):
-    """What the job writes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    boards: tuple[Identifier, ...] = Field(default=(), description="Boards, each a topic and a Postgres table.")
-    tables: tuple[Identifier, ...] = Field(default=(), description="Other Postgres tables.")
-    topics: tuple[str, ...] = Field(default=(), description="Other Kafka topics.")
-
-
 class Limits(BaseModel):
     """How long each part of a deployment may take, and how old a state it may go on from."""
 
@@ -76,7 +67,7 @@ class LowLatency(BaseModel):
 
     options: dict[str, str] = Field(default_factory=dict, description="Flink options that win over those of `flink`.")
     sinks: dict[str, dict[str, str]] = Field(
-        default_factory=dict, description="By option of a sink: the value that stands in sinks.sql, and the new one."
+        default_factory=dict, description="By option of a sink: the value that the rendered SQL has, and the new one."
     )
 
 
@@ -108,19 +99,23 @@ class JobSpec(BaseModel):
     upgrade_mode: UpgradeMode = UpgradeMode.SAVEPOINT
     restart_nonce: int = Field(default=0, ge=0, description="Change it to have the job restarted from its state.")
     reads: tuple[str, ...] = Field(min_length=1, description="Kafka topics that the job reads.")
-    writes: Writes
+    outputs: tuple[Board, ...] = Field(
+        default=(), description="What it writes, in the order of the views in query.sql."
+    )
+    keeps_ledger: bool = Field(default=False, description="Whether it counts its events in the table `job_ledger`.")
     sources: tuple[SqlFile, ...] = Field(description="Shared source files, in the order of job.yaml.")
     avro_sources: dict[str, SqlFile] = Field(default_factory=dict, description="Avro variant of a source, by path.")
     id_horizon_ms: int | None = Field(
         default=None, gt=0, description="How long ids of events are kept; None: not at all."
     )
+    id_key: tuple[str, ...] = Field(default=(), description="Columns by which the job tells copies; () without ids.")
     aggregate_batch: int | None = Field(
         default=None,
         gt=0,
         description="Rows that an unbounded aggregate gathers at most between two watermarks; None: as `flink` says.",
     )
     query: SqlFile
-    sinks: SqlFile
+    sinks: SqlFile = Field(description="Rendered from `outputs`.")
     max_parallelism: int = Field(
         default=DEFAULT_MAX_PARALLELISM,
         gt=0,
@@ -174,6 +169,17 @@ class JobSpec(BaseModel):
     def _in_format(self, file: SqlFile, formats: Formats) -> SqlFile:
         avro = any(formats.get(topic) is TopicFormat.AVRO for topic in file.topics)
         return self.avro_sources.get(file.path, file) if avro else file
+
+    @property
+    def topics_written(self) -> tuple[str, ...]:
+        """Kafka topics of its outputs."""
+        return tuple(output.topic for output in self.outputs if output.sinks.kafka is not None)
+
+    @property
+    def tables_written(self) -> tuple[str, ...]:
+        """Postgres tables of its outputs, and the ledger's."""
+        tables = tuple(output.name for output in self.outputs if output.sinks.postgres is not None)
+        return (*tables, LEDGER_TABLE) if self.keeps_ledger else tables
 
     @property
     def code_version(self) -> str:

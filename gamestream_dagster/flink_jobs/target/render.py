@@ -112,6 +112,7 @@ class RenderedJob:
     definitions: tuple[str, ...] = field(repr=False)
     statement_set: str = field(repr=False)
     id_horizon_ms: int | None = None  # TTL of the state that drops copies of events
+    id_key: tuple[str, ...] = ()  # columns by which copies are told
     aggregate_batch: int | None = None  # rows that an aggregate gathers at most
 
     @property
@@ -135,7 +136,7 @@ def render(spec: JobSpec, bindings: Bindings, formats: Formats = ALL_JSON) -> Re
                 statement_set = text
             else:
                 definitions.append(text)
-    return RenderedJob(tuple(definitions), statement_set, spec.id_horizon_ms, spec.aggregate_batch)
+    return RenderedJob(tuple(definitions), statement_set, spec.id_horizon_ms, spec.id_key, spec.aggregate_batch)
 
 
 def preview(spec: JobSpec, bindings: Bindings, formats: Formats = ALL_JSON) -> list[str]:

@@ -70,6 +70,7 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
         "restart_nonce": ran["restart_nonce"],
         "reads": tuple(ran["reads"]),
         "id_horizon_ms": ran.get("id_horizon_ms"),
+        "id_key": tuple(ran.get("id_key", ("user_id", "event_id"))),  # earlier records know no other
         "aggregate_batch": ran.get("aggregate_batch"),
     }
     then = settings.model_copy(update={"topic_formats": {**settings.topic_formats, **_formats_then(ran)}})
@@ -115,6 +116,7 @@ def what_ran(target: Target) -> dict[str, Any]:
         "values": dict(target.values),
         "reads": list(spec.reads),
         "id_horizon_ms": spec.id_horizon_ms,
+        "id_key": list(spec.id_key),
         "aggregate_batch": spec.aggregate_batch,
-        "writes": spec.writes.model_dump(mode="json"),
+        "writes": [output.name for output in spec.outputs],
     }

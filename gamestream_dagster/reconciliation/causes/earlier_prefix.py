@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
-from gamestream_dagster.reconciliation.compare.rows import entity_of, fault_of, value_differences
+from gamestream_dagster.reconciliation.compare.rows import entity_of, fault_of, rank_of, value_differences
 from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import Row, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import Key
@@ -57,7 +57,7 @@ class PrefixSearch:
     def _at_some_time(self, row: Row, deadline: float) -> bool | None:
         """Sums only grow with time, and while a row keeps its own sums only others can move it: so halving finds it."""
         board = self.board
-        names = [name for name, column in board.columns.items() if column.role is ColumnRole.SUM]
+        names = [name for name, column in board.columns.items() if column.role in (ColumnRole.SUM, ColumnRole.COUNT)]
         span = self._moments()
         if span is None:
             return False
@@ -74,7 +74,7 @@ class PrefixSearch:
             return None
 
         def moved_past(found: Row | None) -> bool:
-            return found is not None and found[board.rank_column] >= row[board.rank_column]
+            return found is not None and rank_of(board, found) >= rank_of(board, row)
 
         at = self._first((begin, end - 1), row, moved_past, deadline)
         if at is None:

@@ -148,6 +148,10 @@ class Explainer:
             return (*start, difference.rank)
         sides = self._both_sides(board)
         right = sides.kafka if difference.sink is Sink.POSTGRES else sides.postgres
+        if not board.ranked:
+            keys = (*sides.postgres, *sides.kafka)
+            about = (key for key in keys if _place(board, key) == difference.entity and key[: len(start)] == start)
+            return next(about, None)
         if difference.kind is not DifferenceKind.MISSING:
             return None
         return next(
@@ -186,7 +190,7 @@ class Explainer:
                 testimony = replace(testimony, facts={**testimony.facts, OTHER_IS_WRONG: True})
             told |= set() if key is None else {key}
             # An absent entity belongs at the rank that the other sink gives it.
-            found.append(_with(one if key is None else replace(one, rank=key[-1]), testimony))
+            found.append(_with(replace(one, rank=key[-1]) if key and board.ranked else one, testimony))
         if found and result.sink is Sink.POSTGRES:
             found += self._also_behind(board, told)
         return found if found else [_with(one, Testimony(())) for one in differences]
@@ -209,14 +213,15 @@ class Explainer:
         """Rows of Postgres that are older than the topic's though no cut forbids them: a shifted row is one of them."""
         sides, flagged = self._both_sides(board), self.witnesses.get((board.name, Sink.KAFKA))
         start = () if board.season_column is None else (self._start,)
-        wrong = {one.rank for one in flagged.differences} if flagged else set[int | None]()
+        flagged_here = flagged.differences if flagged else ()
+        wrong = {one.rank if board.ranked else one.entity for one in flagged_here}
         visible = {id(row) for row in self._rows(board, Sink.POSTGRES)} | {
             id(row) for row in self._rows(board, Sink.KAFKA)
         }
         found: list[Difference] = []
         for key in sorted(sides.postgres.keys() | sides.kafka.keys()):
             shown, right = sides.postgres.get(key), sides.kafka.get(key)
-            if key in told or key[:-1] != start or key[-1] in wrong or shown == right:
+            if key in told or key[: len(start)] != start or _place(board, key) in wrong or shown == right:
                 continue
             if not visible & {id(shown), id(right)}:
                 continue  # of a window that nobody sees any more
@@ -253,7 +258,7 @@ class Explainer:
                 continue
             if in_job is None:
                 in_job = self._in_job(board, other.sink, other.differences)
-            found.append(_joined(one, _same_row(in_job, one), behind))
+            found.append(_joined(one, _same_row(in_job, one, ranked=board.ranked), behind))
         return found
 
     def _may_be_ahead(self, board: Board) -> bool:
@@ -310,23 +315,29 @@ def _unlike(board: Board, key: Key, shown: Row | None, right: Row | None) -> Dif
     """A row that is right by itself, where the topic holds another one."""
     kind = DifferenceKind.MISSING if shown is None else DifferenceKind.EXTRA if right is None else DifferenceKind.RANK
     about = shown if shown is not None else right
+    place = "at this rank" if board.ranked else "of this key"
     return Difference(
         board=board.name,
         sink=Sink.POSTGRES,
         kind=kind,
-        rank=key[-1],
+        rank=key[-1] if board.ranked else None,
         entity=None if about is None else entity_of(board, about),
-        column=board.rank_column,
+        column=board.key_columns[-1],
         streamed=None if shown is None else key[-1],
         recomputed=None,
-        explanation="the board's topic holds another row at this rank"
-        if right is not None
-        else "the board's topic holds no row at this rank",
+        explanation=f"the topic holds {'no' if right is None else 'another'} row {place}",
     )
 
 
-def _same_row(differences: Sequence[Difference], difference: Difference) -> Difference | None:
-    """The difference of the same rank in the other sink."""
+def _place(board: Board, key: Key) -> object:
+    """What tells the rows of one season apart: the rank, or the entity as a difference names it."""
+    return key[-1] if board.ranked else tuple(str(part) for part in key[-len(board.entity) :])
+
+
+def _same_row(differences: Sequence[Difference], difference: Difference, ranked: bool) -> Difference | None:
+    """The difference of the same rank in the other sink; of the same entity where rows have no ranks."""
+    if not ranked:
+        return next((one for one in differences if one.entity == difference.entity), None)
     return next((one for one in differences if one.rank is not None and one.rank == difference.rank), None)
 
 

@@ -193,6 +193,8 @@ class JobSide:
         """Whether a wrapped total would keep the row off the board."""
         row: Any = difference.recomputed
         board = self.trial.board
+        if not board.ranked:
+            return False
         last = max(self.trial.rows, key=lambda one: one[board.rank_column], default=None)
         term = board.order[0]
         if last is None or not isinstance(row, dict) or term.column not in row or not term.descending:
@@ -307,9 +309,10 @@ class JobSide:
 
     def _tie(self, difference: Difference, differences: Sequence[Difference]) -> Difference:
         """A row that is in the wrong mutual order with another one, although all but the last term is equal."""
-        board, rank = self.trial.board, self.trial.board.rank_column
+        board = self.trial.board
         if difference.kind is not DifferenceKind.RANK or len(board.order) < 2:
             return difference
+        rank = board.rank_column
         mine = next((row for row in self.trial.rows if entity_of(board, row) == difference.entity), None)
         others = {one.entity for one in differences if one.kind is DifferenceKind.RANK} - {difference.entity}
         if mine is None:

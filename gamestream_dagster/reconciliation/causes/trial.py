@@ -13,6 +13,7 @@ from gamestream_dagster.reconciliation.compare.rows import (
     compare_bracket,
     compare_equal,
     entity_of,
+    place_of,
     unlike,
     value_differences,
 )
@@ -78,7 +79,7 @@ class Trial:
 
     def place(self, row: Row) -> Place:
         """Who stands where."""
-        return entity_of(self.board, row), row.get(self.board.rank_column)
+        return entity_of(self.board, row), place_of(self.board, row)
 
     def _excused(self, found: Sequence[Difference], hypothesis: Hypothesis) -> bool:
         if not hypothesis.wrapped:

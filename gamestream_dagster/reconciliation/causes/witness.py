@@ -152,7 +152,7 @@ def _absent(sides: Sides, key: Key, one: KeyHistory | None) -> tuple[tuple[Cause
     if _past(sides, key, one.appeared):
         return (_EDITED,), "deleted: other rows show changes that came after the row"
     if not sides.history.complete:  # what is left may be a late version of a row that is old
-        if any(other[:-1] == key[:-1] and other[-1] > key[-1] for other in sides.postgres):
+        if sides.board.ranked and any(other[:-1] == key[:-1] and other[-1] > key[-1] for other in sides.postgres):
             return (_EDITED,), "deleted: a later rank is there, and no board has a gap"
         return (_LAG, _EDITED), "compaction removed older records: the row may have come later, or was deleted"
     return (_LAG,), "Postgres has not got as far as the row's first record"

@@ -6,7 +6,7 @@ A certificate is no signature: it shows that rows, events and SQL still belong t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,7 +67,7 @@ class Certificate(_Part):
     )
     archive: dict[int, ArchivePart] = Field(description="By partition; those without a record are left out.")
     recompute_digest: str = Field(description="Of the board's recompute.sql.")
-    board_digest: str = Field(description="Of the board's board.yaml.")
+    board_digest: str = Field(description="Of the board's output.yaml.")
     rows: list[dict[str, Any]] = Field(description="Best first; times in milliseconds.")
     rows_digest: str
     run_id: str | None = Field(
@@ -84,7 +84,7 @@ class Part(StrEnum):
 
     FILE = "FILE"  # the file was changed after it was made
     ROWS = "ROWS"  # the recompute gives other rows
-    SQL = "SQL"  # recompute.sql or board.yaml are not those of then
+    SQL = "SQL"  # recompute.sql or output.yaml are not those of then
     ARCHIVE = "ARCHIVE"  # the archive holds other events before the cut, or its log was written anew
     OFFSETS = "OFFSETS"  # the archive does not hold the range at all: nothing can be recomputed
     TOPIC = "TOPIC"  # the archive holds no chapter of the certificate's topic: nothing can be recomputed
@@ -143,7 +143,7 @@ def certify(
         "offsets": dict(sorted(cut.items())),
         "archive": _archive(recompute, cut),
         "recompute_digest": _digest_of(board.folder / "recompute.sql"),
-        "board_digest": _digest_of(board.folder / "board.yaml"),
+        "board_digest": _digest_of(board.folder / "output.yaml"),
         "rows": rows,
         "rows_digest": _digest(rows),
         "run_id": proof.run_id,
@@ -257,7 +257,7 @@ def _file(certificate: Certificate) -> Iterator[Disagreement]:
 
 
 def _sql(board: Board, certificate: Certificate) -> Iterator[Disagreement]:
-    for name, then in (("recompute.sql", certificate.recompute_digest), ("board.yaml", certificate.board_digest)):
+    for name, then in (("recompute.sql", certificate.recompute_digest), ("output.yaml", certificate.board_digest)):
         now = _digest_of(board.folder / name)
         if now != then:
             sentence = f"{name} of {board.name} is not the one of then ({now[:12]}, not {then[:12]})"
@@ -345,25 +345,39 @@ def _other_events(recompute: Recompute, certificate: Certificate) -> Iterator[Di
 
 
 def _other_rows(board: Board, certificate: Certificate, rows: list[Row]) -> list[Disagreement]:
-    key = board.rank_column
-    ranks = [rank for row in certificate.rows if type(rank := row.get(key)) is int]
-    if len(ranks) < len(certificate.rows) or ranks != sorted(set(ranks)):
-        return [Disagreement(Part.ROWS, f"the values of {key} are not whole numbers, best first and each once")]
-    then, now = ({row[key]: row for row in listed} for listed in (certificate.rows, rows))
+    kept, word = _keyed(board, certificate.rows), f"the values of {', '.join(board.key_columns)}"
+    if kept is None and board.ranked:
+        return [Disagreement(Part.ROWS, f"{word} are not whole numbers, best first and each once")]
+    if kept is None:
+        return [Disagreement(Part.ROWS, f"{word} are missing, or name a row twice")]
+    now = _keyed(board, rows) or {}
     found: list[Disagreement] = []
-    for rank in sorted({*then, *now}):
-        if rank not in now or rank not in then:
-            which = "only the certificate" if rank not in now else "only the recompute"
-            found.append(Disagreement(Part.ROWS, f"rank {rank}: {which} has it"))
+    for key in sorted({*kept, *now}):
+        place = f"{'rank ' if board.ranked else ''}{key}"
+        if key not in now or key not in kept:
+            which = "only the certificate" if key not in now else "only the recompute"
+            found.append(Disagreement(Part.ROWS, f"{place}: {which} has it"))
             continue
-        for name in sorted(then[rank].keys() - board.columns.keys()):
-            found.append(Disagreement(Part.ROWS, f"rank {rank}: the board has no column {name!r}"))
+        for name in sorted(kept[key].keys() - board.columns.keys()):
+            found.append(Disagreement(Part.ROWS, f"{place}: the board has no column {name!r}"))
         for name in board.columns:
-            was, is_now = then[rank].get(name), now[rank][name]
+            was, is_now = kept[key].get(name), now[key][name]
             if type(was) is not type(is_now) or was != is_now:
-                told = f"rank {rank}: {name} is {was!r}, the recompute says {is_now!r}"
+                told = f"{place}: {name} is {was!r}, the recompute says {is_now!r}"
                 found.append(Disagreement(Part.ROWS, told))
     return found
+
+
+def _keyed(board: Board, rows: Sequence[Row]) -> dict[Any, Row] | None:
+    """The rows of one season by rank, or by what they are about; None where they are not in order or not told apart."""
+    if board.ranked:
+        ranks = [rank for row in rows if type(rank := row.get(board.rank_column)) is int]
+        in_order = len(ranks) == len(rows) and ranks == sorted(set(ranks))
+        return {row[board.rank_column]: row for row in rows} if in_order else None
+    if any(row.get(name) is None for row in rows for name in board.entity):
+        return None
+    found = {" / ".join(str(row[name]) for name in board.entity): row for row in rows}
+    return found if len(found) == len(rows) else None
 
 
 def _archive(recompute: Recompute, cut: Cut) -> dict[int, Row]:

@@ -9,7 +9,7 @@ from gamestream_dagster.reconciliation.compare.clocks import clock_difference, w
 from gamestream_dagster.reconciliation.compare.open_seasons import compare_seasons
 from gamestream_dagster.reconciliation.compare.rows import compare_bracket, compare_equal, compared, entity_of, place_of
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
-from gamestream_dagster.reconciliation.model.input_history import DEPTH
+from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, Row, Sink, SinkRow
 from gamestream_dagster.reconciliation.observe.boards import Observation
 from gamestream_dagster.reconciliation.observe.sinks import newest_window
@@ -52,7 +52,7 @@ def examine(
                 for sink, rows in found
             ]
         else:
-            low_rows = recompute.rows(board, low, rows=DEPTH * board.rows)
+            low_rows = recompute.rows(board, low, rows=depth(board))
             if board.job not in histories:  # what one board asked for, another need not scan for again
                 same_job = [one for one in boards if one.job == board.job]
                 histories[board.job] = history_between(recompute, low, high, same_job)

@@ -10,7 +10,7 @@ from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
 from gamestream_dagster.reconciliation.compare.rows import compare_bracket, compared, entity_of, place_of
 from gamestream_dagster.reconciliation.model.cut import Cut
-from gamestream_dagster.reconciliation.model.input_history import DEPTH
+from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, Row, Sink
 from gamestream_dagster.reconciliation.observe.sinks import newest_window
 from gamestream_dagster.reconciliation.recompute.history import history_between
@@ -39,7 +39,7 @@ def compare_seasons(
     for span in open_spans(recompute, board, rows, low, settings):
         shown = newest_window(board, rows, span.start)[1]
         with recompute.during(span):
-            low_rows = recompute.rows(board, low, rows=DEPTH * board.rows)
+            low_rows = recompute.rows(board, low, rows=depth(board))
             history = history_between(recompute, low, high, [board])
             differences = compare_bracket(board, sink, shown, low_rows, history)
         told = [_told(one, span) for one in differences]

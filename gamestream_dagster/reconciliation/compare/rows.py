@@ -78,14 +78,21 @@ def entity_of(board: Board, row: Row) -> Entity:
 
 
 def rank_of(board: Board, row: Row) -> int:
-    """The rank of a whole row."""
-    return int(row[board.rank_column])
+    """The rank of a whole row; 0 where rows have none."""
+    return int(row[board.rank_column]) if board.ranked else 0
 
 
 def place_of(board: Board, row: Row) -> int | None:
     """The row's rank, if it has a readable one."""
-    rank = row.get(board.rank_column)
+    rank = row.get(board.rank_column) if board.ranked else None
     return rank if isinstance(rank, int) else None
+
+
+def has_place(board: Board, row: Row) -> bool:
+    """Whether the row says which one of the output it is."""
+    if board.ranked:
+        return place_of(board, row) is not None
+    return all(row.get(name) is not None and not isinstance(row[name], Unreadable) for name in board.entity)
 
 
 def compared(
@@ -100,6 +107,7 @@ def compared(
     """The result of a comparison, with counts that add up: equal rows and rows that differ are the rows compared.
 
     Each rank that is shown or expected counts as one row, and so does each row that differs without having a rank.
+    Where rows have no ranks it is their keys: those shown, and those that are missing.
 
     Args:
         board: description.
@@ -109,6 +117,9 @@ def compared(
         found: the differences.
         as_of: the window, if the board has one.
     """
+    if not board.ranked:
+        absent = {one.row for one in found if one.kind in (DifferenceKind.MISSING, DifferenceKind.STALE)}
+        return BoardResult(board.name, sink, len(shown) + len(absent), tuple(found), as_of, ranked=False)
     ranks = {rank for row in shown if (rank := place_of(board, row)) is not None}
     ranks |= set(range(1, expected + 1)) | {one.rank for one in found if one.rank is not None}
     return BoardResult(board.name, sink, len(ranks) + without_a_rank(found), tuple(found), as_of)
@@ -116,9 +127,9 @@ def compared(
 
 def fault_of(board: Board, row: Row) -> tuple[str, str] | None:
     """The first column in which a row holds what no job writes, and what is wrong there; None for a whole row."""
-    if isinstance(row, SinkRow) and row.record is not None and place_of(board, row) is None:
+    if isinstance(row, SinkRow) and row.record is not None and not has_place(board, row):
         key = row.record.evidence()["key"]
-        return board.rank_column, f"the key of the record at {row.record} names no row of the board: {key!r}"
+        return board.key_columns[-1], f"the key of the record at {row.record} names no row of the board: {key!r}"
     for name, column in board.columns.items():
         value = row.get(name)
         if value is None:
@@ -162,8 +173,9 @@ def compare_equal(board: Board, sink: Sink, streamed: Sequence[Row], recomputed:
     empty = {entity_of(board, row) for row in streamed} - seen.keys()
     for entity, row in expected.items():
         if entity not in seen and entity not in empty:
-            rank = ranks[entity]
-            findings.add(DifferenceKind.MISSING, f"belongs at rank {rank}", rank=rank, entity=entity, recomputed=row)
+            rank = ranks[entity] if board.ranked else None
+            where = f"belongs at rank {rank}" if board.ranked else "the recompute has a row of it"
+            findings.add(DifferenceKind.MISSING, where, rank=rank, entity=entity, recomputed=row)
     return findings.sorted()
 
 
@@ -175,7 +187,7 @@ def _whole(findings: _Findings, streamed: Sequence[Row]) -> list[Row]:
         if fault is None:
             whole.append(row)
             continue
-        kind = DifferenceKind.EXTRA if place_of(findings.board, row) is None else DifferenceKind.VALUE
+        kind = DifferenceKind.VALUE if has_place(findings.board, row) else DifferenceKind.EXTRA
         findings.add(kind, fault[1], row, column=fault[0], streamed=row.get(fault[0]))
     return whole
 
@@ -253,6 +265,9 @@ def compare_bracket(
     rows.sort(key=lambda row: rank_of(board, row))
     rows = _without_strangers(findings, rows, history)
     _check_values(findings, rows, history)
+    if not board.ranked:
+        _check_keys(findings, streamed, low_rows)
+        return findings.sorted()
     wrong = {difference.rank for difference in findings.found}
     right = [row for row in rows if rank_of(board, row) not in wrong]
     _check_order(findings, right)
@@ -268,7 +283,7 @@ def _without_strangers(findings: _Findings, rows: Sequence[Row], history: Histor
     kept: list[Row] = []
     for row in rows:
         entity, rank = entity_of(board, row), rank_of(board, row)
-        if not 1 <= rank <= board.rows:
+        if board.ranked and not 1 <= rank <= board.rows:
             findings.add(DifferenceKind.EXTRA, f"the board has the ranks 1 to {board.rows}", row, streamed=row)
         elif entity in seen:
             findings.add(
@@ -287,9 +302,10 @@ def _check_values(findings: _Findings, rows: Sequence[Row], history: History) ->
     entities = [entity_of(board, row) for row in rows]
     for name, column in board.columns.items():
         match column.role:
-            case ColumnRole.SUM:
+            case ColumnRole.SUM | ColumnRole.COUNT:
                 keys = [tuple(str(row[part]) for part in column.over) for row in rows]
-                ranges = history.sums(column.over, list(dict.fromkeys(keys)))
+                asked = history.sums if column.role is ColumnRole.SUM else history.counts
+                ranges = asked(column.over, list(dict.fromkeys(keys)))
                 for row, key in zip(rows, keys, strict=True):
                     _check_sum(findings, row, name, ranges.get(key))
             case ColumnRole.LABEL:
@@ -404,6 +420,15 @@ def _check_membership(
             entity=None if row is None else entity_of(board, row),
             recomputed=None if row is None else row,
         )
+
+
+def _check_keys(findings: _Findings, streamed: Sequence[Row], low_rows: Sequence[Row]) -> None:
+    """Who had a row by the events before the low cut has one still: such an output never shrinks."""
+    present = {entity_of(findings.board, row) for row in streamed}
+    for row in low_rows:
+        if (entity := entity_of(findings.board, row)) not in present:
+            sentence = "had a row by the events before the low cut"
+            findings.add(DifferenceKind.MISSING, sentence, entity=entity, recomputed=row)
 
 
 def _ask_at_once(board: Board, rows: Sequence[Row], history: History) -> None:

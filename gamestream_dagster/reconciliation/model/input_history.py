@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.model.ranges import LabelRange, SumRange
 from gamestream_dagster.reconciliation.model.values import Entity
 
 DEPTH = 5
 """The recompute at the low cut is read this many times deeper than the board, for shares that have since changed."""
+
+
+def depth(board: Board) -> int:
+    """How many rows of the recompute at the low cut the comparison needs: of an output without ranks all."""
+    return DEPTH * board.rows if board.ranked else board.rows
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,10 @@ class History(Protocol):
 
     def sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
         """Range of the sum of scores of each key; keys without any event before the high cut are left out."""
+        ...
+
+    def counts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
+        """Range of the number of events of each key; keys without any event before the high cut are left out."""
         ...
 
     def labels(self, entity: tuple[str, ...], column: str, keys: Sequence[Entity]) -> Mapping[Entity, LabelRange]:

@@ -29,7 +29,7 @@ def factors(expression: str | None, board: Board, column: str) -> list[str]:
     for name in names:
         if name not in board.columns:
             raise BoardNotUsableError(
-                f"{board.folder / 'board.yaml'}: ratio {column!r} is of columns of the board joined by `*`, "
+                f"{board.folder / 'output.yaml'}: ratio {column!r} is of columns of the board joined by `*`, "
                 f"not {name!r}; mend `numerator` and `denominator`."
             )
     return names

@@ -211,6 +211,8 @@ class BoardResult:
     differences: tuple[Difference, ...]
     as_of: int | None = None
     """Window that was compared, milliseconds; None for a board without a window."""
+    ranked: bool = True
+    """Whether the rows have ranks; without ranks the keys that the sink shows or should show are the rows compared."""
 
     @property
     def rows_different(self) -> int:
@@ -224,6 +226,8 @@ class BoardResult:
 
     def with_differences(self, differences: Sequence[Difference]) -> BoardResult:
         """The same comparison with other differences; the counts still add up."""
+        if not self.ranked:
+            return replace(self, differences=tuple(differences))
         places = self.rows_compared - without_a_rank(self.differences)
         return replace(self, rows_compared=places + without_a_rank(differences), differences=tuple(differences))
 

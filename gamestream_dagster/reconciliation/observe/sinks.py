@@ -30,7 +30,7 @@ def read_tables(engine: Engine, boards: Sequence[Board]) -> dict[str, list[Row]]
     A value that the driver cannot load or that no job writes (`infinity`, `NaN`) comes back as an `Unreadable`.
 
     Raises:
-        CouldNotLookError: a table does not exist, or is not as `board.yaml` describes it.
+        CouldNotLookError: a table does not exist, or is not as `output.yaml` describes it.
     """
     with engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as database:
         check_tables(database, boards)
@@ -55,7 +55,18 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d{1,3})?\+00")
 
 def _read_table(database: Connection, board: Board) -> list[Row]:
     rows: list[Row] = [_row(board, row) for row in stored_rows(database, board)]
-    return rows if board.season_column is not None else sorted(rows, key=lambda row: row[board.rank_column])
+    if not board.ranked:
+        _check_size(board, len(rows))
+    keep = board.season_column is not None or not board.ranked
+    return rows if keep else sorted(rows, key=lambda row: row[board.rank_column])
+
+
+def _check_size(board: Board, rows: int) -> None:
+    if rows > board.rows:
+        raise CouldNotLookError(
+            f"{board.name} holds over {board.rows:,} rows",
+            f"raise `rows` in {board.folder / 'output.yaml'}: that many are held in memory and compared",
+        )
 
 
 def _row(board: Board, found: StoredRow) -> SinkRow:
@@ -100,13 +111,19 @@ def read_topic_rows(kafka: KafkaConnection, board: Board, timeout_seconds: float
             continue
         newest.pop(change.key, None)  # so that the newest of two spellings of one key comes last
         newest[change.key] = change
-        if len(newest) > _MOST_KEYS:
-            raise CouldNotLookError(f"{board.topic} holds over {_MOST_KEYS} keys", "only the job may write to it")
+        if len(newest) > max(_MOST_KEYS, board.rows):
+            raise CouldNotLookError(
+                f"{board.topic} holds over {max(_MOST_KEYS, board.rows)} keys", "only the job may write to it"
+            )
     last: dict[Key | bytes, Change] = {}
     for key, change in newest.items():
         last[change.key_of(board) or key] = change
     rows = [change.row(board) for change in last.values() if change.value is not None]
-    rows.sort(key=lambda row: (row[board.rank_column] is None, row[board.rank_column] or 0))
+    if board.ranked:
+        rows.sort(key=lambda row: (row[board.rank_column] is None, row[board.rank_column] or 0))
+    else:
+        _check_size(board, len(rows))
+        rows.sort(key=lambda row: [str(row[name]) for name in board.key_columns])
     return TopicRows([*rows], without_key)
 
 
@@ -143,14 +160,14 @@ def visible(board: Board, rows: Sequence[Row], season: int | None = None) -> lis
 def by_key(board: Board, rows: Sequence[Row]) -> dict[Key, Row]:
     """The rows by the values of their key columns; those without a whole key are left out."""
     keyed = ((tuple(row.get(name) for name in board.key_columns), row) for row in rows)
-    return {key: row for key, row in keyed if all(isinstance(value, int) for value in key)}
+    return {key: row for key, row in keyed if all(isinstance(value, int | str) for value in key)}
 
 
 def read_season(engine: Engine, board: Board, start: int) -> list[Row]:
     """The rows of one season in the board's table, in order of rank, however old it is. `start`: milliseconds.
 
     Raises:
-        CouldNotLookError: the table does not exist, or is not as `board.yaml` describes it.
+        CouldNotLookError: the table does not exist, or is not as `output.yaml` describes it.
     """
     at = datetime.fromtimestamp(start / 1000, UTC)
     with engine.connect() as database:

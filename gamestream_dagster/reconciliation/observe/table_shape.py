@@ -1,4 +1,4 @@
-"""Whether the boards' tables in Postgres are as `board.yaml` describes them, before anybody reads values from them."""
+"""Whether the boards' tables in Postgres are as `output.yaml` describes them, before anybody reads values from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TYPES: Mapping[ColumnType, str] = {
 
 
 def check_tables(database: Connection, boards: Sequence[Board]) -> None:
-    """See that the boards' tables can be read as `board.yaml` describes them.
+    """See that the boards' tables can be read as `output.yaml` describes them.
 
     Raises:
         CouldNotLookError: names the table, what is wrong with it, and the way back.

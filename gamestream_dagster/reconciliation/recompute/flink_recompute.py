@@ -153,7 +153,13 @@ class FlinkRecompute(Recompute):
         as_of: int | None = None,
         season: SeasonSpan | None = None,
     ) -> list[Row]:
-        """The board at a cut, best row first; see `Recompute.rows`, and `together` for what it raises."""
+        """The board at a cut, best row first; see `Recompute.rows`, and `together` for what it raises.
+
+        An output without a batch query of its own is recomputed by DuckDB.
+        """
+        if not (board.folder / RECOMPUTE_SQL).is_file():
+            self._say(f"{board.name} has no {RECOMPUTE_SQL}: DuckDB recomputes it")
+            return super().rows(board, cut, rows, as_of, season)
         asked = season if board.season_column is not None else None
         return self.together(cut, [Ask(board, rows, as_of)], asked)[0]
 

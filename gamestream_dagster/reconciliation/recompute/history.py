@@ -61,6 +61,11 @@ class DuckHistory:
             )
         return found
 
+    def counts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
+        """Range of the number of events of each key: it grows by one at a time, so any number between is possible."""
+        rows = self._ask(over, keys, statement("totals", over=over))
+        return {_key(over, row): SumRange(max(row["low_events"], 1), row["high_events"], steps=None) for row in rows}
+
     def labels(self, entity: tuple[str, ...], column: str, keys: Sequence[Entity]) -> Mapping[Entity, LabelRange]:
         """Range of the greatest text of each key."""
         known = self._labels.setdefault((*entity, column), {})

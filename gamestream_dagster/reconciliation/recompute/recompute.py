@@ -143,7 +143,7 @@ class Recompute:
         Args:
             board: description; its `recompute.sql` runs over the counted events before the cut.
             cut: next offset by partition.
-            rows: how many ranks; default the board's own number.
+            rows: how many ranks; default the board's own number. Of an output without ranks there may be no more.
             as_of: end of the window, milliseconds, for a board that has one.
             season: for a board of seasons; default the one of `during`.
 
@@ -158,19 +158,24 @@ class Recompute:
         if TOTALS in board.recompute_sql:
             self._sum_up()
         try:
-            found = self._query(board.recompute_sql, self._parameters(board, rows or board.rows, as_of))
+            found = self._query(_bounded(board), self._parameters(board, rows or board.rows, as_of))
         except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, OSError) as error:
             raise BoardNotUsableError(f"{board.folder / 'recompute.sql'} does not run: {error}") from error
         for row in found:
             if row.keys() != board.columns.keys():
                 raise BoardNotUsableError(
                     f"{board.folder / 'recompute.sql'} gives the columns {', '.join(row)}, "
-                    f"board.yaml describes {', '.join(board.columns)}; make them agree."
+                    f"output.yaml describes {', '.join(board.columns)}; make them agree."
                 )
+        if not board.ranked and len(found) > board.rows:
+            raise BoardNotUsableError(
+                f"{board.name} has over {board.rows:,} rows; raise `rows` in {board.folder / 'output.yaml'}: that many "
+                "are held in memory and compared."
+            )
         return found
 
     def _parameters(self, board: Board, rows: int, as_of: int | None) -> dict[str, int]:
-        parameters = {"rows": rows}
+        parameters = {"rows": rows} if board.ranked else {}
         if board.season_column is not None:
             if self._season is None:
                 raise BoardNotUsableError(f"{board.name} has seasons: say which with `season`.")
@@ -359,20 +364,30 @@ def _body(board: Board) -> str:
     return board.recompute_sql.rstrip().rstrip(";")
 
 
+def _bounded(board: Board) -> str:
+    """A board's query bounds itself by `$rows`; without ranks one row more than may be is read."""
+    if board.ranked:
+        return board.recompute_sql
+    return f"SELECT * FROM (\n{_body(board)}\n) LIMIT {board.rows + 1}"  # noqa: S608 - a file of the project
+
+
 def check_board(board: Board) -> None:
     """See that a board can be reconciled by its description alone.
 
     Raises:
         BoardNotUsableError: names the file, what is wrong and the mend.
     """
-    file = board.folder / "board.yaml"
+    file = board.folder / "output.yaml"
+    if not board.proven:
+        why = "is written to one sink alone" if board.recompute_file.is_file() else "has no recompute.sql"
+        raise BoardNotUsableError(f"{board.name} {why}, so it cannot be proven; see flink_sql/README.md, Outputs.")
     named = list(board.entity)
     for name, column in board.columns.items():
         named += [*column.over]
         if column.role in (ColumnRole.LABEL, ColumnRole.CHOICE):
             named.append(name)
-        if column.role is ColumnRole.SUM and not column.over:
-            raise BoardNotUsableError(f"{file}: sum {name!r} needs `over`; name the columns that it is summed over.")
+        if column.role in (ColumnRole.SUM, ColumnRole.COUNT) and not column.over:
+            raise BoardNotUsableError(f"{file}: {name!r} needs `over`; name the columns that it is summed over.")
         if column.role is ColumnRole.RATIO:
             parts = [*factors(column.numerator, board, name), *factors(column.denominator, board, name)]
             if board.window is None and any(board.columns[part].role is not ColumnRole.SUM for part in parts):

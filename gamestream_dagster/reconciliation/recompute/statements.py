@@ -27,7 +27,7 @@ def statement(name: str, **columns: Sequence[str]) -> str:
     """
     for column in (column for listed in columns.values() for column in listed):
         if not IDENTIFIER.match(column):
-            raise BoardNotUsableError(f"{column!r} is not the name of a column; mend the board's `board.yaml`.")
+            raise BoardNotUsableError(f"{column!r} is not the name of a column; mend the board's `output.yaml`.")
 
     def listed(match: re.Match[str]) -> str:
         prefix = f"{match[1]}." if match[1] else ""

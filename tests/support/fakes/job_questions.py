@@ -36,7 +36,7 @@ SAVEPOINT = RestorePoint("file:/sp/1", RestoreKind.SAVEPOINT)
 INHERITED = RestorePoint("file:/sp/0", RestoreKind.INHERITED)
 EMPTY = Figures(now_ms=1_000_000, recent_failures=6, last_failure="boom")
 OLDER = "c" * 64
-STORED: dict[str, Any] = {"files": [{"path": "totals_v1/sinks.sql", "text": "..."}]}
+STORED: dict[str, Any] = {"files": [{"path": "totals_v1/sinks.sql (rendered)", "text": "..."}]}
 HOLDS: list[dict[str, Any]] = [
     {"hold": {"kind": kind.value, "against": against}} for kind in HoldKind for against in (NEW, OLDER)
 ]

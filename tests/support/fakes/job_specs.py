@@ -12,6 +12,12 @@ from gamestream_dagster.flink_jobs.target.targets import Target
 
 SOURCE = "CREATE TEMPORARY TABLE user_score (user_id STRING) WITH ('connector' = 'kafka', 'x' = ${kafka_bootstrap});"
 QUERY = "CREATE TEMPORARY VIEW v AS SELECT user_id FROM user_score;"
+OUTPUT: dict[str, object] = {
+    "title": "Totals",
+    "description": "Totals.",
+    "owner": "team:game-analytics",
+    "columns": {"user_id": {"type": "string", "role": "key"}},
+}
 SINKS = "EXECUTE STATEMENT SET BEGIN INSERT INTO s SELECT * FROM v; END;"
 
 
@@ -23,10 +29,9 @@ def job_spec(**changes: Any) -> JobSpec:
         "description": "Totals.",
         "owners": ("team:game-analytics",),
         "reads": ("user-score",),
-        "writes": {"tables": ["totals"]},
         "sources": (SqlFile(path="_sources/user_score.sql", text=SOURCE),),
         "query": SqlFile(path="totals_v1/query.sql", text=QUERY),
-        "sinks": SqlFile(path="totals_v1/sinks.sql", text=SINKS),
+        "sinks": SqlFile(path="totals_v1/sinks.sql (rendered)", text=SINKS),
     }
     return JobSpec(**{**fields, **changes})
 

@@ -94,4 +94,4 @@ class World:
 
 def sinks(text: str) -> SqlFile:
     """The sinks of a version, told apart by their text."""
-    return SqlFile(path="totals_v1/sinks.sql", text=text)
+    return SqlFile(path="totals_v1/sinks.sql (rendered)", text=text)

@@ -17,9 +17,7 @@ BOARD: dict[str, Any] = {
     "title": "Top pairs",
     "description": "Players by team.",
     "owner": "team:games",
-    "topic": "top-pairs",
     "rows": 3,
-    "entity": ["team_id"],
     "order": ["total desc", "team_id asc"],
 }
 COLUMNS: dict[str, Any] = {
@@ -35,9 +33,9 @@ WINDOW = {"as_of": "at", "tick_seconds": 5, "length_seconds": 60, "delay_seconds
 
 
 def load(tmp_path: Path, columns: Any, recompute: str = "", **fields: Any) -> None:
-    folder = tmp_path / "pairs_v1" / "boards" / "top_pairs"
+    folder = tmp_path / "pairs_v1" / "outputs" / "top_pairs"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "board.yaml").write_text(yaml.safe_dump({**BOARD, **fields, "columns": columns}))
+    (folder / "output.yaml").write_text(yaml.safe_dump({**BOARD, **fields, "columns": columns}))
     if recompute:
         (folder / "recompute.sql").write_text(recompute)
     load_boards(tmp_path, Season.DAILY)
@@ -50,7 +48,8 @@ def test_the_example_is_right(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "told"),
     [
-        ({"type": "bigint", "role": "count"}, "hold no counts: `sum` is a sum of points"),
+        ({"type": "bigint", "role": "count"}, "role `count`, which needs `over`"),
+        ({"type": "bigint", "role": "counter"}, "A number of accepted events is a `count`"),
         ({"type": "bigint", "role": "total"}, "the roles are rank, key, label"),
         ({"type": "bigint", "role": ["sum", "value"]}, "a list of roles, ['sum', 'value']; a column has one role"),
         ({"type": "bigint"}, "role: Field required"),
@@ -67,7 +66,7 @@ def test_the_example_is_right(tmp_path: Path) -> None:
         ({"type": "bigint", "role": "value"}, "role `value`, which needs a `window`"),
         ({"type": "timestamp", "role": "as_of"}, "role `as_of`, which needs a `window`"),
         ({"type": "bigint", "role": "season"}, "its type must be `timestamp`"),
-        ({"type": "bigint", "role": "rank"}, "exactly one column must have the role `rank`"),
+        ({"type": "bigint", "role": "rank"}, "exactly one column of a board has the role `rank`, not place and new"),
         ({"type": "bigint", "role": "key", "over": ["team_id"]}, "has no `over`; remove it"),
         ("bigint", "columns.new"),
     ],
@@ -83,8 +82,25 @@ def test_a_count_is_no_sum_of_points(tmp_path: Path, made: str) -> None:
         load(tmp_path, COLUMNS, f"SELECT team_id, {made} AS total FROM events GROUP BY ALL")
 
 
+def test_an_output_without_ranks_has_neither_order_nor_a_number_of_ranks(tmp_path: Path) -> None:
+    columns = {name: column for name, column in COLUMNS.items() if name != "place"}
+    events = {"events": {"type": "bigint", "role": "count", "over": ["team_id"]}}
+    with pytest.raises(CatalogueError, match="`order` needs a column with the role `rank`"):
+        load(tmp_path, columns)
+    with pytest.raises(CatalogueError, match="a board needs `rows`, the number of its ranks, at most 1000"):
+        load(tmp_path, COLUMNS, rows=1001)
+    with pytest.raises(CatalogueError, match="say by which `order`"):
+        load(tmp_path, COLUMNS, order=[])
+    load(tmp_path, {**columns, **events}, order=[], rows=50_000)
+    output = load_boards(tmp_path, Season.DAILY)["top_pairs"]
+    assert (output.ranked, output.key_columns, output.topic) == (False, ("team_id",), "top-pairs")
+
+
 def test_a_board_with_a_window_has_values_and_its_own_as_of(tmp_path: Path) -> None:
     at = {"at": {"type": "timestamp", "role": "as_of"}}
+    counted = {"type": "bigint", "role": "count", "over": ["team_id"]}
+    with pytest.raises(CatalogueError, match="role `count`, which never starts anew"):
+        load(tmp_path, {"place": COLUMNS["place"], "team_id": COLUMNS["team_id"], "total": counted}, window=WINDOW)
     with pytest.raises(CatalogueError, match="never starts anew; in a board with a window write `value`"):
         load(tmp_path, {**COLUMNS, **at}, window=WINDOW)
     columns = {"place": COLUMNS["place"], "team_id": COLUMNS["team_id"], "total": {"type": "bigint", "role": "value"}}
@@ -95,10 +111,10 @@ def test_a_board_with_a_window_has_values_and_its_own_as_of(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "columns: 3\n", "just words\n"])
 def test_a_file_that_is_no_board_is_one_sentence(tmp_path: Path, text: str) -> None:
-    folder = tmp_path / "pairs_v1" / "boards" / "top_pairs"
+    folder = tmp_path / "pairs_v1" / "outputs" / "top_pairs"
     folder.mkdir(parents=True)
-    (folder / "board.yaml").write_text(text)
-    with pytest.raises(CatalogueError, match=r"board\.yaml cannot be used"):
+    (folder / "output.yaml").write_text(text)
+    with pytest.raises(CatalogueError, match=r"output\.yaml cannot be used"):
         load_boards(tmp_path, Season.DAILY)
 
 

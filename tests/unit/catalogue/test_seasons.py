@@ -64,9 +64,9 @@ def test_boards_and_job_of_seasons_are_wanted_only_where_seasons_are_kept():
     ],
 )
 def test_a_season_that_cannot_be_is_refused(tmp_path: Path, old: str, new: str, message: str):
-    source = load_boards(season=Season.DAILY)["season_players"].folder / "board.yaml"
-    folder = tmp_path / "some_v1" / "boards" / "season_players"
+    source = load_boards(season=Season.DAILY)["season_players"].folder / "output.yaml"
+    folder = tmp_path / "some_v1" / "outputs" / "season_players"
     folder.mkdir(parents=True)
-    (folder / "board.yaml").write_text(source.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    (folder / "output.yaml").write_text(source.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(CatalogueError, match=message):
         load_boards(tmp_path)

@@ -63,7 +63,7 @@ def ended(
     ("error", "said"),
     [
         (CouldNotRun(f"{MARKUP} is no file."), f"Could not run: {MARKUP} is no file."),
-        (CatalogueError("board.yaml: mend it."), "board.yaml: mend it."),
+        (CatalogueError("output.yaml: mend it."), "output.yaml: mend it."),
         (OSError(errno.ENOSPC, "No space left on device", "/x/[/a]"), "/x/[/a]: No space left on device; make room"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied; give yourself the right"),
         (FileNotFoundError(errno.ENOENT, "No such file", "/x"), "/x: No such file; give another path"),

@@ -49,32 +49,44 @@ def test_a_missing_plan_is_not_taken_for_a_fitting_one() -> None:
     assert compare_plans(compiled(), None) is Compatibility.UNKNOWN
 
 
-DROPS_COPIES = "Deduplicate(keep=[FirstRow], key=[user_id, event_id, $10, $11], order=[PROCTIME])"
+KEY = ("user_id", "event_id")
+COLUMNS = ("user_id", "nested", "event_id", "$10")
+AS_TEXT = "ROW<`user_id` VARCHAR(20), `nested` ROW<`x` INT, `y` ROW<`z` INT>>, `event_id` VARCHAR(20), `$10` INT>"
+AS_OBJECT = {"type": "ROW", "fields": [{"name": name, "fieldType": "INT"} for name in COLUMNS]}
 
 
-def with_states(*descriptions: str) -> str:
+def dedup(*key: str, keep_last: bool = False, row: Any = AS_OBJECT) -> dict[str, Any]:
+    return {
+        "type": "stream-exec-deduplicate_1",
+        "uniqueKeys": [COLUMNS.index(name) for name in key],
+        "keepLastRow": keep_last,
+        "outputType": row,
+    }
+
+
+RANK = {"type": "stream-exec-rank_1", "description": "Rank(orderBy=[event_id])"}
+DROPS_COPIES = dedup("user_id", "event_id", "$10")
+
+
+def with_states(*operators: dict[str, Any]) -> str:
     batches = {"table.exec.mini-batch.enabled": "true"}
     nodes = [
-        {
-            "id": number,
-            "description": one,
-            "configuration": batches,
-            "state": [{"index": 0, "ttl": "0 ms", "name": "s"}],
-        }
-        for number, one in enumerate(descriptions)
+        {"id": number, **one, "configuration": batches, "state": [{"index": 0, "ttl": "0 ms", "name": "s"}]}
+        for number, one in enumerate(operators)
     ]
     return json.dumps({"nodes": nodes, "edges": []})
 
 
-def test_only_the_state_that_keeps_the_ids_of_events_is_forgotten() -> None:
-    others = ("Rank(orderBy=[event_id])", "Deduplicate(keep=[FirstRow], key=[user_id], order=[PROCTIME])")
-    plan = json.loads(with_id_horizon(with_states(others[0], DROPS_COPIES, others[1]), 720_000))
-    assert [node["state"][0]["ttl"] for node in plan["nodes"]] == ["0 ms", "720000 ms", "0 ms"]
+@pytest.mark.parametrize("row", [AS_OBJECT, AS_TEXT], ids=["object", "text"])
+def test_only_the_state_that_keeps_the_ids_of_events_is_forgotten(row: Any) -> None:
+    by_user, newest = dedup("user_id", "nested", row=row), dedup(*KEY, keep_last=True, row=row)
+    plan = json.loads(with_id_horizon(with_states(RANK, dedup(*KEY, row=row), by_user, newest), 720_000, KEY))
+    assert [node["state"][0]["ttl"] for node in plan["nodes"]] == ["0 ms", "720000 ms", "0 ms", "0 ms"]
 
 
 def test_only_the_operator_that_keeps_the_ids_of_events_takes_them_as_they_come() -> None:
-    compiled = with_states("GroupAggregate(groupBy=[a])", DROPS_COPIES)
-    plan = json.loads(with_id_horizon(compiled, 720_000))
+    compiled = with_states(RANK, DROPS_COPIES)
+    plan = json.loads(with_id_horizon(compiled, 720_000, KEY))
     assert [node["configuration"]["table.exec.mini-batch.enabled"] for node in plan["nodes"]] == ["true", "false"]
     # such a job goes on from the state of one that gathered them, but for the horizon
     same = json.loads(compiled)
@@ -85,7 +97,7 @@ def test_only_the_operator_that_keeps_the_ids_of_events_takes_them_as_they_come(
 @pytest.mark.parametrize("found", [0, 2])
 def test_a_plan_without_just_one_such_state_is_refused(found: int) -> None:
     with pytest.raises(SubmissionRejectedError, match=f"{found} operators"):
-        with_id_horizon(with_states(*[DROPS_COPIES] * found), 720_000)
+        with_id_horizon(with_states(*[DROPS_COPIES] * found), 720_000, KEY)
 
 
 def test_without_a_shared_folder_a_job_that_keeps_ids_is_refused() -> None:

@@ -19,7 +19,7 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.spec.fixed import fixed_changes, max_parallelism
 from gamestream_dagster.flink_jobs.target.targets import Target, target_for
 from gamestream_dagster.settings import Season, Settings
-from tests.support.fakes.job_specs import job_spec, target
+from tests.support.fakes.job_specs import OUTPUT, job_spec, target
 from tests.support.fakes.job_world import World
 
 OLD, NEW = "f" * 64, "e" * 64
@@ -196,11 +196,11 @@ def test_the_option_is_written_as_its_field(tmp_path: Path) -> None:
     folder.mkdir()
     (tmp_path / "_sources").mkdir()
     (tmp_path / "_sources" / "s.sql").write_text("CREATE TEMPORARY VIEW v AS SELECT 1;")
-    (folder / "query.sql").write_text("CREATE TEMPORARY VIEW w AS SELECT 1;")
-    (folder / "sinks.sql").write_text("EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT 1; END;")
+    (folder / "query.sql").write_text("CREATE TEMPORARY VIEW w AS SELECT '1' AS user_id;")
+    (folder / "outputs" / "w").mkdir(parents=True)
+    (folder / "outputs" / "w" / "output.yaml").write_text(yaml.safe_dump(OUTPUT))
     (folder / "job.yaml").write_text(
-        "description: d\nowners: [team:a]\nsources: [s.sql]\nreads: [a]\nwrites: {}\n"
-        "flink: {pipeline.max-parallelism: 256}\n"
+        "description: d\nowners: [team:a]\nsources: [s.sql]\nreads: [a]\nflink: {pipeline.max-parallelism: 256}\n"
     )
     with pytest.raises(JobSpecError, match="write `max_parallelism: 256` beside `flink`"):
         load_job("totals_v1", tmp_path)

@@ -9,26 +9,29 @@ from gamestream_dagster.catalogue.topics import Dedup
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import UpgradeMode
-from tests.support.fakes.job_specs import QUERY, SINKS, SOURCE
+from tests.support.fakes.job_specs import OUTPUT, QUERY, SOURCE
 
 JOB = {
     "description": "Totals.",
     "owners": ["team:game-analytics"],
     "sources": ["user_score.sql"],
     "reads": ["user-score"],
-    "writes": {"tables": ["totals"]},
     "flink": {"parallelism.default": 2, "pipeline.object-reuse": True},
 }
 
 
-def folder(root: Path, job: str = "totals_v1", query: str = QUERY, sinks: str = SINKS, **changes: object) -> Path:
+def folder(
+    root: Path, job: str = "totals_v1", query: str = QUERY, output: dict[str, object] | None = OUTPUT, **changes: object
+) -> Path:
     for directory in (root / "_sources", root / job):
         directory.mkdir(parents=True, exist_ok=True)
     (root / "_sources" / "user_score.sql").write_text(SOURCE)
     content = {key: value for key, value in {**JOB, **changes}.items() if value is not None}
     (root / job / "job.yaml").write_text(yaml.safe_dump(content))
     (root / job / "query.sql").write_text(query)
-    (root / job / "sinks.sql").write_text(sinks)
+    if output is not None:
+        (root / job / "outputs" / "v").mkdir(parents=True, exist_ok=True)
+        (root / job / "outputs" / "v" / "output.yaml").write_text(yaml.safe_dump(output))
     return root
 
 
@@ -39,7 +42,7 @@ def test_a_folder_is_read(tmp_path: Path) -> None:
     assert [file.path for file in spec.files()] == [
         "_sources/user_score.sql",
         "totals_v1/query.sql",
-        "totals_v1/sinks.sql",
+        "totals_v1/sinks.sql (rendered)",
     ]
 
 
@@ -49,7 +52,7 @@ def test_the_jobs_of_the_project_can_be_read() -> None:
         assert spec.reads
 
 
-SECRET = "CREATE TEMPORARY TABLE s (a STRING) WITH ('password' = 'hunter2'); " + SINKS
+SECRET = "CREATE TEMPORARY VIEW w AS SELECT * FROM s /*+ OPTIONS('a' = 'b') */ WHERE 'password' = 'hunter2'; " + QUERY
 
 
 @pytest.mark.parametrize(
@@ -71,16 +74,28 @@ SECRET = "CREATE TEMPORARY TABLE s (a STRING) WITH ('password' = 'hunter2'); " +
         ({"query": "ADD JAR 'x.jar';"}, "only CREATE TEMPORARY VIEW"),
         ({"query": ""}, "holds no statement"),
         ({"query": "CREATE TEMPORARY VIEW v AS SELECT 'open;"}, "never closed"),
-        ({"sinks": "INSERT INTO s SELECT 1;"}, "EXECUTE STATEMENT SET"),
-        ({"sinks": "SET 'a' = 'b'; " + SINKS}, "only CREATE TEMPORARY TABLE"),
-        ({"sinks": "EXECUTE STATEMENT SET BEGIN END;"}, "no INSERT"),
-        ({"sinks": SECRET}, "holds a secret"),
+        ({"query": SECRET}, "holds a secret"),
+        ({"output": None}, "totals_v1 writes nothing: describe an output"),
+        ({"output": {**OUTPUT, "order": ["user_id asc"]}}, "`order` needs a column with the role `rank`"),
+        ({"output": {**OUTPUT, "columns": {}}}, "no column has the role `key`"),
+        ({"output": {**OUTPUT, "sinks": {}}}, "name `kafka` or `postgres`"),
+        ({"output": {**OUTPUT, "sinks": {"kafka": {"topic": "x' = 'y"}}}}, "sinks.kafka.topic"),
+        ({"output": {**OUTPUT, "sinks": {"postgres": {"flush_interval": "1 s', 'x' = 'y"}}}}, "flush_interval"),
+        ({"query": QUERY.replace("VIEW v", "VIEW w")}, "no view 'v': the view with an output's name feeds it"),
+        ({"ledger": {"copy": False}}, "`ledger` can hold `copies: false` alone"),
     ],
 )
 def test_a_broken_folder_is_refused_with_file_and_mend(tmp_path: Path, changes: dict[str, object], named: str) -> None:
     with pytest.raises(JobSpecError, match=named) as raised:
         load_jobs(folder(tmp_path, **changes))  # type: ignore[arg-type]
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("former", ["sinks.sql", "boards"])
+def test_what_the_former_layout_held_is_not_passed_over(tmp_path: Path, former: str) -> None:
+    (folder(tmp_path) / "totals_v1" / former).mkdir()
+    with pytest.raises(JobSpecError, match=f"totals_v1/{former} is not read: the sinks are rendered"):
+        load_jobs(tmp_path)
 
 
 def test_a_folder_without_a_version_is_refused(tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ def test_a_secret_among_the_options_is_refused(key: str, tmp_path: Path) -> None
     folder = tmp_path / "leaderboards_v1"
     folder.mkdir()
     (tmp_path / "_sources").symlink_to(source.parent / "_sources")
-    for name in ("query.sql", "sinks.sql"):
-        (folder / name).write_text((source / name).read_text())
+    (folder / "outputs").symlink_to(source / "outputs")
+    (folder / "query.sql").write_text((source / "query.sql").read_text())
     text = (source / "job.yaml").read_text()
     (folder / "job.yaml").write_text(text.replace("flink:\n", f"flink:\n  {key}: hunter2\n"))
     with pytest.raises(JobSpecError, match="holds a secret") as raised:

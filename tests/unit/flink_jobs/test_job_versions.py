@@ -42,7 +42,7 @@ def test_the_record_holds_the_sql_with_its_placeholders(world: World) -> None:
     assert [file["path"] for file in deployed.spec["files"]] == [
         "_sources/user_score.sql",
         "totals_v1/query.sql",
-        "totals_v1/sinks.sql",
+        "totals_v1/sinks.sql (rendered)",
     ]
     assert "${kafka_bootstrap}" in deployed.spec["files"][0]["text"]
 

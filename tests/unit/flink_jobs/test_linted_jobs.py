@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 
 from gamestream_dagster.clients.flink_types import FlinkState
@@ -17,7 +18,7 @@ from gamestream_dagster.flink_jobs.plan.planner import plan
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job
 from gamestream_dagster.flink_jobs.target.targets import Target
 from tests.support.fakes.job_questions import questions
-from tests.support.fakes.job_specs import target
+from tests.support.fakes.job_specs import OUTPUT, target
 from tests.support.fakes.job_world import World, sinks
 
 NEW = "e" * 64
@@ -91,13 +92,12 @@ def test_only_errors_count_and_a_refusal_is_left_to_the_preflight(
 ) -> None:
     folder = tmp_path / "totals_v1"
     folder.mkdir()
-    (folder / "job.yaml").write_text(
-        "description: d\nowners: [team:a]\nsources: [s.sql]\nreads: [scores]\nwrites: {tables: [totals]}\n"
-    )
+    (folder / "job.yaml").write_text("description: d\nowners: [team:a]\nsources: [s.sql]\nreads: [scores]\n")
     (tmp_path / "_sources").mkdir()
     (tmp_path / "_sources" / "s.sql").write_text("CREATE TEMPORARY TABLE t (one INT) WITH ('connector' = 'blackhole');")
-    (folder / "query.sql").write_text("CREATE TEMPORARY VIEW v AS SELECT 1 AS one;")
-    (folder / "sinks.sql").write_text("EXECUTE STATEMENT SET BEGIN INSERT INTO t SELECT * FROM v; END;")
+    (folder / "query.sql").write_text("CREATE TEMPORARY VIEW v AS SELECT '1' AS user_id;")
+    (folder / "outputs" / "v").mkdir(parents=True)
+    (folder / "outputs" / "v" / "output.yaml").write_text(yaml.safe_dump(OUTPUT))
     spec = load_job("totals_v1", tmp_path)
     findings = tuple(Finding(str(folder / "query.sql"), 1, code, "told") for code in ("GS01", "GS12", "GS16"))
     monkeypatch.setattr(module, "lint", lambda units, gateway: Report(findings, 1))

@@ -18,9 +18,7 @@ DESCRIPTION = {
     "title": "Best guilds",
     "description": "Guilds by their part of a region's score.",
     "owner": "team:test",
-    "topic": "best-guilds",
     "rows": 3,
-    "entity": ["region_id", "guild_id"],
     "order": ["part desc", "guild_id asc"],
     "columns": {
         "rnk": {"type": "bigint", "role": "rank"},
@@ -35,9 +33,9 @@ DESCRIPTION = {
 
 @pytest.fixture
 def guilds(tmp_path: Path) -> Board:
-    folder = tmp_path / "guilds_v1" / "boards" / "best_guilds"
+    folder = tmp_path / "guilds_v1" / "outputs" / "best_guilds"
     folder.mkdir(parents=True)
-    (folder / "board.yaml").write_text(yaml.safe_dump(DESCRIPTION), encoding="utf-8")
+    (folder / "output.yaml").write_text(yaml.safe_dump(DESCRIPTION), encoding="utf-8")
     return load_boards(tmp_path)["best_guilds"]
 
 
@@ -63,10 +61,10 @@ def test_a_new_board_has_a_whole_suite_without_any_code(guilds: Board) -> None:
 
 @pytest.fixture
 def seasonal(tmp_path: Path) -> Board:
-    folder = tmp_path / "guilds_v1" / "boards" / "season_guilds"
+    folder = tmp_path / "guilds_v1" / "outputs" / "season_guilds"
     folder.mkdir(parents=True)
     columns = {"season_id": {"type": "timestamp", "role": "season"}, **DESCRIPTION["columns"]}
-    (folder / "board.yaml").write_text(yaml.safe_dump({**DESCRIPTION, "columns": columns}), encoding="utf-8")
+    (folder / "output.yaml").write_text(yaml.safe_dump({**DESCRIPTION, "columns": columns}), encoding="utf-8")
     return load_boards(tmp_path, Season.HOURLY)["season_guilds"]
 
 

@@ -120,7 +120,7 @@ def test_changed_sql_is_found(settings: Settings, tmp_path: Path):
     certificate = made(settings)
     root = tmp_path / "flink_sql"
     shutil.copytree(FLINK_SQL_DIR, root)
-    file = root / "season_boards_v1" / "boards" / "season_players" / "recompute.sql"
+    file = root / "season_boards_v1" / "outputs" / "season_players" / "recompute.sql"
     file.write_text(file.read_text(encoding="utf-8") + "\n-- another\n", encoding="utf-8")
     (found,) = verify(settings, certificate, root)
     assert found.part is Part.SQL

@@ -20,9 +20,7 @@ BOARD = """
 title: Top pairs
 description: Players by team.
 owner: team:game-analytics
-topic: top-pairs
 rows: 3
-entity: [team_id, user_id]
 order: [total desc, team_id asc, user_id asc]
 columns:
   place: {type: bigint, role: rank}
@@ -39,9 +37,9 @@ ORDER BY place LIMIT $rows
 
 @pytest.fixture
 def board(tmp_path):
-    folder = tmp_path / "pairs_v1" / "boards" / "top_pairs"
+    folder = tmp_path / "pairs_v1" / "outputs" / "top_pairs"
     folder.mkdir(parents=True)
-    (folder / "board.yaml").write_text(BOARD, encoding="utf-8")
+    (folder / "output.yaml").write_text(BOARD, encoding="utf-8")
     (folder / "recompute.sql").write_text(RECOMPUTE, encoding="utf-8")
     return load_boards(tmp_path)["top_pairs"]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.boards import Column, ColumnRole, ColumnType, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.recompute.history import history_between
@@ -161,8 +161,9 @@ def test_the_boards_of_the_project_can_be_reconciled(board):
 
 def test_a_column_that_is_no_event_field_is_refused_with_the_file():
     board = DESCRIBED["top_teams"]
-    broken = board.model_copy(update={"entity": ("rnk",)})
-    with pytest.raises(BoardNotUsableError, match=r"board\.yaml.*'rnk' is no text column"):
+    key = Column(type=ColumnType.STRING, role=ColumnRole.KEY)
+    broken = board.model_copy(update={"columns": {**board.columns, "guild_id": key}})
+    with pytest.raises(BoardNotUsableError, match=r"output\.yaml.*'guild_id' is no text column"):
         check_board(broken)
 
 

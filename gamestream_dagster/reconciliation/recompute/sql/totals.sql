@@ -3,7 +3,8 @@ SELECT
   ${keys.over},
   coalesce(sum(score) FILTER (WHERE "offset" < low_offset), 0)::BIGINT AS low_total,
   sum(score)::BIGINT AS high_total,
-  count(*) FILTER (WHERE "offset" < low_offset) AS low_events
+  count(*) FILTER (WHERE "offset" < low_offset) AS low_events,
+  count(*) AS high_events
 FROM bracketed
 JOIN keys USING (${over})
 GROUP BY ${keys.over}

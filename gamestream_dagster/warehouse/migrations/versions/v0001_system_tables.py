@@ -1,6 +1,6 @@
 """Create the system tables.
 
-Boards have no migration: a board's table follows its `board.yaml` (see `warehouse.migrate`).
+Boards have no migration: a board's table follows its `output.yaml` (see `warehouse.migrate`).
 """
 
 import sqlalchemy as sa

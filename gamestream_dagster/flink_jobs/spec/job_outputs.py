@@ -1,0 +1,92 @@
+"""What a job's folder writes: the outputs that it describes, the views that feed them, and the views of its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gamestream_dagster.catalogue.boards import DESCRIPTION, OUTPUTS, Board, CatalogueError, load_output
+from gamestream_dagster.flink_jobs.errors import JobSpecError
+from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile
+from gamestream_dagster.flink_jobs.spec.rendered_sinks import LedgerViews
+from gamestream_dagster.flink_jobs.spec.sql_text import TokenKind, split
+
+# Names that a folder had before its sinks were rendered; what stands there would be passed over in silence.
+_FORMER = ("sinks.sql", "boards")
+_CHECKED, _COUNTED = "checked_", "counted_"
+
+
+class LedgerOptions(BaseModel):
+    """The field `ledger` of a job.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    copies: bool = True
+
+
+def outputs_of(folder: Path, query: SqlFile) -> tuple[Board, ...]:
+    """The outputs of a job's folder, in the order in which `query.sql` defines the views that feed them.
+
+    Raises:
+        JobSpecError: an output has no view, or there is no output; says which and the mend.
+    """
+    job = folder.name
+    for former in _FORMER:
+        if (folder / former).exists():
+            raise JobSpecError(
+                f"{job}/{former} is not read: the sinks are rendered from {OUTPUTS}/<name>/{DESCRIPTION}; "
+                "describe each output there (flink_sql/README.md) and remove it"
+            )
+    try:
+        described = {path.parent.name: load_output(path) for path in sorted(folder.glob(f"{OUTPUTS}/*/{DESCRIPTION}"))}
+    except CatalogueError as error:
+        raise JobSpecError(str(error)) from error
+    if not described:
+        raise JobSpecError(f"{job} writes nothing: describe an output in {job}/{OUTPUTS}/<name>/{DESCRIPTION}")
+    views = views_of([query])
+    for name in described:
+        if name not in views:
+            raise JobSpecError(
+                f"{query.path} has no view {name!r}: the view with an output's name feeds it; "
+                f"define it, or remove {OUTPUTS}/{name}"
+            )
+    return tuple(described[name] for name in views if name in described)
+
+
+def ledger_of(sources: Sequence[SqlFile], options: Any, where: str) -> LedgerViews | None:
+    """The views that the job's ledger counts: `checked_...` and `counted_...` of its sources; None: they have none.
+
+    Args:
+        sources: the files that the job lists.
+        options: the field `ledger` of its job.yaml.
+        where: the file, for messages.
+
+    Raises:
+        JobSpecError: the field cannot be used, or there are several such views.
+    """
+    try:
+        chosen = LedgerOptions() if options is None else LedgerOptions.model_validate(options)
+    except ValidationError as error:
+        raise JobSpecError(f"{where}: `ledger` can hold `copies: false` alone") from error
+    views = views_of(sources)
+    checked, counted = ([name for name in views if name.startswith(kind)] for kind in (_CHECKED, _COUNTED))
+    if not (checked and counted):
+        return None
+    if len(checked) > 1 or len(counted) > 1:
+        raise JobSpecError(
+            f"{where}: `sources` define {', '.join((*checked, *counted))}; a job counts one topic's events"
+        )
+    return LedgerViews(checked[0], counted[0], chosen.copies)
+
+
+def views_of(files: Iterable[SqlFile]) -> list[str]:
+    """Names of the views that these files define, in order."""
+    names: list[str] = []
+    for statement in (one for file in files for one in split(file.text)):
+        if statement.begins("CREATE", "TEMPORARY", "VIEW"):
+            named = [token for token in statement.tokens if token.kind in (TokenKind.WORD, TokenKind.QUOTED)]
+            names.append(named[3].text.strip("`"))
+    return names

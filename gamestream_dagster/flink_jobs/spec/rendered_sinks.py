@@ -1,0 +1,130 @@
+"""A job's sinks as SQL, rendered from the descriptions of its outputs: tables, the ledger, and the statement set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from string import Template
+
+from gamestream_dagster.catalogue.boards import Board, Column, ColumnType
+from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile
+
+RENDERED = "sinks.sql (rendered)"
+"""Stands for a file name in messages; `gamestream jobs show <job> --sql` prints the text."""
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_LEDGER_COLUMNS = (
+    "job",
+    "partition_id",
+    "minute_millis",
+    "records",
+    "accepted",
+    "duplicate",
+    "offset_sum",
+    "offset_square_sum",
+    "first_offset",
+    "last_offset",
+)
+_TYPES = {ColumnType.BIGINT: "BIGINT", ColumnType.STRING: "STRING", ColumnType.DOUBLE: "DOUBLE"}
+
+
+@dataclass(frozen=True)
+class LedgerViews:
+    """The views that a job's ledger counts: every record that could be read, and every one that counts."""
+
+    checked: str
+    counted: str
+    copies: bool = True  # whether the job counts its copies; without it `duplicate` stays NULL
+
+
+def rendered_sinks(job: str, outputs: Sequence[Board], ledger: LedgerViews | None) -> SqlFile:
+    """Two tables for each output and the ledger's, then one INSERT for each, all in one statement set.
+
+    Args:
+        job: name of the job.
+        outputs: in the order of the INSERTs; the view with an output's name feeds it.
+        ledger: None for a job whose sources do not say which records they refuse.
+    """
+    tables, inserts = list[str](), list[str]()
+    for output in outputs:
+        for sink in _sinks(job, output):
+            tables.append(sink.table)
+            inserts.append(sink.insert)
+    if ledger is not None:
+        tables.append(_filled("ledger", checked=ledger.checked, counted=ledger.counted))
+        view = "ledger" if ledger.copies else "ledger_without_copies"
+        inserts.append(_filled("insert", table="ledger_table", columns=", ".join(_LEDGER_COLUMNS), view=view))
+    statements = [*tables, _filled("statement_set", inserts="\n".join(one.strip() for one in inserts))]
+    return SqlFile(path=f"{job}/{RENDERED}", text="\n".join(statements))
+
+
+@dataclass(frozen=True)
+class _Sink:
+    table: str
+    insert: str
+
+
+def _sinks(job: str, output: Board) -> list[_Sink]:
+    common = {"job_name": job, "output": output.name, "key": ", ".join(output.key_columns)}
+    made: list[_Sink] = []
+    if output.sinks.kafka is not None:
+        kafka = output.sinks.kafka
+        table = _filled(
+            "kafka_sink",
+            **common,
+            columns=_columns(output, as_text=False),
+            topic=output.topic,
+            delivery=kafka.delivery,
+            transaction_timeout_ms=str(kafka.transaction_timeout_seconds * 1000),
+        )
+        made.append(_Sink(table, _insert(output, "topic", as_text=False)))
+    if output.sinks.postgres is not None:
+        postgres = output.sinks.postgres
+        timed = any(column.type is ColumnType.TIMESTAMP for column in output.columns.values())
+        table = _filled(
+            "postgres_sink",
+            **common,
+            columns=_columns(output, as_text=True),
+            url="'${jdbc_url}?stringtype=unspecified'" if timed else "${jdbc_url}",
+            flush_rows=str(postgres.flush_rows),
+            flush_interval=postgres.flush_interval,
+            max_retries=str(postgres.max_retries),
+        )
+        made.append(_Sink(table, _insert(output, "table", as_text=True)))
+    return made
+
+
+def _columns(output: Board, *, as_text: bool) -> str:
+    return ", ".join(f"{name} {_type(output, name, column, as_text)}" for name, column in output.columns.items())
+
+
+def _type(output: Board, name: str, column: Column, as_text: bool) -> str:
+    if column.type is not ColumnType.TIMESTAMP:
+        return _TYPES[column.type]
+    return "STRING" if as_text or name in output.key_columns else "TIMESTAMP_LTZ(3)"
+
+
+def _insert(output: Board, kind: str, *, as_text: bool) -> str:
+    """Every column of the view; a time that is no part of the key becomes text for Postgres.
+
+    In a key the view gives the text itself: a cast in the INSERT would hide from the planner that it is the key.
+    """
+    selected = [
+        f"CAST({name} AS STRING) || '+00'"
+        if as_text and column.type is ColumnType.TIMESTAMP and name not in output.key_columns
+        else name
+        for name, column in output.columns.items()
+    ]
+    return _filled("insert", table=f"{output.name}_{kind}", columns=", ".join(selected), view=output.name)
+
+
+@cache
+def _template(name: str) -> Template:
+    return Template((_TEMPLATES / f"{name}.sql").read_text(encoding="utf-8"))
+
+
+def _filled(name: str, **parts: str) -> str:
+    """A template with identifiers and checked options put in; the stack's own placeholders stay for the submission."""
+    return _template(name).safe_substitute(parts)

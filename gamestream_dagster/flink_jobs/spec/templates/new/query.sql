@@ -1,0 +1,1 @@
+-- ${title}, from one scan of `${topic}`: a view for each output, of its name.

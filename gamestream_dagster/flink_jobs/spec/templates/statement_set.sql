@@ -1,0 +1,3 @@
+EXECUTE STATEMENT SET BEGIN
+${inserts}
+END;

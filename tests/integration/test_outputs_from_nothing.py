@@ -1,0 +1,209 @@
+"""Covers: a job, a board and an output without ranks, made from nothing, run and are proven, explained and repaired."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
+from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.cli.main import build
+from gamestream_dagster.clients.flink_rest import FlinkRest
+from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.flink_jobs.control import manager
+from gamestream_dagster.flink_jobs.linter.lint import lint
+from gamestream_dagster.flink_jobs.linter.source import units_of
+from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify, open_recompute, verify
+from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
+from gamestream_dagster.reconciliation.observe.sinks import read_tables, read_topic
+from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
+from gamestream_dagster.reconciliation.run import reconcile
+from gamestream_dagster.reconciliation.why import Standing, explain_row
+from gamestream_dagster.resources.boards import BoardTables
+from gamestream_dagster.settings import Settings
+from quality.emptiness import empty_board
+from tests.support.planted import provision
+
+COPIED_VIEW = """
+CREATE TEMPORARY VIEW {name} AS
+SELECT rnk, user_id, team_name, total_score
+FROM (
+  SELECT *, ROW_NUMBER() OVER (ORDER BY total_score DESC, user_id ASC) AS rnk
+  FROM (
+    SELECT user_id, MAX(team_name) AS team_name, SUM(points) AS total_score
+    FROM counted_scores
+    WHERE points >= 0
+    GROUP BY user_id
+  )
+)
+WHERE rnk <= 10;
+"""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A job of its own: its first board, a board copied from another job's folder, and an output without ranks."""
+
+    settings: Settings
+    root: Path
+    job: str
+    first: str
+    copied: str
+    keyed: str
+
+    @property
+    def outputs(self) -> dict[str, Board]:
+        return load_boards(self.root)
+
+    def reconcile(self, mode: str = "bracket") -> ReconciliationRun:
+        return reconcile(self.settings, mode, root=self.root)
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        with open_engine(self.settings) as engine:
+            return read_tables(engine, [self.outputs[name]])[name]
+
+    def sql(self, statement: str) -> int:
+        with open_engine(self.settings) as engine, engine.begin() as database:
+            return database.execute(text(statement)).rowcount
+
+
+def make(root: Path, topic: str) -> tuple[str, str, str, str]:
+    """The folders, as a person makes them: two commands, and one copied folder with one view."""
+    unique = uuid.uuid4().hex[:6]
+    job, first, copied, keyed = f"made_{unique}_v1", f"made_{unique}", f"copied_{unique}", f"keyed_{unique}"
+    shutil.copytree(FLINK_SQL_DIR / "_sources", root / "_sources")
+    gamestream("new", "job", job, "--reads", topic, "--folder", str(root))
+    gamestream("new", "board", keyed, "--job", job, "--without-ranks", "--folder", str(root))
+    shutil.copytree(load_boards()["top_players"].folder, root / job / "outputs" / copied)
+    with (root / job / "query.sql").open("a", encoding="utf-8") as query:
+        query.write(COPIED_VIEW.format(name=copied))
+    return job, first, copied, keyed
+
+
+def gamestream(*arguments: str) -> None:
+    done = CliRunner().invoke(build(), arguments)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.fixture(scope="module", params=[SCORE_TOPIC])
+def made(boards: Any, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    settings, root = boards.settings, tmp_path_factory.mktemp("flink_sql")
+    one = Made(settings, root, *make(root, request.param))
+    provision(settings, root)
+    deployed = manager.apply_job(settings, one.job, root=root)
+    with ExitStack() as closing:
+        flink = closing.enter_context(FlinkRest(settings.flink_rest))
+        closing.callback(flink.cancel, deployed.flink_job_id)
+        yield one
+
+
+def test_they_lint_clean_with_flinks_own_planner(made: Made) -> None:
+    gateway = SqlGateway(made.settings.flink_gateway, secrets=(made.settings.postgres_password_value,))
+    try:
+        assert lint(units_of([made.root / made.job]), gateway).findings == ()
+    finally:
+        gateway.close()
+
+
+def test_each_output_is_proven_and_every_event_accounted_for(made: Made) -> None:
+    run = made.reconcile()
+    assert run.verdict is Verdict.MATCH, (run.reason, run.differences)
+    assert {(one.board, one.sink) for one in run.boards} == {
+        (name, sink) for name in (made.first, made.copied, made.keyed) for sink in (Sink.POSTGRES, Sink.KAFKA)
+    }
+    compared = {one.board: one.rows_compared for one in run.boards}
+    assert compared[made.first] == compared[made.copied] == 10
+    assert compared[made.keyed] == len(made.table(made.keyed)) > 10
+    assert run.ledger is not None
+    assert run.ledger.balanced
+    assert run.ledger.records > 0
+
+
+def test_an_output_without_ranks_has_checks_metadata_and_a_key(made: Made) -> None:
+    from quality.suites.board import suite
+
+    output = made.outputs[made.keyed]
+    sentences = {one.description for one in suite(output).expectations}
+    assert {"user_id names one row", "events is not negative", "user_id is not blank"} <= sentences
+    assert len(BoardTables(made.settings).read(output).rows) == min(len(made.table(made.keyed)), 2000)
+    assert "recompute gives" in empty_board(output, made.settings).sentence
+
+
+def edits(made: Made) -> list[str]:
+    table, (first, second, *_) = made.keyed, made.table(made.keyed)
+    return [
+        f"UPDATE {table} SET total_score = total_score + 1 WHERE user_id = '{first['user_id']}'",
+        f"UPDATE {table} SET events = events - 1 WHERE user_id = '{first['user_id']}'",
+        f"DELETE FROM {table} WHERE user_id = '{second['user_id']}'",
+        f"INSERT INTO {table} (user_id, total_score, events) VALUES ('nobody', 1, 1)",
+    ]
+
+
+def test_an_edited_row_without_a_rank_is_found_explained_and_repaired(made: Made) -> None:
+    right = made.table(made.keyed)
+    for statement in edits(made):
+        assert made.sql(statement) == 1
+    run = made.reconcile()
+    assert run.verdict is Verdict.DIFFERENT, run.reason
+    assert {(one.board, one.rank, one.cause) for one in run.differences} == {(made.keyed, None, "EDITED_BY_HAND")}
+    named = {one.entity for one in run.differences}
+    assert named == {(right[0]["user_id"],), (right[1]["user_id"],), ("nobody",)}
+    result = next(one for one in run.boards if one.board == made.keyed and one.sink is Sink.POSTGRES)
+    assert (result.rows_different, result.rows_compared) == (3, len(right) + 1)
+    done = apply_repair(made.settings, run, plan_repair(run))
+    assert {outcome for _, outcome in done} == {RepairOutcome.DONE}
+    assert len(done) == 3
+    assert made.table(made.keyed) == right
+    assert made.reconcile().verdict is Verdict.MATCH
+
+
+def test_why_lists_the_events_of_a_row_without_a_rank(made: Made) -> None:
+    row = made.table(made.keyed)[0]
+
+    def check(found: Any) -> None:
+        assert found.standing is Standing.AS_SHOWN, found.sentence
+        assert found.adds_up
+        assert [(one.column, one.total, one.events) for one in found.sums] == [
+            ("total_score", row["total_score"], row["events"])
+        ]
+        assert (found.above, found.below, found.last) == (None, None, None)
+
+    explain_row(made.settings, made.keyed, row["user_id"], check, root=made.root)
+
+
+def test_a_certificate_of_an_output_without_ranks_is_verified_and_a_forged_one_is_not(made: Made) -> None:
+    run = made.reconcile("drained")
+    assert run.verdict is Verdict.MATCH, run.reason
+    output = made.outputs[made.keyed]
+    with open_recompute(made.settings) as recompute:
+        certificate = certify(recompute, output, run.high, Proof(run.run_id, run.verdict.value))
+    assert verify(made.settings, certificate, made.root) == []
+    forged = [{**certificate.rows[0], "events": 10**6}, *certificate.rows[1:]]
+    told = verify(made.settings, certificate.model_copy(update={"rows": forged}), made.root)
+    assert any(f"{forged[0]['user_id']}: events is 1000000" in one.sentence for one in told)
+
+
+def test_the_topic_holds_what_the_table_holds(made: Made) -> None:
+    for name, output in made.outputs.items():
+        assert read_topic(made.settings.kafka, output) == made.table(name)
+
+
+def test_more_rows_than_may_be_compared_are_told_and_not_read(made: Made, tmp_path: Path) -> None:
+    root = shutil.copytree(made.root, tmp_path / "flink_sql")
+    file = root / made.job / "outputs" / made.keyed / "output.yaml"
+    described = yaml.safe_load(file.read_text(encoding="utf-8")) | {"rows": 5}
+    file.write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+    run = reconcile(made.settings, root=root)
+    assert run.verdict is Verdict.COULD_NOT_RUN
+    assert f"{made.keyed} holds over 5 rows; raise `rows`" in run.reason
