@@ -79,7 +79,6 @@ class Dedup(BaseModel):
 
     key: tuple[EnvelopeColumn, ...] = Field(min_length=1, description="Columns of the envelope that name the event.")
     horizon: DurationMs
-    key: tuple[str, ...] = Field(default=("user_id", "event_id"), min_length=1, description="What a copy repeats.")
 
     @field_validator("horizon")
     @classmethod
