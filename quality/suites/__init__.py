@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gamestream_dagster.catalogue.asset_names import archive_name
 from gamestream_dagster.catalogue.boards import Board, load_boards
-from gamestream_dagster.catalogue.sources import stack_sources
+from gamestream_dagster.catalogue.sources import Source, stack_sources
 
 if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
@@ -21,10 +21,10 @@ def suite_names(settings: Settings) -> tuple[str, ...]:
     return (*_in_postgres(settings), DIFFERENCES, *archive_suites(settings), LEDGER)
 
 
-def archive_suites(settings: Settings) -> dict[str, str]:
-    """The suites of the archives: their names, and the topics that they are about."""
-    archived = (source.topic for source in stack_sources(settings).values() if source.archived)
-    return {archive_name(topic)[-1]: topic for topic in archived}
+def archive_suites(settings: Settings) -> dict[str, Source]:
+    """The suites of the archives: their names, and the streams that they are about."""
+    archived = (source for source in stack_sources(settings).values() if source.archived)
+    return {archive_name(source.topic)[-1]: source for source in archived}
 
 
 def _in_postgres(settings: Settings) -> dict[str, Board]:
@@ -38,6 +38,6 @@ def load_suites(settings: Settings) -> dict[str, Suite]:
 
     suites = [board.suite(described) for described in _in_postgres(settings).values()]
     suites.append(differences.suite(DIFFERENCES))
-    suites += [archive.suite(name, topic, settings) for name, topic in archive_suites(settings).items()]
+    suites += [archive.suite(name, source, settings) for name, source in archive_suites(settings).items()]
     suites.append(ledger.suite(LEDGER))
     return {suite.name: suite for suite in suites}

@@ -23,7 +23,7 @@ _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 # hours stand on assets that are materialised as rarely: the two tables, not the reconciliation that writes them.
 _SUBJECTS = {
     DIFFERENCES: table_key(DIFFERENCES),
-    **{suite: archive_key(topic) for suite, topic in archive_suites(_SETTINGS).items()},
+    **{suite: archive_key(source.topic) for suite, source in archive_suites(_SETTINGS).items()},
     LEDGER: table_key(LEDGER),
 }
 
