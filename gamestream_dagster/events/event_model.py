@@ -31,8 +31,8 @@ KAFKA_TIMESTAMP = "kafka_timestamp"
 def event_model(event: EventType) -> type[BaseModel]:
     """The model of an event type.
 
-    Validate a document of `flink_json.parse` or `json.loads`: `model_validate(document, context={KAFKA_TIMESTAMP: ...})`.
-    Unknown fields are ignored.
+    Validate a document of `flink_json.parse` or `json.loads`, with `KAFKA_TIMESTAMP` in the context. Unknown fields are
+    ignored.
     """
     fields: dict[str, Any] = {
         name: (_annotation(name, one, event), Field(description=one.description))

@@ -1,7 +1,7 @@
 """The acceptance rule of an event type as Flink SQL: the condition of a job's CASE, made from the declaration.
 
-The SQL files hold the text (`flink_sql/_sources/checked_scores.sql`), so that plans can be read; a test compares them with
-what is made here. `python -m gamestream_dagster.events.flink_rule` prints it.
+The SQL files hold the text (`flink_sql/_sources/checked_scores.sql`), so that plans can be read; a test compares
+them with what is made here. `python -m gamestream_dagster.events.flink_rule` prints it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The acceptance rule is declared once: Flink's CASE and the Pydantic model are made from it and agree with the judge."""
+"""The acceptance rule is declared once: Flink's CASE and the Pydantic model are made from it, and agree."""
 
 from __future__ import annotations
 
