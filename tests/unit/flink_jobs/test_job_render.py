@@ -97,4 +97,4 @@ def test_the_format_of_a_stream_is_the_one_of_its_topic(tmp_path: Path) -> None:
     avro = load_settings(home=tmp_path, topic_formats={"user-score": "avro"})
     json, moved = bindings_for(load_settings(home=tmp_path), "j").values, bindings_for(avro, "j").values
     assert json["format_user_score"] == {"format": "json", "json.ignore-parse-errors": "true"}
-    assert moved["format_user_score"] == {"format": "gamestream-avro", "gamestream-avro.url": avro.registry}
+    assert moved["format_user_score"] == {"format": "gamestream-avro", "gamestream-avro.url": avro.registry.url}

@@ -134,7 +134,14 @@ def _archived(archive: Path, first: int, last: int, says: dict[str, Any] | None 
         link.execute(f"COPY (SELECT {select} FROM range({first}, {last + 1})) TO '{path}' (FORMAT parquet)")
     count = last - first + 1
     named = {"path": path.name, "partition": 0, "from_offset": first, "first_offset": first, "last_offset": last}
-    named |= {"next_offset": last + 1, "records": count, "rows": count, "gaps": (), **(says or {})}
+    named |= {
+        "next_offset": last + 1,
+        "records": count,
+        "rows": count,
+        "gaps": (),
+        "columns": ("team_id", "team_name", "score"),
+        **(says or {}),
+    }
     named["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     save_manifest(folder, manifest.extended(ArchivedFile(**named)))
 
