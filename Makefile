@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 INSTALLED := $(VENV)/.installed
-# Of the tests on real servers; 2 need 12 GiB, and a stack each.
-WORKERS ?= 0
+# Of the tests on real servers; a stack each, and 6 GiB.
+WORKERS ?= 2
+# Each run of the tests has an order of its own and prints its seed; SEED=N repeats one.
+ORDER := $(if $(SEED),--randomly-seed=$(SEED))
 
 .DEFAULT_GOAL := help
 .PHONY: help install environment demo up down test unit lint format lock clean
@@ -42,8 +44,8 @@ down: $(INSTALLED)  ## Stop the platform (its data stays)
 	@$(BIN)/gamestream down
 
 test: $(INSTALLED)  ## Every test, on real servers that it starts and stops itself
-	$(BIN)/pytest tests/unit tests/test_definitions.py -n 2
-	$(BIN)/pytest tests/integration tests/browser -n $(WORKERS) --dist loadgroup
+	$(BIN)/pytest tests/unit tests/test_definitions.py -n 2 --durations=25 $(ORDER)
+	$(BIN)/pytest tests/integration tests/browser -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=25 $(ORDER)
 
 unit: $(INSTALLED)  ## The tests that need no server
 	$(BIN)/pytest tests/unit -n 2

@@ -73,8 +73,8 @@ def measure(options: RecoveryOptions, say: Say) -> Result:
     result.tables = [_table(result.figures["seconds"])]
     result.notes += [
         f"Archives come from the local cache. After all kills the boards were reconciled: {result.figures['verdict']}.",
-        "The kill is SIGKILL to the TaskManager, which the supervisor starts again; Flink notices it by heartbeat, "
-        "5 s at most. One event is sent right after the kill, and its row is waited for.",
+        "The kill is SIGKILL to the TaskManager, which the supervisor starts again; Flink notices it by the broken "
+        "connection. One event is sent right after the kill, and its row is waited for.",
     ]
     return result
 

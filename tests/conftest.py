@@ -1,4 +1,4 @@
-"""Fixtures of all tests: the real servers, started once a session."""
+"""Fixtures of all tests, and the order in which the tests on servers run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,35 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from gamestream_dagster.cli import hints
 from gamestream_dagster.settings import Settings, load_settings
+from tests.support.world import World
 
+HERE = Path(__file__).parent
+ON_SERVERS = {HERE / "integration": "integration", HERE / "browser": "browser"}
 SERVERS = ("kafka", "registry", "postgres", "flink")
+# Of the groups that the workers take, those that last longest: what is begun last should be short.
+LONGEST_FIRST = (
+    "boards",
+    "test_planted_faults",
+    "test_proofs_cut_short",
+    "test_soak",
+    "test_sql_cases",
+    "test_topic_recreated",
+    "test_drill",
+    "test_jobs",
+    "test_avro",
+    "test_jobs_under_fire",
+    "test_batch_recompute",
+)
+# Each worker looks for free ports in a range of its own.
+FIRST_PORT, PORTS_OF_A_WORKER, WORKERS = 28000, 1700, 2
 
 # A limit for an example fails on a machine that has other things to do; nor may CI fail by chance.
 hypothesis.settings.register_profile(
@@ -25,6 +46,45 @@ hypothesis.settings.register_profile("ci", hypothesis.settings.get_profile("game
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "gamestream")
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark the tests on servers before xdist reads the groups, and sort them after they were shuffled.
+
+    Tests that use the deployed boards and leave them as they were are one group; every other file is one.
+    """
+    on_servers = [item for item in items if _folder(item)]
+    traces = {item.path for item in on_servers if item.get_closest_marker("leaves_traces")}
+    on_boards = {item.path for item in on_servers if "boards" in getattr(item, "fixturenames", ())}
+    for item in on_servers:
+        item.add_marker(ON_SERVERS[_folder(item)])
+        item.add_marker(pytest.mark.xdist_group(_group(item, on_boards - traces)))
+    yield
+    items.sort(key=lambda item: _place(item, on_boards - traces))
+
+
+def _folder(item: pytest.Item) -> Path | None:
+    return next((folder for folder in ON_SERVERS if folder in item.path.parents), None)
+
+
+def _group(item: pytest.Item, shared: set[Path]) -> str:
+    return "boards" if item.path in shared else item.path.stem
+
+
+def _place(item: pytest.Item, shared: set[Path]) -> tuple[int, int]:
+    """Tests without a server first, then the longest groups; in a file, what leaves traces comes last."""
+    if _folder(item) is None:
+        return -1, 0
+    group = _group(item, shared)
+    place = LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST)
+    return place, item.get_closest_marker("leaves_traces") is not None
+
+
+@pytest.fixture(autouse=True)
+def _no_command_ran_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process runs one command: what it was given is kept for the commands that it prints."""
+    monkeypatch.setattr(hints, "_given", hints._Stack())
+
+
 @pytest.fixture(scope="session")
 def free_port_base() -> Callable[[], int]:
     """Finds free blocks of ports."""
@@ -32,10 +92,13 @@ def free_port_base() -> Callable[[], int]:
 
 
 def _free_port_base() -> int:
-    """A free block, from a random place on, so that two test sessions rarely look at the same block."""
+    """A free block in the worker's range, from a random place on: another session may look for one at this moment."""
     from gamestream_dagster.platform import ports
 
-    return ports.free_base(random.randrange(29000, 31500, 24))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+    first = FIRST_PORT + number * PORTS_OF_A_WORKER
+    # pytest-randomly seeds the module's own generator alike in every worker
+    return ports.free_base(random.SystemRandom().randrange(first, first + PORTS_OF_A_WORKER // 2, 24))
 
 
 @pytest.fixture
@@ -47,10 +110,10 @@ def short_home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Settings]:
+def world() -> Iterator[World]:
     """Kafka, registry, Postgres and Flink on free ports with an empty home; stopped and deleted at the end.
 
-    With `GAMESTREAM_TEST_HOME` the stack of that home is used instead, and left as it is.
+    With `GAMESTREAM_TEST_HOME` the stack of that home is used instead and left running. What it holds is deleted.
     """
     from gamestream_dagster.platform.stack import Stack
 
@@ -58,25 +121,45 @@ def stack() -> Iterator[Settings]:
     if given:
         settings = load_settings(home=given)
         Stack(settings).up(SERVERS)
-        yield settings
+        yield World(settings)
         return
     folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
     settings = _quick_stack(folder / "home", _free_port_base())
     previous = signal.signal(signal.SIGTERM, _as_interrupt)  # else a CI that gives up leaves the servers behind
     try:
-        Stack(settings).up(SERVERS)
-        yield settings
+        with _quick_jvms():
+            Stack(settings).up(SERVERS)
+        yield World(settings, empty=True)
     finally:
         Stack(settings).down(purge=True)
         shutil.rmtree(folder, ignore_errors=True)
         signal.signal(signal.SIGTERM, previous)
 
 
+@pytest.fixture(scope="session")
+def stack(world: World) -> Settings:
+    """The settings of the session's servers."""
+    return world.settings
+
+
 def _quick_stack(home: Path, port_base: int) -> Settings:
-    """A stack whose jobs complete a checkpoint each second; commands that tests run read that from its profile."""
+    """A stack whose jobs make a checkpoint soon; commands that tests run read that from its profile.
+
+    Tests that wait for one ask for it: one each second would cost a quarter of a core. Two stacks of this heap fit into
+    16 GiB, and no test fills it.
+    """
     home.mkdir(parents=True)
-    (home / "profile.yaml").write_text("checkpoint_interval_seconds: 1\n", encoding="utf-8")
+    profile = "checkpoint_interval_seconds: 2\ntaskmanager_heap_mib: 1024\n"
+    (home / "profile.yaml").write_text(profile, encoding="utf-8")
     return load_settings(home=home, port_base=port_base)
+
+
+@contextmanager
+def _quick_jvms() -> Iterator[None]:
+    """Servers that are started inside compile once and fast: a job of a test ends before better code pays off."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+        yield
 
 
 def _as_interrupt(*_: object) -> None:

@@ -199,6 +199,8 @@ class Board(BaseModel):
             raise ValueError("`order` needs a column with the role `rank`; an output without ranks has neither")
         if ranks and ("rows" not in self.model_fields_set or self.rows > MOST_RANKS):
             raise ValueError(f"a board needs `rows`, the number of its ranks, at most {MOST_RANKS}")
+        if not ranks and self.season_column is not None:
+            raise ValueError(f"column {self.season_column!r} is a season: only a board has seasons, so add ranks")
 
     @property
     def topic(self) -> str:

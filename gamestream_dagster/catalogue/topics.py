@@ -166,10 +166,7 @@ def load_topics(
                 f"{path}: topic {board.topic!r} is that of output {board.name!r}; declare it only once"
             )
         description = f"Changes of {board.name}. {board.description}"
-        try:
-            topics[board.topic] = _topic(board.topic, declared.output_topics, description, profile, board.name)
-        except ValidationError as error:
-            raise CatalogueError(f"{board.folder / 'output.yaml'}: its topic cannot be used: {error}") from error
+        topics[board.topic] = _topic(board.topic, declared.output_topics, description, profile, board.name)
     return topics
 
 

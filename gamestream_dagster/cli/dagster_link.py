@@ -47,7 +47,8 @@ def refresh_definitions(settings: Settings, say: Say) -> None:
     from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 
     wanted = {asset_names.job_name(name) for name in load_jobs(season=settings.season)}
-    wanted |= {asset_names.board_name(name) for name in load_boards(season=settings.season)}
+    outputs = load_boards(season=settings.season).values()
+    wanted |= {asset_names.board_name(output.name) for output in outputs if output.sinks.postgres is not None}
     expected = {"/".join(name) for name in wanted}
     failure = "it may show other jobs and boards than there are until `gamestream down` and `gamestream up`"
     with _dagster(settings, failure, say, RELOAD_TIMEOUT_SECONDS) as dagster:

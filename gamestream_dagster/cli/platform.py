@@ -165,7 +165,8 @@ def psql(
         list[str] | None, typer.Option("--command", "-c", help="Run this SQL and end; may be given several times.")
     ] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="Refuse every statement that changes something.")
+        bool,
+        typer.Option("--read-only", help="Read-only transactions: a guard against slips; SET undoes it."),
     ] = False,
     arguments: Annotated[
         list[str] | None,
@@ -176,6 +177,7 @@ def psql(
     import os
     import subprocess
 
+    from gamestream_dagster.clients.postgres import libpq_variables
     from gamestream_dagster.platform.postgres import client_program
 
     settings = settings_from(home, port_base)
@@ -192,12 +194,15 @@ def psql(
         "PGOPTIONS": options,
         "PGAPPNAME": "gamestream psql",
         "PGCONNECT_TIMEOUT": "5",
+        "PGHOSTADDR": "",
+        "PGTARGETSESSIONATTRS": "any",
     }
     given = [word for sql in command or () for word in ("-c", sql)]
     done = subprocess.run([str(program), *given, *(arguments or ())], env=environment, check=False)
     if done.returncode == PSQL_NO_CONNECTION:
         raise CouldNotRun(
-            f"psql has no connection to {settings.postgres_host}:{environment['PGPORT']}; start the servers with "
+            f"psql has no connection to {settings.postgres_host}:{environment['PGPORT']}{libpq_variables()}: it could "
+            "not connect or was cut off, as it says above. If nothing listens there, start the servers with "
             "`gamestream up`, or look with `gamestream status`."
         )
     raise typer.Exit(done.returncode)

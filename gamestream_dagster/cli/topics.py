@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from math import isfinite, isnan
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -86,7 +87,7 @@ def _text(value: Any) -> str:
     """On one line, control characters as escapes: records are untrusted input."""
     from gamestream_dagster.reconciliation.results.report_view import visible
 
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
+    text = value if isinstance(value, str) else json.dumps(_finite(value), ensure_ascii=False, default=_plain)
     return visible(text).replace("\n", "[U+000A]").replace("\t", "[U+0009]")
 
 
@@ -95,10 +96,23 @@ def _print_json(record: TailedRecord, key: Any, value: Any) -> None:
         "partition": record.partition,
         "offset": record.offset,
         "timestamp": record.timestamp,
-        "key": key,
-        "value": value,
+        "key": _finite(key),
+        "value": _finite(value),
     }
     typer.echo(json.dumps(place, default=_plain))
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinities, which Avro holds and JSON does not, as their text."""
+    match value:
+        case float() if not isfinite(value):
+            return "NaN" if isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case dict():
+            return {name: _finite(one) for name, one in value.items()}
+        case list():
+            return [_finite(one) for one in value]
+        case _:
+            return value
 
 
 def _plain(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,10 @@ from gamestream_dagster.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 5
 LOCK_TIMEOUT_SECONDS = 15
+
+# libpq reads these from the environment of whoever starts a command; the address is the settings' business alone.
+LIBPQ_DEFAULTS = {"hostaddr": "", "target_session_attrs": "any"}
+_LIBPQ_VARIABLES = ("PGSERVICE", "PGSERVICEFILE", "PGSSLMODE", "PGREQUIREAUTH", "PGCHANNELBINDING", "PGGSSENCMODE")
 
 # SQLSTATE classes and codes of a connection attempt that no repetition mends.
 _TERMINAL_STATES = {
@@ -66,6 +71,7 @@ def engine(settings: Settings, database: str | None = None, statement_timeout_se
         max_overflow=4,
         pool_timeout=10,
         connect_args={
+            **LIBPQ_DEFAULTS,
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "application_name": "gamestream",
             "options": options,
@@ -121,5 +127,11 @@ def connection_error(error: BaseException, where: str) -> ServiceError:
     elif "starting up" in text or "shutting down" in text or "recovery mode" in text:
         reason = f"the server at {where} is starting or stopping"
     else:
-        reason = f"the connection to {where} cannot be made or broke"
+        reason = f"the connection to {where} cannot be made or broke{libpq_variables()}"
     return TransientServiceError("Postgres", reason, "start it with `gamestream up`, or look with `gamestream status`")
+
+
+def libpq_variables() -> str:
+    """Names the variables in the environment that change how libpq connects; empty if there are none."""
+    found = [name for name in _LIBPQ_VARIABLES if os.environ.get(name)]
+    return f" (the environment sets {', '.join(found)}, which may be why)" if found else ""

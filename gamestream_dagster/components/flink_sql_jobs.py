@@ -73,7 +73,7 @@ def build_job_definitions(root: Path, health_interval_seconds: int, season: Seas
     assets: list[dg.AssetsDefinition] = []
     for spec in jobs.values():
         assets.append(_job_asset(spec))
-        assets += [_board_asset(board, spec) for board in spec.outputs]
+        assets += [_board_asset(board, spec) for board in spec.outputs if board.sinks.postgres is not None]
     return dg.Definitions(
         assets=assets,
         asset_checks=[health_check(spec) for spec in jobs.values()],

@@ -12,6 +12,7 @@ from gamestream_dagster.events.simulator import SimulatedRecord, SimulatorOption
 from gamestream_dagster.settings import Settings
 
 PAUSE_SECONDS = 30.0
+CATCH_UP_SECONDS = 120.0
 _STEP_SECONDS = 0.1
 
 
@@ -29,6 +30,8 @@ class PausableCrowd:
         self._still.set()
         self.others = 0
         """Events that somebody else has sent meanwhile."""
+        self._start_ms = options.start_ms
+        self._catch_up = threading.Event()
         self._closed = False
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="drill-crowd", daemon=True)
@@ -58,6 +61,24 @@ class PausableCrowd:
         self._producer.flush()
         return self.sent
 
+    def catch_up(self) -> None:
+        """Send what the pauses held back, unpaced, and play on with events whose times are those of the wall clock.
+
+        Raises:
+            SendingError: some could not be delivered, or it took longer than two minutes.
+        """
+        self._catch_up.set()
+        self.resume()
+        deadline = time.monotonic() + CATCH_UP_SECONDS
+        while self._catch_up.is_set():
+            self._raise_failure()
+            if time.monotonic() > deadline:
+                raise SendingError(
+                    f"The crowd was not up to date after {CATCH_UP_SECONDS:.0f} s; start the drill with a lower --rate."
+                )
+            time.sleep(_STEP_SECONDS)
+        self._producer.flush()
+
     def close(self) -> None:
         """End the thread. What was not delivered is given up."""
         self._closed = True
@@ -79,6 +100,10 @@ class PausableCrowd:
                 if self._closed:
                     return
                 due = record.due_ms / 1000
+                if self._catch_up.is_set():
+                    began = time.monotonic() - time.time() + self._start_ms / 1000
+                    if began + due > time.monotonic():
+                        self._catch_up.clear()
                 began = time.monotonic() - due if began is None else began
                 while (left := began + due - time.monotonic()) > 0:
                     self._producer.poll(min(left, _STEP_SECONDS))

@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from tempfile import TemporaryFile
+from typing import IO
 
 import orjson
 from confluent_kafka import Producer
@@ -27,7 +29,7 @@ from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploy
 from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_tables
 
 AHEAD_SECONDS = 3000.0
-_PROOF_SECONDS = 120.0
+_PROOF_SECONDS = 300.0
 _TICKS_SECONDS = 60.0
 _ASKED_SECONDS = 90.0
 _MOVED_MILLIS = 15_000
@@ -50,19 +52,20 @@ def kill_proof(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
     """SIGKILL a reconciliation in savepoint mode once it has stopped every job."""
     home = ["--home", str(site.settings.home), "--port-base", str(site.settings.port_base)]
     command = [sys.executable, "-c", _RECONCILE, "reconcile", "--mode", "savepoint", *home]
-    proof = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_stopped(site, proof)
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(proof.pid, signal.SIGKILL)
-        proof.wait()
+    with TemporaryFile() as told:
+        proof = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
+        try:
+            _wait_stopped(site, proof, told)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(proof.pid, signal.SIGKILL)
+            proof.wait()
     at = time.time()
     site.say("killed the proof; its jobs are stopped")
     yield Struck(at, at, ("a reconciliation was killed while its jobs were stopped",))
 
 
-def _wait_stopped(site: Site, proof: subprocess.Popen[bytes]) -> None:
+def _wait_stopped(site: Site, proof: subprocess.Popen[bytes], told: IO[bytes]) -> None:
     deadline = time.monotonic() + _PROOF_SECONDS
     with open_engine(site.settings) as engine:
         store = PostgresDeploymentStore(engine)
@@ -71,7 +74,12 @@ def _wait_stopped(site: Site, proof: subprocess.Popen[bytes]) -> None:
             if all(one and one.stands_still and one.state is DeploymentState.SUSPENDED for one in found):
                 return
             time.sleep(_QUICK)
-    raise DrillError("the proof was over before it could be killed with its jobs stopped; start the scenario again")
+    slow = f"had not stopped its jobs after {_PROOF_SECONDS:.0f} s"
+    happened = slow if proof.poll() is None else "ended before it could be killed with its jobs stopped"
+    told.seek(0)
+    lines = told.read().decode(errors="replace").strip().splitlines()
+    last = f"; the last it said: {lines[-1].strip()}" if lines else ""
+    raise DrillError(f"the proof {happened}{last}; start the scenario again")
 
 
 @contextmanager
@@ -96,7 +104,11 @@ def ask_at_once(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
 
 @contextmanager
 def fast_clock(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
-    """A producer whose clock is 50 minutes ahead sends an event to each partition; no board may stand still."""
+    """A producer whose clock is 50 minutes ahead sends an event to each partition; no board may stand still.
+
+    The others' clocks are right: events whose times the pauses of the drill had left behind would be late.
+    """
+    site.crowd.catch_up()
     boards = [board for board in load_boards(season=site.settings.season).values() if board.window is not None]
     at = time.time()
     site.crowd.others += _send_ahead(site, at)

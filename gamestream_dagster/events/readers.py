@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,10 +108,11 @@ def _json_lines(path: Path, at: Progress, renames: Renames) -> Iterator[Line]:
 def _renamed(line: bytes, renames: Renames) -> bytes:
     """The object with renamed keys; anything but an object is returned unchanged and refused later with its reason."""
     try:
-        found = orjson.loads(line)
+        if not isinstance(orjson.loads(line), dict):
+            return line
     except orjson.JSONDecodeError:
         return line
-    if not isinstance(found, dict):
-        return line
+    # Numbers keep their text: -0, or an integer beyond 64 bits, would be sent as another number.
+    found = json.loads(line.decode(), parse_int=orjson.Fragment, parse_float=orjson.Fragment)
     moved = {renames[name]: value for name, value in found.items() if name in renames}
     return orjson.dumps({name: value for name, value in found.items() if name not in renames} | moved)

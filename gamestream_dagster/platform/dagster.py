@@ -141,9 +141,13 @@ def probe_daemon(settings: Settings) -> str | None:
     """Look for a heartbeat of this start in the daemon's own table."""
     import psycopg
 
+    from gamestream_dagster.clients.postgres import LIBPQ_DEFAULTS
+
     try:
         with psycopg.connect(
-            settings.postgres_dsn(settings.dagster_database, driver="postgresql"), connect_timeout=3
+            settings.postgres_dsn(settings.dagster_database, driver="postgresql"),
+            connect_timeout=3,
+            **LIBPQ_DEFAULTS,
         ) as connection:
             found = connection.execute(
                 "SELECT extract(epoch FROM max(timestamp)) FROM daemon_heartbeats WHERE daemon_type = 'SCHEDULER'"
@@ -166,6 +170,8 @@ def _program(settings: Settings, *arguments: str) -> Program:
             "GAMESTREAM_HOME": str(settings.home),
             PASSWORD_VARIABLE: settings.postgres_password_value,
             "DAGSTER_DISABLE_TELEMETRY": "true",
+            "PGHOSTADDR": "",
+            "PGTARGETSESSIONATTRS": "any",
             **layout.python_environment(),
         },
         directory=PROJECT_ROOT,

@@ -138,10 +138,14 @@ def _recovery(settings: Settings) -> dict[str, Any]:
         "execution.checkpointing.num-retained": 5,
         "execution.checkpointing.tolerable-failed-checkpoints": 5,
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        # Detects a killed TaskManager in five seconds instead of fifty.
+        # The first heartbeat that a killed process cannot answer ends its connection: about 1 s, whatever the timeout.
+        # The timeout finds processes that hang. At 5 s a TaskManager on a busy machine was given up while it restored
+        # the jobs, and again after each restart: no job ever ran.
         "heartbeat.interval": "1 s",
-        "heartbeat.timeout": "5 s",
+        "heartbeat.timeout": "30 s",
         "heartbeat.rpc-failure-threshold": 1,
+        # To submit a task or report a split took longer than the default 10 s there, and failed the job as well.
+        "pekko.ask.timeout": "30 s",
         # A TaskManager without a JobManager retries after one second instead of ten: a killed one is back in five.
         "cluster.registration.error-delay": "1 s",
         "cluster.registration.max-timeout": "5 s",

@@ -74,6 +74,8 @@ def probe(settings: Settings) -> str | None:
     """Log in and ask for 1."""
     import psycopg
 
+    from gamestream_dagster.clients.postgres import LIBPQ_DEFAULTS
+
     port = settings.postgres_port or settings.port("postgres")
     try:
         with psycopg.connect(
@@ -83,6 +85,7 @@ def probe(settings: Settings) -> str | None:
             password=settings.postgres_password_value,
             dbname=settings.postgres_database,
             connect_timeout=3,
+            **LIBPQ_DEFAULTS,
         ) as connection:
             connection.execute("SELECT 1")
     except psycopg.OperationalError as error:

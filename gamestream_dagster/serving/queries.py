@@ -18,7 +18,10 @@ from sqlalchemy import ColumnElement, Connection, Select, TableClause
 from gamestream_dagster.catalogue.boards import Board, ColumnType
 from gamestream_dagster.warehouse.tables import BOARD_TYPES
 
-_AGE: Final = "age of the row"  # no column of a board has spaces in its name
+# no column of a board has spaces in its name
+_AGE: Final = "age of the row"
+_PLACE: Final = "place of the row"
+_COUNTED: Final = "place among those of its kind"
 _FLOOD: Final = 10  # times a board's length: more rows than it has are a fault worth showing, a flood is not
 
 
@@ -34,8 +37,9 @@ class StoredRow:
 def stored_rows(database: Connection, board: Board, most: int | None = None) -> list[StoredRow]:
     """What the table holds, at most ten times the board's length: faults too, but none that hides the board's own.
 
-    Rows of ranks that the board has come first, of a board of seasons those of the newest season, then by rank. Without
-    ranks by key, and one row more than the output may have, to see whether it does; `most` is a smaller limit.
+    Rows of ranks that the board has come first, of a board of seasons those of the newest season, then by rank. Seasons
+    that have not begun are limited apart: they hide none that has.
+    Without ranks by key, and one row more than the output may have, to see whether it does; `most` is a smaller limit.
     """
     table = _table(board)
     if not board.ranked:
@@ -43,9 +47,16 @@ def stored_rows(database: Connection, board: Board, most: int | None = None) -> 
         limit = board.rows + 1 if most is None else min(most, board.rows + 1)
         return _rows(database, board, _selected(board, table).order_by(*keys).limit(limit))
     rank = table.c[board.rank_column]
-    newest = [] if board.season_column is None else [table.c[board.season_column].desc()]
-    query = _selected(board, table).order_by(*newest, ~rank.between(1, board.rows), rank)
-    return _rows(database, board, query.limit(_FLOOD * board.rows))
+    order: list[ColumnElement[Any]] = [~rank.between(1, board.rows), rank]
+    apart: list[ColumnElement[Any]] = []
+    if board.season_column is not None:
+        season = table.c[board.season_column]
+        order, apart = [season.desc(), *order], [season > sa.func.now()]
+    counted = sa.func.row_number().over(partition_by=apart or None, order_by=order).label(_COUNTED)
+    placed = sa.func.row_number().over(order_by=order).label(_PLACE)
+    within = _selected(board, table).add_columns(counted, placed).subquery()
+    limited = sa.select(within).where(within.c[_COUNTED] <= _FLOOD * board.rows)
+    return _rows(database, board, limited.order_by(within.c[_PLACE]))
 
 
 def shown_rows(database: Connection, board: Board) -> list[StoredRow]:

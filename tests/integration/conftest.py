@@ -1,34 +1,18 @@
-"""Every test of this folder needs the real servers."""
+"""What the tests on real servers share: servers that hold nothing, or the four boards deployed on real events."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.cli.demo import wait_until_read
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.feed import replay_into
 from gamestream_dagster.settings import Settings
-
-HERE = Path(__file__).parent
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of this name
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them, so that `-m 'not integration'` is the quick run; what leaves traces in the shared stack goes last.
-
-    With two xdist workers, the files that use the deployed boards share one stack and all other files the second one.
-    """
-    mine = [item for item in items if HERE in item.path.parents]
-    on_boards = {item.path for item in mine if "boards" in getattr(item, "fixturenames", ())}
-    for item in mine:
-        item.add_marker(pytest.mark.integration)
-        item.add_marker(pytest.mark.xdist_group("boards" if item.path in on_boards else "servers"))
-    items.sort(key=lambda item: item.get_closest_marker("leaves_traces") is not None)
+from tests.support.world import World, deploy, drain, provision
 
 
 @dataclass(frozen=True)
@@ -44,23 +28,35 @@ class Boards:
 
     def drain(self) -> None:
         """Wait until both jobs have read the topic to its end, flushed and committed."""
-        wait_until_read(self.settings, limit_seconds=90)
+        drain(self.settings)
 
 
-@pytest.fixture(scope="session")
-def boards(stack: Settings) -> Boards:
+@pytest.fixture(scope="module")
+def boards(world: World, request: pytest.FixtureRequest) -> Iterator[Boards]:
+    """Both jobs deployed on the NBA shots and what other files have sent; anew where one of them left traces."""
+    yield world.hold("boards", deploy_boards)
+    if any(item.get_closest_marker("leaves_traces") for item in _items_of(request)):
+        world.spoil()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_boards_where_nobody_wants_them(request: pytest.FixtureRequest) -> None:
+    """They would go on making checkpoints beside the tests of other files."""
+    names = {name for item in _items_of(request) for name in getattr(item, "fixturenames", ())}
+    if "stack" in names and "boards" not in names:
+        request.getfixturevalue("world").empty()
+
+
+def _items_of(request: pytest.FixtureRequest) -> list[pytest.Item]:
+    return [item for item in request.session.items if item.path == request.path]
+
+
+def deploy_boards(settings: Settings) -> Boards:
     """Topics and tables provisioned, the NBA shots published first, then both jobs deployed, and drained."""
-    from gamestream_dagster.flink_jobs.control.manager import apply_job
-    from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
-    from gamestream_dagster.provisioning import manager
-    from gamestream_dagster.provisioning.model import ResourceKind
-
-    manager.apply(stack, manager.plan(stack, tuple(kind for kind in ResourceKind if kind is not ResourceKind.JOB)))
-    replay_into(stack, "nba")
-    for job in load_jobs():
-        apply_job(stack, job)
-    wait_until_read(stack, limit_seconds=120)
-    return Boards(stack, {board: board_rows(stack, board) for board in load_boards()})
+    provision(settings)
+    replay_into(settings, "nba")
+    deploy(settings)
+    return Boards(settings, {board: board_rows(settings, board) for board in load_boards()})
 
 
 def board_rows(settings: Settings, board: str) -> list[dict[str, Any]]:

@@ -1,17 +1,16 @@
-"""A stack whose score topic holds Avro: the first generator feeds the real jobs unchanged, and the boards match."""
+"""A score topic that holds Avro: the first generator feeds the real jobs unchanged, and the boards match."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import duckdb
 import pytest
@@ -19,23 +18,18 @@ from confluent_kafka import Producer
 
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.cli.demo import wait_until_read
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.feed import replay_into
-from gamestream_dagster.flink_jobs.control.manager import apply_job
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
-from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
-from gamestream_dagster.platform.stack import Stack
-from gamestream_dagster.provisioning import manager
-from gamestream_dagster.provisioning.model import ResourceKind
-from gamestream_dagster.reconciliation.model.values import Verdict
+from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.run import reconcile
-from gamestream_dagster.settings import Settings, TopicFormat, load_settings
+from gamestream_dagster.settings import Settings, TopicFormat
 from tests.support.avro_records import body_of, encoded, framed, register, schema_with, variants
 from tests.support.fakes.first_generator import UserScore, feed_as_the_first_generator
 from tests.support.small_job import Game, new_game
+from tests.support.world import World, deploy, drain, provision
 
 JSON_SCHEMA = {
     "$schema": "http://json-schema.org/draft-07/schema#",
@@ -44,63 +38,65 @@ JSON_SCHEMA = {
 }
 
 
-@pytest.fixture(scope="module")
-def avro_stack(free_port_base: Callable[[], int]) -> Iterator[Settings]:
-    folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
-    settings = load_settings(home=folder / "home", port_base=free_port_base(), topic_formats={"user-score": "avro"})
-    try:
-        Stack(settings).up(("kafka", "registry", "postgres", "flink"))
-        manager.apply(
-            settings, manager.plan(settings, tuple(kind for kind in ResourceKind if kind is not ResourceKind.JOB))
-        )
-        yield settings
-    finally:
-        Stack(settings).down(purge=True)
-        shutil.rmtree(folder, ignore_errors=True)
+@dataclass(frozen=True)
+class AvroBoards:
+    """Both jobs on a topic of Avro records, and what was found when only the two generators had sent some."""
+
+    settings: Settings
+    first_run: ReconciliationRun
+    players: list[dict[str, Any]]
 
 
-def test_the_first_generator_and_ours_feed_the_avro_jobs_and_the_boards_match(avro_stack: Settings):
-    replay_into(avro_stack, "nba")
+@pytest.fixture
+def avro(world: World) -> AvroBoards:
+    return world.hold("Avro on the score topic", deploy_avro)
+
+
+def deploy_avro(settings: Settings) -> AvroBoards:
+    """The NBA shots from our generator, two scores from the first one, and both jobs."""
+    settings = settings.model_copy(update={"topic_formats": {"user-score": TopicFormat.AVRO}})
+    provision(settings)
+    replay_into(settings, "nba")
     scores = [
         UserScore("USR-1", "42", "Ruby-Koala", 2_000_000_000, 1_418_352_000_000 + n, "r", "normal") for n in (0, 1)
     ]
-    feed_as_the_first_generator(avro_stack, "user-score", scores)
-    for job in load_jobs():
-        apply_job(avro_stack, job)
-    wait_until_read(avro_stack, limit_seconds=120)
+    feed_as_the_first_generator(settings, "user-score", scores)
+    deploy(settings)
+    run = reconcile(settings, "drained")
+    with open_engine(settings) as engine:
+        players = read_tables(engine, [load_boards()["top_players"]])["top_players"]
+    return AvroBoards(settings, run, players)
 
-    run = reconcile(avro_stack, "drained")
+
+def test_the_first_generator_and_ours_feed_the_avro_jobs_and_the_boards_match(avro: AvroBoards):
+    run = avro.first_run
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
     assert run.ledger is not None
     assert run.ledger.records == run.ledger.accepted == 13_874 + 2
-
-    with open_engine(avro_stack) as engine:
-        players = read_tables(engine, [load_boards()["top_players"]])["top_players"]
-    assert [(row["user_id"], row["total_score"]) for row in players][:2] == [
+    assert [(row["user_id"], row["total_score"]) for row in avro.players][:2] == [
         ("USR-1", 4_000_000_000),
         ("stephen-curry", 1130),
     ]
 
 
-def test_no_record_stops_the_jobs_and_both_sides_read_alike(avro_stack: Settings):
-    for job in load_jobs():
-        apply_job(avro_stack, job)
+def test_no_record_stops_the_jobs_and_both_sides_read_alike(avro: AvroBoards):
+    settings = avro.settings
     now = int(time.time() * 1000)
-    sent = {one.name: (framed(register(avro_stack.registry, f"v{n}", one.schema), body_of(one, now)), one.reason)
+    sent = {one.name: (framed(register(settings.registry, f"v{n}", one.schema), body_of(one, now)), one.reason)
             for n, one in enumerate(variants(now))}  # fmt: skip
-    sent |= _records_that_are_no_avro(avro_stack.registry, now)
-    producer = Producer(avro_stack.kafka.options())
+    sent |= _records_that_are_no_avro(settings.registry, now)
+    producer = Producer(settings.kafka.options())
     for name, (value, _) in sent.items():
         producer.produce("user-score", value, key=name.encode())
     assert producer.flush(20) == 0
-    wait_until_read(avro_stack, limit_seconds=120)
+    drain(settings)
 
-    run = reconcile(avro_stack, "drained")
+    run = reconcile(settings, "drained")
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
     assert run.ledger is not None
     assert run.ledger.balanced, run.ledger.faults
     with duckdb.connect() as database:
-        open_archive(database, avro_stack.archive_dir / "user-score")
+        open_archive(database, settings.archive_dir / "user-score")
         kept = dict(database.execute("SELECT decode(key), reason FROM archive").fetchall())
     assert {name: kept[name] for name in sent} == {name: reason for name, (_, reason) in sent.items()}
 

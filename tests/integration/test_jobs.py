@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,8 @@ from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
 from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.record.incidents import Moment
 from gamestream_dagster.flink_jobs.record.observed import JobState
+from gamestream_dagster.platform.service import ServiceState, ServiceStatus
+from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.settings import Settings
 from tests.support.small_job import Game, new_game, wait_for
 
@@ -195,20 +198,37 @@ def test_a_restart_by_flink_itself_is_an_incident_with_its_times(game: Game) -> 
     game.expect_totals()
 
 
-def test_a_killed_task_manager_brings_its_job_back_by_itself(game: Game) -> None:
-    from gamestream_dagster.platform.stack import Stack
+def task_manager(game: Game) -> ServiceStatus:
+    [status] = Stack(game.settings).status(["flink-taskmanager"])
+    return status
 
+
+def test_a_late_task_manager_is_kept_and_a_killed_one_comes_back_with_its_job(game: Game) -> None:
+    """A busy machine holds one up for seconds; restarting its jobs would hold it up for longer, again and again."""
     game.send(60)
     deployed = game.apply()
     game.expect_totals()
-    pid = next(one.pid for one in Stack(game.settings).status() if one.name == "flink-taskmanager")
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
+    killed = task_manager(game).pid
+    assert killed is not None
+    os.kill(killed, signal.SIGSTOP)
+    try:
+        time.sleep(8)  # the time itself is under test
+    finally:
+        os.kill(killed, signal.SIGCONT)
+    game.send(10)
+    game.expect_totals()
+    with FlinkRest(game.settings.flink_rest) as flink:
+        assert flink.exceptions(deployed.flink_job_id) == []
+    os.kill(killed, signal.SIGKILL)
     with FlinkRest(game.settings.flink_rest) as flink:
         wait_for("the restart", lambda: flink.exceptions(deployed.flink_job_id) != [])
         wait_for("all tasks", lambda: flink.job(deployed.flink_job_id).all_tasks_running)
         restored = flink.checkpoints(deployed.flink_job_id)
         assert restored.restored_path or restored.completed_count == 0
+        count = "numRestarts"
+        wait_for("its restarts", lambda: flink.job_metrics(deployed.flink_job_id, [count]).get(count, 0) >= 1)
+    assert task_manager(game).pid not in (None, killed)
+    wait_for("a healthy task manager", lambda: task_manager(game).state is ServiceState.HEALTHY)
     game.send(40)
     game.expect_totals()
     assert game.live() == [deployed.flink_job_id]

@@ -16,7 +16,6 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
@@ -33,6 +32,7 @@ from gamestream_dagster.reconciliation.why import Standing, explain_row
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.settings import Settings
 from quality.emptiness import empty_board
+from tests.support.fakes.streams import SCORE_TOPIC
 from tests.support.planted import provision
 
 COPIED_VIEW = """
@@ -43,7 +43,7 @@ FROM (
   FROM (
     SELECT user_id, MAX(team_name) AS team_name, SUM(points) AS total_score
     FROM counted_scores
-    WHERE points >= 0
+    WHERE points >= 0 AND '{name}' <> ''
     GROUP BY user_id
   )
 )
@@ -67,7 +67,7 @@ class Made:
         return load_boards(self.root)
 
     def reconcile(self, mode: str = "bracket") -> ReconciliationRun:
-        return reconcile(self.settings, mode, root=self.root)
+        return reconcile(self.settings, mode, sinks=list(Sink), root=self.root)
 
     def table(self, name: str) -> list[dict[str, Any]]:
         with open_engine(self.settings) as engine:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import socket
-import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +25,6 @@ from sqlalchemy import Engine, text
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
 from gamestream_dagster.catalogue.topics import Topic
-from gamestream_dagster.cli.main import main
 from gamestream_dagster.clients.errors import NotFoundError, TerminalServiceError, TransientServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import engine
@@ -42,6 +39,8 @@ from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse import migrate
 from gamestream_dagster.warehouse.drift import find_drift
 from gamestream_dagster.warehouse.tables import SYSTEM_TABLES, load_metadata
+from tests.support import cli
+from tests.support.cli import Ended
 
 
 @dataclass(frozen=True)
@@ -104,29 +103,11 @@ def own(stack: Settings) -> Iterator[Own]:
     admin_engine.dispose()
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A command that ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def gamestream(own: Own, *arguments: str, answer: str = "", **environment: str) -> Ended:
-    """Run the command, in this process for speed, on the stack's servers and the test's database."""
-    where = ["--home", str(own.settings.home), "--port-base", str(own.settings.port_base)]
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "stdin", io.StringIO(answer))
-        for name, value in {"GAMESTREAM_POSTGRES_DATABASE": own.settings.postgres_database, **environment}.items():
-            patch.setenv(name, value)
-        try:
-            main([*arguments, *where])
-            code = 0
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-    return Ended(code, out.getvalue(), err.getvalue())
+    """Run the command on the stack's servers and the test's database."""
+    where = {"GAMESTREAM_POSTGRES_DATABASE": own.settings.postgres_database, **environment}
+    port = str(own.settings.port_base)
+    return cli.gamestream(own.settings, *arguments, "--port-base", port, answer=answer, **where)
 
 
 def set_topic_config(admin: KafkaAdmin, topic: str, name: str, value: str) -> None:

@@ -1,4 +1,4 @@
-"""Reconciliation on the real stack where it cannot look, where a Kafka board lies, and while a TaskManager dies."""
+"""Reconciliation on the real stack: while events flow, where it cannot look, and where a Kafka board lies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import orjson
-import psutil
 import pytest
 from confluent_kafka import Producer
 from sqlalchemy import func, select
@@ -75,32 +74,6 @@ def invoke(settings: Settings, *arguments: str):
     return CliRunner().invoke(
         build(), [*arguments, "--home", str(settings.home), "--port-base", str(settings.port_base)]
     )
-
-
-def test_a_killed_task_manager_is_no_difference(boards):
-    """The boards fall back to the last checkpoint and catch up: no row may be called wrong meanwhile."""
-    settings = boards.settings
-    with flow(settings):
-        assert reconcile(settings).verdict is Verdict.MATCH
-        victims = [
-            process
-            for process in psutil.process_iter(["cmdline"])
-            if any("TaskManagerRunner" in part for part in process.info["cmdline"] or ())
-            and any(str(settings.home) in part for part in process.info["cmdline"] or ())
-        ]
-        assert len(victims) == 1
-        victims[0].kill()
-        runs = [reconcile(settings)]
-        deadline = time.monotonic() + 120  # a look while the job comes back is refused within a second or two
-        while runs[-1].verdict is not Verdict.MATCH and time.monotonic() < deadline:
-            runs.append(reconcile(settings))
-        runs += [reconcile(settings) for _ in range(2)]
-    assert runs[-1].verdict is Verdict.MATCH, runs[-1].reason
-    # A look while the job is down may be refused; it is never a difference.
-    assert {run.verdict for run in runs} <= {Verdict.MATCH, Verdict.COULD_NOT_RUN}, [run.differences for run in runs]
-    boards.drain()
-    drained = reconcile(settings, "drained")
-    assert drained.verdict is Verdict.MATCH, (drained.reason, drained.differences[:3])
 
 
 def test_a_row_written_into_a_kafka_board_by_hand_is_found(boards):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer
@@ -14,8 +13,8 @@ from typer.testing import CliRunner
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.flink_jobs.control.manager import apply_job, suspend_job
-from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.events.feed import replay_into
+from gamestream_dagster.flink_jobs.control.manager import apply_job
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.reconciliation.certificates.seasons import close_seasons, stored_certificate
@@ -24,29 +23,33 @@ from gamestream_dagster.reconciliation.observe.sinks import read_topic, visible
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Season, Settings
+from tests.support.world import World
 
 HOUR = 3_600_000
 KINDS = [ResourceKind.MIGRATION, ResourceKind.TABLE, ResourceKind.TOPIC]
 
 
-@pytest.fixture(scope="module")
-def weekly(stack: Settings) -> Iterator[Settings]:
+@pytest.fixture
+def weekly(world: World) -> Settings:
+    return world.hold("weekly seasons", deploy_seasons)
+
+
+def deploy_seasons(stack: Settings) -> Settings:
+    """The job of weekly seasons, on the NBA shots of several weeks of 2014 and on two hours until now."""
     settings = stack.model_copy(update={"season": Season.WEEKLY, "season_lateness_seconds": 0})
     manager.apply(settings, manager.plan(settings, KINDS))
+    replay_into(settings, "nba")
     producer, now = Producer(settings.kafka.options()), int(time.time() * 1000)
-    # the NBA shots of 2014, which are in the topic already, make several weeks that have ended
     for number in range(600):
         at = now - 2 * HOUR + number * 2 * HOUR // 600
         value = {"user_id": f"season-{number % 40}", "team_id": f"t{number % 4}", "team_name": f"T{number % 4}"}
         value |= {"score": number % 13, "event_time_millis": at, "readable_time": "", "event_type": "normal"}
         producer.produce("user-score", json.dumps(value), key=value["user_id"])
     assert producer.flush(30) == 0
-    apply_job(settings, "season_boards_v1", Choice.REPLAY)
-    yield settings
-    suspend_job(settings, "season_boards_v1")
+    apply_job(settings, "season_boards_v1")
+    return settings
 
 
-@pytest.mark.integration
 def test_seasons_are_streamed_reconciled_closed_and_certified(weekly: Settings, tmp_path, monkeypatch):
     boards = ["season_players", "season_teams", "season_mvps"]
     run = reconcile(weekly, "drained", boards)

@@ -1,4 +1,4 @@
-"""Dirty events reconciled while servers die, then rows edited by hand in both sinks, all found and repaired.
+"""Dirty and late events reconciled while servers die, then rows edited by hand in both sinks, all found and repaired.
 
 60,000 events by default; `GAMESTREAM_SOAK_EVENTS=500000` runs it at full length.
 """
@@ -26,11 +26,15 @@ from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Si
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
+from tests.support.fakes.streams import SCORE_TOPIC
 from tests.support.hand_edits import HandEdit, add, record, remove, swap, tombstone, update
+from tests.support.planting import LATE_ROWS, causes_by_player, edit, newest_tick, told
+
+pytestmark = pytest.mark.leaves_traces  # hot streaks that differ by what came too late
 
 EVENTS = int(os.environ.get("GAMESTREAM_SOAK_EVENTS", "60000"))
 RATE = 2_500
-KILL_AFTER = {1: "TaskManagerRunner", 2: "TaskManagerRunner", 4: "StandaloneSessionClusterEntrypoint"}
+KILL_AFTER = {1: "TaskManagerRunner", 3: "StandaloneSessionClusterEntrypoint"}
 """Verdicts after which a server is killed, and a part of its command line."""
 MOST_RUNS = 60 + EVENTS // 2_000
 
@@ -119,12 +123,12 @@ def test_every_edit_in_either_sink_is_found_named_and_repaired(boards, edits: Se
     boards.drain()
     before = reconcile(settings, "drained")
     assert before.verdict in (Verdict.MATCH, Verdict.EXPLAINED), before.reason
-    for edit in edits:
-        edit.make(settings)
+    for one in edits:
+        one.make(settings)
     run = reconcile(settings, "drained")
     done = apply_repair(settings, run, plan_repair(run))  # before anything is asserted: the stack is shared
     assert run.verdict is Verdict.DIFFERENT, run.reason
-    expected = {(edit.board, edit.sink, rank) for edit in edits for rank in edit.ranks}
+    expected = {(one.board, one.sink, rank) for one in edits for rank in one.ranks}
     by_hand = {(one.board, one.sink, one.rank) for one in run.differences if "EDITED_BY_HAND" in one.cause}
     assert by_hand == expected, [one for one in run.differences if (one.board, one.sink, one.rank) not in expected]
     others = {one.cause for one in run.differences if "EDITED_BY_HAND" not in one.cause}
@@ -135,9 +139,62 @@ def test_every_edit_in_either_sink_is_found_named_and_repaired(boards, edits: Se
     assert plan_repair(after).steps == ()
 
 
+def test_an_event_too_late_for_its_window_is_named_in_both_sinks(boards):
+    """Also where a row of it was edited by hand as well."""
+    settings = boards.settings
+    now = int(time.time() * 1000)
+    producer = Producer(settings.kafka.options())
+
+    def send(player: str, score: int, at: int) -> None:
+        value = {
+            "user_id": player,
+            "team_id": "hot",
+            "team_name": "Hot",
+            "score": score,
+            "event_time_millis": at,
+            "event_id": f"{player}-{at}-{score}",
+        }
+        for partition in range(4) if player == "hot-clock" else [3]:
+            producer.produce(SCORE_TOPIC, orjson.dumps(value), key=player, partition=partition)
+        producer.poll(0)
+
+    def play_until(tick: int) -> None:
+        """Events of this moment until the board shows that tick: the broker's clock alone moves the watermark."""
+        deadline = time.monotonic() + 90
+        while newest_tick(settings) < tick:
+            assert time.monotonic() < deadline, f"hot_streaks does not come to {tick}"
+            at = int(time.time() * 1000)
+            send("hot-clock", 1, at)
+            for player in range(3):
+                send(f"hot-{player}", 10, at)
+            assert producer.flush(20) == 0
+            time.sleep(0.5)
+
+    for second in range(0, 20, 2):
+        for player in range(3):
+            send(f"hot-{player}", 10 + player * second % 7, now + second * 1000)
+    play_until(now + 15_000)
+    send("hot-1", 900, now + 4_000)
+    play_until(now + 25_000)
+    boards.drain()
+    run = reconcile(settings, "drained", boards=["hot_streaks"])
+    assert run.verdict is Verdict.EXPLAINED, run.reason
+    found = causes_by_player(run)
+    assert found["hot-1"] == {"LATE"}
+    assert set().union(*found.values()) == {"LATE"}
+    assert causes_by_player(run, Sink.KAFKA) == found
+    carried = next(one for one in told(run) if one.entity == ("hot-1",)).evidence["events"]
+    assert [one["score"] for one in carried] == [900]
+    edit(settings, "UPDATE hot_streaks SET long_term_sum = long_term_sum + 1 WHERE user_id = 'hot-1'")
+    edited = causes_by_player(reconcile(settings, "drained", boards=["hot_streaks"]))
+    edit(settings, "UPDATE hot_streaks SET long_term_sum = long_term_sum - 1 WHERE user_id = 'hot-1'")
+    assert "LATE + EDITED_BY_HAND" in edited["hot-1"]
+    assert set(LATE_ROWS) == {"LATE", "LATE + EDITED_BY_HAND"}
+
+
 def test_twenty_rows_are_edited_in_all():
     assert len(FIRST_EDITS + SECOND_EDITS) == 20
-    assert {edit.sink for edit in FIRST_EDITS + SECOND_EDITS} == set(Sink)
+    assert {one.sink for one in FIRST_EDITS + SECOND_EDITS} == set(Sink)
 
 
 def late_for_their_window(settings: Settings, crowd: threading.Thread) -> None:

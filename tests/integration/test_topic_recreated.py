@@ -1,5 +1,7 @@
-"""A topic deleted and created again under one name, retention before archiving, and forged archive files: rows 1, 9, 12
-and 13 of what adversaries tried. Each piece of advice is followed to a match, on the real servers."""
+"""A topic deleted and created again under one name, retention before archiving, and forged archive files.
+
+Each piece of advice is followed to a match.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,10 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from gamestream_dagster.archive.manifest import Manifest, load_manifest, save_manifest
-from gamestream_dagster.cli.demo import wait_until_read
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.cli.options import CouldNotRun
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.events.feed import replay_into
 from gamestream_dagster.flink_jobs.control.manager import apply_job, observe_job, resume_job, suspend_job
 from gamestream_dagster.flink_jobs.errors import ParkedError
 from gamestream_dagster.flink_jobs.plan.model import Choice
@@ -31,6 +31,7 @@ from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Ve
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 from tests.support.fakes.streams import SCORE_TOPIC
+from tests.support.world import drain
 
 pytestmark = pytest.mark.leaves_traces
 
@@ -71,7 +72,7 @@ def send(settings: Settings, count: int, partitions: tuple[int, ...], prefix: st
 def replay_jobs(settings: Settings) -> None:
     for job in load_jobs():
         apply_job(settings, job, Choice.REPLAY)
-    wait_until_read(settings, limit_seconds=90)
+    drain(settings)
 
 
 def drained(settings: Settings) -> ReconciliationRun:
@@ -255,10 +256,3 @@ def test_a_job_of_the_version_before_is_known_after_a_match(boards):
             assert run.verdict is Verdict.MATCH
             assert record.inputs is not None
             assert record.inputs[SCORE_TOPIC].topic_id == KafkaAdmin(settings.kafka).topic_id(SCORE_TOPIC)
-
-
-def test_the_usual_events_come_back(boards):
-    """Leave the stack as others expect it: NBA shots in the topic, both jobs on it."""
-    replay_into(boards.settings, "nba")
-    boards.drain()
-    assert drained(boards.settings).verdict is Verdict.MATCH

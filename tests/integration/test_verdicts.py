@@ -18,8 +18,8 @@ from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.results.store import last_runs
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.verdicts import Verdicts
-from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import load_metadata
+from gamestream_dagster.settings import Season, Settings
+from gamestream_dagster.warehouse.tables import board_table, load_metadata
 from tests.support.fakes.board_rows import difference, own_database, reconciled, write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -150,6 +150,21 @@ def test_rows_of_ranks_that_the_board_has_not_hide_none_of_those_it_has(database
     assert found == sorted(found)
     assert found[-10:] == [*range(1, 11)]
     assert len(found) == 100
+
+
+def test_strays_of_seasons_to_come_hide_no_season_that_has_begun(database: Settings) -> None:
+    board = load_boards(season=Season.HOURLY)["season_players"]
+    with open_engine(database) as engine:
+        board_table(board, sa.MetaData()).create(engine)
+    into = "INSERT INTO season_players (season_id, rnk, user_id, team_name, total_score) SELECT "
+    what = ", g % 10 + 1, 'u', 'T', g FROM generate_series(0, 299) g"
+    for start in ("now() + interval '9 h' * (1 + g / 10)", "now() - interval '1 h' * (g / 10)"):
+        write(database, sa.text(into + start + what))
+    with open_engine(database) as engine:
+        found = [row["season_id"] for row in read_tables(engine, [board])["season_players"]]
+    assert found == sorted(found, reverse=True)
+    now = datetime.now(UTC).timestamp() * 1000
+    assert sum(start > now for start in found) == sum(start <= now for start in found) == 100
 
 
 def test_a_schema_in_front_of_the_search_path_hides_no_table(database: Settings) -> None:

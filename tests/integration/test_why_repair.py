@@ -96,25 +96,35 @@ def test_what_is_understood_is_put_right_and_the_second_run_has_nothing_to_do(bo
     assert json.loads(again.stdout) == {"steps": [], "counter": [], "left_alone": []}
 
 
-@pytest.mark.parametrize("value", ["infinity", "-infinity", "0044-03-15 00:00:00+00 BC", "20000-01-01 00:00:00+00"])
-def test_a_time_that_python_does_not_know_stops_no_command_and_no_page(boards, value):
+TIMES = ("infinity", "-infinity", "0044-03-15 00:00:00+00 BC", "20000-01-01 00:00:00+00")
+
+
+def test_times_that_python_does_not_know_stop_no_command_and_no_page(boards):
     settings, board = boards.settings, load_boards()["hot_streaks"]
     boards.drain()
-    sql(settings, f"UPDATE hot_streaks SET as_of = '{value}' WHERE rnk = 1")
-    try:
-        shown = invoke(settings, "board", "hot_streaks", "--json")
-        assert shown.exit_code == 0, shown.output
-        assert value in shown.stdout
-        asked = invoke(settings, "why", boards.on_nba["hot_streaks"][0]["user_id"], "--board", "hot_streaks")
-        assert asked.exit_code in (0, 2), asked.output
-        assert asked.exception is None or not str(asked.exception).startswith("Traceback")
-        with open_engine(settings) as engine:
-            assert read_snapshot(engine, load_boards()).problem is None
-        assert (value, 1) in {row[:2] for row in BoardTables(settings).read(board).rows}
-    finally:
-        done = invoke(settings, "repair", "--board", "hot_streaks", "--yes", "--json")
-    assert {one["outcome"] for one in json.loads(done.stdout)["steps"]} == {"DONE"}
-    assert not json.loads(invoke(settings, "repair", "--board", "hot_streaks", "--json").stdout)["steps"]
+    ranks = len(boards.rows("hot_streaks"))
+    assert ranks
+    for first in range(0, len(TIMES), ranks):
+        given = dict(enumerate(TIMES[first : first + ranks], 1))
+        for rank, value in given.items():
+            sql(settings, f"UPDATE hot_streaks SET as_of = '{value}' WHERE rnk = {rank}")
+        try:
+            shown = invoke(settings, "board", "hot_streaks", "--json")
+            assert shown.exit_code == 0, shown.output
+            assert all(value in shown.stdout for value in given.values())
+            asked = invoke(settings, "why", boards.on_nba["hot_streaks"][0]["user_id"], "--board", "hot_streaks")
+            assert asked.exit_code in (0, 2), asked.output
+            assert asked.exception is None or not str(asked.exception).startswith("Traceback")
+            with open_engine(settings) as engine:
+                assert read_snapshot(engine, load_boards()).problem is None
+            assert {(value, rank) for rank, value in given.items()} <= {
+                row[:2] for row in BoardTables(settings).read(board).rows
+            }
+        finally:
+            done = invoke(settings, "repair", "--board", "hot_streaks", "--yes", "--json")
+        assert done.exit_code == 0, (done.output, done.exception)
+        assert {one["outcome"] for one in json.loads(done.stdout)["steps"]} == {"DONE"}
+        assert not json.loads(invoke(settings, "repair", "--board", "hot_streaks", "--json").stdout)["steps"]
 
 
 def test_the_modes_that_stop_the_jobs_and_that_read_committed_boards(boards):

@@ -28,6 +28,11 @@ from gamestream_dagster.settings import Settings
 TOPIC = "user-score"
 BIG = 1_500_000_000
 MOST_POINTS = 1_000_000_000_000
+LATE_ROWS = {
+    "LATE": "an event far behind the watermark, to the real job of hot streaks",
+    "LATE + EDITED_BY_HAND": "both",
+}
+"""What test_soak.py finds, for the table of docs/causes.md."""
 
 
 def parts_of(total: int) -> list[int]:

@@ -60,7 +60,7 @@ def units_of(paths: Iterable[Path]) -> list[Unit]:
 
 def _units(path: Path) -> list[Unit]:
     try:
-        if path.is_file():
+        if path.exists() and not path.is_dir():
             return [_checked(Unit(path.name, (_script(path),)), path)]
         if not path.is_dir():
             raise JobSpecError(
@@ -131,10 +131,15 @@ def _session_of_job(folder: Path, spec: JobSpec) -> Session:
 
 
 def _script(path: Path) -> Session:
+    # A pipe would be waited for, and a device read without end.
+    if path.exists() and not path.is_file():
+        raise JobSpecError(f"{path}: is a pipe, a device or a folder, not a file; write the SQL to a file")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise JobSpecError(f"{path}: cannot be read as text ({error}); mend the file or leave it out") from error
+    if "\0" in text:
+        raise JobSpecError(f"{path}: holds NUL characters, as UTF-16 does; save the file as UTF-8")
     return session_of(text, str(path))
 
 

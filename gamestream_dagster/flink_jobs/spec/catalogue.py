@@ -18,7 +18,7 @@ from gamestream_dagster.catalogue.sources import load_dedup
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, Dedup
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
 from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM
-from gamestream_dagster.flink_jobs.spec.job_outputs import ledger_of, outputs_of
+from gamestream_dagster.flink_jobs.spec.job_outputs import check_names, ledger_of, outputs_of
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.rendered_sinks import rendered_sinks
 from gamestream_dagster.flink_jobs.spec.sql_text import Statement, TokenKind, split
@@ -113,6 +113,8 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
     drops_copies = ids is not None and any(
         (root / source.path).with_suffix(WITHOUT_IDS).is_file() for source in sources
     )
+    sinks = rendered_sinks(folder.name, outputs, ledger)
+    check_names((*sources, query, sinks))
     known = {
         "name": folder.name,
         "folder": folder,
@@ -123,7 +125,7 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
         "query": query,
         "outputs": outputs,
         "keeps_ledger": ledger is not None,
-        "sinks": rendered_sinks(folder.name, outputs, ledger),
+        "sinks": sinks,
     }
     for key in known:
         if key in raw:

@@ -56,6 +56,22 @@ def outputs_of(folder: Path, query: SqlFile) -> tuple[Board, ...]:
     return tuple(described[name] for name in views if name in described)
 
 
+def check_names(files: Sequence[SqlFile]) -> None:
+    """See that no two statements of a job define one name: Flink would refuse the second, wherever it comes from.
+
+    Raises:
+        JobSpecError: names the definition and both files.
+    """
+    seen: dict[str, str] = {}
+    for file in files:
+        for name in definitions_of(file):
+            if name in seen:
+                raise JobSpecError(
+                    f"{file.path} defines {name!r}, which {seen[name]} defines already; rename one of them"
+                )
+            seen[name] = file.path
+
+
 def ledger_of(sources: Sequence[SqlFile], options: Any, where: str) -> LedgerViews | None:
     """The views that the job's ledger counts: `checked_...` and `counted_...` of its sources; None: they have none.
 
@@ -84,9 +100,14 @@ def ledger_of(sources: Sequence[SqlFile], options: Any, where: str) -> LedgerVie
 
 def views_of(files: Iterable[SqlFile]) -> list[str]:
     """Names of the views that these files define, in order."""
+    return [name for file in files for name in definitions_of(file, "VIEW")]
+
+
+def definitions_of(file: SqlFile, *kinds: str) -> list[str]:
+    """Names of the tables and views that a file defines, in order; of `kinds` alone if given."""
     names: list[str] = []
-    for statement in (one for file in files for one in split(file.text)):
-        if statement.begins("CREATE", "TEMPORARY", "VIEW"):
+    for statement in split(file.text):
+        if any(statement.begins("CREATE", "TEMPORARY", kind) for kind in kinds or ("TABLE", "VIEW")):
             named = [token for token in statement.tokens if token.kind in (TokenKind.WORD, TokenKind.QUOTED)]
             names.append(named[3].text.strip("`"))
     return names

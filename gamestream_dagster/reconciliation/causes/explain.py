@@ -258,7 +258,10 @@ class Explainer:
                 continue
             if in_job is None:
                 in_job = self._in_job(board, other.sink, other.differences)
-            found.append(_joined(one, _same_row(in_job, one, ranked=board.ranked), behind))
+            there = _same_row(in_job, one, ranked=board.ranked)
+            # The topic held this row, and what followed it there fits no input: a foreign record is no newer version.
+            kept = not one.unexplained and there is not None and there.unexplained and sides.held(key)
+            found.append(one if kept else _joined(one, there, behind))
         return found
 
     def _may_be_ahead(self, board: Board) -> bool:

@@ -60,6 +60,11 @@ class Sides:
     earlier_prefix: Callable[[Key, Row], bool | None]
     """Whether some earlier prefix of the input gives a row in every column and rank; None: cannot be told."""
 
+    def held(self, key: Key | None) -> bool:
+        """Whether the topic has held just the row that Postgres shows under a key."""
+        one = None if key is None else self.history.keys.get(key)
+        return one is not None and one.held is not None
+
 
 def testify_postgres(sides: Sides, key: Key) -> Testimony:
     """Why Postgres does not show what the topic rightly holds under a key."""

@@ -365,10 +365,11 @@ def _body(board: Board) -> str:
 
 
 def _bounded(board: Board) -> str:
-    """A board's query bounds itself by `$rows`; without ranks one row more than may be is read."""
+    """A board's query bounds itself by `$rows`; without ranks by key, and one row more than may be."""
     if board.ranked:
         return board.recompute_sql
-    return f"SELECT * FROM (\n{_body(board)}\n) LIMIT {board.rows + 1}"  # noqa: S608 - a file of the project
+    keys = ", ".join(board.key_columns)
+    return f"SELECT * FROM (\n{_body(board)}\n) ORDER BY {keys} LIMIT {board.rows + 1}"  # noqa: S608 - identifiers
 
 
 def check_board(board: Board) -> None:

@@ -35,7 +35,7 @@ WINDOW = {"as_of": "at", "tick_seconds": 5, "length_seconds": 60, "delay_seconds
 def load(tmp_path: Path, columns: Any, recompute: str = "", **fields: Any) -> None:
     folder = tmp_path / "pairs_v1" / "outputs" / "top_pairs"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "output.yaml").write_text(yaml.safe_dump({**BOARD, **fields, "columns": columns}))
+    (folder / "output.yaml").write_text(yaml.safe_dump({**BOARD, **fields, "columns": columns}, sort_keys=False))
     if recompute:
         (folder / "recompute.sql").write_text(recompute)
     load_boards(tmp_path, Season.DAILY)
@@ -91,6 +91,9 @@ def test_an_output_without_ranks_has_neither_order_nor_a_number_of_ranks(tmp_pat
         load(tmp_path, COLUMNS, rows=1001)
     with pytest.raises(CatalogueError, match="say by which `order`"):
         load(tmp_path, COLUMNS, order=[])
+    season = {"season_id": {"type": "timestamp", "role": "season"}}
+    with pytest.raises(CatalogueError, match="'season_id' is a season: only a board has seasons"):
+        load(tmp_path, {**season, **columns}, order=[])
     load(tmp_path, {**columns, **events}, order=[], rows=50_000)
     output = load_boards(tmp_path, Season.DAILY)["top_pairs"]
     assert (output.ranked, output.key_columns, output.topic) == (False, ("team_id",), "top-pairs")
@@ -100,7 +103,9 @@ def test_a_board_with_a_window_has_values_and_its_own_as_of(tmp_path: Path) -> N
     at = {"at": {"type": "timestamp", "role": "as_of"}}
     counted = {"type": "bigint", "role": "count", "over": ["team_id"]}
     with pytest.raises(CatalogueError, match="role `count`, which never starts anew"):
-        load(tmp_path, {"place": COLUMNS["place"], "team_id": COLUMNS["team_id"], "total": counted}, window=WINDOW)
+        load(
+            tmp_path, {"place": COLUMNS["place"], "team_id": COLUMNS["team_id"], "total": counted, **at}, window=WINDOW
+        )
     with pytest.raises(CatalogueError, match="never starts anew; in a board with a window write `value`"):
         load(tmp_path, {**COLUMNS, **at}, window=WINDOW)
     columns = {"place": COLUMNS["place"], "team_id": COLUMNS["team_id"], "total": {"type": "bigint", "role": "value"}}

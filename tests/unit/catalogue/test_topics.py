@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from gamestream_dagster.catalogue.boards import CatalogueError, load_boards
+from gamestream_dagster.catalogue.boards import CatalogueError, KafkaSink, PostgresSink, Sinks, load_boards
 from gamestream_dagster.catalogue.sources import load_dedup, load_sources
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, load_topics
 from gamestream_dagster.settings import TopicProfile
@@ -91,13 +92,17 @@ def test_a_mistake_names_the_file_and_the_field(tmp_path: Path, change: dict[str
 
 def test_a_board_cannot_take_a_declared_topic():
     board = next(iter(load_boards().values()))
-    stolen = board.model_copy(update={"topic": SCORE_TOPIC})
+    stolen = board.model_copy(update={"sinks": Sinks(kafka=KafkaSink(topic=SCORE_TOPIC))})
     with pytest.raises(CatalogueError, match="only once"):
         load_topics(TopicProfile.LAPTOP, boards={board.name: stolen})
 
 
-def test_a_board_topic_name_is_checked():
+def test_the_name_of_an_outputs_topic_is_checked():
+    with pytest.raises(ValidationError, match="topic"):
+        KafkaSink(topic="Top Teams")
+
+
+def test_an_output_without_a_kafka_sink_has_no_topic():
     board = next(iter(load_boards().values()))
-    odd = board.model_copy(update={"topic": "Top Teams"})
-    with pytest.raises(CatalogueError, match="topic name"):
-        load_topics(TopicProfile.LAPTOP, boards={board.name: odd})
+    alone = board.model_copy(update={"sinks": Sinks(postgres=PostgresSink())})
+    assert board.topic not in load_topics(TopicProfile.LAPTOP, boards={board.name: alone})

@@ -20,7 +20,6 @@ def _forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("GAMESTREAM_HOME", raising=False)
     hints._program.cache_clear()
     yield
-    hints._given = hints._Stack()
     hints._program.cache_clear()
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import confluent_kafka
@@ -22,6 +23,7 @@ import yaml
 from rich.table import Table
 
 from gamestream_dagster.catalogue.boards import CatalogueError
+from gamestream_dagster.cli import hints
 from gamestream_dagster.cli import main as module
 from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.options import CouldNotRun
@@ -32,6 +34,13 @@ MARKUP = "[/team] [bold]x [link=y]\\"
 STATEMENT_FAILED = sqlalchemy.exc.OperationalError(
     "SELECT :secret", {"secret": "hush"}, psycopg.OperationalError("is down")
 )
+
+
+@pytest.fixture(autouse=True)
+def _own_commands() -> Iterator[None]:
+    """The commands of a test's own program are not kept for the sentences of other tests."""
+    yield
+    hints._commands.cache_clear()
 
 
 def failing(error: BaseException) -> typer.Typer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,11 @@ def test_records_of_another_incarnation_are_not_passed_over_in_silence(tmp_path:
     assert isinstance(done.exception, CouldNotRun)
     assert asked == [(9, 12)]
     assert "scores was deleted and created again" in str(done.exception)
+
+
+def test_numbers_that_json_has_not_are_texts(capsys: pytest.CaptureFixture[str]):
+    record = tail.TailedRecord(0, 1, 2, None, b"")
+    topics._print_json(record, float("nan"), {"a": [float("-inf"), 0.5]})
+    read = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert read["key"] == "NaN"
+    assert read["value"] == {"a": ["-Infinity", 0.5]}

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from sqlalchemy import event
 
 from gamestream_dagster.clients.errors import (
     AlreadyExistsError,
@@ -84,3 +85,21 @@ def test_dead_broker_is_transient_within_the_limit(free_port: int):
 def test_kafka_codes_become_typed_errors(code: int, error: type[ServiceError]):
     found = KafkaAdmin(KafkaConnection("b:1"))._typed(KafkaException(KafkaError(code, "because")), "create topic 'x'")
     assert type(found) is error
+
+
+def test_the_environment_moves_no_connection(monkeypatch, tmp_path, free_port):
+    for name, value in {"PGHOSTADDR": "192.0.2.1", "PGTARGETSESSIONATTRS": "read-only"}.items():
+        monkeypatch.setenv(name, value)
+    given = {}
+    built = engine(load_settings(home=tmp_path, postgres_port=free_port, postgres_password=CANARY))
+    event.listen(built, "do_connect", lambda _dialect, _record, _args, kwargs: given.update(kwargs))
+    with pytest.raises(TransientServiceError, match="nothing listens at 127"):
+        built.connect()
+    assert not given["hostaddr"]
+    assert given["target_session_attrs"] == "any"
+
+
+def test_a_variable_that_may_be_why_is_named(monkeypatch):
+    monkeypatch.setenv("PGSERVICE", "elsewhere")
+    error = connection_error(Exception('definition of service "elsewhere" not found'), "127.0.0.1:1/x")
+    assert "the environment sets PGSERVICE, which may be why" in str(error)

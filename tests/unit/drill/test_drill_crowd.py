@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,20 @@ def test_a_crowd_that_cannot_send_says_so(producer: Producer, tmp_path: Path) ->
     with pytest.raises(SendingError, match="no broker"):
         crowd.pause()
     crowd.close()
+
+
+def test_a_crowd_that_catches_up_sends_the_same_events_until_their_times_are_those_of_the_clock(
+    producer: Producer, tmp_path: Path
+) -> None:
+    behind_seconds = 30
+    options = OPTIONS.model_copy(update={"start_ms": int(time.time() * 1000) - behind_seconds * 1000, "rate": 50})
+    crowd = PausableCrowd(load_settings(home=tmp_path), options)
+    try:
+        begun = time.monotonic()
+        crowd.catch_up()
+        assert time.monotonic() - begun < behind_seconds / 3  # not paced
+    finally:
+        crowd.close()
+    due = [(one, one.due_ms) for one, _ in zip(simulate(options), producer.kept, strict=False)]
+    assert producer.kept == [(one.key, one.value) for one, _ in due]
+    assert due[-1][1] >= behind_seconds * 1000 - 200

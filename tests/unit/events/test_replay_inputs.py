@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from gamestream_dagster.events.file_lines import ReadingError
 from gamestream_dagster.events.pacing import EventClock
-from gamestream_dagster.events.readers import renames_of
+from gamestream_dagster.events.readers import open_source, renames_of
 from gamestream_dagster.events.replay import ReplayResult, Wait, read_rejects, replay
 from tests.support.kept_records import KeptRecords
 
@@ -367,3 +367,11 @@ def test_ctrl_c_waits_for_the_reports(tmp_path: Path):
     result, sent, _ = run(path, sink=sink)
     assert (result.interrupted, result.sent, result.lines, len(sent)) == (True, 3, 3, 3)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("number", ["-0", "1E2", "1.50", "123456789012345678901234567890"])
+def test_a_renamed_field_keeps_the_text_of_its_number(tmp_path: Path, number: str):
+    path = tmp_path / "scores.jsonl"
+    path.write_text(f'{{"pts": {number}, "more": [{number}, {{"deep": {number}}}]}}\n')
+    [line] = open_source(path, renames_of(["pts=score"])).lines(lambda *_: None)
+    assert line.raw == f'{{"more":[{number},{{"deep":{number}}}],"score":{number}}}'.encode()

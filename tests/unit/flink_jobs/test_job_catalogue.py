@@ -82,6 +82,11 @@ SECRET = "CREATE TEMPORARY VIEW w AS SELECT * FROM s /*+ OPTIONS('a' = 'b') */ W
         ({"output": {**OUTPUT, "sinks": {"kafka": {"topic": "x' = 'y"}}}}, "sinks.kafka.topic"),
         ({"output": {**OUTPUT, "sinks": {"postgres": {"flush_interval": "1 s', 'x' = 'y"}}}}, "flush_interval"),
         ({"query": QUERY.replace("VIEW v", "VIEW w")}, "no view 'v': the view with an output's name feeds it"),
+        ({"query": f"{QUERY} {QUERY}"}, "defines 'v', which totals_v1/query.sql defines already"),
+        (
+            {"query": QUERY + QUERY.replace("VIEW v", "VIEW v_table")},
+            r"sinks\.sql \(rendered\) defines 'v_table', which totals_v1/query.sql defines already",
+        ),
         ({"ledger": {"copy": False}}, "`ledger` can hold `copies: false` alone"),
     ],
 )

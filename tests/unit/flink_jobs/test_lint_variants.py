@@ -366,9 +366,6 @@ def test_folders_and_files_that_cannot_be_linted_say_why(tmp_path: Path) -> None
     (tmp_path / "binary.sql").write_bytes(b"\xff\xfe\x00S")
     with pytest.raises(JobSpecError, match="cannot be read as text"):
         units_of([tmp_path / "binary.sql"])
-    os.mkfifo(tmp_path / "pipe.sql")
-    with pytest.raises(JobSpecError, match="no such file or folder"):
-        units_of([tmp_path / "pipe.sql"])
 
 
 def test_an_unreadable_file_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,4 +376,24 @@ def test_an_unreadable_file_is_one_sentence(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Path, "read_text", denied)
     with pytest.raises(JobSpecError, match="Permission denied"):
+        units_of([tmp_path])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, named: bool):
+    pipe = tmp_path / "q.sql"
+    os.mkfifo(pipe)
+    with pytest.raises(JobSpecError, match=r"q\.sql: is a pipe, a device or a folder, not a file"):
+        units_of([pipe if named else tmp_path])
+
+
+def test_a_device_is_refused_and_not_read(tmp_path: Path):
+    (tmp_path / "q.sql").symlink_to("/dev/zero")
+    with pytest.raises(JobSpecError, match="not a file; write the SQL to a file"):
+        units_of([tmp_path])
+
+
+def test_utf16_without_a_mark_is_named(tmp_path: Path):
+    (tmp_path / "q.sql").write_bytes("SELECT 1;".encode("utf-16-le"))
+    with pytest.raises(JobSpecError, match="save the file as UTF-8"):
         units_of([tmp_path])

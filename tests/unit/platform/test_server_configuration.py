@@ -54,6 +54,13 @@ def test_flink_state_lies_under_the_home(settings):
     assert told["execution.checkpointing.interval"] == "10 s"
 
 
+def test_flink_gives_a_busy_machine_time(settings):
+    """A TaskManager that restores all jobs on a busy machine answers after 10 s and more, and is well."""
+    told = flink.configuration(settings)
+    assert (told["heartbeat.timeout"], told["pekko.ask.timeout"]) == ("30 s", "30 s")
+    assert told["heartbeat.rpc-failure-threshold"] == 1  # what finds a killed one at once
+
+
 def test_flink_takes_the_java_options_from_its_distribution():
     options = flink._distribution_options()
     assert "--add-opens=java.base/java.util=ALL-UNNAMED" in options

@@ -35,7 +35,7 @@ DESCRIPTION = {
 def guilds(tmp_path: Path) -> Board:
     folder = tmp_path / "guilds_v1" / "outputs" / "best_guilds"
     folder.mkdir(parents=True)
-    (folder / "output.yaml").write_text(yaml.safe_dump(DESCRIPTION), encoding="utf-8")
+    (folder / "output.yaml").write_text(yaml.safe_dump(DESCRIPTION, sort_keys=False), encoding="utf-8")
     return load_boards(tmp_path)["best_guilds"]
 
 
@@ -64,7 +64,9 @@ def seasonal(tmp_path: Path) -> Board:
     folder = tmp_path / "guilds_v1" / "outputs" / "season_guilds"
     folder.mkdir(parents=True)
     columns = {"season_id": {"type": "timestamp", "role": "season"}, **DESCRIPTION["columns"]}
-    (folder / "output.yaml").write_text(yaml.safe_dump({**DESCRIPTION, "columns": columns}), encoding="utf-8")
+    (folder / "output.yaml").write_text(
+        yaml.safe_dump({**DESCRIPTION, "columns": columns}, sort_keys=False), encoding="utf-8"
+    )
     return load_boards(tmp_path, Season.HOURLY)["season_guilds"]
 
 

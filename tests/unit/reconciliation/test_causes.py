@@ -442,6 +442,16 @@ def test_a_row_that_the_job_has_wrong_and_somebody_edited(world, tmp_path):
     assert named(found) == {"DUPLICATE + EDITED_BY_HAND"}
 
 
+@pytest.mark.parametrize("change", [{"total_score": 5}, {"user_id": "nobody"}, {"team_id": "Edited"}], ids=str)
+def test_a_row_that_the_job_has_wrong_keeps_its_cause_below_a_foreign_record(world, tmp_path, change):
+    """The record of another hand is no newer version: Postgres is not behind it."""
+    planted = with_sent(world, copy_of(world.sent[0][1], 20 * MINUTE))
+    wrong = players(planted.events(lambda _: True))
+    kafka = [{**row, **change} if row["user_id"] == "p1" else row for row in wrong]
+    found = explained(replace(planted, held=[wrong]), tmp_path, "top_players", wrong, kafka=kafka, counts=every)
+    assert named(found) == {"DUPLICATE"}
+
+
 def test_an_unexplained_row_that_somebody_edited_stays_unexplained(world, tmp_path):
     """The edit makes the row fit a copy by chance: the topic shows that the job wrote another one."""
     planted = with_sent(world, replace(world.sent[0][1], at=20 * MINUTE))

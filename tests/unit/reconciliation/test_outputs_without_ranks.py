@@ -146,3 +146,35 @@ def test_what_cannot_be_proven_is_said(tmp_path: Path, lacking: str) -> None:
     word = "has no recompute.sql" if lacking == "recompute" else "is written to one sink alone"
     with pytest.raises(BoardNotUsableError, match=f"team_players {word}, so it cannot be proven"):
         check_board(output)
+
+
+WINDOW = {"as_of": "as_of", "tick_seconds": 5, "length_seconds": 60, "delay_seconds": 5}
+ACTIVE = {
+    "as_of": {"type": "timestamp", "role": "as_of"},
+    "user_id": {"type": "string", "role": "key"},
+    "points": {"type": "bigint", "role": "value"},
+}
+OF_WINDOW = """
+SELECT $as_of::BIGINT AS as_of, user_id, sum(score)::BIGINT AS points
+FROM events WHERE event_time_millis >= $as_of - 60000 AND event_time_millis < $as_of GROUP BY user_id
+"""
+
+
+def test_values_of_a_window_are_those_of_its_newest_rows() -> None:
+    """Rows of older windows stay under their keys: nobody sees them."""
+    events = [Event(0, n, f"u{n % 3}", "a", "A", n, AS_OF - 30_000 + 1000 * n) for n in range(30)]
+    with archived(events) as (recompute, folder):
+        output = described(folder, columns=ACTIVE, window=WINDOW)
+        output.recompute_file.write_text(OF_WINDOW)
+        newest = AS_OF - 10_000
+        rows = recompute.rows(output, {0: 30}, as_of=newest)
+        older = {"as_of": newest - 60_000, "user_id": "gone", "points": 1}
+        assert len(rows) == 3
+        right = result(recompute, output, [*rows, older], {0: 30}, {0: 30})
+        assert (right.differences, right.rows_equal) == ((), 3)
+        wrong = result(recompute, output, [{**rows[0], "points": 0}, *rows[2:]], {0: 30}, {0: 30})
+        assert [(one.kind, one.entity) for one in wrong.differences] == [
+            (DifferenceKind.MISSING, ("u1",)),
+            (DifferenceKind.VALUE, ("u0",)),
+        ]
+        assert (wrong.rows_compared, wrong.rows_different) == (3, 2)

@@ -1,0 +1,139 @@
+"""What the session's servers hold: nothing, or what a file of tests needs, made anew where other tests spoilt it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaException
+
+from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.clients.flink_rest import FlinkRest
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.flink_jobs.control.manager import apply_job
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.job_spec import parse_flink_job_name
+from gamestream_dagster.provisioning import manager
+from gamestream_dagster.provisioning.model import ResourceKind
+from gamestream_dagster.settings import Settings
+
+CANCEL_SECONDS = 60
+CHECKPOINT_SECONDS = 30
+EMPTY = "nothing"
+T = TypeVar("T")
+
+
+class World:
+    """The servers, and the name of what they hold.
+
+    Args:
+        settings: the running stack.
+        empty: nothing was ever done to it.
+    """
+
+    def __init__(self, settings: Settings, *, empty: bool = False) -> None:
+        self.settings = settings
+        self._holds: str | None = EMPTY if empty else None
+        self._made: Any = None
+
+    def hold(self, name: str, make: Callable[[Settings], T]) -> T:
+        """What `make` gives on empty servers; made once, as long as nothing else is held in between."""
+        if self._holds != name:
+            self.empty()
+            self._holds = None  # until it is done
+            self._made = make(self.settings)
+            self._holds = name
+        return self._made
+
+    def empty(self) -> None:
+        """See that the servers hold nothing."""
+        if self._holds != EMPTY:
+            reset(self.settings)
+            self._holds = EMPTY
+
+    def spoil(self) -> None:
+        """Whatever is held is not as it was: it is made anew for whoever wants it next."""
+        self._holds = None
+
+
+def reset(settings: Settings) -> None:
+    """Cancel all jobs and delete topics, groups, subjects, tables, state and archive."""
+    cancel_jobs(settings)
+    admin = KafkaAdmin(settings.kafka)
+    for topic in sorted(admin.topics()):
+        if not topic.startswith("__"):
+            admin.delete(topic)
+    groups = [group.group_id for group in admin.native.list_consumer_groups().result(20).valid]
+    for future in (admin.native.delete_consumer_groups(groups) if groups else {}).values():
+        with suppress(KafkaException):  # gone with its last member, or a member that is leaving
+            future.result(20)
+    with Registry(settings.registry) as registry:
+        for subject in registry.subjects():
+            registry.delete(subject)
+    with open_engine(settings) as engine, engine.begin() as database:
+        database.exec_driver_sql("DROP SCHEMA public CASCADE")
+        database.exec_driver_sql("CREATE SCHEMA public")
+    for folder in (settings.archive_dir, settings.reports_dir):
+        shutil.rmtree(folder, ignore_errors=True)
+    for folder in (settings.checkpoints_dir, settings.savepoints_dir):
+        for path in folder.iterdir() if folder.exists() else ():
+            _delete(path)
+
+
+def cancel_jobs(settings: Settings) -> None:
+    """Cancel every job of the cluster, and wait until all have ended."""
+    with FlinkRest(settings.flink_rest) as flink:
+        live = [job.job_id for job in flink.jobs() if not job.state.ended]
+        for job_id in live:
+            flink.cancel(job_id)
+        for job_id in live:
+            flink.wait_for_job(job_id, lambda job: job.state.ended, CANCEL_SECONDS, "end")
+
+
+def provision(settings: Settings) -> None:
+    """Topics, subjects and tables of the catalogue; no job."""
+    manager.apply(
+        settings, manager.plan(settings, tuple(kind for kind in ResourceKind if kind is not ResourceKind.JOB))
+    )
+
+
+def deploy(settings: Settings) -> None:
+    """Every job of the catalogue, side by side, until it has read everything that was sent."""
+    jobs = list(load_jobs())
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        list(pool.map(lambda job: apply_job(settings, job), jobs))
+    drain(settings)
+
+
+def drain(settings: Settings, limit_seconds: float = 90) -> None:
+    """Have the jobs make checkpoints until all have read, flushed and committed what their topics hold."""
+    admin = KafkaAdmin(settings.kafka)
+    waiting = [(job, topic) for job, spec in load_jobs().items() for topic in spec.reads]
+    deadline = time.monotonic() + limit_seconds
+    with FlinkRest(settings.flink_rest) as flink:
+        while waiting := [one for one in waiting if _behind(admin, *one)]:
+            assert time.monotonic() < deadline, f"{waiting} not read within {limit_seconds:.0f} s"
+            for live in flink.jobs():
+                if parse_flink_job_name(live.name) and not live.state.ended:
+                    with suppress(ServiceError):  # it is coming back from a failure
+                        flink.checkpoint_now(live.job_id, CHECKPOINT_SECONDS)
+            time.sleep(0.1)
+
+
+def _behind(admin: KafkaAdmin, job: str, topic: str) -> bool:
+    ends, read = admin.end_offsets(topic), admin.committed(f"gamestream-{job}", topic)
+    return any(read.get(partition, 0) < end for partition, end in ends.items())
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
