@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.events import file_lines
@@ -187,6 +187,7 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path, name: str, content: bytes 
 @given(st.lists(st.one_of(st.just(json.dumps(GOOD).encode()), st.binary(max_size=60).filter(lambda b: b"\n" not in b))))
 @example([b"\xef\xbb\xbf"])
 def test_no_line_vanishes(tmp_path, lines: list[bytes]):
+    assume(not lines or not lines[0].startswith(b"\x1f\x8b"))  # with these bytes the file is gzipped
     path = json_lines(tmp_path / "a.jsonl", *lines)
     result, _, _ = run(path, tmp_path)
     # the mark of UTF-8 at the start of the file belongs to no line
