@@ -17,7 +17,10 @@ from gamestream_dagster.catalogue.boards import Board, ColumnType, load_boards
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_tables, read_topic
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
+from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
 from gamestream_dagster.settings import Season, Settings
 
 # Flink's quotient is rounded from a decimal of 19 places, as in the shared test cases.
@@ -47,12 +50,13 @@ def truth(settings: Settings, dataset: Dataset, ends: Mapping[int, int]) -> Trut
     spill.mkdir(exist_ok=True)
     rows: dict[str, Sequence[Row]] = {}
     as_of: dict[str, int] = {}
-    with Recompute(settings.archive_dir / dataset.topic, spill) as recompute:
-        newest = max(recompute.newest_event_times(ends).values())
+    with ArchiveDatabase(ArchiveSource(settings.archive_dir / dataset.topic), spill) as archive:
+        at = archive.at(ends)
+        newest = max(newest_event_times(archive, at).values())
         for name, board in boards().items():
             if board.window is not None:
                 as_of[name] = last_tick(board, newest)
-            rows[name] = recompute.rows(board, ends, as_of=as_of.get(name))
+            rows[name] = board_rows(archive, at, board, as_of=as_of.get(name))
     return Truth(rows, as_of)
 
 

@@ -33,10 +33,14 @@ from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.ledger.balance import balance
-from gamestream_dagster.reconciliation.ledger.counters import JobLedger
+from gamestream_dagster.reconciliation.ledger.minutes import read_minutes
 from gamestream_dagster.reconciliation.model.values import JobCut, Sink
-from gamestream_dagster.reconciliation.observe.boards import Observation
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
+from gamestream_dagster.reconciliation.observe.observation import Observation
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
+from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
 
 SCAN_SQL = Path(__file__).with_name("sql") / "scan_proof.sql"
 START = 1_760_000_000_000
@@ -153,7 +157,8 @@ def prepare(home: Path) -> dict[str, Any]:
     boards = load_boards()
     high = load_manifest(home / TOPIC).archived_upto
     with recompute(home) as opened:
-        newest = min(opened.newest_event_times(high).values())
+        at = opened.at(high)
+        newest = min(newest_event_times(opened, at).values())
         shown: dict[str, list] = {}
         for name, board in boards.items():
             window = board.window
@@ -161,9 +166,9 @@ def prepare(home: Path) -> dict[str, Any]:
             if window is not None:
                 tick = window.tick_seconds * 1000
                 as_of = (newest - window.delay_seconds * 1000) // tick * tick
-            shown[name] = opened.rows(board, high, as_of=as_of)
-        opened.count_minutes(high)
-        minutes = opened.query({}, high, "SELECT * EXCLUDE (reasons, remarks) FROM minutes ORDER BY ALL")
+            shown[name] = board_rows(opened, at, board, as_of=as_of)
+        list(read_minutes(opened, at))
+        minutes = opened.query(at, "SELECT * EXCLUDE (reasons, remarks) FROM minutes ORDER BY ALL")
     (home / "expected.json").write_bytes(orjson.dumps({"boards": shown, "minutes": minutes}, default=int))
     return {}
 
@@ -185,8 +190,8 @@ def one_round(home: Path) -> dict[str, Any]:
     with recompute(home) as opened:
         results = examine(opened, boards, [Sink.POSTGRES], seen=seen, since=dict.fromkeys(jobs, high))
         seconds["boards"] = time.perf_counter() - started
-        ledger = balance(opened, home / TOPIC, high, counted, dict.fromkeys(jobs, high))
-        rows = sum(1 for _ in opened.minutes())
+        ledger = balance(opened, opened.at(high), counted, dict.fromkeys(jobs, high))
+        rows = sum(1 for _ in read_minutes(opened, opened.at(high)))
     seconds[PROOF] = time.perf_counter() - started
     seconds[f"{PROOF}, CPU"] = time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -212,9 +217,9 @@ def one_board(home: Path, high: dict[int, int]) -> float:
     """Seconds for the first board without a window, after the search for copies."""
     board = next(board for board in load_boards().values() if board.window is None)
     with recompute(home) as opened:
-        opened.query({}, {}, "SELECT 1")  # the first query finds the copies
+        opened.query(opened.at({}), "SELECT 1")  # the first query finds the copies
         started = time.perf_counter()
-        opened.rows(board, high)
+        board_rows(opened, opened.at(high), board)
         return time.perf_counter() - started
 
 
@@ -240,11 +245,11 @@ def job_ledger(jobs: list[str], minutes: list[dict]) -> JobLedger:
     return ledger
 
 
-def recompute(home: Path) -> Recompute:
-    """The recompute, opened as a reconciliation opens it."""
+def recompute(home: Path) -> ArchiveDatabase:
+    """The archive, opened as a reconciliation opens it."""
     spill = home / "spill"
     spill.mkdir(exist_ok=True)
-    return Recompute(home / TOPIC, spill)
+    return ArchiveDatabase(ArchiveSource(home / TOPIC), spill)
 
 
 STEPS = {"prepare": prepare, "round": one_round}

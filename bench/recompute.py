@@ -26,7 +26,10 @@ from gamestream_dagster.archive.writer import ArchiveRun
 from gamestream_dagster.catalogue.sources import load_sources, source_of_event
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.reconciliation.model.values import Row
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
+from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
 
 SCAN_SQL = Path(__file__).with_name("sql") / "scan_archive.sql"
 TOPIC = "bench-recompute"
@@ -128,8 +131,8 @@ def records_of(dataset: Dataset) -> Iterator[Record]:
 
 def _windows(folder: Path, ends: Mapping[int, int]) -> dict[str, int]:
     """The last window of each board that has some, milliseconds."""
-    with Recompute(folder / TOPIC, _spill(folder), THREADS) as opened:
-        newest = max(opened.newest_event_times(ends).values())
+    with ArchiveDatabase(ArchiveSource(folder / TOPIC), _spill(folder), THREADS) as opened:
+        newest = max(newest_event_times(opened, opened.at(ends)).values())
     return {name: gate.last_tick(board, newest) for name, board in gate.boards().items() if board.window is not None}
 
 
@@ -150,11 +153,12 @@ def _boards(folder: Path, ends: Mapping[int, int], windows: Mapping[str, int]) -
         return found
 
     started, cpu = time.perf_counter(), time.process_time()
-    with Recompute(folder / TOPIC, _spill(folder), THREADS) as opened:
-        timed("copies", lambda: opened.query({}, {}, "SELECT 1"))
+    with ArchiveDatabase(ArchiveSource(folder / TOPIC), _spill(folder), THREADS) as opened:
+        at = opened.at(ends)
+        timed("copies", lambda: opened.query(at, "SELECT 1"))
         for name, board in gate.boards().items():
             as_of = windows.get(name)
-            rows[name] = timed(name, lambda board=board, as_of=as_of: opened.rows(board, ends, as_of=as_of))
+            rows[name] = timed(name, lambda board=board, as_of=as_of: board_rows(opened, at, board, as_of=as_of))
     return Recomputed(time.perf_counter() - started, time.process_time() - cpu, parts, rows)
 
 

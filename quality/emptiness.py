@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -23,7 +23,8 @@ from quality.results import SuiteState
 from quality.suites.suite import Emptiness
 
 if TYPE_CHECKING:
-    from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+    from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+    from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
     from gamestream_dagster.settings import Settings
 
 NO_RUN = "no reconciliation has finished; run `gamestream reconcile`."
@@ -123,39 +124,43 @@ def recomputed_rows(settings: Settings, board: Board, cuts: Cuts) -> int:
     Raises:
         ArchiveError, ReconciliationError: the archive or the board's description cannot be used.
     """
-    from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+    from gamestream_dagster.reconciliation.recompute.boards import board_rows
+    from gamestream_dagster.reconciliation.recompute.factory import open_recompute
+    from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
 
     if not any(cuts.low.values()):
         return 0
-    spill = settings.home / "tmp" / "recompute"
-    spill.mkdir(parents=True, exist_ok=True)
-    source = source_of_board(board, stack_sources(settings))
-    with Recompute(settings.archive_dir / source.topic, spill, event_ids=source.dedup is not None) as recompute:
-        newest = recompute.newest_event_times(cuts.low)
+    with open_recompute(settings, source_of_board(board, stack_sources(settings))) as archive:
+        at = archive.at(cuts.low)
+        newest = newest_event_times(archive, at)
         if not newest:
             return 0
         if board.window is not None:
-            return _rows_of_windows(recompute, board, cuts, newest)
+            return _rows_of_windows(archive, at, board, cuts, newest)
         if board.season_column is not None:
             if settings.season is Season.NONE:
                 return 0
             span = season_at(settings.season, max(newest.values()))
-            return len(recompute.rows(board, cuts.low, season=span))
-        return len(recompute.rows(board, cuts.low))
+            at = replace(at, season=span)
+        return len(board_rows(archive, at, board))
 
 
-def _rows_of_windows(recompute: Recompute, board: Board, cuts: Cuts, newest: Mapping[int, int]) -> int:
+def _rows_of_windows(
+    archive: ArchiveDatabase, at: EventsAt, board: Board, cuts: Cuts, newest: Mapping[int, int]
+) -> int:
     """Rows of the newest window that the job must have shown, and that has some; 0 when there is none.
 
     A partition without an accepted event holds the watermark back, so then no window has ended. One tick is allowed
     for the watermark's way through the job.
     """
+    from gamestream_dagster.reconciliation.recompute.boards import board_rows
+
     if board.window is None or newest.keys() != cuts.partitions:
         return 0
     tick = board.window.tick_seconds * 1000
     ended = (min(newest.values()) - board.window.delay_seconds * 1000) // tick * tick - tick
     windows = query("board_windows", tick_millis=tick, ended_millis=ended, most=_WINDOWS)
-    for found in recompute.query(cuts.low, cuts.low, windows):
-        if rows := recompute.rows(board, cuts.low, as_of=found["as_of"]):
+    for found in archive.query(at, windows):
+        if rows := board_rows(archive, at, board, as_of=found["as_of"]):
             return len(rows)
     return 0

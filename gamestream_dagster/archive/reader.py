@@ -103,14 +103,11 @@ def rows_in(path: Path) -> int | None:
         return None
 
 
-def register_texts(
-    database: duckdb.DuckDBPyConnection, name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
-) -> None:
-    """Make the relation `name` in `database`: text columns, one value of each for a row."""
-    arrays = {column: pa.array([row[place] for row in rows], pa.string()) for place, column in enumerate(columns)}
-    database.register(name, pa.table(arrays))
+def texts(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> object:
+    """Text columns, one value of each for a row, as a relation for DuckDB."""
+    return pa.table({column: pa.array([row[at] for row in rows], pa.string()) for at, column in enumerate(columns)})
 
 
-def register_numbers(database: duckdb.DuckDBPyConnection, name: str, columns: Mapping[str, Sequence[int]]) -> None:
-    """Make the relation `name` in `database`: columns of 64-bit integers."""
-    database.register(name, pa.table({column: pa.array(values, pa.int64()) for column, values in columns.items()}))
+def numbers(columns: Mapping[str, Sequence[int]]) -> object:
+    """Columns of 64-bit integers as a relation for DuckDB."""
+    return pa.table({column: pa.array(values, pa.int64()) for column, values in columns.items()})

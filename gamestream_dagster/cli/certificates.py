@@ -171,8 +171,9 @@ def _of_season(settings: Settings, board: str, season: str) -> dict[str, Any]:
 def _of_all_time(settings: Settings, name: str) -> Certificate:
     from gamestream_dagster.catalogue.boards import load_boards
     from gamestream_dagster.catalogue.sources import source_of_board, stack_sources
-    from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify, open_recompute
+    from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify
     from gamestream_dagster.reconciliation.model.values import Mode, Verdict
+    from gamestream_dagster.reconciliation.recompute.factory import open_recompute
     from gamestream_dagster.reconciliation.run import reconcile
 
     boards = load_boards(season=settings.season)
@@ -189,8 +190,8 @@ def _of_all_time(settings: Settings, name: str) -> Certificate:
         raise CouldNotRun(run.reason)
     proof = Proof(run.run_id, run.verdict.value, run.jobs[0].fingerprint, run.topic_id)
     source = source_of_board(board, stack_sources(settings))
-    with open_recompute(settings, source) as recompute:
-        return certify(recompute, source, board, run.high, proof)
+    with open_recompute(settings, source) as archive:
+        return certify(archive, source, archive.at(run.high), board, proof)
 
 
 @contextmanager

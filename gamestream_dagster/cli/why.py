@@ -19,7 +19,7 @@ from gamestream_dagster.cli.reconcile import SinkName, sentences
 if TYPE_CHECKING:
     from gamestream_dagster.catalogue.boards import Column
     from gamestream_dagster.reconciliation.model.values import Row
-    from gamestream_dagster.reconciliation.why import Sum, Why
+    from gamestream_dagster.reconciliation.why.answer import Sum, Why
 
 data = PlainConsole(width=200, soft_wrap=True)
 talk = Talk(stderr=True)
@@ -43,7 +43,8 @@ def why(
 ) -> None:
     """Why a player or team has the score shown: its events, those that do not count, and how far the next rank is."""
     from gamestream_dagster.reconciliation.model.values import Sink
-    from gamestream_dagster.reconciliation.why import UnknownEntityError, explain_row
+    from gamestream_dagster.reconciliation.why.explain_row import explain_row
+    from gamestream_dagster.reconciliation.why.question import UnknownEntityError
 
     settings = settings_from(home, port_base)
 

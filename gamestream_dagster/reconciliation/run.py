@@ -28,7 +28,7 @@ from gamestream_dagster.reconciliation.model.values import (
     Verdict,
 )
 from gamestream_dagster.reconciliation.observe.boards import Limits
-from gamestream_dagster.reconciliation.recompute.recompute import check_board
+from gamestream_dagster.reconciliation.recompute.boards import check_board
 from gamestream_dagster.reconciliation.results.report import write_report
 from gamestream_dagster.reconciliation.results.store import last_runs, save_run
 from gamestream_dagster.reconciliation.task import Task
@@ -99,17 +99,22 @@ def reconcile(
         descriptions={board.name: board for board in chosen},
     )
     with open_engine(settings) as engine:
-        try:
-            run = task.run(engine, run)
-        except (CouldNotLookError, ArchiveError, ServiceError) as error:
-            run = replace(run, reason=str(error))
-        except BaseException as error:  # Ctrl-C and faults too: that nothing was compared is recorded
-            reason = "stopped by Ctrl-C" if isinstance(error, KeyboardInterrupt) else sentence_of(error)
-            with suppress(OSError, GamestreamError, SQLAlchemyError):
-                _keep(settings, engine, replace(run, reason=reason, seconds=time.monotonic() - started))
-            raise
-        run = replace(run, seconds=time.monotonic() - started)
+        run = _finished(task, engine, run, started)
         return _keep(settings, engine, run)
+
+
+def _finished(task: Task, engine: Engine, run: ReconciliationRun, started: float) -> ReconciliationRun:
+    """Run the task; whatever stops it, that nothing was compared is recorded. `started`: of the monotonic clock."""
+    try:
+        run = task.run(engine, run)
+    except (CouldNotLookError, ArchiveError, ServiceError) as error:
+        run = replace(run, reason=str(error))
+    except BaseException as error:  # Ctrl-C and faults too
+        reason = "stopped by Ctrl-C" if isinstance(error, KeyboardInterrupt) else sentence_of(error)
+        with suppress(OSError, GamestreamError, SQLAlchemyError):
+            _keep(task.settings, engine, replace(run, reason=reason, seconds=time.monotonic() - started))
+        raise
+    return replace(run, seconds=time.monotonic() - started)
 
 
 def _choose(known: Mapping[str, Board], names: Sequence[str] | None) -> list[Board]:

@@ -37,10 +37,12 @@ from gamestream_dagster.reconciliation.model.values import (
     Verdict,
 )
 from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Key
-from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Limits, Observation, record_topic
+from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Limits, record_topic
+from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.observe.standstill import Standstill
-from gamestream_dagster.reconciliation.recompute.flink_recompute import open_recompute
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.factory import open_recompute
+from gamestream_dagster.reconciliation.recompute.facts import events_between, unread_between
 from gamestream_dagster.reconciliation.results.store import last_judged
 from gamestream_dagster.settings import Settings
 
@@ -85,32 +87,32 @@ class Task:
             looks = _Looks(self, looker, closing)
             first = sum(len(result.differences) for result in looks.first())
             looks.again()
-            recompute, seen = looks.recompute, looks.seen
-            self._check_log(engine, recompute.archive.manifest, seen.topic_id)
+            archive, seen = looks.archive, looks.seen
+            self._check_log(engine, archive.manifest, seen.topic_id)
             self.say("ledger")
             low = {job: cut.low for job, cut in seen.jobs.items()}
-            ledger = balance(recompute, self.topic_dir, seen.high, seen.counted, low)
-            write_ledger(engine, recompute, self.source.topic, seen.high)
+            ledger = balance(archive, archive.at(seen.high), seen.counted, low)
+            write_ledger(engine, archive, archive.at(seen.high))
             damaged = [fault.sentence for fault in ledger.faults if fault.where == ARCHIVE]
             if damaged:
                 reason = f"the archive cannot judge: {'; '.join(damaged)}; mend it with `gamestream archive --mend`"
                 return replace(run, reason=reason, high=seen.high, jobs=tuple(seen.jobs.values()), ledger=ledger)
             results = self._explained(engine, looks, ledger)
-            events = recompute.events_between(_low(seen.jobs.values()), seen.high)
+            events = events_between(archive, archive.at(seen.high, _low(seen.jobs.values())))
         found = sum(len(result.differences) for result in results)
         verdict = _verdict(results, ledger)
         if verdict is Verdict.MATCH:
-            self._adopt(engine, seen, recompute.archive.chapter.begins)
+            self._adopt(engine, seen, archive.chapter.begins)
         return replace(
             run,
             verdict=verdict,
-            reason="; ".join((_reason(results, ledger, recompute.archive.chapter.begins), *seen.notes)),
+            reason="; ".join((_reason(results, ledger, archive.chapter.begins), *seen.notes)),
             boards=tuple(results),
             jobs=tuple(seen.jobs.values()),
             high=seen.high,
             topic_id=seen.topic_id,
-            holds_from=dict(recompute.archive.chapter.begins),
-            archive_head=recompute.archive.manifest.head,
+            holds_from=dict(archive.chapter.begins),
+            archive_head=archive.manifest.head,
             bracket_events=events,
             ledger=ledger,
             unconfirmed=max(0, first - found),
@@ -144,7 +146,7 @@ class Task:
         if not any(result.differences for result in looks.results):
             return looks.results
         explainer = Explainer(
-            recompute=looks.recompute,
+            archive=looks.archive,
             boards={board.name: board for board in self.boards},
             seen=looks.seen,
             witnesses={(one.board, one.sink): one for one in looks.witnesses},
@@ -197,16 +199,12 @@ class Task:
         low = _low(seen.jobs.values())
         if low == dict(seen.high):
             return 0
-        with self.open() as recompute:
-            return recompute.unread_between(low, seen.high)
+        with self.open() as archive:
+            return unread_between(archive, archive.at(seen.high, low))
 
-    def open(self) -> Recompute:
-        """The recompute over the archive as it is now."""
-        spill = self.settings.home / "tmp" / "recompute"
-        spill.mkdir(parents=True, exist_ok=True)
-        return open_recompute(
-            self.settings, self.topic_dir, spill, event_ids=self.source.dedup is not None, say=self.say
-        )
+    def open(self) -> ArchiveDatabase:
+        """The archive as it is now."""
+        return open_recompute(self.settings, self.source, say=self.say)
 
 
 @dataclass
@@ -239,7 +237,7 @@ class _Looks:
             if not any(result.differences for result in self.results):
                 return
             self.task.say("rows differ: looking again after another checkpoint")
-            self.recompute.close()
+            self.archive.close()
             self.seen = self.task.look(self.looker, _BOTH)
             self.witnesses = self._examine(_BOTH)
             mine = [one for one in self.witnesses if one.sink in self.task.sinks]
@@ -247,9 +245,9 @@ class _Looks:
 
     def _examine(self, sinks: Sequence[Sink]) -> list[BoardResult]:
         self.task.say("recompute and compare")
-        self.recompute = self.closing.enter_context(self.task.open())
+        self.archive = self.closing.enter_context(self.task.open())
         return examine(
-            self.recompute, self.task.boards, sinks, seen=self.seen, since=self.since, settings=self.task.settings
+            self.archive, self.task.boards, sinks, seen=self.seen, since=self.since, settings=self.task.settings
         )
 
 

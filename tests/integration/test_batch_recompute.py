@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,17 @@ from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.flink_jobs.spec.job_spec import parse_flink_job_name
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
+from gamestream_dagster.reconciliation.recompute.boards import Ask, board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import Counterfactual
+from gamestream_dagster.reconciliation.recompute.factory import open_recompute
 from gamestream_dagster.reconciliation.recompute.flink_recompute import (
     RECOMPUTE_SQL,
-    Ask,
-    FlinkRecompute,
-    open_recompute,
+    FlinkBoards,
 )
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import RecomputeEngine, Season, Settings
 from tests.support import reference_model as model
-from tests.support.archive_maker import archive_records, make_archive
+from tests.support.archive_maker import TOPIC, archive_records, make_archive, open_folder
+from tests.support.fakes.streams import SCORES
 from tests.support.generated_logs import AS_OF
 from tests.support.reference_model import Event
 from tests.support.sql_cases import Case, assert_rows, load_cases
@@ -56,9 +58,10 @@ def test_the_batch_gives_the_rows_of_a_case(stack: Settings, case: Case, tmp_pat
             for start in {row[column] for row in case.expected[board.name]}:
                 rows = [row for row in case.expected[board.name] if row[column] == start]
                 by_season[season_at(Season.DAILY, start)].append((Ask(board), rows))
-    with FlinkRecompute(stack, archive, tmp_path, threads=1) as recompute:
+    with open_folder(archive, tmp_path) as opened:
         for season, wanted in by_season.items():
-            found = recompute.together(case.cut, [ask for ask, _ in wanted], season)
+            at = replace(opened.at(case.cut), season=season)
+            found = FlinkBoards(stack).together(opened, at, [ask for ask, _ in wanted])
             for rows, (ask, expected) in zip(found, wanted, strict=True):
                 assert_rows(ask.board, rows, expected)
 
@@ -106,12 +109,13 @@ def test_model_duckdb_and_flink_give_the_same_rows(
     archive = make_archive(tmp_path / "user-score", sent)
     windows = [board for board in BOARDS.values() if board.window is not None]
     asks = [Ask(BOARDS[name], rows=25) for name in MODEL] + [Ask(board, as_of=AS_OF) for board in windows]
-    with FlinkRecompute(stack, archive, tmp_path, threads=1) as flink, Recompute(archive, tmp_path, threads=1) as duck:
-        for at in (cut, end):
-            counted = model.before(model.counted(sent), at)
-            found = flink.together(at, asks)
+    with open_folder(archive, tmp_path) as opened:
+        for offsets in (cut, end):
+            counted = model.before(model.counted(sent), offsets)
+            at = opened.at(offsets)
+            found = FlinkBoards(stack).together(opened, at, asks)
             for ask, rows in zip(asks, found, strict=True):
-                assert_rows(ask.board, rows, duck.rows(ask.board, at, ask.rows, ask.as_of))
+                assert_rows(ask.board, rows, board_rows(opened, at, ask.board, ask.rows, ask.as_of))
                 by_model = MODEL.get(ask.board.name)
                 expected = by_model(counted, 25) if by_model else model.hot_streaks(counted, AS_OF)
                 assert_rows(ask.board, rows, expected)
@@ -126,12 +130,14 @@ def test_only_what_the_manifest_names_is_read(stack: Settings, tmp_path: Path):
     shutil.copy(file, archive / (file.name + ".new"))
     (archive / "date=2023-11-14").mkdir()
     shutil.copy(file, archive / "date=2023-11-14" / file.name)
-    with FlinkRecompute(stack, archive, tmp_path) as recompute:
-        assert recompute.rows(BOARDS["top_players"], {0: 3})[0]["total_score"] == 15
-        assert recompute.rows(BOARDS["top_players"], {0: 2})[0]["total_score"] == 10
-        assert recompute.rows(BOARDS["top_players"], {}) == []
-        with recompute.supposing(removed=[(0, 0, 0)]):
-            assert recompute.rows(BOARDS["top_players"], {0: 3})[0]["total_score"] == 10
+    players = BOARDS["top_players"]
+    with open_folder(archive, tmp_path, engine=FlinkBoards(stack)) as opened:
+        at = opened.at({0: 3})
+        assert board_rows(opened, at, players)[0]["total_score"] == 15
+        assert board_rows(opened, opened.at({0: 2}), players)[0]["total_score"] == 10
+        assert board_rows(opened, opened.at({}), players) == []
+        supposed = replace(at, hypothesis=Counterfactual(removed=((0, 0, 0),)))
+        assert board_rows(opened, supposed, players)[0]["total_score"] == 10
 
 
 def running(settings: Settings) -> set[str]:
@@ -174,10 +180,10 @@ def test_a_job_beyond_its_limit_is_cancelled_and_nothing_stays(stack: Settings, 
     thread.start()
     try:
         with (
-            FlinkRecompute(stack, archive, tmp_path, say=told.append, limit_seconds=12) as recompute,
+            open_folder(archive, tmp_path, engine=FlinkBoards(stack, told.append, limit_seconds=12)) as opened,
             pytest.raises(TransientServiceError, match="not done within 12 s and was cancelled"),
         ):
-            recompute.rows(slow_board(tmp_path), {0: 2_000})
+            board_rows(opened, opened.at({0: 2_000}), slow_board(tmp_path))
     finally:
         watcher.set()
         thread.join(10)
@@ -190,22 +196,25 @@ def test_a_job_beyond_its_limit_is_cancelled_and_nothing_stays(stack: Settings, 
 def test_what_does_not_run_is_told_apart(stack: Settings, tmp_path: Path):
     archive = make_archive(tmp_path / "user-score", [Event(0, 0, "u", "t", "T", 5, AS_OF)])
     board = BOARDS["top_teams"].model_copy(update={"folder": tmp_path})
-    with FlinkRecompute(stack, archive, tmp_path) as recompute:
+    with open_folder(archive, tmp_path, engine=FlinkBoards(stack)) as opened:
         (tmp_path / RECOMPUTE_SQL).write_text("SELECT no_such_column FROM events LIMIT $rows", encoding="utf-8")
         with pytest.raises(BoardNotUsableError, match=r"does not run on Flink: .*no_such_column"):
-            recompute.rows(board, {0: 1})
+            board_rows(opened, opened.at({0: 1}), board)
         (tmp_path / RECOMPUTE_SQL).write_text(
             "SELECT CAST(1 / (score - 5) AS BIGINT) AS rnk, team_id, team_name, score AS total_score FROM events",
             encoding="utf-8",
         )
-        with pytest.raises(CouldNotLookError, match=r"top_teams failed: .*by zero.*--engine duckdb"):
-            recompute.rows(board, {0: 1})
+        with pytest.raises(CouldNotLookError, match=r"top_teams failed: .*by zero.*GAMESTREAM_RECOMPUTE_ENGINE=duckdb"):
+            board_rows(opened, opened.at({0: 1}), board)
     assert gone(stack)
 
 
 def test_the_setting_chooses_the_engine(stack: Settings, tmp_path: Path):
-    archive = make_archive(tmp_path / "user-score", [Event(0, 0, "u", "t", "T", 5, AS_OF)])
-    by_flink = stack.model_copy(update={"recompute_engine": RecomputeEngine.FLINK})
-    with open_recompute(by_flink, archive, tmp_path) as one, open_recompute(stack, archive, tmp_path) as other:
-        assert (type(one), type(other)) == (FlinkRecompute, Recompute)
-        assert one.rows(BOARDS["top_teams"], {0: 1}) == other.rows(BOARDS["top_teams"], {0: 1})
+    elsewhere = stack.model_copy(update={"home": tmp_path})
+    make_archive(elsewhere.archive_dir / TOPIC, [Event(0, 0, "u", "t", "T", 5, AS_OF)])
+    by_flink = elsewhere.model_copy(update={"recompute_engine": RecomputeEngine.FLINK})
+    with open_recompute(by_flink, SCORES) as one, open_recompute(elsewhere, SCORES) as other:
+        assert isinstance(one.engine, FlinkBoards)
+        assert other.engine is None
+        rows = board_rows(one, one.at({0: 1}), BOARDS["top_teams"])
+        assert rows == board_rows(other, other.at({0: 1}), BOARDS["top_teams"])

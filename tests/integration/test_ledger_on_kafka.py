@@ -26,7 +26,8 @@ from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.reconciliation.ledger.balance import archive_faults, balance, write_ledger
 from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerBalance
 from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import job_ledger, ledger
 from tests.support.fakes.streams import scores_in
@@ -97,10 +98,10 @@ def count_in_job(tables: Engine, settings: Settings, topic: str) -> None:
 
 def balanced(tables: Engine, settings: Settings, topic: str) -> LedgerBalance:
     high = KafkaAdmin(settings.kafka).end_offsets(topic)
-    folder = settings.archive_dir / topic
-    with Recompute(folder, settings.home) as recompute:
-        found = balance(recompute, folder, high, read_job_ledger(tables, [JOB]), {JOB: high})
-        write_ledger(tables, recompute, topic, high)
+    with ArchiveDatabase(ArchiveSource(settings.archive_dir / topic), settings.home) as archive:
+        at = archive.at(high)
+        found = balance(archive, at, read_job_ledger(tables, [JOB]), {JOB: high})
+        write_ledger(tables, archive, at)
         return found
 
 

@@ -23,16 +23,17 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.flink_jobs.linter.lint import lint
 from gamestream_dagster.flink_jobs.linter.source import units_of
-from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify, open_recompute, verify
+from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify, verify
 from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables, read_topic
+from gamestream_dagster.reconciliation.recompute.factory import open_recompute
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.reconciliation.why import Standing, explain_row
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.settings import Settings
 from quality.emptiness import empty_board
-from tests.support.fakes.streams import SCORE_TOPIC
+from tests.support.fakes.streams import SCORE_TOPIC, SCORES
 from tests.support.planted import provision
 
 COPIED_VIEW = """
@@ -186,8 +187,8 @@ def test_a_certificate_of_an_output_without_ranks_is_verified_and_a_forged_one_i
     run = made.reconcile("drained")
     assert run.verdict is Verdict.MATCH, run.reason
     output = made.outputs[made.keyed]
-    with open_recompute(made.settings) as recompute:
-        certificate = certify(recompute, output, run.high, Proof(run.run_id, run.verdict.value))
+    with open_recompute(made.settings, SCORES) as archive:
+        certificate = certify(archive, SCORES, archive.at(run.high), output, Proof(run.run_id, run.verdict.value))
     assert verify(made.settings, certificate, made.root) == []
     forged = [{**certificate.rows[0], "events": 10**6}, *certificate.rows[1:]]
     told = verify(made.settings, certificate.model_copy(update={"rows": forged}), made.root)

@@ -25,8 +25,10 @@ from gamestream_dagster.events.acceptance import outcomes
 from gamestream_dagster.events.outcome import Reason, Refused
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_tables, read_topic, visible
-from gamestream_dagster.reconciliation.recompute.flink_recompute import Ask, FlinkRecompute
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import Ask, board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
+from gamestream_dagster.reconciliation.recompute.flink_recompute import FlinkBoards
 from gamestream_dagster.settings import Settings
 from tests.support import reference_model as model
 from tests.support.fakes.streams import SCORE_TOPIC, SCORES
@@ -183,10 +185,11 @@ def test_sinks_model_and_both_recomputes_are_the_same(boards: Any, tmp_path: Pat
     assert any(row["user_id"].startswith(f"model-{seed}-") for row in top), "the generated players are on no board"
     asks = [Ask(board, as_of=windows[name]) for name, board in BOARDS.items()]
     topic = settings.archive_dir / SCORE_TOPIC
-    with FlinkRecompute(settings, topic, tmp_path) as flink, Recompute(topic, tmp_path) as duck:
-        for ask, rows in zip(asks, flink.together(end, asks), strict=True):
+    with ArchiveDatabase(ArchiveSource(topic), tmp_path) as archive:
+        at = archive.at(end)
+        for ask, rows in zip(asks, FlinkBoards(settings).together(archive, at, asks), strict=True):
             expected = MODEL[ask.board.name](
                 model.before(model.counted(events), end), *([] if ask.as_of is None else [ask.as_of])
             )
             assert_rows(ask.board, rows, expected)
-            assert_rows(ask.board, duck.rows(ask.board, end, as_of=ask.as_of), expected)
+            assert_rows(ask.board, board_rows(archive, at, ask.board, as_of=ask.as_of), expected)

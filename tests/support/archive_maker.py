@@ -11,8 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import decode, decoding
-from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, save_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, load_manifest, save_manifest
 from gamestream_dagster.clients.kafka_records import Raw
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import BoardEngine
+from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
 from tests.support.fakes.streams import SCORES
 from tests.support.reference_model import Event
 
@@ -54,23 +57,47 @@ def archive_records(topic_dir: Path, values: Mapping[tuple[int, int], tuple[byte
         shuffled = table.take(pa.array(sorted(range(table.num_rows), key=lambda i: hash((i, 7)) % 1009)))
         path = topic_dir / f"{partition}-{raw.offsets[0]}-{raw.offsets[-1]}.parquet"
         pq.write_table(shuffled.cast(MADE.schema), path)
-        present = set(raw.offsets)
-        missing = [(at, at + 1) for at in range(raw.offsets[0], raw.offsets[-1]) if at not in present]
-        files.append(
-            ArchivedFile(
-                path=path.name,
-                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-                partition=partition,
-                from_offset=raw.offsets[0],
-                first_offset=raw.offsets[0],
-                last_offset=raw.offsets[-1],
-                next_offset=raw.offsets[-1] + 1,
-                records=len(raw),
-                rows=table.num_rows,
-                gaps=tuple(missing),
-                columns=tuple(SCORES.own_columns),
-            )
-        )
+        files.append(_archived(path, partition, raw.offsets, table.num_rows, tuple(SCORES.own_columns)))
     begins = {file.partition: file.from_offset for file in files}
     save_manifest(topic_dir, Manifest(topic=TOPIC).opened(Chapter(begins=begins)).extended(*files))
     return topic_dir
+
+
+def archive_columns(topic_dir: Path, columns: Mapping[str, Sequence[object]]) -> Path:
+    """Parquet and manifest of one partition of any topic: the columns of its events beside those of every archive."""
+    topic_dir.mkdir(parents=True, exist_ok=True)
+    rows = len(next(iter(columns.values())))
+    kafka = {"topic": [topic_dir.name] * rows, "partition": [0] * rows, "offset": range(rows), "item": [0] * rows}
+    kafka |= {"kafka_timestamp": [0] * rows, "key": [None] * rows, "value": [None] * rows, "newest_before": [0] * rows}
+    table = pa.table({**kafka, **columns})
+    path = topic_dir / "0.parquet"
+    pq.write_table(table, path)
+    file = _archived(path, 0, list(range(rows)), rows, tuple(columns))
+    save_manifest(topic_dir, Manifest(topic=topic_dir.name).opened(Chapter(begins={0: 0})).extended(file))
+    return topic_dir
+
+
+def _archived(path: Path, partition: int, offsets: Sequence[int], rows: int, columns: tuple[str, ...]) -> ArchivedFile:
+    present = set(offsets)
+    return ArchivedFile(
+        path=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        partition=partition,
+        from_offset=offsets[0],
+        first_offset=offsets[0],
+        last_offset=offsets[-1],
+        next_offset=offsets[-1] + 1,
+        records=len(offsets),
+        rows=rows,
+        gaps=tuple((at, at + 1) for at in range(offsets[0], offsets[-1]) if at not in present),
+        columns=columns,
+    )
+
+
+def open_folder(
+    topic_dir: Path, spill: Path, *, event_ids: bool = True, threads: int = 1, engine: BoardEngine | None = None
+) -> ArchiveDatabase:
+    """The archive in a folder, as the product's factory would open it for a stack."""
+    own = {} if load_manifest(topic_dir).files else SCORES.own_columns
+    source = ArchiveSource(topic_dir, event_ids, own_columns=own)
+    return ArchiveDatabase(source, spill, threads, engine=engine)

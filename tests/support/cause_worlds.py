@@ -19,12 +19,12 @@ from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory,
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.model.values import Difference, FaultKind, JobCut, LedgerFault, Row, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import Change, Key
-from gamestream_dagster.reconciliation.observe.boards import Observation
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.observe.observation import Observation
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION
 from tests.support import reference_model as model
-from tests.support.archive_maker import archive_records
+from tests.support.archive_maker import archive_records, open_folder
 from tests.support.reference_model import Event
 
 START = 1_700_000_000_000  # a multiple of 5 s
@@ -134,15 +134,15 @@ def team_of(one: Sent) -> str:
 
 
 @contextmanager
-def opened(world: World, tmp_path: Path) -> Iterator[Recompute]:
-    """The archive of a world, and the recompute over it."""
+def opened(world: World, tmp_path: Path) -> Iterator[ArchiveDatabase]:
+    """The archive of a world, and the database over it."""
     records = {
         (partition, offset): (_value(one), START + one.at)
         for partition, sent in world.sent.items()
         for offset, one in enumerate(sent)
     }
-    with Recompute(archive_records(tmp_path / "user-score", records), tmp_path) as recompute:
-        yield recompute
+    with open_folder(archive_records(tmp_path / "user-score", records), tmp_path) as archive:
+        yield archive
 
 
 def _value(one: Sent) -> bytes:
@@ -182,11 +182,11 @@ def explained(
         boards={(board, sink): shown[sink] for sink in BOTH},
         counted=world.counted(described.job, counts) if ledger is None else ledger,
     )
-    with opened(world, tmp_path) as recompute:
+    with opened(world, tmp_path) as archive:
         since = {described.job: low_cut}
-        found = examine(recompute, [described], BOTH, seen=seen, since=since)
+        found = examine(archive, [described], BOTH, seen=seen, since=since)
         explainer = Explainer(
-            recompute=recompute,
+            archive=archive,
             boards=mine,
             seen=seen,
             witnesses={(one.board, one.sink): one for one in found},

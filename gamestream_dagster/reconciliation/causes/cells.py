@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gamestream_dagster.reconciliation.model.cut import Cut
+from gamestream_dagster.archive.reader import numbers
 from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerFault, Row
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
 MINUTE_MS = 60_000
@@ -76,45 +77,36 @@ def place_of(position: tuple[int, int, int], kafka_timestamp: int) -> Place:
 
 
 def read_cells(
-    recompute: Recompute,
+    archive: ArchiveDatabase,
+    at: EventsAt,
     job: str,
     counted: JobLedger,
     *,
-    low: Cut,
-    high: Cut,
     wanted: Iterable[Place],
     faults: Sequence[LedgerFault],
 ) -> Cells:
     """The job's count of some minutes beside the archive.
 
     Args:
-        recompute: over the archive.
+        archive: over the topic.
+        at: the bracket: the job's count is complete before `low`, the archive is compared before `cut`.
         job: whose count.
         counted: what the jobs counted.
-        low: cut before which the job's count is complete.
-        high: cut up to which the archive is compared.
         wanted: the minutes.
         faults: of the ledger; runs that the job lost are left out, minutes in which it counted a run twice and
             partitions with a row that somebody changed are not known.
     """
-    rows = _told(job, counted, set(wanted), high)
     mine = [one for one in faults if one.where == job]
-    twice = [one for one in mine if one.kind is FaultKind.TWICE]
-    changed = {one.partition for one in mine if one.kind is FaultKind.EDITED}
-    rows = {
-        place: row
-        for place, row in rows.items()
-        if place[0] not in changed and not any(_touches(place, row, one) for one in twice)
-    }
+    rows = _trusted(_told(job, counted, set(wanted), at), mine)
     if not rows:
         return Cells()
     places = list(rows)
-    given = {
+    cells = {
         "id": range(len(places)),
         "partition_id": [place[0] for place in places],
         "minute": [place[1] for place in places],
         "upto": [rows[place]["last_offset"] + 1 for place in places],
-        "low": [low.get(place[0], 0) for place in places],
+        "low": [at.low.get(place[0], 0) for place in places],
     }
     lost = [one for one in mine if one.kind is FaultKind.MISSING]
     runs = {
@@ -123,8 +115,8 @@ def read_cells(
         "last_offset": [one.last_offset for one in lost],
     }
     minutes = [place[1] for place in places]
-    with recompute.with_numbers("wanted", given), recompute.with_numbers("lost", runs):
-        held = recompute.query({}, high, statement("cells"), first=min(minutes), last=max(minutes) + MINUTE_MS)
+    given = {"wanted": numbers(cells), "lost": numbers(runs)}
+    held = archive.query(at, statement("causes/cells"), given, first=min(minutes), last=max(minutes) + MINUTE_MS)
     counts_copies = job not in counted.without_copies
     return Cells(
         {
@@ -136,7 +128,18 @@ def read_cells(
     )
 
 
-def _told(job: str, counted: JobLedger, wanted: set[Place], high: Cut) -> dict[Place, Row]:
+def _trusted(rows: Mapping[Place, Row], faults: Sequence[LedgerFault]) -> dict[Place, Row]:
+    """Without what the job counted twice, and without partitions of which somebody changed a row."""
+    twice = [one for one in faults if one.kind is FaultKind.TWICE]
+    changed = {one.partition for one in faults if one.kind is FaultKind.EDITED}
+    return {
+        place: row
+        for place, row in rows.items()
+        if place[0] not in changed and not any(_touches(place, row, one) for one in twice)
+    }
+
+
+def _told(job: str, counted: JobLedger, wanted: set[Place], events: EventsAt) -> dict[Place, Row]:
     columns = counted.columns
     if job not in counted.jobs:
         return {}
@@ -149,7 +152,7 @@ def _told(job: str, counted: JobLedger, wanted: set[Place], high: Cut) -> dict[P
             row = {
                 name: columns[name][at] for name in ("records", "accepted", "duplicate", "first_offset", "last_offset")
             }
-            if row["last_offset"] < high.get(partition, 0):  # read beyond the cut: cannot be compared
+            if row["last_offset"] < events.cut.get(partition, 0):  # read beyond the cut: cannot be compared
                 found[partition, minute] = row
     return found
 

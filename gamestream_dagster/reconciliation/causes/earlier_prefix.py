@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
-from gamestream_dagster.reconciliation.compare.rows import entity_of, fault_of, rank_of, value_differences
-from gamestream_dagster.reconciliation.model.cut import Cut
+from gamestream_dagster.catalogue.seasons import SeasonSpan
+from gamestream_dagster.reconciliation.compare.bracket import value_differences
+from gamestream_dagster.reconciliation.compare.findings import entity_of, fault_of, rank_of
 from gamestream_dagster.reconciliation.model.values import Row, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import Key
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows, rows_of
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.history import history_between
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
 SEARCH_SECONDS = 20.0
@@ -24,23 +27,23 @@ SEARCH_SECONDS = 20.0
 class PrefixSearch:
     """Prefixes by Kafka's time: every partition up to one moment."""
 
-    recompute: Recompute
+    archive: ArchiveDatabase
+    at: EventsAt
     board: Board
     job_boards: Sequence[Board]
-    high: Cut
     seconds: float = SEARCH_SECONDS
     _cuts: dict[int, dict[int, int]] = field(default_factory=dict[int, dict[int, int]])
     _spent: float = 0.0
 
-    def gives(self, key: Key, row: Row) -> bool | None:
+    def gives(self, key: Key, row: Row, season: SeasonSpan | None = None) -> bool | None:
         """Whether some earlier prefix gives the row; None: the time was over before that was known."""
         started = time.monotonic()
         try:
-            return self._gives(key, row, started + self.seconds - self._spent)
+            return self._gives(replace(self.at, season=season), key, row, started + self.seconds - self._spent)
         finally:
             self._spent += time.monotonic() - started
 
-    def _gives(self, key: Key, row: Row, deadline: float) -> bool | None:
+    def _gives(self, at: EventsAt, key: Key, row: Row, deadline: float) -> bool | None:
         board = self.board
         if fault_of(board, row) is not None:
             return False
@@ -48,17 +51,17 @@ class PrefixSearch:
             as_of = row[board.window.as_of]
             if as_of % (board.window.tick_seconds * 1000):
                 return False
-            return row in self.recompute.rows(board, self.high, rows=key[-1], as_of=as_of)
-        history = history_between(self.recompute, dict.fromkeys(self.high, 0), self.high, self.job_boards)
+            return row in board_rows(self.archive, at, board, rows=key[-1], as_of=as_of)
+        history = history_between(self.archive, at.from_beginning(), self.job_boards)
         if value_differences(board, Sink.POSTGRES, row, history):
             return False
-        return self._at_some_time(row, deadline)
+        return self._at_some_time(at, row, deadline)
 
-    def _at_some_time(self, row: Row, deadline: float) -> bool | None:
+    def _at_some_time(self, at: EventsAt, row: Row, deadline: float) -> bool | None:
         """Sums only grow with time, and while a row keeps its own sums only others can move it: so halving finds it."""
         board = self.board
         names = [name for name, column in board.columns.items() if column.role in (ColumnRole.SUM, ColumnRole.COUNT)]
-        span = self._moments()
+        span = self._moments(at)
         if span is None:
             return False
 
@@ -68,21 +71,21 @@ class PrefixSearch:
         def reached(found: Row | None) -> bool:
             return found is not None and all(found[name] >= row[name] for name in names)
 
-        begin = self._first(span, row, reached, deadline)
-        end = self._first(span, row, has_grown, deadline)
+        begin = self._first(at, span, row, reached, deadline)
+        end = self._first(at, span, row, has_grown, deadline)
         if begin is None or end is None:
             return None
 
         def moved_past(found: Row | None) -> bool:
             return found is not None and rank_of(board, found) >= rank_of(board, row)
 
-        at = self._first((begin, end - 1), row, moved_past, deadline)
-        if at is None:
+        moved = self._first(at, (begin, end - 1), row, moved_past, deadline)
+        if moved is None:
             return None
-        return any(self._row(moment, row) == row for moment in dict.fromkeys((at, begin, end - 1)))
+        return any(self._row(at, moment, row) == row for moment in dict.fromkeys((moved, begin, end - 1)))
 
     def _first(
-        self, span: tuple[int, int], row: Row, holds: Callable[[Row | None], bool], deadline: float
+        self, at: EventsAt, span: tuple[int, int], row: Row, holds: Callable[[Row | None], bool], deadline: float
     ) -> int | None:
         """The first moment from which on something holds; one past the end of the span if it never does."""
         low, high = span[0], span[1] + 1
@@ -90,21 +93,21 @@ class PrefixSearch:
             if time.monotonic() > deadline:
                 return None
             middle = (low + high) // 2
-            if holds(self._row(middle, row)):
+            if holds(self._row(at, middle, row)):
                 high = middle
             else:
                 low = middle + 1
         return low
 
-    def _row(self, moment: int, row: Row) -> Row | None:
+    def _row(self, at: EventsAt, moment: int, row: Row) -> Row | None:
         cut = self._cuts.get(moment)
         if cut is None:
-            found = self.recompute.query(self.high, self.high, statement("cut_at"), moment=moment)
-            cut = dict.fromkeys(self.high, 0) | {one["partition"]: one["next_offset"] for one in found}
+            found = self.archive.scan(at, statement("causes/cut_at"), moment=moment)
+            cut = dict.fromkeys(at.cut, 0) | {one["partition"]: one["next_offset"] for one in found}
             self._cuts[moment] = cut
         entity = entity_of(self.board, row)
-        return self.recompute.rows_of(self.board, cut, [entity]).get(entity)
+        return rows_of(self.archive, replace(at, cut=cut), self.board, [entity]).get(entity)
 
-    def _moments(self) -> tuple[int, int] | None:
-        found: dict[str, Any] = self.recompute.query(self.high, self.high, statement("kafka_span"))[0]
+    def _moments(self, at: EventsAt) -> tuple[int, int] | None:
+        found: dict[str, Any] = self.archive.scan(at, statement("causes/kafka_span"))[0]
         return None if found["first"] is None else (found["first"], found["last"])

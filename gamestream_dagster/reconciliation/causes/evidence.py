@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gamestream_dagster.archive.reader import texts
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.causes.cells import Cells, read_cells
 from gamestream_dagster.reconciliation.causes.hypothesis import (
@@ -20,10 +21,10 @@ from gamestream_dagster.reconciliation.causes.hypothesis import (
     overflow,
 )
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
-from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import Cause, Entity, FaultKind, LedgerFault, Row
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
 MOST_CANDIDATES = 50_000
@@ -36,12 +37,12 @@ _NEVER = 2**62
 class Evidence:
     """Where hypotheses about the entities of one board come from."""
 
-    recompute: Recompute
+    archive: ArchiveDatabase
+    at: EventsAt
+    """The bracket of the board."""
     board: Board
     groups: tuple[str, ...]
     """Columns of the finest sums of the board's job."""
-    low: Cut
-    high: Cut
     as_of: int | None
     facts: JobFacts
     faults: Sequence[LedgerFault]
@@ -77,8 +78,8 @@ class Evidence:
         window = self.board.window
         if window is None or self.as_of is None:
             return {}
-        sql = statement("late_in_window", over=self.board.entity)
-        rows = self.recompute.query(self.low, self.high, sql, most=MOST_CANDIDATES, **self._bounds())
+        sql = statement("causes/late_in_window", over=self.board.entity)
+        rows = self.archive.query(self.at, sql, most=MOST_CANDIDATES, **self._bounds())
         if len(rows) == MOST_CANDIDATES:
             return {}
         found = self._by_entity(rows)
@@ -95,28 +96,20 @@ class Evidence:
         return {"delay": window.delay_seconds * 1000, "from_time": from_time, "to_time": self.as_of}
 
     def _candidates(self, entities: Sequence[Entity]) -> dict[Entity, list[Candidate]]:
-        return self._read(entities, statement("candidates", over=self.board.entity), **self._bounds())
+        return self._read(entities, statement("causes/candidates", over=self.board.entity), **self._bounds())
 
     def _cells(self, candidates: Iterable[Sequence[Candidate]]) -> Cells:
         """What the job counted of the minutes in which the candidates lie."""
         wanted = {one.place for mine in candidates for one in mine}
         if not wanted:
             return Cells()
-        return read_cells(
-            self.recompute,
-            self.board.job,
-            self.counted,
-            low=self.low,
-            high=self.high,
-            wanted=wanted,
-            faults=self.faults,
-        )
+        return read_cells(self.archive, self.at, self.board.job, self.counted, wanted=wanted, faults=self.faults)
 
     def _lost(self, entities: Sequence[Entity]) -> list[tuple[Cause, dict[Entity, list[Hypothesis]]]]:
         """Runs of offsets that the job's own counter lacks, or has twice: all that touch the entity, by cause."""
         runs = [fault for fault in self.faults if fault.where == self.board.job and fault.kind in _RUNS]
         found: list[tuple[Cause, dict[Entity, list[Hypothesis]]]] = []
-        sql = statement("in_range", over=self.board.entity)
+        sql = statement("causes/in_range", over=self.board.entity)
         lost: dict[Entity, list[Hypothesis]] = defaultdict(list)
         cause = Cause.MISSING_EVENTS
         for run in runs[:MOST_STEPS]:
@@ -155,7 +148,7 @@ class Evidence:
         if not self.facts.ttls_millis or self.board.window is not None:
             return []
         least = min(self.facts.ttls_millis) // 2
-        sql = statement("before_gap", over=self.board.entity, groups=self.groups)
+        sql = statement("causes/before_gap", over=self.board.entity, groups=self.groups)
         found: dict[Entity, list[Hypothesis]] = {}
         facts = {"time_to_live_ms": list(self.facts.ttls_millis)}
         for entity, rows in self._rows(entities, sql, least=least).items():
@@ -175,9 +168,8 @@ class Evidence:
         return {entity: [_candidate(row) for row in mine] for entity, mine in rows.items()}
 
     def _rows(self, entities: Sequence[Entity], sql: str, **values: int) -> Mapping[Entity, list[Row]]:
-        rows = self.recompute.with_keys(
-            self.low, self.high, self.board.entity, entities, sql, most=MOST_CANDIDATES, **values
-        )
+        given = {"keys": texts(self.board.entity, entities)}
+        rows = self.archive.query(self.at, sql, given, most=MOST_CANDIDATES, **values)
         return self._by_entity(rows) if len(rows) < MOST_CANDIDATES else {}
 
     def _by_entity(self, rows: Sequence[Row]) -> dict[Entity, list[Row]]:

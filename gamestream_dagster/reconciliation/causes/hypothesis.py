@@ -14,9 +14,7 @@ from typing import Any
 
 from gamestream_dagster.reconciliation.causes.cells import Cell, Cells, Place, place_of
 from gamestream_dagster.reconciliation.model.values import Cause, Causes
-
-Position = tuple[int, int, int]
-"""Partition, offset and item of an archived record."""
+from gamestream_dagster.reconciliation.recompute.events_at import Position
 
 MOST_STEPS = 12
 """Members of a family at most: a long list of guesses would hit upon any number."""

@@ -16,7 +16,7 @@ from gamestream_dagster.reconciliation.causes.evidence import Evidence
 from gamestream_dagster.reconciliation.causes.hypothesis import Hypothesis, pairs, unwrapped
 from gamestream_dagster.reconciliation.causes.trial import Place, Trial, by_itself, same_place
 from gamestream_dagster.reconciliation.causes.witness import past_values
-from gamestream_dagster.reconciliation.compare.rows import entity_of
+from gamestream_dagster.reconciliation.compare.findings import entity_of
 from gamestream_dagster.reconciliation.model.order import beats, order_value
 from gamestream_dagster.reconciliation.model.values import Cause, Causes, Difference, DifferenceKind, Entity
 
@@ -60,9 +60,9 @@ class JobSide:
             return explained
         families = self.evidence.families(entities)
         wrong = [(one.entity, one.rank) for one in open_ones if by_itself(one) and one.entity is not None]
-        with self.trial.about(list(dict.fromkeys(entity for entity, _ in wrong))):
-            right = self.trial.right(dict.fromkeys(wrong, _NOTHING))  # they only stand where they should not
-            self._find({place: families[place[0]] for place in dict.fromkeys(wrong) if place not in right})
+        about = self.trial.about(list(dict.fromkeys(entity for entity, _ in wrong)))
+        right = about.right(dict.fromkeys(wrong, _NOTHING))  # they only stand where they should not
+        self._find(about, {place: families[place[0]] for place in dict.fromkeys(wrong) if place not in right})
         self._find_late(open_ones)
         if any(place not in right and place not in self.found for place in wrong):
             return self._told(explained)  # who is absent may have made room for a row that nobody understands
@@ -85,18 +85,22 @@ class JobSide:
             return {cause: list(guesses) for cause, guesses in families.items()}
         return {cause: [one for one in guesses if not one.added] for cause, guesses in families.items()}
 
-    def _find(self, families: Mapping[Place, Mapping[Cause, Sequence[Hypothesis]]]) -> None:
+    def _find(self, trial: Trial, families: Mapping[Place, Mapping[Cause, Sequence[Hypothesis]]]) -> None:
         """Guesses of one cause for every row; pairs for those that no single cause explains."""
-        self._try({place: guesses.get(Cause.LATE, ()) for place, guesses in families.items()})
+        self._try(trial, {place: guesses.get(Cause.LATE, ()) for place, guesses in families.items()})
         for cause in sorted(Cause, key=lambda one: one not in _NAMED_BY_LEDGER):
             if cause is not Cause.LATE:  # what the window does by design needs no fault to explain it
                 late = {place for place in self.found if self._has(place, Cause.LATE)}
-                self._try({place: guesses.get(cause, ()) for place, guesses in families.items() if place not in late})
+                self._try(
+                    trial, {place: guesses.get(cause, ()) for place, guesses in families.items() if place not in late}
+                )
         left = {place: pairs(guesses) for place, guesses in families.items() if self._unknown(place)}
         for causes in dict.fromkeys(one.causes for guesses in left.values() for one in guesses):
-            self._try({place: [one for one in guesses if one.causes == causes] for place, guesses in left.items()})
+            self._try(
+                trial, {place: [one for one in guesses if one.causes == causes] for place, guesses in left.items()}
+            )
 
-    def _try(self, guesses: Mapping[Place, Sequence[Hypothesis]]) -> None:
+    def _try(self, trial: Trial, guesses: Mapping[Place, Sequence[Hypothesis]]) -> None:
         """Keep the guess that makes a row right: the n-th guesses of all rows in one go.
 
         A guess that is one of several selections must be the only one of its size or smaller that does; they come
@@ -116,7 +120,7 @@ class JobSide:
                 }
                 if now and self._late():
                     return
-                for place in self.trial.right(now) if now else ():
+                for place in trial.right(now) if now else ():
                     fitting[place].append(now[place])
         for place, fits in fitting.items():
             if len({one.story for one in fits}) == 1 and fits[0].borne_out:
@@ -275,7 +279,7 @@ class JobSide:
         twice = [1 for one in self.trial.rows if entity_of(board, one) == difference.entity]
         if len(twice) < 2 and 1 <= difference.rank <= board.rows:
             return False
-        past = past_values(self.trial.recompute, board, self.trial.job_boards, [row], self.trial.high)
+        past = past_values(self.trial.archive, self.trial.at, board, self.trial.job_boards, [row])
         return past.get(entity_of(board, row)) is True
 
     def _follows(

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self, cast
 
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
 from gamestream_dagster.reconciliation.causes.hypothesis import Hypothesis, unwrapped
-from gamestream_dagster.reconciliation.compare.rows import (
-    compare_bracket,
-    compare_equal,
-    entity_of,
-    place_of,
-    unlike,
-    value_differences,
-)
-from gamestream_dagster.reconciliation.model.cut import Cut
-from gamestream_dagster.reconciliation.model.input_history import DEPTH
+from gamestream_dagster.reconciliation.compare.bracket import compare_bracket, value_differences
+from gamestream_dagster.reconciliation.compare.equal import compare_equal, unlike
+from gamestream_dagster.reconciliation.compare.findings import entity_of, place_of
+from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.values import Difference, DifferenceKind, Entity, Row, Sink
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows, rows_of
+from gamestream_dagster.reconciliation.recompute.events_at import Counterfactual, Entities, EventsAt
 from gamestream_dagster.reconciliation.recompute.history import history_between
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 
 Place = tuple[Entity, int | None]
 """One row: who it is about, and at which rank; a faulty board may have somebody twice."""
@@ -29,15 +24,15 @@ Place = tuple[Entity, int | None]
 
 @dataclass(frozen=True)
 class Trial:
-    """One board in one sink, and the recompute that it is tried against."""
+    """One board in one sink, and the events that it is tried against."""
 
-    recompute: Recompute
+    archive: ArchiveDatabase
+    at: EventsAt
+    """The bracket of the board."""
     board: Board
     job_boards: Sequence[Board]
     sink: Sink
     rows: Sequence[Row]
-    low: Cut
-    high: Cut
     as_of: int | None
 
     def differences(self, hypotheses: Mapping[Entity, Hypothesis] | None = None) -> list[Difference]:
@@ -45,37 +40,32 @@ class Trial:
 
         Sums that wrapped are right in themselves but stand in an order of their own, so the order is not judged then.
         """
-        with self._supposing(hypotheses or {}):
-            if self.board.window is not None:
-                expected = self.recompute.rows(self.board, self.high, as_of=self.as_of)
-                return compare_equal(self.board, self.sink, self.rows, expected)
-            low_rows = self.recompute.rows(self.board, self.low, rows=DEPTH * self.board.rows)
-            history = history_between(self.recompute, self.low, self.high, self.job_boards)
-            return compare_bracket(self.board, self.sink, self.rows, low_rows, history)
+        at = self._under((hypotheses or {}).values())
+        if self.board.window is not None:
+            expected = board_rows(self.archive, at, self.board, as_of=self.as_of)
+            return compare_equal(self.board, self.sink, self.rows, expected)
+        low_rows = board_rows(self.archive, at.at_low(), self.board, rows=depth(self.board))
+        history = history_between(self.archive, at, self.job_boards)
+        return compare_bracket(self.board, self.sink, self.rows, low_rows, history)
 
     def right(self, hypotheses: Mapping[Place, Hypothesis]) -> set[Place]:
         """Which of some rows are right by themselves if the hypotheses hold, wherever they stand."""
         mine = {place: row for row in self.rows if self._whole(row) and (place := self.place(row)) in hypotheses}
-        with self._supposing({entity: hypotheses[entity, rank] for entity, rank in mine}):
-            if self.board.window is not None:
-                entities = [entity for entity, _ in mine]
-                expected = self.recompute.rows_of(self.board, self.high, entities, self.as_of)
-                wrong = {
-                    place: unlike(self.board, self.sink, row, expected.get(place[0])) for place, row in mine.items()
-                }
-            else:
-                history = history_between(self.recompute, self.low, self.high, self.job_boards)
-                wrong = {place: value_differences(self.board, self.sink, row, history) for place, row in mine.items()}
+        at = self._under(hypotheses[place] for place in mine)
+        if self.board.window is not None:
+            expected = rows_of(self.archive, at, self.board, [entity for entity, _ in mine], self.as_of)
+            wrong = {place: unlike(self.board, self.sink, row, expected.get(place[0])) for place, row in mine.items()}
+        else:
+            history = history_between(self.archive, at, self.job_boards)
+            wrong = {place: value_differences(self.board, self.sink, row, history) for place, row in mine.items()}
         return {place for place, found in wrong.items() if self._excused(found, hypotheses[place])}
 
-    @contextmanager
-    def about(self, entities: Sequence[Entity]) -> Generator[None]:
-        """Only `right` is asked, of these entities: their own events are enough, unless a sum is over others' too."""
+    def about(self, entities: Sequence[Entity]) -> Self:
+        """For `right` alone, of these entities: their own events are enough, unless a sum is over others' too."""
         own = set(self.board.entity)
-        with ExitStack() as closing:
-            if all(own <= set(column.over) for column in self.board.columns.values() if column.over):
-                closing.enter_context(self.recompute.about(self.board.entity, entities))
-            yield
+        if not all(own <= set(column.over) for column in self.board.columns.values() if column.over):
+            return self
+        return replace(self, at=replace(self.at, entities=Entities(self.board.entity, tuple(entities))))
 
     def place(self, row: Row) -> Place:
         """Who stands where."""
@@ -97,12 +87,12 @@ class Trial:
     def _whole(self, row: Row) -> bool:
         return all(row.get(name) is not None for name in self.board.columns)
 
-    @contextmanager
-    def _supposing(self, hypotheses: Mapping[Entity, Hypothesis]) -> Generator[None]:
-        removed = [event.position for one in hypotheses.values() for event in one.removed]
-        added = [event.position for one in hypotheses.values() for event in one.added]
-        with self.recompute.supposing(removed=list(dict.fromkeys(removed)), added=list(dict.fromkeys(added))):
-            yield
+    def _under(self, hypotheses: Iterable[Hypothesis]) -> EventsAt:
+        """The events if all of some hypotheses hold."""
+        listed = list(hypotheses)
+        removed = dict.fromkeys(event.position for one in listed for event in one.removed)
+        added = dict.fromkeys(event.position for one in listed for event in one.added)
+        return replace(self.at, hypothesis=Counterfactual(tuple(removed), tuple(added)))
 
 
 def by_itself(difference: Difference) -> bool:

@@ -13,12 +13,12 @@ from enum import StrEnum
 
 from gamestream_dagster.catalogue.boards import Board, ColumnRole
 from gamestream_dagster.reconciliation.causes.topic_history import Held, KeyHistory, Position, TopicHistory
-from gamestream_dagster.reconciliation.compare.rows import entity_of
-from gamestream_dagster.reconciliation.model.cut import Cut
+from gamestream_dagster.reconciliation.compare.findings import entity_of
 from gamestream_dagster.reconciliation.model.values import Cause, Entity, Row, SinkRow
 from gamestream_dagster.reconciliation.observe.board_topic import Key
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.history import history_between
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 
 SHOWN = "shown"
 """Name in the evidence of the whole row that the wrong sink shows, or None."""
@@ -226,12 +226,12 @@ def _never_held(sides: Sides, key: Key, shown: Row, one: KeyHistory | None) -> t
 
 
 def past_values(
-    recompute: Recompute, board: Board, job_boards: Sequence[Board], rows: Sequence[Row], low: Cut
+    archive: ArchiveDatabase, at: EventsAt, board: Board, job_boards: Sequence[Board], rows: Sequence[Row]
 ) -> dict[Entity, bool | None]:
     """By entity, whether the sums shown are running totals of an earlier cut; None where it cannot be told."""
     if board.window is not None:
         return {}
-    history = history_between(recompute, dict.fromkeys(low, 0), low, job_boards)
+    history = history_between(archive, at.from_beginning(), job_boards)
     found: dict[Entity, bool | None] = {}
     for name, column in board.columns.items():
         if column.role is not ColumnRole.SUM:

@@ -6,9 +6,8 @@ A certificate is no signature: it shows that rows, events and SQL still belong t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -23,9 +22,13 @@ from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season
 from gamestream_dagster.catalogue.sources import Source, source_of_board, stack_sources
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model.cut import Cut, shown
+from gamestream_dagster.reconciliation.model.cut import shown
 from gamestream_dagster.reconciliation.model.values import Row
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
+from gamestream_dagster.reconciliation.recompute.factory import open_recompute
+from gamestream_dagster.reconciliation.recompute.facts import digests
 from gamestream_dagster.settings import Season, Settings
 
 VERSION = 2
@@ -109,39 +112,40 @@ class Proof:
 
 
 def certify(
-    recompute: Recompute,
-    source: Source,
-    board: Board,
-    cut: Cut,
-    proof: Proof,
-    *,
-    season: Season = Season.NONE,
-    span: SeasonSpan | None = None,
+    archive: ArchiveDatabase, source: Source, at: EventsAt, board: Board, proof: Proof, *, season: Season = Season.NONE
 ) -> Certificate:
-    """The certificate of a board, or of one season of it, at a cut that the archive reaches.
+    """The certificate of a board at a cut that the archive reaches, or of the season that the events are of.
+
+    Args:
+        archive: over the board's topic.
+        at: the events; of one season for a board of seasons.
+        board: description.
+        proof: what a reconciliation said of the rows.
+        season: how long the seasons are.
 
     Raises:
         CouldNotLookError: the cut was of another incarnation of the topic than the archive's chapter.
     """
-    archived = recompute.archive.chapter.topic_id
+    archived = archive.chapter.topic_id
     if other_incarnation(proof.topic_id, archived):
         raise CouldNotLookError(
             f"{source.topic} was deleted and created again since the reconciliation "
             f"({incarnation(proof.topic_id)}, now {incarnation(archived)})",
             "run the command again",
         )
-    rows = recompute.rows(board, cut, season=span)
+    rows = board_rows(archive, at, board)
+    span = at.season
     data: dict[str, Any] = {
         "version": VERSION,
         "board": board.name,
         "season": (season if span else Season.NONE).value,
         "season_id": span.label if span else None,
         "topic": source.topic,
-        "topic_id": recompute.archive.chapter.topic_id,
-        "holds_from": dict(recompute.archive.chapter.begins),
-        "archive_head": recompute.archive.manifest.head,
-        "offsets": dict(sorted(cut.items())),
-        "archive": _archive(recompute, cut),
+        "topic_id": archive.chapter.topic_id,
+        "holds_from": dict(archive.chapter.begins),
+        "archive_head": archive.manifest.head,
+        "offsets": dict(sorted(at.cut.items())),
+        "archive": digests(archive, archive.at(at.cut)),
         "recompute_digest": _digest_of(board.folder / "recompute.sql"),
         "board_digest": _digest_of(board.folder / "output.yaml"),
         "rows": rows,
@@ -219,20 +223,11 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
     missing = [*_missing(manifest.chapters[place], certificate)]
     if missing:
         return found + missing
-    with open_recompute(settings, source, place) as recompute:
-        found += _other_events(recompute, certificate)
-        rows = recompute.rows(board, certificate.offsets, season=span)
+    with open_recompute(settings, source, chapter=place) as archive:
+        at = archive.at(certificate.offsets)
+        found += _other_events(digests(archive, at), certificate)
+        rows = board_rows(archive, replace(at, season=span), board)
     return found + _other_rows(board, certificate, rows)
-
-
-@contextmanager
-def open_recompute(settings: Settings, source: Source, chapter: int | None = None) -> Generator[Recompute]:
-    """The recompute over a chapter of a stack's archive as it is; default the newest one."""
-    spill = settings.home / "tmp" / "recompute"
-    spill.mkdir(parents=True, exist_ok=True)
-    ids = source.dedup is not None
-    with Recompute(settings.archive_dir / source.topic, spill, event_ids=ids, chapter=chapter) as recompute:
-        yield recompute
 
 
 def _span(board: Board, certificate: Certificate) -> SeasonSpan | None:
@@ -331,8 +326,7 @@ def _gone(partition: int, first: int, last: int) -> Disagreement:
     return Disagreement(Part.OFFSETS, f"the archive lacks p{partition}@{first}..{last}; bring it back and verify again")
 
 
-def _other_events(recompute: Recompute, certificate: Certificate) -> Iterator[Disagreement]:
-    now = _archive(recompute, certificate.offsets)
+def _other_events(now: Mapping[int, Row], certificate: Certificate) -> Iterator[Disagreement]:
     for partition in sorted({*now, *certificate.archive}):
         then, found = certificate.archive.get(partition), now.get(partition)
         if then is None or found is None or found["rows"] != then.rows:
@@ -378,10 +372,6 @@ def _keyed(board: Board, rows: Sequence[Row]) -> dict[Any, Row] | None:
         return None
     found = {" / ".join(str(row[name]) for name in board.entity): row for row in rows}
     return found if len(found) == len(rows) else None
-
-
-def _archive(recompute: Recompute, cut: Cut) -> dict[int, Row]:
-    return {row.pop("partition"): row for row in recompute.digests(cut)}
 
 
 def _digest_of(file: Path) -> str:

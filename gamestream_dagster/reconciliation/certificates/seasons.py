@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,17 @@ from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, length_millis, season_at, shift_millis
 from gamestream_dagster.catalogue.sources import Source, source_named, stack_sources
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.reconciliation.certificates.certificate import Certificate, Proof, certify, open_recompute
+from gamestream_dagster.reconciliation.certificates.certificate import Certificate, Proof, certify
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
-from gamestream_dagster.reconciliation.compare.rows import compare_equal
+from gamestream_dagster.reconciliation.compare.equal import compare_equal
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import Mode, ReconciliationRun, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_season
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
+from gamestream_dagster.reconciliation.recompute.factory import open_recompute
+from gamestream_dagster.reconciliation.recompute.facts import newest_event_times, season_starts
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Season, Settings
 from gamestream_dagster.warehouse.tables import closed_seasons
@@ -72,27 +75,27 @@ def close_seasons(
             f"seasons are closed after a reconciliation, and it could not run: {run.reason}", "try again"
         )
     source = source_named(run.topic, stack_sources(settings))
-    with open_engine(settings) as engine, open_recompute(settings, source) as recompute:
+    with open_engine(settings) as engine, open_recompute(settings, source) as archive:
         found: list[ClosedSeason] = []
-        spans = ended(recompute, run.high, settings)
+        spans = ended(archive, archive.at(run.high), settings)
         for board in chosen:
             closed = _closed(engine, board)
             found += [ClosedSeason(board.name, span, True, "closed before") for span in spans if span.start in closed]
             for span in (span for span in spans if span.start not in closed):
                 say(f"close {board.name} {span.label}")
                 found.append(
-                    _close(settings, engine, recompute, source=source, board=board, span=span, run=run, anyway=anyway)
+                    _close(settings, engine, archive, source=source, board=board, span=span, run=run, anyway=anyway)
                 )
         return found
 
 
-def ended(recompute: Recompute, cut: Cut, settings: Settings) -> list[SeasonSpan]:
+def ended(archive: ArchiveDatabase, at: EventsAt, settings: Settings) -> list[SeasonSpan]:
     """The seasons with events that have ended, lateness included, oldest first."""
-    newest = recompute.newest_event_times(cut)
+    newest = newest_event_times(archive, at)
     if not newest:
         return []
     passed = time_passed(newest) - settings.season_lateness_seconds * 1000
-    starts = recompute.season_starts(cut, length_millis(settings.season), shift_millis(settings.season))
+    starts = season_starts(archive, at, length_millis(settings.season), shift_millis(settings.season))
     spans = [season_at(settings.season, start) for start in starts]
     return [span for span in spans if span.end < passed]
 
@@ -116,7 +119,7 @@ def _closed(engine: Engine, board: Board) -> set[int]:
 def _close(
     settings: Settings,
     engine: Engine,
-    recompute: Recompute,
+    archive: ArchiveDatabase,
     *,
     source: Source,
     board: Board,
@@ -125,8 +128,9 @@ def _close(
     anyway: bool,
 ) -> ClosedSeason:
     (job,) = (one for one in run.jobs if one.job == board.job)
-    rows = recompute.rows(board, run.high, season=span)
-    if recompute.rows(board, job.low, season=span) != rows:
+    at = replace(archive.at(run.high, job.low), season=span)
+    rows = board_rows(archive, at, board)
+    if board_rows(archive, at.at_low(), board) != rows:
         return ClosedSeason(board.name, span, False, "an event of it came just now, though late: close it again")
     differences = compare_equal(board, Sink.POSTGRES, read_season(engine, board, span.start), rows)
     if differences and not anyway:
@@ -136,7 +140,7 @@ def _close(
         return ClosedSeason(board.name, span, False, f"{news}; see `gamestream reconcile`, or close it with --anyway")
     verdict = Verdict.DIFFERENT if differences else Verdict.MATCH
     proof = Proof(run_id=run.run_id, verdict=verdict.value, fingerprint=job.fingerprint, topic_id=run.topic_id)
-    certificate = certify(recompute, source, board, run.high, proof, season=settings.season, span=span)
+    certificate = certify(archive, source, at, board, proof, season=settings.season)
     _store(engine, board, span, certificate, settings)
     return ClosedSeason(board.name, span, True, f"closed, {len(rows)} rows, {verdict.value}")
 

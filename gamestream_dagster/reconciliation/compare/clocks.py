@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.flink_jobs.record.observed import CLOCK_AHEAD_MS
-from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import Cause, Causes, Difference, DifferenceKind, Sink
-from gamestream_dagster.reconciliation.observe.boards import Observation
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.observe.observation import Observation
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
 
@@ -24,29 +24,30 @@ def time_passed(newest: Mapping[int, int], now_millis: int | None = None) -> int
     """The time up to which every partition has events, milliseconds, and never later than the clock.
 
     Args:
-        newest: newest event time of each partition (`Recompute.newest_event_times`), at least one.
+        newest: newest event time of each partition (see recompute/facts.py), at least one.
         now_millis: default: this machine's clock.
     """
     now = round(time.time() * 1000) if now_millis is None else now_millis
     return min(*newest.values(), now)
 
 
-def watermark_of(recompute: Recompute, board: Board, cut: Cut, seen: Observation) -> int | None:
-    """How far the input up to a cut moves a windowed board's watermark, milliseconds; None: nothing is implied.
+def watermark_of(board: Board, newest: Mapping[int, int], seen: Observation) -> int | None:
+    """How far the input moves a windowed board's watermark, milliseconds; None: nothing is implied.
 
     A partition without any accepted event holds the watermark back.
+
+    Args:
+        board: description.
+        newest: newest event time of each partition.
+        seen: tells which partitions there are.
     """
-    if board.window is None:
-        return None
-    newest = recompute.newest_event_times(cut)
-    if not newest or newest.keys() != seen.high.keys():
+    if board.window is None or not newest or newest.keys() != seen.high.keys():
         return None
     return min(newest.values()) - board.window.delay_seconds * 1000
 
 
-def clock_difference(recompute: Recompute, board: Board, sink: Sink, cut: Cut, seen: Observation) -> Difference | None:
-    """The alarm that a board's watermark is ahead of the clock, by the input up to `cut`; None: it is not."""
-    watermark = watermark_of(recompute, board, cut, seen)
+def clock_difference(board: Board, sink: Sink, watermark: int | None, seen: Observation) -> Difference | None:
+    """The alarm that a board's watermark (milliseconds) is ahead of the clock; None: it is not."""
     if watermark is None:
         return None
     ahead = watermark - seen.at_millis
@@ -71,7 +72,7 @@ def clock_difference(recompute: Recompute, board: Board, sink: Sink, cut: Cut, s
 
 
 def named_by_clock(
-    recompute: Recompute, board: Board, high: Cut, as_of: int | None, differences: Sequence[Difference]
+    archive: ArchiveDatabase, at: EventsAt, board: Board, as_of: int | None, differences: Sequence[Difference]
 ) -> list[Difference]:
     """The differences, with CLOCK_AHEAD for LATE where events of the window were not late by their own Kafka times.
 
@@ -82,10 +83,9 @@ def named_by_clock(
         return list(differences)
     delay = board.window.delay_seconds * 1000
     from_time = as_of - board.window.length_seconds * 1000
-    sql = statement("overtaken")
-    [found] = recompute.query(
-        high, high, sql, delay=delay, tick=board.window.tick_seconds * 1000, from_time=from_time, to_time=as_of
-    )
+    tick = board.window.tick_seconds * 1000
+    sql = statement("compare/overtaken")
+    [found] = archive.query(at, sql, delay=delay, tick=tick, from_time=from_time, to_time=as_of)
     if not found["events"]:
         return list(differences)
     facts = {"on_time_by_their_own_kafka_time": found["events"], "clocks_apart_ms": found["apart"]}

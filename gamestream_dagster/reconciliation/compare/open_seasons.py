@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
+from gamestream_dagster.reconciliation.compare.bracket import compare_bracket
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
-from gamestream_dagster.reconciliation.compare.rows import compare_bracket, compared, entity_of, place_of
-from gamestream_dagster.reconciliation.model.cut import Cut
+from gamestream_dagster.reconciliation.compare.findings import compared, entity_of, place_of
 from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, Row, Sink
 from gamestream_dagster.reconciliation.observe.sinks import newest_window
-from gamestream_dagster.reconciliation.recompute.history import history_between
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
+from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
+from gamestream_dagster.reconciliation.recompute.history import DuckHistory, history_between
 from gamestream_dagster.settings import Settings
 
 SEASON = "season"
@@ -22,27 +25,31 @@ SEASON = "season"
 
 
 def compare_seasons(
-    recompute: Recompute, board: Board, sink: Sink, rows: Sequence[Row], *, low: Cut, high: Cut, settings: Settings
-) -> BoardResult:
+    archive: ArchiveDatabase, at: EventsAt, board: Board, shown: Mapping[Sink, Sequence[Row]], settings: Settings
+) -> list[BoardResult]:
     """Compare every open season: the newest one, those in the sink that may still take events, and the one of now.
 
     Args:
-        recompute: over an archive that reaches the high cut.
+        archive: reaches the high cut.
+        at: the bracket: `low` is what was surely in the sinks, `cut` the end of the input.
         board: a board of seasons.
-        sink: where `rows` come from, all seasons.
-        rows: as the sink holds them.
-        low: what was surely in the sink.
-        high: the end of the input.
+        shown: by sink its rows, all seasons.
         settings: length and lateness of the seasons.
     """
+    newest = newest_event_times(archive, at.at_low())
+    seasons = _Seasons(archive, at, board)
+    return [_compare_sink(seasons, sink, rows, newest, settings) for sink, rows in shown.items()]
+
+
+def _compare_sink(
+    seasons: _Seasons, sink: Sink, rows: Sequence[Row], newest: Mapping[int, int], settings: Settings
+) -> BoardResult:
+    board = seasons.board
     places, found = 0, list[Difference]()
-    for span in open_spans(recompute, board, rows, low, settings):
+    for span in open_spans(board, rows, newest, settings):
         shown = newest_window(board, rows, span.start)[1]
-        with recompute.during(span):
-            low_rows = recompute.rows(board, low, rows=depth(board))
-            history = history_between(recompute, low, high, [board])
-            differences = compare_bracket(board, sink, shown, low_rows, history)
-        told = [_told(one, span) for one in differences]
+        low_rows, history = seasons.expected(span)
+        told = [_told(one, span) for one in compare_bracket(board, sink, shown, low_rows, history)]
         places += compared(board, sink, shown, min(board.rows, len(low_rows)), told).rows_compared
         found += told
     strangers = [row for row in rows if _stranger(board, row, settings)]
@@ -50,13 +57,30 @@ def compare_seasons(
     return BoardResult(board.name, sink, places + len(strangers), tuple(found), newest_window(board, rows)[0])
 
 
-def open_spans(
-    recompute: Recompute, board: Board, rows: Sequence[Row], low: Cut, settings: Settings
-) -> list[SeasonSpan]:
-    """The seasons to compare, oldest first."""
+@dataclass(frozen=True)
+class _Seasons:
+    """What the recompute gives for the seasons of a board; both sinks are held against the same."""
+
+    archive: ArchiveDatabase
+    at: EventsAt
+    board: Board
+    _known: dict[SeasonSpan, tuple[list[Row], DuckHistory]] = field(
+        default_factory=dict[SeasonSpan, tuple[list[Row], DuckHistory]]
+    )
+
+    def expected(self, span: SeasonSpan) -> tuple[list[Row], DuckHistory]:
+        """The rows at the low cut, deeper than the board, and what came in the bracket."""
+        if span not in self._known:
+            at = replace(self.at, season=span)
+            rows = board_rows(self.archive, at.at_low(), self.board, rows=depth(self.board))
+            self._known[span] = rows, history_between(self.archive, at, [self.board])
+        return self._known[span]
+
+
+def open_spans(board: Board, rows: Sequence[Row], newest: Mapping[int, int], settings: Settings) -> list[SeasonSpan]:
+    """The seasons to compare, oldest first; `newest`: event time of each partition at the low cut, milliseconds."""
     column = board.season_column or ""
     shown = {row[column] for row in rows if not _stranger(board, row, settings)}
-    newest = recompute.newest_event_times(low)
     spans = {season_at(settings.season, start) for start in shown}
     if newest:
         closed_before = time_passed(newest) - settings.season_lateness_seconds * 1000

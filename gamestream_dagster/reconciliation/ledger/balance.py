@@ -18,9 +18,12 @@ from gamestream_dagster.archive.digests import damage
 from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest
 from gamestream_dagster.archive.reader import rows_in
 from gamestream_dagster.reconciliation.ledger.counters import counted_copies, counter_faults
+from gamestream_dagster.reconciliation.ledger.minutes import query_minutes, read_minutes
+from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerBalance, LedgerFault, Row
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
-from gamestream_dagster.reconciliation.recompute.recompute import Cut, Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement
 from gamestream_dagster.warehouse.tables import ledger
 
@@ -33,32 +36,29 @@ ARCHIVE = "archive"
 
 
 def balance(
-    recompute: Recompute,
-    topic_dir: Path,
-    high: Cut,
+    archive: ArchiveDatabase,
+    at: EventsAt,
     counted: JobLedger | None = None,
     low: Mapping[str, Cut] | None = None,
 ) -> LedgerBalance:
     """The ledger up to a cut in one line, with whatever does not add up.
 
     Args:
-        recompute: over the archive.
-        topic_dir: the archive's folder, for its own positions.
-        high: cut up to which records are counted.
+        archive: over the topic.
+        at: the cut up to which records are counted.
         counted: what the jobs themselves counted: the second, independent counter.
         low: by job, the cut up to which it has surely counted, as was known before `counted` was read.
     """
-    recompute.count_minutes(high)
-    [totals] = recompute.query({}, high, statement("ledger_totals"))
-    words = recompute.query({}, high, statement("ledger_words"))
+    [totals] = query_minutes(archive, at, "totals")
+    words = query_minutes(archive, at, "words")
     remarks = {row["word"]: row["records"] for row in words if row["kind"] == "remark"}
-    faults = archive_faults(topic_dir)
+    faults = archive_faults(archive.source.folder)
     if counted is not None:
-        faults += counter_faults(recompute, high, counted, low or {}, faults)
-        copies = counted_copies(recompute, high, counted)
+        faults += counter_faults(archive, at, counted, low or {}, faults)
+        copies = counted_copies(archive, at, counted)
         remarks |= {f"copies that {job} counted": records for job, records in copies.items()}
     return LedgerBalance(
-        topic=topic_dir.name,
+        topic=archive.source.folder.name,
         records=totals["records"],
         accepted=totals["accepted"],
         duplicate=totals["duplicate"],
@@ -109,8 +109,8 @@ def _forged(file: ArchivedFile, wrong: str) -> LedgerFault:
 def _inside(path: Path, file: ArchivedFile, rows: int) -> list[LedgerFault]:
     """Which offsets a file lacks, or has twice, of those that it held when it was written."""
     with duckdb.connect(":memory:") as database:
-        runs = database.execute(statement("offsets"), {"path": str(path)}).fetchall()
-        twice = database.execute(statement("twice_in_file"), {"path": str(path)}).fetchall()
+        runs = database.execute(statement("ledger/offsets"), {"path": str(path)}).fetchall()
+        twice = database.execute(statement("ledger/twice_in_file"), {"path": str(path)}).fetchall()
     found = [_archive_fault(FaultKind.OVERLAP, file.partition, first, last, records) for first, last, records in twice]
     at = file.from_offset
     for first, last in [*runs, (file.next_offset, file.next_offset - 1)]:
@@ -159,13 +159,13 @@ def _neighbours_joined(faults: list[LedgerFault]) -> list[LedgerFault]:
     return found
 
 
-def write_ledger(engine: Engine, recompute: Recompute, topic: str, high: Cut) -> int:
+def write_ledger(engine: Engine, archive: ArchiveDatabase, at: EventsAt) -> int:
     """Bring the table `ledger` up to a cut; returns the minutes that were written.
 
     Only minutes that gained records since the last time are written, each as a whole.
     """
-    recompute.count_minutes(high)
-    chapter = max(1, len(recompute.archive.manifest.chapters))  # offsets of two chapters are not to be compared
+    topic = archive.source.folder.name
+    chapter = max(1, len(archive.manifest.chapters))  # offsets of two chapters are not to be compared
     newest = select(ledger.c.partition_id, func.max(ledger.c.last_offset)).where(
         ledger.c.topic == topic, ledger.c.chapter == chapter
     )
@@ -173,7 +173,7 @@ def write_ledger(engine: Engine, recompute: Recompute, topic: str, high: Cut) ->
     with engine.begin() as database:
         known = {row[0]: row[1] for row in database.execute(newest.group_by(ledger.c.partition_id))}
         batch: list[dict[str, Any]] = []
-        for row in _on_the_calendar(recompute.minutes()):
+        for row in _on_the_calendar(read_minutes(archive, at)):
             if row["last_offset"] <= known.get(row["partition_id"], -1):
                 continue
             minute = datetime.fromtimestamp(row.pop("minute") / 1000, UTC)

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from gamestream_dagster.archive.reader import numbers
 from gamestream_dagster.reconciliation.ledger.edited_counter import edited_minutes, edited_total
+from gamestream_dagster.reconciliation.ledger.minutes import query_minutes
 from gamestream_dagster.reconciliation.ledger.unlike import Unlike, beside_the_archive
 from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerFault, Row
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
 MAX_SEARCHES = 100
@@ -26,36 +29,40 @@ _ALREADY_TOLD = frozenset({FaultKind.UNLIKE, FaultKind.EDITED})
 
 
 def counter_faults(
-    recompute: Recompute, high: Cut, counted: JobLedger, low: Mapping[str, Cut], archive_faults: Iterable[LedgerFault]
+    archive: ArchiveDatabase,
+    at: EventsAt,
+    counted: JobLedger,
+    low: Mapping[str, Cut],
+    archive_faults: Iterable[LedgerFault],
 ) -> list[LedgerFault]:
     """Where a job's own counter and the archive disagree, as runs of offsets.
 
     Args:
-        recompute: over the archive; its table `minutes` stands at `high`.
-        high: cut up to which the archive is compared.
+        archive: over the topic.
+        at: the cut up to which the archive is compared.
         counted: what the jobs counted.
         low: by job, the cut that its rows surely contain.
         archive_faults: what the archive itself lacks: not told again as what a job has too many.
     """
-    unlike = _that_the_archive_can_judge(_unlike_minutes(recompute, high, counted, low), list(archive_faults))
+    unlike = _that_the_archive_can_judge(_unlike_minutes(archive, at, counted, low), list(archive_faults))
     edited = edited_minutes(
-        recompute, high, totals=counted.totals, told=_minutes_by_partition(counted), low=low, unlike=unlike
+        archive, at, totals=counted.totals, told=_minutes_by_partition(counted), low=low, unlike=unlike
     )
     unlike = [one for one in unlike if (one.job, one.partition, one.minute) not in edited]
     found: list[LedgerFault] = []
     for number, one in enumerate(unlike):
-        found.append(_fault(recompute, high, one, search=number < MAX_SEARCHES))
-    found = [*_told_by_totals(recompute, high, counted, unlike, found), *edited.values()]
+        found.append(_fault(archive, at, one, search=number < MAX_SEARCHES))
+    found = [*_told_by_totals(archive, at, counted, unlike, found), *edited.values()]
     found = _without_a_row(counted, unlike, found)
     # Where the minutes differ only in what was accepted, the partition may still lack records.
     known = {(fault.where, fault.partition) for fault in found if fault.records}
     broken = {fault.partition for fault in archive_faults}
-    for one in _unlike_totals(recompute, high, counted):
+    for one in _unlike_totals(archive, at, counted):
         if one.impossible:
             found.append(edited_total(one))
         elif (one.job, one.partition) not in known and one.partition not in broken:
-            found.append(_fault(recompute, high, one, search=True))
-    return _joined(recompute, high, found)
+            found.append(_fault(archive, at, one, search=True))
+    return _joined(archive, at, found)
 
 
 def _without_a_row(counted: JobLedger, unlike: Sequence[Unlike], found: Sequence[LedgerFault]) -> list[LedgerFault]:
@@ -81,7 +88,7 @@ def _without_a_row(counted: JobLedger, unlike: Sequence[Unlike], found: Sequence
 
 
 def _told_by_totals(
-    recompute: Recompute, high: Cut, counted: JobLedger, unlike: Sequence[Unlike], found: Sequence[LedgerFault]
+    archive: ArchiveDatabase, at: EventsAt, counted: JobLedger, unlike: Sequence[Unlike], found: Sequence[LedgerFault]
 ) -> list[LedgerFault]:
     """Where the minutes of a partition give no run: one run of the whole partition in their place, if there is one.
 
@@ -92,17 +99,17 @@ def _told_by_totals(
     for job, partition in dict.fromkeys((one.where, one.partition) for one in found if one.kind is FaultKind.UNLIKE):
         if (total := counted.totals.get((job, partition))) is None:
             continue
-        whole = beside_the_archive(recompute, high, job, partition, total)
+        whole = beside_the_archive(archive, at, job, partition, total)
         in_minutes = sum(one.missing for one in unlike if (one.job, one.partition) == (job, partition))
         if whole is None or whole.missing != in_minutes:
             continue
-        fault = _fault(recompute, high, whole, search=True)
+        fault = _fault(archive, at, whole, search=True)
         if fault.kind is not FaultKind.UNLIKE:
             told = [one for one in told if (one.where, one.partition) != (job, partition)] + [fault]
     return told
 
 
-def _unlike_totals(recompute: Recompute, high: Cut, counted: JobLedger) -> list[Unlike]:
+def _unlike_totals(archive: ArchiveDatabase, at: EventsAt, counted: JobLedger) -> list[Unlike]:
     """Partitions of which the job's state holds other records than the rows of its minutes tell.
 
     That is so for a moment between two flushes of the sink, and after a restore from an old state: a minute without new
@@ -113,7 +120,7 @@ def _unlike_totals(recompute: Recompute, high: Cut, counted: JobLedger) -> list[
     for (job, partition), total in sorted(counted.totals.items()):
         if all(total[name] == minutes.get((job, partition), {}).get(name) for name in ("records", "offset_sum")):
             continue
-        one = beside_the_archive(recompute, high, job, partition, total)
+        one = beside_the_archive(archive, at, job, partition, total)
         if one and (one.missing or any(one.sums)):
             found.append(one)
     return found
@@ -129,32 +136,30 @@ def _minutes_by_partition(counted: JobLedger) -> dict[tuple[str, int], dict[str,
     return found
 
 
-def counted_copies(recompute: Recompute, high: Cut, counted: JobLedger) -> dict[str, int]:
+def counted_copies(archive: ArchiveDatabase, at: EventsAt, counted: JobLedger) -> dict[str, int]:
     """Copies that a job which drops copies counted all the same: they came beyond its horizon."""
-    with recompute.with_numbers("job_minutes", counted.columns):
-        rows = recompute.query({}, high, statement("counted_copies"))
+    rows = query_minutes(archive, at, "counted_copies", {"job_minutes": numbers(counted.columns)})
     return {counted.jobs[row["job"]]: row["copies"] for row in rows if row["copies"]}
 
 
-def _unlike_minutes(recompute: Recompute, high: Cut, counted: JobLedger, low: Mapping[str, Cut]) -> list[Unlike]:
+def _unlike_minutes(archive: ArchiveDatabase, at: EventsAt, counted: JobLedger, low: Mapping[str, Cut]) -> list[Unlike]:
     jobs: list[str] = [*counted.jobs, *(job for job in low if job not in counted.jobs)]
     sure = [
-        (number, partition, low.get(job, {}).get(partition, 0)) for number, job in enumerate(jobs) for partition in high
+        (number, partition, low.get(job, {}).get(partition, 0))
+        for number, job in enumerate(jobs)
+        for partition in at.cut
     ]
     columns = ("job", "partition_id", "low")
-    with (
-        recompute.with_numbers("job_minutes", counted.columns),
-        recompute.with_numbers("job_low", {name: [row[at] for row in sure] for at, name in enumerate(columns)}),
-    ):
-        suspects: list[Row] = recompute.query({}, high, statement("unlike_minutes"))
+    job_low = numbers({name: [row[place] for row in sure] for place, name in enumerate(columns)})
+    given = {"job_minutes": numbers(counted.columns), "job_low": job_low}
+    suspects = query_minutes(archive, at, "unlike_minutes", given)
     if not suspects:
         return []
     ids = {"id": range(len(suspects))} | {
         name: [row[name] for row in suspects] for name in ("partition_id", "minute", "upto")
     }
     first, last = min(row["minute"] for row in suspects), max(row["minute"] for row in suspects) + 60_000
-    with recompute.with_numbers("suspects", ids):
-        rows = recompute.query({}, high, statement("held_by_archive"), first=first, last=last)
+    rows = archive.query(at, statement("ledger/held_by_archive"), {"suspects": numbers(ids)}, first=first, last=last)
     held = {row["id"]: row for row in rows}
     nothing: Row = dict.fromkeys(("records", "accepted", "offset_sum", "offset_square_sum"), 0)
     nothing |= dict.fromkeys(("first_offset", "last_offset"))
@@ -187,11 +192,11 @@ def _touches(one: Unlike, fault: LedgerFault) -> bool:
     return first <= fault.last_offset and last >= fault.first_offset
 
 
-def _fault(recompute: Recompute, high: Cut, one: Unlike, *, search: bool) -> LedgerFault:
+def _fault(archive: ArchiveDatabase, at: EventsAt, one: Unlike, *, search: bool) -> LedgerFault:
     if one.missing > 0 and one.counted["records"] == 0:
         run = (one.held["first_offset"], one.held["last_offset"])
     else:
-        run = _run(recompute, high, one) if search and one.missing else None
+        run = _run(archive, at, one) if search and one.missing else None
     if run is None:
         first, last = one.span
         return LedgerFault(
@@ -201,13 +206,12 @@ def _fault(recompute: Recompute, high: Cut, one: Unlike, *, search: bool) -> Led
     return LedgerFault(kind, one.job, one.partition, *run, abs(one.missing), "")
 
 
-def _run(recompute: Recompute, high: Cut, one: Unlike) -> tuple[int, int] | None:
+def _run(archive: ArchiveDatabase, at: EventsAt, one: Unlike) -> tuple[int, int] | None:
     """The one run of record positions that makes the difference; None: there is none, or more than one would."""
     sign = 1 if one.missing > 0 else -1
-    found = recompute.query(
-        {},
-        high,
-        statement("run_of_offsets"),
+    found = archive.query(
+        at,
+        statement("ledger/run_of_offsets"),
         partition_id=one.partition,
         from_time=one.from_time,
         to_time=one.to_time,
@@ -219,7 +223,7 @@ def _run(recompute: Recompute, high: Cut, one: Unlike) -> tuple[int, int] | None
     return (found[0]["first_offset"], found[0]["last_offset"]) if len(found) == 1 else None
 
 
-def _joined(recompute: Recompute, high: Cut, faults: Sequence[LedgerFault]) -> list[LedgerFault]:
+def _joined(archive: ArchiveDatabase, at: EventsAt, faults: Sequence[LedgerFault]) -> list[LedgerFault]:
     """Runs of neighbouring minutes as one, where everything between them is in them too.
 
     The minutes' runs reach into each other where Kafka's times are not in the order of the offsets.
@@ -234,12 +238,12 @@ def _joined(recompute: Recompute, high: Cut, faults: Sequence[LedgerFault]) -> l
         else:
             # What lies between may be no record, or none that a job sees.
             between = {"first": before.last_offset + 1, "last": one.first_offset - 1}
-            if len(faults) <= MAX_SEARCHES and not _rows_between(recompute, high, one.partition, between):
+            if len(faults) <= MAX_SEARCHES and not _rows_between(archive, at, one.partition, between):
                 found[-1] = _both(before, one)
             else:
                 found.append(one)
     return [
-        one if one.kind in _ALREADY_TOLD else _told(recompute, high, one, look=number < MAX_SEARCHES)
+        one if one.kind in _ALREADY_TOLD else _told(archive, at, one, look=number < MAX_SEARCHES)
         for number, one in enumerate(found)
     ]
 
@@ -253,14 +257,14 @@ def _both(one: LedgerFault, other: LedgerFault) -> LedgerFault:
     return replace(one, last_offset=last, records=one.records + other.records)
 
 
-def _told(recompute: Recompute, high: Cut, fault: LedgerFault, *, look: bool) -> LedgerFault:
+def _told(archive: ArchiveDatabase, at: EventsAt, fault: LedgerFault, *, look: bool) -> LedgerFault:
     """With its sentence, which says so where not every record between the two offsets is wrong."""
     bounds = {"first": fault.first_offset, "last": fault.last_offset}
-    return _named(fault, _rows_between(recompute, high, fault.partition, bounds) if look else fault.records)
+    return _named(fault, _rows_between(archive, at, fault.partition, bounds) if look else fault.records)
 
 
-def _rows_between(recompute: Recompute, high: Cut, partition: int, bounds: Mapping[str, int]) -> int:
-    rows = recompute.query({}, high, statement("yielded_between"), partition_id=partition, **bounds)
+def _rows_between(archive: ArchiveDatabase, at: EventsAt, partition: int, bounds: Mapping[str, int]) -> int:
+    rows = archive.query(at, statement("ledger/yielded_between"), partition_id=partition, **bounds)
     return int(rows[0]["records"])
 
 

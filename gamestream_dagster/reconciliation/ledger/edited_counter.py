@@ -19,7 +19,8 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.ledger.unlike import Unlike, beside_the_archive
 from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerFault, Row
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION, job_ledger
 
@@ -30,8 +31,8 @@ Told = Mapping[tuple[str, int], Mapping[str, int]]
 
 
 def edited_minutes(
-    recompute: Recompute,
-    high: Cut,
+    archive: ArchiveDatabase,
+    at: EventsAt,
     *,
     totals: Mapping[tuple[str, int], Row],
     told: Told,
@@ -41,8 +42,8 @@ def edited_minutes(
     """By job, partition and minute the rows that are not the job's.
 
     Args:
-        recompute: over the archive.
-        high: cut up to which the archive is asked.
+        archive: over the topic.
+        at: the cut up to which the archive is asked.
         totals: the jobs' rows of whole partitions.
         told: what the rows of the minutes add up to.
         low: by job, the cut that its rows surely contain.
@@ -55,7 +56,7 @@ def edited_minutes(
     for (job, partition), here in by_partition.items():
         total = totals.get((job, partition))
         read = low.get(job, {}).get(partition, 0)
-        whole = None if total is None else beside_the_archive(recompute, high, job, partition, total, read=read)
+        whole = None if total is None else beside_the_archive(archive, at, job, partition, total, read=read)
         if whole is not None and whole.alike and not whole.impossible:
             settled = [one for one in here if one.held["last_offset"] is None or one.held["last_offset"] < read]
             rights = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import Row
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION
 
@@ -92,16 +92,16 @@ class Unlike:
 
 
 def beside_the_archive(
-    recompute: Recompute, high: Cut, job: str, partition: int, total: Row, *, read: int = 0
+    archive: ArchiveDatabase, at: EventsAt, job: str, partition: int, total: Row, *, read: int = 0
 ) -> Unlike | None:
     """What the job counted of a partition in all, against what it had read by then, at least up to `read`.
 
     None: it has read beyond the cut up to which the archive is asked.
     """
     upto = max(total["last_offset"] + 1, read)
-    if upto > high.get(partition, 0):
+    if upto > at.cut.get(partition, 0):
         return None
-    [held] = recompute.query({}, high, statement("held_in_partition"), partition_id=partition, upto=upto)
+    [held] = archive.query(at, statement("ledger/held_in_partition"), partition_id=partition, upto=upto)
     return Unlike(job, partition, WHOLE_PARTITION, upto, total, held)
 
 

@@ -12,12 +12,6 @@ Cut = Mapping[int, int]
 """Next offset by partition; a partition that is left out stands at 0."""
 
 
-def later(*cuts: Cut) -> dict[int, int]:
-    """The greater offset of each partition: for lower bounds of which each alone is sound."""
-    partitions = {partition for cut in cuts for partition in cut}
-    return {partition: max(cut.get(partition, 0) for cut in cuts) for partition in sorted(partitions)}
-
-
 def earlier(first: Cut, second: Cut) -> dict[int, int]:
     """The smaller offset of each partition."""
     partitions = first.keys() | second.keys()

@@ -17,24 +17,24 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from sqlalchemy import Engine, func, select
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy import Engine
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.errors import NotFoundError, ServiceError, TerminalServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_types import CheckpointSummary
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.clients.topic_identity import TopicId, TopicState, other_incarnation
+from gamestream_dagster.clients.topic_identity import TopicState, other_incarnation
 from gamestream_dagster.flink_jobs.errors import StaleRecordError
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.record.inputs import stored_inputs
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.cut import check_bracket, check_identity, covers, earlier
 from gamestream_dagster.reconciliation.model.values import JobCut, Row, Sink
-from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger, no_job_ledger, read_job_ledger
+from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
+from gamestream_dagster.reconciliation.observe.observation import Observation
+from gamestream_dagster.reconciliation.observe.progress import Progress, read_progress, read_upto
 from gamestream_dagster.reconciliation.observe.sinks import read_tables, read_topic
-from gamestream_dagster.warehouse.tables import WHOLE_PARTITION, job_ledger
 
 COMMIT_WAIT_SECONDS = 5.0
 _POLL_SECONDS = 0.1
@@ -48,47 +48,6 @@ class Limits:
     checkpoint: float = 60.0
     job_running: float = 60.0
     drain: float = 60.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job says it has read one partition."""
-
-    records: int
-    accepted: int
-    duplicate: int
-    last_offset: int
-    """Of the row of the whole partition; of the newest minute where that row is gone."""
-    newest_minute: int | None = None
-    """Last offset by the rows of the minutes; None: there are none."""
-
-    def next_offset(self, end: int) -> int:
-        """Where the job goes on, by the greater of both that the topic holds; beyond its end if it holds neither."""
-        told = [one + 1 for one in (self.last_offset, self.newest_minute) if one is not None]
-        return max((one for one in told if one <= end), default=max(told))
-
-
-@dataclass(frozen=True)
-class Observation:
-    """The boards at one moment, and the two cuts between which they lie."""
-
-    jobs: Mapping[str, JobCut]
-    high: Mapping[int, int]
-    boards: Mapping[tuple[str, Sink], list[Row]]
-    counted: JobLedger = field(default_factory=JobLedger)
-    """What the jobs themselves counted: the second counter of the ledger."""
-    topic_id: TopicId | None = None
-    """The incarnation of the input topic that all cuts belong to; None: the broker gives no ids."""
-    at_millis: int = field(default_factory=lambda: round(time.time() * 1000))
-    """When the boards had been read, by this machine's clock."""
-    notes: tuple[str, ...] = ()
-    """What was found changed by another hand, and not used."""
-    exact: bool = False
-    """The jobs stood still: each board is the result of its job's low cut."""
-
-    def high_of(self, job: str) -> Mapping[int, int]:
-        """The high cut of one job's boards."""
-        return self.jobs[job].low if self.exact else self.high
 
 
 @dataclass(frozen=True)
@@ -311,39 +270,6 @@ def record_topic(engine: Engine, job: JobCut, topic: str, state: TopicState) -> 
         store.save(record, spec={**record.spec, "inputs": inputs})
 
 
-def read_progress(engine: Engine, job: str) -> dict[int, Progress]:
-    """How far a job says it has read, by partition.
-
-    Raises:
-        CouldNotLookError: there is no such table.
-    """
-    mine = job_ledger.c.job == job
-    whole = select(job_ledger).where(mine, job_ledger.c.minute_millis == WHOLE_PARTITION)
-    newest = (
-        select(job_ledger.c.partition_id, func.max(job_ledger.c.last_offset))
-        .where(mine, job_ledger.c.minute_millis != WHOLE_PARTITION)
-        .group_by(job_ledger.c.partition_id)
-    )
-    try:
-        with engine.connect().execution_options(isolation_level="REPEATABLE READ") as database:
-            found = database.execute(whole).mappings().all()
-            minutes = {partition: offset for partition, offset in database.execute(newest) if offset is not None}
-    except ProgrammingError as error:
-        raise no_job_ledger(error) from error
-    progress = {partition: Progress(0, 0, 0, offset, offset) for partition, offset in minutes.items()}
-    return progress | {
-        row["partition_id"]: Progress(
-            int(row["records"] or 0),
-            int(row["accepted"] or 0),
-            int(row["duplicate"] or 0),
-            row["last_offset"],
-            minutes.get(row["partition_id"]),
-        )
-        for row in found
-        if row["last_offset"] is not None
-    }
-
-
 def _cut_of(job: _Live) -> JobCut:
     """What is known of a job before its cut is."""
     return JobCut(
@@ -355,34 +281,6 @@ def _cut_of(job: _Live) -> JobCut:
         topic_id=job.reads.topic_id if job.reads else None,
         began=job.reads.beginnings if job.reads else None,
     )
-
-
-def read_upto(progress: Mapping[int, Progress], ends: Mapping[int, int]) -> dict[int, int]:
-    """Next offset of each partition of the topic of which a job's ledger has a row; rows of others are no job's."""
-    return {partition: one.next_offset(ends[partition]) for partition, one in progress.items() if partition in ends}
-
-
-def read_exactly(
-    job: str, progress: Mapping[int, Progress], ends: Mapping[int, int], committed: Mapping[int, int]
-) -> dict[int, int]:
-    """Where a job that stands still goes on, by its ledger.
-
-    Raises:
-        CouldNotLookError: the ledger contradicts itself: another hand changed a row, so that the cut is not known.
-    """
-    for partition, one in progress.items():
-        newest = one.newest_minute
-        if partition not in ends or newest is None or one.last_offset == newest:
-            continue
-        # After a restore from an old state the rows of minutes are ahead, until the job has read so far again.
-        if one.last_offset < newest and committed.get(partition, 0) <= one.last_offset + 1:
-            continue
-        raise CouldNotLookError(
-            f"job_ledger contradicts itself: by its row of the whole partition {job} has read p{partition} up to "
-            f"{one.last_offset}, by the rows of its minutes up to {newest}",
-            "somebody changed a row: the job writes it anew with its next record of that partition; then look again",
-        )
-    return {partition: one.last_offset + 1 for partition, one in progress.items() if partition in ends}
 
 
 def _foreign_commit(job: str, topic: str, partition: int, offset: int, ends: Mapping[int, int]) -> str:

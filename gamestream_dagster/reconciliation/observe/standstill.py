@@ -22,8 +22,10 @@ from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploy
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.cut import check_bracket, check_identity
 from gamestream_dagster.reconciliation.model.values import JobCut, Sink
-from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Observation, read_exactly
+from gamestream_dagster.reconciliation.observe.boards import BoardObserver
 from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
+from gamestream_dagster.reconciliation.observe.observation import Observation
+from gamestream_dagster.reconciliation.observe.progress import read_exactly
 from gamestream_dagster.settings import Settings
 
 _COME_BACK = "the health sensor brings them back, or at once `gamestream jobs resume NAME`"

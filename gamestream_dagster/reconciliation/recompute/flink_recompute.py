@@ -1,16 +1,16 @@
 """The recompute's boards as Flink batch jobs over the same archive: for more events than one machine can aggregate.
 
-The rows of a board come from the cluster; histories, the ledger and causes ask about few entities or stream through the
-archive, and stay with DuckDB. So every mode goes with either engine. The job reads files and never Kafka: a bounded
-Kafka job that is restored does not finish.
+The rows of a board come from the cluster. Histories, the ledger and causes ask about few entities or stream through the
+archive, and stay with DuckDB, and so does every hypothesis. So every mode goes with either engine. The job reads files
+and never Kafka: a bounded Kafka job that is restored does not finish.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
@@ -25,9 +25,12 @@ from gamestream_dagster.clients.flink_literal import literal
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import GatewaySession, SqlGateway, StatementResult
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
+from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import Row
-from gamestream_dagster.reconciliation.recompute.recompute import Cut, Position, Recompute
-from gamestream_dagster.settings import RecomputeEngine, Settings
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import Ask
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
+from gamestream_dagster.settings import Settings
 
 RECOMPUTE_SQL = "recompute.flink.sql"
 """A board's own batch query, beside its recompute.sql."""
@@ -35,6 +38,7 @@ RECOMPUTE_SQL = "recompute.flink.sql"
 LIMIT_SECONDS = 1800.0
 """How long the recompute of one board may take."""
 
+_BY_DUCKDB = "let DuckDB recompute with GAMESTREAM_RECOMPUTE_ENGINE=duckdb"
 _FOLDER = Path(__file__).with_name("sql") / "flink"
 _PLACEHOLDER = re.compile(r"\$\{([a-z]+)\}")
 _PARAMETER = re.compile(r"\$([a-z_]+)")
@@ -56,34 +60,6 @@ _TYPES = {
 }
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One board that is wanted; `rows`: None is the board's own number; `as_of`: end of its window, milliseconds."""
-
-    board: Board
-    rows: int | None = None
-    as_of: int | None = None
-
-
-def open_recompute(
-    settings: Settings, topic_dir: Path, spill_dir: Path, *, event_ids: bool = True, say: Say = lambda _: None
-) -> Recompute:
-    """The recompute by the engine that the settings name.
-
-    Args:
-        settings: the stack; `recompute_engine` chooses.
-        topic_dir: `<archive_dir>/<topic>`.
-        spill_dir: folder for what does not fit into memory.
-        event_ids: whether the topic's events carry ids.
-        say: told how far a Flink job is.
-    """
-    match settings.recompute_engine:
-        case RecomputeEngine.DUCKDB:
-            return Recompute(topic_dir, spill_dir, event_ids=event_ids)
-        case RecomputeEngine.FLINK:
-            return FlinkRecompute(settings, topic_dir, spill_dir, event_ids=event_ids, say=say)
 
 
 @dataclass(frozen=True)
@@ -113,94 +89,52 @@ class BatchSource:
         ]
 
 
-class FlinkRecompute(Recompute):
-    """A recompute whose `rows` are computed by the Flink cluster. All else, and every hypothesis, is DuckDB's.
+@dataclass(frozen=True)
+class FlinkBoards:
+    """Computes boards with the Flink cluster.
 
-    Args:
-        settings: the stack; gateway and JobManager must reach the archive under the same path as this process.
-        topic_dir: `<archive_dir>/<topic>`.
-        spill_dir: folder for what DuckDB cannot hold in memory.
-        threads: DuckDB's.
-        event_ids: whether the topic's events carry ids.
-        say: told how far a job is.
-        limit_seconds: how long a job may take.
+    Gateway and JobManager must reach the archive under the same path as this process.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        topic_dir: Path,
-        spill_dir: Path,
-        threads: int = 2,
-        *,
-        event_ids: bool = True,
-        say: Say = lambda _: None,
-        limit_seconds: float = LIMIT_SECONDS,
-    ) -> None:
-        super().__init__(topic_dir, spill_dir, threads, event_ids=event_ids)
-        self._settings = settings
-        self._topic_dir = topic_dir.absolute()
-        self._event_ids = event_ids
-        self._say = say
-        self._limit = limit_seconds
-        self._supposing = 0
+    settings: Settings
+    say: Say = lambda _: None
+    """Told how far a job is."""
+    limit_seconds: float = LIMIT_SECONDS
+    """How long a job may take."""
 
-    def rows(
-        self,
-        board: Board,
-        cut: Cut,
-        rows: int | None = None,
-        as_of: int | None = None,
-        season: SeasonSpan | None = None,
-    ) -> list[Row]:
-        """The board at a cut, best row first; see `Recompute.rows`, and `together` for what it raises.
+    def can(self, board: Board) -> bool:
+        """Whether the board has a batch query of its own."""
+        if (board.folder / RECOMPUTE_SQL).is_file():
+            return True
+        self.say(f"{board.name} has no {RECOMPUTE_SQL}: DuckDB recomputes it")
+        return False
 
-        An output without a batch query of its own is recomputed by DuckDB.
-        """
-        if not (board.folder / RECOMPUTE_SQL).is_file():
-            self._say(f"{board.name} has no {RECOMPUTE_SQL}: DuckDB recomputes it")
-            return super().rows(board, cut, rows, as_of, season)
-        asked = season if board.season_column is not None else None
-        return self.together(cut, [Ask(board, rows, as_of)], asked)[0]
+    def rows(self, archive: ArchiveDatabase, at: EventsAt, ask: Ask) -> list[Row]:
+        """The board, best row first; see `together` for what it raises."""
+        return self.together(archive, at, [ask])[0]
 
-    def together(self, cut: Cut, asks: Sequence[Ask], season: SeasonSpan | None = None) -> list[list[Row]]:
+    def together(self, archive: ArchiveDatabase, at: EventsAt, asks: Sequence[Ask]) -> list[list[Row]]:
         """Several boards at one cut by one job, which costs less than a job for each; the rows of each in its place.
-
-        Args:
-            cut: next offset by partition.
-            asks: the boards.
-            season: whose events alone count; default the one of `during`, which may be none.
 
         Raises:
             BoardNotUsableError: a board has no `recompute.flink.sql`, or Flink refuses it, or it lacks a column.
             CouldNotLookError: the job failed, or Flink cannot read Parquet.
             TransientServiceError: Flink gives no answer, or the job was not done within the limit and was cancelled.
         """
-        if self._supposing:
-            return [super(FlinkRecompute, self).rows(ask.board, cut, ask.rows, ask.as_of, season) for ask in asks]
-        season = season or self.season
-        query = together_query(asks, season)
-        reached = {partition: offset for partition, offset in cut.items() if offset > 0}
-        source = BatchSource(self._topic_dir, self.archive.chapter.files, reached, self._event_ids, season)
+        query = together_query(asks, at)
+        reached = {partition: offset for partition, offset in at.cut.items() if offset > 0}
+        source = BatchSource(
+            at.source.folder.absolute(), archive.chapter.files, reached, at.source.event_ids, at.season
+        )
         if not source.files or not reached:
             return [[] for _ in asks]
         boards = ", ".join(dict.fromkeys(ask.board.name for ask in asks))
         name = f"recompute-{uuid4().hex[:12]}"
-        result = _BatchJob(self._settings, boards, name, self._say, self._limit).run(source, query)
+        result = _BatchJob(self.settings, boards, name, self.say, self.limit_seconds).run(source, query)
         return _by_ask(asks, result)
 
-    @contextmanager
-    def supposing(self, removed: Iterable[Position] = (), added: Iterable[Position] = ()) -> Generator[None]:
-        """As `Recompute.supposing`; `rows` are DuckDB's meanwhile."""
-        self._supposing += 1
-        try:
-            with super().supposing(removed, added):
-                yield
-        finally:
-            self._supposing -= 1
 
-
-def together_query(asks: Sequence[Ask], season: SeasonSpan | None = None) -> str:
+def together_query(asks: Sequence[Ask], at: EventsAt) -> str:
     """One query for all asks: the place of the ask in `ask`, and each column of any board; NULL where a board lacks it.
 
     Raises:
@@ -213,33 +147,24 @@ def together_query(asks: Sequence[Ask], season: SeasonSpan | None = None) -> str
             f"`{name}`" if name in ask.board.columns else f"CAST(NULL AS {kind}) AS `{name}`"
             for name, kind in kinds.items()
         ]
-        # identifiers of the catalogue, and numbers
-        selects.append(f"SELECT {place} AS ask, {', '.join(columns)} FROM (\n{board_query(ask, season)}\n)")  # noqa: S608
+        selects.append(_filled("ask", place=str(place), columns=", ".join(columns), query=board_query(ask, at)))
     return "\nUNION ALL\n".join(selects)
 
 
-def board_query(ask: Ask, season: SeasonSpan | None = None) -> str:
+def board_query(ask: Ask, at: EventsAt) -> str:
     """A board's batch query with its numbers put in.
 
     Raises:
         BoardNotUsableError: there is none, it names another parameter, or its window or season is missing.
     """
     board, path = ask.board, ask.board.folder / RECOMPUTE_SQL
-    numbers = {"rows": ask.rows or board.rows}
-    if board.window is not None:
-        if ask.as_of is None:
-            raise BoardNotUsableError(f"{board.name} has a window: say which with `as_of`.")
-        numbers["as_of"] = ask.as_of
-    if board.season_column is not None:
-        if season is None:
-            raise BoardNotUsableError(f"{board.name} has seasons: say which with `season`.")
-        numbers["season"] = season.start
+    numbers: Mapping[str, int] = ask.parameters(at)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise BoardNotUsableError(
             f"{path} is missing, so Flink cannot recompute {board.name}; write it beside recompute.sql, "
-            "or use `--engine duckdb`."
+            f"or {_BY_DUCKDB}."
         ) from error
 
     def number(match: re.Match[str]) -> str:
@@ -318,11 +243,10 @@ class _BatchJob:
             if "'parquet'" in error.reason:
                 raise CouldNotLookError(
                     "this Flink cluster cannot read the Parquet archive",
-                    "put what jars.lock names for `flink-batch` on its class path, or use `--engine duckdb`",
+                    f"put what jars.lock names for `flink-batch` on its class path, or {_BY_DUCKDB}",
                 ) from error
             raise BoardNotUsableError(
-                f"The {RECOMPUTE_SQL} of {self.boards} does not run on Flink: {error.reason}; "
-                "mend it, or use `--engine duckdb`."
+                f"The {RECOMPUTE_SQL} of {self.boards} does not run on Flink: {error.reason}; mend it, or {_BY_DUCKDB}."
             ) from error
 
     def _fetch(self, session: GatewaySession, query: str, progress: _Progress) -> StatementResult:
@@ -331,7 +255,7 @@ class _BatchJob:
         except TerminalServiceError as error:
             raise CouldNotLookError(
                 f"the batch recompute of {self.boards} failed: {error.reason}",
-                "see the JobManager's log, or use `--engine duckdb`",
+                f"see the JobManager's log, or {_BY_DUCKDB}",
             ) from error
 
 
@@ -374,5 +298,5 @@ def _without_comments(sql: str) -> str:
 
 
 def _filled(name: str, **values: str) -> str:
-    """A statement with literals, or numbers alone, in its places."""
+    """A statement with literals, numbers, identifiers of the catalogue or a board's own query in its places."""
     return _PLACEHOLDER.sub(lambda match: values[match[1]], _text(name))

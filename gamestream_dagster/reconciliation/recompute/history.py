@@ -5,27 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from gamestream_dagster.archive.reader import texts
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.catalogue.seasons import SeasonSpan
-from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.input_history import Best
 from gamestream_dagster.reconciliation.model.ranges import MAX_STEPS, LabelRange, SumRange
 from gamestream_dagster.reconciliation.model.values import Entity, Row
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
 
 class DuckHistory:
-    """`History` over the archive; answers are remembered, so each kind of question is one scan."""
+    """`History` of a bracket over the archive; answers are remembered, so each kind of question is one scan."""
 
-    def __init__(
-        self, recompute: Recompute, low: Cut, high: Cut, groups: tuple[str, ...], season: SeasonSpan | None = None
-    ) -> None:
-        self._recompute = recompute
-        self._low = low
-        self._high = high
+    def __init__(self, archive: ArchiveDatabase, at: EventsAt, groups: tuple[str, ...]) -> None:
+        self._archive = archive
+        self._at = at
         self._groups = groups
-        self._season = season
         self._sums: dict[tuple[str, ...], dict[Entity, SumRange | None]] = {}
         self._labels: dict[tuple[str, ...], dict[Entity, LabelRange]] = {}
         self._best: dict[tuple[str, ...], dict[Entity, Best]] = {}
@@ -41,7 +37,7 @@ class DuckHistory:
 
     def _read_sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> dict[Entity, SumRange]:
         steps: dict[Entity, list[tuple[int, ...]] | None] = {}
-        sql = statement("steps", over=over, groups=self._groups or over)
+        sql = statement("recompute/steps", over=over, groups=self._groups or over)
         for row in self._ask(over, keys, sql, max_steps=MAX_STEPS):
             key = _key(over, row)
             listed = steps.setdefault(key, [])
@@ -50,7 +46,7 @@ class DuckHistory:
             else:
                 listed.append(tuple(row["scores"]))
         found: dict[Entity, SumRange] = {}
-        for row in self._ask(over, keys, statement("totals", over=over)):
+        for row in self._ask(over, keys, statement("recompute/totals", over=over)):
             key = _key(over, row)
             listed = steps.get(key, [])
             found[key] = SumRange(
@@ -63,13 +59,13 @@ class DuckHistory:
 
     def counts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
         """Range of the number of events of each key: it grows by one at a time, so any number between is possible."""
-        rows = self._ask(over, keys, statement("totals", over=over))
+        rows = self._ask(over, keys, statement("recompute/totals", over=over))
         return {_key(over, row): SumRange(max(row["low_events"], 1), row["high_events"], steps=None) for row in rows}
 
     def labels(self, entity: tuple[str, ...], column: str, keys: Sequence[Entity]) -> Mapping[Entity, LabelRange]:
         """Range of the greatest text of each key."""
         known = self._labels.setdefault((*entity, column), {})
-        sql = statement("labels", over=entity, label=(column,))
+        sql = statement("recompute/labels", over=entity, label=(column,))
         for row in self._ask(entity, [key for key in keys if key not in known], sql):
             known[_key(entity, row)] = LabelRange(row["low_label"], frozenset(row["later_labels"] or ()))
         return known
@@ -77,7 +73,7 @@ class DuckHistory:
     def best(self, entity: tuple[str, ...], choice: str, keys: Sequence[Entity]) -> Mapping[Entity, Best]:
         """Best member of each key at the low cut."""
         known = self._best.setdefault((*entity, choice), {})
-        sql = statement("best", over=entity, member=(choice,))
+        sql = statement("recompute/best", over=entity, member=(choice,))
         for row in self._ask(entity, [key for key in keys if key not in known], sql):
             known[_key(entity, row)] = Best(str(row[choice]), int(row["total"]))
         return known
@@ -85,14 +81,14 @@ class DuckHistory:
     def _ask(self, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int | str) -> list[Row]:
         if not keys:
             return []
-        with self._recompute.during(self._season):
-            return self._recompute.with_keys(self._low, self._high, columns, list(dict.fromkeys(keys)), sql, **values)
+        given = {"keys": texts(columns, list(dict.fromkeys(keys)))}
+        return self._archive.query(self._at, sql, given, **values)
 
 
-def history_between(recompute: Recompute, low: Cut, high: Cut, boards: Iterable[Board]) -> DuckHistory:
-    """What came between two cuts; `boards` are those of one job, whose sums share their groups."""
+def history_between(archive: ArchiveDatabase, at: EventsAt, boards: Iterable[Board]) -> DuckHistory:
+    """What came between the two cuts of a value; `boards` are those of one job, whose sums share their groups."""
     groups = {name for board in boards for column in board.columns.values() for name in column.over}
-    return DuckHistory(recompute, low, high, tuple(sorted(groups)), recompute.season)
+    return DuckHistory(archive, at, tuple(sorted(groups)))
 
 
 def _key(columns: tuple[str, ...], row: Mapping[str, Any]) -> Entity:

@@ -16,7 +16,8 @@ from gamestream_dagster.archive.manifest import LAYOUT, MANIFEST, ArchivedFile, 
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun
 from gamestream_dagster.clients.kafka_records import Raw
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.ledger.minutes import read_minutes
+from tests.support.archive_maker import open_folder
 from tests.support.fakes.streams import SCORES
 
 NOW = 1_700_000_000_000
@@ -83,7 +84,6 @@ def test_old_and_new_files_are_one_relation(old: Path) -> None:
 
 
 def test_an_old_archive_is_recomputed(old: Path, tmp_path: Path) -> None:
-    with Recompute(old, tmp_path) as recompute:
-        recompute.count_minutes({0: 2})
-        (minute,) = recompute.minutes()
+    with open_folder(old, tmp_path) as archive:
+        (minute,) = read_minutes(archive, archive.at({0: 2}))
     assert (minute["records"], minute["accepted"], minute["dead_lettered"]) == (2, 1, 1)

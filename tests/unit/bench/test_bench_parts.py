@@ -31,7 +31,10 @@ from bench.summary import COLUMNS, ROWS, summary, write_summary
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.events.acceptance import Decoded, outcomes
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
+from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
 from gamestream_dagster.settings import TopicFormat
 from tests.support.fakes.streams import scores_in
 
@@ -169,11 +172,12 @@ def test_the_plain_consumer_has_the_boards_of_the_recompute(tmp_path: Path) -> N
             boards.advance(4)
     boards.finish()
     found = boards.rows()
-    with Recompute(tmp_path / TOPIC, tmp_path) as recompute:
-        newest_event = max(recompute.newest_event_times(ends).values())
+    with ArchiveDatabase(ArchiveSource(tmp_path / TOPIC), tmp_path) as archive:
+        at = archive.at(ends)
+        newest_event = max(newest_event_times(archive, at).values())
         for name, board in gate.boards().items():
             as_of = None if board.window is None else gate.last_tick(board, newest_event)
-            expected = recompute.rows(board, ends, as_of=as_of)
+            expected = board_rows(archive, at, board, as_of=as_of)
             assert not unlike(found[name], expected), name
             assert not gate.difference(board, expected, expected)
             wrong = [{**row, board.entity[0]: "nobody"} if row is expected[3] else row for row in expected]

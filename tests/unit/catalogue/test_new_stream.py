@@ -25,9 +25,10 @@ from gamestream_dagster.provisioning.model import make_plan
 from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.provisioning.subjects import SubjectProvider
 from gamestream_dagster.provisioning.topics import TopicProvider
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.ledger.minutes import read_minutes
 from gamestream_dagster.settings import TopicFormat, TopicProfile
 from quality.suites.archive import read_partitions
+from tests.support.archive_maker import open_folder
 from tests.support.fakes.provisioned import FakeKafkaAdmin, FakeRegistry
 
 NOW = 1_700_000_000_000
@@ -154,9 +155,8 @@ def test_a_second_stream_of_scores_is_recomputed(catalogue: Path, tmp_path: Path
     folder = archived(
         tmp_path / "arena-score", source, *(orjson.dumps(score | {"event_id": str(n % 2)}) for n in range(3))
     )
-    with Recompute(folder, tmp_path) as recompute:
-        recompute.count_minutes({0: 3})
-        (minute,) = recompute.minutes()
+    with open_folder(folder, tmp_path) as archive:
+        (minute,) = read_minutes(archive, archive.at({0: 3}))
     assert (minute["records"], minute["accepted"], minute["duplicate"]) == (3, 2, 1)
     assert load_manifest(folder).topic == "arena-score"
 

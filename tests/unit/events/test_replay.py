@@ -172,6 +172,7 @@ def test_speed_paces_by_event_time(tmp_path):
         ("a.csv", b"user_id,score\nu,1\n", "lacks the columns team_id, team_name, event_time_millis"),
         ("a.parquet", b"not parquet", "not a Parquet file"),
         ("a.csv.gz", b"not gzip", "damaged"),
+        ("a.jsonl", b"\x1f\x8b\n", "damaged"),
         ("a.jsonl.gz", gzip.compress(json.dumps(GOOD).encode() * 1000)[:-20], "damaged"),
     ],
 )
@@ -187,7 +188,7 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path, name: str, content: bytes 
 @given(st.lists(st.one_of(st.just(json.dumps(GOOD).encode()), st.binary(max_size=60).filter(lambda b: b"\n" not in b))))
 @example([b"\xef\xbb\xbf"])
 def test_no_line_vanishes(tmp_path, lines: list[bytes]):
-    assume(not lines or not lines[0].startswith(b"\x1f\x8b"))  # with these bytes the file is gzipped
+    assume(not lines or not lines[0].startswith(b"\x1f\x8b"))  # a file that begins so is a gzipped one
     path = json_lines(tmp_path / "a.jsonl", *lines)
     result, _, _ = run(path, tmp_path)
     # the mark of UTF-8 at the start of the file belongs to no line

@@ -13,7 +13,7 @@ from gamestream_dagster.cli.main import build
 from gamestream_dagster.flink_jobs.linter.lint import text_findings
 from gamestream_dagster.flink_jobs.linter.source import units_of
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job
-from gamestream_dagster.reconciliation.recompute.recompute import check_board
+from gamestream_dagster.reconciliation.recompute.boards import check_board
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ import yaml
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import length_millis, season_at, shift_millis
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.facts import season_starts
 from gamestream_dagster.settings import Season
-from tests.support.archive_maker import archive_records
+from tests.support.archive_maker import archive_records, open_folder
 from tests.support.sql_cases import FLINK_SQL_DIR, Case, assert_rows, load_cases
 
 CASES = load_cases()
@@ -20,31 +22,30 @@ CASES = load_cases()
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_recompute_gives_the_rows(case: Case, tmp_path: Path):
-    archive = archive_records(
+    folder = archive_records(
         tmp_path / "user-score",
         {(record.partition, record.offset): (record.value, record.kafka_time) for record in case.records},
     )
-    with Recompute(archive, tmp_path, threads=1) as recompute:
+    with open_folder(folder, tmp_path) as archive:
+        at = archive.at(case.cut)
         for board in case.boards:
             if board.season_column is not None:
                 spans = [
                     season_at(Season.DAILY, start)
-                    for start in recompute.season_starts(
-                        case.cut, length_millis(Season.DAILY), shift_millis(Season.DAILY)
-                    )
+                    for start in season_starts(archive, at, length_millis(Season.DAILY), shift_millis(Season.DAILY))
                 ]
-                rows = [row for span in spans for row in recompute.rows(board, case.cut, season=span)]
+                rows = [row for span in spans for row in board_rows(archive, replace(at, season=span), board)]
                 assert_rows(board, rows, case.expected[board.name])
                 continue
             if board.window is None:
-                assert_rows(board, recompute.rows(board, case.cut), case.expected[board.name])
+                assert_rows(board, board_rows(archive, at, board), case.expected[board.name])
                 continue
             ticks = case.ticks[board.name]
             for as_of, expected in ticks.items():
-                assert_rows(board, recompute.rows(board, case.cut, as_of=as_of), expected)
+                assert_rows(board, board_rows(archive, at, board, as_of=as_of), expected)
             # The newest tick that a case tells is the last one with rows: readers see this one.
             after = max(ticks) + board.window.tick_seconds * 1000
-            assert recompute.rows(board, case.cut, as_of=after) == []
+            assert board_rows(archive, at, board, as_of=after) == []
 
 
 def test_every_job_has_cases():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,7 +24,6 @@ from gamestream_dagster.reconciliation.certificates.certificate import (
     Proof,
     _digest,
     certify,
-    open_recompute,
     own_digest,
     read_certificate,
     verify,
@@ -31,7 +31,9 @@ from gamestream_dagster.reconciliation.certificates.certificate import (
 from gamestream_dagster.reconciliation.certificates.seasons import ended
 from gamestream_dagster.reconciliation.compare.open_seasons import compare_seasons
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
-from gamestream_dagster.reconciliation.model.values import Sink
+from gamestream_dagster.reconciliation.model.values import BoardResult, Sink
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.factory import open_recompute
 from gamestream_dagster.settings import Season, Settings, load_settings
 from tests.support.archive_maker import TOPIC, make_archive
 from tests.support.fakes.streams import SCORES
@@ -55,43 +57,57 @@ def settings(tmp_path: Path) -> Settings:
 
 def made(settings: Settings, board: str = "season_players") -> Certificate:
     span = YESTERDAY if board.startswith("season") else None
-    with open_recompute(settings, SCORES) as recompute:
+    with open_recompute(settings, SCORES) as archive:
         proof = Proof("run", "MATCH", "f00d")
-        return certify(recompute, SCORES, BOARDS[board], CUT, proof, season=Season.DAILY, span=span)
+        return certify(
+            archive, SCORES, replace(archive.at(CUT), season=span), BOARDS[board], proof, season=Season.DAILY
+        )
 
 
 def test_a_season_is_its_own_events(settings: Settings):
-    with open_recompute(settings, SCORES) as recompute:
-        rows = {span: recompute.rows(PLAYERS, CUT, season=span) for span in (YESTERDAY, TODAY)}
+    with open_recompute(settings, SCORES) as archive:
+        rows = {
+            span: board_rows(archive, replace(archive.at(CUT), season=span), PLAYERS) for span in (YESTERDAY, TODAY)
+        }
         assert [(row["user_id"], row["total_score"]) for row in rows[YESTERDAY]] == [("ann", 5), ("cid", 4)]
         assert [(row["user_id"], row["total_score"]) for row in rows[TODAY]] == [("ann", 9), ("bob", 7), ("cid", 6)]
         assert {row["season_id"] for row in rows[TODAY]} == {TODAY.start}
-        all_time = recompute.rows(BOARDS["top_players"], CUT)
+        all_time = board_rows(archive, archive.at(CUT), BOARDS["top_players"])
         assert [(row["user_id"], row["total_score"]) for row in all_time] == [("ann", 14), ("cid", 10), ("bob", 7)]
         with pytest.raises(BoardNotUsableError, match="say which with `season`"):
-            recompute.rows(PLAYERS, CUT)
+            board_rows(archive, archive.at(CUT), PLAYERS)
 
 
 def test_open_seasons_are_compared_each_by_itself(settings: Settings):
-    with open_recompute(settings, SCORES) as recompute:
-        rows = [row for span in (YESTERDAY, TODAY) for row in recompute.rows(PLAYERS, CUT, season=span)]
-        right = compare_seasons(recompute, PLAYERS, Sink.POSTGRES, rows, low=CUT, high=CUT, settings=settings)
+    with open_recompute(settings, SCORES) as archive:
+        rows = [
+            row
+            for span in (YESTERDAY, TODAY)
+            for row in board_rows(archive, replace(archive.at(CUT), season=span), PLAYERS)
+        ]
+
+        def compared(shown: list[dict]) -> BoardResult:
+            at = archive.at(CUT, CUT)
+            [result] = compare_seasons(archive, at, PLAYERS, {Sink.POSTGRES: shown}, settings)
+            return result
+
+        right = compared(rows)
         assert right.differences == ()
         assert right.rows_compared == 5
         wrong = [row | ({"total_score": 8} if row["user_id"] == "bob" else {}) for row in rows]
-        found = compare_seasons(recompute, PLAYERS, Sink.POSTGRES, wrong, low=CUT, high=CUT, settings=settings)
+        found = compared(wrong)
         (difference,) = found.differences
         assert difference.explanation.startswith("season 2026-11-21: total_score is 8")
         stray = [*rows, rows[0] | {"season_id": TODAY.start + 1}]
-        found = compare_seasons(recompute, PLAYERS, Sink.POSTGRES, stray, low=CUT, high=CUT, settings=settings)
+        found = compared(stray)
         assert [one.explanation[:22] for one in found.differences] == ["no season begins then:"]
 
 
 def test_a_season_ends_when_every_partition_is_past_it(settings: Settings):
-    with open_recompute(settings, SCORES) as recompute:
-        assert ended(recompute, CUT, settings) == []  # partition 0 has not passed the hour
+    with open_recompute(settings, SCORES) as archive:
+        assert ended(archive, archive.at(CUT), settings) == []  # partition 0 has not passed the hour
         soon = settings.model_copy(update={"season_lateness_seconds": 0})
-        assert ended(recompute, CUT, soon) == [YESTERDAY]
+        assert ended(archive, archive.at(CUT), soon) == [YESTERDAY]
 
 
 @pytest.mark.parametrize("board", ["season_players", "season_teams", "season_mvps", "top_players", "team_mvps"])
@@ -164,15 +180,17 @@ def test_a_certificate_is_verified_in_the_chapter_that_it_was_made_from(settings
     certificate = made(settings)
     recreated(settings)
     assert verify(settings, certificate) == []
-    with open_recompute(settings, SCORES) as recompute:
-        rows = recompute.rows(BOARDS["top_players"], CUT)
+    with open_recompute(settings, SCORES) as archive:
+        rows = board_rows(archive, archive.at(CUT), BOARDS["top_players"])
         assert [(row["user_id"], row["total_score"]) for row in rows] == [("eve", 210)]
 
 
 def test_a_cut_of_one_incarnation_is_not_certified_over_the_archive_of_another(settings: Settings):
     recreated(settings)
-    with open_recompute(settings, SCORES) as recompute, pytest.raises(CouldNotLookError, match="first, now second"):
-        certify(recompute, SCORES, BOARDS["top_players"], CUT, Proof("run", "MATCH", "f00d", TopicId("first")))
+    with open_recompute(settings, SCORES) as archive, pytest.raises(CouldNotLookError, match="first, now second"):
+        certify(
+            archive, SCORES, archive.at(CUT), BOARDS["top_players"], Proof("run", "MATCH", "f00d", TopicId("first"))
+        )
 
 
 def test_a_certificate_of_a_topic_that_the_archive_does_not_hold_cannot_be_computed(settings: Settings):
@@ -193,8 +211,9 @@ def test_a_certificate_of_the_version_before_is_verified_by_its_contents(setting
 
 def test_events_after_the_cut_change_nothing(settings: Settings):
     whole = made(settings)
-    with open_recompute(settings, SCORES) as recompute:
-        early = certify(recompute, SCORES, PLAYERS, {0: 1, 1: 1}, Proof(), season=Season.DAILY, span=YESTERDAY)
+    with open_recompute(settings, SCORES) as archive:
+        at = replace(archive.at({0: 1, 1: 1}), season=YESTERDAY)
+        early = certify(archive, SCORES, at, PLAYERS, Proof(), season=Season.DAILY)
     assert verify(settings, early) == []
     assert early.rows == whole.rows
 
@@ -267,8 +286,8 @@ def test_a_certificate_over_nothing_does_not_agree(settings: Settings):
 
 def test_a_certificate_that_claims_another_origin_is_found(settings: Settings):
     recreated(settings)
-    with open_recompute(settings, SCORES) as recompute:
-        certificate = certify(recompute, SCORES, BOARDS["top_players"], CUT, Proof())
+    with open_recompute(settings, SCORES) as archive:
+        certificate = certify(archive, SCORES, archive.at(CUT), BOARDS["top_players"], Proof())
     assert verify(settings, certificate) == []
     (other,) = verify(settings, forged(certificate, topic_id="first"))
     assert other.part is Part.ARCHIVE

@@ -14,7 +14,7 @@ from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.model.values import Cause, Difference, DifferenceKind, JobCut, Sink
-from gamestream_dagster.reconciliation.observe.boards import Observation
+from gamestream_dagster.reconciliation.observe.observation import Observation
 from tests.support import reference_model as model
 from tests.support.cause_worlds import BOTH, MINUTE, START, Sent, World, explained, opened
 
@@ -71,8 +71,8 @@ def test_a_board_whose_watermark_is_ahead_of_the_clock_is_different(tmp_path, ah
         boards={(BOARD, sink): rows for sink in BOTH},
         at_millis=now,
     )
-    with opened(world, tmp_path) as recompute:
-        results = examine(recompute, [described], BOTH, seen=seen, since={described.job: world.cut})
+    with opened(world, tmp_path) as archive:
+        results = examine(archive, [described], BOTH, seen=seen, since={described.job: world.cut})
     for result in results:
         told = [one for one in result.differences if one.alternatives]
         assert [one.cause for one in told] == (["CLOCK_AHEAD"] if alarm else [])
@@ -84,8 +84,8 @@ def test_one_partition_ahead_does_not_move_the_watermark(tmp_path):
     described = load_boards()[BOARD]
     seen = Observation({described.job: JobCut(described.job, "id", "p", 1, world.cut)}, world.cut, {}, at_millis=START)
     seen = replace(seen, boards={(BOARD, Sink.POSTGRES): model.hot_streaks(world.truth(), AS_OF)})
-    with opened(world, tmp_path) as recompute:
-        [result] = examine(recompute, [described], [Sink.POSTGRES], seen=seen, since={described.job: world.cut})
+    with opened(world, tmp_path) as archive:
+        [result] = examine(archive, [described], [Sink.POSTGRES], seen=seen, since={described.job: world.cut})
     assert not [one for one in result.differences if one.alternatives]
 
 

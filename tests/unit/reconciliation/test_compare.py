@@ -12,12 +12,15 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.reconciliation.compare.rows import compare_bracket, compare_equal, entity_of
+from gamestream_dagster.reconciliation.compare.bracket import compare_bracket
+from gamestream_dagster.reconciliation.compare.equal import compare_equal
+from gamestream_dagster.reconciliation.compare.findings import entity_of
 from gamestream_dagster.reconciliation.model.values import DifferenceKind, Sink
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from gamestream_dagster.reconciliation.recompute.history import history_between
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from tests.support import reference_model as model
-from tests.support.archive_maker import make_archive
+from tests.support.archive_maker import make_archive, open_folder
 from tests.support.event_logs import AS_OF, BOARDS, cuts, logs
 from tests.support.reference_model import Event
 
@@ -27,16 +30,17 @@ untimed = settings(deadline=None, max_examples=25, suppress_health_check=list(He
 
 
 @contextmanager
-def archived(events) -> Iterator[Recompute]:
+def archived(events) -> Iterator[ArchiveDatabase]:
     with tempfile.TemporaryDirectory() as folder:
         make_archive(Path(folder) / "user-score", events)
-        with Recompute(Path(folder) / "user-score", Path(folder), threads=1) as recompute:
-            yield recompute
+        with open_folder(Path(folder) / "user-score", Path(folder)) as archive:
+            yield archive
 
 
-def bracket(recompute, board, streamed, low, high):
-    low_rows = recompute.rows(board, low, rows=5 * board.rows)
-    return compare_bracket(board, Sink.POSTGRES, streamed, low_rows, history_between(recompute, low, high, JOB))
+def bracket(archive, board, streamed, low, high):
+    at = archive.at(high, low)
+    low_rows = board_rows(archive, at.at_low(), board, rows=5 * board.rows)
+    return compare_bracket(board, Sink.POSTGRES, streamed, low_rows, history_between(archive, at, JOB))
 
 
 def ends(events) -> dict[int, int]:
@@ -61,11 +65,11 @@ def bracketed_logs(draw):
 @given(bracketed_logs(), st.sampled_from([1, 2, 3, 10]))
 def test_the_board_of_any_cut_between_is_allowed(drawn, ranks):
     events, low, high, truth = drawn
-    with archived(events) as recompute:
+    with archived(events) as archive:
         for name, rows_of in BOARDS.items():
             board = DESCRIBED[name].model_copy(update={"rows": ranks})
             streamed = rows_of(model.before(events, truth), ranks)
-            assert bracket(recompute, board, streamed, low, high) == []
+            assert bracket(archive, board, streamed, low, high) == []
 
 
 @untimed
@@ -76,21 +80,21 @@ def test_groups_may_be_at_different_places_of_one_partition(drawn, data, ranks):
     groups = sorted({(event.partition, event.user_id, event.team_id) for event in events})
     at = {group: data.draw(st.integers(low[group[0]], high[group[0]])) for group in groups}
     seen = [event for event in events if event.offset < at[event.partition, event.user_id, event.team_id]]
-    with archived(events) as recompute:
+    with archived(events) as archive:
         for name, rows_of in BOARDS.items():
             board = DESCRIBED[name].model_copy(update={"rows": ranks})
-            assert bracket(recompute, board, rows_of(seen, ranks), low, high) == []
+            assert bracket(archive, board, rows_of(seen, ranks), low, high) == []
 
 
 @untimed
 @given(bracketed_logs())
 def test_both_comparisons_agree_where_the_cuts_are_one(drawn):
     events, _, high, truth = drawn
-    with archived(events) as recompute:
+    with archived(events) as archive:
         for name, rows_of in BOARDS.items():
             board, streamed = DESCRIBED[name], rows_of(model.before(events, truth))
-            equal = compare_equal(board, Sink.POSTGRES, streamed, recompute.rows(board, high))
-            assert bool(equal) == bool(bracket(recompute, board, streamed, high, high))
+            equal = compare_equal(board, Sink.POSTGRES, streamed, board_rows(archive, archive.at(high), board))
+            assert bool(equal) == bool(bracket(archive, board, streamed, high, high))
 
 
 @untimed
@@ -98,13 +102,13 @@ def test_both_comparisons_agree_where_the_cuts_are_one(drawn):
 def test_a_wrong_row_is_found(drawn, data):
     """Whatever is done to one row of a right board so that no moment of the bracket allows it."""
     events, low, high, truth = drawn
-    with archived(events) as recompute:
+    with archived(events) as archive:
         name = data.draw(st.sampled_from(sorted(BOARDS)))
         board = DESCRIBED[name]
         streamed = BOARDS[name](model.before(events, truth))
         assume(streamed)
         wrong = data.draw(st.sampled_from(_mutations(board, streamed, events, high)))
-        assert bracket(recompute, board, wrong, low, high)
+        assert bracket(archive, board, wrong, low, high)
 
 
 def _mutations(board, rows, events, high):
@@ -134,18 +138,18 @@ def test_an_entity_that_belongs_on_the_board_and_is_not_there_is_missing(tmp_pat
     board = DESCRIBED["top_players"]
     rows = model.top_players(events, 12)
     without_third = [{**row, "rnk": rank} for rank, row in enumerate([*rows[:2], *rows[3:11]], 1)]
-    with archived(events) as recompute:
-        [found] = bracket(recompute, board, without_third, {0: 50}, {0: 51})
+    with archived(events) as archive:
+        [found] = bracket(archive, board, without_third, {0: 50}, {0: 51})
     assert (found.kind, found.entity) == (DifferenceKind.MISSING, ("u02",))
 
 
 def test_a_deleted_rank_is_one_missing_row():
     events = [*_players(*range(112, 100, -1)), Event(0, 50, "late", "t", "T", 1, AS_OF)]
     rows = model.top_players(events)
-    with archived(events) as recompute:
-        [found] = bracket(recompute, DESCRIBED["top_players"], [*rows[:4], *rows[5:]], {0: 50}, {0: 51})
+    with archived(events) as archive:
+        [found] = bracket(archive, DESCRIBED["top_players"], [*rows[:4], *rows[5:]], {0: 50}, {0: 51})
         assert (found.kind, found.rank, found.entity) == (DifferenceKind.MISSING, 5, ("u04",))
-        [last] = bracket(recompute, DESCRIBED["top_players"], rows[:9], {0: 50}, {0: 51})
+        [last] = bracket(archive, DESCRIBED["top_players"], rows[:9], {0: 50}, {0: 51})
         assert (last.kind, last.rank) == (DifferenceKind.MISSING, 10)
 
 
@@ -153,8 +157,8 @@ def test_two_swapped_rows_are_two_ranks():
     events = [*_players(*range(112, 100, -1)), Event(0, 50, "late", "t", "T", 1, AS_OF)]
     rows = model.top_players(events)
     rows[3], rows[4] = {**rows[4], "rnk": 4}, {**rows[3], "rnk": 5}
-    with archived(events) as recompute:
-        found = bracket(recompute, DESCRIBED["top_players"], rows, {0: 50}, {0: 51})
+    with archived(events) as archive:
+        found = bracket(archive, DESCRIBED["top_players"], rows, {0: 50}, {0: 51})
     assert [(one.kind, one.rank) for one in found] == [(DifferenceKind.RANK, 4), (DifferenceKind.RANK, 5)]
 
 
@@ -162,8 +166,8 @@ def test_a_total_between_two_running_totals_is_wrong():
     """5, then 5 + 10: twelve lies within the bounds and was never the total."""
     events = [Event(0, 0, "u", "t", "T", 5, AS_OF), Event(0, 1, "u", "t", "T", 10, AS_OF)]
     row = {"rnk": 1, "user_id": "u", "team_name": "T", "total_score": 12}
-    with archived(events) as recompute:
-        [found] = bracket(recompute, DESCRIBED["top_players"], [row], {0: 1}, {0: 2})
+    with archived(events) as archive:
+        [found] = bracket(archive, DESCRIBED["top_players"], [row], {0: 1}, {0: 2})
     assert found.column == "total_score"
     assert "one of 5, 15" in found.explanation
 
@@ -175,8 +179,8 @@ def test_a_member_who_cannot_have_been_best_is_a_wrong_choice():
         Event(0, 2, "other", "t", "T", 5, AS_OF),
     ]
     row = {"rnk": 1, "team_id": "t", "team_name": "T", "user_id": "other", "player_total": 8, "team_total": 17}
-    with archived(events) as recompute:
-        found = bracket(recompute, DESCRIBED["team_mvps"], [{**row, "contrib_ratio": 8 / 17}], {0: 2}, {0: 3})
+    with archived(events) as archive:
+        found = bracket(archive, DESCRIBED["team_mvps"], [{**row, "contrib_ratio": 8 / 17}], {0: 2}, {0: 3})
     assert [one.column for one in found] == ["user_id"]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import Counterfactual
 from gamestream_dagster.reconciliation.recompute.history import history_between
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
-from tests.support.archive_maker import archive_records
+from tests.support.archive_maker import archive_records, open_folder
 
 NOW = 1_700_000_000_000
 PLAYERS = load_boards()["top_players"]
@@ -50,15 +52,15 @@ class Sent:
         return isinstance(self.score, int) and self.score >= 0 and self.event_time <= self.kafka_time + 3_600_000
 
 
-def archive(folder: Path, sent: Sequence[Sent]) -> Path:
+def archived(folder: Path, sent: Sequence[Sent]) -> Path:
     return archive_records(
         folder / "user-score", {(one.partition, one.offset): (one.value, one.kafka_time) for one in sent}
     )
 
 
-def records(recompute: Recompute) -> dict[tuple[int, int], dict]:
+def records(archive: ArchiveDatabase) -> dict[tuple[int, int], dict]:
     sql = 'SELECT "partition", "offset", reason, user_id, score, copy, since_previous, late_by FROM records'
-    return {(row["partition"], row["offset"]): row for row in recompute.query({}, {}, sql)}
+    return {(row["partition"], row["offset"]): row for row in archive.query(archive.at({}), sql)}
 
 
 @st.composite
@@ -115,10 +117,10 @@ def test_copies_lateness_and_totals_are_those_of_the_definition(sent, data):
     cut = {p: data.draw(st.integers(0, 60), label=f"p{p}") for p in range(3)}
     with (
         tempfile.TemporaryDirectory() as folder,
-        Recompute(archive(Path(folder), sent), Path(folder), threads=1) as recompute,
+        open_folder(archived(Path(folder), sent), Path(folder)) as archive,
     ):
-        found = records(recompute)
-        rows = recompute.rows(PLAYERS, cut)
+        found = records(archive)
+        rows = board_rows(archive, archive.at(cut), PLAYERS)
     assert {place for place, row in found.items() if row["copy"]} == copies
     for one in sent:
         row = found[one.partition, one.offset]
@@ -136,20 +138,20 @@ def test_copies_lateness_and_totals_are_those_of_the_definition(sent, data):
 def test_the_time_since_the_previous_copy(tmp_path):
     times = [NOW, NOW + 10_000, NOW + 800_000]
     sent = [Sent(0, n, event_id="a", kafka_time=at) for n, at in enumerate(times)]
-    with Recompute(archive(tmp_path, sent), tmp_path) as recompute:
-        assert [row["since_previous"] for _, row in sorted(records(recompute).items())] == [None, 10_000, 790_000]
+    with open_folder(archived(tmp_path, sent), tmp_path) as archive:
+        assert [row["since_previous"] for _, row in sorted(records(archive).items())] == [None, 10_000, 790_000]
 
 
 def test_one_id_of_two_players_is_two_events(tmp_path):
     sent = [Sent(0, 0, "u", event_id="a"), Sent(0, 1, "v", event_id="a")]
-    with Recompute(archive(tmp_path, sent), tmp_path) as recompute:
-        assert not any(row["copy"] for row in records(recompute).values())
+    with open_folder(archived(tmp_path, sent), tmp_path) as archive:
+        assert not any(row["copy"] for row in records(archive).values())
 
 
 def test_a_topic_without_ids_counts_every_record(tmp_path):
     sent = [Sent(0, n, event_id="a") for n in range(3)]
-    with Recompute(archive(tmp_path, sent), tmp_path, event_ids=False) as recompute:
-        assert recompute.rows(PLAYERS, {0: 9})[0]["total_score"] == 3
+    with open_folder(archived(tmp_path, sent), tmp_path, event_ids=False) as archive:
+        assert board_rows(archive, archive.at({0: 9}), PLAYERS)[0]["total_score"] == 3
 
 
 @pytest.mark.parametrize(
@@ -175,15 +177,16 @@ def test_what_is_supposed_counts_and_only_meanwhile(tmp_path, removed, added, to
         Sent(0, 4, score=100),
         Sent(0, 5, score=1000),
     ]
-    with Recompute(archive(tmp_path, sent), tmp_path) as recompute:
-        with recompute.supposing(removed=removed, added=added):
-            assert recompute.rows(PLAYERS, {0: 5})[0]["total_score"] == total
-            history = history_between(recompute, {0: 1}, {0: 5}, [PLAYERS])
-            assert history.sums(("user_id",), [("u",)])[("u",)].high == total
-        assert recompute.rows(PLAYERS, {0: 5})[0]["total_score"] == 101
+    with open_folder(archived(tmp_path, sent), tmp_path) as archive:
+        at = archive.at({0: 5}, {0: 1})
+        supposed = replace(at, hypothesis=Counterfactual(tuple(removed), tuple(added)))
+        assert board_rows(archive, supposed, PLAYERS)[0]["total_score"] == total
+        history = history_between(archive, supposed, [PLAYERS])
+        assert history.sums(("user_id",), [("u",)])[("u",)].high == total
+        assert board_rows(archive, at, PLAYERS)[0]["total_score"] == 101
 
 
 def test_the_cut_of_an_earlier_question_does_not_matter(tmp_path):
     sent = [Sent(0, n, event_id="a") for n in range(3)] + [Sent(0, 3)]
-    with Recompute(archive(tmp_path, sent), tmp_path) as recompute:
-        assert [recompute.rows(PLAYERS, {0: end})[0]["total_score"] for end in (1, 4, 2)] == [1, 2, 1]
+    with open_folder(archived(tmp_path, sent), tmp_path) as archive:
+        assert [board_rows(archive, archive.at({0: n}), PLAYERS)[0]["total_score"] for n in (1, 4, 2)] == [1, 2, 1]

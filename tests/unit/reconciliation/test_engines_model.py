@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
+from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from tests.support import reference_model as model
-from tests.support.archive_maker import make_archive
+from tests.support.archive_maker import make_archive, open_folder
 from tests.support.event_logs import BOARDS
 from tests.support.generated_logs import AS_OF, cuts, logs
 from tests.support.reference_model import Event
@@ -28,18 +28,17 @@ def test_the_model_is_the_recompute(data: st.DataObject):
     counted = model.before(model.counted(log.events), cut)
     with tempfile.TemporaryDirectory() as folder:
         make_archive(Path(folder) / "user-score", log.events)
-        with Recompute(Path(folder) / "user-score", Path(folder), threads=1) as recompute:
+        with open_folder(Path(folder) / "user-score", Path(folder)) as archive:
             for name, board in BOARDS.items():
-                assert recompute.rows(DESCRIBED[name], cut) == board(counted)
+                assert board_rows(archive, archive.at(cut), DESCRIBED[name]) == board(counted)
             for as_of in (AS_OF, AS_OF - 5_000):
-                rows = recompute.rows(DESCRIBED["hot_streaks"], cut, as_of=as_of)
+                rows = board_rows(archive, archive.at(cut), DESCRIBED["hot_streaks"], as_of=as_of)
                 expected = model.hot_streaks(counted, as_of)
                 for row, other in zip(rows, expected, strict=True):
                     assert row.pop("peak_hotness") == pytest.approx(other.pop("peak_hotness"), rel=1e-15)
                     assert row == other
-            found = recompute.query(
-                {}, log.end, 'SELECT "partition", "offset", late_by FROM records WHERE reason IS NULL'
-            )
+            sql = 'SELECT "partition", "offset", late_by FROM records WHERE reason IS NULL'
+            found = archive.query(archive.at(log.end), sql)
     behind = {(row["partition"], row["offset"]) for row in found if (row["late_by"] or 0) > model.DELAY_MILLIS}
     assert {(event.partition, event.offset) for event in model.late(log.events)} == behind
 

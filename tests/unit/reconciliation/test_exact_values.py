@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from gamestream_dagster.catalogue.boards import ColumnType, load_boards
-from gamestream_dagster.reconciliation.compare.rows import compare_equal, compared
+from gamestream_dagster.reconciliation.compare.equal import compare_equal
+from gamestream_dagster.reconciliation.compare.findings import compared
 from gamestream_dagster.reconciliation.model.order import shown_ratio_is_right
 from gamestream_dagster.reconciliation.model.values import DifferenceKind, Sink, Unreadable
 from gamestream_dagster.reconciliation.observe import sinks

@@ -10,9 +10,9 @@ import pytest
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.model.values import JobCut, Sink
-from gamestream_dagster.reconciliation.observe.boards import Observation
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute, check_board
-from tests.support.archive_maker import make_archive
+from gamestream_dagster.reconciliation.observe.observation import Observation
+from gamestream_dagster.reconciliation.recompute.boards import check_board
+from tests.support.archive_maker import make_archive, open_folder
 from tests.support.event_logs import AS_OF
 from tests.support.reference_model import Event
 
@@ -58,12 +58,12 @@ def test_it_is_reconciled(board, low):
     wrong = [*right[:2], {**right[2], "total": 6}]
     with tempfile.TemporaryDirectory() as folder:
         make_archive(Path(folder) / "user-score", events)
-        with Recompute(Path(folder) / "user-score", Path(folder)) as recompute:
+        with open_folder(Path(folder) / "user-score", Path(folder)) as archive:
             for streamed, count in ((right, 0), (wrong, 1)):
                 seen = Observation(
                     {board.job: JobCut(board.job, "id", "print", 1, low)},
                     {0: 4},
                     {(board.name, Sink.KAFKA): streamed},
                 )
-                [result] = examine(recompute, [board], [Sink.KAFKA], seen=seen, since={board.job: low})
+                [result] = examine(archive, [board], [Sink.KAFKA], seen=seen, since={board.job: low})
                 assert len(result.differences) == count, result.differences

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -15,24 +16,26 @@ from gamestream_dagster.catalogue.seasons import season_at
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
 from gamestream_dagster.reconciliation.recompute import flink_recompute
+from gamestream_dagster.reconciliation.recompute.boards import Ask, board_rows
+from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource, Counterfactual, EventsAt
+from gamestream_dagster.reconciliation.recompute.factory import open_recompute
 from gamestream_dagster.reconciliation.recompute.flink_recompute import (
     RECOMPUTE_SQL,
-    Ask,
     BatchSource,
-    FlinkRecompute,
+    FlinkBoards,
     board_query,
     file_pattern,
-    open_recompute,
     together_query,
 )
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
 from gamestream_dagster.settings import RecomputeEngine, Season, SettingsError, load_settings
-from tests.support.archive_maker import make_archive
+from tests.support.archive_maker import make_archive, open_folder
+from tests.support.fakes.streams import SCORES
 from tests.support.reference_model import Event
 
 BOARDS = {name: board for name, board in load_boards().items() if (board.folder / RECOMPUTE_SQL).exists()}
 WINDOWED = next(board for board in BOARDS.values() if board.window is not None)
 PLAIN = next(board for board in BOARDS.values() if board.window is None)
+NOW = EventsAt(ArchiveSource(Path("/archive/user-score")), {0: 3})
 
 
 def test_the_pattern_takes_the_named_files_and_no_other():
@@ -53,7 +56,7 @@ def test_the_pattern_takes_the_named_files_and_no_other():
 
 
 def test_numbers_are_put_in_and_nothing_else():
-    sql = board_query(Ask(WINDOWED, rows=7, as_of=1_700_000_000_000))
+    sql = board_query(Ask(WINDOWED, rows=7, as_of=1_700_000_000_000), NOW)
     assert "1700000000000 - 60000" in sql
     assert "rnk <= 7" in sql
     assert "$" not in sql
@@ -62,22 +65,24 @@ def test_numbers_are_put_in_and_nothing_else():
 
 def test_a_window_must_be_named():
     with pytest.raises(BoardNotUsableError, match="say which with `as_of`"):
-        board_query(Ask(WINDOWED))
+        board_query(Ask(WINDOWED), NOW)
 
 
 def test_a_board_without_a_batch_query_is_told_with_the_way_out(tmp_path):
-    with pytest.raises(BoardNotUsableError, match=r"recompute\.flink\.sql is missing.*--engine duckdb"):
-        board_query(Ask(PLAIN.model_copy(update={"folder": tmp_path})))
+    with pytest.raises(
+        BoardNotUsableError, match=r"recompute\.flink\.sql is missing.*GAMESTREAM_RECOMPUTE_ENGINE=duckdb"
+    ):
+        board_query(Ask(PLAIN.model_copy(update={"folder": tmp_path})), NOW)
 
 
 def test_another_parameter_is_refused(tmp_path):
     (tmp_path / RECOMPUTE_SQL).write_text("SELECT $ranks", encoding="utf-8")
     with pytest.raises(BoardNotUsableError, match=r"uses \$ranks, which is not given; use rows"):
-        board_query(Ask(PLAIN.model_copy(update={"folder": tmp_path})))
+        board_query(Ask(PLAIN.model_copy(update={"folder": tmp_path})), NOW)
 
 
 def test_boards_asked_together_have_the_same_columns():
-    sql = together_query([Ask(WINDOWED, as_of=5_000), Ask(PLAIN)])
+    sql = together_query([Ask(WINDOWED, as_of=5_000), Ask(PLAIN)], NOW)
     columns = {*WINDOWED.columns, *PLAIN.columns}
     outer = [line for line in sql.splitlines() if re.match(r"SELECT \d AS ask", line)]
     assert len(outer) == 2
@@ -98,9 +103,11 @@ def test_the_cut_and_the_path_are_literals_of_their_kind(tmp_path):
 def test_a_season_must_be_named_and_its_events_alone_count(tmp_path):
     [board, *_] = (board for board in load_boards(season=Season.DAILY).values() if board.season_column is not None)
     with pytest.raises(BoardNotUsableError, match="say which with `season`"):
-        board_query(Ask(board))
+        board_query(Ask(board), NOW)
     season = season_at(Season.DAILY, 1_700_000_000_000)
-    assert f"CAST({season.start} AS BIGINT) AS {board.season_column}" in board_query(Ask(board), season)
+    assert f"CAST({season.start} AS BIGINT) AS {board.season_column}" in board_query(
+        Ask(board), replace(NOW, season=season)
+    )
     events = BatchSource(tmp_path, (), {0: 1}, event_ids=True, season=season).definitions[-1]
     assert f"event_time_millis >= {season.start} AND event_time_millis < {season.end}" in events
 
@@ -116,22 +123,23 @@ def by_flink(tmp_path):
 
 
 def test_the_setting_chooses_the_engine(by_flink, archive, tmp_path):
-    with open_recompute(by_flink, archive, tmp_path) as one:
-        assert type(one) is FlinkRecompute
+    with open_recompute(by_flink, SCORES) as one:
+        assert type(one.engine) is FlinkBoards
     duckdb = by_flink.model_copy(update={"recompute_engine": RecomputeEngine.DUCKDB})
-    with open_recompute(duckdb, archive, tmp_path) as other:
-        assert type(other) is Recompute
+    with open_recompute(duckdb, SCORES) as other:
+        assert other.engine is None
     with pytest.raises(SettingsError, match="recompute_engine"):
         load_settings(home=tmp_path, recompute_engine="spark")
 
 
 def test_without_flink_it_could_not_look(by_flink, archive, tmp_path):
-    with FlinkRecompute(by_flink, archive, tmp_path) as recompute:
+    with open_folder(archive, tmp_path, engine=FlinkBoards(by_flink)) as opened:
+        at = opened.at({0: 3})
         with pytest.raises(TransientServiceError, match="nothing answers"):
-            recompute.rows(PLAIN, {0: 3})
-        assert recompute.rows(PLAIN, {}) == []  # nothing is before this cut: nobody is asked
-        with recompute.supposing(removed=[(0, 0, 0)]):  # hypotheses are DuckDB's
-            assert recompute.rows(PLAIN, {0: 3}) != []
+            board_rows(opened, at, PLAIN)
+        assert board_rows(opened, opened.at({}), PLAIN) == []  # nothing is before this cut: nobody is asked
+        supposed = replace(at, hypothesis=Counterfactual(removed=((0, 0, 0),)))  # hypotheses are DuckDB's
+        assert board_rows(opened, supposed, PLAIN) != []
 
 
 class FakeFlink:
@@ -191,8 +199,8 @@ def test_rows_come_in_the_order_of_the_ranks(flink, by_flink, archive, tmp_path)
     rows = [[0, *(rank if name == PLAIN.rank_column else "x" for name in PLAIN.columns)] for rank in (2, 1)]
     pages = [page(columns, rows, "PAYLOAD"), page(columns, [], "EOS")]
     fake = flink(lambda: pages.pop(0))
-    with FlinkRecompute(by_flink, archive, tmp_path) as recompute:
-        assert [row[PLAIN.rank_column] for row in recompute.rows(PLAIN, {0: 3})] == [1, 2]
+    with open_folder(archive, tmp_path, engine=FlinkBoards(by_flink)) as opened:
+        assert [row[PLAIN.rank_column] for row in board_rows(opened, opened.at({0: 3}), PLAIN)] == [1, 2]
     assert any("0\\-0\\-2\\.parquet" in statement for statement in fake.statements)
     assert not any(call.startswith("PATCH") for call in fake.calls)
 
@@ -203,10 +211,10 @@ def test_a_job_that_fails_is_cancelled_by_its_name_and_no_other(flink, by_flink,
     )
     fake = flink(lambda: httpx.Response(500, json={"errors": ["Internal server error.", stack]}))
     with (
-        FlinkRecompute(by_flink, archive, tmp_path) as recompute,
-        pytest.raises(CouldNotLookError, match=r"disk full; see the JobManager's log, or use `--engine duckdb`"),
+        open_folder(archive, tmp_path, engine=FlinkBoards(by_flink)) as opened,
+        pytest.raises(CouldNotLookError, match=r"disk full; see the JobManager's log, or let DuckDB recompute with"),
     ):
-        recompute.rows(PLAIN, {0: 3})
+        board_rows(opened, opened.at({0: 3}), PLAIN)
     assert [call for call in fake.calls if call.startswith("PATCH")] == ["PATCH /jobs/j"]
     assert "DELETE /v1/sessions/s" in fake.calls
 
@@ -216,7 +224,7 @@ def test_an_interrupt_leaves_no_job_and_no_session(flink, by_flink, archive, tmp
         raise KeyboardInterrupt
 
     fake = flink(interrupt)
-    with FlinkRecompute(by_flink, archive, tmp_path) as recompute, pytest.raises(KeyboardInterrupt):
-        recompute.rows(PLAIN, {0: 3})
+    with open_folder(archive, tmp_path, engine=FlinkBoards(by_flink)) as opened, pytest.raises(KeyboardInterrupt):
+        board_rows(opened, opened.at({0: 3}), PLAIN)
     assert "PATCH /jobs/j" in fake.calls
     assert "DELETE /v1/sessions/s" in fake.calls

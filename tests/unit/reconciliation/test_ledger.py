@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from gamestream_dagster.archive.manifest import load_manifest, save_manifest
 from gamestream_dagster.reconciliation.ledger.balance import LAST_MINUTE, _on_the_calendar, archive_faults, balance
 from gamestream_dagster.reconciliation.ledger.edited_counter import repairable
+from gamestream_dagster.reconciliation.ledger.minutes import read_minutes
 from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerBalance, LedgerFault
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute
-from tests.support.archive_maker import archive_records
+from tests.support.archive_maker import archive_records, open_folder
 from tests.support.job_counts import counted_by, read_records
 
 START = 1_700_000_080_000  # 20 s before a minute begins
@@ -53,8 +53,8 @@ def faults(topic_dir: Path, counted: JobLedger, low: dict[int, int], high: dict[
 
 
 def whole(topic_dir: Path, counted: JobLedger, low: dict[int, int], high: dict[int, int] = HIGH) -> LedgerBalance:
-    with Recompute(topic_dir, topic_dir.parent) as recompute:
-        return balance(recompute, topic_dir, high, counted, {"job": low})
+    with open_folder(topic_dir, topic_dir.parent) as archive:
+        return balance(archive, archive.at(high), counted, {"job": low})
 
 
 def named(found: list[LedgerFault]) -> list[tuple]:
@@ -88,9 +88,9 @@ def test_every_record_has_one_outcome(tmp_path):
         (value(1, None, now), now),  # not before the cut
     ]
     topic = archive_records(tmp_path / "user-score", {(0, n): one for n, one in enumerate(sent)})
-    with Recompute(topic, tmp_path) as recompute:
-        found = balance(recompute, topic, {0: 8})
-        [minute] = recompute.minutes()
+    with open_folder(topic, tmp_path) as archive:
+        found = balance(archive, archive.at({0: 8}))
+        [minute] = read_minutes(archive, archive.at({0: 8}))
     assert (found.records, found.accepted, found.duplicate, found.late, found.dead_lettered) == (8, 4, 1, 1, 2)
     assert (found.reasons, found.remarks) == (
         {"NOT_JSON": 1, "OUT_OF_RANGE": 1},
@@ -104,17 +104,17 @@ def test_times_that_no_calendar_has_are_one_minute_of_the_ledger(tmp_path):
     beyond = (LAST_MINUTE + 60_000, 2**53, 2**62)
     sent = [(b"nope", at) for at in (START, *beyond)] + [(value(1, None, START), at) for at in beyond]
     topic = archive_records(tmp_path / "user-score", {(0, n): one for n, one in enumerate(sent)})
-    with Recompute(topic, tmp_path) as recompute:
-        assert balance(recompute, topic, {0: 7}).balanced
-        first, last = _on_the_calendar(recompute.minutes())
+    with open_folder(topic, tmp_path) as archive:
+        assert balance(archive, archive.at({0: 7})).balanced
+        first, last = _on_the_calendar(read_minutes(archive, archive.at({0: 7})))
     assert (first["records"], first["last_offset"]) == (1, 0)
     assert (last["minute"], last["first_offset"], last["last_offset"]) == (LAST_MINUTE, 1, 6)
     assert (last["records"], last["dead_lettered"], last["reasons"]) == (6, 3, {"NOT_JSON": 3})
 
 
 def test_an_empty_archive_balances(tmp_path):
-    with Recompute(tmp_path / "user-score", tmp_path) as recompute:
-        found = balance(recompute, tmp_path / "user-score", {0: 0}, JobLedger(), {"job": {}})
+    with open_folder(tmp_path / "user-score", tmp_path) as archive:
+        found = balance(archive, archive.at({0: 0}), JobLedger(), {"job": {}})
     assert found.balanced
     assert found.records == 0
 

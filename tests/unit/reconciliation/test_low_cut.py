@@ -12,8 +12,9 @@ from gamestream_dagster.clients.topic_identity import TopicId
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import Sink
 from gamestream_dagster.reconciliation.observe import boards as observe
-from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Progress, read_exactly
+from gamestream_dagster.reconciliation.observe.boards import BoardObserver
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
+from gamestream_dagster.reconciliation.observe.progress import Progress, read_exactly
 
 KILLED_ATTEMPT_WROTE, RESTORED_ATTEMPT_READ = 26_197, 23_868
 

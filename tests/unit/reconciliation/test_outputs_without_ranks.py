@@ -12,8 +12,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 
 from gamestream_dagster.catalogue.boards import Board, load_boards
+from gamestream_dagster.reconciliation.compare.equal import compare_equal
 from gamestream_dagster.reconciliation.compare.examine import examine
-from gamestream_dagster.reconciliation.compare.rows import compare_equal, compared
+from gamestream_dagster.reconciliation.compare.findings import compared
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
@@ -24,9 +25,10 @@ from gamestream_dagster.reconciliation.model.values import (
     SinkRow,
     Unreadable,
 )
-from gamestream_dagster.reconciliation.observe.boards import Observation
-from gamestream_dagster.reconciliation.recompute.recompute import Recompute, check_board
-from tests.support.archive_maker import make_archive
+from gamestream_dagster.reconciliation.observe.observation import Observation
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import board_rows, check_board
+from tests.support.archive_maker import make_archive, open_folder
 from tests.support.event_logs import AS_OF, cuts, logs
 from tests.support.reference_model import Event, counted
 
@@ -63,19 +65,19 @@ def described(folder: Path, **changes: object) -> Board:
 
 
 @contextmanager
-def archived(events: list[Event]) -> Iterator[tuple[Recompute, Path]]:
+def archived(events: list[Event]) -> Iterator[tuple[ArchiveDatabase, Path]]:
     with tempfile.TemporaryDirectory() as folder:
         make_archive(Path(folder) / "user-score", events)
-        with Recompute(Path(folder) / "user-score", Path(folder), threads=1) as recompute:
-            yield recompute, Path(folder)
+        with open_folder(Path(folder) / "user-score", Path(folder)) as archive:
+            yield archive, Path(folder)
 
 
 def result(
-    recompute: Recompute, output: Board, rows: list[Row], low: dict[int, int], high: dict[int, int]
+    archive: ArchiveDatabase, output: Board, rows: list[Row], low: dict[int, int], high: dict[int, int]
 ) -> BoardResult:
     cut = JobCut(output.job, "id", "print", 1, low)
     seen = Observation({output.job: cut}, high, {(output.name, Sink.KAFKA): rows})
-    [found] = examine(recompute, [output], [Sink.KAFKA], seen=seen, since={output.job: low})
+    [found] = examine(archive, [output], [Sink.KAFKA], seen=seen, since={output.job: low})
     return found
 
 
@@ -100,8 +102,8 @@ RIGHT = [row("a", "u", 5, 1), row("b", "u", 9, 1)]
     ],
 )
 def test_each_row_lies_between_the_cuts(rows: list[Row], kinds: list[tuple[DifferenceKind, str | None]]) -> None:
-    with archived(EVENTS) as (recompute, folder):
-        found = result(recompute, described(folder), rows, LOW, HIGH)
+    with archived(EVENTS) as (archive, folder):
+        found = result(archive, described(folder), rows, LOW, HIGH)
     assert [(one.kind, one.column) for one in found.differences] == kinds
     assert all(one.rank is None for one in found.differences)
     missing = sum(kind is DifferenceKind.MISSING for kind, _ in kinds)
@@ -113,11 +115,11 @@ def test_each_row_lies_between_the_cuts(rows: list[Row], kinds: list[tuple[Diffe
 @given(logs(min_size=1).flatmap(lambda events: cuts(events).map(lambda cut: (events, cut))))
 def test_the_rows_of_a_cut_are_equal_to_its_recompute(drawn: tuple[list[Event], dict[int, int]]) -> None:
     events, cut = drawn
-    with archived(events) as (recompute, folder):
+    with archived(events) as (archive, folder):
         output = described(folder)
-        rows = recompute.rows(output, cut)
+        rows = board_rows(archive, archive.at(cut), output)
         assert compare_equal(output, Sink.POSTGRES, list(reversed(rows)), rows) == []
-        assert result(recompute, output, rows, cut, cut).differences == ()
+        assert result(archive, output, rows, cut, cut).differences == ()
         before = [one for one in counted(events) if one.offset < cut[one.partition]]
         assert sum(one["events"] for one in rows) == len(before)
 
@@ -131,11 +133,11 @@ def test_a_record_whose_key_names_no_row_is_foreign(tmp_path: Path) -> None:
 
 
 def test_more_rows_than_are_compared_are_told(tmp_path: Path) -> None:
-    with archived(EVENTS) as (recompute, folder):
+    with archived(EVENTS) as (archive, folder):
         output = described(folder, rows=2)
-        assert len(recompute.rows(output, LOW)) == 2
+        assert len(board_rows(archive, archive.at(LOW), output)) == 2
         with pytest.raises(BoardNotUsableError, match=r"over 2 rows; raise `rows` in .*output\.yaml"):
-            recompute.rows(output, HIGH)
+            board_rows(archive, archive.at(HIGH), output)
 
 
 @pytest.mark.parametrize("lacking", ["recompute", "sink"])
@@ -163,16 +165,16 @@ FROM events WHERE event_time_millis >= $as_of - 60000 AND event_time_millis < $a
 def test_values_of_a_window_are_those_of_its_newest_rows() -> None:
     """Rows of older windows stay under their keys: nobody sees them."""
     events = [Event(0, n, f"u{n % 3}", "a", "A", n, AS_OF - 30_000 + 1000 * n) for n in range(30)]
-    with archived(events) as (recompute, folder):
+    with archived(events) as (archive, folder):
         output = described(folder, columns=ACTIVE, window=WINDOW)
         output.recompute_file.write_text(OF_WINDOW)
         newest = AS_OF - 10_000
-        rows = recompute.rows(output, {0: 30}, as_of=newest)
+        rows = board_rows(archive, archive.at({0: 30}), output, as_of=newest)
         older = {"as_of": newest - 60_000, "user_id": "gone", "points": 1}
         assert len(rows) == 3
-        right = result(recompute, output, [*rows, older], {0: 30}, {0: 30})
+        right = result(archive, output, [*rows, older], {0: 30}, {0: 30})
         assert (right.differences, right.rows_equal) == ((), 3)
-        wrong = result(recompute, output, [{**rows[0], "points": 0}, *rows[2:]], {0: 30}, {0: 30})
+        wrong = result(archive, output, [{**rows[0], "points": 0}, *rows[2:]], {0: 30}, {0: 30})
         assert [(one.kind, one.entity) for one in wrong.differences] == [
             (DifferenceKind.MISSING, ("u1",)),
             (DifferenceKind.VALUE, ("u0",)),

@@ -3,6 +3,7 @@
 -- records the one that Kafka took first, then the one in the smaller partition.
 -- since_previous: milliseconds of Kafka time since the previous record of the same id.
 -- conflict: a board would show something else if this record counted in place of the first one. first_...: the first one.
+CREATE OR REPLACE TEMP TABLE copies AS
 SELECT
   "partition",
   "offset",
@@ -36,4 +37,5 @@ FROM (
 WINDOW in_order AS (
   PARTITION BY user_id, event_id ORDER BY place > 1, kafka_timestamp, "partition", "offset", item
 )
-QUALIFY place > 1
+QUALIFY place > 1;
+DROP TABLE repeated;

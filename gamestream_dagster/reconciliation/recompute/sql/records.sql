@@ -4,6 +4,7 @@
 -- late_by: milliseconds that the event time lies behind what the earlier records of its partition had moved the watermark to
 -- (before its delay); null when nothing had.
 -- yielded: whether Flink's reader makes a row of it; it hands out none at all for what it cannot read as an object.
+CREATE OR REPLACE TEMP VIEW records AS
 SELECT
   archive.*,
   copies."offset" IS NOT NULL AS copy,

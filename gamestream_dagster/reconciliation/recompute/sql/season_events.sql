@@ -1,4 +1,6 @@
--- The counted events of one season; its borders, in milliseconds of event time, are the variables season_start and season_end.
+-- The events of one season, whose borders (milliseconds of event time) are in the variable `season`. ${counted}: the counted
+-- ones, or those of a hypothesis.
+CREATE OR REPLACE TEMP VIEW events AS
 SELECT *
-FROM counted_events
-WHERE event_time_millis >= getvariable('season_start') AND event_time_millis < getvariable('season_end')
+FROM ${counted}
+WHERE event_time_millis >= getvariable('season').first AND event_time_millis < getvariable('season').after

@@ -3,7 +3,7 @@
 SELECT
   ${keys.over},
   CASE WHEN count(*) <= $max_steps THEN list(score ORDER BY "offset") END AS scores
-FROM bracketed
+FROM events
 JOIN keys USING (${over})
 WHERE "offset" >= low_offset
-GROUP BY ${keys.over}, ${bracketed.groups}, "partition"
+GROUP BY ${keys.over}, ${events.groups}, "partition"

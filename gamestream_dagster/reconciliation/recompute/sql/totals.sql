@@ -5,6 +5,6 @@ SELECT
   sum(score)::BIGINT AS high_total,
   count(*) FILTER (WHERE "offset" < low_offset) AS low_events,
   count(*) AS high_events
-FROM bracketed
+FROM events
 JOIN keys USING (${over})
 GROUP BY ${keys.over}

@@ -1,0 +1,41 @@
+"""Opens the recompute of a stack's topic: the one place that knows folder, event ids and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gamestream_dagster.catalogue.sources import Source
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import BoardEngine
+from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
+from gamestream_dagster.reconciliation.recompute.flink_recompute import FlinkBoards
+from gamestream_dagster.settings import RecomputeEngine, Settings
+
+
+def open_recompute(
+    settings: Settings, source: Source, *, chapter: int | None = None, say: Callable[[str], None] = lambda _: None
+) -> ArchiveDatabase:
+    """The archive of a stream as it is now, with the engine that the settings name. Use as a context manager.
+
+    Args:
+        settings: the stack.
+        source: an archived stream.
+        chapter: place of the archive's chapter; default the newest one.
+        say: told how far a Flink job is.
+
+    Raises:
+        ArchiveError: a file of the archive is gone, was changed, or cannot be read.
+    """
+    spill = settings.home / "tmp" / "recompute"
+    spill.mkdir(parents=True, exist_ok=True)
+    folder, ids = settings.archive_dir / source.topic, source.dedup is not None
+    opened = ArchiveSource(folder, event_ids=ids, chapter=chapter, own_columns=source.own_columns)
+    return ArchiveDatabase(opened, spill, engine=_engine(settings, say))
+
+
+def _engine(settings: Settings, say: Callable[[str], None]) -> BoardEngine | None:
+    match settings.recompute_engine:
+        case RecomputeEngine.DUCKDB:
+            return None
+        case RecomputeEngine.FLINK:
+            return FlinkBoards(settings, say)
