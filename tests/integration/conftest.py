@@ -60,10 +60,10 @@ def deploy_boards(settings: Settings) -> Boards:
 
 
 def board_rows(settings: Settings, board: str) -> list[dict[str, Any]]:
-    """A board's rows in Postgres, in the order of the ranks."""
+    """An output's rows in Postgres, in the order of its ranks or keys."""
     from gamestream_dagster.reconciliation.observe.sinks import read_tables, visible
 
     described = load_boards()[board]
     with open_engine(settings) as engine:
         found = read_tables(engine, [described])[board]
-    return sorted(visible(described, found), key=lambda row: row["rnk"])
+    return sorted(visible(described, found), key=lambda row: [row[name] for name in described.key_columns])

@@ -21,7 +21,7 @@ from gamestream_dagster.settings import load_settings
 from tests.support.fakes.board_rows import HOSTILE, board_rows
 from tests.support.fakes.verdicts import finished
 
-BOARDS = load_boards()
+BOARDS = {name: board for name, board in load_boards().items() if board.ranked}
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 

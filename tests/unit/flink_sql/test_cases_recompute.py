@@ -63,7 +63,7 @@ def test_a_case_says_what_it_is_about(case: Case):
     [
         ("input.yaml", "user_id:", "usr_id:", "usr_id is unknown"),
         ("expect.yaml", "user_id:", "usr_id:", "row 1 of hot_streaks has usr_id"),
-        ("expect.yaml", "hot_streaks:", "hot_streak:", "must give just the boards hot_streaks"),
+        ("expect.yaml", "hot_streaks:", "hot_streak:", "gives other outputs than hot_streaks"),
         ("input.yaml", "at: 65000", "at: 1", "comes too late for hot_streaks"),
     ],
 )

@@ -13,13 +13,13 @@ from gamestream_dagster.warehouse.drift import describe, key_drift
 from gamestream_dagster.warehouse.tables import SYSTEM_TABLES, load_metadata, system
 
 
-def test_every_board_is_a_table_keyed_by_rank_with_its_columns_in_order():
+def test_every_board_is_a_table_with_its_key_and_its_columns_in_order():
     metadata, boards = load_metadata(), load_boards()
     assert set(metadata.tables) == set(SYSTEM_TABLES) | set(boards)
     for board in boards.values():
         table = metadata.tables[board.name]
         assert [column.name for column in table.columns] == list(board.columns)
-        assert [column.name for column in table.primary_key.columns] == [board.rank_column]
+        assert [column.name for column in table.primary_key.columns] == list(board.key_columns)
 
 
 def test_board_with_a_system_tables_name_is_refused():
