@@ -16,7 +16,6 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
@@ -35,6 +34,7 @@ from gamestream_dagster.reconciliation.why.explain_row import explain_row
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.settings import Settings
 from quality.emptiness import empty_board
+from tests.support.fakes.streams import SCORE_TOPIC, SCORES
 from tests.support.planted import provision
 
 COPIED_VIEW = """
@@ -188,8 +188,8 @@ def test_a_certificate_of_an_output_without_ranks_is_verified_and_a_forged_one_i
     run = made.reconcile("drained")
     assert run.verdict is Verdict.MATCH, run.reason
     output = made.outputs[made.keyed]
-    with open_recompute(made.settings, SCORE_TOPIC) as archive:
-        certificate = certify(archive, archive.at(run.high), output, Proof(run.run_id, run.verdict.value))
+    with open_recompute(made.settings, SCORES) as archive:
+        certificate = certify(archive, SCORES, archive.at(run.high), output, Proof(run.run_id, run.verdict.value))
     assert verify(made.settings, certificate, made.root) == []
     forged = [{**certificate.rows[0], "events": 10**6}, *certificate.rows[1:]]
     told = verify(made.settings, certificate.model_copy(update={"rows": forged}), made.root)

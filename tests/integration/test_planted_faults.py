@@ -25,6 +25,7 @@ from gamestream_dagster.reconciliation.model.values import FaultKind, Reconcilia
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
+from tests.support.fakes.streams import scores_in
 from tests.support.planted import Planted, provision
 from tests.support.planting import (
     LATE_ROWS,
@@ -167,7 +168,7 @@ def old(planted: CarelessJobs) -> tuple[ReconciliationRun, ...]:
     sender.send(2, *((f"old-{name}", 200 + place) for place, name in enumerate(MISFORTUNES)))
     second = planted.drained("planted_old")
     suspend_job(settings, OLD.job, root=root)
-    archive_topic(settings, TOPIC)
+    archive_topic(settings, scores_in(TOPIC))
     delete_records(settings, 2, KafkaAdmin(settings.kafka).end_offsets(TOPIC)[2])
     restore_by_hand(settings, root, OLD.job, before.savepoint_path)
     sender.misfortunes(2, "old-", *MISFORTUNES, "sound")
