@@ -82,7 +82,7 @@ def _timed(events: int, work: Callable[[], int]) -> Read:
 
 def _archive(settings: Settings, dataset: Dataset) -> int:
     with tempfile.TemporaryDirectory(prefix="gamestream-") as folder:
-        return archive_topic(settings.model_copy(update={"home": Path(folder)}), dataset.topic).records
+        return archive_topic(settings.model_copy(update={"home": Path(folder)}), dataset.stream(settings)).records
 
 
 def read_bare(kafka: KafkaConnection, topic: str, ends: Mapping[int, int]) -> int:

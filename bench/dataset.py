@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ import duckdb
 from confluent_kafka import KafkaError, Message, Producer
 
 from bench.results import BenchError
+from gamestream_dagster.catalogue.sources import Source, score_source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.events.avro import score_encoder
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 from gamestream_dagster.events.score_event import ScoreEvent
-from gamestream_dagster.settings import ScoreFormat, Settings
+from gamestream_dagster.settings import Settings, TopicFormat
 
 SQL = Path(__file__).with_name("sql")
 PARTITIONS = 4
@@ -41,7 +42,7 @@ class Dataset:
     seed: int = 1
     zipf: float = 0.0
     rate: int = 20_000
-    score_format: ScoreFormat = ScoreFormat.JSON
+    score_format: TopicFormat = TopicFormat.JSON
 
     @property
     def teams(self) -> int:
@@ -64,12 +65,12 @@ class Dataset:
         skew = f"zipf{round(self.zipf * 100)}" if self.zipf else "uniform"
         return f"bench-{self.score_format}-{self.events}-{self.players}-{skew}-{self.rate}-{self.seed}"
 
-    def settings(self, settings: Settings) -> Settings:
-        """The stack with the encoding of these events."""
-        return settings.model_copy(update={"score_format": self.score_format})
+    def stream(self, settings: Settings) -> Source:
+        """The stream of score events as this dataset has it: another topic, and its own encoding."""
+        return replace(score_source(settings), topic=self.topic, format=self.score_format)
 
 
-class Source:
+class Draw:
     """Draws the events of a dataset in bounded pieces. Close it, or use it as a context manager."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -81,7 +82,7 @@ class Source:
         if dataset.zipf:
             self._db.execute("INSERT INTO lots " + text, shape)
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> Draw:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -140,7 +141,7 @@ def fill(settings: Settings, dataset: Dataset) -> dict[int, int]:
     if admin.describe(dataset.topic) is None:
         # the events' times are long past, and Kafka goes by the send time: kept until the stack is removed
         admin.create(dataset.topic, PARTITIONS, {"retention.ms": "-1"})
-        with Source(dataset) as source, encoder(settings, dataset.score_format) as encode:
+        with Draw(dataset) as source, encoder(settings, dataset.score_format) as encode:
             send(settings.kafka, dataset.topic, source.records(encode))
     ends = admin.end_offsets(dataset.topic)
     if sum(ends.values()) != dataset.events:
@@ -151,13 +152,13 @@ def fill(settings: Settings, dataset: Dataset) -> dict[int, int]:
 
 
 @contextmanager
-def encoder(settings: Settings, score_format: ScoreFormat) -> Iterator[Callable[[ScoreEvent], bytes] | None]:
+def encoder(settings: Settings, score_format: TopicFormat) -> Iterator[Callable[[ScoreEvent], bytes] | None]:
     """The encoder of a record's value; None for JSON, which the events contain already."""
-    if score_format is ScoreFormat.JSON:
+    if score_format is TopicFormat.JSON:
         yield None
         return
     with Registry(settings.registry) as registry:
-        yield score_encoder(registry)
+        yield score_encoder(registry, score_source(settings))
 
 
 def send(kafka: KafkaConnection, topic: str, records: Iterator[tuple[bytes, bytes]]) -> int:

@@ -22,7 +22,7 @@ from gamestream_dagster.catalogue.boards import ColumnType
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.flink_jobs.spec.sql_text import Statement, split
 from gamestream_dagster.flink_jobs.target.render import RenderedJob
-from gamestream_dagster.settings import ScoreFormat, Settings
+from gamestream_dagster.settings import Settings, TopicFormat
 
 TABLES = "v1_00-qry-ddl.sql"
 JOBS = ("v1_01-top-teams.sql", "v1_02-top-players.sql", "v1_03-hot-streaks.sql", "v1_04-team-mvps.sql")
@@ -39,7 +39,7 @@ class Place:
     registry: str
     topic: str
     bounds: Bounds
-    score_format: ScoreFormat
+    score_format: TopicFormat
     prefix: str = "bench-seed-"  # of its board topics, which bear the names of ours
 
 
@@ -103,7 +103,7 @@ def _table(statement: Statement, place: Place) -> str:
     text = statement.text
     source = "'connector' = 'kafka'" in text
     topic = _option(statement, "topic")
-    avro = place.score_format is ScoreFormat.AVRO
+    avro = place.score_format is TopicFormat.AVRO
     # The board topics are always JSON: reads decide the cost of a format, a million to ten.
     text = _formats(text, place.registry if source and avro else None)
     text = re.sub(r"('properties\.bootstrap\.servers'\s*=\s*)'[^']*'", rf"\1'{place.bootstrap}'", text)

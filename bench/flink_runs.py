@@ -14,7 +14,8 @@ from bench.dataset import Dataset
 from bench.machine import cpu_of
 from bench.results import BenchError
 from bench.stacks import pid_of
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC, EventIds
+from gamestream_dagster.catalogue.sources import Source, load_sources, source_of_event
+from gamestream_dagster.catalogue.topics import Dedup
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 from gamestream_dagster.clients.flink_types import FlinkState, JobDetail
@@ -25,7 +26,6 @@ from gamestream_dagster.flink_jobs.target.render import RenderedJob
 from gamestream_dagster.flink_jobs.target.targets import target_for
 from gamestream_dagster.settings import Settings
 
-TOPIC_OPTION = f"'topic' = '{SCORE_TOPIC}'"
 POLL_SECONDS = 0.1
 _NODE_NUMBER = re.compile(r"\[\d+\]")
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Job:
 
 
 def our_job(
-    settings: Settings, name: str, dataset: Dataset, bounds: Bounds, event_ids: Mapping[str, EventIds] | None = None
+    settings: Settings, name: str, dataset: Dataset, bounds: Bounds, dedup: Mapping[str, Dedup] | None = None
 ) -> Job:
     """A job of the project with its real sinks, over the dataset's topic.
 
@@ -79,28 +79,31 @@ def our_job(
         name: of the job.
         dataset: what it reads.
         bounds: where it ends.
-        event_ids: replaces the topic's declaration; `{}`: events carry no ids.
+        dedup: replaces the topic's declaration; `{}`: events carry no ids.
     """
-    spec = over_topic(load_job(name, event_ids=event_ids), dataset.topic, bounds)
-    target = target_for(dataset.settings(settings), spec)
+    stream = dataset.stream(settings)
+    spec = over_topic(load_job(name, dedup=dedup), stream, bounds)
+    target = target_for(settings, spec)
     return Job(name, target.rendered, target.options)
 
 
-def over_topic(spec: JobSpec, topic: str, bounds: Bounds) -> JobSpec:
-    """The job with another source: another topic, and an end.
+def over_topic(spec: JobSpec, stream: Source, bounds: Bounds) -> JobSpec:
+    """The job with another source: another topic in its own encoding, and an end.
 
     Raises:
         BenchError: no source reads the topic of score events.
     """
 
     def moved(file: SqlFile) -> SqlFile:
-        return SqlFile(path=file.path, text=file.text.replace(TOPIC_OPTION, topic_options(topic, bounds)))
+        return SqlFile(path=file.path, text=file.text.replace(option, topic_options(stream.topic, bounds)))
 
-    sources = tuple(moved(file) for file in spec.sources)
-    if sources == spec.sources:
-        raise BenchError(f"no source of {spec.name} has the option {TOPIC_OPTION}; the benchmark cannot move it")
-    avro = {path: moved(file) for path, file in spec.avro_sources.items()}
-    return spec.model_copy(update={"sources": sources, "avro_sources": avro})
+    declared = source_of_event(stream.event_types[0].name, load_sources()).topic
+    option = f"'topic' = '{declared}'"
+    *sources, _, _ = spec.files({declared: stream.format})
+    moved_sources = tuple(moved(file) for file in sources)
+    if moved_sources == tuple(sources):
+        raise BenchError(f"no source of {spec.name} has the option {option}; the benchmark cannot move it")
+    return spec.model_copy(update={"sources": moved_sources, "avro_sources": {}})
 
 
 def topic_options(topic: str, bounds: Bounds) -> str:

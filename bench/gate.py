@@ -45,7 +45,7 @@ def boards() -> dict[str, Board]:
 
 def truth(settings: Settings, dataset: Dataset, ends: Mapping[int, int]) -> Truth:
     """Archive the dataset's topic and recompute every board over it."""
-    archive_topic(dataset.settings(settings), dataset.topic)
+    archive_topic(settings, dataset.stream(settings))
     spill = settings.home / "spill"
     spill.mkdir(exist_ok=True)
     rows: dict[str, Sequence[Row]] = {}

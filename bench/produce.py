@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.dataset import PARTITIONS, START_MS, Dataset, Source, send
+from bench.dataset import PARTITIONS, START_MS, Dataset, Draw, send
 from bench.figures import ratio, spread, spread_cells
 from bench.results import BenchError, Result, Table
 from bench.rounds import Say, alternate
@@ -62,7 +62,7 @@ def measure(settings: Settings, options: ProduceOptions, say: Say) -> Result:
     with tempfile.TemporaryDirectory(prefix="gamestream-") as folder:
         file = Path(folder) / "events.jsonl"
         records = _write(dataset, file)
-        with Source(dataset) as source:
+        with Draw(dataset) as source:
             ready = list(source.records())
         contestants = {
             SIMULATOR: lambda: _simulate(settings, options),
@@ -84,7 +84,7 @@ def measure(settings: Settings, options: ProduceOptions, say: Say) -> Result:
 
 def _write(dataset: Dataset, file: Path) -> int:
     """The dataset as JSON lines; returns the mean length of one."""
-    with Source(dataset) as source, file.open("wb") as out:
+    with Draw(dataset) as source, file.open("wb") as out:
         for _, value in source.records():
             out.write(value + b"\n")
     return file.stat().st_size // dataset.events

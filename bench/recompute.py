@@ -8,20 +8,22 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from bench import gate
-from bench.dataset import PARTITIONS, Dataset, Source
+from bench.dataset import PARTITIONS, Dataset, Draw
 from bench.figures import ratio, spread, spread_cells
 from bench.results import BenchError, Result, Table
 from bench.rounds import Say, alternate
+from gamestream_dagster.archive.decode import decoding
 from gamestream_dagster.archive.manifest import Manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun
+from gamestream_dagster.catalogue.sources import load_sources, source_of_event
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
@@ -30,7 +32,7 @@ from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
 from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
 
 SCAN_SQL = Path(__file__).with_name("sql") / "scan_archive.sql"
-TOPIC = "user-score"
+TOPIC = "bench-recompute"
 CHUNK = 10_000
 THREADS = 2
 Record = tuple[int, int, bytes, bytes]
@@ -97,10 +99,11 @@ def write_archive(topic_dir: Path, records: Iterable[Record]) -> dict[int, int]:
     topic_dir.mkdir(parents=True)
     ends = dict.fromkeys(range(PARTITIONS), 0)
     run = ArchiveRun(TOPIC, topic_dir, Manifest(topic=TOPIC), dict(ends))
+    made = decoding(replace(source_of_event("score", load_sources()), topic=TOPIC))
     waiting = {partition: Raw() for partition in ends}
 
     def take(partition: int) -> None:
-        run.take(partition, waiting[partition], ends[partition], None)
+        run.take(partition, waiting[partition], ends[partition], made)
         waiting[partition] = Raw()
 
     for partition, at, key, value in records:
@@ -120,7 +123,7 @@ def write_archive(topic_dir: Path, records: Iterable[Record]) -> dict[int, int]:
 
 def records_of(dataset: Dataset) -> Iterator[Record]:
     """The records of a dataset, as its topic would hold them."""
-    with Source(dataset) as source:
+    with Draw(dataset) as source:
         for found in source.batches():
             for key, at, value in zip(found["user_id"], found["event_time_millis"], found["json"], strict=True):
                 yield zlib.crc32(key.encode()) % PARTITIONS, at + 1000, key.encode(), value.encode()

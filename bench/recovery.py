@@ -21,7 +21,7 @@ from bench.load import MARKER, MARKER_TEAM, TOP, value
 from bench.results import BenchError, Result, Table
 from bench.rounds import Say
 from bench.stacks import own_home, pid_of, provision
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.sources import score_source
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.feed import simulate_into
@@ -87,7 +87,7 @@ def _on_stack(
     simulate_into(settings, shape, paced=False)
     for name in JOBS:
         jobs.apply_job(settings, name, say=say)
-    with open_engine(settings) as engine, ScoreProducer(settings.kafka, SCORE_TOPIC) as producer:
+    with open_engine(settings) as engine, ScoreProducer(settings.kafka, score_source(settings).topic) as producer:
         marker = Marker(engine, producer)
         marker.wait(marker.send())
         for number in range(options.rounds + 1):

@@ -17,7 +17,7 @@ from bench.results import BenchError, Result, Table
 from bench.rounds import Say, alternate
 from bench.stacks import pid_of
 from bench.streaming import JOBS
-from gamestream_dagster.catalogue.topics import EventIds
+from gamestream_dagster.catalogue.topics import Dedup
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.settings import Settings
 
@@ -92,7 +92,7 @@ def _title(players: int, ids: bool) -> str:
     return f"{players:,} players, {'with' if ids else 'without'} ids"
 
 
-def _fill(settings: Settings, dataset: Dataset, ids: Mapping[str, EventIds] | None) -> Filled:
+def _fill(settings: Settings, dataset: Dataset, ids: Mapping[str, Dedup] | None) -> Filled:
     ends = fill(settings, dataset)
     gate.clear(settings)
     _fresh_task_manager(settings)

@@ -13,8 +13,8 @@ from bench.figures import ratio, short, spread, spread_cells
 from bench.flink_runs import Run, our_job, run_to_end, scan_job
 from bench.results import Result, Table
 from bench.rounds import Say, alternate
-from gamestream_dagster.catalogue.topics import EventIds
-from gamestream_dagster.settings import ScoreFormat, Settings, StreamProfile
+from gamestream_dagster.catalogue.topics import Dedup
+from gamestream_dagster.settings import Settings, StreamProfile, TopicFormat
 
 OURS, WITHOUT_IDS, QUICK = "gamestream", "gamestream, events without ids", "gamestream, low latency"
 SCAN, SEED = "scan and parse only", "first demo's SQL"
@@ -48,7 +48,7 @@ class StreamingOptions:
         if not self.sweep:
             return [main]
         more = [Dataset(self.events, players, self.seed) for players in self.players[1:]]
-        avro = Dataset(self.events, main.players, self.seed, score_format=ScoreFormat.AVRO)
+        avro = Dataset(self.events, main.players, self.seed, score_format=TopicFormat.AVRO)
         return [main, *more, avro, Dataset(self.events, main.players, self.seed, zipf=self.zipf)]
 
 
@@ -82,7 +82,7 @@ def _case(settings: Settings, options: StreamingOptions, dataset: Dataset, resul
     }
     main = dataset == options.main
     if main:
-        contestants[WITHOUT_IDS] = lambda: ours.run(WITHOUT_IDS, event_ids={})
+        contestants[WITHOUT_IDS] = lambda: ours.run(WITHOUT_IDS, dedup={})
         quick = replace(ours, settings=settings.model_copy(update={"stream_profile": StreamProfile.LOW_LATENCY}))
         contestants[QUICK] = lambda: quick.run(QUICK)
         for job in JOBS:
@@ -110,10 +110,10 @@ class Ours:
     ends: Mapping[int, int]
     expected: gate.Truth
 
-    def run(self, name: str, event_ids: Mapping[str, EventIds] | None = None) -> Run:
+    def run(self, name: str, dedup: Mapping[str, Dedup] | None = None) -> Run:
         """Both jobs at once, from empty tables to correct boards."""
         gate.clear(self.settings)
-        jobs = [our_job(self.settings, job, self.dataset, self.ends, event_ids) for job in JOBS]
+        jobs = [our_job(self.settings, job, self.dataset, self.ends, dedup) for job in JOBS]
         with gate.progress(self.settings, JOBS) as read:
             run = run_to_end(self.settings, jobs, self.dataset.events, look=read)
         gate.check(self.settings, self.expected, name)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from gamestream_dagster.connections import (
     KafkaConnection,
@@ -30,12 +30,15 @@ from gamestream_dagster.port_block import PORTS_PER_STACK, port_of
 
 ENV_PREFIX = "GAMESTREAM_"
 _SECRETS = ("postgres_password", "kafka_password", "registry_password")
+# Settings of earlier versions, with what to write instead.
+_RETIRED = {"score_format": "write `topic_formats: {<topic>: avro}`, a format for each topic"}
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 REPORTS_PATH = "reports"  # under which the dashboard serves the files of `reports_dir`
 
 
-class ScoreFormat(StrEnum):
-    """How the records of `user-score` are encoded; a topic holds one of the two."""
+class TopicFormat(StrEnum):
+    """How the records of a topic are encoded; a topic holds one of the two."""
 
     JSON = "json"
     AVRO = "avro"
@@ -116,7 +119,11 @@ class Settings(BaseModel):
         default="public", pattern="^[a-z_][a-z0-9_]*$", description="Schema of boards and reconciliation tables."
     )
     dagster_database: str = Field(default="dagster", description="Database of Dagster's own storage.")
-    score_format: ScoreFormat = Field(default=ScoreFormat.JSON, description="Encoding of `user-score`.")
+    topic_formats: dict[str, TopicFormat] = Field(
+        default_factory=dict,
+        description="Encoding by topic, json or avro, where it is not the one of topics.yaml; in the environment "
+        "`topic=avro,other=json`.",
+    )
     topic_profile: TopicProfile = Field(default=TopicProfile.LAPTOP, description="Partition counts of the topics.")
     recompute_engine: RecomputeEngine = Field(
         default=RecomputeEngine.DUCKDB, description="What recomputes the boards: duckdb, or a batch job on flink."
@@ -143,6 +150,14 @@ class Settings(BaseModel):
         default_factory=dict, description="More options of the embedded Flink cluster; they win over our own."
     )
     origins: dict[str, str] = Field(default_factory=dict, description="Where each value came from.", repr=False)
+
+    @field_validator("topic_formats", mode="before")
+    @classmethod
+    def _pairs(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            return given
+        pairs = [pair.partition("=") for pair in given.split(",") if pair.strip()]
+        return {topic.strip(): encoding.strip() for topic, _, encoding in pairs}
 
     EMBEDDED: ClassVar[tuple[str, ...]] = ("kafka", "registry", "flink", "postgres")
 
@@ -334,6 +349,9 @@ def load_settings(home: Path | str | None = None, port_base: int | None = None, 
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        if name in _RETIRED:
+            origin = origins.get(name, "default")
+            raise SettingsError(f"The setting {name!r} (from {origin}) is no more: {_RETIRED[name]}.") from error
         raise SettingsError(
             f"Setting {name!r} (from {origins.get(name, 'default')}) cannot be used: {first['msg']}. "
             f"Known settings: {', '.join(sorted(set(Settings.model_fields) - {'origins'}))}."
@@ -360,7 +378,8 @@ def _folder(given: Path | str) -> Path:
 
 
 def _from_environment() -> dict[str, str]:
-    fields = set(Settings.model_fields) - {"home", "origins", "flink_options"}  # a mapping: from the profile file alone
+    # `flink_options` is a mapping: from the profile file alone
+    fields = (set(Settings.model_fields) | set(_RETIRED)) - {"home", "origins", "flink_options"}
     found = {name: os.environ.get(ENV_PREFIX + name.upper()) for name in fields}
     return {name: value for name, value in found.items() if value}
 

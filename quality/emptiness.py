@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from gamestream_dagster.archive.errors import ArchiveError
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import season_at
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.sources import source_of_board, stack_sources
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
@@ -62,15 +62,15 @@ def empty_board(board: Board, settings: Settings) -> Emptiness:
     )
 
 
-def empty_archive(settings: Settings) -> Emptiness:
+def empty_archive(topic: str, settings: Settings) -> Emptiness:
     """Whether the topic holds no record either."""
     try:
-        records = sum(KafkaAdmin(settings.kafka).end_offsets(SCORE_TOPIC).values())
+        records = sum(KafkaAdmin(settings.kafka).end_offsets(topic).values())
     except ServiceError as error:
         return Emptiness(SuiteState.FAILS, f"The archive is empty, and the topic could not be asked: {error}")
     if records == 0:
-        return Emptiness(SuiteState.HOLDS, f"The archive is empty, and {SCORE_TOPIC} has never held a record.")
-    return Emptiness(SuiteState.NOT_RUN, f"nothing of {SCORE_TOPIC} is archived; run `gamestream archive`.")
+        return Emptiness(SuiteState.HOLDS, f"The archive is empty, and {topic} has never held a record.")
+    return Emptiness(SuiteState.NOT_RUN, f"nothing of {topic} is archived; run `gamestream archive`.")
 
 
 def no_run(_settings: Settings) -> Emptiness:
@@ -130,7 +130,7 @@ def recomputed_rows(settings: Settings, board: Board, cuts: Cuts) -> int:
 
     if not any(cuts.low.values()):
         return 0
-    with open_recompute(settings, SCORE_TOPIC) as archive:
+    with open_recompute(settings, source_of_board(board, stack_sources(settings))) as archive:
         at = archive.at(cuts.low)
         newest = newest_event_times(archive, at)
         if not newest:

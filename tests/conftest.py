@@ -24,12 +24,10 @@ SERVERS = ("kafka", "registry", "postgres", "flink")
 # Of the groups that the workers take, those that last longest: what is begun last should be short.
 LONGEST_FIRST = (
     "boards",
-    "test_planted_faults",
     "test_proofs_cut_short",
-    "test_soak",
-    "test_sql_cases",
+    "test_planted_faults",
     "test_topic_recreated",
-    "test_drill",
+    "test_sql_cases",
     "test_jobs",
     "test_avro",
     "test_jobs_under_fire",
@@ -37,6 +35,10 @@ LONGEST_FIRST = (
 )
 # Each worker looks for free ports in a range of its own.
 FIRST_PORT, PORTS_OF_A_WORKER, WORKERS = 28000, 1700, 2
+
+# A shell lets what it starts in the background ignore Ctrl-C; tests of it need the usual way.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A limit for an example fails on a machine that has other things to do; nor may CI fail by chance.
 hypothesis.settings.register_profile(
@@ -50,16 +52,18 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "gamestream")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Mark the tests on servers before xdist reads the groups, and sort them after they were shuffled.
 
-    Tests that use the deployed boards and leave them as they were are one group; every other file is one.
+    Tests that use the deployed boards and leave them as they were are one group, at the end of which come those that
+    take them in any state; every other file is a group.
     """
     on_servers = [item for item in items if _folder(item)]
     traces = {item.path for item in on_servers if item.get_closest_marker("leaves_traces")}
-    on_boards = {item.path for item in on_servers if "boards" in getattr(item, "fixturenames", ())}
+    anyhow = {item.path for item in on_servers if item.get_closest_marker("any_boards")}
+    shared = {item.path for item in on_servers if "boards" in getattr(item, "fixturenames", ())} - traces | anyhow
     for item in on_servers:
         item.add_marker(ON_SERVERS[_folder(item)])
-        item.add_marker(pytest.mark.xdist_group(_group(item, on_boards - traces)))
+        item.add_marker(pytest.mark.xdist_group(_group(item, shared)))
     yield
-    items.sort(key=lambda item: _place(item, on_boards - traces))
+    items.sort(key=lambda item: _place(item, shared))
 
 
 def _folder(item: pytest.Item) -> Path | None:
@@ -71,7 +75,7 @@ def _group(item: pytest.Item, shared: set[Path]) -> str:
 
 
 def _place(item: pytest.Item, shared: set[Path]) -> tuple[int, int]:
-    """Tests without a server first, then the longest groups; in a file, what leaves traces comes last."""
+    """Tests without a server first, then the longest groups; in a group, what leaves traces comes last."""
     if _folder(item) is None:
         return -1, 0
     group = _group(item, shared)

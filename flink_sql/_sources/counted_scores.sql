@@ -1,6 +1,6 @@
 -- Every accepted record that is no copy. A copy has the user_id and event_id of one that this job counted before, less than
 -- the horizon ago by its own clock, whatever else it says: the first by position counts. A player's records lie in one
--- partition, which the job reads in order; of an id in several partitions the first one read counts. The horizon is the setting `event_ids` of the topic; where events carry no ids,
+-- partition, which the job reads in order; of an id in several partitions the first one read counts. The horizon is the setting `dedup` of the topic; where events carry no ids,
 -- counted_scores.without_ids.sql stands here.
 --
 -- The horizon is the TTL of this one operator's state; every other state is kept for ever. No SQL can say that: it is set in

@@ -1,55 +1,62 @@
-"""Raw records to columns, by the one acceptance rule.
+"""Raw records to columns, by the acceptance rules of a stream's event types.
 
-The plain record (an object of known fields, of the types that a producer writes) is judged here in one pass; every
-other one by `events.acceptance`, which knows all that Flink's reader does. Both are tested on the same table of cases.
+The plain record (an object of known fields, of the types that a producer writes) is judged in one pass; every other one
+by `events.acceptance`, which knows all that Flink's reader does. Both are tested on the same table of cases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gamestream_dagster.catalogue.event_type import EventField, EventType, FieldType
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_records import Raw
-from gamestream_dagster.events.acceptance import FAST_BYTES, Outcome, Refused, outcomes, whole_number
-from gamestream_dagster.events.event_types import FUTURE_LIMIT_MS, score_event
+from gamestream_dagster.events.acceptance import JsonJudge
+from gamestream_dagster.events.outcome import Outcome, Refused
+from gamestream_dagster.events.rule import FAST_BYTES, Plain, Row, by_text, plain_reader, rule_of, whole_number
 
-ARCHIVE_SCHEMA = pa.schema(
-    [
-        ("topic", pa.string()),
-        ("partition", pa.int32()),
-        ("offset", pa.int64()),
-        ("item", pa.int32()),  # 0, or the place in a record that holds an array of several events
-        ("kafka_timestamp", pa.int64()),
-        ("key", pa.binary()),
-        ("value", pa.binary()),
-        ("user_id", pa.string()),
-        ("team_id", pa.string()),
-        ("team_name", pa.string()),
-        ("score", pa.int64()),
-        ("event_time_millis", pa.int64()),
-        ("event_type", pa.string()),
-        ("event_id", pa.string()),
-        ("reason", pa.string()),
-        ("remark", pa.string()),
-        # Milliseconds: how far the records before this one in its partition had moved the watermark. None: not at all.
-        ("newest_before", pa.int64()),
-    ]
-)
+ACCEPTED, REFUSED = "accepted", "refused"
 
-_RECORD_SCHEMA = pa.schema(list(ARCHIVE_SCHEMA)[:-1])
-"""What a row holds without the rows before it."""
+MAX_VALUE_BYTES = 1 << 20
+"""Bytes that the archive keeps of a key and of a value: Kafka's own limit for a batch. `value_bytes` has the length."""
 
+_ENVELOPE = [
+    ("topic", pa.string()),
+    ("partition", pa.int32()),
+    ("offset", pa.int64()),
+    ("item", pa.int32()),  # 0, or the place in a record that holds an array of several events
+    ("kafka_timestamp", pa.int64()),
+    ("key", pa.binary()),
+    ("value", pa.binary()),
+    ("value_bytes", pa.int64()),
+    ("outcome", pa.string()),
+    ("reason", pa.string()),
+    ("remark", pa.string()),
+    ("event_id", pa.string()),
+    ("user_id", pa.string()),
+    ("event_time_millis", pa.int64()),
+    ("event_type", pa.string()),
+    # Milliseconds: how far the records before this one in its partition had moved the watermark. None: not at all.
+    ("newest_before", pa.int64()),
+]
+ENVELOPE = pa.schema(_ENVELOPE)
+"""The columns of every archive, whatever its event types."""
+
+JUDGED = ("reason", "remark", "event_id", "user_id", "event_time_millis", "event_type")
+"""Columns of the envelope that the rule gives; those of the event types follow them."""
+
+_TYPES = {FieldType.STRING: pa.string(), FieldType.INTEGER: pa.int64()}
 _NOTHING = -1  # before every time
 _NO_TIME = pa.scalar(None, pa.int64())
 _call = pc.call_function
-_FIELDS = score_event().fields
-_KNOWN = frozenset(_FIELDS)
-_MAX_TEXT = _FIELDS["user_id"].max_length or 0
-_MAX_SCORE = _FIELDS["score"].maximum or 0
 
 T = TypeVar("T")
 
@@ -57,132 +64,154 @@ Judge = Callable[[bytes | None, int], Sequence[Outcome]]
 """What becomes of one record: its value and its Kafka timestamp to at least one outcome."""
 
 
-def decode(
-    topic: str, partition: int, raw: Raw, judge: Judge | None = None, newest_before: int | None = None
-) -> pa.Table:
+def archive_schema(own_columns: Mapping[str, EventField]) -> pa.Schema:
+    """The columns of a stream's archive: the envelope, then the fields of its event types."""
+    return pa.schema([*_ENVELOPE, *((name, _TYPES[field.type]) for name, field in own_columns.items())])
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the records of one stream become rows."""
+
+    source: Source
+    schema: pa.Schema
+    judge: Judge
+    """The exact rule."""
+    plain: Plain | None
+    """The fast path; None: every record takes the exact rule."""
+    columns: tuple[str, ...]
+    """What `plain` and `row` give."""
+
+    def row(self, outcome: Outcome) -> Row:
+        """The row of an outcome of the exact rule."""
+        if isinstance(outcome, Refused):
+            return _refused_row(outcome, self.source.event_types, self.columns)
+        return _picker(type(outcome), self.source.event_types, self.columns)(outcome)
+
+
+def decoding(source: Source, judge: Judge | None = None) -> Decoding:
+    """How a stream's records become rows.
+
+    Args:
+        source: the stream.
+        judge: the rule over its records; None is that of JSON, with its fast path.
+    """
+    own = source.own_columns
+    columns = (*JUDGED, *own)
+    schema = archive_schema(own)
+    if judge is not None:
+        return Decoding(source, schema, judge, None, columns)
+    exact = JsonJudge(source.event_types)
+    return Decoding(source, schema, exact.outcomes, _plain(source.event_types, columns), columns)
+
+
+def decode(made: Decoding, partition: int, raw: Raw, newest_before: int | None = None) -> pa.Table:
     """Archive rows of some records, in order. A refused record keeps those of its fields that can be read.
 
     Args:
-        topic: name of the topic.
+        made: the stream's decoding.
         partition: number.
         raw: the records.
-        judge: the rule; None is that of JSON, with its fast path.
         newest_before: `newest_event_time` of the partition's earlier records, milliseconds; None where there are none.
     """
-    rows: list[tuple[Any, ...]] = []
+    rows: list[Row] = []
     several: list[tuple[int, int]] = []  # place of a record that gives more than one row, and how many
-    fast = judge is None
-    rule: Judge = outcomes if judge is None else judge
+    plain, rule, to_row = made.plain, made.judge, made.row
     for value, timestamp in zip(raw.values, raw.timestamps, strict=True):
-        row = _plain(value, timestamp) if fast else None
+        row = plain(value, timestamp) if plain is not None else None
         if row is not None:
             rows.append(row)
             continue
         found = rule(value, timestamp)
         if len(found) > 1:
             several.append((len(rows), len(found)))
-        rows.extend(_row(outcome) for outcome in found)
-    return _with_newest(_table(topic, partition, raw, rows, several), newest_before)
+        rows.extend(to_row(outcome) for outcome in found)
+    return _with_newest(_table(made, partition, raw, rows, several), newest_before, made)
 
 
-def newest_event_time(table: pa.Table, before: int | None = None) -> int | None:
+def newest_event_time(table: pa.Table, max_ahead_ms: int, before: int | None = None) -> int | None:
     """How far a partition's records up to the last one of `table` have moved the watermark, milliseconds.
 
     Args:
         table: rows of `decode`, in order.
+        max_ahead_ms: of the stream (`Source.max_ahead_ms`).
         before: the answer for an empty table.
     """
     if not table.num_rows:
         return before
     last = table.slice(table.num_rows - 1)
-    moved = (last.column("newest_before")[0].as_py(), _moving_times(last)[0].as_py())
+    moved = (last.column("newest_before")[0].as_py(), _moving_times(last, max_ahead_ms)[0].as_py())
     return max((one for one in moved if one is not None), default=None)
 
 
-def _with_newest(table: pa.Table, before: int | None) -> pa.Table:
+def _with_newest(table: pa.Table, before: int | None, made: Decoding) -> pa.Table:
     first = pa.array([_NOTHING if before is None else before], pa.int64())
-    seen = _call("cumulative_max", [pa.concat_arrays([first, pc.fill_null(_moving_times(table), _NOTHING)])])
+    moving = pc.fill_null(_moving_times(table, made.source.max_ahead_ms), _NOTHING)
+    seen = _call("cumulative_max", [pa.concat_arrays([first, moving])])
     newest = seen.slice(0, table.num_rows)
     newest = _call("if_else", [_call("equal", [newest, _NOTHING]), _NO_TIME, newest])
-    return table.append_column(ARCHIVE_SCHEMA.field("newest_before"), newest)
+    return table.append_column("newest_before", newest).select(made.schema.names)
 
 
-def _moving_times(table: pa.Table) -> pa.Array:
+def _moving_times(table: pa.Table, max_ahead_ms: int) -> pa.Array:
     """The time to which each record moves the watermark: its event time, never ahead of its Kafka time; null for none.
 
     As in Flink, a refused record moves it too if its time can be read and is not what it is refused for.
     """
     event, kafka = (table.column(name).combine_chunks() for name in ("event_time_millis", "kafka_timestamp"))
-    not_ahead = _call("less_equal", [event, _call("add", [kafka, FUTURE_LIMIT_MS])])
+    not_ahead = _call("less_equal", [event, _call("add", [kafka, max_ahead_ms])])
     fits = _call("and", [_call("greater_equal", [event, 0]), not_ahead])
     least = _call("min_element_wise", [event, kafka], pc.ElementWiseAggregateOptions(skip_nulls=False))
     return _call("if_else", [fits, least, _NO_TIME])
 
 
-def _plain(value: bytes | None, timestamp: int) -> tuple[Any, ...] | None:
-    """The row of a plain accepted record, or None when the exact rule must look at it."""
-    if value is None or len(value) > FAST_BYTES:
-        return None
-    try:
-        found = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return None
-    if type(found) is not dict or not found.keys() <= _KNOWN:
-        return None
-    get = found.get
-    user_id, team_id, team_name = get("user_id"), get("team_id"), get("team_name")
-    score, time = get("score"), get("event_time_millis")
-    event_type, event_id = get("event_type"), get("event_id")
-    if (
-        type(score) is int
-        and 0 <= score <= _MAX_SCORE
-        and type(time) is int
-        and 0 <= time <= timestamp + FUTURE_LIMIT_MS
-        and type(user_id) is str
-        and 0 < len(user_id) <= _MAX_TEXT
-        and type(team_id) is str
-        and 0 < len(team_id) <= _MAX_TEXT
-        and type(team_name) is str
-        and len(team_name) <= _MAX_TEXT
-        and (event_type is None or type(event_type) is str)
-        and (event_id is None or type(event_id) is str)
-        # A NUL stands in JSON only as an escape (or raw, which the strict parser refuses).
-        and b"\\u0000" not in value
-    ):
-        return user_id, team_id, team_name, score, time, event_type, event_id or None, None, None
-    return None
+def _plain(event_types: Sequence[EventType], columns: tuple[str, ...]) -> Plain:
+    readers = {event.name: plain_reader(event, columns) for event in event_types}
+    if len(readers) == 1:
+        return next(iter(readers.values()))
+    field = event_types[0].envelope.event_type
+
+    def plain(value: bytes | None, kafka_timestamp: int) -> Row | None:
+        if value is None or len(value) > FAST_BYTES:
+            return None
+        try:
+            found = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return None
+        kind = found.get(field) if type(found) is dict else None
+        reader = readers.get(kind) if type(kind) is str else None
+        return None if reader is None else reader(value, kafka_timestamp)
+
+    return plain
 
 
-def _row(outcome: Outcome) -> tuple[Any, ...]:
-    if isinstance(outcome, Refused):
-        read = (outcome.fields or {}).get
-        return (
-            read("user_id"),
-            read("team_id"),
-            read("team_name"),
-            whole_number(read("score")),
-            read("event_time_millis"),
-            read("event_type"),
-            read("event_id"),
-            outcome.reason.value,
-            None,
-        )
-    return (
-        outcome.user_id,
-        outcome.team_id,
-        outcome.team_name,
-        outcome.score,
-        outcome.event_time_millis,
-        outcome.event_type,
-        outcome.event_id,
-        None,
-        outcome.remark.value if outcome.remark else None,
-    )
+def _refused_row(outcome: Refused, event_types: Sequence[EventType], columns: Sequence[str]) -> Row:
+    fields = outcome.fields or {}
+    # Which event type a refused record is of shows in its fields; of a record that could not be read it has none.
+    event = next((one for one in event_types if fields.keys() == one.fields.keys()), event_types[0])
+    read = {name: whole_number(fields.get(name)) for name, one in event.fields.items() if by_text(one)}
+    read = {**fields, **read}
+    values = {part: read.get(name) for part, name in event.envelope.model_dump(exclude_none=True).items()}
+    values |= {name: read.get(name) for name in event.own_columns} | {"reason": outcome.reason.value}
+    return tuple(values.get(column) for column in columns)
 
 
-def _table(
-    topic: str, partition: int, raw: Raw, rows: list[tuple[Any, ...]], several: list[tuple[int, int]]
-) -> pa.Table:
+@cache
+def _picker(kind: type, event_types: tuple[EventType, ...], columns: tuple[str, ...]) -> Callable[[Any], Row]:
+    """From an accepted record of one event type to its row."""
+    event = next(one for one in event_types if rule_of(one).accepted is kind)
+    names: dict[str, str] = event.envelope.model_dump(exclude_none=True)
+    names |= {name: name for name in event.own_columns} | {"remark": "remark"}
+    places = {name: place for place, name in enumerate((*event.fields, "remark"))}
+    take = itemgetter(*(places[names[column]] if column in names else len(places) for column in columns))
+
+    def row(outcome: tuple[Any, ...]) -> Row:
+        return take((*outcome, None))
+
+    return row
+
+
+def _table(made: Decoding, partition: int, raw: Raw, rows: list[Row], several: list[tuple[int, int]]) -> pa.Table:
     offsets, timestamps, keys, values = raw.offsets, raw.timestamps, raw.keys, raw.values
     items: list[int] = [0] * len(rows)
     if several:
@@ -190,10 +219,29 @@ def _table(
         keys, values = _spread(keys, several), _spread(values, several)
         for place, count in several:
             items[place : place + count] = range(count)
-    fields = list(zip(*rows, strict=True)) if rows else [()] * 9
-    columns = [[topic] * len(rows), [partition] * len(rows), offsets, items, timestamps, keys, values, *fields]
-    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, _RECORD_SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=_RECORD_SCHEMA)
+    judged = list(zip(*rows, strict=True)) if rows else [()] * len(made.columns)
+    given: dict[str, Sequence[Any]] = {
+        "offset": offsets,
+        "item": items,
+        "kafka_timestamp": timestamps,
+        "key": keys,
+        "value": values,
+        **dict(zip(made.columns, judged, strict=True)),
+    }
+    arrays = {name: pa.array(column, made.schema.field(name).type) for name, column in given.items()}
+    arrays["topic"] = pa.repeat(made.source.topic, len(rows))
+    arrays["partition"] = pa.repeat(pa.scalar(partition, pa.int32()), len(rows))
+    arrays["value_bytes"] = _call("binary_length", [arrays["value"]]).cast(pa.int64())
+    arrays["key"], arrays["value"] = _bounded(arrays["key"]), _bounded(arrays["value"])
+    arrays["outcome"] = _call("if_else", [arrays["reason"].is_valid(), pa.scalar(REFUSED), pa.scalar(ACCEPTED)])
+    return pa.table(arrays)
+
+
+def _bounded(values: pa.Array) -> pa.Array:
+    """Keys or values, each cut to `MAX_VALUE_BYTES`."""
+    if (_call("max", [_call("binary_length", [values])]).as_py() or 0) <= MAX_VALUE_BYTES:
+        return values
+    return pa.array([one if one is None else one[:MAX_VALUE_BYTES] for one in values.to_pylist()], pa.binary())
 
 
 def _spread(column: list[T], several: list[tuple[int, int]]) -> list[T]:

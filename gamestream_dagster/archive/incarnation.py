@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from gamestream_dagster.archive.decode import MAX_VALUE_BYTES
 from gamestream_dagster.archive.digests import damage
 from gamestream_dagster.archive.errors import IdentityUnknownError, TopicRecreatedError
 from gamestream_dagster.archive.manifest import Adoption, ArchivedFile, Chapter, LostRange, Manifest
@@ -152,7 +153,10 @@ def _same_record(path: Path, partition: int, offset: int, now: TopicNow) -> bool
     raw = next((chunk.raw for chunk in chunks if len(chunk.raw)), None)
     if raw is None or archived is None:
         return False
-    return (raw.timestamps[0], raw.keys[0], raw.values[0]) == archived
+    return archived in (
+        (raw.timestamps[0], raw.keys[0], raw.values[0]),
+        (raw.timestamps[0], *(one if one is None else one[:MAX_VALUE_BYTES] for one in (raw.keys[0], raw.values[0]))),
+    )
 
 
 def _after_recreation(manifest: Manifest, now: TopicNow) -> Manifest:

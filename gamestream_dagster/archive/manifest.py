@@ -29,8 +29,12 @@ from gamestream_dagster.archive.errors import (
 from gamestream_dagster.clients.topic_identity import TopicId
 
 MANIFEST = "_manifest.json"
-LAYOUT = 3
-"""1 had other columns in the files (no `newest_before`); 2 had no chapters, no digests and no chain."""
+LAYOUT = 4
+"""1 had other columns in the files (no `newest_before`); 2 had no chapters, no digests and no chain; the files of
+3 have the columns of score events and no envelope (`ArchivedFile.columns` is None)."""
+
+READ_LAYOUTS = (3, LAYOUT)
+"""Read as they are. The manifest says the newest one from the next file on; entries and their digests stay."""
 
 MIGRATED_LAYOUT = 2
 """The files are current: only the manifest is rewritten (see `migrating`)."""
@@ -63,6 +67,9 @@ class ArchivedFile(_Entry):
     newest_event_time: int | None = Field(
         default=None,
         description="How far the partition's records up to here have moved the watermark, milliseconds.",
+    )
+    columns: tuple[str, ...] | None = Field(
+        default=None, description="Columns of the event types, beside the envelope's; None: a file of layout 3."
     )
 
 
@@ -262,6 +269,8 @@ class Manifest(BaseModel):
 def digest_of(entry: Entry) -> str:
     """SHA-256 of an entry's canonical JSON, of a chapter without its entries."""
     data = entry.model_dump(mode="json", exclude={"entries"})
+    if data.get("columns", ()) is None:
+        del data["columns"]  # an entry of layout 3 keeps the digest that it had
     return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -293,10 +302,10 @@ def load_manifest(topic_dir: Path) -> Manifest:
         _check_nothing_archived(topic_dir)
         return Manifest(topic=topic_dir.name)
     layout = _layout(topic_dir, stored)
-    if layout != LAYOUT:
+    if layout not in READ_LAYOUTS:
         raise ArchiveLayoutError(topic_dir, layout, LAYOUT, in_place=layout == MIGRATED_LAYOUT)
     try:
-        manifest = Manifest.model_validate_json(stored)
+        manifest = Manifest.model_validate_json(stored).model_copy(update={"layout": LAYOUT})
     except ValidationError as error:
         raise _unreadable(topic_dir, error) from error
     broken = manifest.broken_link()

@@ -12,7 +12,8 @@ from gamestream_dagster.archive.incarnation import TopicNow, same_incarnation
 from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, Replaced, exclusive, save_manifest
 from gamestream_dagster.archive.migrating import load_to_write
 from gamestream_dagster.archive.reader import rows_in
-from gamestream_dagster.archive.writer import ArchiveRun, check_expected, judging
+from gamestream_dagster.archive.writer import ArchiveRun, check_expected, open_decoding
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.settings import Settings
@@ -29,7 +30,7 @@ class MendedRange:
 
 
 def mend_archive(
-    settings: Settings, topic: str, *, stall_seconds: float = 30, lock_seconds: float = 120
+    settings: Settings, source: Source, *, stall_seconds: float = 30, lock_seconds: float = 120
 ) -> list[MendedRange]:
     """Archive anew the ranges of files that are gone or changed, and those in no file.
 
@@ -43,6 +44,7 @@ def mend_archive(
         ArchiveBusyError, TransientServiceError: worth another try.
         ServiceError: Kafka or the registry gives no answer, or there is no such topic.
     """
+    topic = source.topic
     topic_dir = settings.archive_dir / topic
     with exclusive(topic_dir, lock_seconds):
         manifest = load_to_write(topic_dir)
@@ -57,7 +59,7 @@ def mend_archive(
         kept = manifest.extended(*(Replaced(path=file.path) for file in damaged))
         save_manifest(topic_dir, kept)
         mended: list[MendedRange] = []
-        with judging(settings) as judge:
+        with open_decoding(settings, source) as made:
             for partition, start, end in ranges:
                 newest = manifest.current.newest_before(partition, start)
                 run = ArchiveRun(
@@ -72,7 +74,7 @@ def mend_archive(
                 for chunk in read_range(
                     settings.kafka, topic, {partition: start}, {partition: end}, stall_seconds=stall_seconds
                 ):
-                    run.take(partition, chunk.raw, chunk.next_offset, judge)
+                    run.take(partition, chunk.raw, chunk.next_offset, made)
                 run.finish()
                 kept = run.manifest
                 mended.append(MendedRange(partition, start, end, run.records))

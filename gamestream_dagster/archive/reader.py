@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA
+from gamestream_dagster.archive.decode import archive_schema
 from gamestream_dagster.archive.digests import verify_files
 from gamestream_dagster.archive.errors import ArchiveDamagedError
-from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, load_manifest
+from gamestream_dagster.catalogue.event_type import EventField
+
+NO_COLUMNS: Mapping[str, EventField] = MappingProxyType({})
+_NOTHING_ARCHIVED = "nothing_archived"
+_COLUMNS_OF_3 = ("team_id", "team_name", "score")
+# Layout 3 archived score events alone, and kept values of any length.
+_ENVELOPE_OF_3 = (
+    "*, CASE WHEN reason IS NULL THEN 'accepted' ELSE 'refused' END AS outcome, octet_length(\"value\") AS value_bytes"
+)
 
 
 @dataclass(frozen=True)
@@ -25,13 +35,20 @@ class OpenArchive:
     chapter: Chapter
 
 
-def open_archive(database: duckdb.DuckDBPyConnection, topic_dir: Path, chapter: int | None = None) -> OpenArchive:
-    """Make the relation `archive` in `database`, with the columns of `ARCHIVE_SCHEMA`; no row is read yet.
+def open_archive(
+    database: duckdb.DuckDBPyConnection,
+    topic_dir: Path,
+    chapter: int | None = None,
+    own_columns: Mapping[str, EventField] = NO_COLUMNS,
+) -> OpenArchive:
+    """Make the relation `archive` in `database`: the envelope, and columns of the event types; no row is read yet.
 
     Args:
         database: where.
         topic_dir: `<archive_dir>/<topic>`.
         chapter: place of the chapter; default the newest one. Records of two incarnations are never in one relation.
+        own_columns: columns of the event types that must be there, null where no file has them; others are there as
+            the files have them.
 
     Raises:
         ArchiveForgedError: a file that the manifest names is gone or was changed.
@@ -40,19 +57,42 @@ def open_archive(database: duckdb.DuckDBPyConnection, topic_dir: Path, chapter: 
     manifest = load_manifest(topic_dir)
     opened = manifest.current if chapter is None else manifest.chapters[chapter]
     verify_files(topic_dir, opened.files, mendable=opened is manifest.current)
-    files = [str(topic_dir / file.path) for file in opened.files]
-    if not files:
-        database.register("archive", ARCHIVE_SCHEMA.empty_table())
-        return OpenArchive(topic_dir, manifest, opened)
+    database.register(_NOTHING_ARCHIVED, archive_schema(own_columns).empty_table())
     try:
-        relation = database.read_parquet(files, hive_partitioning=False)
-        relation.create_view("archive", replace=True)
+        _relation(database, topic_dir, opened.files, own_columns).create_view("archive", replace=True)
     except duckdb.Error as error:
         raise ArchiveDamagedError(
             f"The archive in {topic_dir} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}); "
             "restore the file from a backup, or read its range again with `gamestream archive --mend`."
         ) from error
     return OpenArchive(topic_dir, manifest, opened)
+
+
+def _relation(
+    database: duckdb.DuckDBPyConnection,
+    topic_dir: Path,
+    files: Sequence[ArchivedFile],
+    own_columns: Mapping[str, EventField],
+) -> duckdb.DuckDBPyRelation:
+    """The rows of the files. Files of one shape are read at once; event types gain columns over time."""
+    shapes: dict[tuple[str, ...] | None, list[str]] = {}
+    for file in files:
+        shapes.setdefault(file.columns, []).append(str(topic_dir / file.path))
+    parts = [_of_shape(database, columns, paths) for columns, paths in shapes.items()]
+    held = {name for columns in shapes for name in columns or _COLUMNS_OF_3}
+    if len(parts) == 1 and own_columns.keys() <= held:
+        return parts[0]
+    for place, part in enumerate(parts):
+        part.create_view(f"archived_{place}", replace=True)
+    named = (_NOTHING_ARCHIVED, *(f"archived_{place}" for place in range(len(parts))))
+    return database.sql(" UNION ALL BY NAME ".join(f"FROM {name}" for name in named))
+
+
+def _of_shape(
+    database: duckdb.DuckDBPyConnection, columns: tuple[str, ...] | None, paths: list[str]
+) -> duckdb.DuckDBPyRelation:
+    relation = database.read_parquet(paths, hive_partitioning=False)
+    return relation if columns is not None else relation.project(_ENVELOPE_OF_3)
 
 
 def rows_in(path: Path) -> int | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gamestream_dagster.archive.decode import Judge, decode, newest_event_time
+from gamestream_dagster.archive.decode import ENVELOPE, Decoding, decode, decoding, newest_event_time
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.errors import TopicRecreatedError, TruncatedByRetentionError
 from gamestream_dagster.archive.incarnation import TopicNow, begun_anew, chapter_for
@@ -28,10 +28,11 @@ from gamestream_dagster.archive.manifest import (
     sync_folder,
 )
 from gamestream_dagster.archive.migrating import load_or_set_aside, load_to_write
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import Raw, read_range
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
-from gamestream_dagster.settings import ScoreFormat, Settings
+from gamestream_dagster.settings import Settings, TopicFormat
 
 _LAST_MILLIS = 253_402_300_799_000  # of the year 9999: a producer's clock can give later times
 
@@ -74,7 +75,7 @@ class _Pending:
 
 def archive_topic(
     settings: Settings,
-    topic: str,
+    source: Source,
     upto: Mapping[int, int] | None = None,
     *,
     topic_id: TopicId | None = None,
@@ -84,15 +85,15 @@ def archive_topic(
     file_records: int = FILE_RECORDS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ArchiveResult:
-    """Copy the records of `topic` that are not archived yet, up to `upto`.
+    """Copy the records of a stream's topic that are not archived yet, up to `upto`.
 
     Each file counts from the moment at which the manifest names it: after a crash the next run goes on where the
     manifest ends, so that no range is lost and none is there twice. A topic that was deleted and created again gets a
     new chapter; the old one stays as it is.
 
     Args:
-        settings: the stack; `score_format` says how the records are encoded.
-        topic: name.
+        settings: the stack.
+        source: the stream, with the encoding of its records.
         upto: next offset by partition to stop at; default: the end of each partition now.
         topic_id: the incarnation that `upto` belongs to; default: the one that Kafka has.
         begin_at_earliest: open a new chapter at what Kafka still holds; the gap is recorded.
@@ -109,8 +110,9 @@ def archive_topic(
         ServiceError: Kafka or the registry gives no answer, or there is no such topic.
     """
     started = time.monotonic()
+    topic = source.topic
     topic_dir = settings.archive_dir / topic
-    with exclusive(topic_dir, lock_seconds), judging(settings) as judge:
+    with exclusive(topic_dir, lock_seconds), open_decoding(settings, source) as made:
         admin = KafkaAdmin(settings.kafka)
         now = TopicNow.of(admin, topic)
         check_expected(topic, topic_id, now.topic_id)
@@ -136,7 +138,7 @@ def archive_topic(
         )
         total = sum(max(0, end - start[partition]) for partition, end in wanted.items())
         for chunk in read_range(settings.kafka, topic, start, wanted, stall_seconds=stall_seconds):
-            run.take(chunk.partition, chunk.raw, chunk.next_offset, judge)
+            run.take(chunk.partition, chunk.raw, chunk.next_offset, made)
             if on_progress is not None:
                 on_progress(run.records, total)
         run.finish()
@@ -199,17 +201,17 @@ def _check_still_there(
 
 
 @contextmanager
-def judging(settings: Settings) -> Generator[Judge | None]:
-    """The rule for the topic's encoding; None is that of JSON, which `decode` has a fast path for."""
-    if settings.score_format is ScoreFormat.JSON:
-        yield None
+def open_decoding(settings: Settings, source: Source) -> Generator[Decoding]:
+    """How the stream's records become rows; for Avro the registry is asked."""
+    if source.format is TopicFormat.JSON:
+        yield decoding(source)
         return
     from gamestream_dagster.clients.registry import Registry
     from gamestream_dagster.events.avro import AvroDecoder
 
     with Registry(settings.registry) as registry:
-        decoder = AvroDecoder(registry)
-        yield lambda value, timestamp: (decoder.judge(value, timestamp),)
+        decoder = AvroDecoder(registry, source.event_types)
+        yield decoding(source, lambda value, timestamp: (decoder.judge(value, timestamp),))
 
 
 class ArchiveRun:
@@ -250,7 +252,7 @@ class ArchiveRun:
         self._pending = {partition: _Pending(at, at) for partition, at in start.items()}
         self._newest: dict[int, int | None] = dict(manifest.newest_event_times if newest is None else newest)
 
-    def take(self, partition: int, raw: Raw, next_offset: int, judge: Judge | None) -> None:
+    def take(self, partition: int, raw: Raw, next_offset: int, made: Decoding) -> None:
         """Keep a chunk; write the partition's file when it is full."""
         pending = self._pending[partition]
         pending.next_offset = max(pending.next_offset, next_offset)
@@ -258,8 +260,8 @@ class ArchiveRun:
             return
         if not pending.tables:
             pending.first_timestamp = raw.timestamps[0]
-        table = decode(self.topic, partition, raw, judge, self._newest.get(partition))
-        self._newest[partition] = newest_event_time(table)
+        table = decode(made, partition, raw, self._newest.get(partition))
+        self._newest[partition] = newest_event_time(table, made.source.max_ahead_ms)
         pending.tables.append(table)
         pending.offsets.extend(raw.offsets)
         self.records += len(raw)
@@ -307,6 +309,7 @@ class ArchiveRun:
             rows=table.num_rows,
             gaps=_gaps(pending),
             newest_event_time=self._newest.get(partition),
+            columns=tuple(name for name in table.column_names if name not in ENVELOPE.names),
         )
 
 

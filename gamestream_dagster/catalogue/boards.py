@@ -9,24 +9,20 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gamestream_dagster.catalogue.errors import CatalogueError
 from gamestream_dagster.catalogue.roles import ColumnRole, check_roles, known_roles
-from gamestream_dagster.errors import GamestreamError
-from gamestream_dagster.settings import PROJECT_ROOT, Season, load_settings
+from gamestream_dagster.settings import PROJECT_ROOT, Season
 
 FLINK_SQL_DIR = PROJECT_ROOT / "flink_sql"
 OUTPUTS = "outputs"  # the folder of a job that holds a folder for each of its outputs
 DESCRIPTION = "output.yaml"
 MOST_RANKS = 1000
 IDENTIFIER = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
-
-
-class CatalogueError(GamestreamError):
-    """A description in `flink_sql/` cannot be used; the message names the file, the field and the mend."""
 
 
 def _identifier(name: str) -> str:
@@ -156,6 +152,10 @@ class Board(BaseModel):
     title: str
     description: str
     owner: str
+    reads: tuple[str, ...] = Field(default=(), description="Topics that the output's job reads.")
+    source: str | None = Field(
+        default=None, description="Topic that the output is computed from, where its job reads several."
+    )
     sinks: Sinks = Sinks(kafka=KafkaSink(), postgres=PostgresSink())
     rows: int = Field(default=10_000, gt=0, le=1_000_000, description="Ranks of a board; otherwise the most rows.")
     order: tuple[OrderTerm, ...] = ()
@@ -250,13 +250,12 @@ class Board(BaseModel):
         return self.recompute_file.read_text(encoding="utf-8")
 
 
-def load_boards(root: Path = FLINK_SQL_DIR, season: Season | None = None) -> dict[str, Board]:
-    """Read every board under `root` that is wanted, by name, in the order of the folders.
+def load_boards(root: Path = FLINK_SQL_DIR, season: Season | None = Season.NONE) -> dict[str, Board]:
+    """Read every board under `root`, by name, in the order of the folders.
 
     Args:
         root: where the folders are.
-        season: with `NONE` boards of seasons are left out; default: the setting of the stack that `GAMESTREAM_HOME`
-            names.
+        season: a stack's setting: with `NONE` boards of seasons are left out. None: every board.
 
     Raises:
         CatalogueError: a file is not usable, or two boards share a name or a topic.
@@ -270,9 +269,7 @@ def load_boards(root: Path = FLINK_SQL_DIR, season: Season | None = None) -> dic
     topics = [board.topic for board in boards.values() if board.sinks.kafka is not None]
     if len(set(topics)) != len(topics):
         raise CatalogueError(f"Two outputs write to one topic: {sorted(topics)}; give one another `sinks.kafka.topic`")
-    if all(board.season_column is None for board in boards.values()):
-        return boards
-    kept = (load_settings().season if season is None else season) is not Season.NONE
+    kept = season is not Season.NONE
     return {name: board for name, board in boards.items() if kept or board.season_column is None}
 
 
@@ -288,12 +285,21 @@ def load_output(path: Path) -> Board:
             raise ValueError("it must hold `field: value` lines")  # noqa: TRY004, TRY301 - of a file's content
         known_roles(raw.get("columns"))
         raw["order"] = [_order_term(text) for text in raw.get("order", [])]
-        return Board(name=path.parent.name, job=path.parents[2].name, folder=path.parent, **raw)
+        job = path.parents[2]
+        return Board(name=path.parent.name, job=job.name, folder=path.parent, reads=_reads(job), **raw)
     except ValidationError as error:
         reasons = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors())
         raise CatalogueError(f"{path} cannot be used: {'; '.join(reasons)}") from error
     except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
         raise CatalogueError(f"{path} cannot be used: {error}") from error
+
+
+def _reads(job: Path) -> tuple[str, ...]:
+    """What job.yaml lists; what else is in it is checked where jobs are read (`flink_jobs.spec.catalogue`)."""
+    path = job / "job.yaml"
+    described = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    listed = cast("dict[str, Any]", described).get("reads") if isinstance(described, dict) else None
+    return tuple(str(topic) for topic in cast("list[Any]", listed)) if isinstance(listed, list) else ()
 
 
 def _order_term(text: str) -> OrderTerm:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -19,18 +18,17 @@ from pydantic import (
     model_validator,
 )
 
-from gamestream_dagster.catalogue.boards import Board, CatalogueError, load_boards
-from gamestream_dagster.settings import TopicProfile
+from gamestream_dagster.catalogue.boards import Board, Identifier, load_boards
+from gamestream_dagster.catalogue.durations import DurationMs
+from gamestream_dagster.catalogue.errors import CatalogueError
+from gamestream_dagster.settings import TopicFormat, TopicProfile
 
 TOPICS_FILE = Path(__file__).with_name("topics.yaml")
-SCORE_TOPIC = "user-score"
 TOPIC_NAME = re.compile(r"^[a-z][a-z0-9-]{0,248}$")
 
-_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _MINUTE_MS = 60_000
 MAX_HORIZON_MS = 24 * 60 * _MINUTE_MS
 """Longest memory for event ids: a job keeps every id that long."""
-_DURATION = re.compile(r"^(\d{1,9})(ms|s|m|h|d)$")
 
 
 class Cleanup(StrEnum):
@@ -40,20 +38,12 @@ class Cleanup(StrEnum):
     COMPACT = "compact"  # keep the newest record of each key, for ever
 
 
-def _duration_ms(text: Any) -> Any:
-    match = _DURATION.match(str(text))
-    if match is None:
-        raise ValueError(f"{text!r} is not a duration; write a whole number with ms, s, m, h or d, such as 7d")
-    return int(match[1]) * _UNIT_MS[match[2]]
-
-
 def _topic_name(name: str) -> str:
     if not TOPIC_NAME.match(name):
         raise ValueError(f"{name!r} is not a topic name: use small letters, digits and -, a letter first")
     return name
 
 
-DurationMs = Annotated[int, BeforeValidator(_duration_ms)]
 TopicName = Annotated[str, AfterValidator(_topic_name)]
 
 
@@ -79,27 +69,50 @@ class _Common(BaseModel):
         return self
 
 
-class EventIds(BaseModel):
-    """Events carry an `event_id`; jobs drop copies that come within `horizon` (ms of processing time)."""
+EnvelopeColumn = Literal["user_id", "event_id"]
+
+
+class Dedup(BaseModel):
+    """Records of one `key` are one event; jobs drop copies that come within `horizon` (ms of processing time)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    key: tuple[EnvelopeColumn, ...] = Field(min_length=1, description="Columns of the envelope that name the event.")
     horizon: DurationMs
-    key: tuple[str, ...] = Field(default=("user_id", "event_id"), min_length=1, description="What a copy repeats.")
 
     @field_validator("horizon")
     @classmethod
     def _whole_minutes(cls, horizon: int) -> int:
         if horizon % _MINUTE_MS or not _MINUTE_MS <= horizon <= MAX_HORIZON_MS:
-            raise ValueError("the horizon of event ids is a whole number of minutes, from 1m to 24h, such as 12m")
+            raise ValueError("the horizon is a whole number of minutes, from 1m to 24h, such as 12m")
         return horizon
 
 
-class _Declared(_Common):
-    """One entry of `topics:`."""
+class SubjectNaming(StrEnum):
+    """How the registry's subjects of a topic are named, as Confluent's serializers call it."""
+
+    TOPIC = "TopicNameStrategy"  # `<topic>-value`: one event type in the topic
+    TOPIC_RECORD = "TopicRecordNameStrategy"  # `<topic>-<full name of the record>`: one subject for each event type
+
+
+class Declared(_Common):
+    """One entry of `topics:`. With `event_types` it is a stream that jobs, archive and recompute read."""
 
     description: str = Field(min_length=1)
-    event_ids: EventIds | None = None
+    event_types: tuple[Identifier, ...] = Field(default=(), description="Files of `event_types/`, without `.yaml`.")
+    format: TopicFormat = TopicFormat.JSON
+    subjects: SubjectNaming = SubjectNaming.TOPIC
+    dedup: Dedup | None = Field(default=None, description="None: events carry no ids, and no copy is told.")
+    lateness: DurationMs = Field(default=0, description="How far the watermark stays behind the newest event.")
+    archive: bool = Field(default=False, description="Every record is kept as Parquet, for recompute and proofs.")
+
+    @model_validator(mode="after")
+    def _of_a_stream(self) -> Declared:
+        if not self.event_types and (self.dedup or self.archive):
+            raise ValueError("`dedup` and `archive` need `event_types`")
+        if len(self.event_types) > 1 and self.subjects is SubjectNaming.TOPIC:
+            raise ValueError(f"several event types in one topic need `subjects: {SubjectNaming.TOPIC_RECORD.value}`")
+        return self
 
 
 class _TopicsFile(BaseModel):
@@ -107,7 +120,7 @@ class _TopicsFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    topics: dict[TopicName, _Declared]
+    topics: dict[TopicName, Declared]
     output_topics: _Common
 
 
@@ -127,18 +140,6 @@ class Topic(BaseModel):
     description: str
     owner: str
     board: str | None = None
-    event_ids: EventIds | None = Field(
-        default=None, description="Set where the events carry ids; None: no copy is told."
-    )
-
-
-def load_event_ids(path: Path = TOPICS_FILE) -> dict[str, EventIds]:
-    """The declared topics whose events carry ids, by name.
-
-    Raises:
-        CatalogueError: the file is not usable; says why.
-    """
-    return {name: entry.event_ids for name, entry in _read(path).topics.items() if entry.event_ids is not None}
 
 
 def load_topics(
@@ -181,8 +182,16 @@ def _topic(name: str, entry: _Common, description: str, profile: TopicProfile, b
         description=description,
         owner=entry.owner,
         board=board,
-        event_ids=entry.event_ids if isinstance(entry, _Declared) else None,
     )
+
+
+def load_declared(path: Path = TOPICS_FILE) -> dict[str, Declared]:
+    """The entries of `topics:`, by name, in the file's order.
+
+    Raises:
+        CatalogueError: the file is not usable; says why.
+    """
+    return _read(path).topics
 
 
 def _read(path: Path) -> _TopicsFile:

@@ -170,7 +170,7 @@ def _of_season(settings: Settings, board: str, season: str) -> dict[str, Any]:
 
 def _of_all_time(settings: Settings, name: str) -> Certificate:
     from gamestream_dagster.catalogue.boards import load_boards
-    from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+    from gamestream_dagster.catalogue.sources import source_of_board, stack_sources
     from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify
     from gamestream_dagster.reconciliation.model.values import Mode, Verdict
     from gamestream_dagster.reconciliation.recompute.factory import open_recompute
@@ -189,8 +189,9 @@ def _of_all_time(settings: Settings, name: str) -> Certificate:
     if run.verdict is Verdict.COULD_NOT_RUN:
         raise CouldNotRun(run.reason)
     proof = Proof(run.run_id, run.verdict.value, run.jobs[0].fingerprint, run.topic_id)
-    with open_recompute(settings, SCORE_TOPIC) as archive:
-        return certify(archive, archive.at(run.high), board, proof)
+    source = source_of_board(board, stack_sources(settings))
+    with open_recompute(settings, source) as archive:
+        return certify(archive, source, archive.at(run.high), board, proof)
 
 
 @contextmanager

@@ -96,10 +96,10 @@ def _send_events(settings: Settings, crowd: bool) -> None:
 
 
 def _already_sent(settings: Settings) -> bool:
-    from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+    from gamestream_dagster.catalogue.sources import score_source
     from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 
-    return any(KafkaAdmin(settings.kafka).end_offsets(SCORE_TOPIC).values())
+    return any(KafkaAdmin(settings.kafka).end_offsets(score_source(settings).topic).values())
 
 
 def wait_until_read(settings: Settings, limit_seconds: float = READ_LIMIT_SECONDS) -> None:
@@ -108,7 +108,7 @@ def wait_until_read(settings: Settings, limit_seconds: float = READ_LIMIT_SECOND
     from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 
     admin = KafkaAdmin(settings.kafka)
-    waiting = {(job, topic) for job, spec in load_jobs().items() for topic in spec.reads}
+    waiting = {(job, topic) for job, spec in load_jobs(season=settings.season).items() for topic in spec.reads}
     deadline = time.monotonic() + limit_seconds
     while waiting:
         job, topic = next(iter(waiting))
@@ -130,7 +130,7 @@ def _show_end(settings: Settings, seconds: float) -> None:
     from gamestream_dagster.reconciliation.observe.sinks import read_tables, visible
     from gamestream_dagster.reconciliation.results.store import last_runs
 
-    boards = load_boards()
+    boards = load_boards(season=settings.season)
     with open_engine(settings) as engine:
         rows = read_tables(engine, list(boards.values()))
         last = last_runs(engine, 1)[-1]

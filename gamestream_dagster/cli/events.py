@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 talk = Talk(stderr=True)
 MAX_SHOWN = 20  # bad lines shown one by one; all are in the rejects file
 
-Topic = Annotated[str | None, typer.Option("--topic", help="Another topic than user-score.", show_default=False)]
+Topic = Annotated[
+    str | None, typer.Option("--topic", help="Another topic than that of topics.yaml.", show_default=False)
+]
 
 
 def register(app: typer.Typer) -> None:

@@ -45,7 +45,7 @@ def list_jobs(
 
     settings = settings_from(home, port_base)
     with sentences():
-        specs = catalogue.load_jobs(folder)
+        specs = catalogue.load_jobs(folder, season=settings.season)
         rows = [(spec, *_seen(settings, name, folder)) for name, spec in specs.items()]
     if as_json:
         print_json(
@@ -131,7 +131,7 @@ def _show_sql(settings: Settings, spec: JobSpec, as_json: bool) -> None:
     from gamestream_dagster.flink_jobs.target.targets import target_for
 
     target = target_for(settings, spec)
-    statements = preview(target.spec, bindings_for(settings, spec.name), target.score_format)
+    statements = preview(target.spec, bindings_for(settings, spec.name), target.formats)
     if as_json:
         print_json({"job": spec.name, "fingerprint": target.fingerprint, "statements": statements})
         return

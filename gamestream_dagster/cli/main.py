@@ -26,6 +26,7 @@ GROUPS = (
     "events",
     "topics",
     "reconcile",
+    "archive",
     "repair",
     "why",
     "certificates",

@@ -193,12 +193,11 @@ def _closing(found: Plan, following: str) -> None:
 def _sentences() -> Iterator[None]:
     from gamestream_dagster.catalogue.boards import CatalogueError
     from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.events.event_types import EventTypesError
     from gamestream_dagster.flink_jobs.errors import JobSpecError
     from gamestream_dagster.provisioning.errors import ProvisioningError
     from gamestream_dagster.settings import SettingsError
 
     try:
         yield
-    except (CatalogueError, EventTypesError, JobSpecError, ProvisioningError, ServiceError, SettingsError) as error:
+    except (CatalogueError, JobSpecError, ProvisioningError, ServiceError, SettingsError) as error:
         raise CouldNotRun(str(error)) from error

@@ -1,4 +1,4 @@
-"""`gamestream reconcile`, `board`, `archive`: what the boards show, and whether it is true."""
+"""`gamestream reconcile`, `board`: what the boards show, and whether it is true."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,9 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gamestream_dagster.cli import panels
-from gamestream_dagster.cli.archive_output import show_chapter
 from gamestream_dagster.cli.console import PlainConsole
-from gamestream_dagster.cli.dagster_link import archive_event, reconciliation_event, report
+from gamestream_dagster.cli.dagster_link import reconciliation_event, report
 from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 from gamestream_dagster.cli.tables import print_table
@@ -58,17 +56,10 @@ class SinkName(StrEnum):
     KAFKA = "kafka"
 
 
-class BeginAt(StrEnum):
-    """Where a new chapter of the archive can begin."""
-
-    EARLIEST = "earliest"
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
     app.command("reconcile", rich_help_panel=panels.PROOF)(reconcile)
     app.command("board", rich_help_panel=panels.PROOF)(board)
-    app.command("archive", rich_help_panel=panels.PROOF)(archive)
 
 
 def reconcile(  # noqa: PLR0917 - one parameter an option
@@ -160,91 +151,6 @@ def board(
     talk.print(f"Done. ROWS={len(rows)}  from {sink.value}\nNext: gamestream reconcile --board {name}")
 
 
-def archive(
-    mend: Annotated[
-        bool,
-        typer.Option("--mend", help="First read again from Kafka what is missing or damaged in the newest chapter."),
-    ] = False,
-    begin_at: Annotated[
-        BeginAt | None,
-        typer.Option(
-            help="Open a new chapter at the earliest records that Kafka still holds, and record what is gone before "
-            "them. Earlier chapters stay for the certificates made from them."
-        ),
-    ] = None,
-    home: Home = None,
-    port_base: PortBase = None,
-    as_json: AsJson = False,
-) -> None:
-    """Archive the events up to the topic's end, and check that every offset is archived exactly once.
-
-    Exit codes: 0 it is; 1 the archive has faults; 2 nothing could be archived.
-    """
-    from gamestream_dagster.archive.manifest import load_manifest
-    from gamestream_dagster.archive.mending import mend_archive
-    from gamestream_dagster.archive.writer import archive_topic
-    from gamestream_dagster.catalogue.topics import SCORE_TOPIC
-    from gamestream_dagster.reconciliation.ledger.balance import archive_faults
-    from gamestream_dagster.reconciliation.model.cut import shown
-
-    settings = settings_from(home, port_base)
-    if mend and begin_at is not None:
-        raise CouldNotRun("--mend and --begin-at exclude each other: mend first, and begin anew where that fails.")
-    with sentences(), talk.status("archiving") as status:
-        mended = mend_archive(settings, SCORE_TOPIC) if mend else []
-        result = archive_topic(
-            settings,
-            SCORE_TOPIC,
-            begin_at_earliest=begin_at is BeginAt.EARLIEST,
-            on_progress=lambda done, total: status.update(f"archiving: {done:,} of {total:,}"),
-        )
-        faults = [fault.sentence for fault in archive_faults(settings.archive_dir / SCORE_TOPIC)]
-        files = load_manifest(settings.archive_dir / SCORE_TOPIC).files
-    rows, records = sum(file.rows for file in files), sum(file.records for file in files)
-    report(settings, [archive_event(result, rows, records)], _dim)
-    if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "topic": result.topic,
-                    "archived_upto": {str(part): at for part, at in result.archived_upto.items()},
-                    "total_records": records,
-                    "records": result.records,
-                    "refused": result.refused,
-                    "files": result.files,
-                    "seconds": round(result.seconds, 3),
-                    "mended": [asdict(one) for one in mended],
-                    "faults": faults,
-                    "chapter": {
-                        "topic_id": result.chapter.topic_id,
-                        "opened": result.opened,
-                        "opened_at": result.chapter.opened_at,
-                        "reason": result.chapter.reason,
-                        "begins": {str(part): at for part, at in result.chapter.begins.items()},
-                        "lost": [one.model_dump() for one in result.chapter.lost],
-                    },
-                    "set_aside": None if result.set_aside is None else str(result.set_aside),
-                },
-                indent=2,
-            )
-        )
-    else:
-        for one in mended:
-            data.print(f"mended   p{one.partition}@{one.from_offset}..{one.next_offset - 1}  {one.records:,} records")
-        rate = result.records / result.seconds if result.seconds else 0
-        data.print(f"archive  {result.topic} {shown(result.archived_upto)}   {records:,} records in {len(files)} files")
-        data.print(
-            f"new      {result.records:,} records in {result.files} files, {result.refused:,} of them refused   "
-            f"{result.seconds:.1f} s   {rate:,.0f} records/s"
-        )
-        show_chapter(result)
-        for fault in faults:
-            data.print(Text("FAULT    " + runnable(fault), style="red"))
-        following = "gamestream archive --mend" if faults else "gamestream reconcile"
-        talk.print(f"Done. FAULTS={len(faults)}\nNext: {following}")
-    raise typer.Exit(1 if faults else 0)
-
-
 def _dim(sentence: str) -> None:
     talk.print(Text(sentence, style="dim"))
 
@@ -275,7 +181,7 @@ def _show_run(run: ReconciliationRun, report: str) -> None:
         return
     for job in run.jobs:
         bound = f"checkpoint {job.checkpoint_id}" if job.checkpoint_id else "savepoint"
-        data.print(f"cut      {bound}  user-score {shown(job.low)}   {job.job}")
+        data.print(f"cut      {bound}  {run.topic} {shown(job.low)}   {job.job}")
     data.print(f"high     {shown(run.high)}   bracket of {run.bracket_events:,} events   topic {run.topic_id or '?'}")
     if run.holds_from:
         data.print(

@@ -28,6 +28,7 @@ from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
+from gamestream_dagster.settings import Season, load_settings
 from gamestream_dagster.warehouse.tables import board_table
 
 # what the job manager writes for every job
@@ -63,12 +64,12 @@ class FlinkSqlJobs(dg.Component, dg.Model, dg.Resolvable):
         root = context.project_root / self.catalogue_dir
         if not root.is_dir():
             raise ValueError(f"catalogue_dir {self.catalogue_dir!r} is not a folder of {context.project_root.name}")
-        return build_job_definitions(root, self.health_interval_seconds)
+        return build_job_definitions(root, self.health_interval_seconds, load_settings().season)
 
 
-def build_job_definitions(root: Path, health_interval_seconds: int) -> dg.Definitions:
-    """Definitions of every job under `root`."""
-    jobs = load_jobs(root)
+def build_job_definitions(root: Path, health_interval_seconds: int, season: Season = Season.NONE) -> dg.Definitions:
+    """Definitions of every job under `root` that a stack with this setting keeps."""
+    jobs = load_jobs(root, season=season)
     assets: list[dg.AssetsDefinition] = []
     for spec in jobs.values():
         assets.append(_job_asset(spec))

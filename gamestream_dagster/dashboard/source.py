@@ -22,8 +22,8 @@ def settings() -> Settings:
 
 @st.cache_resource(show_spinner=False)
 def boards() -> dict[str, Board]:
-    """Every board, from `flink_sql/`: the outputs with ranks."""
-    return {name: board for name, board in load_boards().items() if board.ranked}
+    """Every board that the stack keeps, from `flink_sql/`: the outputs with ranks."""
+    return {name: board for name, board in load_boards(season=settings().season).items() if board.ranked}
 
 
 @st.cache_data(ttl=REFRESH_SECONDS * 0.8, show_spinner=False)

@@ -8,6 +8,7 @@ from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
+from gamestream_dagster.settings import load_settings
 
 _SHOWN = 10
 
@@ -24,7 +25,7 @@ def show_plans(context: dg.OpExecutionContext, config: PlanConfig, flink_jobs: d
     """One row per job with its steps, and its deployments."""
     metadata: dict[str, dg.MetadataValue] = {}
     rows: list[tuple[str, str, str, str, str]] = []
-    for name in config.jobs or list(load_jobs()):
+    for name in config.jobs or list(load_jobs(season=load_settings().season)):
         with explained(f"plan the job {name}", job=name):
             made = flink_jobs.plan(name, choice=config.choice)
             past = flink_jobs.history(name, _SHOWN)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from gamestream_dagster.events.event_types import score_event
+from gamestream_dagster.catalogue.sources import score_source
 from gamestream_dagster.events.producer import ScoreProducer, SendingError
 from gamestream_dagster.events.simulator import SimulatedRecord, SimulatorOptions, simulate
 from gamestream_dagster.settings import Settings
@@ -23,7 +23,7 @@ class PausableCrowd:
     """
 
     def __init__(self, settings: Settings, options: SimulatorOptions) -> None:
-        self._producer = ScoreProducer(settings.kafka, score_event().topic, client_id="gamestream-drill")
+        self._producer = ScoreProducer(settings.kafka, score_source(settings).topic, client_id="gamestream-drill")
         self._records: Iterator[SimulatedRecord] = simulate(options)
         self._go = threading.Event()
         self._still = threading.Event()

@@ -18,7 +18,6 @@ import orjson
 from confluent_kafka import Producer
 
 from gamestream_dagster.catalogue.boards import Board, load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.drill.errors import DrillError
@@ -90,7 +89,7 @@ def ask_at_once(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
     deadline, broken = time.monotonic() + _ASKED_SECONDS, list[str]()
     while time.monotonic() < deadline:
         asked += 1
-        command = [sys.executable, "-c", _ASK, site.settings.kafka.bootstrap, f"nobody-{at}-{asked}", SCORE_TOPIC]
+        command = [sys.executable, "-c", _ASK, site.settings.kafka.bootstrap, f"nobody-{at}-{asked}", site.source.topic]
         ended = subprocess.run(command, check=False, capture_output=True)
         if ended.returncode < 0:
             broken.append(f"asking for the offsets of a group ended a process with signal {-ended.returncode}")
@@ -110,7 +109,7 @@ def fast_clock(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
     The others' clocks are right: events whose times the pauses of the drill had left behind would be late.
     """
     site.crowd.catch_up()
-    boards = [board for board in load_boards().values() if board.window is not None]
+    boards = [board for board in load_boards(season=site.settings.season).values() if board.window is not None]
     at = time.time()
     site.crowd.others += _send_ahead(site, at)
     behind = _wait_moved(site, boards)
@@ -122,14 +121,14 @@ def fast_clock(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
 
 def _send_ahead(site: Site, now: float) -> int:
     """The number of events sent."""
-    millis = int((now + AHEAD_SECONDS) * 1000)
+    millis, topic = int((now + AHEAD_SECONDS) * 1000), site.source.topic
     producer = Producer(site.settings.kafka.options())
-    partitions = KafkaAdmin(site.settings.kafka).end_offsets(SCORE_TOPIC)
+    partitions = KafkaAdmin(site.settings.kafka).end_offsets(topic)
     for partition in partitions:
         player = f"ahead-{partition}"
         value = {"user_id": player, "team_id": "ahead", "team_name": "Ahead", "score": 1, "event_time_millis": millis}
         value |= {"event_id": f"ahead-{millis}-{partition}"}
-        producer.produce(SCORE_TOPIC, orjson.dumps(value), player.encode(), partition=partition, timestamp=millis)
+        producer.produce(topic, orjson.dumps(value), player.encode(), partition=partition, timestamp=millis)
     if producer.flush(_FLUSH_SECONDS):
         raise DrillError("the events of the fast producer could not be delivered; see `gamestream status`")
     return len(partitions)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.sources import score_source
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -175,12 +175,12 @@ def _fault_free(site: Site) -> Boards:
 
 @contextmanager
 def _site(settings: Settings, options: DrillOptions, say: Say) -> Iterator[Site]:
-    jobs = tuple(load_jobs())
+    jobs = tuple(load_jobs(season=settings.season))
     _provision(settings, say)
     for job in jobs:
         say(f"deploy {job}")
         jobs_manager.apply_job(settings, job)
-    before = sum(KafkaAdmin(settings.kafka).end_offsets(SCORE_TOPIC).values())
+    before = sum(KafkaAdmin(settings.kafka).end_offsets(score_source(settings).topic).values())
     crowd = PausableCrowd(settings, _crowd(options))
     try:
         with (

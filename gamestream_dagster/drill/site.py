@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gamestream_dagster.catalogue.sources import Source, score_source
 from gamestream_dagster.drill.crowd import PausableCrowd
 from gamestream_dagster.drill.errors import DrillError
 from gamestream_dagster.drill.watcher import Watcher
@@ -36,6 +37,11 @@ class Site:
     say: Say
     records_before: int = 0
     """Events of the topic that the crowd did not send."""
+
+    @property
+    def source(self) -> Source:
+        """The stream that the crowd plays into."""
+        return score_source(self.settings)
 
     def pid(self, service: str) -> int:
         """The process of a server.

@@ -11,17 +11,19 @@ import io
 import json
 import struct
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 import fastavro
 from fastavro.schema import SchemaParseException
 from fastavro.types import Schema
 
+from gamestream_dagster.catalogue.event_type import EventType, FieldType, avro_schema, score_event
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.errors import NotFoundError, ServiceError
 from gamestream_dagster.clients.registry import RegisteredSchema, Registry, StoredSchema
 from gamestream_dagster.errors import GamestreamError
-from gamestream_dagster.events.acceptance import FIELD_NAMES, Outcome, Reason, Refused, judge_fields
 from gamestream_dagster.events.avro_reading import (
     UNREADABLE,
     NotAvroError,
@@ -30,12 +32,12 @@ from gamestream_dagster.events.avro_reading import (
     record_reader,
 )
 from gamestream_dagster.events.avro_shape import Kind, Shape, UnusableSchemaError, shape_of
-from gamestream_dagster.events.event_types import EventType, avro_schema, score_event
+from gamestream_dagster.events.outcome import Outcome, Reason, Refused
+from gamestream_dagster.events.rule import Rule, rule_of
 from gamestream_dagster.events.score_event import ScoreEvent
 
 _HEADER: Final = struct.Struct(">bi")
 _NUMBERS: Final = ("score", "event_time_millis")
-_TEXTS: Final = tuple(name for name in FIELD_NAMES if name not in _NUMBERS)
 _MAX_REFERENCES: Final = 100
 _MAX_UNKNOWN: Final = 1_000
 _UNKNOWN_SECONDS: Final = 60.0  # after this an unknown number is asked for again
@@ -51,31 +53,30 @@ class AvroFormatError(GamestreamError):
     """An event cannot be written or read as Avro; the message says why and what to do."""
 
 
-def score_encoder(registry: Registry, event: EventType | None = None) -> Callable[[ScoreEvent], bytes]:
-    """A function that writes events with the subject's newest schema; registers ours when the subject is empty.
+def score_encoder(registry: Registry, source: Source) -> Callable[[ScoreEvent], bytes]:
+    """A function that writes score events with the subject's newest schema; registers ours when the subject is empty.
 
     Raises:
         AvroFormatError: the registry does not answer, or its schema lacks one of the fields we must send.
     """
-    kind = event or score_event()
+    kind = score_event()
+    subject = source.subject_of(kind)
     try:
-        registered = registry.latest(kind.subject)
+        registered = registry.latest(subject)
         if registered is None:
-            registry.register(kind.subject, avro_schema(kind))
-            registered = registry.latest(kind.subject)
+            registry.register(subject, avro_schema(kind))
+            registered = registry.latest(subject)
         if registered is None:
-            raise AvroFormatError(
-                f"{kind.subject} was registered and is gone again; see who deletes it, then try again."
-            )
+            raise AvroFormatError(f"{subject} was registered and is gone again; see who deletes it, then try again.")
         _check_fits(kind, registered)
         schemas, shape = _named_shapes(registry, registered)
     except ServiceError as error:
-        raise AvroFormatError(f"The schema of {kind.subject} cannot be had: {error}") from error
+        raise AvroFormatError(f"The schema of {subject} cannot be had: {error}") from error
     return _encoder(registered, schemas, shape)
 
 
 def _check_fits(kind: EventType, registered: RegisteredSchema) -> None:
-    what = f"Version {registered.version} of {kind.subject}"
+    what = f"Version {registered.version} of {registered.subject}"
     if registered.schema_type != "AVRO" or registered.schema.get("type") != "record":
         found = registered.schema_type if registered.schema_type != "AVRO" else "Avro, but no record"
         raise AvroFormatError(
@@ -201,13 +202,29 @@ def _time_factor(shape: Shape, field_logical: str) -> int:
     return max((_FACTORS[name] for name in named if name in _FACTORS), default=1)
 
 
-class AvroDecoder:
-    """Reads records of `user-score` when the topic holds Avro. Schemas are fetched once, by their number."""
+@dataclass(frozen=True)
+class _Reader:
+    """How the records of one schema are read and judged."""
 
-    def __init__(self, registry: Registry) -> None:
+    read: RecordReader
+    rule: Rule
+
+
+class AvroDecoder:
+    """Reads records of a topic that holds Avro. Schemas are fetched once, by their number.
+
+    With several event types the full name of a record's schema says which one it is of.
+
+    Args:
+        registry: where the schemas are.
+        event_types: what the topic holds.
+    """
+
+    def __init__(self, registry: Registry, event_types: Sequence[EventType]) -> None:
         self._registry = registry
-        self._readers: dict[int, RecordReader] = {}
-        self._unknown: dict[int, tuple[str, float]] = {}
+        self._rules = {event.avro_name: rule_of(event) for event in event_types}
+        self._readers: dict[int, _Reader] = {}
+        self._unknown: dict[int, tuple[Reason, str, float]] = {}
 
     def judge(self, value: bytes | None, kafka_timestamp: int) -> Outcome:
         """What becomes of one Avro record: the acceptance rule of JSON, after another reader.
@@ -215,52 +232,43 @@ class AvroDecoder:
         Raises:
             AvroFormatError: the registry does not answer (which says nothing about the record).
         """
+        if value is None or len(value) < _HEADER.size or value[0] != 0:
+            return _not_avro("no header")
+        number = _HEADER.unpack_from(value)[1]
+        reader = self._readers.get(number) or self._reader(number)
+        if isinstance(reader, Refused):
+            return reader
         try:
-            fields = self.fields(value)
+            fields = reader.read(value, _HEADER.size)
         except NotUtf8Error as error:
             return Refused(Reason.NOT_UTF8, str(error))
         except NotAvroError as error:
-            return Refused(Reason.NOT_AVRO, f"the value is not Avro in the registry's wire format: {error}")
-        return judge_fields(fields, kafka_timestamp)
+            return _not_avro(str(error))
+        return reader.rule.judge_fields(_as_read(fields, reader.rule), kafka_timestamp)
 
-    def fields(self, value: bytes | None) -> dict[str, Any]:
-        """The fields as `judge_fields` wants them.
-
-        Raises:
-            NotAvroError: `value` cannot be read.
-            AvroFormatError: the registry does not answer.
-        """
-        if value is None or len(value) < _HEADER.size or value[0] != 0:
-            raise NotAvroError("no header")
-        number = _HEADER.unpack_from(value)[1]
-        fields = (self._readers.get(number) or self._reader(number))(value, _HEADER.size)
-        score, millis = fields.get("score"), fields.get("event_time_millis")
-        if score is not None:
-            fields["score"] = str(score)
-        if type(millis) is not int:
-            fields["event_time_millis"] = None
-        for name in _TEXTS:
-            if fields.get(name) is UNREADABLE:
-                fields[name] = None
-        return fields
-
-    def _reader(self, schema_id: int) -> RecordReader:
-        why, until = self._unknown.get(schema_id, ("", 0.0))
+    def _reader(self, schema_id: int) -> _Reader | Refused:
+        reason, why, until = self._unknown.get(schema_id, (Reason.NOT_AVRO, "", 0.0))
         if time.monotonic() < until:
-            raise NotAvroError(why)
+            return _not_avro(why) if reason is Reason.NOT_AVRO else Refused(reason, why)
         try:
-            shape = self._shape(schema_id)
+            made = self._made(schema_id)
         except UnusableSchemaError as error:
-            if len(self._unknown) >= _MAX_UNKNOWN:
-                self._unknown.clear()
-            self._unknown[schema_id] = (str(error), time.monotonic() + _UNKNOWN_SECONDS)
-            raise NotAvroError(str(error)) from error
+            return self._remember(schema_id, Reason.NOT_AVRO, str(error))
         except ServiceError as error:
             raise AvroFormatError(f"Schema {schema_id} cannot be had: {error}") from error
-        self._readers[schema_id] = record_reader(shape, _TEXTS, _NUMBERS)
-        return self._readers[schema_id]
+        if made is None:
+            return self._remember(schema_id, Reason.UNKNOWN_EVENT_TYPE, f"schema {schema_id} is of no event type here")
+        self._readers[schema_id] = made
+        return made
 
-    def _shape(self, schema_id: int) -> Shape:
+    def _remember(self, schema_id: int, reason: Reason, why: str) -> Refused:
+        if len(self._unknown) >= _MAX_UNKNOWN:
+            self._unknown.clear()
+        self._unknown[schema_id] = (reason, why, time.monotonic() + _UNKNOWN_SECONDS)
+        return _not_avro(why) if reason is Reason.NOT_AVRO else Refused(reason, why)
+
+    def _made(self, schema_id: int) -> _Reader | None:
+        """The reader of a schema; None where it is the schema of no event type."""
         if schema_id < 0:
             raise UnusableSchemaError("no schema has a number over 31 bits")
         try:
@@ -268,6 +276,40 @@ class AvroDecoder:
         except NotFoundError as error:
             raise UnusableSchemaError(f"no schema has the number {schema_id}") from error
         try:
-            return _resolve(self._registry, stored, {}, set(), [])
+            shape = _resolve(self._registry, stored, {}, set(), [])
         except UnusableSchemaError as error:
             raise UnusableSchemaError(f"schema {schema_id} cannot be used: {error}") from error
+        rule = next(iter(self._rules.values())) if len(self._rules) == 1 else self._rules.get(_name_of(stored))
+        if rule is None:
+            return None
+        texts = [name for name in rule.event.fields if rule.event.fields[name].type is FieldType.STRING]
+        numbers = [name for name in rule.event.fields if name not in texts]
+        return _Reader(record_reader(shape, texts, numbers), rule)
+
+
+def _not_avro(why: str) -> Refused:
+    return Refused(Reason.NOT_AVRO, f"the value is not Avro in the registry's wire format: {why}")
+
+
+def _as_read(fields: dict[str, Any], rule: Rule) -> dict[str, Any]:
+    """The fields as a rule wants them: numbers that it judges by their text as text, what cannot be read as null."""
+    for name in rule.longs:
+        if type(fields.get(name)) is not int:
+            fields[name] = None
+    for name in rule.texts:
+        found = fields.get(name)
+        if rule.event.fields[name].type is FieldType.INTEGER:
+            fields[name] = None if found is None else str(found)
+        elif found is UNREADABLE:
+            fields[name] = None
+    return fields
+
+
+def _name_of(stored: StoredSchema) -> str:
+    """Full name of a stored record schema; empty where it has none."""
+    schema = json.loads(stored.text)
+    if not isinstance(schema, Mapping):
+        return ""
+    found = cast("Mapping[str, Any]", schema)
+    name, namespace = str(found.get("name", "")), found.get("namespace")
+    return name if "." in name or not namespace else f"{namespace}.{name}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from gamestream_dagster.events.acceptance import REASON_TEXT
-from gamestream_dagster.events.event_types import EventField, EventType, score_event
+from gamestream_dagster.catalogue.event_type import EventField, EventType
+from gamestream_dagster.catalogue.sources import Source, load_sources, source_of_event
+from gamestream_dagster.events.outcome import reason_texts
 
 _AVRO = """\
 ## Avro records
@@ -54,18 +55,20 @@ and the message says how many lines were sent.
 """
 
 
-def docs_page(event: EventType) -> str:
-    """The Markdown page of the event type (`docs/events.md`)."""
+def docs_page(source: Source) -> str:
+    """The Markdown page of a stream with one event type (`docs/events.md`)."""
+    [event] = source.event_types
     rows = "\n".join(
         f"| `{name}` | {field.type} | {'yes' if field.required else 'no'} | {_limits(field)} | {field.description} |"
         for name, field in event.fields.items()
     )
     return f"""# Score events
 
-<!-- Made from gamestream_dagster/events/event_types.yaml by `python -m gamestream_dagster.events.docs_page`. -->
+<!-- Made by `python -m gamestream_dagster.events.docs_page` from gamestream_dagster/catalogue/. -->
 
-{event.description} Topic `{event.topic}`, key `{event.key}`, JSON objects or, when the profile says
-`score_format: avro`, Avro records in the Confluent wire format (subject `{event.subject}`).
+{event.description} Topic `{source.topic}`, key `{source.key}`, JSON objects or, when the profile says
+`topic_formats: {{{source.topic}: avro}}`, Avro records in the Confluent wire
+format (subject `{source.subject_of(event)}`).
 
 | field | type | required | limits | meaning |
 |---|---|---|---|---|
@@ -79,7 +82,7 @@ A record is accepted, or refused for the first of these reasons that fits. A ref
 counted with its reason. The streaming job and the recompute are tested against one table of cases,
 `tests/support/acceptance_cases.yaml`.
 
-{_reasons()}
+{_reasons(event)}
 
 ## Copies
 
@@ -94,7 +97,7 @@ says; the others are copies and count nowhere. A record without an id is never a
   nowhere. The ledger counts conflicts as `DUP_CONFLICT`; `gamestream why` lists them with the position of the record
   that counts.
 - **What the jobs do.** Both recomputes apply this rule exactly. A streaming job lets the first record through that it
-  reads and remembers its id for the topic's horizon (`event_ids`, 12 minutes). It can differ in two cases: a copy that
+  reads and remembers its id for the topic's horizon (`dedup`, 12 minutes). It can differ in two cases: a copy that
   arrives after the horizon counts again, and of an id in several partitions the job may read another record first.
   `gamestream reconcile` names the first case `DUPLICATE`, or `DUP_CONFLICT` where the contents differ, and the second
   `DUP_CONFLICT`.
@@ -118,10 +121,10 @@ def _limits(field: EventField) -> str:
     return ", ".join(said)
 
 
-def _reasons() -> str:
-    rows = "\n".join(f"| `{reason.value}` | {text} |" for reason, text in REASON_TEXT.items())
+def _reasons(event: EventType) -> str:
+    rows = "\n".join(f"| `{reason.value}` | {text} |" for reason, text in reason_texts(event).items())
     return f"| reason | when |\n|---|---|\n{rows}"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(docs_page(score_event()))
+    sys.stdout.write(docs_page(source_of_event("score", load_sources())))

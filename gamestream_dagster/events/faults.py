@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from gamestream_dagster.events.acceptance import Reason
+from gamestream_dagster.events.outcome import Reason
 from gamestream_dagster.events.score_event import ScoreEvent
 
 MakeBad = Callable[[ScoreEvent], bytes | None]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from gamestream_dagster.catalogue.sources import Source, score_source
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.avro import score_encoder
-from gamestream_dagster.events.event_types import score_event
 from gamestream_dagster.events.file_lines import Renames
 from gamestream_dagster.events.pacing import LONGEST_WAIT_SECONDS
 from gamestream_dagster.events.producer import ScoreProducer
@@ -18,7 +19,7 @@ from gamestream_dagster.events.replay import BadLine, ReplayResult, Wait, replay
 from gamestream_dagster.events.score_event import encode_json
 from gamestream_dagster.events.simulation import SimulationResult, run_simulation
 from gamestream_dagster.events.simulator import Encode, SimulatorOptions
-from gamestream_dagster.settings import ScoreFormat, Settings
+from gamestream_dagster.settings import Settings, TopicFormat
 
 
 def replay_into(
@@ -43,7 +44,7 @@ def replay_into(
         longest_wait: seconds that a gap between two events is waited for at most.
         renames: columns of the file that are fields of ours.
         rejects: file for bad lines; default `<home>/rejects/<name>-<time>.jsonl`.
-        topic: default `user-score`.
+        topic: default: the stream of score events in topics.yaml.
         on_progress: told how far it has come, and how far there is to go.
         on_bad: told each bad line.
         on_wait: told each long wait.
@@ -55,7 +56,8 @@ def replay_into(
     open_source(path, renames)  # what is wrong with the file is said before a broker is asked
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = rejects or settings.home / "rejects" / f"{path.name.partition('.')[0]}-{now}.jsonl"
-    with _encoder(settings) as encode, ScoreProducer(settings.kafka, topic or score_event().topic) as producer:
+    target = _target(settings, topic)
+    with _encoder(settings, target) as encode, ScoreProducer(settings.kafka, target.topic) as producer:
         return replay(
             path,
             producer,
@@ -86,20 +88,26 @@ def simulate_into(
         options: what to simulate.
         truth: Parquet file of the ground truth; None: none is written.
         paced: send each record when it is due; False: as fast as possible.
-        topic: default `user-score`.
+        topic: default: the stream of score events in topics.yaml.
         on_progress: told now and then.
 
     Raises:
         SendingError, AvroFormatError: see there; each says what to do.
     """
-    with _encoder(settings) as encode, ScoreProducer(settings.kafka, topic or score_event().topic) as producer:
+    target = _target(settings, topic)
+    with _encoder(settings, target) as encode, ScoreProducer(settings.kafka, target.topic) as producer:
         return run_simulation(options, producer, truth, encode=encode, paced=paced, on_progress=on_progress)
 
 
+def _target(settings: Settings, topic: str | None) -> Source:
+    found = score_source(settings)
+    return found if topic is None else replace(found, topic=topic)
+
+
 @contextmanager
-def _encoder(settings: Settings) -> Iterator[Encode]:
-    if settings.score_format is ScoreFormat.JSON:
+def _encoder(settings: Settings, source: Source) -> Iterator[Encode]:
+    if source.format is TopicFormat.JSON:
         yield encode_json
         return
     with Registry(settings.registry) as registry:
-        yield score_encoder(registry)
+        yield score_encoder(registry, source)

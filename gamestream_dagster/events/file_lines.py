@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
+from gamestream_dagster.catalogue.event_type import score_event
 from gamestream_dagster.errors import GamestreamError
-from gamestream_dagster.events.event_types import score_event
 
 MAX_LINE: Final = 1_048_576  # bytes: Kafka's own limit for a record
 FIELDS: Final = score_event().fields

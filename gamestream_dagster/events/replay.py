@@ -13,10 +13,11 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from gamestream_dagster.errors import sentence_of
-from gamestream_dagster.events.acceptance import FIELD_NAMES, Decoded, Reason, judge
+from gamestream_dagster.events.acceptance import FIELD_NAMES, judge
 from gamestream_dagster.events.avro import AvroFormatError
 from gamestream_dagster.events.file_lines import Line, ReadingError, Renames
 from gamestream_dagster.events.interrupts import until_interrupted
+from gamestream_dagster.events.outcome import Accepted, Reason, Refused
 from gamestream_dagster.events.pacing import LONGEST_WAIT_SECONDS, EventClock, Pacer
 from gamestream_dagster.events.producer import RecordTooLargeError, ScoreProducer
 from gamestream_dagster.events.readers import open_source
@@ -203,7 +204,7 @@ def _prepare(line: Line, encode: Encode) -> _Ready | BadLine:
     if value is None:
         return BadLine(line.number, Reason.NOT_UTF8.value, "a text is not UTF-8, or a value fits no JSON")
     outcome = judge(value, int(time.time() * 1000))
-    if not isinstance(outcome, Decoded):
+    if isinstance(outcome, Refused):
         return BadLine(line.number, outcome.reason.value, outcome.detail)
     if line.raw is None or encode is not encode_json:  # a line of JSON is sent verbatim
         try:
@@ -213,7 +214,7 @@ def _prepare(line: Line, encode: Encode) -> _Ready | BadLine:
     return _Ready(outcome.user_id.encode("utf-8"), value, outcome.event_time_millis)
 
 
-def _event(found: Decoded) -> ScoreEvent:
+def _event(found: Accepted) -> ScoreEvent:
     return ScoreEvent(
         found.user_id,
         found.team_id,

@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gamestream_dagster.events.acceptance import Reason
 from gamestream_dagster.events.crowd import Crowd
 from gamestream_dagster.events.faults import BAD_AVRO_EVENTS, BAD_RECORDS
+from gamestream_dagster.events.outcome import Reason
 from gamestream_dagster.events.score_event import ScoreEvent, encode_json, readable_time
 
 LATE_FROM_MS: Final = 5 * 60_000  # as in the first demo's generator: late by 5 to 10 minutes

@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gamestream_dagster.events.event_types import avro_schema, load_event_types
+from gamestream_dagster.catalogue.event_type import avro_schema
+from gamestream_dagster.catalogue.sources import Source, load_sources
 from gamestream_dagster.provisioning.subjects import Subject
 
 
-def load_subjects() -> dict[str, Subject]:
-    """One subject for the record value of each event type, by name.
+def load_subjects(sources: Mapping[str, Source] | None = None) -> dict[str, Subject]:
+    """The subjects of the record values, by name: one for each event type of each stream.
 
-    They are registered whatever `score_format` says: a producer of Avro records finds its schema before the profile is
+    They are registered whatever the topic's format: a producer of Avro records finds its schema before the profile is
     switched, and under JSON nobody looks at them.
+
+    Args:
+        sources: default: every stream of the project.
     """
     subjects = {}
-    for event in load_event_types().values():
-        schema = avro_schema(event)
-        optional = {name for name, field in event.fields.items() if not field.required}
-        reader = _as_read(schema, optional)
-        subjects[event.subject] = Subject(event.subject, schema, reader, event.topic, event.description)
+    for source in (load_sources() if sources is None else sources).values():
+        for name, event in source.subjects.items():
+            schema = avro_schema(event)
+            optional = {field for field, described in event.fields.items() if not described.required}
+            reader = _as_read(schema, optional)
+            subjects[name] = Subject(name, schema, reader, source.topic, event.description)
     return subjects
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gamestream_dagster.archive.errors import ArchiveError
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
+from gamestream_dagster.catalogue.sources import Source, by_source, stack_sources
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.errors import GamestreamError, sentence_of
@@ -73,10 +74,12 @@ def reconcile(
         BoardNotUsableError: a board's description or recompute cannot be used, or there is no such board.
     """
     chosen = _choose(load_boards(root, settings.season), boards)
+    source = _source(settings, chosen)
     asked = Mode(mode)
     task = Task(
         settings=settings,
         mode=asked,
+        source=source,
         boards=chosen,
         sinks=[Sink(sink) for sink in sinks] if sinks else _USUAL_SINKS[asked],
         limits=limits or Limits(),
@@ -88,6 +91,7 @@ def reconcile(
     run = ReconciliationRun(
         run_id=f"{started_at:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}",
         mode=asked,
+        topic=source.topic,
         verdict=Verdict.COULD_NOT_RUN,
         reason="",
         started_at=started_at,
@@ -121,6 +125,16 @@ def _choose(known: Mapping[str, Board], names: Sequence[str] | None) -> list[Boa
     for board in chosen:
         check_board(board)
     return chosen
+
+
+def _source(settings: Settings, boards: Sequence[Board]) -> Source:
+    """The stream that the boards are computed from: a run has one cut, and so one topic."""
+    sources = stack_sources(settings)
+    found = by_source(boards, sources)
+    if len(found) != 1:
+        listed = "; ".join(f"{topic}: {', '.join(one.name for one in of)}" for topic, of in found.items())
+        raise BoardNotUsableError(f"Boards of several topics take a run each; name those of one: {listed}.")
+    return sources[next(iter(found))]
 
 
 def _keep(settings: Settings, engine: Engine, run: ReconciliationRun) -> ReconciliationRun:

@@ -14,7 +14,7 @@ from gamestream_dagster.archive.errors import ArchiveRewrittenError
 from gamestream_dagster.archive.manifest import Manifest
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.topic_identity import TopicId, TopicState
@@ -61,6 +61,8 @@ class Task:
 
     settings: Settings
     mode: Mode
+    source: Source
+    """The stream that all of the boards are computed from."""
     boards: Sequence[Board]
     sinks: Sequence[Sink]
     limits: Limits
@@ -71,7 +73,7 @@ class Task:
     @property
     def topic_dir(self) -> Path:
         """Where the archive of the input is."""
-        return self.settings.archive_dir / SCORE_TOPIC
+        return self.settings.archive_dir / self.source.topic
 
     def run(self, engine: Engine, run: ReconciliationRun) -> ReconciliationRun:
         """Look, and look again as long as something differs.
@@ -81,7 +83,7 @@ class Task:
         """
         with ExitStack() as closing:
             flink = closing.enter_context(FlinkRest(self.settings.flink_rest))
-            looker = BoardObserver(engine, flink, KafkaAdmin(self.settings.kafka), SCORE_TOPIC, self.limits)
+            looker = BoardObserver(engine, flink, KafkaAdmin(self.settings.kafka), self.source.topic, self.limits)
             looks = _Looks(self, looker, closing)
             first = sum(len(result.differences) for result in looks.first())
             looks.again()
@@ -138,7 +140,7 @@ class Task:
             return
         for cut in seen.jobs.values():
             if cut.topic_id is None:
-                record_topic(engine, cut, SCORE_TOPIC, TopicState(seen.topic_id, dict(begins)))
+                record_topic(engine, cut, self.source.topic, TopicState(seen.topic_id, dict(begins)))
 
     def _explained(self, engine: Engine, looks: _Looks, ledger: LedgerBalance) -> list[BoardResult]:
         if not any(result.differences for result in looks.results):
@@ -151,7 +153,7 @@ class Task:
             faults=ledger.faults,
             facts={job: read_facts(engine, job) for job in {board.job for board in self.boards}},
             policy=self.policy,
-            topic=SCORE_TOPIC,
+            topic=self.source.topic,
             history=self._history,
             say=self.say,
             season=self.settings.season,
@@ -177,8 +179,8 @@ class Task:
             else:
                 seen = looker.look(self.boards, sinks)
             self.say("archive")
-            archived = archive_topic(self.settings, SCORE_TOPIC, seen.high, topic_id=seen.topic_id)
-            check_beginning(SCORE_TOPIC, archived.chapter.begins, seen.jobs.values())
+            archived = archive_topic(self.settings, self.source, seen.high, topic_id=seen.topic_id)
+            check_beginning(self.source.topic, archived.chapter.begins, seen.jobs.values())
             if self.mode is not Mode.DRAINED:
                 return seen
             behind = self._behind(seen)
@@ -202,7 +204,7 @@ class Task:
 
     def open(self) -> ArchiveDatabase:
         """The archive as it is now."""
-        return open_recompute(self.settings, SCORE_TOPIC, say=self.say)
+        return open_recompute(self.settings, self.source, say=self.say)
 
 
 @dataclass

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from gamestream_dagster.catalogue.sources import source_named, stack_sources
 from gamestream_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Archive:
         """Copy everything up to the topic's end offsets of now."""
         from gamestream_dagster.archive.writer import archive_topic
 
-        return archive_topic(self._settings, topic, upto=None)
+        return archive_topic(self._settings, source_named(topic, stack_sources(self._settings)))
 
     def holdings(self, topic: str) -> "Holdings":
         """What the archive holds of a topic, by its manifest."""

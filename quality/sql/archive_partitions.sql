@@ -3,11 +3,7 @@ SELECT
     "partition" AS partition_id,
     count(*) AS stored_rows,
     count(*) FILTER (WHERE reason IS NULL) AS accepted,
-    count(*) FILTER (
-        WHERE reason IS NULL
-            AND (user_id IS NULL OR team_id IS NULL OR team_name IS NULL OR score IS NULL OR event_time_millis IS NULL)
-    ) AS accepted_incomplete,
-    count(*) FILTER (WHERE reason IS NULL AND (score < 0 OR score > 1000000000000)) AS accepted_out_of_range,
+    count(*) FILTER (WHERE reason IS NULL AND (user_id IS NULL OR event_time_millis IS NULL)) AS accepted_incomplete,
     count(*) FILTER (WHERE kafka_timestamp IS NULL OR "offset" IS NULL) AS without_place,
     min("offset") AS first_offset,
     max("offset") AS last_offset

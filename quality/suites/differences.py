@@ -42,7 +42,7 @@ def _nothing_compared() -> str:
 
     Without an accepted event no board has a row. A board with a window may have none at any time.
     """
-    windowed = [board.name for board in load_boards().values() if board.window]
+    windowed = [board.name for board in load_boards(season=None).values() if board.window]
     boards = sa.column("boards", JSONB)
     unknown = sa.func.jsonb_build_array("not recorded")
     recorded = sa.case((sa.func.jsonb_typeof(boards) == "array", boards), else_=unknown)

@@ -28,7 +28,8 @@ from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.acceptance import judge
 from gamestream_dagster.events.avro import AvroDecoder
 from gamestream_dagster.reconciliation.ledger.balance import archive_faults
-from gamestream_dagster.settings import ScoreFormat, Settings
+from gamestream_dagster.settings import Settings, TopicFormat
+from tests.support.fakes.streams import SCORES, scores_in
 
 PARTITIONS = 3
 
@@ -82,13 +83,13 @@ def users(rows: list[tuple]) -> list[str]:
 
 def test_each_range_is_archived_once_and_a_second_run_adds_nothing(own, topic):
     send(own, topic, range(1000))
-    first = archive_topic(own, topic, file_records=300)
+    first = archive_topic(own, scores_in(topic), file_records=300)
     assert first.records == 1000
     assert first.files == PARTITIONS
     assert first.archived_upto == KafkaAdmin(own.kafka).end_offsets(topic)
-    assert archive_topic(own, topic).records == 0
+    assert archive_topic(own, scores_in(topic)).records == 0
     send(own, topic, range(1000, 1100))
-    assert archive_topic(own, topic).records == 100
+    assert archive_topic(own, scores_in(topic)).records == 100
     rows = archived(own, topic)
     assert users(rows) == sorted(f"u{n}" for n in range(1100))
     assert len({(partition, offset) for partition, offset, _ in rows}) == 1100
@@ -97,10 +98,10 @@ def test_each_range_is_archived_once_and_a_second_run_adds_nothing(own, topic):
 
 def test_it_stops_at_the_offsets_asked_for(own, topic):
     send(own, topic, range(300))
-    result = archive_topic(own, topic, {0: 10, 1: 100, 2: 0})
+    result = archive_topic(own, scores_in(topic), {0: 10, 1: 100, 2: 0})
     assert result.archived_upto == {0: 10, 1: 100}
     assert len(archived(own, topic)) == 110
-    assert archive_topic(own, topic).records == 190
+    assert archive_topic(own, scores_in(topic)).records == 190
 
 
 def test_markers_are_no_holes_and_aborted_records_are_not_there(own, topic):
@@ -114,14 +115,14 @@ def test_markers_are_no_holes_and_aborted_records_are_not_there(own, topic):
             producer.commit_transaction(20)
         else:
             producer.abort_transaction(20)
-    result = archive_topic(own, topic)
+    result = archive_topic(own, scores_in(topic))
     ends = KafkaAdmin(own.kafka).end_offsets(topic)
     assert result.records == 60
     assert sum(ends.values()) > 90, "markers and aborted records hold offsets"
     assert result.archived_upto == ends, "the marker behind the last record is covered"
     assert users(archived(own, topic)) == sorted(2 * [f"u{n}" for n in range(30)])
     assert archive_faults(own.archive_dir / topic) == []
-    assert archive_topic(own, topic).records == 0
+    assert archive_topic(own, scores_in(topic)).records == 0
 
 
 def test_a_transaction_that_stays_open_ends_in_a_sentence(own, topic):
@@ -130,9 +131,9 @@ def test_a_transaction_that_stays_open_ends_in_a_sentence(own, topic):
     producer.produce(topic, value(1), partition=0)
     producer.flush(20)
     with pytest.raises(TransientServiceError, match="p0 before 1"):
-        archive_topic(own, topic, stall_seconds=1)
+        archive_topic(own, scores_in(topic), stall_seconds=1)
     producer.abort_transaction(20)
-    assert archive_topic(own, topic).records == 0
+    assert archive_topic(own, scores_in(topic)).records == 0
 
 
 def test_a_crash_before_the_manifest_makes_neither_hole_nor_double(own, topic, monkeypatch):
@@ -148,10 +149,10 @@ def test_a_crash_before_the_manifest_makes_neither_hole_nor_double(own, topic, m
     with monkeypatch.context() as patched:
         patched.setattr(writer, "save_manifest", crash)
         with pytest.raises(KeyboardInterrupt):
-            archive_topic(own, topic, file_records=200)
+            archive_topic(own, scores_in(topic), file_records=200)
     kept = len(archived(own, topic))
     assert 0 < kept < 600
-    result = archive_topic(own, topic)
+    result = archive_topic(own, scores_in(topic))
     assert result.orphans_removed > 0
     assert result.records == 600 - kept
     assert users(archived(own, topic)) == sorted(f"u{n}" for n in range(600))
@@ -160,7 +161,7 @@ def test_a_crash_before_the_manifest_makes_neither_hole_nor_double(own, topic, m
 def test_two_archivers_at_once_write_each_range_once(own, topic):
     send(own, topic, range(900))
     results = []
-    threads = [threading.Thread(target=lambda: results.append(archive_topic(own, topic))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: results.append(archive_topic(own, scores_in(topic)))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -171,25 +172,25 @@ def test_two_archivers_at_once_write_each_range_once(own, topic):
 
 def test_what_retention_took_is_named(own, topic):
     send(own, topic, range(300))
-    archive_topic(own, topic, {0: 40, 1: 100, 2: 100})
+    archive_topic(own, scores_in(topic), {0: 40, 1: 100, 2: 100})
     admin = KafkaAdmin(own.kafka)
     [done] = admin.native.delete_records([TopicPartition(topic, 0, 60)]).values()
     done.result(20)
     with pytest.raises(TruncatedByRetentionError, match=r"p0@40\.\.59") as caught:
-        archive_topic(own, topic)
+        archive_topic(own, scores_in(topic))
     assert caught.value.ranges == {0: (40, 60)}
 
 
 def test_a_topic_made_anew_is_not_taken_for_the_old_one(own, topic):
     send(own, topic, range(30))
-    archive_topic(own, topic)
+    archive_topic(own, scores_in(topic))
     admin = KafkaAdmin(own.kafka)
     first = admin.topic_id(topic)
     admin.delete(topic)
     admin.create(topic, PARTITIONS)
     second = admin.topic_id(topic)
     send(own, topic, range(100, 160))  # more than before: no offset tells the two apart
-    result = archive_topic(own, topic)
+    result = archive_topic(own, scores_in(topic))
     assert (result.records, result.opened) == (60, True)
     assert users(archived(own, topic)) == sorted(f"u{n}" for n in range(100, 160))
     manifest = load_manifest(own.archive_dir / topic)
@@ -206,7 +207,7 @@ def test_offsets_of_another_incarnation_are_refused(own, topic):
     admin.create(topic, PARTITIONS)
     send(own, topic, range(60))
     with pytest.raises(TopicRecreatedError, match="run the command again"):
-        archive_topic(own, topic, ends, topic_id=first)
+        archive_topic(own, scores_in(topic), ends, topic_id=first)
 
 
 def as_the_version_before_wrote_it(topic_dir: Path) -> None:
@@ -219,10 +220,10 @@ def as_the_version_before_wrote_it(topic_dir: Path) -> None:
 
 def test_an_archive_of_the_version_before_is_adopted_by_its_records(own, topic):
     send(own, topic, range(30))
-    archive_topic(own, topic)
+    archive_topic(own, scores_in(topic))
     as_the_version_before_wrote_it(own.archive_dir / topic)
     send(own, topic, range(30, 60))
-    result = archive_topic(own, topic)
+    result = archive_topic(own, scores_in(topic))
     assert (result.records, result.opened) == (30, False)
     assert result.chapter.topic_id == KafkaAdmin(own.kafka).topic_id(topic)
     assert users(archived(own, topic)) == sorted(f"u{n}" for n in range(60))
@@ -230,13 +231,13 @@ def test_an_archive_of_the_version_before_is_adopted_by_its_records(own, topic):
 
 def test_an_archive_of_the_version_before_is_not_taken_for_a_topic_recreated_since(own, topic):
     send(own, topic, range(30))
-    archive_topic(own, topic)
+    archive_topic(own, scores_in(topic))
     as_the_version_before_wrote_it(own.archive_dir / topic)
     admin = KafkaAdmin(own.kafka)
     admin.delete(topic)
     admin.create(topic, PARTITIONS)
     send(own, topic, range(100, 190))
-    result = archive_topic(own, topic)
+    result = archive_topic(own, scores_in(topic))
     assert (result.records, result.opened) == (90, True)
     manifest = load_manifest(own.archive_dir / topic)
     assert [chapter.topic_id for chapter in manifest.chapters] == [None, admin.topic_id(topic)]
@@ -244,7 +245,7 @@ def test_an_archive_of_the_version_before_is_not_taken_for_a_topic_recreated_sin
 
 def test_a_damaged_range_is_not_mended_with_records_of_another_incarnation(own, topic):
     send(own, topic, range(30))
-    archive_topic(own, topic)
+    archive_topic(own, scores_in(topic))
     topic_dir = own.archive_dir / topic
     damaged = load_manifest(topic_dir).files[0]
     (topic_dir / damaged.path).write_bytes(b"forged")
@@ -253,21 +254,21 @@ def test_a_damaged_range_is_not_mended_with_records_of_another_incarnation(own, 
     admin.create(topic, PARTITIONS)
     send(own, topic, range(100, 190))
     with pytest.raises(TopicRecreatedError, match="cannot fix it"):
-        mend_archive(own, topic)
+        mend_archive(own, scores_in(topic))
     assert load_manifest(topic_dir).files[0] == damaged
 
 
 def test_a_forged_file_is_read_again_from_kafka(own, topic):
     send(own, topic, range(30))
-    archive_topic(own, topic)
+    archive_topic(own, scores_in(topic))
     topic_dir = own.archive_dir / topic
     damaged = load_manifest(topic_dir).files[0]
     (topic_dir / damaged.path).write_bytes(b"forged")
-    [mended] = mend_archive(own, topic)
+    [mended] = mend_archive(own, scores_in(topic))
     assert (mended.partition, mended.records) == (damaged.partition, 10)
     assert users(archived(own, topic)) == sorted(f"u{n}" for n in range(30))
     assert archive_faults(topic_dir) == []
-    assert archive_topic(own, topic).orphans_removed == 1
+    assert archive_topic(own, scores_in(topic)).orphans_removed == 1
 
 
 def test_an_archive_whose_beginning_is_gone_begins_where_kafka_does(own, topic):
@@ -276,13 +277,13 @@ def test_an_archive_whose_beginning_is_gone_begins_where_kafka_does(own, topic):
     [done] = admin.native.delete_records([TopicPartition(topic, 0, 60)]).values()
     done.result(20)
     with pytest.raises(TruncatedByRetentionError, match=r"p0@0\.\.59.*archive --begin-at earliest"):
-        archive_topic(own, topic)
-    result = archive_topic(own, topic, begin_at_earliest=True)
+        archive_topic(own, scores_in(topic))
+    result = archive_topic(own, scores_in(topic), begin_at_earliest=True)
     assert result.records == 240
     assert result.chapter.begins == {0: 60}
     assert [(one.partition, one.first_offset, one.next_offset) for one in result.chapter.lost] == [(0, 0, 60)]
     assert archive_faults(own.archive_dir / topic) == []
-    assert archive_topic(own, topic).records == 0
+    assert archive_topic(own, scores_in(topic)).records == 0
 
 
 def test_refused_records_are_archived_with_their_reason(own, topic):
@@ -290,7 +291,7 @@ def test_refused_records_are_archived_with_their_reason(own, topic):
     for bad in (b"nope", None, b"[]", b"\xff\xfe\xff", b'{"user_id":"u"}'):
         producer.produce(topic, bad, partition=0)
     assert producer.flush(20) == 0
-    result = archive_topic(own, topic)
+    result = archive_topic(own, scores_in(topic))
     assert (result.records, result.refused) == (5, 5)
     with duckdb.connect() as database:
         open_archive(database, own.archive_dir / topic)
@@ -304,12 +305,12 @@ def test_avro_is_read_by_the_registrys_schema(own, topic):
 
     import fastavro
 
-    from gamestream_dagster.events.event_types import avro_schema, score_event
+    from gamestream_dagster.catalogue.event_type import avro_schema, score_event
 
     schema = avro_schema(score_event())
     with Registry(own.registry) as registry:
         number = registry.register(f"{topic}-value", schema)
-        decoder = AvroDecoder(registry)
+        decoder = AvroDecoder(registry, SCORES.event_types)
         producer = Producer(own.kafka.options())
         sent = []
         for score in (5, 7):
@@ -330,8 +331,7 @@ def test_avro_is_read_by_the_registrys_schema(own, topic):
             producer.produce(topic, sent[-1], partition=0)
         producer.produce(topic, b"not avro", partition=0)
         assert producer.flush(20) == 0
-        avro = own.model_copy(update={"score_format": ScoreFormat.AVRO})
-        result = archive_topic(avro, topic)
+        result = archive_topic(own, scores_in(topic, TopicFormat.AVRO))
         assert decoder.judge(sent[0], int(time.time() * 1000)).score == 5
         registry.delete(f"{topic}-value")
     assert (result.records, result.refused) == (3, 1)

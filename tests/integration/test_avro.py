@@ -25,7 +25,7 @@ from gamestream_dagster.flink_jobs.errors import FlinkJobError
 from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.run import reconcile
-from gamestream_dagster.settings import ScoreFormat, Settings
+from gamestream_dagster.settings import Settings, TopicFormat
 from tests.support.avro_records import body_of, encoded, framed, register, schema_with, variants
 from tests.support.fakes.first_generator import UserScore, feed_as_the_first_generator
 from tests.support.small_job import Game, new_game
@@ -54,7 +54,7 @@ def avro(world: World) -> AvroBoards:
 
 def deploy_avro(settings: Settings) -> AvroBoards:
     """The NBA shots from our generator, two scores from the first one, and both jobs."""
-    settings = settings.model_copy(update={"score_format": ScoreFormat.AVRO})
+    settings = settings.model_copy(update={"topic_formats": {"user-score": TopicFormat.AVRO}})
     provision(settings)
     replay_into(settings, "nba")
     scores = [
@@ -82,9 +82,9 @@ def test_the_first_generator_and_ours_feed_the_avro_jobs_and_the_boards_match(av
 def test_no_record_stops_the_jobs_and_both_sides_read_alike(avro: AvroBoards):
     settings = avro.settings
     now = int(time.time() * 1000)
-    sent = {one.name: (framed(register(settings.registry, f"v{n}", one.schema), body_of(one, now)), one.reason)
+    sent = {one.name: (framed(register(settings.registry.url, f"v{n}", one.schema), body_of(one, now)), one.reason)
             for n, one in enumerate(variants(now))}  # fmt: skip
-    sent |= _records_that_are_no_avro(settings.registry, now)
+    sent |= _records_that_are_no_avro(settings.registry.url, now)
     producer = Producer(settings.kafka.options())
     for name, (value, _) in sent.items():
         producer.produce("user-score", value, key=name.encode())
@@ -164,7 +164,7 @@ def silent_registry() -> Iterator[str]:
 def test_a_registry_that_never_answers_fails_the_job_and_is_named_as_the_cause(
     stack: Settings, silent_registry: str, tmp_path: Path
 ):
-    avro = stack.model_copy(update={"score_format": ScoreFormat.AVRO, "registry_url": silent_registry})
+    avro = stack.model_copy(update={"topic_formats": {"user-score": TopicFormat.AVRO}, "registry_url": silent_registry})
     game = new_game(avro, tmp_path)
     SilentRegistry.subjects = [f"{game.topic}-value"]
     game.write_job(limits={"start_seconds": 60, "checkpoint_seconds": 30, "stop_seconds": 60})

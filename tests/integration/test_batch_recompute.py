@@ -33,6 +33,7 @@ from gamestream_dagster.reconciliation.recompute.flink_recompute import (
 from gamestream_dagster.settings import RecomputeEngine, Season, Settings
 from tests.support import reference_model as model
 from tests.support.archive_maker import TOPIC, archive_records, make_archive, open_folder
+from tests.support.fakes.streams import SCORES
 from tests.support.generated_logs import AS_OF
 from tests.support.reference_model import Event
 from tests.support.sql_cases import Case, assert_rows, load_cases
@@ -212,7 +213,7 @@ def test_the_setting_chooses_the_engine(stack: Settings, tmp_path: Path):
     elsewhere = stack.model_copy(update={"home": tmp_path})
     make_archive(elsewhere.archive_dir / TOPIC, [Event(0, 0, "u", "t", "T", 5, AS_OF)])
     by_flink = elsewhere.model_copy(update={"recompute_engine": RecomputeEngine.FLINK})
-    with open_recompute(by_flink, TOPIC) as one, open_recompute(elsewhere, TOPIC) as other:
+    with open_recompute(by_flink, SCORES) as one, open_recompute(elsewhere, SCORES) as other:
         assert isinstance(one.engine, FlinkBoards)
         assert other.engine is None
         rows = board_rows(one, one.at({0: 1}), BOARDS["top_teams"])

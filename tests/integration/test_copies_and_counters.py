@@ -18,8 +18,6 @@ from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 from tests.support.planting import TOPIC, edit, parts_of
 
-pytestmark = pytest.mark.leaves_traces  # a ledger's row changed by hand
-
 JOB = "leaderboards_v1"
 BOARDS = ["top_players", "top_teams", "team_mvps"]
 

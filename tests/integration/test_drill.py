@@ -9,7 +9,7 @@ from gamestream_dagster.drill.report import render_drill
 from gamestream_dagster.drill.run import DrillOptions, drill
 from gamestream_dagster.drill.scenarios import choose
 
-pytestmark = pytest.mark.leaves_traces
+pytestmark = [pytest.mark.any_boards, pytest.mark.leaves_traces]
 
 
 @pytest.mark.timeout(900)

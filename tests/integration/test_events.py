@@ -21,20 +21,22 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from typer.testing import CliRunner
 
+from gamestream_dagster.catalogue.event_type import avro_schema, score_event
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.registry import Registry
-from gamestream_dagster.events.acceptance import Decoded, Refused, judge
+from gamestream_dagster.events.acceptance import Decoded, judge
 from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_encoder
-from gamestream_dagster.events.event_types import avro_schema, score_event
 from gamestream_dagster.events.feed import replay_into, simulate_into
+from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.events.producer import ScoreProducer, SendingError
 from gamestream_dagster.events.score_event import ScoreEvent
 from gamestream_dagster.events.simulation import run_simulation
 from gamestream_dagster.events.simulator import SimulatorOptions, simulate
 from gamestream_dagster.settings import Settings
 from tests.support.fakes.first_generator import feed_as_the_first_generator, seed_scores
+from tests.support.fakes.streams import SCORES, scores_in
 
 EVENT = ScoreEvent("USR-1", "42", "EU-RubyKoala", 7, 1_700_000_000_000, "2023-11-14 22:13:20.000", "normal", "e-1")
 
@@ -158,7 +160,7 @@ def registry(stack: Settings) -> Iterator[Registry]:
 
 
 def decoded(stack: Settings, topic: str, registry: Registry) -> list[Decoded]:
-    decoder = AvroDecoder(registry)
+    decoder = AvroDecoder(registry, SCORES.event_types)
     outcomes = [
         decoder.judge(message.value(), message.timestamp()[1])
         for messages in consume(stack, topic).values()
@@ -168,26 +170,22 @@ def decoded(stack: Settings, topic: str, registry: Registry) -> list[Decoded]:
     return sorted(outcome for outcome in outcomes if isinstance(outcome, Decoded))
 
 
-def of_topic(topic: str):
-    return score_event().model_copy(update={"topic": topic})
-
-
 def restrict(stack: Settings, subject: str, compatibility: str) -> None:
     answer = httpx.put(
-        f"{stack.registry}/config/{subject}", json={"compatibility": compatibility}, timeout=10, trust_env=False
+        f"{stack.registry.url}/config/{subject}", json={"compatibility": compatibility}, timeout=10, trust_env=False
     )
     answer.raise_for_status()
 
 
 def test_avro_round_trip_registers_ours_into_an_empty_subject(stack: Settings, topic: str, registry: Registry):
-    encode = score_encoder(registry, of_topic(topic))
+    encode = score_encoder(registry, scores_in(topic))
     registered = registry.latest(f"{topic}-value")
     assert registered is not None
     assert dict(registered.schema) == avro_schema(score_event())
     options = SimulatorOptions(start_ms=1_700_000_000_000, events=2000, rate=1000, bad=10, late=5)
     with ScoreProducer(stack.kafka, topic) as producer:
         result = run_simulation(options, producer, None, encode=encode, paced=False)
-    decoder = AvroDecoder(registry)
+    decoder = AvroDecoder(registry, SCORES.event_types)
     outcomes = {True: 0, False: 0}
     sent = {record.event for record in simulate(options, encode) if record.kind.value != "bad"}
     for messages in consume(stack, topic).values():
@@ -209,7 +207,7 @@ def test_the_first_generator_feeds_us_unchanged_when_it_comes_first(
     assert sorted(one.score for one in found) == list(range(100))
     assert {one.event_id for one in found} == {None}
     # We write with its schema, and add no version.
-    encode = score_encoder(registry, of_topic(topic))
+    encode = score_encoder(registry, scores_in(topic))
     assert registry.versions(f"{topic}-value") == [1]
     with ScoreProducer(stack.kafka, topic) as producer:
         producer.send(EVENT.key, encode(EVENT))
@@ -220,7 +218,7 @@ def test_the_first_generator_feeds_us_unchanged_when_it_comes_first(
 def test_the_first_generator_feeds_us_unchanged_when_we_come_first(
     stack: Settings, topic: str, registry: Registry, compatibility: str
 ):
-    encode = score_encoder(registry, of_topic(topic))
+    encode = score_encoder(registry, scores_in(topic))
     restrict(stack, f"{topic}-value", compatibility)
     with ScoreProducer(stack.kafka, topic) as producer:
         producer.send(EVENT.key, encode(EVENT))
@@ -235,27 +233,27 @@ def test_a_foreign_schema_is_not_forced(stack: Settings, topic: str, registry: R
         f"{topic}-value", {"type": "record", "name": "Other", "fields": [{"name": "user_id", "type": "string"}]}
     )
     with pytest.raises(AvroFormatError, match="does not fit score events"):
-        score_encoder(registry, of_topic(topic))
+        score_encoder(registry, scores_in(topic))
     assert registry.versions(f"{topic}-value") == [1]
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\0\0\0\0", b"\0\x7f\xff\xff\xffabc"])
 def test_a_value_that_is_no_avro_is_refused(registry: Registry, value: bytes | None):
-    outcome = AvroDecoder(registry).judge(value, 0)
+    outcome = AvroDecoder(registry, SCORES.event_types).judge(value, 0)
     assert isinstance(outcome, Refused)
     assert outcome.reason == "NOT_AVRO"
 
 
 def test_a_cut_avro_record_is_refused(stack: Settings, topic: str, registry: Registry):
-    value = score_encoder(registry, of_topic(topic))(EVENT)
+    value = score_encoder(registry, scores_in(topic))(EVENT)
     for length in range(5, len(value) - 1):
-        outcome = AvroDecoder(registry).judge(value[:length], 2_000_000_000_000)
+        outcome = AvroDecoder(registry, SCORES.event_types).judge(value[:length], 2_000_000_000_000)
         assert isinstance(outcome, Refused), length
 
 
 def test_a_score_over_32_bits_is_refused_not_wrapped(topic: str, registry: Registry):
     with pytest.raises(AvroFormatError, match="does not fit"):
-        score_encoder(registry, of_topic(topic))(EVENT._replace(score=3_000_000_000))
+        score_encoder(registry, scores_in(topic))(EVENT._replace(score=3_000_000_000))
 
 
 def test_the_partitioner_error_of_librdkafka_is_real(stack: Settings):

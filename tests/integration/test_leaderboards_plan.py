@@ -13,7 +13,7 @@ from gamestream_dagster.flink_jobs.control.workbench import workbench
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.target.render import bindings_for, render
 from gamestream_dagster.flink_jobs.target.targets import target_for
-from gamestream_dagster.settings import ScoreFormat, Settings
+from gamestream_dagster.settings import Settings, TopicFormat
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +21,9 @@ def plan_of(stack: Settings):
     """Plans a job, each once: the operators that run, one a line, shared parts once."""
 
     @cache
-    def explained(job: str, score_format: ScoreFormat, ids: bool = True) -> list[str]:
-        spec = load_job(job) if ids else load_job(job, event_ids={})
-        rendered = render(spec, bindings_for(stack, job), score_format)
+    def explained(job: str, score_format: TopicFormat, ids: bool = True) -> list[str]:
+        spec = load_job(job) if ids else load_job(job, dedup={})
+        rendered = render(spec, bindings_for(stack, job), {"user-score": score_format})
         gateway = SqlGateway(stack.flink_gateway, secrets=(stack.postgres_password_value,))
         try:
             with gateway.session(f"plan-{job}", target_for(stack, spec).options) as session:
@@ -45,12 +45,12 @@ def operators(plan: list[str], name: str) -> list[str]:
 
 
 both_ways = pytest.mark.parametrize("ids", [True, False], ids=["ids", "no-ids"])
-formats = pytest.mark.parametrize("score_format", list(ScoreFormat), ids=lambda one: one.value)
+formats = pytest.mark.parametrize("score_format", list(TopicFormat), ids=lambda one: one.value)
 
 
 @formats
 @both_ways
-def test_leaderboards_are_one_scan_and_one_sum(plan_of, score_format: ScoreFormat, ids: bool):
+def test_leaderboards_are_one_scan_and_one_sum(plan_of, score_format: TopicFormat, ids: bool):
     plan = plan_of("leaderboards_v1", score_format, ids)
     assert len(operators(plan, "TableSourceScan")) == 1
     (shared,) = (line for line in operators(plan, "LocalGroupAggregate") if "groupBy=[user_id, team_id]" in line)
@@ -64,7 +64,7 @@ def test_leaderboards_are_one_scan_and_one_sum(plan_of, score_format: ScoreForma
 
 @formats
 @both_ways
-def test_leaderboards_keep_ten_rows_and_not_every_player(plan_of, score_format: ScoreFormat, ids: bool):
+def test_leaderboards_keep_ten_rows_and_not_every_player(plan_of, score_format: TopicFormat, ids: bool):
     ranks = operators(plan_of("leaderboards_v1", score_format, ids), "Rank")
     strategy = {rank_of(line): found(r"strategy=\[(\w+)", line) for line in ranks}
     assert strategy == {
@@ -78,7 +78,7 @@ def test_leaderboards_keep_ten_rows_and_not_every_player(plan_of, score_format: 
 
 
 @formats
-def test_boards_of_seasons_keep_ten_rows_of_each(plan_of, score_format: ScoreFormat):
+def test_boards_of_seasons_keep_ten_rows_of_each(plan_of, score_format: TopicFormat):
     plan = plan_of("season_boards_v1", score_format)
     assert len(operators(plan, "TableSourceScan")) == 1
     strategy = {
@@ -92,7 +92,7 @@ def test_boards_of_seasons_keep_ten_rows_of_each(plan_of, score_format: ScoreFor
 @pytest.mark.parametrize("job", ["leaderboards_v1", "hot_streaks_v1", "season_boards_v1"])
 def test_no_state_is_forgotten(stack: Settings, plan_of, job: str):
     """A sum whose state has expired would start from 0 in silence."""
-    assert "ttl" not in "\n".join(plan_of(job, ScoreFormat.JSON)).lower()  # a hint of the SQL
+    assert "ttl" not in "\n".join(plan_of(job, TopicFormat.JSON)).lower()  # a hint of the SQL
     gateway = SqlGateway(stack.flink_gateway)
     try:
         with gateway.session(f"ttl-{job}", target_for(stack, load_job(job)).options) as session:
@@ -105,7 +105,7 @@ def test_no_state_is_forgotten(stack: Settings, plan_of, job: str):
 
 @formats
 @both_ways
-def test_hot_streaks_are_windows_and_one_running_sum(plan_of, score_format: ScoreFormat, ids: bool):
+def test_hot_streaks_are_windows_and_one_running_sum(plan_of, score_format: TopicFormat, ids: bool):
     plan = plan_of("hot_streaks_v1", score_format, ids)
     assert len(operators(plan, "TableSourceScan")) == 1
     assert len(operators(plan, "WindowRank")) == 1

@@ -30,6 +30,7 @@ from gamestream_dagster.reconciliation.recompute.archive_database import Archive
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import job_ledger, ledger
+from tests.support.fakes.streams import scores_in
 from tests.support.job_counts import counted_by, read_records
 
 PARTITIONS = 2
@@ -112,9 +113,9 @@ def contents(settings: Settings, topic: str) -> list[tuple]:
 
 def test_a_planted_loss_is_named_on_each_side_and_the_archive_is_mended(tables: Engine, own: Settings, topic: str):
     send(own, topic, 0, 500)
-    archive_topic(own, topic, file_records=100)
+    archive_topic(own, scores_in(topic), file_records=100)
     send(own, topic, 500, 250)
-    archive_topic(own, topic)
+    archive_topic(own, scores_in(topic))
     count_in_job(tables, own, topic)
 
     whole = balanced(tables, own, topic)
@@ -140,11 +141,11 @@ def test_a_planted_loss_is_named_on_each_side_and_the_archive_is_mended(tables: 
     assert (fault.kind, fault.partition, fault.records) == (FaultKind.HOLE, 1, 10)
     assert (fault.first_offset, fault.last_offset) == (gone[0], gone[-1])
 
-    [mended] = mend_archive(own, topic)
+    [mended] = mend_archive(own, scores_in(topic))
     assert (mended.partition, mended.from_offset, mended.next_offset) == (1, file.from_offset, file.next_offset)
     assert contents(own, topic) == before
     assert balanced(tables, own, topic).balanced
-    assert mend_archive(own, topic) == []
+    assert mend_archive(own, scores_in(topic)) == []
 
     lost = [offset for partition, offset, at, _ in read_records(own.archive_dir / topic) if partition == 0][40:50]
     without(tables, lost, START + 200 * 80)

@@ -16,7 +16,6 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
@@ -24,15 +23,18 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.flink_jobs.linter.lint import lint
 from gamestream_dagster.flink_jobs.linter.source import units_of
-from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify, open_recompute, verify
+from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify, verify
 from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables, read_topic
+from gamestream_dagster.reconciliation.recompute.factory import open_recompute
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
-from gamestream_dagster.reconciliation.why import Standing, explain_row
+from gamestream_dagster.reconciliation.why.answer import Standing
+from gamestream_dagster.reconciliation.why.explain_row import explain_row
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.settings import Settings
 from quality.emptiness import empty_board
+from tests.support.fakes.streams import SCORE_TOPIC, SCORES
 from tests.support.planted import provision
 
 COPIED_VIEW = """
@@ -186,8 +188,8 @@ def test_a_certificate_of_an_output_without_ranks_is_verified_and_a_forged_one_i
     run = made.reconcile("drained")
     assert run.verdict is Verdict.MATCH, run.reason
     output = made.outputs[made.keyed]
-    with open_recompute(made.settings) as recompute:
-        certificate = certify(recompute, output, run.high, Proof(run.run_id, run.verdict.value))
+    with open_recompute(made.settings, SCORES) as archive:
+        certificate = certify(archive, SCORES, archive.at(run.high), output, Proof(run.run_id, run.verdict.value))
     assert verify(made.settings, certificate, made.root) == []
     forged = [{**certificate.rows[0], "events": 10**6}, *certificate.rows[1:]]
     told = verify(made.settings, certificate.model_copy(update={"rows": forged}), made.root)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from gamestream_dagster.reconciliation.model.values import FaultKind, Reconcilia
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
+from tests.support.fakes.streams import scores_in
 from tests.support.planted import Planted, provision
 from tests.support.planting import (
     LATE_ROWS,
@@ -117,7 +118,7 @@ class CarelessJobs:
 
 
 @pytest.fixture(scope="module")
-def planted(boards, tmp_path_factory) -> Iterator[CarelessJobs]:
+def planted(boards, tmp_path_factory) -> CarelessJobs:
     """Three careless jobs, and players of one of them who play no more."""
     root = tmp_path_factory.mktemp("planted")
     settings = boards.settings
@@ -136,9 +137,7 @@ def planted(boards, tmp_path_factory) -> Iterator[CarelessJobs]:
         list(pool.map(lambda job: apply_job(settings, job.job, root=root), jobs))
     sender.send(1, *((f"plant-{name}", 5000 + place) for place, name in enumerate(IDLE)))
     wait_for_totals(settings, "planted_expiring", {f"plant-{name}": 5000 + n for n, name in enumerate(IDLE)})
-    yield CarelessJobs(settings, sender, root, time.monotonic())
-    for job in jobs:
-        suspend_job(settings, job.job, root=root)
+    return CarelessJobs(settings, sender, root, time.monotonic())
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +168,7 @@ def old(planted: CarelessJobs) -> tuple[ReconciliationRun, ...]:
     sender.send(2, *((f"old-{name}", 200 + place) for place, name in enumerate(MISFORTUNES)))
     second = planted.drained("planted_old")
     suspend_job(settings, OLD.job, root=root)
-    archive_topic(settings, TOPIC)
+    archive_topic(settings, scores_in(TOPIC))
     delete_records(settings, 2, KafkaAdmin(settings.kafka).end_offsets(TOPIC)[2])
     restore_by_hand(settings, root, OLD.job, before.savepoint_path)
     sender.misfortunes(2, "old-", *MISFORTUNES, "sound")
@@ -245,8 +244,8 @@ def test_rows_edited_by_hand_on_top_of_all_that(edited: dict[str, tuple[Found, F
                 assert "EDITED_BY_HAND" in cause, (board, player, after[player])
         assert after.get("plant-mystery", {"UNEXPLAINED"}) == {"UNEXPLAINED"}
         for player, causes in before.items():
-            for cause in causes - NOT_TOGETHER if player in on_board else ():
-                assert beyond(cause, after[player]), (board, player, causes, after[player])
+            for cause in causes - NOT_TOGETHER if "filler" not in player else ():
+                assert beyond(cause, after.get(player, set())), (board, player, causes, after)
         if board != "planted_lost":  # nobody there is sound
             assert {"EDITED_BY_HAND"} in after.values()
 
@@ -316,9 +315,11 @@ def puts(key: bytes, value: Callable[[list[dict]], object]) -> Callable[[Setting
 
 
 def pass_and_put_back(settings: Settings, rows: list[dict]) -> None:
-    """The third rank shows what it showed before a newcomer at the top moved everybody down."""
-    Sender(settings).send(0, *(("newcomer-above-all", part) for part in parts_of(rows[0]["total_score"] + 1)))
-    drain(settings)
+    """The third rank shows what it showed before a newcomer moved everybody down; the first was written since."""
+    sender = Sender(settings)
+    for points in (parts_of(rows[0]["total_score"] + 1), [1]):
+        sender.send(0, *(("newcomer-above-all", part) for part in points))
+        drain(settings)
     put_back(settings, load_boards()["top_players"], 3)
 
 
@@ -352,14 +353,12 @@ FIRST_ROUND = (
     "an old value",
     "a label",
     "a ratio",
-    "a row deleted",
-    "a row inserted",
     "infinity",
     "a record under a key spelt otherwise",
     "a record under no key",
     "garbage",
 )
-SECOND_ROUND = ("two ranks", "before Christ", "a fraction", "a tombstone")
+SECOND_ROUND = ("two ranks", "a row deleted", "a row inserted", "before Christ", "a fraction", "a tombstone")
 
 
 def test_every_hand_has_its_round():

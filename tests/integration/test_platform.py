@@ -78,7 +78,7 @@ def test_kafka_makes_no_topic_by_itself_and_the_registry_keeps_a_schema(stack):
         assert "platform-absent" not in admin.list_topics(timeout=10).topics
     finally:
         admin.delete_topics(["platform-test"])["platform-test"].result(20)
-    subject = f"{stack.registry}/subjects/platform-test-value"
+    subject = f"{stack.registry.url}/subjects/platform-test-value"
     httpx.post(f"{subject}/versions", json={"schema": '{"type": "string"}'}).raise_for_status()
     assert httpx.get(f"{subject}/versions").json() == [1]
     httpx.delete(subject).raise_for_status()

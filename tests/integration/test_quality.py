@@ -15,7 +15,7 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.settings import Settings
 from quality import runner
 from quality.results import QualityError, SuiteResult, SuiteState
-from quality.suites import ARCHIVE, DIFFERENCES, LEDGER, suite_names
+from quality.suites import DIFFERENCES, LEDGER, suite_names
 from tests.support.archive_maker import archive_records
 from tests.support.fakes.board_rows import (
     HOSTILE,
@@ -29,6 +29,7 @@ from tests.support.fakes.board_rows import (
 )
 
 BOARDS = tuple(load_boards())
+ARCHIVE = "user_score_archive"
 
 
 @pytest.fixture(scope="module")
@@ -278,8 +279,8 @@ def test_without_a_finished_run_the_suites_of_its_tables_have_not_run(right: Set
 
 def test_pages_open_offline_escape_names_and_hold_no_password(right: Settings) -> None:
     write(right, sa.text("UPDATE top_players SET total_score = -1 WHERE rnk = 3"))
-    result = runner.run_suites(right, suite_names())
-    assert [suite.suite for suite in result.suites] == list(suite_names())
+    result = runner.run_suites(right, suite_names(right))
+    assert [suite.suite for suite in result.suites] == list(suite_names(right))
     assert result.data_docs == right.reports_dir / "data_docs" / "index.html"
     pages = [path for path in result.data_docs.parent.rglob("*") if path.is_file()]
     assert len(pages) > len(BOARDS)

@@ -21,12 +21,12 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.errors import GamestreamError
-from gamestream_dagster.events.event_types import score_event
 from gamestream_dagster.events.feed import replay_into
 from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.provisioning import manager as provisioning
 from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.settings import Settings, load_settings
+from tests.support.fakes.streams import SCORES
 from tests.support.secured_kafka import USER, secured_kafka, wait_for_broker
 from tests.support.small_job import Game, new_game, wait_for
 
@@ -85,8 +85,8 @@ def test_topics_are_provisioned_and_events_sent_and_archived(secured: Settings):
     assert all(not done.error for done in provisioning.apply(secured, provisioning.plan(secured, kinds)))
     assert not provisioning.plan(secured, kinds).steps
     replay_into(secured, "nba")
-    topic = score_event().topic
-    archived = archive_topic(secured.model_copy(update={"home": secured.kafka_ca_file.parent / "home"}), topic)
+    topic = SCORES.topic
+    archived = archive_topic(secured.model_copy(update={"home": secured.kafka_ca_file.parent / "home"}), SCORES)
     assert archived.records == sum(KafkaAdmin(secured.kafka).end_offsets(topic).values()) > 0
 
 

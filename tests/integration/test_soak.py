@@ -17,7 +17,6 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.events.feed import simulate_into
 from gamestream_dagster.events.simulation import SimulationResult
 from gamestream_dagster.events.simulator import SimulatorOptions
@@ -27,10 +26,11 @@ from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Si
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
+from tests.support.fakes.streams import SCORE_TOPIC
 from tests.support.hand_edits import HandEdit, add, record, remove, swap, tombstone, update
 from tests.support.planting import LATE_ROWS, causes_by_player, edit, newest_tick, told
 
-pytestmark = pytest.mark.leaves_traces  # hot streaks that differ by what came too late
+pytestmark = [pytest.mark.any_boards, pytest.mark.leaves_traces]  # hot streaks that differ by what came too late
 
 EVENTS = int(os.environ.get("GAMESTREAM_SOAK_EVENTS", "60000"))
 RATE = 2_500

@@ -68,7 +68,7 @@ def test_flink_gives_the_rows_with_low_latency(stack: Settings, name: str):
 @pytest.mark.parametrize("name", WITHOUT_IDS)
 def test_flink_gives_the_rows_where_events_carry_no_ids(stack: Settings, name: str):
     assert not has_copies(CASES[name])
-    expect(stack, CASES[name], load_job(CASES[name].job, event_ids={}))
+    expect(stack, CASES[name], load_job(CASES[name].job, dedup={}))
 
 
 def expect(settings: Settings, case: Case, spec: JobSpec) -> None:

@@ -20,9 +20,9 @@ from confluent_kafka import Producer
 from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import Board, load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.events.acceptance import Reason, Refused, outcomes
+from gamestream_dagster.events.acceptance import outcomes
+from gamestream_dagster.events.outcome import Reason, Refused
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 from gamestream_dagster.reconciliation.observe.sinks import newest_window, read_tables, read_topic, visible
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
@@ -31,6 +31,7 @@ from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
 from gamestream_dagster.reconciliation.recompute.flink_recompute import FlinkBoards
 from gamestream_dagster.settings import Settings
 from tests.support import reference_model as model
+from tests.support.fakes.streams import SCORE_TOPIC, SCORES
 from tests.support.reference_model import Event
 from tests.support.sql_cases import assert_rows
 
@@ -81,7 +82,7 @@ def log(seed: int, start: int, end: int, events: int) -> Iterator[tuple[str, byt
 
 def topic_events(settings: Settings) -> tuple[list[Event], dict[int, int]]:
     """All that the topic holds, as the model's events, and its end."""
-    end = dict(archive_topic(settings, SCORE_TOPIC).archived_upto)
+    end = dict(archive_topic(settings, SCORES).archived_upto)
     folder = settings.archive_dir / SCORE_TOPIC
     found: list[Event] = []
     for file in load_manifest(folder).files:

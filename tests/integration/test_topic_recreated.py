@@ -17,7 +17,6 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from gamestream_dagster.archive.manifest import Manifest, load_manifest, save_manifest
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.cli.options import CouldNotRun
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -31,6 +30,7 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
+from tests.support.fakes.streams import SCORE_TOPIC
 from tests.support.world import drain
 
 pytestmark = pytest.mark.leaves_traces

@@ -10,15 +10,17 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, decode
-from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, save_manifest
+from gamestream_dagster.archive.decode import decode, decoding
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, load_manifest, save_manifest
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import BoardEngine
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
+from tests.support.fakes.streams import SCORES
 from tests.support.reference_model import Event
 
 TOPIC = "user-score"
+MADE = decoding(SCORES)
 
 
 def value_of(event: Event) -> bytes:
@@ -50,12 +52,12 @@ def archive_records(topic_dir: Path, values: Mapping[tuple[int, int], tuple[byte
             raw.timestamps.append(timestamp)
             raw.keys.append(b"key")
             raw.values.append(value)
-        table = decode(TOPIC, partition, raw)
+        table = decode(MADE, partition, raw)
         # The recompute must not depend on the order of rows.
         shuffled = table.take(pa.array(sorted(range(table.num_rows), key=lambda i: hash((i, 7)) % 1009)))
         path = topic_dir / f"{partition}-{raw.offsets[0]}-{raw.offsets[-1]}.parquet"
-        pq.write_table(shuffled.cast(ARCHIVE_SCHEMA), path)
-        files.append(_archived(path, partition, raw.offsets, table.num_rows))
+        pq.write_table(shuffled.cast(MADE.schema), path)
+        files.append(_archived(path, partition, raw.offsets, table.num_rows, tuple(SCORES.own_columns)))
     begins = {file.partition: file.from_offset for file in files}
     save_manifest(topic_dir, Manifest(topic=TOPIC).opened(Chapter(begins=begins)).extended(*files))
     return topic_dir
@@ -70,12 +72,12 @@ def archive_columns(topic_dir: Path, columns: Mapping[str, Sequence[object]]) ->
     table = pa.table({**kafka, **columns})
     path = topic_dir / "0.parquet"
     pq.write_table(table, path)
-    file = _archived(path, 0, list(range(rows)), rows)
+    file = _archived(path, 0, list(range(rows)), rows, tuple(columns))
     save_manifest(topic_dir, Manifest(topic=topic_dir.name).opened(Chapter(begins={0: 0})).extended(file))
     return topic_dir
 
 
-def _archived(path: Path, partition: int, offsets: Sequence[int], rows: int) -> ArchivedFile:
+def _archived(path: Path, partition: int, offsets: Sequence[int], rows: int, columns: tuple[str, ...]) -> ArchivedFile:
     present = set(offsets)
     return ArchivedFile(
         path=path.name,
@@ -88,6 +90,7 @@ def _archived(path: Path, partition: int, offsets: Sequence[int], rows: int) -> 
         records=len(offsets),
         rows=rows,
         gaps=tuple((at, at + 1) for at in range(offsets[0], offsets[-1]) if at not in present),
+        columns=columns,
     )
 
 
@@ -95,4 +98,6 @@ def open_folder(
     topic_dir: Path, spill: Path, *, event_ids: bool = True, threads: int = 1, engine: BoardEngine | None = None
 ) -> ArchiveDatabase:
     """The archive in a folder, as the product's factory would open it for a stack."""
-    return ArchiveDatabase(ArchiveSource(topic_dir, event_ids), spill, threads, engine=engine)
+    own = {} if load_manifest(topic_dir).files else SCORES.own_columns
+    source = ArchiveSource(topic_dir, event_ids, own_columns=own)
+    return ArchiveDatabase(source, spill, threads, engine=engine)

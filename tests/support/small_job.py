@@ -71,7 +71,7 @@ class Game:
             CREATE TEMPORARY TABLE scores (player STRING, score BIGINT)
             WITH ('connector' = 'kafka', 'topic' = '{self.topic}',
               'properties.bootstrap.servers' = ${{kafka_bootstrap}},
-              'properties.group.id' = ${{group_id}}, {option}, ${{score_format_options}});
+              'properties.group.id' = ${{group_id}}, {option}, ${{format_user_score}});
             """)
         )
 

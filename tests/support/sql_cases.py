@@ -16,7 +16,8 @@ import yaml
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, ColumnRole, ColumnType, load_boards
 from gamestream_dagster.catalogue.seasons import season_named
-from gamestream_dagster.events.acceptance import FIELD_NAMES, Refused, outcomes
+from gamestream_dagster.events.acceptance import FIELD_NAMES, outcomes
+from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.settings import Season
 
 Row = dict[str, Any]

@@ -40,27 +40,34 @@ class World:
 
     def __init__(self, settings: Settings, *, empty: bool = False) -> None:
         self.settings = settings
-        self._holds: str | None = EMPTY if empty else None
+        self._holds = EMPTY if empty else ""
+        self._spoilt = not empty
         self._made: Any = None
 
-    def hold(self, name: str, make: Callable[[Settings], T]) -> T:
-        """What `make` gives on empty servers; made once, as long as nothing else is held in between."""
-        if self._holds != name:
+    def hold(self, name: str, make: Callable[[Settings], T], *, in_any_state: bool = False) -> T:
+        """What `make` gives on empty servers; made once, as long as nobody spoils it or holds another world.
+
+        Args:
+            name: of this world.
+            make: fills the empty servers.
+            in_any_state: take it spoilt, too.
+        """
+        if self._holds != name or (self._spoilt and not in_any_state):
             self.empty()
-            self._holds = None  # until it is done
+            self._holds = ""  # until it is done
             self._made = make(self.settings)
             self._holds = name
         return self._made
 
     def empty(self) -> None:
         """See that the servers hold nothing."""
-        if self._holds != EMPTY:
+        if self._holds != EMPTY or self._spoilt:
             reset(self.settings)
-            self._holds = EMPTY
+            self._holds, self._spoilt = EMPTY, False
 
     def spoil(self) -> None:
-        """Whatever is held is not as it was: it is made anew for whoever wants it next."""
-        self._holds = None
+        """What is held is not as it was made: it is made anew for whoever wants it next."""
+        self._spoilt = True
 
 
 def reset(settings: Settings) -> None:

@@ -8,10 +8,11 @@ from gamestream_dagster.components.keys import DEFAULT_OWNER, subject_key, table
 from gamestream_dagster.components.provisioned import Described, provisioned
 from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.provisioning.specs import load_subjects
-from gamestream_dagster.settings import TopicProfile
+from gamestream_dagster.settings import TopicProfile, load_settings
 from gamestream_dagster.warehouse.tables import load_metadata
 
 DRIFT_INTERVAL_SECONDS = 300
+BOARDS = load_boards(season=load_settings().season)
 
 
 def _topics() -> list[Described]:
@@ -25,7 +26,7 @@ def _topics() -> list[Described]:
             facts={"key": topic.key, **topic.config},
             tags={"board": topic.board} if topic.board else {},
         )
-        for topic in load_topics(TopicProfile.LAPTOP).values()
+        for topic in load_topics(TopicProfile.LAPTOP, boards=BOARDS).values()
     ]
 
 
@@ -43,10 +44,9 @@ def _subjects() -> list[Described]:
 
 
 def _tables() -> list[Described]:
-    boards = load_boards()
     found = []
-    for table in load_metadata().sorted_tables:
-        board = boards.get(table.name)
+    for table in load_metadata(BOARDS).sorted_tables:
+        board = BOARDS.get(table.name)
         found.append(
             Described(
                 key=table_key(table.name),

@@ -6,7 +6,7 @@ import dagster as dg
 
 from gamestream_dagster.alerts.store import Severity
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.sources import by_source, stack_sources
 from gamestream_dagster.components.keys import (
     DEFAULT_OWNER,
     PROVEN_WITHIN,
@@ -23,7 +23,9 @@ from gamestream_dagster.reconciliation.results import report_view
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.reconciliation import Reconciler
 from gamestream_dagster.resources.verdicts import Verdicts
+from gamestream_dagster.settings import load_settings
 
+BOARDS = {name: one for name, one in load_boards(season=load_settings().season).items() if one.proven}
 VERDICT = "verdict"
 LEDGER = "ledger_balances"
 CHECKS = {
@@ -49,8 +51,8 @@ TABLES = ("reconciliation_runs", "differences", "ledger", "alerts")
     tags={"layer": "proof"},
     freshness_policy=PROVEN_WITHIN,
     deps=[
-        *(board_key(name) for name, board in load_boards().items() if board.proven),
-        archive_key(SCORE_TOPIC),
+        *(board_key(board) for board in BOARDS),
+        *(archive_key(topic) for topic in by_source(BOARDS.values(), stack_sources(load_settings()))),
         *(table_key(table) for table in TABLES),
     ],
     check_specs=[
@@ -62,7 +64,7 @@ def reconcile_leaderboards(
 ) -> dg.MaterializeResult:
     """Compare once. Differences fail the checks of the boards; only a run that could not look fails the run."""
     with explained("reconcile the boards"):
-        run = reconciler.run([name for name, board in load_boards().items() if board.proven])
+        run = reconciler.run(list(BOARDS))
         _keep_alert(verdicts, run)
     if run.verdict is Verdict.COULD_NOT_RUN:
         # the next tick of the schedule is the retry: what stood in the way is rarely gone in seconds

@@ -5,24 +5,25 @@ from collections.abc import Iterator
 import dagster as dg
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.components.keys import RECONCILIATION, archive_key, board_key, table_key
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.quality import QualitySuites
 from gamestream_dagster.resources.verdicts import SAMPLE_COLUMNS, BoardVerdict, DifferenceSample, Verdicts
+from gamestream_dagster.settings import load_settings
 from quality.results import Severity, SuiteResult, SuiteState
-from quality.suites import ARCHIVE, DIFFERENCES, LEDGER, suite_names
+from quality.suites import DIFFERENCES, LEDGER, archive_suites, suite_names
 
 MATCHES = "matches_recompute"
 EXPECTATIONS = "expectations"
 
+_SETTINGS = load_settings()
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 # Dagster shows a check as not evaluated when its asset was materialised after it. So the suites that run every four
 # hours stand on assets that are materialised as rarely: the two tables, not the reconciliation that writes them.
 _SUBJECTS = {
     DIFFERENCES: table_key(DIFFERENCES),
-    ARCHIVE: archive_key(SCORE_TOPIC),
+    **{suite: archive_key(source.topic) for suite, source in archive_suites(_SETTINGS).items()},
     LEDGER: table_key(LEDGER),
 }
 
@@ -37,7 +38,8 @@ def suite_check_key(suite: str) -> dg.AssetCheckKey:
     return dg.AssetCheckKey(suite_subject(suite), EXPECTATIONS)
 
 
-DIFFERENCES_CHECK, ARCHIVE_CHECK, LEDGER_CHECK = map(suite_check_key, (DIFFERENCES, ARCHIVE, LEDGER))
+DIFFERENCES_CHECK, LEDGER_CHECK = map(suite_check_key, (DIFFERENCES, LEDGER))
+ARCHIVE_CHECKS = [suite_check_key(suite) for suite in archive_suites(_SETTINGS)]
 
 
 @dg.multi_asset_check(
@@ -50,7 +52,7 @@ DIFFERENCES_CHECK, ARCHIVE_CHECK, LEDGER_CHECK = map(suite_check_key, (DIFFERENC
             additional_deps=[RECONCILIATION],
             description="Every row lies within the bracket of its independent recompute.",
         )
-        for board, described in load_boards().items()
+        for board, described in load_boards(season=_SETTINGS.season).items()
         if described.proven
     ],
     can_subset=True,
@@ -124,7 +126,7 @@ def _sentence(found: DifferenceSample) -> str:
             additional_deps=[RECONCILIATION],
             description=f"Great Expectations suite `{suite}`. Without rows it holds only where none are right.",
         )
-        for suite in suite_names()
+        for suite in suite_names(_SETTINGS)
     ],
     can_subset=True,
 )
@@ -134,7 +136,7 @@ def expectations_hold(
     verdicts: dg.ResourceParam[Verdicts],
 ) -> Iterator[dg.AssetCheckResult]:
     """One result a suite, with the rows that were evaluated and the Data Docs; none for a suite that cannot run yet."""
-    names = [suite for suite in suite_names() if suite_check_key(suite) in context.selected_asset_check_keys]
+    names = [suite for suite in suite_names(_SETTINGS) if suite_check_key(suite) in context.selected_asset_check_keys]
     with explained(f"run the suites {', '.join(names)}"):
         found = quality.run(names)
     for suite in found.suites:

@@ -5,7 +5,7 @@ import dagster as dg
 from gamestream_dagster.components.keys import RECONCILIATION, Group
 from gamestream_dagster.defs.jobs import archive_and_reconcile
 from gamestream_dagster.defs.reconciliation.assets import CHECKS
-from gamestream_dagster.defs.reconciliation.checks import ARCHIVE_CHECK, boards_match_recompute
+from gamestream_dagster.defs.reconciliation.checks import ARCHIVE_CHECKS, boards_match_recompute
 
 # A run of `archive_and_reconcile` leaves twice as much in the event log as the proof alone, for what rarely changes:
 # the rows and their suites, the page. The suite of the archive goes with each archiving, or its check would show as
@@ -17,7 +17,7 @@ reconcile = dg.define_asset_job(
     ).without_checks()
     | dg.AssetSelection.checks(*(dg.AssetCheckKey(RECONCILIATION, name) for name in CHECKS))
     | dg.AssetSelection.checks(boards_match_recompute)
-    | dg.AssetSelection.checks(ARCHIVE_CHECK),
+    | dg.AssetSelection.checks(*ARCHIVE_CHECKS),
     description="Archive the new events and compare every board with its recompute.",
     tags={"gamestream/part": "reconcile"},
 )

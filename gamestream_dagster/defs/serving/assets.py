@@ -5,6 +5,7 @@ import dagster as dg
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.components.keys import DEFAULT_OWNER, LEADERBOARDS_PAGE, RECONCILIATION, Group, board_key
 from gamestream_dagster.resources.page import Dashboard, PageAnswer
+from gamestream_dagster.settings import load_settings
 
 ANSWERS = "answers"
 
@@ -16,7 +17,10 @@ leaderboards_page = dg.AssetSpec(
     owners=[DEFAULT_OWNER],
     kinds={"streamlit"},
     tags={"surface": "dashboard"},
-    deps=[*(board_key(name) for name, board in load_boards().items() if board.ranked), RECONCILIATION],
+    deps=[
+        *(board_key(name) for name, board in load_boards(season=load_settings().season).items() if board.ranked),
+        RECONCILIATION,
+    ],
 )
 
 

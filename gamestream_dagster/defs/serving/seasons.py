@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.sources import by_source, load_sources
 from gamestream_dagster.components.keys import (
     CLOSED_SEASONS,
     DEFAULT_OWNER,
@@ -16,6 +17,9 @@ from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.reconciliation import Reconciler
 from gamestream_dagster.settings import Season, load_settings
 
+_OF_SEASONS = [board for board in load_boards(season=None).values() if board.season_column is not None]
+_TOPICS = by_source(_OF_SEASONS, load_sources())
+
 
 @dg.asset(
     key=CLOSED_SEASONS,
@@ -24,7 +28,7 @@ from gamestream_dagster.settings import Season, load_settings
     owners=[DEFAULT_OWNER],
     kinds={"duckdb", "postgres"},
     tags={"layer": "serving"},
-    deps=[table_key("closed_seasons"), archive_key(SCORE_TOPIC), RECONCILIATION],
+    deps=[table_key("closed_seasons"), *(archive_key(topic) for topic in _TOPICS), RECONCILIATION],
 )
 def closed_seasons(reconciler: dg.ResourceParam[Reconciler]) -> dg.MaterializeResult:
     """Close what has ended; a season stays open for an hour of event time, for late events."""

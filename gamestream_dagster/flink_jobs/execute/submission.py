@@ -82,7 +82,7 @@ class GatewaySubmitter:
                 return session.submit(rendered.statement_set)
             raise SubmissionRejectedError(
                 f"Flink cannot be told how long {job} keeps the ids of events: that takes a folder which this machine "
-                "and the SQL gateway share; take `event_ids` out of the topic, or use the stack's own Flink"
+                "and the SQL gateway share; take `dedup` out of the topic, or use the stack's own Flink"
             )
         for option, value in _PLAN_OPTIONS.items():
             session.set(option, value)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from gamestream_dagster.catalogue.sources import load_sources
 from gamestream_dagster.clients.errors import TerminalServiceError
 from gamestream_dagster.clients.flink_literal import literal
 from gamestream_dagster.clients.flink_sql_gateway import GatewaySession, SqlGateway
@@ -23,7 +24,7 @@ from gamestream_dagster.flink_jobs.linter.tables import (
     query_place,
     setting,
 )
-from gamestream_dagster.flink_jobs.target.render import Bindings, render
+from gamestream_dagster.flink_jobs.target.render import Bindings, format_placeholder, render
 
 _PLANNING_OPTIONS = ("table.", "execution.runtime-mode", "parallelism.default")
 # Enough for the planner: it reads the kind of connector, not what is behind it. No secret leaves the script.
@@ -84,7 +85,8 @@ def plans_of(unit: Unit, gateway: SqlGateway) -> Answers:
 def _job_plan(unit: Unit, shapes: Shapes, gateway: SqlGateway) -> Planned:
     assert unit.job is not None  # noqa: S101 - the caller asked
     values = {**{name: name for name in _VALUES}, **_SEASON, "jdbc_url": "jdbc:postgresql://b:1/d"}
-    bindings = Bindings({**values, "score_format_options": {"format": "json"}})
+    formats = {format_placeholder(topic): {"format": "json"} for topic in load_sources()}
+    bindings = Bindings({**values, **formats})
     rendered = render(unit.job, bindings)
     inserts = tuple(one for one in shapes.session.statements if one.kind is Kind.INSERT)
     with gateway.session("lint", unit.job.flink) as session:

@@ -107,7 +107,7 @@ def _checked(unit: Unit, path: Path) -> Unit:
 def _job_units(folder: Path) -> list[Unit]:
     """The job as the topics' settings have it and, if it would be another, as it is where events carry no ids."""
     name, root = folder.resolve().name, folder.resolve().parent
-    spec, without_ids = load_job(name, root), load_job(name, root, event_ids={})
+    spec, without_ids = load_job(name, root), load_job(name, root, dedup={})
     return [unit_of_job(folder, one) for one in (spec, *([without_ids] if without_ids.sources != spec.sources else []))]
 
 

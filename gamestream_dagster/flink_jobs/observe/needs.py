@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from sqlalchemy import inspect
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.sources import stack_sources
 from gamestream_dagster.catalogue.topics import load_topics
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.clients.registry import Registry
-from gamestream_dagster.events.event_types import load_event_types
 from gamestream_dagster.flink_jobs.linter.lexemes import statements_of
 from gamestream_dagster.flink_jobs.linter.shapes import target
 from gamestream_dagster.flink_jobs.linter.statements import Kind
@@ -107,7 +107,7 @@ def _tables(settings: Settings, needs: Needs) -> Iterator[str]:
 def _subjects(settings: Settings, needs: Needs) -> Iterator[str]:
     if not needs.subjects:
         return
-    known = {event.subject for event in load_event_types().values()}
+    known = {subject for source in stack_sources(settings).values() for subject in source.subjects}
     with Registry(settings.registry) as registry:
         there = set(registry.subjects())
     for name in needs.subjects:

@@ -14,14 +14,15 @@ import yaml
 from pydantic import ValidationError
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, IDENTIFIER
-from gamestream_dagster.catalogue.topics import TOPICS_FILE, EventIds, load_event_ids
+from gamestream_dagster.catalogue.sources import load_dedup
+from gamestream_dagster.catalogue.topics import TOPICS_FILE, Dedup
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
 from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM
 from gamestream_dagster.flink_jobs.spec.job_outputs import check_names, ledger_of, outputs_of
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.rendered_sinks import rendered_sinks
 from gamestream_dagster.flink_jobs.spec.sql_text import Statement, TokenKind, split
-from gamestream_dagster.settings import Season, load_settings
+from gamestream_dagster.settings import Season
 
 SOURCES_FOLDER = "_sources"
 JOB_NAME = re.compile(r"^[a-z][a-z0-9_]{0,50}_v[1-9][0-9]*$")
@@ -44,33 +45,31 @@ _SECRET_OPTION = re.compile(r"(password|passwd|secret|token|credential|api[.-]?k
 
 
 def load_jobs(
-    root: Path = FLINK_SQL_DIR, topics: Path = TOPICS_FILE, season: Season | None = None
+    root: Path = FLINK_SQL_DIR, topics: Path = TOPICS_FILE, season: Season | None = Season.NONE
 ) -> dict[str, JobSpec]:
     """Every job folder under `root` that is wanted, by name, in alphabetical order.
 
     Args:
         root: where the folders are.
         topics: declares which topics' events carry ids.
-        season: with `NONE` jobs that use the length of a season are left out; default: the setting of the stack that
-            `GAMESTREAM_HOME` names.
+        season: a stack's setting: with `NONE` jobs that use the length of a season are left out. None: every job,
+            whatever a stack keeps.
 
     Raises:
         JobSpecError: a folder cannot be used; the message names the file and the mend.
         CatalogueError: the topics cannot be read.
     """
-    ids = load_event_ids(topics)
+    ids = load_dedup(topics)
     found = {path.parent.name: _load(path, root, ids) for path in sorted(root.glob("[!_]*/job.yaml"))}
     of_seasons = {name for name, spec in found.items() if any(OF_SEASONS in file.text for file in spec.files())}
-    if not of_seasons or (load_settings().season if season is None else season) is not Season.NONE:
-        return found
-    return {name: spec for name, spec in found.items() if name not in of_seasons}
+    return {name: spec for name, spec in found.items() if season is not Season.NONE or name not in of_seasons}
 
 
 def load_job(
     name: str,
     root: Path = FLINK_SQL_DIR,
     topics: Path = TOPICS_FILE,
-    event_ids: Mapping[str, EventIds] | None = None,
+    dedup: Mapping[str, Dedup] | None = None,
 ) -> JobSpec:
     """One job folder.
 
@@ -78,7 +77,7 @@ def load_job(
         name: the folder's name.
         root: where the folders are.
         topics: declares which topics' events carry ids.
-        event_ids: by topic, in place of what `topics` declares.
+        dedup: by topic, in place of what `topics` declares; `{}`: events carry no ids.
 
     Raises:
         UnknownJobError: there is no such folder.
@@ -88,10 +87,10 @@ def load_job(
     if not IDENTIFIER.match(name) or not path.is_file():
         known = ", ".join(sorted(found.parent.name for found in root.glob("[!_]*/job.yaml"))) or "none yet"
         raise UnknownJobError(f"There is no job {name!r}; the jobs are: {known}")
-    return _load(path, root, load_event_ids(topics) if event_ids is None else event_ids)
+    return _load(path, root, load_dedup(topics) if dedup is None else dedup)
 
 
-def _load(path: Path, root: Path, event_ids: Mapping[str, EventIds]) -> JobSpec:
+def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
     folder = path.parent
     if not JOB_NAME.match(folder.name):
         raise JobSpecError(f"{folder.name}: a job's folder is named `<small_letters>_v<number>`; rename it")
@@ -99,7 +98,7 @@ def _load(path: Path, root: Path, event_ids: Mapping[str, EventIds]) -> JobSpec:
     names: list[Any] | None = raw.pop("sources", None)
     if not isinstance(names, list) or not names:
         raise JobSpecError(f"{_shown(path, root)}: `sources` must list at least one file of {SOURCES_FOLDER}/")
-    ids = _ids_of(raw.get("reads"), event_ids, _shown(path, root))
+    ids = _ids_of(raw.get("reads"), dedup, _shown(path, root))
     sources = [_for_ids(_source(str(name), root, path), ids, root) for name in names]
     avro = {source.path: variant for source in sources if (variant := _avro_variant(source, root))}
     query = _sql(folder / "query.sql", root)
@@ -159,16 +158,16 @@ def _source(name: str, root: Path, job_yaml: Path) -> SqlFile:
     return _sql(root / SOURCES_FOLDER / f"{name.removesuffix('.sql')}.sql", root)
 
 
-def _ids_of(reads: Any, event_ids: Mapping[str, EventIds], where: str) -> EventIds | None:
-    """The setting `event_ids` of the topics that a job reads; None: their events carry no ids."""
+def _ids_of(reads: Any, dedup: Mapping[str, Dedup], where: str) -> Dedup | None:
+    """The setting `dedup` of the topics that a job reads; None: their events carry no ids."""
     topics = cast("list[Any]", reads) if isinstance(reads, list) else []
-    found = [event_ids.get(str(topic)) for topic in topics]
+    found = [dedup.get(str(topic)) for topic in topics]
     if any(one != found[0] for one in found):
-        raise JobSpecError(f"{where}: the topics of `reads` differ in `event_ids`; read them in jobs of their own")
+        raise JobSpecError(f"{where}: the topics of `reads` differ in `dedup`; read them in jobs of their own")
     return found[0] if found else None
 
 
-def _for_ids(source: SqlFile, ids: EventIds | None, root: Path) -> SqlFile:
+def _for_ids(source: SqlFile, ids: Dedup | None, root: Path) -> SqlFile:
     """The source, or its variant for events without ids."""
     path = (root / source.path).with_suffix(WITHOUT_IDS)
     return _sql(path, root) if ids is None and path.is_file() else source

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -14,10 +16,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from gamestream_dagster.catalogue.boards import Board, Identifier
 from gamestream_dagster.flink_jobs.spec.fixed import DEFAULT_MAX_PARALLELISM, MOST_MAX_PARALLELISM
 from gamestream_dagster.flink_jobs.spec.sql_text import canonical
-from gamestream_dagster.settings import ScoreFormat
+from gamestream_dagster.settings import TopicFormat
 
 FINGERPRINT_LENGTH = 8
 LEDGER_TABLE = "job_ledger"
+
+Formats = Mapping[str, TopicFormat]
+"""How topics are encoded, by name."""
+
+ALL_JSON: Formats = MappingProxyType({})
+_TOPIC_OPTION = re.compile(r"'topic'\s*=\s*'([^'$]+)'")
 
 
 class DesiredState(StrEnum):
@@ -70,6 +78,11 @@ class SqlFile(BaseModel):
 
     path: str
     text: str = Field(repr=False)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The Kafka topics that its tables name."""
+        return tuple(topic.strip() for found in _TOPIC_OPTION.findall(self.text) for topic in found.split(";"))
 
 
 class JobSpec(BaseModel):
@@ -145,13 +158,17 @@ class JobSpec(BaseModel):
             )
         return self
 
-    def files(self, score_format: ScoreFormat = ScoreFormat.JSON) -> tuple[SqlFile, ...]:
-        """The SQL files in the order in which they run, with the source variants of `score_format`."""
-        if score_format is ScoreFormat.AVRO:
-            sources = tuple(self.avro_sources.get(file.path, file) for file in self.sources)
-        else:
-            sources = self.sources
-        return (*sources, self.query, self.sinks)
+    def files(self, formats: Formats = ALL_JSON) -> tuple[SqlFile, ...]:
+        """The SQL files in the order in which they run.
+
+        Args:
+            formats: encodings by topic, JSON where it is left out; a source of an Avro topic is its Avro variant.
+        """
+        return (*(self._in_format(file, formats) for file in self.sources), self.query, self.sinks)
+
+    def _in_format(self, file: SqlFile, formats: Formats) -> SqlFile:
+        avro = any(formats.get(topic) is TopicFormat.AVRO for topic in file.topics)
+        return self.avro_sources.get(file.path, file) if avro else file
 
     @property
     def topics_written(self) -> tuple[str, ...]:
@@ -167,33 +184,33 @@ class JobSpec(BaseModel):
     @property
     def code_version(self) -> str:
         """Hash of the folder alone, whatever stack it runs on: eight hex digits."""
-        return _digest(self._behaviour(ScoreFormat.JSON))[:FINGERPRINT_LENGTH]
+        return _digest(self._behaviour(ALL_JSON))[:FINGERPRINT_LENGTH]
 
-    def _behaviour(self, score_format: ScoreFormat) -> dict[str, Any]:
+    def _behaviour(self, formats: Formats) -> dict[str, Any]:
         behaviour: dict[str, Any] = {
-            "sql": [canonical(file.text) for file in self.files(score_format)],
+            "sql": [canonical(file.text) for file in self.files(formats)],
             "flink": dict(sorted(self.flink.items())),
             "restart_nonce": self.restart_nonce,
         }
         edits = {"id_horizon_ms": self.id_horizon_ms, "aggregate_batch": self.aggregate_batch}
         return behaviour | {key: value for key, value in edits.items() if value is not None}
 
-    def fingerprint(self, options: Mapping[str, str], values: Mapping[str, Any], score_format: ScoreFormat) -> str:
+    def fingerprint(self, options: Mapping[str, str], values: Mapping[str, Any], formats: Formats) -> str:
         """Hash of everything that changes what the job does, as 64 hex digits.
 
         Args:
             options: every Flink option that the job is submitted with.
             values: the placeholders' values that are not secret (`Bindings.shown`).
-            score_format: which variant of the sources is used.
+            formats: encodings by topic.
 
         Owner, title, description, limits and upgrade mode are left out: changing them never redeploys a job.
         """
-        behaviour = self._behaviour(score_format)
-        used = {name: value for name, value in values.items() if self._uses(name, score_format)}
+        behaviour = self._behaviour(formats)
+        used = {name: value for name, value in values.items() if self._uses(name, formats)}
         return _digest({**behaviour, "options": dict(sorted(options.items())), "values": used})
 
-    def _uses(self, placeholder: str, score_format: ScoreFormat) -> bool:
-        return any("${" + placeholder + "}" in file.text for file in self.files(score_format))
+    def _uses(self, placeholder: str, formats: Formats) -> bool:
+        return any("${" + placeholder + "}" in file.text for file in self.files(formats))
 
 
 def flink_job_name(job: str, fingerprint: str, generation: int) -> str:

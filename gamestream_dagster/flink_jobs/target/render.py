@@ -1,7 +1,7 @@
 """From the SQL files of a job to the statements that are sent: placeholders filled in, at submit only.
 
 A placeholder outside quotes, `'url' = ${jdbc_url}`, becomes a whole literal with its quotes. Inside a literal,
-`'${jdbc_url}?x=y'`, it becomes the escaped text. A group of options, `${score_format_options}`, becomes
+`'${jdbc_url}?x=y'`, it becomes the escaped text. A group of options, `${format_user_score}`, becomes
 `'key' = 'value', ...` and may only stand outside quotes. Nothing else of a value reaches the SQL. Where Kafka wants TLS
 or a login, the options for it follow `${kafka_bootstrap}`: no job's SQL knows how its cluster is secured.
 """
@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from gamestream_dagster.catalogue.seasons import length_millis, shift_millis
+from gamestream_dagster.catalogue.sources import stack_sources
 from gamestream_dagster.clients.flink_literal import literal, masked
 from gamestream_dagster.connections import KafkaConnection
-from gamestream_dagster.flink_jobs.errors import JobSpecError, RenderError
-from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.errors import RenderError
+from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, Token, TokenKind, split
-from gamestream_dagster.settings import ScoreFormat, Settings
+from gamestream_dagster.settings import Settings, TopicFormat
 
 SECRET_NAMES = frozenset({"postgres_password", "postgres_user"})
 SECRET_OPTIONS = frozenset({"gamestream-avro.basic-auth.user-info"})
@@ -62,8 +63,12 @@ class Bindings:
 
 
 def bindings_for(settings: Settings, job: str) -> Bindings:
-    """The placeholders that every job's SQL may use, for one stack."""
-    kafka = settings.kafka
+    """The placeholders that every job's SQL may use, for one stack.
+
+    Raises:
+        CatalogueError: the streams cannot be read.
+    """
+    kafka, sources = settings.kafka, stack_sources(settings)
     return Bindings(
         {
             "job": job,
@@ -73,7 +78,7 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
             "jdbc_url": settings.jdbc_url,
             "postgres_user": settings.postgres_user,
             "postgres_password": settings.postgres_password_value,
-            "score_format_options": _score_format(settings),
+            **{format_placeholder(topic): _format(source.format, settings) for topic, source in sources.items()},
             "season_length_millis": str(length_millis(settings.season)),
             "season_shift_millis": str(shift_millis(settings.season)),
         },
@@ -86,8 +91,13 @@ def _without_secrets(options: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in options.items() if name not in SECRET_OPTIONS}
 
 
-def _score_format(settings: Settings) -> Mapping[str, str]:
-    if settings.score_format is ScoreFormat.AVRO:
+def format_placeholder(topic: str) -> str:
+    """Name of the placeholder for the format of a stream's topic: `user-score` -> `format_user_score`."""
+    return f"format_{topic.replace('-', '_')}"
+
+
+def _format(encoding: TopicFormat, settings: Settings) -> Mapping[str, str]:
+    if encoding is TopicFormat.AVRO:
         # our own: `avro-confluent` has no `ignore-parse-errors`, one bad record would stop the job for ever
         registry = settings.registry
         login = {"gamestream-avro.basic-auth.user-info": registry.user_info} if registry.user else {}
@@ -111,7 +121,7 @@ class RenderedJob:
         return re.sub(r"(?is)^\s*EXECUTE\s+", "", self.statement_set)
 
 
-def render(spec: JobSpec, bindings: Bindings, score_format: ScoreFormat = ScoreFormat.JSON) -> RenderedJob:
+def render(spec: JobSpec, bindings: Bindings, formats: Formats = ALL_JSON) -> RenderedJob:
     """Fill the placeholders of every file of a job and split it into statements.
 
     Raises:
@@ -119,7 +129,7 @@ def render(spec: JobSpec, bindings: Bindings, score_format: ScoreFormat = ScoreF
     """
     definitions: list[str] = []
     statement_set = ""
-    for file in spec.files(score_format):
+    for file in spec.files(formats):
         for statement in split(file.text):
             text = "".join(_fill(token, bindings, file) for token in statement.tokens).strip()
             if statement.begins("EXECUTE", "STATEMENT", "SET"):
@@ -129,9 +139,9 @@ def render(spec: JobSpec, bindings: Bindings, score_format: ScoreFormat = ScoreF
     return RenderedJob(tuple(definitions), statement_set, spec.id_horizon_ms, spec.id_key, spec.aggregate_batch)
 
 
-def preview(spec: JobSpec, bindings: Bindings, score_format: ScoreFormat = ScoreFormat.JSON) -> list[str]:
+def preview(spec: JobSpec, bindings: Bindings, formats: Formats = ALL_JSON) -> list[str]:
     """The statements as a person may see them: secrets are `***`."""
-    rendered = render(spec, bindings, score_format)
+    rendered = render(spec, bindings, formats)
     return [masked(text, bindings.masks) for text in (*rendered.definitions, rendered.statement_set)]
 
 
@@ -175,20 +185,3 @@ def _quoted(name: str, value: str, file: SqlFile) -> str:
         return literal(value)
     except ValueError as error:
         raise RenderError(f"{file.path}: the value of ${{{name}}} cannot be used: {error}") from error
-
-
-def check_placeholders(spec: JobSpec, known: frozenset[str]) -> None:
-    """Refuse a placeholder that nobody fills, without knowing any value.
-
-    Raises:
-        JobSpecError: names the file and the placeholder.
-    """
-    for variant in ScoreFormat:
-        for file in spec.files(variant):
-            used = {name for statement in split(file.text) for name in _names(statement.tokens)}
-            for name in sorted(used - known):
-                raise JobSpecError(f"{file.path}: ${{{name}}} is unknown; choose one of {', '.join(sorted(known))}")
-
-
-def _names(tokens: tuple[Token, ...]) -> list[str]:
-    return [name for token in tokens for name in PLACEHOLDER.findall(token.text)]

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from gamestream_dagster.catalogue.sources import load_sources, stack_sources
 from gamestream_dagster.flink_jobs.record.deployment import Deployment
 from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM
-from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.tuning import tuned
 from gamestream_dagster.flink_jobs.target.render import Bindings, RenderedJob, bindings_for, render
-from gamestream_dagster.settings import ScoreFormat, Settings
+from gamestream_dagster.settings import Settings, TopicFormat
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Target:
     rendered: RenderedJob = field(repr=False)
     options: Mapping[str, str]
     savepoints_dir: str | None  # a Flink path; None: the cluster's own
-    score_format: ScoreFormat = ScoreFormat.JSON
+    formats: Formats = field(default_factory=lambda: ALL_JSON)  # of the topics that it reads
     code_version: str = ""  # of the folder that the SQL came from
     values: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # of placeholders, but addresses
 
@@ -72,7 +73,7 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
         "id_key": tuple(ran.get("id_key", ("user_id", "event_id"))),  # earlier records know no other
         "aggregate_batch": ran.get("aggregate_batch"),
     }
-    then = settings.model_copy(update={"score_format": ScoreFormat(ran["score_format"])})
+    then = settings.model_copy(update={"topic_formats": {**settings.topic_formats, **_formats_then(ran)}})
     # a value such as the length of a season belongs to the state: that of then, not of now
     bindings = bindings_for(then, spec.name)
     bindings = replace(bindings, values={**bindings.values, **ran.get("values", {})})
@@ -80,15 +81,24 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
     return replace(made, code_version=ran["code_version"])
 
 
+def _formats_then(ran: Mapping[str, Any]) -> dict[str, TopicFormat]:
+    """Encodings of the streams that a recorded deployment read; the first versions had one for all of them."""
+    streams = load_sources()
+    recorded = ran.get("formats") or dict.fromkeys(ran["reads"], ran.get("score_format", TopicFormat.JSON))
+    return {topic: TopicFormat(encoding) for topic, encoding in recorded.items() if topic in streams}
+
+
 def _target(settings: Settings, spec: JobSpec, options: Mapping[str, str], bindings: Bindings) -> Target:
+    sources = stack_sources(settings)
+    formats = {topic: sources[topic].format for topic in spec.reads if topic in sources}
     savepoints = None if settings.is_external("flink") else (settings.savepoints_dir / spec.name).as_uri()
     return Target(
         spec=spec,
-        fingerprint=spec.fingerprint(options, bindings.shown, settings.score_format),
-        rendered=render(spec, bindings, settings.score_format),
+        fingerprint=spec.fingerprint(options, bindings.shown, formats),
+        rendered=render(spec, bindings, formats),
         options=dict(options),
         savepoints_dir=savepoints,
-        score_format=settings.score_format,
+        formats=formats,
         values=bindings.lasting,
     )
 
@@ -98,8 +108,8 @@ def what_ran(target: Target) -> dict[str, Any]:
     spec = target.spec
     return {
         "code_version": target.code_version,
-        "files": [{"path": file.path, "text": file.text} for file in spec.files(target.score_format)],
-        "score_format": target.score_format.value,
+        "files": [{"path": file.path, "text": file.text} for file in spec.files(target.formats)],
+        "formats": {topic: encoding.value for topic, encoding in target.formats.items()},
         "flink": dict(spec.flink),
         "restart_nonce": spec.restart_nonce,
         "options": dict(target.options),

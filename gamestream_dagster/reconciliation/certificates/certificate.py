@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season_named
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.sources import Source, source_of_board, stack_sources
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.cut import shown
@@ -112,7 +112,7 @@ class Proof:
 
 
 def certify(
-    archive: ArchiveDatabase, at: EventsAt, board: Board, proof: Proof, *, season: Season = Season.NONE
+    archive: ArchiveDatabase, source: Source, at: EventsAt, board: Board, proof: Proof, *, season: Season = Season.NONE
 ) -> Certificate:
     """The certificate of a board at a cut that the archive reaches, or of the season that the events are of.
 
@@ -129,8 +129,8 @@ def certify(
     archived = archive.chapter.topic_id
     if other_incarnation(proof.topic_id, archived):
         raise CouldNotLookError(
-            f"{SCORE_TOPIC} was deleted and created again since the reconciliation ({incarnation(proof.topic_id)}, now "
-            f"{incarnation(archived)})",
+            f"{source.topic} was deleted and created again since the reconciliation "
+            f"({incarnation(proof.topic_id)}, now {incarnation(archived)})",
             "run the command again",
         )
     rows = board_rows(archive, at, board)
@@ -140,7 +140,7 @@ def certify(
         "board": board.name,
         "season": (season if span else Season.NONE).value,
         "season_id": span.label if span else None,
-        "topic": SCORE_TOPIC,
+        "topic": source.topic,
         "topic_id": archive.chapter.topic_id,
         "holds_from": dict(archive.chapter.begins),
         "archive_head": archive.manifest.head,
@@ -204,17 +204,18 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
         CouldNotLookError: there is no such board here, or the file's season is none.
         ArchiveError: the archive cannot be read.
     """
-    board = load_boards(root, Season.DAILY).get(certificate.board)
+    board = load_boards(root, season=None).get(certificate.board)
     if board is None:
         raise CouldNotLookError(
             f"there is no board {certificate.board!r} here", "verify it in the project that it is of"
         )
     span = _span(board, certificate)
     found = [*_file(certificate), *_sql(board, certificate)]
-    if certificate.topic != SCORE_TOPIC:
-        sentence = f"it is of the topic {certificate.topic!r}, the boards here are computed from {SCORE_TOPIC}"
+    source = source_of_board(board, stack_sources(settings))
+    if certificate.topic != source.topic:
+        sentence = f"it is of the topic {certificate.topic!r}, and {board.name} is computed from {source.topic} here"
         return [*found, Disagreement(Part.TOPIC, sentence)]
-    manifest = load_manifest(settings.archive_dir / SCORE_TOPIC)
+    manifest = load_manifest(settings.archive_dir / source.topic)
     place, about = _chapter(manifest, certificate)
     found += about
     if place is None:
@@ -222,7 +223,7 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
     missing = [*_missing(manifest.chapters[place], certificate)]
     if missing:
         return found + missing
-    with open_recompute(settings, SCORE_TOPIC, chapter=place) as archive:
+    with open_recompute(settings, source, chapter=place) as archive:
         at = archive.at(certificate.offsets)
         found += _other_events(digests(archive, at), certificate)
         rows = board_rows(archive, replace(at, season=span), board)

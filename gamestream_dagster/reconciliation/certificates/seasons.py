@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan, length_millis, season_at, shift_millis
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.sources import Source, source_named, stack_sources
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.certificates.certificate import Certificate, Proof, certify
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
@@ -74,7 +74,8 @@ def close_seasons(
         raise CouldNotLookError(
             f"seasons are closed after a reconciliation, and it could not run: {run.reason}", "try again"
         )
-    with open_engine(settings) as engine, open_recompute(settings, SCORE_TOPIC) as archive:
+    source = source_named(run.topic, stack_sources(settings))
+    with open_engine(settings) as engine, open_recompute(settings, source) as archive:
         found: list[ClosedSeason] = []
         spans = ended(archive, archive.at(run.high), settings)
         for board in chosen:
@@ -82,7 +83,9 @@ def close_seasons(
             found += [ClosedSeason(board.name, span, True, "closed before") for span in spans if span.start in closed]
             for span in (span for span in spans if span.start not in closed):
                 say(f"close {board.name} {span.label}")
-                found.append(_close(settings, engine, archive, board=board, span=span, run=run, anyway=anyway))
+                found.append(
+                    _close(settings, engine, archive, source=source, board=board, span=span, run=run, anyway=anyway)
+                )
         return found
 
 
@@ -118,6 +121,7 @@ def _close(
     engine: Engine,
     archive: ArchiveDatabase,
     *,
+    source: Source,
     board: Board,
     span: SeasonSpan,
     run: ReconciliationRun,
@@ -136,7 +140,7 @@ def _close(
         return ClosedSeason(board.name, span, False, f"{news}; see `gamestream reconcile`, or close it with --anyway")
     verdict = Verdict.DIFFERENT if differences else Verdict.MATCH
     proof = Proof(run_id=run.run_id, verdict=verdict.value, fingerprint=job.fingerprint, topic_id=run.topic_id)
-    certificate = certify(archive, at, board, proof, season=settings.season)
+    certificate = certify(archive, source, at, board, proof, season=settings.season)
     _store(engine, board, span, certificate, settings)
     return ClosedSeason(board.name, span, True, f"closed, {len(rows)} rows, {verdict.value}")
 

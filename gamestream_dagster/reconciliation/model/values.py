@@ -317,6 +317,8 @@ class ReconciliationRun:
     seconds: float
     boards: tuple[BoardResult, ...] = ()
     jobs: tuple[JobCut, ...] = ()
+    topic: str = ""
+    """The topic that the boards are computed from; the cuts are of it."""
     high: Mapping[int, int] = field(default_factory=dict[int, int])
     topic_id: TopicId | None = None
     """The incarnation of the input topic that the cuts belong to; None: the broker gives no ids."""

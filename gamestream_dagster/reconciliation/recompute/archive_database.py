@@ -59,7 +59,7 @@ class ArchiveDatabase:
             "preserve_insertion_order": False,
         }
         self._db = duckdb.connect(":memory:", config=config)
-        opened = open_archive(self._db, source.folder, source.chapter)
+        opened = open_archive(self._db, source.folder, source.chapter, source.own_columns)
         self.manifest: Manifest = opened.manifest
         self.chapter: Chapter = opened.chapter
         self._db.execute(statement("recompute/no_copies"))

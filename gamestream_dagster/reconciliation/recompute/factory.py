@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gamestream_dagster.catalogue.topics import load_event_ids
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import BoardEngine
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
@@ -13,13 +13,13 @@ from gamestream_dagster.settings import RecomputeEngine, Settings
 
 
 def open_recompute(
-    settings: Settings, topic: str, *, chapter: int | None = None, say: Callable[[str], None] = lambda _: None
+    settings: Settings, source: Source, *, chapter: int | None = None, say: Callable[[str], None] = lambda _: None
 ) -> ArchiveDatabase:
-    """The archive of a topic as it is now, with the engine that the settings name. Use as a context manager.
+    """The archive of a stream as it is now, with the engine that the settings name. Use as a context manager.
 
     Args:
         settings: the stack.
-        topic: an archived topic; the catalogue tells whether its events carry ids.
+        source: an archived stream.
         chapter: place of the archive's chapter; default the newest one.
         say: told how far a Flink job is.
 
@@ -28,8 +28,9 @@ def open_recompute(
     """
     spill = settings.home / "tmp" / "recompute"
     spill.mkdir(parents=True, exist_ok=True)
-    source = ArchiveSource(settings.archive_dir / topic, event_ids=topic in load_event_ids(), chapter=chapter)
-    return ArchiveDatabase(source, spill, engine=_engine(settings, say))
+    folder, ids = settings.archive_dir / source.topic, source.dedup is not None
+    opened = ArchiveSource(folder, event_ids=ids, chapter=chapter, own_columns=source.own_columns)
+    return ArchiveDatabase(opened, spill, engine=_engine(settings, say))
 
 
 def _engine(settings: Settings, say: Callable[[str], None]) -> BoardEngine | None:

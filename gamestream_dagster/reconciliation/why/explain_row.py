@@ -9,7 +9,7 @@ from pathlib import Path
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
 from gamestream_dagster.catalogue.seasons import season_at
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
+from gamestream_dagster.catalogue.sources import source_of_board, stack_sources
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
@@ -70,18 +70,20 @@ def explain_row(
     # What a source commits, it commits when a checkpoint is complete: the sinks have written that before. How far the
     # job has read would be ahead of them.
     kafka = KafkaAdmin(settings.kafka)
-    low = kafka.committed(f"gamestream-{board.job}", SCORE_TOPIC)
+    source = source_of_board(board, stack_sources(settings))
+    topic = source.topic
+    low = kafka.committed(f"gamestream-{board.job}", topic)
     with open_engine(settings) as engine:
-        topic_id, job = kafka.topic_id(SCORE_TOPIC), recorded_cut(engine, board.job, SCORE_TOPIC)
-        check_identity(SCORE_TOPIC, topic_id, [job])
+        topic_id, job = kafka.topic_id(topic), recorded_cut(engine, board.job, topic)
+        check_identity(topic, topic_id, [job])
         rows = read_tables(engine, [board])[board.name] if sink is Sink.POSTGRES else read_topic(settings.kafka, board)
     as_of, shown = newest_window(board, rows)
     say("archive")
-    archived = archive_topic(settings, SCORE_TOPIC, topic_id=topic_id)
-    check_beginning(SCORE_TOPIC, archived.chapter.begins, [job])
+    archived = archive_topic(settings, source, topic_id=topic_id)
+    check_beginning(topic, archived.chapter.begins, [job])
     cut = dict(archived.archived_upto)
     say("recompute")
-    with open_recompute(settings, SCORE_TOPIC, say=say) as archive:
+    with open_recompute(settings, source, say=say) as archive:
         at = archive.at(cut, low)
         if board.season_column is not None:
             if as_of is None:

@@ -47,7 +47,7 @@ SEED_SCHEMA = json.dumps(
 def feed_as_the_first_generator(stack: Settings, topic: str, scores: list[UserScore]) -> None:
     """Registers its own schema, and produces with librdkafka's defaults, as that generator does."""
     serializer = AvroSerializer(
-        SchemaRegistryClient({"url": stack.registry, "timeout": 15}), SEED_SCHEMA, lambda one, _: asdict(one)
+        SchemaRegistryClient({"url": stack.registry.url, "timeout": 15}), SEED_SCHEMA, lambda one, _: asdict(one)
     )
     producer, failed = Producer(stack.kafka.options()), []
     for score in scores:

@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gamestream_dagster.archive.decode import ARCHIVE_SCHEMA, decode, newest_event_time
+from gamestream_dagster.archive.decode import decode, decoding, newest_event_time
 from gamestream_dagster.clients.kafka_records import Raw
-from gamestream_dagster.events.acceptance import Decoded, outcomes, whole_number
+from gamestream_dagster.events.acceptance import Decoded, outcomes
+from gamestream_dagster.events.rule import whole_number
 from tests.support.acceptance_cases import load_arrays, load_cases
+from tests.support.fakes.streams import SCORES
 
 CASES = load_cases()
 NOW = 1_700_000_000_000
+MADE = decoding(SCORES)
 
 
 def rows_of(*values: tuple[bytes | None, int]) -> list[dict]:
@@ -23,8 +26,8 @@ def rows_of(*values: tuple[bytes | None, int]) -> list[dict]:
         keys=[b"k"] * len(values),
         values=[value for value, _ in values],
     )
-    table = decode("user-score", 2, raw)
-    assert table.schema == ARCHIVE_SCHEMA
+    table = decode(MADE, 2, raw)
+    assert table.schema == MADE.schema
     return table.to_pylist()
 
 
@@ -139,11 +142,13 @@ def test_the_newest_time_goes_on_from_chunk_to_chunk(times, split):
         raw = Raw(
             [first + n for n in range(len(some))], [30] * len(some), [None] * len(some), [scored(t) for t in some]
         )
-        return decode("user-score", 0, raw, newest_before=before)
+        return decode(MADE, 0, raw, newest_before=before)
 
     head = table(times[:split], 0, None)
-    tail = table(times[split:], split, newest_event_time(head))
+    tail = table(times[split:], split, newest_event_time(head, SCORES.max_ahead_ms))
     chunked = [*head.column("newest_before").to_pylist(), *tail.column("newest_before").to_pylist()]
     assert chunked == table(times, 0, None).column("newest_before").to_pylist()
     usable = [min(time, 30) for time in times if time >= 0]
-    assert newest_event_time(tail, newest_event_time(head)) == max(usable, default=None)
+    assert newest_event_time(tail, SCORES.max_ahead_ms, newest_event_time(head, SCORES.max_ahead_ms)) == max(
+        usable, default=None
+    )

@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from gamestream_dagster.archive.decode import decoding
 from gamestream_dagster.archive.errors import (
     ArchiveBusyError,
     ArchiveDamagedError,
@@ -25,6 +26,7 @@ from gamestream_dagster.archive.manifest import (
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun, _check_still_there, _gaps, _Pending
 from gamestream_dagster.clients.kafka_records import Raw
+from tests.support.fakes.streams import SCORES
 
 
 def file(partition: int, start: int, end: int, **changes) -> ArchivedFile:
@@ -67,7 +69,7 @@ def test_a_damaged_manifest_says_what_to_do(tmp_path):
 def test_an_archive_of_the_older_layout_says_what_to_do(tmp_path):
     (tmp_path / "_manifest.json").write_text('{"topic": "t", "files": []}', encoding="utf-8")
     with pytest.raises(
-        ArchiveLayoutError, match="layout 1, this version reads 3; begin anew with `gamestream archive --begin-at"
+        ArchiveLayoutError, match="layout 1, this version reads 4; begin anew with `gamestream archive --begin-at"
     ):
         load_manifest(tmp_path)
 
@@ -149,6 +151,6 @@ def test_what_retention_took_is_named():
 def test_a_record_of_any_kafka_time_is_archived(tmp_path, millis):
     raw = Raw([0], [millis], [b"k"], [b"{}"])
     run = ArchiveRun("t", tmp_path, Manifest(topic="t").opened(Chapter()), {0: 0})
-    run.take(0, raw, 1, None)
+    run.take(0, raw, 1, decoding(SCORES))
     run.finish()
     assert (tmp_path / run.manifest.files[0].path).is_file()

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from bench import factorhouse, gate, proof, state, streaming
 from bench.charts import Bar, Chart, charts_of, svg
-from bench.dataset import Dataset, Source
+from bench.dataset import Dataset, Draw
 from bench.factorhouse import Place
 from bench.figures import table
 from bench.flink_runs import over_topic, steady_rate, topic_options, vertex_name
@@ -35,7 +35,8 @@ from gamestream_dagster.reconciliation.recompute.archive_database import Archive
 from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
 from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
-from gamestream_dagster.settings import ScoreFormat
+from gamestream_dagster.settings import TopicFormat
+from tests.support.fakes.streams import scores_in
 
 
 def test_contestants_take_turns_and_the_first_round_is_thrown_away() -> None:
@@ -74,7 +75,7 @@ def test_the_rate_is_kafkas_last_word() -> None:
 
 def test_the_same_seed_gives_the_same_accepted_events() -> None:
     def drawn(dataset: Dataset) -> list[tuple[bytes, bytes]]:
-        with Source(dataset) as source:
+        with Draw(dataset) as source:
             return list(source.records())
 
     plain, skewed = Dataset(2000, 500), Dataset(2000, 500, zipf=1.1)
@@ -93,12 +94,13 @@ def test_the_same_seed_gives_the_same_accepted_events() -> None:
 
 @pytest.mark.parametrize("spec", [spec for name, spec in load_jobs().items() if "season" not in name], ids=str)
 def test_a_job_is_moved_with_both_variants_of_its_source(spec) -> None:
-    moved = over_topic(spec, "bench-x", {1: 20, 0: 10})
-    for score_format in ScoreFormat:
-        text = "\n".join(file.text for file in moved.files(score_format))
+    for encoding in TopicFormat:
+        moved = over_topic(spec, scores_in("bench-x", encoding), {1: 20, 0: 10})
+        text = "\n".join(file.text for file in moved.files())
+        assert ("gamestream-avro" in text) == (encoding is TopicFormat.AVRO)
         assert "'topic' = 'user-score'" not in text
         assert "'scan.bounded.specific-offsets' = 'partition:0,offset:10;partition:1,offset:20'" in text
-    assert moved.query == spec.query
+        assert moved.query == spec.query
     assert topic_options("t", None) == "'topic' = 't'"
 
 
@@ -131,8 +133,8 @@ def scripts(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("score_format", ScoreFormat)
-def test_only_addresses_format_and_start_of_the_first_demo_change(tmp_path: Path, score_format: ScoreFormat) -> None:
+@pytest.mark.parametrize("score_format", TopicFormat)
+def test_only_addresses_format_and_start_of_the_first_demo_change(tmp_path: Path, score_format: TopicFormat) -> None:
     place = Place("127.0.0.1:9", "http://127.0.0.1:8/r", "bench-t", {0: 5}, score_format)
     jobs = factorhouse.jobs_of(scripts(tmp_path), place)
     assert len(jobs) == 4
@@ -144,14 +146,14 @@ def test_only_addresses_format_and_start_of_the_first_demo_change(tmp_path: Path
     assert "'scan.startup.mode' = 'earliest-offset'" in source
     assert "kafka-1" not in source + sink
     assert "admin" not in source + sink
-    assert ("'avro-confluent.url' = 'http://127.0.0.1:8/r'" in source) == (score_format is ScoreFormat.AVRO)
+    assert ("'avro-confluent.url' = 'http://127.0.0.1:8/r'" in source) == (score_format is TopicFormat.AVRO)
     assert "'value.format' = 'json'" in sink
     assert "'topic' = 'bench-seed-top-teams'" in sink
     assert factorhouse.board_topics(tmp_path, place) == ["bench-seed-top-teams"]
 
 
 def test_a_script_that_is_not_the_known_one_is_refused(tmp_path: Path) -> None:
-    place = Place("b", "r", "t", None, ScoreFormat.JSON)
+    place = Place("b", "r", "t", None, TopicFormat.JSON)
     with pytest.raises(BenchError, match="holds 0 files"):
         factorhouse.jobs_of(tmp_path, place)
     (scripts(tmp_path) / f"scripts_{factorhouse.JOBS[1]}").write_text("SELECT 1;\nINSERT INTO t SELECT 1;")
@@ -163,7 +165,7 @@ def test_the_plain_consumer_has_the_boards_of_the_recompute(tmp_path: Path) -> N
     dataset = Dataset(3000, 120, rate=60)
     ends = write_archive(tmp_path / TOPIC, records_of(dataset))
     boards = Boards()
-    with Source(dataset) as source:
+    with Draw(dataset) as source:
         for number, (_, value) in enumerate(source.records()):
             boards.take(json.loads(value), number % 4)
             boards.take(json.loads(value), number % 4)  # a copy counts once

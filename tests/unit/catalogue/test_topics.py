@@ -9,8 +9,10 @@ import yaml
 from pydantic import ValidationError
 
 from gamestream_dagster.catalogue.boards import CatalogueError, KafkaSink, PostgresSink, Sinks, load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC, TOPICS_FILE, load_event_ids, load_topics
+from gamestream_dagster.catalogue.sources import load_dedup, load_sources
+from gamestream_dagster.catalogue.topics import TOPICS_FILE, load_topics
 from gamestream_dagster.settings import TopicProfile
+from tests.support.fakes.streams import SCORE_TOPIC
 
 
 def test_score_topic_follows_the_profile():
@@ -38,15 +40,14 @@ def test_every_board_has_a_compacted_topic_of_one_partition(profile: TopicProfil
         assert board.name in topic.description
 
 
-def test_event_ids_are_a_setting_of_the_topic(tmp_path: Path):
-    ids = load_topics(TopicProfile.LAPTOP)[SCORE_TOPIC].event_ids
-    assert ids is not None
-    assert ids.horizon == 12 * 60_000
-    assert load_event_ids() == {SCORE_TOPIC: ids}
-    without = _edited(tmp_path, event_ids=None)
-    assert load_topics(TopicProfile.LAPTOP, path=without)[SCORE_TOPIC].event_ids is None
-    assert load_event_ids(without) == {}
-    assert all(topic.event_ids is None for topic in load_topics(TopicProfile.LAPTOP).values() if topic.board)
+def test_what_makes_two_records_one_is_a_setting_of_the_topic(tmp_path: Path):
+    dedup = load_sources()[SCORE_TOPIC].dedup
+    assert dedup is not None
+    assert (dedup.key, dedup.horizon) == (("user_id", "event_id"), 12 * 60_000)
+    assert load_dedup() == {SCORE_TOPIC: dedup}
+    without = _edited(tmp_path, dedup=None)
+    assert load_sources(without)[SCORE_TOPIC].dedup is None
+    assert load_dedup(without) == {}
 
 
 def _edited(tmp_path: Path, **changes: object) -> Path:
@@ -68,12 +69,18 @@ def _edited(tmp_path: Path, **changes: object) -> Path:
         ({"partitions": {"laptop": 0, "prod": 1}}, "greater than 0"),
         ({"replicas": 3}, "replicas"),
         ({"owner": ""}, "owner"),
-        ({"event_ids": {"horizon": "12 minutes"}}, "not a duration"),
-        ({"event_ids": {"horizon": "90s"}}, "whole number of minutes"),
-        ({"event_ids": {"horizon": "2d"}}, "from 1m to 24h"),
-        ({"event_ids": {"horizon": "0m"}}, "from 1m to 24h"),
-        ({"event_ids": {}}, "horizon"),
-        ({"event_ids": {"horizon": "12m", "field": "id"}}, "field"),
+        ({"dedup": {"key": ["user_id"], "horizon": "12 minutes"}}, "not a duration"),
+        ({"dedup": {"key": ["user_id"], "horizon": "90s"}}, "whole number of minutes"),
+        ({"dedup": {"key": ["user_id"], "horizon": "2d"}}, "from 1m to 24h"),
+        ({"dedup": {"key": ["user_id"], "horizon": "0m"}}, "from 1m to 24h"),
+        ({"dedup": {"key": ["user_id"]}}, "horizon"),
+        ({"dedup": {"key": [], "horizon": "12m"}}, "key"),
+        ({"dedup": {"key": ["score"], "horizon": "12m"}}, "event_id"),
+        ({"dedup": {"key": ["user_id"], "horizon": "12m", "field": "id"}}, "field"),
+        ({"format": "protobuf"}, "json"),
+        ({"lateness": "soon"}, "not a duration"),
+        ({"event_types": []}, "need `event_types`"),
+        ({"event_types": ["score", "purchase"]}, "TopicRecordNameStrategy"),
     ],
 )
 def test_a_mistake_names_the_file_and_the_field(tmp_path: Path, change: dict[str, object], said: str):

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gamestream_dagster.events import acceptance, flink_json
-from gamestream_dagster.events.acceptance import Decoded, Reason, Refused, judge, outcomes
+from gamestream_dagster.catalogue.event_type import score_event
+from gamestream_dagster.events import acceptance, flink_json, rule
+from gamestream_dagster.events.acceptance import Decoded, judge, outcomes
+from gamestream_dagster.events.outcome import Reason, Refused, reason_texts
 from tests.support.acceptance_cases import load_arrays, load_cases
 
 CASES = load_cases()
@@ -39,7 +41,7 @@ def test_case(case):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_exact_reader_agrees_with_the_fast_one(case, monkeypatch):
     quick = judge(case.value, case.kafka_timestamp)
-    monkeypatch.setattr(acceptance, "FAST_BYTES", -1)
+    monkeypatch.setattr(rule, "FAST_BYTES", -1)
     assert judge(case.value, case.kafka_timestamp) == quick
 
 
@@ -56,8 +58,8 @@ def test_array(case):
 def test_the_table_covers_every_reason():
     assert len(CASES) >= 60
     assert len({case.name for case in CASES}) == len(CASES)
-    assert {case.reason for case in CASES if case.reason} == set(Reason) - {Reason.NOT_AVRO}
-    assert set(acceptance.REASON_TEXT) == set(Reason)
+    assert {case.reason for case in CASES if case.reason} == set(Reason) - {Reason.NOT_AVRO, Reason.UNKNOWN_EVENT_TYPE}
+    assert set(reason_texts(score_event())) == set(Reason) - {Reason.UNKNOWN_EVENT_TYPE}
 
 
 @untimed
@@ -79,10 +81,10 @@ fields = st.fixed_dictionaries({}, optional=dict.fromkeys(acceptance.FIELD_NAMES
 @given(fields, st.sampled_from([",", ", "]), st.booleans())
 def test_fast_and_exact_readers_agree_on_any_object(found: dict, comma: str, ascii_only: bool):
     value = json.dumps(found, separators=(comma, ":"), ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
-    quick = acceptance._read_fast(value) if len(value) <= acceptance.FAST_BYTES else None
+    quick = acceptance._read_fast(acceptance.SCORE_RULE, value) if len(value) <= rule.FAST_BYTES else None
     document = flink_json.parse(value)
     assert isinstance(document, dict)
-    exact = acceptance._read_exact(document)
+    exact = acceptance._read_exact(acceptance.SCORE_RULE, document)
     if quick is not None:
         assert {name: quick.get(name) for name in acceptance.FIELD_NAMES} == {
             name: exact[name] for name in acceptance.FIELD_NAMES

@@ -12,10 +12,12 @@ from gamestream_dagster.clients import registry as registry_module
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.connections import RegistryConnection
 from gamestream_dagster.events import avro as module
-from gamestream_dagster.events.acceptance import Decoded, Refused
+from gamestream_dagster.events.acceptance import Decoded
 from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_encoder
+from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.events.score_event import ScoreEvent
 from tests.support.avro_records import FIELDS, Variant, body_of, encoded, framed, schema_with, variants
+from tests.support.fakes.streams import SCORES
 
 NOW = 1_700_000_000_000
 EVENT = ScoreEvent("u1", "t1", "T", 7, NOW, "r", "normal", "e-1")
@@ -49,7 +51,7 @@ def stored(schema: Any, kind: str | None = None, *references: tuple[str, int]) -
 
 
 def decoder(**paths: dict[str, Any]) -> AvroDecoder:
-    return AvroDecoder(Answers(**paths).registry())
+    return AvroDecoder(Answers(**paths).registry(), SCORES.event_types)
 
 
 def reason(outcome: object) -> str | None:
@@ -103,7 +105,7 @@ def test_references_are_followed_also_in_a_circle():
 
 def test_an_unknown_number_is_asked_for_once_a_minute(monkeypatch: pytest.MonkeyPatch):
     answers = Answers()
-    reading = AvroDecoder(answers.registry())
+    reading = AvroDecoder(answers.registry(), SCORES.event_types)
     for _ in range(3):
         assert reason(reading.judge(framed(5, BODY), NOW)) == "NOT_AVRO"
     assert len(answers.asked) == 1
@@ -119,7 +121,7 @@ def test_an_unknown_number_is_asked_for_once_a_minute(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\0\0\0\0", b"\1\0\0\0\5abc", framed(2**32 - 1, b"")])
 def test_what_has_no_header_asks_nothing(value: bytes | None):
     answers = Answers()
-    assert reason(AvroDecoder(answers.registry()).judge(value, NOW)) == "NOT_AVRO"
+    assert reason(AvroDecoder(answers.registry(), SCORES.event_types).judge(value, NOW)) == "NOT_AVRO"
     assert not answers.asked
 
 
@@ -133,7 +135,7 @@ def test_a_registry_that_fails_says_nothing_about_the_record(monkeypatch: pytest
     answers = httpx.MockTransport(lambda _: httpx.Response(500))
     failing = Registry(RegistryConnection("http://registry.test"), transport=answers)
     with pytest.raises(AvroFormatError, match="Schema 5 cannot be had"):
-        AvroDecoder(failing).judge(framed(5, BODY), NOW)
+        AvroDecoder(failing, SCORES.event_types).judge(framed(5, BODY), NOW)
 
 
 def subject(schema: Any, kind: str = "AVRO") -> dict[str, Any]:
@@ -148,11 +150,11 @@ def test_what_we_write_with_a_foreign_schema_is_what_we_read(variant: Variant):
     paths = {LATEST: subject(variant.schema), "schemas__ids__5": stored(variant.schema)}
     registry = Answers(**paths).registry()
     try:
-        value = score_encoder(registry)(EVENT)
+        value = score_encoder(registry, SCORES)(EVENT)
     except AvroFormatError as error:
         assert "fit" in str(error)  # noqa: PT017 - some of the variants cannot hold our events
         return
-    found = AvroDecoder(registry).judge(value, NOW)
+    found = AvroDecoder(registry, SCORES.event_types).judge(value, NOW)
     assert isinstance(found, Decoded), found
     assert (found.user_id, found.score, found.event_time_millis) == ("u1", 7, NOW)
 
@@ -168,4 +170,4 @@ def test_what_we_write_with_a_foreign_schema_is_what_we_read(variant: Variant):
 )
 def test_a_subject_that_is_no_avro_record_is_said(schema: Any, kind: str, said: str):
     with pytest.raises(AvroFormatError, match=f"does not fit score events .*{said}"):
-        score_encoder(Answers(**{LATEST: subject(schema, kind)}).registry())
+        score_encoder(Answers(**{LATEST: subject(schema, kind)}).registry(), SCORES)

@@ -10,19 +10,19 @@ import fastavro
 import jsonschema
 import pytest
 
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC, load_topics
-from gamestream_dagster.events.acceptance import Decoded
-from gamestream_dagster.events.docs_page import docs_page
-from gamestream_dagster.events.event_types import (
-    EventTypesError,
+from gamestream_dagster.catalogue.errors import CatalogueError
+from gamestream_dagster.catalogue.event_type import (
     avro_schema,
     flink_columns,
     json_schema,
     load_event_types,
     score_event,
 )
-from gamestream_dagster.settings import PROJECT_ROOT, TopicProfile
+from gamestream_dagster.events.acceptance import Decoded
+from gamestream_dagster.events.docs_page import docs_page
+from gamestream_dagster.settings import PROJECT_ROOT
 from tests.support.acceptance_cases import load_cases
+from tests.support.fakes.streams import SCORES
 
 EVENT = score_event()
 # The schema that the generator of the mobile-game example registers for `user-score-value`.
@@ -89,13 +89,13 @@ def _refuse(word: str) -> None:
 
 def test_fields_are_those_of_the_decoded_record():
     assert (*EVENT.fields, "remark") == Decoded._fields
-    assert EVENT.topic == SCORE_TOPIC
-    assert load_topics(TopicProfile.LAPTOP)[EVENT.topic].key == EVENT.key
-    assert EVENT.subject == "user-score-value"
+    assert SCORES.event_types == (EVENT,)
+    assert SCORES.subjects == {"user-score-value": EVENT}
+    assert EVENT.fields.keys() >= {SCORES.key}
 
 
 def test_docs_page_is_the_one_made_from_the_catalogue():
-    assert (PROJECT_ROOT / "docs" / "events.md").read_text(encoding="utf-8") == docs_page(EVENT)
+    assert (PROJECT_ROOT / "docs" / "events.md").read_text(encoding="utf-8") == docs_page(SCORES)
 
 
 def test_flink_source_has_the_catalogues_columns():
@@ -114,7 +114,6 @@ def test_flink_source_has_the_catalogues_columns():
 
 
 def test_a_mistake_names_the_file(tmp_path):
-    path = tmp_path / "event_types.yaml"
-    path.write_text("score: {topic: x}", encoding="utf-8")
-    with pytest.raises(EventTypesError, match=r"event_types\.yaml cannot be used[\s\S]*key"):
-        load_event_types(path)
+    (tmp_path / "score.yaml").write_text("{key: x}", encoding="utf-8")
+    with pytest.raises(CatalogueError, match=r"score\.yaml cannot be used[\s\S]*key"):
+        load_event_types(tmp_path)

@@ -11,8 +11,9 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
-from gamestream_dagster.events.acceptance import Decoded, Refused, judge, judge_fields
+from gamestream_dagster.events.acceptance import Decoded, judge, judge_fields
 from gamestream_dagster.events.faults import BAD_AVRO_EVENTS, BAD_RECORDS
+from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.events.score_event import ScoreEvent, encode_json
 from gamestream_dagster.events.simulation import run_simulation
 from gamestream_dagster.events.simulator import LATE_FROM_MS, LATE_SPREAD_MS, Kind, SimulatorOptions, simulate

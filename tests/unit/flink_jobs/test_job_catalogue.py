@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gamestream_dagster.catalogue.topics import EventIds
+from gamestream_dagster.catalogue.topics import Dedup
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import UpgradeMode
@@ -116,7 +116,7 @@ def test_an_unknown_job_names_the_known_ones(tmp_path: Path) -> None:
 
 
 COUNTED = "CREATE TEMPORARY VIEW counted_scores AS SELECT 1 AS x;"
-IDS = {"user-score": EventIds.model_validate({"horizon": "12m"})}
+IDS = {"user-score": Dedup(key=("user_id", "event_id"), horizon="12m")}  # type: ignore[arg-type] - read as a duration
 
 
 def with_variants(root: Path, **changes: object) -> Path:
@@ -128,23 +128,24 @@ def with_variants(root: Path, **changes: object) -> Path:
 
 def test_a_topic_without_event_ids_has_its_own_variant_and_fingerprint(tmp_path: Path) -> None:
     root = with_variants(tmp_path)
-    with_ids, without = load_job("totals_v1", root, event_ids=IDS), load_job("totals_v1", root, event_ids={})
+    with_ids, without = load_job("totals_v1", root, dedup=IDS), load_job("totals_v1", root, dedup={})
     assert with_ids.sources[1].path == "_sources/counted_scores.sql"
     assert without.sources[1].path == "_sources/counted_scores.without_ids.sql"
     assert (with_ids.id_horizon_ms, without.id_horizon_ms) == (720_000, None)
-    longer = load_job("totals_v1", root, event_ids={"user-score": EventIds.model_validate({"horizon": "1h"})})
+    hour = IDS["user-score"].model_copy(update={"horizon": 3_600_000})
+    longer = load_job("totals_v1", root, dedup={"user-score": hour})
     assert len({with_ids.code_version, without.code_version, longer.code_version}) == 3
 
 
 def test_a_job_that_drops_no_copies_does_not_change_with_the_horizon(tmp_path: Path) -> None:
     root = folder(tmp_path)
-    assert load_job("totals_v1", root, event_ids=IDS) == load_job("totals_v1", root, event_ids={})
+    assert load_job("totals_v1", root, dedup=IDS) == load_job("totals_v1", root, dedup={})
 
 
 def test_topics_that_differ_in_event_ids_are_not_read_by_one_job(tmp_path: Path) -> None:
     root = with_variants(tmp_path, reads=["user-score", "elsewhere"])
-    with pytest.raises(JobSpecError, match="differ in `event_ids`"):
-        load_job("totals_v1", root, event_ids=IDS)
+    with pytest.raises(JobSpecError, match="differ in `dedup`"):
+        load_job("totals_v1", root, dedup=IDS)
 
 
 def test_the_project_declares_ids_and_has_both_variants() -> None:
@@ -152,5 +153,5 @@ def test_the_project_declares_ids_and_has_both_variants() -> None:
     assert jobs["leaderboards_v1"].id_horizon_ms == 720_000
     assert jobs["hot_streaks_v1"].id_horizon_ms == 720_000
     for name, spec in jobs.items():
-        paths = {file.path for file in load_job(name, event_ids={}).sources}
+        paths = {file.path for file in load_job(name, dedup={}).sources}
         assert len(paths - {file.path for file in spec.sources}) == 1, name

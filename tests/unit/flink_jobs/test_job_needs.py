@@ -17,7 +17,7 @@ from gamestream_dagster.flink_jobs.observe.needs import missing, needs_of
 from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.target.targets import Target, target_for
-from gamestream_dagster.settings import ScoreFormat, Season, Settings
+from gamestream_dagster.settings import Season, Settings, TopicFormat
 from gamestream_dagster.warehouse.tables import load_metadata
 from tests.support.fakes.job_specs import target
 from tests.support.fakes.job_world import World
@@ -91,7 +91,7 @@ def test_each_thing_that_is_missing_is_told_with_what_makes_it(stack: Stack) -> 
 
 
 def test_the_subject_of_an_avro_source_must_be_registered(stack: Stack) -> None:
-    stack.settings = stack.settings.model_copy(update={"score_format": ScoreFormat.AVRO})
+    stack.settings = stack.settings.model_copy(update={"topic_formats": {"user-score": TopicFormat.AVRO}})
     assert missing(stack.settings, stack.job()) == ()
     stack.subjects = []
     (told,) = missing(stack.settings, stack.job())

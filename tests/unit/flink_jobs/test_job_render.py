@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from gamestream_dagster.flink_jobs.errors import RenderError
 from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import TokenKind, tokens
 from gamestream_dagster.flink_jobs.target.render import Bindings, bindings_for, preview, render
-from gamestream_dagster.settings import ScoreFormat, load_settings
+from gamestream_dagster.settings import TopicFormat, load_settings
 from tests.support.fakes.job_specs import job_spec
 
 TABLE = "CREATE TEMPORARY TABLE t (a STRING) WITH ('connector' = 'jdbc', {options});"
@@ -82,9 +83,18 @@ def test_the_statement_set_is_kept_apart() -> None:
 
 
 def test_the_avro_variant_of_a_source_is_used_for_avro() -> None:
-    source = SqlFile(path="_sources/t.sql", text="CREATE TEMPORARY TABLE t (a STRING) WITH ('format' = 'json');")
-    avro = SqlFile(path="_sources/t.avro.sql", text="CREATE TEMPORARY TABLE t (a STRING) WITH ('format' = 'avro');")
+    source = SqlFile(path="_sources/t.sql", text="CREATE TABLE t (a INT) WITH ('topic' = 'clicks', 'format' = 'json');")
+    avro = source.model_copy(update={"path": "_sources/t.avro.sql", "text": source.text.replace("json", "avro")})
     spec = job_spec(sources=(source,), avro_sources={source.path: avro})
     bindings = Bindings({})
-    assert "'json'" in render(spec, bindings, ScoreFormat.JSON).definitions[0]
-    assert "'avro'" in render(spec, bindings, ScoreFormat.AVRO).definitions[0]
+    assert "'json'" in render(spec, bindings).definitions[0]
+    assert "'json'" in render(spec, bindings, {"clicks": TopicFormat.JSON}).definitions[0]
+    assert "'json'" in render(spec, bindings, {"purchases": TopicFormat.AVRO}).definitions[0]
+    assert "'avro'" in render(spec, bindings, {"clicks": TopicFormat.AVRO}).definitions[0]
+
+
+def test_the_format_of_a_stream_is_the_one_of_its_topic(tmp_path: Path) -> None:
+    avro = load_settings(home=tmp_path, topic_formats={"user-score": "avro"})
+    json, moved = bindings_for(load_settings(home=tmp_path), "j").values, bindings_for(avro, "j").values
+    assert json["format_user_score"] == {"format": "json", "json.ignore-parse-errors": "true"}
+    assert moved["format_user_score"] == {"format": "gamestream-avro", "gamestream-avro.url": avro.registry.url}

@@ -4,15 +4,14 @@ from typing import Any
 
 import pytest
 
-from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile, flink_job_name, parse_flink_job_name
-from gamestream_dagster.settings import ScoreFormat
+from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, SqlFile, flink_job_name, parse_flink_job_name
 from tests.support.fakes.job_specs import QUERY, job_spec
 
 VALUES = {"kafka_bootstrap": "k:1", "jdbc_url": "jdbc:x"}
 
 
 def fingerprint(options: dict[str, str] | None = None, values: dict[str, Any] = VALUES, **changes: Any) -> str:
-    return job_spec(**changes).fingerprint(options or {}, values, ScoreFormat.JSON)
+    return job_spec(**changes).fingerprint(options or {}, values, ALL_JSON)
 
 
 def query(text: str) -> SqlFile:

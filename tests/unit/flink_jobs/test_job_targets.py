@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from gamestream_dagster.flink_jobs.record.deployment import Deployment
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.target.targets import target_as_deployed, target_for, what_ran
-from gamestream_dagster.settings import ScoreFormat, Season, Settings
+from gamestream_dagster.settings import Season, Settings, TopicFormat
 from tests.support.fakes.job_questions import record
 
 SECRET = "canary-of-the-password"
@@ -37,10 +38,10 @@ def otherwise(spec: JobSpec) -> JobSpec:
     return spec.model_copy(update=changed)
 
 
-@pytest.mark.parametrize("score_format", ScoreFormat)
+@pytest.mark.parametrize("encoding", TopicFormat)
 @pytest.mark.parametrize("job", load_jobs())
-def test_the_same_runs_again_whatever_became_of_the_folder(job: str, score_format: ScoreFormat, tmp_path: Path) -> None:
-    stack, spec = settings(tmp_path, score_format=score_format), load_jobs()[job]
+def test_the_same_runs_again_whatever_became_of_the_folder(job: str, encoding: TopicFormat, tmp_path: Path) -> None:
+    stack, spec = settings(tmp_path, topic_formats={"user-score": encoding}), load_jobs()[job]
     ran, again = target_for(stack, spec), target_as_deployed(stack, otherwise(spec), recorded(spec, stack))
     assert (again.fingerprint, again.rendered, again.options) == (ran.fingerprint, ran.rendered, ran.options)
     assert what_ran(again) == what_ran(ran)
@@ -48,12 +49,20 @@ def test_the_same_runs_again_whatever_became_of_the_folder(job: str, score_forma
 
 def test_it_runs_with_the_addresses_of_today_and_the_encoding_of_then(tmp_path: Path) -> None:
     spec = load_jobs()["leaderboards_v1"]
-    then = recorded(spec, settings(tmp_path, score_format=ScoreFormat.AVRO))
+    then = recorded(spec, settings(tmp_path, topic_formats={"user-score": TopicFormat.AVRO}))
     again = target_as_deployed(settings(tmp_path, kafka_bootstrap="moved:9092"), spec, then)
     text = " ".join(again.rendered.definitions)
     assert "moved:9092" in text
     assert "gamestream-avro" in text
     assert again.fingerprint != then.fingerprint  # an address is part of what it does
+
+
+def test_a_record_of_the_first_versions_names_one_encoding_for_all_topics(tmp_path: Path) -> None:
+    spec, avro = load_jobs()["leaderboards_v1"], settings(tmp_path, topic_formats={"user-score": TopicFormat.AVRO})
+    then = recorded(spec, avro)
+    ran = {name: value for name, value in then.spec.items() if name != "formats"} | {"score_format": "avro"}
+    again = target_as_deployed(settings(tmp_path), spec, replace(then, spec=ran))
+    assert again.fingerprint == then.fingerprint
 
 
 def test_a_value_that_belongs_to_the_state_is_that_of_then(tmp_path: Path) -> None:

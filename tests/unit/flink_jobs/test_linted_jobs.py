@@ -17,7 +17,6 @@ from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, PlanInput
 from gamestream_dagster.flink_jobs.plan.planner import plan
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job
 from gamestream_dagster.flink_jobs.target.targets import Target
-from gamestream_dagster.settings import ScoreFormat
 from tests.support.fakes.job_questions import questions
 from tests.support.fakes.job_specs import OUTPUT, target
 from tests.support.fakes.job_world import World, sinks
@@ -105,4 +104,4 @@ def test_only_errors_count_and_a_refusal_is_left_to_the_preflight(
     assert errors_of(spec, tmp_path, None) == ("GS01 totals_v1/query.sql:1: told",)  # type: ignore[arg-type]
     accepting = spec.model_copy(update={"lint_accepts": ("GS01",)})
     assert errors_of(accepting, tmp_path, None) == ()  # type: ignore[arg-type]
-    assert spec.fingerprint({}, {}, ScoreFormat.JSON) == accepting.fingerprint({}, {}, ScoreFormat.JSON)
+    assert spec.fingerprint({}, {}, {}) == accepting.fingerprint({}, {}, {})

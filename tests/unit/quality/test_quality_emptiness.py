@@ -8,12 +8,12 @@ import orjson
 import pytest
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.catalogue.topics import SCORE_TOPIC
 from gamestream_dagster.settings import Season, Settings, load_settings
 from quality import emptiness
 from quality.emptiness import Cuts
 from quality.results import SuiteState
 from tests.support.archive_maker import archive_records
+from tests.support.fakes.streams import SCORE_TOPIC
 
 NOW = 1_764_000_000_000
 BOARDS = load_boards(season=Season.HOURLY)
@@ -99,4 +99,4 @@ def test_an_empty_archive_is_compared_with_the_topic(
             return {0: records, 1: 0}
 
     monkeypatch.setattr(emptiness, "KafkaAdmin", Admin)
-    assert emptiness.empty_archive(load_settings(home=tmp_path)).state is state
+    assert emptiness.empty_archive("scores", load_settings(home=tmp_path)).state is state

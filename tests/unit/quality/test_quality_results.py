@@ -18,6 +18,7 @@ from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest, sav
 from quality.data_docs import _index, _make_local
 from quality.results import ExpectationResult, QualityError, QualityResult, Severity, SuiteResult, SuiteState
 from quality.suites.archive import holds_nothing, read_partitions
+from tests.support.fakes.streams import SCORES
 
 HELD = ExpectationResult("s", "rnk is never empty", "kind", "rnk", True, 10, 0, Severity.CRITICAL)
 FAILED = dataclasses.replace(HELD, success=False, unexpected=1, detail="<script>alert(1)</script>")
@@ -133,7 +134,14 @@ def _archived(archive: Path, first: int, last: int, says: dict[str, Any] | None 
         link.execute(f"COPY (SELECT {select} FROM range({first}, {last + 1})) TO '{path}' (FORMAT parquet)")
     count = last - first + 1
     named = {"path": path.name, "partition": 0, "from_offset": first, "first_offset": first, "last_offset": last}
-    named |= {"next_offset": last + 1, "records": count, "rows": count, "gaps": (), **(says or {})}
+    named |= {
+        "next_offset": last + 1,
+        "records": count,
+        "rows": count,
+        "gaps": (),
+        "columns": ("team_id", "team_name", "score"),
+        **(says or {}),
+    }
     named["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     save_manifest(folder, manifest.extended(ArchivedFile(**named)))
 
@@ -141,7 +149,7 @@ def _archived(archive: Path, first: int, last: int, says: dict[str, Any] | None 
 def test_the_archives_counts(tmp_path: Path) -> None:
     _archived(tmp_path, 0, 99)
     _archived(tmp_path, 100, 149, reason="CASE WHEN range < 110 THEN 'NOT_JSON' END", score="NULL::BIGINT")
-    (row,) = read_partitions(tmp_path).to_dict("records")
+    (row,) = read_partitions(tmp_path / "user-score", SCORES).to_dict("records")
     assert (row["topic"], row["files"], row["records"], row["accepted"]) == ("user-score", 2, 150, 140)
     assert (row["holes_and_overlaps"], row["rows_astray"], row["offsets_astray"]) == (0, 0, 0)
     assert row["accepted_incomplete"] == 40
@@ -151,7 +159,7 @@ def test_the_archives_counts_find_holes_lost_rows_and_strange_offsets(tmp_path: 
     _archived(tmp_path, 0, 99)
     _archived(tmp_path, 110, 149, says={"rows": 45, "records": 45})
     _archived(tmp_path, 150, 159, **{'"offset"': "range + 1000"})
-    (row,) = read_partitions(tmp_path).to_dict("records")
+    (row,) = read_partitions(tmp_path / "user-score", SCORES).to_dict("records")
     assert row["holes_and_overlaps"] == 1
     assert row["rows_astray"] == 5
     assert row["offsets_astray"] == 1
@@ -161,13 +169,13 @@ def test_an_archived_file_that_is_gone_is_told(tmp_path: Path) -> None:
     _archived(tmp_path, 0, 99)
     (tmp_path / "user-score" / "0-0-99.parquet").unlink()
     with pytest.raises(QualityError, match="gone"):
-        read_partitions(tmp_path)
+        read_partitions(tmp_path / "user-score", SCORES)
 
 
 def test_an_archive_without_files_is_empty(tmp_path: Path) -> None:
-    assert holds_nothing(tmp_path)
+    assert holds_nothing(tmp_path / "user-score")
     (tmp_path / "user-score").mkdir()
     save_manifest(tmp_path / "user-score", load_manifest(tmp_path / "user-score"))
-    assert holds_nothing(tmp_path)
+    assert holds_nothing(tmp_path / "user-score")
     _archived(tmp_path, 0, 9)
-    assert not holds_nothing(tmp_path)
+    assert not holds_nothing(tmp_path / "user-score")

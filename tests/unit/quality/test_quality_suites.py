@@ -138,8 +138,9 @@ def test_a_place_without_a_value_is_told() -> None:
 
 
 def test_names_are_known_without_great_expectations_and_agree_with_the_suites(tmp_path: Path) -> None:
-    assert tuple(load_suites(load_settings(home=tmp_path))) == suite_names()
-    assert set(load_boards()) < set(suite_names())
+    settings = load_settings(home=tmp_path)
+    assert tuple(load_suites(settings)) == suite_names(settings)
+    assert set(load_boards()) < set(suite_names(settings))
 
 
 def test_every_suite_counts_its_rows(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from gamestream_dagster.reconciliation.recompute.factory import open_recompute
 from gamestream_dagster.settings import Season, Settings, load_settings
 from tests.support.archive_maker import TOPIC, make_archive
+from tests.support.fakes.streams import SCORES
 from tests.support.reference_model import Event
 
 BOARDS = load_boards(season=Season.DAILY)
@@ -56,13 +57,15 @@ def settings(tmp_path: Path) -> Settings:
 
 def made(settings: Settings, board: str = "season_players") -> Certificate:
     span = YESTERDAY if board.startswith("season") else None
-    with open_recompute(settings, TOPIC) as archive:
+    with open_recompute(settings, SCORES) as archive:
         proof = Proof("run", "MATCH", "f00d")
-        return certify(archive, replace(archive.at(CUT), season=span), BOARDS[board], proof, season=Season.DAILY)
+        return certify(
+            archive, SCORES, replace(archive.at(CUT), season=span), BOARDS[board], proof, season=Season.DAILY
+        )
 
 
 def test_a_season_is_its_own_events(settings: Settings):
-    with open_recompute(settings, TOPIC) as archive:
+    with open_recompute(settings, SCORES) as archive:
         rows = {
             span: board_rows(archive, replace(archive.at(CUT), season=span), PLAYERS) for span in (YESTERDAY, TODAY)
         }
@@ -76,7 +79,7 @@ def test_a_season_is_its_own_events(settings: Settings):
 
 
 def test_open_seasons_are_compared_each_by_itself(settings: Settings):
-    with open_recompute(settings, TOPIC) as archive:
+    with open_recompute(settings, SCORES) as archive:
         rows = [
             row
             for span in (YESTERDAY, TODAY)
@@ -101,7 +104,7 @@ def test_open_seasons_are_compared_each_by_itself(settings: Settings):
 
 
 def test_a_season_ends_when_every_partition_is_past_it(settings: Settings):
-    with open_recompute(settings, TOPIC) as archive:
+    with open_recompute(settings, SCORES) as archive:
         assert ended(archive, archive.at(CUT), settings) == []  # partition 0 has not passed the hour
         soon = settings.model_copy(update={"season_lateness_seconds": 0})
         assert ended(archive, archive.at(CUT), soon) == [YESTERDAY]
@@ -177,15 +180,17 @@ def test_a_certificate_is_verified_in_the_chapter_that_it_was_made_from(settings
     certificate = made(settings)
     recreated(settings)
     assert verify(settings, certificate) == []
-    with open_recompute(settings, TOPIC) as archive:
+    with open_recompute(settings, SCORES) as archive:
         rows = board_rows(archive, archive.at(CUT), BOARDS["top_players"])
         assert [(row["user_id"], row["total_score"]) for row in rows] == [("eve", 210)]
 
 
 def test_a_cut_of_one_incarnation_is_not_certified_over_the_archive_of_another(settings: Settings):
     recreated(settings)
-    with open_recompute(settings, TOPIC) as archive, pytest.raises(CouldNotLookError, match="first, now second"):
-        certify(archive, archive.at(CUT), BOARDS["top_players"], Proof("run", "MATCH", "f00d", TopicId("first")))
+    with open_recompute(settings, SCORES) as archive, pytest.raises(CouldNotLookError, match="first, now second"):
+        certify(
+            archive, SCORES, archive.at(CUT), BOARDS["top_players"], Proof("run", "MATCH", "f00d", TopicId("first"))
+        )
 
 
 def test_a_certificate_of_a_topic_that_the_archive_does_not_hold_cannot_be_computed(settings: Settings):
@@ -206,9 +211,9 @@ def test_a_certificate_of_the_version_before_is_verified_by_its_contents(setting
 
 def test_events_after_the_cut_change_nothing(settings: Settings):
     whole = made(settings)
-    with open_recompute(settings, TOPIC) as archive:
+    with open_recompute(settings, SCORES) as archive:
         at = replace(archive.at({0: 1, 1: 1}), season=YESTERDAY)
-        early = certify(archive, at, PLAYERS, Proof(), season=Season.DAILY)
+        early = certify(archive, SCORES, at, PLAYERS, Proof(), season=Season.DAILY)
     assert verify(settings, early) == []
     assert early.rows == whole.rows
 
@@ -281,8 +286,8 @@ def test_a_certificate_over_nothing_does_not_agree(settings: Settings):
 
 def test_a_certificate_that_claims_another_origin_is_found(settings: Settings):
     recreated(settings)
-    with open_recompute(settings, TOPIC) as archive:
-        certificate = certify(archive, archive.at(CUT), BOARDS["top_players"], Proof())
+    with open_recompute(settings, SCORES) as archive:
+        certificate = certify(archive, SCORES, archive.at(CUT), BOARDS["top_players"], Proof())
     assert verify(settings, certificate) == []
     (other,) = verify(settings, forged(certificate, topic_id="first"))
     assert other.part is Part.ARCHIVE

@@ -28,7 +28,8 @@ from gamestream_dagster.reconciliation.recompute.flink_recompute import (
     together_query,
 )
 from gamestream_dagster.settings import RecomputeEngine, Season, SettingsError, load_settings
-from tests.support.archive_maker import TOPIC, make_archive, open_folder
+from tests.support.archive_maker import make_archive, open_folder
+from tests.support.fakes.streams import SCORES
 from tests.support.reference_model import Event
 
 BOARDS = {name: board for name, board in load_boards().items() if (board.folder / RECOMPUTE_SQL).exists()}
@@ -122,10 +123,10 @@ def by_flink(tmp_path):
 
 
 def test_the_setting_chooses_the_engine(by_flink, archive, tmp_path):
-    with open_recompute(by_flink, TOPIC) as one:
+    with open_recompute(by_flink, SCORES) as one:
         assert type(one.engine) is FlinkBoards
     duckdb = by_flink.model_copy(update={"recompute_engine": RecomputeEngine.DUCKDB})
-    with open_recompute(duckdb, TOPIC) as other:
+    with open_recompute(duckdb, SCORES) as other:
         assert other.engine is None
     with pytest.raises(SettingsError, match="recompute_engine"):
         load_settings(home=tmp_path, recompute_engine="spark")

@@ -12,15 +12,16 @@ import pytest
 import gamestream_dagster
 import quality
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.cli import certificates as commands
 from gamestream_dagster.reconciliation import run as reconciliations
 from gamestream_dagster.reconciliation.causes.policy import load_policy
+from gamestream_dagster.reconciliation.certificates import certificate as certificates
 from gamestream_dagster.reconciliation.certificates.certificate import Certificate, Part, Proof, certify, verify
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.model.values import JobCut, Mode, ReconciliationRun, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.boards import Limits
 from gamestream_dagster.reconciliation.observe.observation import Observation
-from gamestream_dagster.reconciliation.recompute import factory
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import Ask, board_rows
 from gamestream_dagster.reconciliation.recompute.events_at import Counterfactual, Entities, EventsAt
@@ -30,6 +31,7 @@ from gamestream_dagster.reconciliation.task import Task
 from gamestream_dagster.settings import RecomputeEngine, Settings, load_settings
 from quality.emptiness import Cuts, recomputed_rows
 from tests.support.archive_maker import TOPIC, make_archive
+from tests.support.fakes.streams import SCORES
 from tests.support.reference_model import Event
 
 BOARD = load_boards()["top_players"]
@@ -47,30 +49,39 @@ def settings(tmp_path: Path) -> Settings:
     return found
 
 
-def task(settings: Settings) -> Task:
+def task(settings: Settings, source: Source = SCORES) -> Task:
     return Task(
-        settings, Mode.BRACKET, [BOARD], [Sink.POSTGRES], Limits(), FLINK_SQL_DIR, load_policy(), lambda _: None
+        settings, Mode.BRACKET, source, [BOARD], [Sink.POSTGRES], Limits(), FLINK_SQL_DIR, load_policy(), lambda _: None
     )
 
 
-def made(settings: Settings) -> Certificate:
-    with open_recompute(settings, TOPIC) as archive:
-        return certify(archive, archive.at(CUT), BOARD, Proof())
+def made(settings: Settings, source: Source = SCORES) -> Certificate:
+    with open_recompute(settings, source) as archive:
+        return certify(archive, source, archive.at(CUT), BOARD, Proof())
 
 
-@pytest.mark.parametrize(("with_ids", "total"), [({TOPIC: 1}, 11), ({}, 31)], ids=["with ids", "without ids"])
-def test_a_certificate_counts_as_the_proof_does(settings: Settings, monkeypatch, with_ids: dict, total: int):
-    monkeypatch.setattr(factory, "load_event_ids", lambda: with_ids)
-    certificate = made(settings)
+WITHOUT_IDS = replace(SCORES, dedup=None)
+
+
+@pytest.mark.parametrize(
+    ("source", "other", "total"),
+    [(SCORES, WITHOUT_IDS, 11), (WITHOUT_IDS, SCORES, 31)],
+    ids=["with ids", "without ids"],
+)
+def test_a_certificate_counts_as_the_proof_does(
+    settings: Settings, monkeypatch, source: Source, other: Source, total: int
+):
+    monkeypatch.setattr(certificates, "stack_sources", lambda _: {TOPIC: source})
+    certificate = made(settings, source)
     assert [row["total_score"] for row in certificate.rows] == [total]
     seen = Observation(
         {BOARD.job: JobCut(BOARD.job, "", "", 1, CUT)}, CUT, {(BOARD.name, Sink.POSTGRES): certificate.rows}
     )
-    with task(settings).open() as archive:
+    with task(settings, source).open() as archive:
         [result] = examine(archive, [BOARD], [Sink.POSTGRES], seen=seen, since={BOARD.job: CUT})
     assert result.differences == ()
     assert verify(settings, certificate) == []
-    monkeypatch.setattr(factory, "load_event_ids", lambda: {} if with_ids else {TOPIC: 1})
+    monkeypatch.setattr(certificates, "stack_sources", lambda _: {TOPIC: other})
     assert {one.part for one in verify(settings, certificate)} == {Part.ROWS}
 
 
@@ -106,7 +117,7 @@ def test_every_command_respects_the_engine(settings: Settings, asked: list[Ask],
 
 def test_hypotheses_are_duckdbs_whatever_the_engine(settings: Settings, asked: list[Ask]):
     by_flink = settings.model_copy(update={"recompute_engine": RecomputeEngine.FLINK})
-    with open_recompute(by_flink, TOPIC) as archive:
+    with open_recompute(by_flink, SCORES) as archive:
         at = archive.at(CUT)
         [row] = board_rows(archive, replace(at, hypothesis=Counterfactual(removed=((0, 3, 0),))), BOARD)
         assert row["total_score"] == 10

@@ -1,0 +1,221 @@
+"""The streams: topics with event types, as frozen values that archive, recompute, jobs and pages are given.
+
+Loading is pure: it reads the files that it is given, never the environment. A stack's own encodings of topics
+(`settings.topic_formats`) are passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.catalogue.errors import CatalogueError
+from gamestream_dagster.catalogue.event_type import (
+    EVENT_TYPES_DIR,
+    EventField,
+    EventType,
+    load_event_types,
+    score_event,
+)
+from gamestream_dagster.catalogue.topics import TOPICS_FILE, Declared, Dedup, SubjectNaming, load_declared
+from gamestream_dagster.settings import Settings, TopicFormat
+
+_POSITION = ("topic", "partition", "offset", "item", "kafka_timestamp", "key", "value", "value_bytes")
+_JUDGED = ("outcome", "reason", "remark", "event_id", "user_id", "event_time_millis", "event_type", "newest_before")
+RESERVED_COLUMNS = frozenset((*_POSITION, *_JUDGED))
+"""Columns of every archive (`archive.decode`)."""
+
+NO_FORMATS: Mapping[str, TopicFormat] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Source:
+    """One stream: a topic and what its records are."""
+
+    topic: str
+    event_types: tuple[EventType, ...]
+    format: TopicFormat
+    key: str
+    """What the record key is."""
+    dedup: Dedup | None
+    """What makes two records one event, and for how long jobs remember it; None: no copy is told."""
+    lateness_ms: int
+    """How far the watermark stays behind the newest event: an event further behind is late."""
+    archived: bool = True
+    """Every record is kept in the archive."""
+    subject_naming: SubjectNaming = SubjectNaming.TOPIC
+
+    @property
+    def subjects(self) -> dict[str, EventType]:
+        """The registry's subjects of the record values, with the event type that each is the schema of."""
+        return {self.subject_of(event): event for event in self.event_types}
+
+    def subject_of(self, event: EventType) -> str:
+        """The registry's subject of one event type."""
+        return f"{self.topic}-{'value' if self.subject_naming is SubjectNaming.TOPIC else event.avro_name}"
+
+    @property
+    def max_ahead_ms(self) -> int:
+        """How far an event may be ahead of the Kafka timestamp of its record, milliseconds."""
+        return max(event.max_ahead_ms for event in self.event_types)
+
+    @property
+    def own_columns(self) -> dict[str, EventField]:
+        """Columns of the archive beside the envelope's: the fields of all event types, in their order."""
+        return {name: field for event in self.event_types for name, field in event.own_columns.items()}
+
+
+def load_sources(
+    path: Path = TOPICS_FILE,
+    *,
+    formats: Mapping[str, TopicFormat] = NO_FORMATS,
+    event_types: Path = EVENT_TYPES_DIR,
+) -> dict[str, Source]:
+    """Every stream that is declared, by topic, in the file's order.
+
+    Args:
+        path: the declaration.
+        formats: encodings by topic that win over the declared ones: a stack's `topic_formats`.
+        event_types: folder of the event types.
+
+    Raises:
+        CatalogueError: a file is not usable, an event type has no file, or `formats` names no stream; says which.
+    """
+    known = load_event_types(event_types)
+    sources = {
+        topic: _source(topic, entry, known, formats, path)
+        for topic, entry in load_declared(path).items()
+        if entry.event_types
+    }
+    for topic in formats:
+        if topic not in sources:
+            raise CatalogueError(
+                f"The setting topic_formats names {topic!r}, which is no stream; the streams are: {', '.join(sources)}"
+            )
+    return sources
+
+
+def stack_sources(settings: Settings) -> dict[str, Source]:
+    """Every stream as a stack encodes it, by topic.
+
+    Raises:
+        CatalogueError: as `load_sources`.
+    """
+    return load_sources(formats=settings.topic_formats)
+
+
+def score_source(settings: Settings) -> Source:
+    """The stream that simulator, replay and drill send score events into.
+
+    Raises:
+        CatalogueError: as `source_of_event`.
+    """
+    return source_of_event(score_event().name, stack_sources(settings))
+
+
+def load_dedup(path: Path = TOPICS_FILE) -> dict[str, Dedup]:
+    """What makes two records one event, by topic; topics whose events carry no ids are left out.
+
+    Raises:
+        CatalogueError: the file is not usable; says why.
+    """
+    return {topic: entry.dedup for topic, entry in load_declared(path).items() if entry.dedup is not None}
+
+
+def source_named(topic: str, sources: Mapping[str, Source]) -> Source:
+    """The stream of a topic.
+
+    Raises:
+        CatalogueError: there is none of that name.
+    """
+    if topic not in sources:
+        raise CatalogueError(f"There is no stream {topic!r}; the streams are: {', '.join(sources) or 'none yet'}")
+    return sources[topic]
+
+
+def source_of_event(event_type: str, sources: Mapping[str, Source]) -> Source:
+    """The first declared stream that takes events of a type.
+
+    Raises:
+        CatalogueError: no stream does.
+    """
+    for source in sources.values():
+        if any(event.name == event_type for event in source.event_types):
+            return source
+    raise CatalogueError(f"No topic of topics.yaml has the event type {event_type!r}; add it to its `event_types`")
+
+
+def source_of_board(board: Board, sources: Mapping[str, Source]) -> Source:
+    """The stream that a board is computed from: the one that its job reads, or that its description names.
+
+    Raises:
+        CatalogueError: the job reads no stream, or several, and the board names none of them.
+    """
+    read = [topic for topic in board.reads if topic in sources]
+    named = [board.source] if board.source is not None else read
+    if len(named) != 1 or named[0] not in read:
+        listed = ", ".join(read) or "no stream"
+        raise CatalogueError(
+            f"{board.folder}: the job {board.job} reads {listed}; name the one that the board is computed from with "
+            "`source: <topic>`"
+        )
+    return sources[named[0]]
+
+
+def by_source(boards: Iterable[Board], sources: Mapping[str, Source]) -> dict[str, list[Board]]:
+    """Boards by the topic that they are computed from, in the order of the boards.
+
+    Raises:
+        CatalogueError: as `source_of_board`.
+    """
+    found: dict[str, list[Board]] = {}
+    for board in boards:
+        found.setdefault(source_of_board(board, sources).topic, []).append(board)
+    return found
+
+
+def _source(
+    topic: str,
+    entry: Declared,
+    known: Mapping[str, EventType],
+    formats: Mapping[str, TopicFormat],
+    path: Path,
+) -> Source:
+    for name in entry.event_types:
+        if name not in known:
+            listed = ", ".join(known) or "none yet"
+            raise CatalogueError(f"{path}: topic {topic!r} has the event type {name!r}, which has no file ({listed})")
+    source = Source(
+        topic=topic,
+        event_types=tuple(known[name] for name in entry.event_types),
+        format=formats.get(topic, entry.format),
+        key=entry.key,
+        dedup=entry.dedup,
+        lateness_ms=entry.lateness,
+        archived=entry.archive,
+        subject_naming=entry.subjects,
+    )
+    _check(source, path)
+    return source
+
+
+def _check(source: Source, path: Path) -> None:
+    columns: dict[str, EventField] = {}
+    if len({event.max_ahead_ms for event in source.event_types}) > 1:
+        raise CatalogueError(f"{path}: the event types of {source.topic!r} differ in `max_ahead`")
+    if len(source.event_types) > 1 and len({event.envelope.event_type for event in source.event_types} | {None}) != 2:
+        raise CatalogueError(
+            f"{path}: the event types of {source.topic!r} must name one field as `event_type` of their envelope, which "
+            "says what a record is"
+        )
+    for event in source.event_types:
+        if source.dedup is not None and "event_id" in source.dedup.key and event.envelope.event_id is None:
+            raise CatalogueError(f"{path}: `dedup` of {source.topic!r} needs an event id, which {event.name!r} has not")
+        for name, field in event.own_columns.items():
+            if name in RESERVED_COLUMNS:
+                raise CatalogueError(f"{path}: field {name!r} of {event.name!r} has the name of an archive's column")
+            if columns.setdefault(name, field).type is not field.type:
+                raise CatalogueError(f"{path}: the event types of {source.topic!r} differ in the type of {name!r}")
