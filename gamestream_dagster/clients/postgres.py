@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -16,7 +17,7 @@ CONNECT_TIMEOUT_SECONDS = 5
 LOCK_TIMEOUT_SECONDS = 15
 
 # libpq reads these from the environment of whoever starts a command; the address is the settings' business alone.
-LIBPQ_DEFAULTS = {"hostaddr": "", "target_session_attrs": "any"}
+LIBPQ_DEFAULTS: dict[str, Any] = {"hostaddr": "", "target_session_attrs": "any"}
 _LIBPQ_VARIABLES = ("PGSERVICE", "PGSERVICEFILE", "PGSSLMODE", "PGREQUIREAUTH", "PGCHANNELBINDING", "PGGSSENCMODE")
 
 # SQLSTATE classes and codes of a connection attempt that no repetition mends.
