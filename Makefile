@@ -6,8 +6,10 @@ UV_VERSION := 0.13.8
 INSTALLED := $(VENV)/.installed
 # Workers of the tests on real servers: one stack and 6 GiB each.
 WORKERS ?= 2
-# Every test run uses a random order and prints its seed; SEED=N repeats it.
+# Unit tests run in an order of their own each time and print its seed; SEED=N repeats one, and shuffles the tests on
+# servers too, which otherwise keep the order of their files.
 ORDER := $(if $(SEED),--randomly-seed=$(SEED))
+SERVERS_ORDER := $(if $(SEED),--randomly-seed=$(SEED),-p no:randomly)
 
 .DEFAULT_GOAL := help
 .PHONY: help install environment demo up down test unit lint format lock clean
@@ -45,7 +47,7 @@ down: $(INSTALLED)  ## Stop the platform (its data stays)
 
 test: $(INSTALLED)  ## Every test, on real servers that it starts and stops itself
 	$(BIN)/pytest tests/unit tests/test_definitions.py -n 2 --durations=25 $(ORDER)
-	$(BIN)/pytest tests/integration tests/browser -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=25 $(ORDER)
+	$(BIN)/pytest tests/integration tests/browser -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations=25 $(SERVERS_ORDER)
 
 unit: $(INSTALLED)  ## The tests that need no server
 	$(BIN)/pytest tests/unit -n 2
