@@ -59,6 +59,9 @@ _MOMENTARY = (
     NativeError.LEADER_NOT_AVAILABLE,
     NativeError.NOT_ENOUGH_REPLICAS,
     NativeError.NOT_CONTROLLER,
+    NativeError.UNKNOWN_LEADER_EPOCH,
+    NativeError.FENCED_LEADER_EPOCH,
+    NativeError.KAFKA_STORAGE_ERROR,
 )
 _POLL_SECONDS = 0.1
 _INHERITED: list[AdminClient] = []
@@ -323,12 +326,22 @@ class KafkaAdmin:
         if metadata is None or metadata.error is not None:
             raise NotFoundError("Kafka", f"there is no topic {topic!r}", "create it with `gamestream apply`")
         request = {TopicPartition(topic, partition): spec for partition in metadata.partitions}
-        futures = self._call(
-            lambda: self.native.list_offsets(request, isolation_level=isolation, request_timeout=self.timeout_seconds),
-            what,
-        )
-        found = {part.partition: self._result(future, what).offset for part, future in futures.items()}
-        return dict(sorted(found.items()))
+        deadline = time.monotonic() + self.timeout_seconds
+        while True:
+            futures = self._call(
+                lambda: self.native.list_offsets(
+                    request, isolation_level=isolation, request_timeout=self.timeout_seconds
+                ),
+                what,
+            )
+            try:
+                found = {part.partition: self._result(future, what).offset for part, future in futures.items()}
+            except TransientServiceError as error:
+                if not _leaders_move(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL_SECONDS)
+                continue
+            return dict(sorted(found.items()))
 
     def _wait_for(self, look: Callable[[], T | None], late: str) -> T:
         deadline = time.monotonic() + self.timeout_seconds
@@ -376,6 +389,11 @@ class KafkaAdmin:
         if native.retriable() or code in _MOMENTARY:
             return TransientServiceError("Kafka", said, "try again in a moment")
         return TerminalServiceError("Kafka", said, "fix the request, or the cluster's rules, and try again")
+
+
+def _leaders_move(error: TransientServiceError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, KafkaException) and cause.args[0].code() in _MOMENTARY
 
 
 def _partition(one: TopicPartition) -> int:

@@ -135,6 +135,7 @@ def test_a_job_that_was_never_deployed_cannot_be_judged(boards, tmp_path):
     source = load_boards()["top_teams"].folder
     for name in ("output.yaml", "recompute.sql"):
         (folder / name).write_text((source / name).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "other_v1" / "job.yaml").write_text("reads: [user-score]\n", encoding="utf-8")
     run = reconcile(boards.settings, root=tmp_path)
     assert run.verdict is Verdict.COULD_NOT_RUN
     assert "other_v1 was never deployed" in run.reason

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from sqlalchemy import event
 
 from gamestream_dagster.clients.errors import (
@@ -80,11 +82,26 @@ def test_dead_broker_is_transient_within_the_limit(free_port: int):
         (KafkaError.INVALID_REPLICATION_FACTOR, TerminalServiceError),
         (KafkaError.NOT_LEADER_FOR_PARTITION, TransientServiceError),
         (KafkaError.LEADER_NOT_AVAILABLE, TransientServiceError),
+        (KafkaError.UNKNOWN_LEADER_EPOCH, TransientServiceError),
+        (KafkaError.FENCED_LEADER_EPOCH, TransientServiceError),
     ],
 )
 def test_kafka_codes_become_typed_errors(code: int, error: type[ServiceError]):
     found = KafkaAdmin(KafkaConnection("b:1"))._typed(KafkaException(KafkaError(code, "because")), "create topic 'x'")
     assert type(found) is error
+
+
+def test_offsets_wait_for_leaders_that_move(monkeypatch: pytest.MonkeyPatch):
+    admin = KafkaAdmin(KafkaConnection("b:1"), timeout_seconds=5)
+    answers: list[Future[SimpleNamespace]] = [Future(), Future()]
+    answers[0].set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_LEADER_EPOCH)))
+    answers[1].set_result(SimpleNamespace(offset=7))
+    native = SimpleNamespace(
+        list_topics=lambda **_: SimpleNamespace(topics={"x": SimpleNamespace(error=None, partitions=[0])}),
+        list_offsets=lambda _request, **_: {TopicPartition("x", 0): answers.pop(0)},
+    )
+    monkeypatch.setattr(KafkaAdmin, "native", native)
+    assert admin.end_offsets("x") == {0: 7}
 
 
 def test_the_environment_moves_no_connection(monkeypatch, tmp_path, free_port):
