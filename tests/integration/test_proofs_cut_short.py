@@ -84,7 +84,7 @@ def send(settings: Settings, ahead_seconds: float = 0.0, events: int = 1) -> Non
     assert producer.flush(20) == 0
 
 
-def send_until_stamped_ahead(settings: Settings) -> None:
+def send_until_producers_stamp(settings: Settings) -> None:
     """The broker's log takes a new setting some time after its metadata: until then it stamps records itself."""
     consumer = Consumer(settings.kafka.options({"group.id": "stamps", "enable.auto.commit": False}))
     partitions = [TopicPartition(TOPIC, number) for number in range(4)]
@@ -93,7 +93,7 @@ def send_until_stamped_ahead(settings: Settings) -> None:
         while True:
             ends = [consumer.get_watermark_offsets(one, timeout=20)[1] for one in partitions]
             consumer.assign([TopicPartition(TOPIC, number, end) for number, end in enumerate(ends)])
-            send(settings, ahead_seconds=3000)
+            send(settings)
             stamps = [record.timestamp() for record in consumer.consume(4, timeout=20)]
             if len(stamps) == 4 and all(kind == TIMESTAMP_CREATE_TIME for kind, _ in stamps):
                 return
@@ -241,7 +241,8 @@ def test_where_producers_stamp_them_it_is_drift_an_alarm_and_a_difference(fresh:
     planned = provisioning.plan(fresh, [ResourceKind.TOPIC])
     [drifted] = planned.having(ResourceState.DRIFTED)
     assert drifted.change == f"set {TYPE}=LogAppendTime for new records"
-    send_until_stamped_ahead(fresh)
+    send_until_producers_stamp(fresh)
+    send(fresh, ahead_seconds=3000)
     for _ in range(8):
         send(fresh, events=2)
         time.sleep(1)
