@@ -212,6 +212,8 @@ def test_what_does_not_run_is_told_apart(stack: Settings, tmp_path: Path):
 def test_the_setting_chooses_the_engine(stack: Settings, tmp_path: Path):
     elsewhere = stack.model_copy(update={"home": tmp_path})
     make_archive(elsewhere.archive_dir / TOPIC, [Event(0, 0, "u", "t", "T", 5, AS_OF)])
+    elsewhere.batch_jars_dir.parent.mkdir(parents=True, exist_ok=True)
+    elsewhere.batch_jars_dir.symlink_to(stack.batch_jars_dir)
     by_flink = elsewhere.model_copy(update={"recompute_engine": RecomputeEngine.FLINK})
     with open_recompute(by_flink, SCORES) as one, open_recompute(elsewhere, SCORES) as other:
         assert isinstance(one.engine, FlinkBoards)
