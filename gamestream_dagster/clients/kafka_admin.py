@@ -20,6 +20,7 @@ from confluent_kafka.admin import (  # its documentation calls these public; its
     OffsetSpec,  # pyright: ignore[reportPrivateImportUsage]
     ResourceType,  # pyright: ignore[reportPrivateImportUsage]
 )
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from gamestream_dagster.clients.errors import (
     AlreadyExistsError,
@@ -326,22 +327,23 @@ class KafkaAdmin:
         if metadata is None or metadata.error is not None:
             raise NotFoundError("Kafka", f"there is no topic {topic!r}", "create it with `gamestream apply`")
         request = {TopicPartition(topic, partition): spec for partition in metadata.partitions}
-        deadline = time.monotonic() + self.timeout_seconds
-        while True:
+
+        def ask() -> dict[int, int]:
             futures = self._call(
                 lambda: self.native.list_offsets(
                     request, isolation_level=isolation, request_timeout=self.timeout_seconds
                 ),
                 what,
             )
-            try:
-                found = {part.partition: self._result(future, what).offset for part, future in futures.items()}
-            except TransientServiceError as error:
-                if not _leaders_move(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(_POLL_SECONDS)
-                continue
-            return dict(sorted(found.items()))
+            return {part.partition: self._result(future, what).offset for part, future in futures.items()}
+
+        patiently = Retrying(
+            retry=retry_if_exception(_leaders_move),
+            stop=stop_after_delay(self.timeout_seconds),
+            wait=wait_fixed(_POLL_SECONDS),
+            reraise=True,
+        )
+        return dict(sorted(patiently(ask).items()))
 
     def _wait_for(self, look: Callable[[], T | None], late: str) -> T:
         deadline = time.monotonic() + self.timeout_seconds
@@ -391,7 +393,7 @@ class KafkaAdmin:
         return TerminalServiceError("Kafka", said, "fix the request, or the cluster's rules, and try again")
 
 
-def _leaders_move(error: TransientServiceError) -> bool:
+def _leaders_move(error: BaseException) -> bool:
     cause = error.__cause__
     return isinstance(cause, KafkaException) and cause.args[0].code() in _MOMENTARY
 
