@@ -64,13 +64,8 @@ def require_free(settings: Settings, servers: Iterable[str]) -> None:
     """
     for server in servers:
         port = settings.port(server)
-        if is_free(port):
-            continue
-        owner = next((str(each) for each in listeners([port])), "another process")
-        raise PortTakenError(
-            f"Port {port} ({server.replace('_', ' ')}) is taken by {owner}; stop that process, or choose other ports "
-            f"with `gamestream up --port-base {free_base()}`."
-        )
+        if not is_free(port):
+            raise _taken(f"Port {port} ({server.replace('_', ' ')}) is", port)
 
 
 def require_free_block(base: int) -> None:
@@ -81,13 +76,16 @@ def require_free_block(base: int) -> None:
     """
     last = base + PORTS_PER_STACK - 1
     for port in range(base, last + 1):
-        if is_free(port):
-            continue
-        owner = next((str(each) for each in listeners([port])), "another process")
-        raise PortTakenError(
-            f"A stack takes the ports {base} to {last}, and {port} is taken by {owner}; stop that process, or choose "
-            f"other ports with `gamestream up --port-base {free_base()}`."
-        )
+        if not is_free(port):
+            raise _taken(f"A stack takes the ports {base} to {last}, and {port} is", port)
+
+
+def _taken(subject: str, port: int) -> PortTakenError:
+    owner = next((str(each) for each in listeners([port])), "another process")
+    return PortTakenError(
+        f"{subject} taken by {owner}; stop that process, or choose other ports with "
+        f"`gamestream up --port-base {free_base()}`."
+    )
 
 
 def free_base(first: int = FIRST_BASE) -> int:
