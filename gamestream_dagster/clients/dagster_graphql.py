@@ -1,7 +1,7 @@
 """Client of a running Dagster webserver over HTTP, so that the command line need not import Dagster.
 
-`launch_job` starts a job, `wait_for_run` waits for its end, `asset_overview` lists materialised assets, and
-`DagsterGraphQL.report` records external changes on an asset's page.
+`DagsterGraphQL.launch` starts a job, `wait` waits for its end, `assets` lists materialised assets, and `report` records
+external changes on an asset's page.
 """
 
 from __future__ import annotations
@@ -321,26 +321,6 @@ class DagsterGraphQL:
         """Every asset with its last materialisation and check results, by key."""
         states = [_asset_state(node) for node in self.query("Assets")["assetNodes"]]
         return sorted(states, key=lambda state: state.key)
-
-
-def launch_job(url: str, job_name: str, tags: Mapping[str, str] | None = None) -> str:
-    """Start a job in the running Dagster instance; returns the run id."""
-    with DagsterGraphQL(url) as dagster:
-        return dagster.launch(job_name, tags)
-
-
-def wait_for_run(
-    url: str, run_id: str, timeout: float, progress: Callable[[RunOutcome], None] | None = None
-) -> RunOutcome:
-    """Wait for a run's end, at most `timeout` seconds."""
-    with DagsterGraphQL(url) as dagster:
-        return dagster.wait(run_id, timeout, progress)
-
-
-def asset_overview(url: str) -> list[AssetState]:
-    """The materialised assets and the results of their checks."""
-    with DagsterGraphQL(url) as dagster:
-        return dagster.assets()
 
 
 def _step_reason(event: Mapping[str, Any]) -> str:

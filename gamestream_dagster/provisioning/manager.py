@@ -186,47 +186,6 @@ def delete(settings: Settings, kind: ResourceKind, name: str) -> None:
         _of(providers, kind, name).delete(name)
 
 
-def observe_topic(settings: Settings, name: str) -> ResourceStatus:
-    """The state of a topic of the catalogue."""
-    return _observe_one(settings, ResourceKind.TOPIC, name)
-
-
-def ensure_topic(settings: Settings, name: str) -> ResourceStatus:
-    """Create a missing topic; see `ensure`."""
-    return _ensure_one(settings, ResourceKind.TOPIC, name)
-
-
-def observe_subject(settings: Settings, name: str) -> ResourceStatus:
-    """The state of a registry subject."""
-    return _observe_one(settings, ResourceKind.SUBJECT, name)
-
-
-def ensure_subject(settings: Settings, name: str) -> ResourceStatus:
-    """Register a missing subject; see `ensure`."""
-    return _ensure_one(settings, ResourceKind.SUBJECT, name)
-
-
-def observe_table(settings: Settings, name: str) -> ResourceStatus:
-    """The state of a table."""
-    return _observe_one(settings, ResourceKind.TABLE, name)
-
-
-def ensure_table(settings: Settings, name: str) -> ResourceStatus:
-    """Create a missing table, after the pending migrations; see `ensure`."""
-    return _ensure_one(settings, ResourceKind.TABLE, name)
-
-
-def _observe_one(settings: Settings, kind: ResourceKind, name: str) -> ResourceStatus:
-    with open_providers(settings) as providers:
-        [status] = observe(_of(providers, kind, name), [name])
-        return status
-
-
-def _ensure_one(settings: Settings, kind: ResourceKind, name: str) -> ResourceStatus:
-    with open_providers(settings) as providers:
-        return ensure(_of(providers, kind, name), name)
-
-
 def _of(providers: Providers, kind: ResourceKind, name: str) -> Provider:
     provider = providers.get(kind)
     if provider is None:

@@ -6,7 +6,6 @@ entries give the time to detection and the time until it ran again with a new ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -158,12 +157,3 @@ def recovered(observed: ObservedJob, record: Deployment | None) -> bool:
     if figures is None or figures.checkpoint_at_ms is None:
         return False
     return figures.last_failure_ms is None or figures.checkpoint_at_ms > figures.last_failure_ms
-
-
-def timeline_rows(incidents: Iterable[Incident]) -> list[tuple[str, datetime, float, str, str]]:
-    """The entries as rows: incident, time, seconds since it began, moment, text."""
-    return [
-        (incident.incident_id, entry.at, entry.seconds, entry.moment.value, entry.text)
-        for incident in incidents
-        for entry in incident.timeline
-    ]
