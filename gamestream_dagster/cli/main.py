@@ -25,6 +25,7 @@ GROUPS = (
     "new",
     "events",
     "topics",
+    "keys",
     "reconcile",
     "archive",
     "repair",
