@@ -88,6 +88,7 @@ def routed(parts: Parts) -> FastAPI:
         description="Events from a game's backend or clients, with a verdict for each.",
         docs_url=None,  # its page loads scripts from other hosts; /docs is our own
         redoc_url=None,
+        redirect_slashes=False,  # a redirected POST may lose its body
         lifespan=lifespan,
     )
     app.state.parts = parts

@@ -141,7 +141,7 @@ class FakeRule:
 
     def judge(self, value: bytes, kafka_timestamp_ms: int) -> Judged:
         try:
-            found = json.loads(value)
+            found = json.loads(value.decode())
         except ValueError:
             return Judged(reason="NOT_JSON", sentence="the value is no JSON")
         if not isinstance(found, dict):
