@@ -153,7 +153,7 @@ class GameEventJudge:
         kind = self._types.get(str(sent))
         if kind is None:
             shown = ascii(str(sent)[:_SHOWN])
-            said = f"{shown} is no event type; `gamestream events types` lists them"
+            said = f"{shown} is no event type; send one that the catalogue of game events has"
             findings.add("event_type", Problem(GameReason.UNKNOWN_EVENT_TYPE, said))
         return kind
 

@@ -213,7 +213,7 @@ def _with(event: dict[str, Any], name: str, value: Any, inside: bool) -> dict[st
     return rest if value is ... else rest | {name: value}
 
 
-def _made(
+def _made(  # noqa: PLR0917 - a case is read as one line
     kind: GameEventType,
     name: str,
     document: dict[str, Any],
