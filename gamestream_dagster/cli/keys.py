@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
 
 
 @keys.command()
-def create(
+def create(  # noqa: PLR0917 - Typer reads the options from the signature
     app: App = "default",
     scope: Scopes = None,
     signed: Signed = False,
@@ -132,25 +132,34 @@ def _print_made(settings: Settings, made: MadeKey, as_json: bool) -> None:
         return
     sys.stdout.write(made.token + "\n")
     sys.stdout.flush()
-    talk.print(styled("Key [bold]{}[/] of {}. It is shown only now: keep it in a safe place.", made.key.key_id, made.key.app))
+    talk.print(
+        styled("Key [bold]{}[/] of {}. It is shown only now: keep it in a safe place.", made.key.key_id, made.key.app)
+    )
     if secret:
         talk.print(f"Signing secret: {secret}", soft_wrap=True)
-    talk.print(f"Next: POST events to {settings.ingest_url}/v1/events; the guide is docs/ingest-api.md.", soft_wrap=True)
+    talk.print(
+        f"Next: POST events to {settings.ingest_url}/v1/events; the guide is docs/ingest-api.md.", soft_wrap=True
+    )
 
 
 def _described(key: StoredKey) -> dict[str, Any]:
     now = datetime.now(UTC)
     state = "revoked" if key.revoked_at else "valid" if key.is_valid(now) else "expired"
-    times = {name: getattr(key, name) for name in ("created_at", "expires_at", "revoked_at")}
     return {
         "key_id": key.key_id,
         "app": key.app,
         "scopes": sorted(key.scopes),
         "signed": key.signed,
         "state": state,
-        **{name: moment.astimezone(UTC).isoformat(timespec="seconds") if moment else None for name, moment in times.items()},
+        "created_at": _moment(key.created_at),
+        "expires_at": _moment(key.expires_at),
+        "revoked_at": _moment(key.revoked_at),
         "replaces": key.replaces,
     }
+
+
+def _moment(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).isoformat(timespec="seconds") if at else None
 
 
 def _write(value: Any) -> None:

@@ -36,7 +36,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the catalogue's rule says about one event; `reason` and `sentence` only where it is refused."""
+    """What the catalogue's rule says about one event: refused for a reason, or accepted, perhaps with a note."""
 
     event_id: str | None = None
     user_id: str | None = None
@@ -44,7 +44,9 @@ class Judged:
     digest: str = ""
     """Equal for two deliveries of one event; hexadecimal."""
     reason: str | None = None
+    note: str | None = None
     sentence: str = ""
+    """About the reason or the note."""
 
 
 class Rule(Protocol):
@@ -81,6 +83,14 @@ class _Event:
 
     def refuse(self, code: str, message: str) -> None:
         self.verdict, self.code, self.message = Verdict.REFUSED, code, message
+
+    def accept(self, receipt: Receipt | None) -> None:
+        self.verdict, self.code, self.message = Verdict.ACCEPTED, self.judged.note, self.judged.sentence
+        self.receipt = receipt
+
+    def ask_again(self) -> None:
+        self.verdict, self.code = Verdict.RETRY, "NOT_DELIVERED"
+        self.message = "Kafka did not confirm the event in time; send it again."
 
 
 @dataclass(frozen=True)
@@ -163,7 +173,7 @@ class Door:
         to_send = [event for event in events if event.verdict is None and event.first is None]
         if dry_run:
             for event in to_send:
-                event.verdict = Verdict.ACCEPTED
+                event.accept(None)
         elif to_send:
             await self._send(to_send, sender, received_ms)
         for event in events:
@@ -212,10 +222,10 @@ class Door:
 
         receipts = await self._outbox.send(records, remember)
         for event, receipt in zip(events, receipts, strict=True):
-            event.receipt = receipt
-            event.verdict = Verdict.ACCEPTED if receipt else Verdict.RETRY
             if receipt is None:
-                event.code, event.message = "NOT_DELIVERED", "Kafka did not confirm the event in time; send it again."
+                event.ask_again()
+            else:
+                event.accept(receipt)
 
     def _record(self, event: _Event, sender: Sender, headers: list[Header]) -> Outgoing:
         """The record of an accepted event: its exact bytes, but a country in place of an address."""
@@ -239,5 +249,6 @@ def _repeat(event: _Event, first: _Event) -> None:
 
 def _refuse_conflict(event: _Event) -> None:
     event.refuse(
-        "DUP_CONFLICT", "An event of this player with the same event_id and other content came before; give it its own id."
+        "DUP_CONFLICT",
+        "An event of this player with the same id and other content came before; give it its own id.",
     )

@@ -20,7 +20,9 @@ class Metrics:
         remembered: remembered events.
     """
 
-    def __init__(self, kafka_ready: Callable[[], bool], bodies: Callable[[], int], remembered: Callable[[], int]) -> None:
+    def __init__(
+        self, kafka_ready: Callable[[], bool], bodies: Callable[[], int], remembered: Callable[[], int]
+    ) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "gamestream_ingest_requests", "Answered requests.", ("method", "route", "status"), registry=self._registry
@@ -40,7 +42,9 @@ class Metrics:
             ("bodies_in_memory", "Requests whose bodies are in memory.", bodies),
             ("remembered_events", "Events that would be answered `duplicate`.", remembered),
         ):
-            Gauge(f"gamestream_ingest_{name}", meaning, registry=self._registry).set_function(lambda ask=ask: float(ask()))
+            Gauge(f"gamestream_ingest_{name}", meaning, registry=self._registry).set_function(
+                lambda ask=ask: float(ask())
+            )
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""

@@ -134,7 +134,9 @@ class Outbox:
         except KafkaException:
             return _AWAY
         if described.error is not None:
-            return KafkaState(False, "NO_TOPIC", f"There is no topic {self.topic} yet; make it with `gamestream apply`.")
+            return KafkaState(
+                False, "NO_TOPIC", f"There is no topic {self.topic} yet; make it with `gamestream apply`."
+            )
         return KafkaState(True)
 
     def close(self, limit_seconds: float) -> int:

@@ -50,13 +50,14 @@ class Signatures:
         timestamp, given = headers.get(TIMESTAMP_HEADER, ""), headers.get(SIGNATURE_HEADER, "")
         if not timestamp or not given:
             raise unauthorized(
-                "SIGNATURE_MISSING", f"Requests with this key are signed; send {TIMESTAMP_HEADER} and {SIGNATURE_HEADER}."
+                "SIGNATURE_MISSING",
+                f"Requests with this key are signed; send {TIMESTAMP_HEADER} and {SIGNATURE_HEADER}.",
             )
         whole = timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12
         if not whole or abs(int(timestamp) - self._clock()) > TOLERANCE_SECONDS:
             raise unauthorized(
                 "SIGNATURE_TIME",
-                f"{TIMESTAMP_HEADER} must be the time in epoch seconds, at most {TOLERANCE_SECONDS} s from the server's; "
+                f"{TIMESTAMP_HEADER} must be epoch seconds, at most {TOLERANCE_SECONDS} s from the server's time; "
                 "GET /v1/time tells it.",
             )
         return Signed(timestamp, given)

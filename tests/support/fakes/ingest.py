@@ -184,7 +184,9 @@ class Api:
         self.key = self.store.add()
         self.settings = IngestSettings(ingest_delivery_seconds=1, **settings)
         self.now = 0.0
-        self.outbox = Outbox(KafkaConnection("nowhere:1"), TOPIC, self.settings.ingest_delivery_seconds, self.kafka.make)
+        self.outbox = Outbox(
+            KafkaConnection("nowhere:1"), TOPIC, self.settings.ingest_delivery_seconds, self.kafka.make
+        )
         self.remembered = Remembered(self.settings.ingest_remembered_events, lambda: self.now)
         self.bodies = Bodies()
         self.ring = KeyRing(self.store, lambda: self.now)

@@ -35,7 +35,7 @@ def padded(size: int) -> bytes:
     return b'{"events":[' + GOOD + b" " * (size - len(BATCH)) + b"]}"
 
 
-# name: (body, headers, status, code)
+# body, headers, status and code of each
 BODIES: dict[str, tuple[bytes, dict[str, str], int, str]] = {
     # JSON of the wrong shape
     "empty": (b"", {}, 400, "NOT_JSON"),
@@ -132,7 +132,8 @@ BODIES: dict[str, tuple[bytes, dict[str, str], int, str]] = {
     "plain as zstd": (BATCH, ZSTD, 400, "DAMAGED_BODY"),
     "nothing as zstd": (b"", ZSTD, 400, "DAMAGED_BODY"),
     "a zstd of a huge window": (
-        zstd(bytes(MIB // 2), compression_params=zstandard.ZstdCompressionParameters(window_log=27)) + b"", ZSTD, 400, "",
+        zstd(BATCH, compression_params=zstandard.ZstdCompressionParameters(window_log=27), write_content_size=False),
+        ZSTD, 400, "DAMAGED_BODY",
     ),
     "zstd as gzip": (zstd(BATCH), GZIP, 400, "DAMAGED_BODY"),
     # kinds of bodies
@@ -170,7 +171,7 @@ def test_a_hostile_body_is_refused_and_stores_nothing(shared: Api, name: str) ->
     body, headers, status, code = BODIES[name]
     answer = shared.post(body, headers)
     assert answer.status_code == status, answer.text
-    assert Problem.model_validate(answer.json()).code == (code or answer.json()["code"])
+    assert Problem.model_validate(answer.json()).code == code
     assert shared.kafka.produced == 0
 
 
@@ -331,7 +332,9 @@ class TestSigned:
 
     def test_the_signature_is_over_the_bytes_as_they_are_sent(self, api: Api, key: Any) -> None:
         body = gzip.compress(BATCH)
-        assert verdicts(api.post(body, {**self.headers(api, key.key_id, body), **GZIP}, token=key.token)) == ["accepted"]
+        assert verdicts(api.post(body, {**self.headers(api, key.key_id, body), **GZIP}, token=key.token)) == [
+            "accepted"
+        ]
         answer = api.post(body, {**self.headers(api, key.key_id, BATCH), **GZIP}, token=key.token)
         assert answer.json()["code"] == "SIGNATURE_WRONG"
 
