@@ -16,6 +16,7 @@ from typing import Any
 
 from gamestream_dagster.flink_jobs.errors import JobSpecError
 from gamestream_dagster.flink_jobs.kubernetes.rules import refusals
+from gamestream_dagster.flink_jobs.spec.fixed import PARALLELISM
 from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState
 from gamestream_dagster.flink_jobs.target.render import SECRET_NAMES, SECRET_OPTIONS, Bindings, RenderedJob
 from gamestream_dagster.flink_jobs.target.targets import Target
@@ -34,7 +35,7 @@ RUNNER_JAR = "local:///opt/flink/usrlib/sql-runner.jar"
 _TEMPLATES, _SCRIPTS = "/opt/gamestream/templates", "/opt/gamestream/sql"
 _CONTAINER = "flink-main-container"  # the operator's name for Flink's own container in a pod template
 # Options that the operator sets from fields of the manifest, or that only a submission through the gateway needs.
-_NOT_FOR_OPERATOR = ("parallelism.default", "table.dml-sync", "pipeline.name")
+_NOT_FOR_OPERATOR = (PARALLELISM, "table.dml-sync", "pipeline.name")
 # The runner removes comments from the script with a regular expression, also inside strings and hints.
 _CUT_BY_RUNNER = re.compile(r"--|/\*")
 
@@ -151,7 +152,7 @@ def _loopback(address: str) -> bool:
 
 
 def _parallelism(target: Target) -> int:
-    return int(target.options.get("parallelism.default", "1"))
+    return int(target.options.get(PARALLELISM, "1"))
 
 
 def _metadata(name: str, cluster: Cluster, target: Target | None = None) -> dict[str, Any]:
