@@ -62,6 +62,11 @@ class Cluster:
 
 def secretless(bindings: Bindings) -> Bindings:
     """The same values, with placeholders for credentials that the init container fills in."""
+    if bindings.kafka and bindings.kafka.ca_pem:
+        raise JobSpecError(
+            "the operator's SQL runner cuts `--` out of a script, and so every certificate: put the CA into the Java "
+            "trust store of the image, and leave kafka_ca_file out"
+        )
     names = {name: "${" + variable + "}" for name, (variable, _) in CREDENTIALS.items()}
     login = f"{names['registry_user']}:{names['registry_password']}"
     values = {
@@ -69,7 +74,11 @@ def secretless(bindings: Bindings) -> Bindings:
         for name, value in bindings.values.items()
     }
     kafka = bindings.kafka and replace(bindings.kafka, user=names["kafka_user"], password=names["kafka_password"])
-    return replace(bindings, values={**values, **{name: names[name] for name in SECRET_NAMES}}, kafka=kafka)
+    registry = bindings.registry
+    if registry and registry.user:
+        registry = replace(registry, user=names["registry_user"], password=names["registry_password"])
+    shown = {name: names[name] for name in SECRET_NAMES}
+    return replace(bindings, values={**values, **shown}, kafka=kafka, registry=registry)
 
 
 def manifests(targets: Iterable[Target], cluster: Cluster) -> list[dict[str, Any]]:
