@@ -36,6 +36,7 @@ from gamestream_dagster.settings import Settings
 from quality.emptiness import empty_board
 from tests.support.fakes.streams import SCORE_TOPIC, SCORES
 from tests.support.planted import provision
+from tests.support.world import drain
 
 COPIED_VIEW = """
 CREATE TEMPORARY VIEW {name} AS
@@ -107,6 +108,7 @@ def made(boards: Any, request: pytest.FixtureRequest, tmp_path_factory: pytest.T
     with ExitStack() as closing:
         flink = closing.enter_context(FlinkRest(settings.flink_rest))
         closing.callback(flink.cancel, deployed.flink_job_id)
+        drain(settings, root=root)
         yield one
 
 

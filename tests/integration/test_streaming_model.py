@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from gamestream_dagster.reconciliation.recompute.flink_recompute import FlinkBoa
 from gamestream_dagster.settings import Settings
 from tests.support import reference_model as model
 from tests.support.fakes.streams import SCORE_TOPIC, SCORES
+from tests.support.planting import parts_of
 from tests.support.reference_model import Event
 from tests.support.sql_cases import assert_rows
 
@@ -51,7 +53,7 @@ def log(seed: int, start: int, end: int, events: int) -> Iterator[tuple[str, byt
     """Key and value of each record, in order: event times from `start` to `end`, up to 3 s out of order.
 
     A tenth is sent again, within the horizon, at times under the key of another player; some are refused, some minutes
-    late, some carry no id. Scores are such that these players reach the boards.
+    late, some carry no id.
     """
     rng = random.Random(seed)
     sent: list[tuple[str, Row]] = []
@@ -114,15 +116,33 @@ def topic_events(settings: Settings) -> tuple[list[Event], dict[int, int]]:
     return found, end
 
 
+def lifted(seed: int, total: int, at: int) -> Iterator[tuple[str, bytes]]:
+    """Records that put some of the generated players above this total: other files leave great ones behind."""
+    for player in range(0, 40, 5):
+        key = f"model-{seed}-{player}"
+        for part in parts_of(total):
+            value = {
+                "user_id": key,
+                "team_id": f"model-{seed}-t{player % 12}",
+                "team_name": "Lions",
+                "score": part,
+                "event_time_millis": at,
+            }
+            yield key, orjson.dumps(value)
+
+
 def send(settings: Settings, seed: int) -> None:
     """One generated log, spread over event times after all that the topic holds and before now."""
-    newest = max((min(one.event_time_millis, one.arrived) for one in topic_events(settings)[0]), default=0)
+    held = topic_events(settings)[0]
+    newest = max((min(one.event_time_millis, one.arrived) for one in held), default=0)
+    greatest = max((row["total_score"] for row in model.top_players(model.counted(held))), default=0)
     deadline = time.monotonic() + 2 * SPREAD_SECONDS
     while (now := round(time.time() * 1000)) < newest + SPREAD_SECONDS * 1000:
         assert time.monotonic() < deadline, "the topic's newest event is of a time to come"
         time.sleep(0.2)
     producer = Producer(settings.kafka.options({**PRODUCER_SETTINGS}))
-    for key, value in log(seed, max(newest + 4_000, now - 50_000), now, events=1_500):
+    start = max(newest + 4_000, now - 50_000)
+    for key, value in chain(lifted(seed, greatest, start), log(seed, start, now, events=1_500)):
         producer.produce(SCORE_TOPIC, key=key.encode(), value=value)
     assert producer.flush(30) == 0
 

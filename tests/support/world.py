@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaException
 
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -119,10 +120,10 @@ def deploy(settings: Settings) -> None:
     drain(settings)
 
 
-def drain(settings: Settings, limit_seconds: float = 90) -> None:
-    """Have the jobs make checkpoints until all have read, flushed and committed what their topics hold."""
+def drain(settings: Settings, limit_seconds: float = 90, *, root: Path = FLINK_SQL_DIR) -> None:
+    """Have the jobs in `root` make checkpoints until all have read, flushed and committed what their topics hold."""
     admin = KafkaAdmin(settings.kafka)
-    waiting = [(job, topic) for job, spec in load_jobs().items() for topic in spec.reads]
+    waiting = [(job, topic) for job, spec in load_jobs(root).items() for topic in spec.reads]
     deadline = time.monotonic() + limit_seconds
     with FlinkRest(settings.flink_rest) as flink:
         while waiting := [one for one in waiting if _behind(admin, *one)]:

@@ -172,6 +172,9 @@ def _older(sides: Sides, key: Key, one: KeyHistory, held: Held) -> tuple[tuple[C
     if order is Order.BROKEN and not deleted and (past or not _others_lag(sides, key)):
         return (_EDITED,), "an old value put back: the row was written after rows that show later changes"
     if not past:
+        if order is Order.UNKNOWN and not deleted and not _others_lag(sides, key):
+            why = "no other row tells whether Postgres is behind or the old value was put back"
+            return (_LAG, _EDITED), f"{_versions(held.behind)} behind the topic; {why}"
         return (_LAG,), f"{_versions(held.behind)} behind the topic"
     if deleted:
         return (_STALE,), "the job deleted the row, and Postgres shows changes that came after that"

@@ -74,6 +74,12 @@ GROWN = [*FIRST, put(2, 45), put(3, 35)]
 KAFKA = " (Kafka)"
 WORLDS: dict[str, Callable[[], str]] = {
     "older-before": Case(GROWN, [row(1, 50), row(2, 40), row(3, 30)]).cause,
+    "older-alone": Case(
+        [put(1, 50), put(3, 30), put(2, 40), put(2, 45)], [row(1, 50), row(2, 40), row(3, 30)], ages=[9, 1, 9]
+    ).cause,
+    "older-unwritten": Case(
+        [*FIRST, put(3, 35), put(2, 45)], [row(1, 50), row(2, 40), row(3, 35)], ages=[9, 9, 5]
+    ).cause,
     "older-past": Case(GROWN, [row(1, 50), row(2, 40), row(3, 35)]).cause,
     "older-rewritten": Case(
         [*FIRST, put(3, 35), put(2, 45)], [row(1, 50), row(2, 40), row(3, 35)], ages=[9, 1, 5]
