@@ -24,9 +24,10 @@ from gamestream_dagster.flink_jobs.linter.tables import (
     query_place,
     setting,
 )
+from gamestream_dagster.flink_jobs.spec.fixed import PARALLELISM
 from gamestream_dagster.flink_jobs.target.render import Bindings, format_placeholder, render
 
-_PLANNING_OPTIONS = ("table.", "execution.runtime-mode", "parallelism.default")
+_PLANNING_OPTIONS = ("table.", "execution.runtime-mode", PARALLELISM)
 # Enough for the planner: it reads the kind of connector, not what is behind it. No secret leaves the script.
 _KAFKA = (
     "'connector' = 'kafka', 'topic' = 't', 'properties.bootstrap.servers' = 'b:1', 'format' = 'json',"

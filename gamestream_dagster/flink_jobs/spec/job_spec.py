@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gamestream_dagster.catalogue.boards import Board, Identifier
-from gamestream_dagster.flink_jobs.spec.fixed import DEFAULT_MAX_PARALLELISM, MOST_MAX_PARALLELISM
+from gamestream_dagster.flink_jobs.spec.fixed import DEFAULT_MAX_PARALLELISM, MOST_MAX_PARALLELISM, PARALLELISM
 from gamestream_dagster.flink_jobs.spec.sql_text import canonical
 from gamestream_dagster.settings import TopicFormat
 
@@ -139,12 +139,12 @@ class JobSpec(BaseModel):
 
     @model_validator(mode="after")
     def _parallelism_fits(self) -> JobSpec:
-        written = self.flink.get("parallelism.default", "1")
+        written = self.flink.get(PARALLELISM, "1")
         if not (written.isdigit() and int(written) > 0):
-            raise ValueError(f"parallelism.default is {written!r}; write a number of 1 or more")
+            raise ValueError(f"{PARALLELISM} is {written!r}; write a number of 1 or more")
         if int(written) > self.max_parallelism:
             raise ValueError(
-                f"parallelism.default is {written} and max_parallelism {self.max_parallelism}; a job runs with at "
+                f"{PARALLELISM} is {written} and max_parallelism {self.max_parallelism}; a job runs with at "
                 "most that many parallel tasks"
             )
         return self
