@@ -167,8 +167,11 @@ def _coding(headers: Headers) -> Coding:
 def _media_type(headers: Headers) -> tuple[str, str]:
     """Media type and charset in small letters; empty where not given."""
     media_type, *parameters = _only(headers, "content-type").split(";")
-    named = dict(part.strip().lower().partition("=")[::2] for part in parameters)
-    return media_type.strip().lower(), named.get("charset", "").strip('"')
+    named: dict[str, str] = {}
+    for part in parameters:
+        name, _, value = part.strip().lower().partition("=")
+        named[name] = value.strip('"')
+    return media_type.strip().lower(), named.get("charset", "")
 
 
 def _only(headers: Headers, name: str) -> str:

@@ -54,6 +54,7 @@ class Rule(Protocol):
 
     def judge(self, value: bytes, kafka_timestamp_ms: int) -> Judged:
         """What becomes of an event that reaches Kafka at this time."""
+        ...
 
 
 @dataclass(frozen=True)

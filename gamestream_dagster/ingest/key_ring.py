@@ -36,6 +36,7 @@ class FindKey(Protocol):
 
     def find(self, key_id: str) -> StoredKey | None:
         """The key of an id; raises GamestreamError where it cannot be looked up."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ _GRACE_SECONDS: Final = 2.0  # beyond the client's own limit, after which it rep
 
 log = logging.getLogger(__name__)
 
-Header = tuple[str, bytes]
+Header = tuple[str, str | bytes | None]
 MakeProducer = Callable[[dict[str, Any]], Producer]
 
 
