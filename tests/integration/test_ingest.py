@@ -7,7 +7,9 @@ import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
 import uuid
@@ -76,13 +78,11 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, free_port_base: Callable[[], int]) -> Iterator[Server]:
-    """Kafka, Postgres and the API, with the topic and the tables."""
-    import shutil
-    import tempfile
-
+def server(free_port_base: Callable[[], int]) -> Iterator[Server]:
+    """Kafka, Postgres and the API, with the topic and the tables: servers of its own, since some are stopped."""
+    given = os.environ.get("GAMESTREAM_TEST_HOME")
     folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
-    settings = load_settings(home=folder / "home", port_base=free_port_base())
+    settings = load_settings(home=given) if given else load_settings(home=folder / "home", port_base=free_port_base())
     try:
         Stack(settings).up(("ingest",))
         provision(settings)
@@ -91,7 +91,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, free_port_base: Callable[[]
         until(lambda: made.get("/readyz").status_code == 200, "the API sees the topic")
         yield made
     finally:
-        Stack(settings).down(purge=True)
+        if not given:
+            Stack(settings).down(purge=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 
