@@ -10,7 +10,6 @@ from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameRefused
 from gamestream_dagster.ingest.door import Judged
 
-RAW_TOPIC: Final = "game-events-raw"
 _LATE: Final = "The event is more than 10 minutes old: it goes to the late topic and counts in settled numbers alone."
 _UNKNOWN: Final = "The event has fields that the catalogue does not know; GET /v1/schemas has those that it knows."
 

@@ -7,10 +7,11 @@ from typing import Any, Final
 import uvicorn
 from sqlalchemy import Engine
 
+from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.ingest.app import Parts, build
 from gamestream_dagster.ingest.door import Door
-from gamestream_dagster.ingest.game_rule import RAW_TOPIC, GameRule, event_schemas
+from gamestream_dagster.ingest.game_rule import GameRule, event_schemas
 from gamestream_dagster.ingest.geo import country_of
 from gamestream_dagster.ingest.key_ring import KeyRing
 from gamestream_dagster.ingest.key_store import KeyStore

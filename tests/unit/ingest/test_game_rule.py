@@ -47,8 +47,8 @@ def outcome(api: Api, door: Door, case: GameCase) -> tuple[str, str | None]:
 def test_every_case_of_the_catalogue_ends_alike(api: Api, door: Door) -> None:
     differ = []
     for case in all_cases():
-        if case.value is None or (case.reason in BROKEN and not case.value.strip()):
-            continue  # no element of a JSON array
+        if case.value is None or not case.value.strip() or case.kafka_timestamp < 0:
+            continue  # no element of a JSON array, or no time at which a request can come
         verdict, code = outcome(api, door, case)
         if case.reason is None:
             fits = verdict == Verdict.ACCEPTED and api_stores_the_same(api, case)
@@ -107,7 +107,7 @@ def test_a_verdict_of_the_catalogue(api: Api, more: dict[str, Any], verdict: str
 
 
 def test_an_event_that_is_not_about_a_player_has_its_id_as_key(api: Api) -> None:
-    health = {"server_id": "s", "latency_ms": 1, "error_rate": 0}
+    health = {"server_id": "s", "latency_ms": 1, "error_rate": 0, "region": "EU"}
     found = first(real(api), now_event(event_type="server_health", user_id=None, properties=health))
     assert found["verdict"] == "accepted"
     assert api.kafka.stored[0].key == b"e"

@@ -132,7 +132,7 @@ BODIES: dict[str, tuple[bytes, dict[str, str], int, str]] = {
     "plain as zstd": (BATCH, ZSTD, 400, "DAMAGED_BODY"),
     "nothing as zstd": (b"", ZSTD, 400, "DAMAGED_BODY"),
     "a zstd of a huge window": (
-        zstd(BATCH, compression_params=zstandard.ZstdCompressionParameters(window_log=27), write_content_size=False),
+        zstd(BATCH, compression_params=zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)),
         ZSTD, 400, "DAMAGED_BODY",
     ),
     "zstd as gzip": (zstd(BATCH), GZIP, 400, "DAMAGED_BODY"),

@@ -14,6 +14,9 @@ import pytest
 import uvicorn
 
 from gamestream_dagster.ingest.server import configuration
+from gamestream_dagster.platform.ingest import probe
+from gamestream_dagster.port_block import STANDARD_PORTS
+from gamestream_dagster.settings import Settings
 from tests.support.fakes.ingest import Api, event
 
 LIMIT_SECONDS = 20
@@ -152,6 +155,22 @@ def test_the_connection_goes_on_after_a_refusal(running: Running) -> None:
     refused = running.head("Content-Length: 2").replace(running.api.key.token.encode(), b"x") + b"{}"
     good = running.head(f"Content-Length: {len(BATCH)}", "Connection: close") + BATCH
     assert statuses(running.talk(refused + good)) == [401, 200]
+
+
+def test_the_platform_sees_whether_events_are_taken(running: Running) -> None:
+    settings = Settings(port_base=running.port - list(STANDARD_PORTS).index("ingest"))
+    kafka = running.api.kafka
+    try:
+        assert probe(settings) is None
+        kafka.topic_exists = False
+        running.api.look()
+        assert probe(settings) is None, "`gamestream apply` comes after `up`"
+        kafka.away = True
+        running.api.look()
+        assert "Kafka does not answer" in (probe(settings) or "")
+    finally:
+        kafka.away, kafka.topic_exists = False, True
+        running.api.look()
 
 
 def test_what_is_under_way_is_answered_before_the_end() -> None:
