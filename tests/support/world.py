@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +19,8 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.spec.job_spec import parse_flink_job_name
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, parse_flink_job_name
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.settings import Settings
@@ -112,18 +112,31 @@ def provision(settings: Settings) -> None:
     )
 
 
+def board_jobs(root: Path = FLINK_SQL_DIR) -> dict[str, JobSpec]:
+    """The jobs that write boards or other outputs, by name."""
+    return {name: spec for name, spec in load_jobs(root).items() if spec.outputs}
+
+
 def deploy(settings: Settings) -> None:
-    """Every job of the catalogue, side by side, until it has read everything that was sent."""
-    jobs = list(load_jobs())
+    """Every job with boards, side by side, until it has read everything that was sent."""
+    jobs = list(board_jobs())
     with ThreadPoolExecutor(len(jobs)) as pool:
         list(pool.map(lambda job: apply_job(settings, job), jobs))
     drain(settings)
 
 
-def drain(settings: Settings, limit_seconds: float = 90, *, root: Path = FLINK_SQL_DIR) -> None:
-    """Have the jobs in `root` make checkpoints until all have read, flushed and committed what their topics hold."""
+def drain(settings: Settings, limit_seconds: float = 90, *, root: Path = FLINK_SQL_DIR, job: str | None = None) -> None:
+    """Have jobs make checkpoints until they have read, flushed and committed what their topics hold.
+
+    Args:
+        settings: the running stack.
+        limit_seconds: for all of them.
+        root: where their folders are.
+        job: this one; None: every job with boards.
+    """
     admin = KafkaAdmin(settings.kafka)
-    waiting = [(job, topic) for job, spec in load_jobs(root).items() for topic in spec.reads]
+    specs = board_jobs(root) if job is None else {job: load_job(job, root)}
+    waiting = [(name, topic) for name, spec in specs.items() for topic in spec.reads]
     deadline = time.monotonic() + limit_seconds
     with FlinkRest(settings.flink_rest) as flink:
         while waiting := [one for one in waiting if _behind(admin, *one)]:
@@ -133,6 +146,25 @@ def drain(settings: Settings, limit_seconds: float = 90, *, root: Path = FLINK_S
                     with suppress(ServiceError):  # it is coming back from a failure
                         flink.checkpoint_now(live.job_id, CHECKPOINT_SECONDS)
             time.sleep(0.1)
+
+
+@contextmanager
+def stamped_by_producers(settings: Settings, topic: str) -> Iterator[None]:
+    """As on a topic that is not ours: cases whose time is judged against the record's need its timestamp as given."""
+    setting, admin = "message.timestamp.type", KafkaAdmin(settings.kafka)
+
+    def stamp(kind: str) -> None:
+        admin.configure(topic, {setting: kind})
+        deadline = time.monotonic() + 20
+        while (found := admin.describe(topic)) is None or found.config[setting] != kind:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    stamp("CreateTime")
+    try:
+        yield
+    finally:
+        stamp("LogAppendTime")
 
 
 def _behind(admin: KafkaAdmin, job: str, topic: str) -> bool:

@@ -331,12 +331,21 @@ def _gone(question: PlanInput) -> str:
     )
 
 
+def _appended(question: PlanInput) -> str:
+    """A warning about topics that keep what a replay writes again; empty for a job without stream outputs."""
+    topics = ", ".join(stream.topic for stream in question.spec.streams)
+    return topics and (
+        f". WARNING: every event is appended to {topics} once more: a job that reads there drops the copy only within "
+        "its horizon"
+    )
+
+
 def replay(question: PlanInput, live: bool) -> Plan:
     """Drop the state at the operator's request and read all events again."""
     submit = Submit(StartFrom.EARLIEST, Trigger.HAND)
     reason = (
         "an operator requested a replay: fresh state, all events again from the earliest offset; its boards are "
-        f"emptied first{_gone(question)}"
+        f"emptied first{_gone(question)}{_appended(question)}"
     )
     if not live:
         return question.answer(Decision.DEPLOY, reason, Preflight(), submit)

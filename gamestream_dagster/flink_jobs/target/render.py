@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from gamestream_dagster.catalogue.game_rules import rules_document
 from gamestream_dagster.catalogue.seasons import length_millis, shift_millis
 from gamestream_dagster.catalogue.sources import stack_sources
 from gamestream_dagster.clients.flink_literal import literal, masked
@@ -26,6 +27,8 @@ from gamestream_dagster.settings import Settings, TopicFormat
 
 SECRET_NAMES = frozenset({"postgres_password", "postgres_user"})
 SECRET_OPTIONS = frozenset({"gamestream-avro.basic-auth.user-info"})
+GAME_EVENTS = "format_game_events"
+"""Placeholder for the format of the game events, which judges them by the catalogue's rules."""
 ADDRESS_NAMES = frozenset({"kafka_bootstrap", "registry_url", "jdbc_url"})
 
 
@@ -83,6 +86,7 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
             "postgres_user": settings.postgres_user,
             "postgres_password": settings.postgres_password_value,
             **{format_placeholder(topic): _format(source.format, settings) for topic, source in sources.items()},
+            GAME_EVENTS: {"format": "gamestream-game-events", "gamestream-game-events.rules": rules_document()},
             "season_length_millis": str(length_millis(settings.season)),
             "season_shift_millis": str(shift_millis(settings.season)),
         },

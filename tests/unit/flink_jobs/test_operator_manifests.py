@@ -297,7 +297,7 @@ def test_logins_of_kafka_and_registry_are_filled_in_by_the_pod(settings: Setting
     check(made)
     text = json.dumps(made)
     assert SECRET not in text
-    script = of_kind(made, "ConfigMap")[0]["data"].popitem()[1]
+    script = "".join(text for one in of_kind(made, "ConfigMap") for text in one["data"].values())
     assert 'ScramLoginModule required username="${KAFKA_USER}" password="${KAFKA_PASSWORD}";' in script
     assert "'gamestream-avro.basic-auth.user-info' = '${REGISTRY_USER}:${REGISTRY_PASSWORD}'" in script
     assert all(f'"{key}"' in text for key in ("kafka-user", "kafka-password", "registry-user", "registry-password"))
