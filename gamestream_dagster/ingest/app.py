@@ -55,7 +55,7 @@ class Parts:
     metrics: Metrics
     body_seconds: float
     schemas: Callable[[], Mapping[str, Any]]
-    """JSON Schemas of the event types, by name."""
+    """The body of `GET /v1/schemas`."""
 
 
 def build(parts: Parts, trusted_proxies: tuple[str, ...] = ()) -> ASGIApp:

@@ -18,6 +18,7 @@ from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.ingest.app import Parts, build
 from gamestream_dagster.ingest.door import Door, Judged
+from gamestream_dagster.ingest.game_rule import event_schemas
 from gamestream_dagster.ingest.geo import country_of
 from gamestream_dagster.ingest.key_ring import KeyRing
 from gamestream_dagster.ingest.keys import NewSecret, Scope, StoredKey, hash_of, new_secret
@@ -199,7 +200,7 @@ class Api:
             signatures=Signatures(lambda: SERVER_SECRET),
             metrics=Metrics(lambda: self.outbox.state.ready, lambda: self.bodies.held, lambda: len(self.remembered)),
             body_seconds=body_seconds,
-            schemas=lambda: {"score": {"type": "object"}},
+            schemas=event_schemas,
         )
         self.app = build(self.parts, proxies)
         self.runner = asyncio.Runner()
