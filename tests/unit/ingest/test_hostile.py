@@ -135,6 +135,8 @@ BODIES: dict[str, tuple[bytes, dict[str, str], int, str]] = {
         zstd(BATCH, compression_params=zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)),
         ZSTD, 400, "DAMAGED_BODY",
     ),
+    "50,000 empty members": (gzip.compress(b"") * 50_000 + gzip.compress(BATCH), GZIP, 400, "DAMAGED_BODY"),
+    "100,000 empty frames": (zstd(b"") * 100_000 + zstd(BATCH), ZSTD, 400, "DAMAGED_BODY"),
     "zstd as gzip": (zstd(BATCH), GZIP, 400, "DAMAGED_BODY"),
     # kinds of bodies
     "no content type": (BATCH, {"Content-Type": ""}, 415, "UNSUPPORTED_MEDIA_TYPE"),
