@@ -29,6 +29,7 @@ from gamestream_dagster.events.strict_json import (
 _RANK: Final = {reason: place for place, reason in enumerate(GameReason)}
 _DIGEST_CHARACTERS: Final = 32
 _SHOWN: Final = 40
+_SHOWN_PATH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class GameEventJudge:
         kind = self._types.get(str(sent))
         if kind is None:
             shown = ascii(str(sent)[:_SHOWN])
-            said = f"{shown} is no event type; send one that the catalogue of game events has"
+            said = f"{shown} is no event type; `gamestream events types` lists them"
             findings.add("event_type", Problem(GameReason.UNKNOWN_EVENT_TYPE, said))
         return kind
 
@@ -194,7 +195,7 @@ class GameEventJudge:
     def _judge_texts(self, document: Json, findings: _Findings) -> None:
         path = bad_text(document)
         if path is not None:
-            shown = ".".join(path).encode("ascii", "backslashreplace").decode().replace("\0", "\\x00")
+            shown = ascii(".".join(path))[1:-1][:_SHOWN_PATH]  # the names are the sender's
             said = "has a NUL character or half of a surrogate pair; remove it"
             findings.add(shown or None, Problem(GameReason.BAD_TEXT, said))
 
