@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.hints import Talk
-from gamestream_dagster.cli.options import AsJson, CouldNotRun
+from gamestream_dagster.cli.options import AsJson, as_could_not_run
 
 if TYPE_CHECKING:
     from bench.results import Result
@@ -99,19 +99,14 @@ def bench(  # noqa: PLR0917 - Typer reads the options from the signature
 
 def _run(measure: str, choices: Choices, folder: Path | None) -> list[Result]:
     from bench import suite
-    from bench.results import BenchError, results_folder
-    from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.flink_jobs.errors import FlinkJobError
-    from gamestream_dagster.platform.errors import PlatformError
+    from bench.results import results_folder
 
     target = results_folder(folder)
-    try:
+    with as_could_not_run():
         if measure == "charts":
             _write_charts(target)
             return []
         return suite.run(measure, choices, target, _say)
-    except (BenchError, FlinkJobError, ServiceError, PlatformError) as error:
-        raise CouldNotRun(str(error)) from error
 
 
 def _as_interrupt(*_: object) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import isclose
-from pathlib import Path
 
 from sqlalchemy import text
 
@@ -122,8 +121,3 @@ def _same(one: object, other: object, kind: ColumnType) -> bool:
     if kind is ColumnType.DOUBLE and isinstance(one, int | float) and isinstance(other, int | float):
         return isclose(one, other, rel_tol=RATIO_TOLERANCE)
     return one == other
-
-
-def archive_of(settings: Settings, dataset: Dataset) -> Path:
-    """Folder of the dataset's archive."""
-    return settings.archive_dir / dataset.topic

@@ -29,6 +29,7 @@ from gamestream_dagster.errors import SettingsError
 from gamestream_dagster.port_block import PORTS_PER_STACK, port_of
 
 ENV_PREFIX = "GAMESTREAM_"
+TASK_SLOTS = 8  # of the embedded TaskManager
 _SECRETS = ("postgres_password", "kafka_password", "registry_password")
 # Settings of earlier versions, with what to write instead.
 _RETIRED = {"score_format": "write `topic_formats: {<topic>: avro}`, a format for each topic"}
@@ -145,6 +146,14 @@ class Settings(BaseModel):
         ge=256,
         description="Heap of the embedded TaskManager, MiB: the jobs' state grows with players, and with the events "
         "of the horizon in which copies are told apart.",
+    )
+    flink_cores: int | None = Field(
+        default=None,
+        ge=1,
+        description="Cores of the Flink cluster; unset: this machine's, or 2 for a cluster elsewhere.",
+    )
+    job_core_share: float = Field(
+        default=0.5, gt=0, le=1, description="Share of those cores that a job runs on, where job.yaml says no number."
     )
     flink_options: dict[str, str] = Field(
         default_factory=dict, description="More options of the embedded Flink cluster; they win over our own."

@@ -10,12 +10,13 @@ from pathlib import Path
 from string import Template
 
 from gamestream_dagster.catalogue.boards import IDENTIFIER
+from gamestream_dagster.errors import GamestreamError
 
 SQL_DIR = Path(__file__).parent / "sql"
 _COMMENT = re.compile(r"--[^\n]*")
 
 
-class QueryError(Exception):
+class QueryError(GamestreamError):
     """A query cannot be built; the message names the file and the place."""
 
 

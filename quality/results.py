@@ -8,10 +8,12 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from gamestream_dagster.errors import GamestreamError
+
 _SENTENCE_DETAIL = 240  # characters of an observed value that fit into one line of a terminal
 
 
-class QualityError(Exception):
+class QualityError(GamestreamError):
     """The suites could not run; the message says why and what to do next."""
 
 

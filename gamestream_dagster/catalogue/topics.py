@@ -108,8 +108,8 @@ class Declared(_Common):
 
     @model_validator(mode="after")
     def _of_a_stream(self) -> Declared:
-        if not self.event_types and (self.dedup or self.archive):
-            raise ValueError("`dedup` and `archive` need `event_types`")
+        if not self.event_types and self.archive:
+            raise ValueError("`archive` needs `event_types`")
         if len(self.event_types) > 1 and self.subjects is SubjectNaming.TOPIC:
             raise ValueError(f"several event types in one topic need `subjects: {SubjectNaming.TOPIC_RECORD.value}`")
         return self

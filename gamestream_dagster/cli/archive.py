@@ -15,8 +15,7 @@ from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.dagster_link import archive_event, report
 from gamestream_dagster.cli.hints import Talk, runnable
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
-from gamestream_dagster.cli.reconcile import sentences
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +67,7 @@ def archive(  # noqa: PLR0917 - one parameter an option
     if mend and begin_at is not None:
         raise CouldNotRun("--mend and --begin-at exclude each other: mend first, and begin anew where that fails.")
     faults = 0
-    with sentences():
+    with as_could_not_run():
         for source in _sources(settings, topic):
             faults += len(_archive(settings, source, mend=mend, begin_at=begin_at, as_json=as_json))
     if not as_json:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +16,7 @@ from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.dagster_link import report, seasons_event
 from gamestream_dagster.cli.hints import Talk, runnable
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ def list_seasons(home: Home = None, port_base: PortBase = None, as_json: AsJson 
     from gamestream_dagster.reconciliation.certificates.season_list import seasons_of
 
     settings = settings_from(home, port_base)
-    with _sentences():
+    with as_could_not_run():
         found = seasons_of(settings)
     if as_json:
         typer.echo(json.dumps([one.as_json() for one in found], indent=2))
@@ -81,7 +79,7 @@ def close(
     from gamestream_dagster.reconciliation.certificates.seasons import close_seasons
 
     settings = settings_from(home, port_base)
-    with _sentences(), talk.status("closing seasons") as status:
+    with as_could_not_run(), talk.status("closing seasons") as status:
         found = close_seasons(settings, board, anyway=anyway, say=status.update)
     report(settings, seasons_event(found), talk.print)
     if as_json:
@@ -106,7 +104,7 @@ def make(
 ) -> None:
     """Write a certificate of a closed season, or of an all-time board when no events arrive."""
     settings = settings_from(home, port_base)
-    with _sentences():
+    with as_could_not_run():
         made = _of_season(settings, board, season) if season else _of_all_time(settings, board).model_dump(mode="json")
     text = json.dumps(made, indent=2, ensure_ascii=False)
     if out is None:
@@ -134,7 +132,7 @@ def verify(
     from gamestream_dagster.reconciliation.certificates.certificate import verify as disagreements
 
     settings = settings_from(home, port_base)
-    with _sentences():
+    with as_could_not_run():
         certificate = read_certificate(file)
         found = disagreements(settings, certificate)
     if as_json:
@@ -192,18 +190,3 @@ def _of_all_time(settings: Settings, name: str) -> Certificate:
     source = source_of_board(board, stack_sources(settings))
     with open_recompute(settings, source) as archive:
         return certify(archive, source, archive.at(run.high), board, proof)
-
-
-@contextmanager
-def _sentences() -> Generator[None]:
-    """Typed errors of the layers below end the command with exit code 2 and their own sentence."""
-    from gamestream_dagster.archive.errors import ArchiveError
-    from gamestream_dagster.catalogue.boards import CatalogueError
-    from gamestream_dagster.catalogue.seasons import SeasonError
-    from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.reconciliation.errors import ReconciliationError
-
-    try:
-        yield
-    except (ServiceError, ArchiveError, SeasonError, ReconciliationError, CatalogueError) as error:
-        raise CouldNotRun(str(error)) from error

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
 
 Say = Callable[[str], None]
-_BEARABLE = ("HEALTHY", "STARTING", "RECOVERING")  # the check `healthy` judges by these
 BY = "done by"  # metadata that distinguishes such an event from that of a run
 
 
@@ -79,24 +78,19 @@ def _dagster(settings: Settings, failure: str, say: Say, timeout: float | None =
 
 def job_event(deployment: Deployment, observed: ObservedJob, command: str) -> Reported:
     """A job that a command changed."""
+    from gamestream_dagster.flink_jobs.record.judging import BEARABLE, deployment_facts
+
     live = observed.state.live
     return Reported(
         asset_names.job_name(deployment.job),
         {
             BY: command,
-            "flink_job_id": deployment.flink_job_id,
-            "fingerprint": deployment.fingerprint,
-            "generation": deployment.generation,
-            "deployment_state": deployment.state.value,
-            "outcome": deployment.outcome or "",
-            "restored_from": deployment.restore_path or "the earliest offset",
+            **deployment_facts(deployment),
             "state": observed.state.value,
             "health": observed.health.value,
         },
         materialised=live,  # a stopped job does not run as its folder says
-        checks=(ReportedCheck("healthy", observed.health.value in _BEARABLE, told=observed.health_reason),)
-        if live
-        else (),
+        checks=(ReportedCheck("healthy", observed.health in BEARABLE, told=observed.health_reason),) if live else (),
     )
 
 

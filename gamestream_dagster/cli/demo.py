@@ -13,7 +13,7 @@ import typer
 from gamestream_dagster.cli import panels, platform, reconcile
 from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.hints import Talk
-from gamestream_dagster.cli.options import CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.cli.options import CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 
 if TYPE_CHECKING:
     from gamestream_dagster.clients.dagster_graphql import DagsterGraphQL, RunOutcome
@@ -44,7 +44,7 @@ def demo(
     began = time.monotonic()
     platform.up(home, port_base, jobs=False)  # the step `deploy` brings them back
     settings = settings_from(home, port_base)
-    with _sentences():
+    with as_could_not_run():
         _run_demo(settings, crowd)
     _show_end(settings, time.monotonic() - began)
 
@@ -182,17 +182,3 @@ def _step(what: str) -> Iterator[Callable[[str], None]]:
         yield note
     line = styled("[green]✓[/] {}  [dim]{}[/]  {} s", what, notes[0], f"{time.monotonic() - began:.1f}")
     talk.print(line, soft_wrap=True)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Typed errors of the layers below end the command with exit code 2 and their own sentence."""
-    from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.events.avro import AvroFormatError
-    from gamestream_dagster.events.producer import SendingError
-    from gamestream_dagster.events.readers import ReadingError
-
-    try:
-        yield
-    except (ServiceError, AvroFormatError, SendingError, ReadingError) as error:
-        raise CouldNotRun(str(error)) from error

@@ -6,8 +6,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +16,7 @@ from rich.table import Table
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.hints import Talk
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.cli.options import AsJson, Home, PortBase, as_could_not_run, settings_from
 
 if TYPE_CHECKING:
     from gamestream_dagster.drill.model import DrillRun, ScenarioResult
@@ -69,7 +68,7 @@ def drill(  # noqa: PLR0917 - one parameter an option
         return
     settings = settings_from(home)
     signal.signal(signal.SIGTERM, _as_interrupt)  # otherwise servers would stay behind
-    with _sentences():
+    with as_could_not_run():
         options = DrillOptions(choose(tuple(only or ())), repeat, seed, rate, look_every)
         run = drill_on(on, port_base, options, _Speaker(), on_result=_tell)
     page = write_drill(settings.reports_dir / "drill", run, html)
@@ -138,18 +137,6 @@ def _list(scenarios: Iterable[Scenario]) -> None:
     for one in scenarios:
         table.add_row(one.name if one.listed else f"{one.name} (only when named)", one.title, one.expects)
     data.print(table)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.drill.errors import DrillError
-    from gamestream_dagster.platform.errors import PlatformError
-
-    try:
-        yield
-    except (DrillError, PlatformError, ServiceError) as error:
-        raise CouldNotRun(str(error)) from error
 
 
 def _as_interrupt(*_: object) -> None:

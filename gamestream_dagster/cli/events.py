@@ -15,8 +15,7 @@ import typer
 
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.hints import Talk
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
-from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 
 if TYPE_CHECKING:
     from gamestream_dagster.events.replay import BadLine, ReplayResult, Wait
@@ -152,7 +151,7 @@ def _simulate(
 ) -> SimulationResult:
     from gamestream_dagster.events.feed import simulate_into
 
-    with _failures(), _progress(options.events, "events") as advance:
+    with as_could_not_run(), _progress(options.events, "events") as advance:
         return simulate_into(
             settings,
             options,
@@ -186,7 +185,7 @@ def _replay(
         elif shown == MAX_SHOWN + 1:
             talk.print("more bad lines follow; all are written aside", style="yellow")
 
-    with _failures(), _progress(None, file) as advance:
+    with as_could_not_run(), _progress(None, file) as advance:
         return replay_into(
             settings,
             file,
@@ -251,14 +250,6 @@ def _print_replay(result: ReplayResult, as_json: bool) -> None:
 
 def _write(data: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(data) + "\n")
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    try:
-        yield
-    except GamestreamError as error:
-        raise CouldNotRun(str(error)) from error
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import typer
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.cli.console import styled
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.errors import GamestreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,16 +88,14 @@ def job_events(
     settings: Settings, jobs: Sequence[str], command: str, say: Callable[[str], None], folder: Path = FLINK_SQL_DIR
 ) -> list[Reported]:
     """Report to Dagster the jobs that `command` changed, each with its current state and newest deployment."""
-    from gamestream_dagster.clients.errors import ServiceError
     from gamestream_dagster.flink_jobs.control import manager
-    from gamestream_dagster.flink_jobs.errors import FlinkJobError
 
     events: list[Reported] = []
     for job in jobs:
         try:
             last = next(iter(manager.history(settings, job, 1, folder)), None)
             seen = manager.observe_job(settings, job, root=folder)
-        except (FlinkJobError, ServiceError) as error:
+        except GamestreamError as error:
             say(f"Dagster was not notified of {job}: {error}")
             continue
         if last is not None:
@@ -152,9 +151,13 @@ def _show_plan(job: str, settings: Settings, choice: Choice, as_json: bool, fold
     else:
         data.print(styled("[bold]{}[/]  {}", made.decision, runnable(made.reason)), soft_wrap=True)
         for number, step in enumerate(steps, 1):
-            facts = ", ".join(f"{key}={value}" for key, value in step.items() if key != "step" and value is not None)
+            facts = ", ".join(
+                f"{key}={value}" for key, value in step.items() if key != "step" and value not in (None, ())
+            )
             line = f"  {number}. {step['step']}" + (f"  ({facts})" if facts else "")
             data.print(line, soft_wrap=True)
+        if made.parallelism is not None:
+            data.print(f"  parallelism {made.parallelism.told}")
         for choice_command in made.choices:
             data.print(styled("  decide with: [bold]{}[/]", runnable(choice_command)), soft_wrap=True)
     if made.decision is not Decision.NOTHING:
@@ -194,49 +197,29 @@ def suspend(
     _act(Order(job, Choice.SUSPEND, folder, dry_run), settings_from(home, port_base), as_json)
 
 
-def resume(
-    job: Job,
-    *,
-    home: Home = None,
-    port_base: PortBase = None,
-    dry_run: DryRun = False,
-    steady: Steady = True,
-    as_json: AsJson = False,
-    folder: Folder = FLINK_SQL_DIR,
-) -> None:
-    """Run a stopped job again from its newest state, whoever stopped it."""
-    from gamestream_dagster.flink_jobs.plan.model import Choice
+def _running_again(choice: str, what: str) -> Callable[..., None]:
+    """A command that ends with the job running; all take the same options."""
 
-    _act(Order(job, Choice.RESUME, folder, dry_run, steady), settings_from(home, port_base), as_json)
+    def command(
+        job: Job,
+        *,
+        home: Home = None,
+        port_base: PortBase = None,
+        dry_run: DryRun = False,
+        steady: Steady = True,
+        as_json: AsJson = False,
+        folder: Folder = FLINK_SQL_DIR,
+    ) -> None:
+        from gamestream_dagster.flink_jobs.plan.model import Choice
 
+        _act(Order(job, Choice(choice), folder, dry_run, steady), settings_from(home, port_base), as_json)
 
-def redeploy(
-    job: Job,
-    *,
-    home: Home = None,
-    port_base: PortBase = None,
-    dry_run: DryRun = False,
-    steady: Steady = True,
-    as_json: AsJson = False,
-    folder: Folder = FLINK_SQL_DIR,
-) -> None:
-    """Stop the job with a savepoint and submit the same version again from it."""
-    from gamestream_dagster.flink_jobs.plan.model import Choice
-
-    _act(Order(job, Choice.REDEPLOY, folder, dry_run, steady), settings_from(home, port_base), as_json)
+    command.__name__, command.__doc__ = choice, what
+    return command
 
 
-def rollback(
-    job: Job,
-    *,
-    home: Home = None,
-    port_base: PortBase = None,
-    dry_run: DryRun = False,
-    steady: Steady = True,
-    as_json: AsJson = False,
-    folder: Folder = FLINK_SQL_DIR,
-) -> None:
-    """Return to the last good version, with its own SQL and state. `apply` goes forward again."""
-    from gamestream_dagster.flink_jobs.plan.model import Choice
-
-    _act(Order(job, Choice.ROLLBACK, folder, dry_run, steady), settings_from(home, port_base), as_json)
+resume = _running_again("resume", "Run a stopped job again from its newest state, whoever stopped it.")
+redeploy = _running_again("redeploy", "Stop the job with a savepoint and submit the same version again from it.")
+rollback = _running_again(
+    "rollback", "Return to the last good version, with its own SQL and state. `apply` goes forward again."
+)

@@ -14,7 +14,7 @@ import typer
 
 from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.hints import Talk
-from gamestream_dagster.cli.options import CouldNotRun
+from gamestream_dagster.cli.options import as_could_not_run
 
 if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.record.deployment import Deployment
@@ -33,23 +33,20 @@ def speak(sentence: str) -> None:
 
 @contextmanager
 def sentences() -> Iterator[None]:
-    """Errors of the job manager as one sentence: exit code 1 when the job failed, 2 when it could not be attempted."""
-    from gamestream_dagster.clients.errors import ServiceError
+    """Errors as one sentence: exit code 1 when the job failed, 2 when it could not be attempted."""
     from gamestream_dagster.flink_jobs.errors import (
-        FlinkJobError,
         ParkedError,
         RedeployContractError,
         RefusedError,
         SubmissionRejectedError,
     )
 
-    try:
-        yield
-    except (ParkedError, RedeployContractError, RefusedError, SubmissionRejectedError) as error:
-        talk.print(styled("[bold red]Not done:[/] {}", error), soft_wrap=True)
-        raise typer.Exit(1) from error
-    except (FlinkJobError, ServiceError) as error:
-        raise CouldNotRun(str(error)) from error
+    with as_could_not_run():
+        try:
+            yield
+        except (ParkedError, RedeployContractError, RefusedError, SubmissionRejectedError) as error:
+            talk.print(styled("[bold red]Not done:[/] {}", error), soft_wrap=True)
+            raise typer.Exit(1) from error
 
 
 def deployment_json(deployment: Deployment) -> dict[str, Any]:

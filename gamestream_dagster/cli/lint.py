@@ -14,7 +14,7 @@ from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.hints import Talk
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 
 if TYPE_CHECKING:
     from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
@@ -52,18 +52,16 @@ def lint(
 
     Exit code 0: nothing found; 1: findings; 2: could not run.
     """
-    from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.flink_jobs.errors import FlinkJobError
     from gamestream_dagster.flink_jobs.linter.lint import lint as run
     from gamestream_dagster.flink_jobs.linter.source import units_of
 
     if gateway and no_planner:
         raise CouldNotRun("--gateway and --no-planner exclude each other; leave one out")
-    client = None if no_planner else _gateway(gateway, settings_from(home, port_base))
+    with as_could_not_run():
+        client = None if no_planner else _gateway(gateway, settings_from(home, port_base))
     try:
-        report = run(units_of(paths or [FLINK_SQL_DIR]), client)
-    except (FlinkJobError, ServiceError) as error:
-        raise CouldNotRun(str(error)) from error
+        with as_could_not_run():
+            report = run(units_of(paths or [FLINK_SQL_DIR]), client)
     finally:
         if client is not None:
             client.close()
@@ -80,9 +78,9 @@ def _gateway(asked: str | None, settings: Settings) -> SqlGateway | None:
     probe = SqlGateway(url, timeout_seconds=_FIRST_ANSWER_SECONDS)
     try:
         probe.version()
-    except ServiceError as error:
+    except ServiceError:
         if asked:
-            raise CouldNotRun(str(error)) from error
+            raise
         return None
     finally:
         probe.close()

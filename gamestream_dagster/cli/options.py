@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,7 @@ import typer
 from gamestream_dagster.cli import hints
 from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.port_block import PORTS_PER_STACK
-from gamestream_dagster.settings import Settings, SettingsError, load_settings
+from gamestream_dagster.settings import Settings, load_settings
 
 Home = Annotated[Path | None, typer.Option("--home", help="Folder with all state of the stack (default .gamestream).")]
 PortBase = Annotated[
@@ -25,11 +27,20 @@ class CouldNotRun(GamestreamError):  # noqa: N818 - the word of the exit code an
     """The command could not run (exit code 2); the message says why and what to do next."""
 
 
+@contextmanager
+def as_could_not_run() -> Iterator[None]:
+    """Turn every typed error into `CouldNotRun`: exit code 2 with the error's own sentence."""
+    try:
+        yield
+    except CouldNotRun:
+        raise
+    except GamestreamError as error:
+        raise CouldNotRun(str(error)) from error
+
+
 def settings_from(home: Path | None, port_base: int | None = None) -> Settings:
     """Settings for a command; a bad value ends the command with exit code 2 and one sentence."""
-    try:
+    with as_could_not_run():
         settings = load_settings(home=home, port_base=port_base)
-    except SettingsError as error:
-        raise CouldNotRun(str(error)) from error
     hints.remember(settings, home, port_base)
     return settings

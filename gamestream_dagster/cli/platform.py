@@ -17,7 +17,7 @@ import typer
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.hints import Talk, runnable
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, settings_from
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, as_could_not_run, settings_from
 from gamestream_dagster.cli.tables import print_table
 from gamestream_dagster.clients.dagster_daemons import second_daemon_told
 
@@ -317,12 +317,9 @@ def _as_interrupt(*_: object) -> None:
 
 @contextmanager
 def _platform_errors() -> Iterator[None]:
-    from gamestream_dagster.platform.errors import PlatformError
-
     try:
-        yield
-    except PlatformError as error:
-        raise CouldNotRun(str(error)) from error
+        with as_could_not_run():
+            yield
     except OSError as error:  # a full disk, a read-only home
         raise CouldNotRun(f"{error}; check free disk space and the ownership of home and cache.") from error
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +15,7 @@ from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.dagster_link import provisioned_events, refresh_definitions, report
 from gamestream_dagster.cli.hints import Talk, runnable
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, settings_from
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, as_could_not_run, settings_from
 from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def plan(home: Home = None, port_base: PortBase = None, only: Kinds = None, as_j
     Exit codes: 0 everything is as described; 1 changes or drift; 2 a service did not answer.
     """
     settings = settings_from(home, port_base)
-    with _sentences():
+    with as_could_not_run():
         found = _look(settings, _kinds(only))
     _show(found, as_json)
     if not as_json:
@@ -62,7 +61,7 @@ def apply(home: Home = None, port_base: PortBase = None, only: Kinds = None, as_
     Exit codes: those of `plan` afterwards, and 1 when a step failed.
     """
     settings = settings_from(home, port_base)
-    with _sentences():
+    with as_could_not_run():
         kinds = _kinds(only)
         results = _carry_out(settings, _look(settings, kinds))
         after = _look(settings, kinds)
@@ -85,7 +84,7 @@ def delete(
     from gamestream_dagster.provisioning import manager
 
     settings = settings_from(home, port_base)
-    with _sentences():
+    with as_could_not_run():
         [wanted] = _kinds([kind])
         if wanted == "job":
             raise CouldNotRun("A job is not deleted; stop it with a savepoint: `gamestream jobs suspend NAME`.")
@@ -187,17 +186,3 @@ def _closing(found: Plan, following: str) -> None:
         talk.print("Drift is left as it is: change the resource or its description by hand.")
     if following:
         talk.print(following)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    from gamestream_dagster.catalogue.boards import CatalogueError
-    from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.flink_jobs.errors import JobSpecError
-    from gamestream_dagster.provisioning.errors import ProvisioningError
-    from gamestream_dagster.settings import SettingsError
-
-    try:
-        yield
-    except (CatalogueError, JobSpecError, ProvisioningError, ServiceError, SettingsError) as error:
-        raise CouldNotRun(str(error)) from error

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +17,7 @@ from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.dagster_link import reconciliation_event, report
 from gamestream_dagster.cli.hints import Talk, runnable
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -92,7 +90,7 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     settings = settings_from(home, port_base)
     if engine is not None:
         settings = settings.model_copy(update={"recompute_engine": RecomputeEngine(engine.value)})
-    with sentences(), talk.status("reconciling") as status:
+    with as_could_not_run(), talk.status("reconciling") as status:
         run = run_reconciliation(
             settings,
             mode=mode.value,
@@ -127,7 +125,7 @@ def board(
     from gamestream_dagster.reconciliation.observe.sinks import read_season, read_tables, read_topic, visible
 
     settings = settings_from(home, port_base)
-    with sentences():
+    with as_could_not_run():
         boards = load_boards(season=settings.season)
         if name not in boards:
             raise CouldNotRun(f"There is no board {name!r}; the boards are: {', '.join(boards)}.")
@@ -153,22 +151,6 @@ def board(
 
 def _dim(sentence: str) -> None:
     talk.print(Text(sentence, style="dim"))
-
-
-@contextmanager
-def sentences() -> Iterator[None]:
-    """Typed errors of the layers below end the command with exit code 2 and their own sentence."""
-    from gamestream_dagster.archive.errors import ArchiveError
-    from gamestream_dagster.catalogue.boards import CatalogueError
-    from gamestream_dagster.catalogue.seasons import SeasonError
-    from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.events.avro import AvroFormatError
-    from gamestream_dagster.reconciliation.errors import ReconciliationError
-
-    try:
-        yield
-    except (ServiceError, ArchiveError, AvroFormatError, ReconciliationError, CatalogueError, SeasonError) as error:
-        raise CouldNotRun(str(error)) from error
 
 
 def _show_run(run: ReconciliationRun, report: str) -> None:

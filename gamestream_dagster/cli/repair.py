@@ -11,7 +11,7 @@ from rich.text import Text
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.hints import Talk
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 
 if TYPE_CHECKING:
     from gamestream_dagster.reconciliation.model.values import Difference
@@ -35,15 +35,13 @@ def repair(
     port_base: PortBase = None,
 ) -> None:
     """Rewrite rows where a sink is behind, was edited, or holds a deleted row. Exit code 1: not done."""
-    from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.reconciliation.errors import ReconciliationError
     from gamestream_dagster.reconciliation.ledger.edited_counter import counter_lines, repair_counters, repairable
     from gamestream_dagster.reconciliation.model.values import Sink, Verdict
     from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
     from gamestream_dagster.reconciliation.run import reconcile
 
     settings = settings_from(home, port_base)
-    try:
+    with as_could_not_run():
         run = reconcile(settings, boards=board, sinks=list(Sink), say=lambda text: talk.print(Text(text, style="dim")))
         if run.verdict is Verdict.COULD_NOT_RUN:
             raise CouldNotRun(run.reason)
@@ -51,8 +49,6 @@ def repair(
         done = [] if dry_run else apply_repair(settings, run, plan, lambda text: talk.print(Text(text, style="dim")))
         counters = repairable(run.ledger.faults if run.ledger else ())
         mended = [] if dry_run else repair_counters(settings, counters)
-    except (ReconciliationError, ServiceError) as error:
-        raise CouldNotRun(str(error)) from error
     if as_json:
         counted = {"counter": counter_lines(counters, mended)}
         typer.echo(json.dumps(_as_data(plan, done) | counted, ensure_ascii=False, default=str))

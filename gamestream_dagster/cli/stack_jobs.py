@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gamestream_dagster.cli.dagster_link import report
 from gamestream_dagster.cli.job_orders import job_events
+from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.platform.service import Progress, ProgressState
 
 if TYPE_CHECKING:
@@ -40,13 +41,11 @@ def stop_before_down(settings: Settings, stack: Stack, progress: Progress, say: 
         say(f"The jobs are not stopped with a savepoint: {why}. {_FROM_CHECKPOINT}")
         return
 
-    from gamestream_dagster.clients.errors import ServiceError
     from gamestream_dagster.flink_jobs.control.stack_lifecycle import stop_jobs
-    from gamestream_dagster.flink_jobs.errors import FlinkJobError
 
     try:
         reports = stop_jobs(settings, lambda job, text: progress(job, ProgressState.STOPPING, text))
-    except (FlinkJobError, ServiceError) as error:
+    except GamestreamError as error:
         say(f"The jobs are not stopped with a savepoint: {error} {_FROM_CHECKPOINT}")
         return
     if not _shown(reports, ProgressState.STOPPED, progress, say):
@@ -62,14 +61,12 @@ def resume_after_up(settings: Settings, stack: Stack, started: list[str], progre
     if any(name not in states or states[name].state not in ("HEALTHY", "EXTERNAL") for name in _ASKED):
         return True
 
-    from gamestream_dagster.clients.errors import ServiceError
     from gamestream_dagster.flink_jobs.control.stack_lifecycle import jobs_to_resume, resume_jobs
-    from gamestream_dagster.flink_jobs.errors import FlinkJobError
 
     try:
         names = jobs_to_resume(settings, lost=FLINK in started)
         reports = resume_jobs(settings, names, lambda job, text: progress(job, ProgressState.RESUMING, text))
-    except (FlinkJobError, ServiceError) as error:
+    except GamestreamError as error:
         say(f"The jobs are not resumed: {error}")
         return False
     back = [one.job for one in reports if one.done]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite, isnan
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +13,7 @@ import typer
 
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.hints import Talk
-from gamestream_dagster.cli.options import CouldNotRun, Home, PortBase, settings_from
+from gamestream_dagster.cli.options import CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 
 if TYPE_CHECKING:
     from gamestream_dagster.events.tail import TailedRecord
@@ -48,7 +47,7 @@ def tail(  # noqa: PLR0917 (one parameter an option)
 
     settings = settings_from(home, port_base)
     show = _print_json if as_json else _print
-    with _sentences(), Registry(settings.registry) as registry:
+    with as_could_not_run(), Registry(settings.registry) as registry:
         _known(settings, topic)
         admin, reader = KafkaAdmin(settings.kafka), RecordReader(registry)
         incarnation, at = admin.topic_id(topic), admin.end_offsets(topic, read_committed=True)
@@ -125,15 +124,3 @@ def _time(millis: int) -> str:
         return f"{datetime.fromtimestamp(millis / 1000, UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3]
     except (OverflowError, ValueError, OSError):
         return f"{millis} ms"
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    from gamestream_dagster.archive.errors import ArchiveError
-    from gamestream_dagster.clients.errors import ServiceError
-    from gamestream_dagster.events.tail import TailTooLargeError
-
-    try:
-        yield
-    except (ArchiveError, ServiceError, TailTooLargeError) as error:
-        raise CouldNotRun(str(error)) from error

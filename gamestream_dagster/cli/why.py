@@ -13,8 +13,8 @@ from rich.text import Text
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.hints import Talk
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
-from gamestream_dagster.cli.reconcile import SinkName, sentences
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
+from gamestream_dagster.cli.reconcile import SinkName
 
 if TYPE_CHECKING:
     from gamestream_dagster.catalogue.boards import Column
@@ -54,7 +54,7 @@ def why(
         else:
             _print(found, None if everything else limit)
 
-    with sentences(), talk.status("looking") as status:
+    with as_could_not_run(), talk.status("looking") as status:
         try:
             explain_row(settings, board, entity, use, sink=Sink(sink.value), say=status.update)
         except UnknownEntityError as error:

@@ -67,6 +67,7 @@ _MOMENTARY = (
 _POLL_SECONDS = 0.1
 _INHERITED: list[AdminClient] = []
 """Clients of a parent process. Closing one in a forked child would wait for ever for threads that do not exist."""
+_REFUSED_LOGIN = (NativeError._AUTHENTICATION, NativeError._SSL)
 _REFUSED_RIGHTS = (
     NativeError.TOPIC_AUTHORIZATION_FAILED,
     NativeError.CLUSTER_AUTHORIZATION_FAILED,
@@ -105,6 +106,7 @@ class KafkaAdmin:
         self.kafka = kafka
         self.timeout_seconds = timeout_seconds
         self._native: AdminClient | None = None
+        self._refusal = ""
         self._process = 0
 
     @property
@@ -120,11 +122,17 @@ class KafkaAdmin:
         return self.kafka.options(
             {
                 "client.id": client_id,
+                "error_cb": self._note,
                 "socket.timeout.ms": int(self.timeout_seconds * 1000),
                 "socket.connection.setup.timeout.ms": max(1000, int(self.timeout_seconds * 1000)),
                 "reconnect.backoff.max.ms": 1000,
             }
         )
+
+    def _note(self, error: NativeError) -> None:
+        """Keep a refused login or certificate: the request itself only ends in a timeout."""
+        if error.code() in _REFUSED_LOGIN:
+            self._refusal = error.str()
 
     def topics(self) -> set[str]:
         """Names of all topics except Kafka's internal ones."""
@@ -356,9 +364,11 @@ class KafkaAdmin:
 
     def _call(self, request: Callable[[], T], what: str) -> T:
         try:
-            return request()
+            found = request()
         except KafkaException as error:
             raise self._typed(error, what) from error
+        self._refusal = ""
+        return found
 
     def _result(self, future: Future[Any], what: str) -> Any:
         try:
@@ -369,7 +379,15 @@ class KafkaAdmin:
         except TimeoutError as error:
             raise self._no_answer(what) from error
 
-    def _no_answer(self, what: str) -> TransientServiceError:
+    def _no_answer(self, what: str) -> ServiceError:
+        if self._native is not None:
+            self._native.poll(0)  # calls `_note`
+        if self._refusal:
+            return TerminalServiceError(
+                "Kafka",
+                f"{self.kafka} does not take the connection (to {what}): {self._refusal}",
+                "check kafka_security_protocol, kafka_user and its password, and kafka_ca_file",
+            )
         return TransientServiceError(
             "Kafka",
             f"no answer from {self.kafka} within {self.timeout_seconds:g} s (to {what})",

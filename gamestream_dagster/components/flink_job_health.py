@@ -9,26 +9,19 @@ from gamestream_dagster.components.keys import job_key
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.flink_jobs.record.deployment import Deployment
 from gamestream_dagster.flink_jobs.record.incidents import Incident
-from gamestream_dagster.flink_jobs.record.observed import Figures, Health, JobState, ObservedJob
-from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState, JobSpec
+from gamestream_dagster.flink_jobs.record.judging import deployment_facts, judge
+from gamestream_dagster.flink_jobs.record.observed import Figures, JobState, ObservedJob
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
 HEALTHY = "healthy"
 
-# Flink recovers from these itself, or they are still within their time; no operator needed.
-_BEARABLE = (Health.HEALTHY, Health.STARTING, Health.RECOVERING)
-
 
 def job_metadata(deployment: Deployment, observed: ObservedJob, incident: Incident | None = None) -> dict[str, Any]:
     """Metadata of a job's materialisation: version, restored state, health, last incident."""
     metadata: dict[str, Any] = {
-        "flink_job_id": deployment.flink_job_id,
-        "fingerprint": deployment.fingerprint,
-        "generation": deployment.generation,
-        "deployment_state": deployment.state.value,
-        "outcome": deployment.outcome or "",
-        "restored_from": deployment.restore_path or "the earliest offset",
+        **deployment_facts(deployment),
         **observation_metadata(observed),
         **incident_metadata(incident),
     }
@@ -112,17 +105,3 @@ def health_result(spec: JobSpec, observed: ObservedJob) -> dg.AssetCheckResult:
         description=reason,
         metadata=observation_metadata(observed),
     )
-
-
-def judge(spec: JobSpec, observed: ObservedJob) -> tuple[bool, str]:
-    """Whether the job is as desired, and why. No answer is never "healthy"."""
-    if observed.state is JobState.UNKNOWN:
-        return False, f"Flink does not answer ({observed.detail}); nothing is known about the job."
-    if spec.desired_state is DesiredState.SUSPENDED:
-        return not observed.state.live, f"Desired suspended, found {observed.state.value}."
-    if observed.duplicates:
-        return False, f"{len(observed.duplicates)} more jobs of this name run; `gamestream jobs show {spec.name}`."
-    if not observed.state.live:
-        return False, f"Desired running, found {observed.state.value}; materialise the job."
-    reason = f": {observed.health_reason}" if observed.health_reason else ""
-    return observed.health in _BEARABLE, f"{observed.state.value}, {observed.health.value}{reason}."

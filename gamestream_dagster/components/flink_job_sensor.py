@@ -6,19 +6,15 @@ A parked job, which no run can heal, has a row in the table `alerts`.
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import orjson
 
-from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.components.deadline import Deadline, OutOfTimeError
 from gamestream_dagster.components.flink_job_health import HEALTHY, health_result, incident_metadata
 from gamestream_dagster.components.keys import job_key
-from gamestream_dagster.flink_jobs.errors import FlinkJobError
-from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
-from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
+from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.flink_jobs.record.incidents import NOTHING_NOTED, Noted
 from gamestream_dagster.flink_jobs.record.observed import Figures, JobState, last_movement
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
@@ -31,23 +27,9 @@ FIGURES_TAG = "gamestream/figures"
 # Dagster kills a tick after 60 s; the next tick starts with the jobs that are left.
 TICK_SECONDS = 20.0
 HEARTBEAT_SECONDS = 3600.0
-# An executor confirms a submission within this time: start, first checkpoint, and a steady minute.
-UNFINISHED_SECONDS = 600.0
 BACKOFF_SECONDS = 30.0
+_FIRST = "It was never deployed; materialise the job for the first time."
 MAX_BACKOFF_SECONDS = 600.0
-
-# Decisions that bring a job back. Suspension and first deployment are left to an operator.
-_HEALS = frozenset(
-    {
-        Decision.DEPLOY,
-        Decision.RESTORE,
-        Decision.HEAL,
-        Decision.FINISH,
-        Decision.RECORD,
-        Decision.TIDY,
-        Decision.UPGRADE,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -87,7 +69,7 @@ class Attempt:
 
 
 def look(spec: JobSpec, jobs: FlinkJobs, previous: Figures | None = None) -> Finding:
-    """Observe one job, and plan only when it is unhealthy: a healthy job costs a few REST calls.
+    """Observe one job.
 
     Args:
         spec: the job.
@@ -97,33 +79,15 @@ def look(spec: JobSpec, jobs: FlinkJobs, previous: Figures | None = None) -> Fin
     Raises:
         ServiceError, FlinkJobError: Postgres or the gateway did not answer, or the folder is invalid.
     """
-    observed = jobs.observe(spec.name, previous)
-    figures = observed.figures
-    check = health_result(spec, observed)
-    reason = check.description or ""
-    if observed.state is JobState.UNKNOWN:
-        return Finding(spec.name, reason, None, check, figures)
-    noted = jobs.note(observed)
-    last = jobs.last(spec.name)
-    if check.passed and not (last and _left_unfinished(last, jobs)):
-        return Finding(spec.name, reason, None, check, figures, noted=noted)
-    if last is None:
-        return Finding(spec.name, "It was never deployed; materialise the job for the first time.", None, check)
-    plan = jobs.plan(spec.name, previous, Choice.HEAL)
-    if plan.decision is Decision.PARK:
-        jobs.note_parked(plan)
+    seen = jobs.look_and_plan(spec.name, previous)
+    check, figures, plan = health_result(spec, seen.observed), seen.observed.figures, seen.plan
+    if plan is None or seen.record is None:
+        never = seen.record is None and seen.observed.state is not JobState.UNKNOWN
+        reason = _FIRST if never and not check.passed else check.description or ""
+        return Finding(spec.name, reason, None, check, figures, noted=seen.noted)
     # each deployment is an incident of its own: a second failure is healed like the first
-    incident = last.deployment_id if plan.decision in _HEALS else None
-    return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check, figures, previous, noted)
-
-
-def _left_unfinished(last: Deployment, jobs: FlinkJobs) -> bool:
-    """Whether the executor that submitted or stopped the job must have died before the job ran or ended."""
-    if last.state is DeploymentState.STOPPING:
-        return not jobs.at_work(last.job)
-    if last.state is not DeploymentState.SUBMITTING or last.submitted_at is None:
-        return False
-    return (datetime.now(UTC) - last.submitted_at).total_seconds() > UNFINISHED_SECONDS
+    incident = seen.record.deployment_id if plan.decision.heals else None
+    return Finding(spec.name, f"{plan.decision.value}: {plan.reason}", incident, check, figures, previous, seen.noted)
 
 
 def decide(finding: Finding, attempts: Sequence[Attempt], now: float) -> dg.RunRequest | dg.SkipReason:
@@ -232,7 +196,7 @@ def tick(
             reasons.append(f"{name}: could not look: {error}")
             following = _after(list(specs), name)  # the others go first
             break
-        except (ServiceError, FlinkJobError) as error:
+        except GamestreamError as error:
             reasons.append(f"{name}: could not look: {error}")
             continue
         findings.append(finding)

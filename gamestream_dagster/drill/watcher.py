@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gamestream_dagster.clients.errors import ServiceError, TransientServiceError
-from gamestream_dagster.flink_jobs.control import incident_recording as noting
 from gamestream_dagster.flink_jobs.control.applying import apply
+from gamestream_dagster.flink_jobs.control.looking import look_and_plan
 from gamestream_dagster.flink_jobs.control.workbench import Workbench, workbench
 from gamestream_dagster.flink_jobs.errors import FlinkJobError, ParkedError, TransientFlinkJobError
 from gamestream_dagster.flink_jobs.plan.model import Choice, Decision
@@ -30,18 +30,6 @@ BACKOFF_SECONDS = 30.0
 _KEPT_LOOKS = 1000
 _STOP_SECONDS = 150.0
 _WELL = (Health.HEALTHY, Health.STARTING)
-_LEFT_ALONE = (Health.HEALTHY, Health.STARTING, Health.RECOVERING)
-_HEALS = frozenset(
-    {
-        Decision.DEPLOY,
-        Decision.RESTORE,
-        Decision.HEAL,
-        Decision.FINISH,
-        Decision.RECORD,
-        Decision.TIDY,
-        Decision.UPGRADE,
-    }
-)
 
 Say = Callable[[str], None]
 
@@ -130,25 +118,23 @@ class Watcher:
     def _look(self, job: str, at: float) -> Look:
         previous = self._figures.get(job)
         with self._bench(job) as bench:
-            observed, record = bench.look(previous)
+            found = look_and_plan(bench, previous)
+            observed, plan = found.observed, found.plan
             if observed.state is JobState.UNKNOWN:
                 return Look(job, at, False, f"Flink does not answer ({observed.detail})")
             moved = last_movement(previous, observed.figures)
             if moved is not None:
                 self._figures[job] = moved
-            noted = noting.note_look(bench, observed)
-            since = noted.incident.opened_at.timestamp() if noted.incident else None
-            text = f"{observed.state}, {observed.health}" + (f": {why}" if (why := observed.health_reason) else "")
-            if observed.state.live and observed.health in _LEFT_ALONE and not observed.duplicates:
-                return Look(job, at, observed.health in _WELL, text, since)
-            if record is None:
+            since = incident.opened_at.timestamp() if (incident := found.noted.incident) else None
+            if found.record is None:
                 return Look(job, at, False, "it was never deployed", since)
-            plan = bench.plan(Choice.HEAL, previous)
+            if plan is None:
+                text = f"{observed.state}, {observed.health}" + (f": {why}" if (why := observed.health_reason) else "")
+                return Look(job, at, observed.health in _WELL, text, since)
             if plan.decision is Decision.PARK:
-                noting.note_parked(bench, plan)
                 return Look(job, at, False, f"{plan.decision}: {plan.reason}", since, parked=plan.reason)
-            if plan.decision in _HEALS:
-                self._ask(job, record.deployment_id, previous)
+            if plan.decision.heals:
+                self._ask(job, found.record.deployment_id, previous)
             return Look(job, at, False, f"{plan.decision}: {plan.reason}", since)
 
     def _ask(self, job: str, deployment: str, previous: Figures | None) -> None:

@@ -29,7 +29,7 @@ A number that the registry does not know is looked up again after a minute. Regi
 records that were read before are refused for good. Keep old schemas: a replay of the topic reads old records again.
 
 The format is compiled from `gamestream_dagster/platform/flink_formats` when the stack starts. A cluster of your own
-needs `<home>/flink/lib/gamestream-avro.jar` in its `lib` folder.
+needs `<home>/flink/lib/gamestream-formats.jar` in its `lib` folder.
 """
 _REPLAY = """\
 ## Replaying files

@@ -17,6 +17,7 @@ from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.connections import KafkaConnection
+from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.events.avro_reading import grows_without_bytes, is_whole
 from gamestream_dagster.events.avro_shape import Shape, shape_of
 
@@ -25,7 +26,7 @@ MOST_BYTES = 256 << 20
 _WIDENINGS = 12  # each attempt reads twice as far back: offsets have holes where a topic is compacted or transactional
 
 
-class TailTooLargeError(Exception):
+class TailTooLargeError(GamestreamError):
     """The requested records do not fit into memory; the message says what to do."""
 
 

@@ -20,9 +20,8 @@ from gamestream_dagster.platform import class_archives, flink_formats, health, j
 from gamestream_dagster.platform.errors import PlatformError
 from gamestream_dagster.platform.java import java
 from gamestream_dagster.platform.service import Program, Service
-from gamestream_dagster.settings import Settings
+from gamestream_dagster.settings import TASK_SLOTS, Settings
 
-SLOTS = 8
 JOBMANAGER_HEAP_MIB = 448
 GATEWAY_HEAP_MIB = 448
 # For a JVM with short bursts of work: one collector thread, and no compiler that pays off after minutes.
@@ -103,7 +102,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "taskmanager.rpc.port": settings.port("taskmanager_rpc"),
         "taskmanager.data.port": settings.port("taskmanager_data"),
         "taskmanager.data.bind-port": settings.port("taskmanager_data"),
-        "taskmanager.numberOfTaskSlots": SLOTS,
+        "taskmanager.numberOfTaskSlots": TASK_SLOTS,
         "taskmanager.cpu.cores": 2.0,
         "taskmanager.resource-id": "taskmanager",
         **taskmanager_memory(settings).configuration(),

@@ -9,10 +9,11 @@ from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.settings import Settings
 
 if TYPE_CHECKING:
+    from gamestream_dagster.flink_jobs.control.looking import Look
     from gamestream_dagster.flink_jobs.control.pruning import Pruned
     from gamestream_dagster.flink_jobs.plan.model import Plan
     from gamestream_dagster.flink_jobs.record.deployment import Deployment
-    from gamestream_dagster.flink_jobs.record.incidents import Incident, Noted
+    from gamestream_dagster.flink_jobs.record.incidents import Incident
     from gamestream_dagster.flink_jobs.record.observed import Figures, ObservedJob
 
 
@@ -50,23 +51,11 @@ class FlinkJobs:
 
         return manager.observe_job(self._settings, job, previous)
 
-    def at_work(self, job: str) -> bool:
-        """Whether an executor is working on the job."""
+    def look_and_plan(self, job: str, previous: "Figures | None" = None) -> "Look":
+        """Observe the job, record incident and alert, plan a repair if it is unhealthy. Never changes the job."""
         from gamestream_dagster.flink_jobs.control import manager
 
-        return manager.at_work(self._settings, job)
-
-    def note_parked(self, plan: "Plan") -> None:
-        """Record an alert for a parked plan. Does not touch the job."""
-        from gamestream_dagster.flink_jobs.control import manager
-
-        manager.note_parked(self._settings, plan)
-
-    def note(self, observed: "ObservedJob") -> "Noted":
-        """Record incident and alert from an observation. Does not touch the job."""
-        from gamestream_dagster.flink_jobs.control import manager
-
-        return manager.note_look(self._settings, observed)
+        return manager.look_and_plan(self._settings, job, previous)
 
     def incident(self, job: str) -> "Incident | None":
         """The newest incident of the job."""
@@ -85,12 +74,6 @@ class FlinkJobs:
         from gamestream_dagster.flink_jobs.control.pruning import prune_states
 
         return prune_states(self._settings)
-
-    def last(self, job: str) -> "Deployment | None":
-        """The newest deployment of the job; None before its first."""
-        from gamestream_dagster.flink_jobs.control import manager
-
-        return next(iter(manager.history(self._settings, job, 1)), None)
 
 
 class FlinkJobsResource(dg.ConfigurableResource[FlinkJobs]):

@@ -25,7 +25,6 @@ from sqlalchemy import text
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_types import FlinkState
-from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.acceptance import Decoded, outcomes
 from gamestream_dagster.events.feed import simulate_into
@@ -38,6 +37,7 @@ from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 from tests.support.acceptance_cases import load_arrays, load_cases
 from tests.support.planting import parts_of
+from tests.support.world import stamped_by_producers
 
 
 def nba_totals(key: str) -> Counter[str]:
@@ -55,25 +55,6 @@ def publish(settings: Settings, records: list[tuple[str, bytes | None, int]]) ->
     for key, value, timestamp in records:
         producer.produce("user-score", key=key.encode(), value=value, timestamp=timestamp)
     assert producer.flush(30) == 0
-
-
-@contextmanager
-def stamped_by_producers(settings: Settings) -> Iterator[None]:
-    """As on a topic that is not ours: cases whose time is judged against the record's need its timestamp as given."""
-    setting, admin = "message.timestamp.type", KafkaAdmin(settings.kafka)
-
-    def stamp(kind: str) -> None:
-        admin.configure("user-score", {setting: kind})
-        deadline = time.monotonic() + 20
-        while (found := admin.describe("user-score")) is None or found.config[setting] != kind:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    stamp("CreateTime")
-    try:
-        yield
-    finally:
-        stamp("LogAppendTime")
 
 
 def event(user: str, team: str, score: Any, *, team_name: str | None = None, at: int | None = None) -> bytes:
@@ -173,7 +154,7 @@ def test_every_record_that_the_rule_refuses_leaves_the_job_running_and_is_counte
     )
     assert expected < len(records) / 1.2, "the table holds refused records too"
     before = accepted_by_job(boards.settings)
-    with stamped_by_producers(boards.settings):
+    with stamped_by_producers(boards.settings, "user-score"):
         publish(boards.settings, records)
     boards.drain()
     after = accepted_by_job(boards.settings)

@@ -61,7 +61,7 @@ def secured_kafka(own: Settings, password: str) -> Iterator[Path]:
             broker.wait(30)
 
 
-def wait_for_broker(settings: Settings, seconds: float = 60) -> None:
+def wait_for_broker(settings: Settings, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while why := kafka.probe(settings):
         assert time.monotonic() < deadline, why

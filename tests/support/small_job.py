@@ -17,6 +17,8 @@ from sqlalchemy import text
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.control import manager
+from gamestream_dagster.flink_jobs.control.incident_recording import note_look
+from gamestream_dagster.flink_jobs.control.workbench import workbench
 from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.record.deployment import Deployment
 from gamestream_dagster.flink_jobs.record.incidents import Noted
@@ -107,10 +109,9 @@ class Game:
         assert producer.flush(20) == 0
 
     def look(self) -> Noted:
-        """A look as the health sensor takes it."""
-        return manager.note_look(
-            self.settings, manager.observe_job(self.settings, self.name, root=self.root), self.root
-        )
+        """A look of which the findings are recorded, as the health sensor does it."""
+        with workbench(self.settings, self.name, self.root) as bench:
+            return note_look(bench, bench.look()[0])
 
     def rows(self) -> dict[str, int]:
         with open_engine(self.settings) as engine, engine.connect() as connection:

@@ -17,7 +17,6 @@ from gamestream_dagster.flink_jobs.errors import (
 from gamestream_dagster.flink_jobs.execute.confirming import watch_steady
 from gamestream_dagster.flink_jobs.execute.executor import execute
 from gamestream_dagster.flink_jobs.execute.work import Work
-from gamestream_dagster.flink_jobs.observe.observer import older_on_disk
 from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, Plan, PlanInput
 from gamestream_dagster.flink_jobs.plan.planner import plan
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Trigger
@@ -98,7 +97,6 @@ def _run(bench: Workbench, question: PlanInput, made: Plan, say: Say) -> Work:
         inputs=bench.inputs,
         begin_anew=bench.begin_anew,
         missing=bench.missing,
-        older=lambda path: older_on_disk(path) if bench.checkpoints_dir else None,
         note=lambda moment, text: bench.incidents.add(bench.name, moment, text),
     )
     if made.steps:

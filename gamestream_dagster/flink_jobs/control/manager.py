@@ -7,15 +7,15 @@ from pathlib import Path
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.flink_jobs.control import incident_recording as noting
+from gamestream_dagster.flink_jobs.control import looking
 from gamestream_dagster.flink_jobs.control.applying import Say, apply
+from gamestream_dagster.flink_jobs.control.looking import Look
 from gamestream_dagster.flink_jobs.control.workbench import workbench
 from gamestream_dagster.flink_jobs.errors import ParkedError
 from gamestream_dagster.flink_jobs.plan.model import Choice, Plan
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, pending
-from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.record.incident_store import PostgresIncidents
-from gamestream_dagster.flink_jobs.record.incidents import Incident, Noted
+from gamestream_dagster.flink_jobs.record.incidents import Incident
 from gamestream_dagster.flink_jobs.record.observed import Figures, ObservedJob
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job
 from gamestream_dagster.settings import Settings
@@ -74,12 +74,6 @@ def stand_still_job(settings: Settings, name: str, say: Say = lambda _: None, ro
     return apply_job(settings, name, Choice.STANDSTILL, say, root)
 
 
-def at_work(settings: Settings, name: str) -> bool:
-    """Whether an executor is working on the job."""
-    with open_engine(settings) as engine:
-        return PostgresDeploymentStore(engine).at_work(name)
-
-
 def suspend_job(settings: Settings, name: str, say: Say = lambda _: None, root: Path = FLINK_SQL_DIR) -> Deployment:
     """Stop the job with a savepoint until `resume_job`."""
     return apply_job(settings, name, Choice.SUSPEND, say, root)
@@ -98,22 +92,16 @@ def observe_job(
         return bench.look(previous)[0]
 
 
+def look_and_plan(settings: Settings, name: str, previous: Figures | None = None, root: Path = FLINK_SQL_DIR) -> Look:
+    """Observe the job, record incident and alert, and plan a repair if it is unhealthy. Never changes the job."""
+    with workbench(settings, name, root) as bench:
+        return looking.look_and_plan(bench, previous)
+
+
 def pending_change(settings: Settings, name: str, root: Path = FLINK_SQL_DIR) -> str:
     """The difference between what runs and the folder, for the operator; empty when there is none."""
     with workbench(settings, name, root) as bench:
         return pending(bench.store.last(name), bench.target.fingerprint)
-
-
-def note_parked(settings: Settings, made: Plan, root: Path = FLINK_SQL_DIR) -> None:
-    """Record an alert `job/<name>` for a parked plan; it ends when the job runs as described again."""
-    with workbench(settings, made.job, root) as bench:
-        noting.note_parked(bench, made)
-
-
-def note_look(settings: Settings, observed: ObservedJob, root: Path = FLINK_SQL_DIR) -> Noted:
-    """Record an observation: opens or ends the job's incident, ends its alert when it is healthy."""
-    with workbench(settings, observed.job, root) as bench:
-        return noting.note_look(bench, observed)
 
 
 def incidents(

@@ -23,10 +23,16 @@ from gamestream_dagster.flink_jobs.execute.work import FlinkControl
 from gamestream_dagster.flink_jobs.linter.lint import errors_of
 from gamestream_dagster.flink_jobs.observe.input_topics import read_ids, read_inputs
 from gamestream_dagster.flink_jobs.observe.needs import missing
-from gamestream_dagster.flink_jobs.observe.observer import FlinkView, observe, restore_facts, restore_point
+from gamestream_dagster.flink_jobs.observe.observer import (
+    FlinkView,
+    observe,
+    older_restores,
+    restore_facts,
+    restore_point,
+)
 from gamestream_dagster.flink_jobs.observe.positions import Positions, events_lost, kept_positions, read_positions
 from gamestream_dagster.flink_jobs.plan.healing import HEAL_WINDOW_MINUTES
-from gamestream_dagster.flink_jobs.plan.model import Choice, Compatibility, Plan, PlanInput, RollbackPoint
+from gamestream_dagster.flink_jobs.plan.model import Choice, Compatibility, Parallelism, Plan, PlanInput, RollbackPoint
 from gamestream_dagster.flink_jobs.plan.planner import plan
 from gamestream_dagster.flink_jobs.plan.restoring import nothing_to_lose
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Trigger, last_good
@@ -48,7 +54,7 @@ from gamestream_dagster.flink_jobs.record.observed import (
     RestoreKind,
 )
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job
-from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM, fixed_changes
+from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM, PARALLELISM, fixed_changes
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.flink_jobs.target.targets import Target, target_as_deployed, target_for
 from gamestream_dagster.flink_jobs.target.transactions import transaction_timeout
@@ -132,10 +138,15 @@ class Workbench:
             return observed
         return replace(observed, health=Health.TOPIC_RECREATED, health_reason=told(others))
 
-    def question(self, choice: Choice = Choice.NONE, previous: Figures | None = None) -> PlanInput:
-        """Look, and put together all that the plan depends on."""
+    def question(
+        self,
+        choice: Choice = Choice.NONE,
+        previous: Figures | None = None,
+        seen: tuple[ObservedJob, Deployment | None] | None = None,
+    ) -> PlanInput:
+        """Put together all that the plan depends on, from a look that was just taken (`seen`) or a new one."""
         spec, target = self.target.spec, self.target
-        observed, record = self.look(previous)
+        observed, record = seen or self.look(previous)
         observed = self._with_events_lost(observed)
         question = PlanInput(
             spec=spec,
@@ -150,6 +161,7 @@ class Workbench:
             gone=gone_events(self.inputs(spec.reads)) if choice in _FROM_NOTHING else "",
             standing=record is not None and record.stands_still and self.store.standing(),
             transaction_timeout=transaction_timeout(_sinks(record, target)),
+            parallelism=_parallelism(record, target),
         )
         return self._compared(self._linted(question))
 
@@ -210,7 +222,8 @@ class Workbench:
             return RollbackPoint(good.generation, good.fingerprint, other_topics=others)
         facts = restore_facts(restore, self.checkpoints_dir, self.clock) or RestoreFacts()
         facts = replace(facts, events_lost=self.events_lost(kept_positions(good.spec)))
-        return RollbackPoint(good.generation, good.fingerprint, restore, facts, others)
+        older = older_restores(restore, self.checkpoints_dir)
+        return RollbackPoint(good.generation, good.fingerprint, restore, facts, others, older)
 
     def _with_events_lost(self, observed: ObservedJob) -> ObservedJob:
         """Kafka is asked only where the answer decides: something could be restored."""
@@ -235,6 +248,11 @@ def _unsteady(observed: ObservedJob, record: Deployment | None, steady_seconds: 
     if record is None or record.state is not DeploymentState.RUNNING or record.running_at is None or failed_ms is None:
         return False
     return observed.state is JobState.FAILED and failed_ms / 1000 < record.running_at.timestamp() + steady_seconds
+
+
+def _parallelism(record: Deployment | None, target: Target) -> Parallelism:
+    ran: Mapping[str, str] = (record.spec.get("options") if record else None) or {}
+    return Parallelism(int(target.options[PARALLELISM]), int(ran[PARALLELISM]) if PARALLELISM in ran else None)
 
 
 def _sinks(record: Deployment | None, target: Target) -> list[str]:

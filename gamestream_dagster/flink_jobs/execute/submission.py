@@ -131,7 +131,8 @@ class _refusals:  # noqa: N801 - a context manager that reads like a function
 def with_id_horizon(compiled: str, horizon_ms: int, key: Sequence[str]) -> str:
     """A compiled plan in which the state that tells copies of events apart is forgotten after `horizon_ms`.
 
-    The operator is the one that keeps the first row of each `key`, the columns that the topic declares in `event_ids`.
+    The operator is the one that keeps the first row of each `key`, the columns that the topic declares in `dedup`, or
+    that counts the rows of each `key` so far (`COUNT(*) OVER`): each copy then renews the horizon.
 
     Its operator takes each event as it comes, also where the others gather batches: ids hardly ever repeat, so that a
     batch of them would copy each row and fold none.
@@ -140,14 +141,18 @@ def with_id_horizon(compiled: str, horizon_ms: int, key: Sequence[str]) -> str:
         SubmissionRejectedError: the plan does not have just one such operator.
     """
     plan = cast("dict[str, Any]", json.loads(compiled))
-    found = [node for node in plan["nodes"] if set(key) <= _first_row_key(node)]
-    if len(found) != 1 or len(found[0].get("state") or ()) != 1:
+    firsts = [node for node in plan["nodes"] if set(key) <= _first_row_key(node) and len(node.get("state") or ()) == 1]
+    counts = [node for node in plan["nodes"] if set(key) == _counted_key(node)]
+    if len(firsts) + len(counts) != 1:
         raise SubmissionRejectedError(
-            f"The plan has {len(found)} operators that keep the first row of each {', '.join(key)} and should have "
+            f"The plan has {len(firsts) + len(counts)} operators that tell copies by {', '.join(key)} and should have "
             "one, with one state; look at the `counted_...` source of the job and at what reads it"
         )
-    found[0]["state"][0]["ttl"] = f"{horizon_ms} ms"
-    found[0]["configuration"] |= {"table.exec.mini-batch.enabled": "false"}
+    for node in firsts:
+        node["state"][0]["ttl"] = f"{horizon_ms} ms"
+        node["configuration"] |= {"table.exec.mini-batch.enabled": "false"}
+    for node in counts:
+        node.setdefault("configuration", {})["table.exec.state.ttl"] = f"{horizon_ms} ms"
     return json.dumps(plan)
 
 
@@ -157,6 +162,14 @@ def _first_row_key(node: dict[str, Any]) -> set[str]:
         return set()
     columns = _columns(node["outputType"])
     return {columns[index] for index in node["uniqueKeys"] if index < len(columns)}
+
+
+def _counted_key(node: dict[str, Any]) -> set[str]:
+    """The columns by which an operator of a compiled plan counts rows so far; of any other operator none."""
+    if not node["type"].startswith("stream-exec-over-aggregate"):
+        return set()
+    columns = _columns(node["outputType"])
+    return {columns[index] for index in node["overSpec"]["partition"]["fields"] if index < len(columns)}
 
 
 def _columns(row: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,10 +17,13 @@ from gamestream_dagster.flink_jobs.errors import (
 )
 from gamestream_dagster.flink_jobs.execute.confirming import confirm
 from gamestream_dagster.flink_jobs.execute.work import Work
+from gamestream_dagster.flink_jobs.observe.observer import same_path
 from gamestream_dagster.flink_jobs.plan.model import Adopt, Preflight, Resubmit, StartFrom, Submit
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome, Trigger
 from gamestream_dagster.flink_jobs.record.incidents import Moment
 from gamestream_dagster.flink_jobs.record.inputs import Inputs, inherited, stored_inputs
+from gamestream_dagster.flink_jobs.record.observed import RestoreKind, RestorePoint
+from gamestream_dagster.flink_jobs.spec.fixed import PARALLELISM
 from gamestream_dagster.flink_jobs.spec.job_spec import flink_job_name
 from gamestream_dagster.flink_jobs.target.targets import Target, what_ran
 
@@ -33,13 +37,14 @@ def preflight(work: Work, step: Preflight) -> None:
     missing = work.missing(target)
     if missing:
         raise PreflightError(f"{spec.name} is not submitted, because it could not run: {'. '.join(missing)}")
-    needed = int(target.options.get("parallelism.default", "1"))
+    needed = int(target.options.get(PARALLELISM, "1"))
     overview = work.flink.overview()
     free = overview.slots_available + _slots_held(work)
     if free < needed:
         raise PreflightError(
             f"{spec.name} needs {needed} task slots and {free} of {overview.slots_total} are free "
-            f"({overview.task_managers} TaskManagers); free some, or see `gamestream status`"
+            f"({overview.task_managers} TaskManagers); free some, or give it fewer: `{PARALLELISM}` under `flink` in "
+            "its job.yaml, or a smaller setting job_core_share"
         )
     work.say(f"{spec.name}: Flink plans the SQL")
     work.compiled_plan = work.submitter.check(spec.name, target.rendered, target.options)
@@ -70,6 +75,7 @@ def submit(work: Work, step: Submit) -> None:
     _refuse_second(work)
     target, newest = work.take(step.deployed), restore
     inputs = _inputs(work, target, step, restore)
+    candidates = _older(step, restore)
     while True:
         deployment = _intent(work, target, step, restore, inputs)
         work.store.add(deployment)
@@ -78,7 +84,7 @@ def submit(work: Work, step: Submit) -> None:
             _send(work, target)
             confirm(work)
         except UnreadableStateError:
-            older = work.older(restore) if restore else None
+            older = next(candidates, None)
             if older is None:
                 # an operator who repairs one of them and resumes gets the newest
                 work.save(restore_path=newest)
@@ -90,6 +96,13 @@ def submit(work: Work, step: Submit) -> None:
             restore = older
         else:
             return
+
+
+def _older(step: Submit, restore: str | None) -> Iterator[str]:
+    """The plan's candidates other than `restore`; none after a savepoint, which is newer than any of them."""
+    if restore is None or not RestorePoint(restore, RestoreKind.CHECKPOINT).is_checkpoint:
+        return
+    yield from (path for path in step.older if not same_path(path, restore))
 
 
 def resubmit(work: Work, step: Resubmit) -> None:

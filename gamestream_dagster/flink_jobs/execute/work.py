@@ -78,7 +78,6 @@ class Work:
     positions: Callable[[], Positions | None] = lambda: None  # offsets that the job's group has read up to
     inputs: Callable[[Iterable[str]], Inputs] = lambda topics: {}  # the topics at this moment
     begin_anew: Callable[[JobSpec, Inputs], int] = lambda spec, inputs: 0  # empties the boards; returns deleted rows
-    older: Callable[[str], str | None] = lambda path: None  # the complete checkpoint before one, on a shared disk
     note: Callable[[Moment, str], None] = lambda moment, text: None  # adds to the job's open incident, if any
     missing: Callable[[Target], tuple[str, ...]] = lambda target: ()  # what it needs and the stack lacks
     compiled_plan: str | None = field(default=None, repr=False)

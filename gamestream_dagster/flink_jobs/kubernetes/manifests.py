@@ -16,6 +16,7 @@ from typing import Any
 
 from gamestream_dagster.flink_jobs.errors import JobSpecError
 from gamestream_dagster.flink_jobs.kubernetes.rules import refusals
+from gamestream_dagster.flink_jobs.spec.fixed import PARALLELISM
 from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState
 from gamestream_dagster.flink_jobs.target.render import SECRET_NAMES, SECRET_OPTIONS, Bindings, RenderedJob
 from gamestream_dagster.flink_jobs.target.targets import Target
@@ -34,7 +35,7 @@ RUNNER_JAR = "local:///opt/flink/usrlib/sql-runner.jar"
 _TEMPLATES, _SCRIPTS = "/opt/gamestream/templates", "/opt/gamestream/sql"
 _CONTAINER = "flink-main-container"  # the operator's name for Flink's own container in a pod template
 # Options that the operator sets from fields of the manifest, or that only a submission through the gateway needs.
-_NOT_FOR_OPERATOR = ("parallelism.default", "table.dml-sync", "pipeline.name")
+_NOT_FOR_OPERATOR = (PARALLELISM, "table.dml-sync", "pipeline.name")
 # The runner removes comments from the script with a regular expression, also inside strings and hints.
 _CUT_BY_RUNNER = re.compile(r"--|/\*")
 
@@ -61,6 +62,11 @@ class Cluster:
 
 def secretless(bindings: Bindings) -> Bindings:
     """The same values, with placeholders for credentials that the init container fills in."""
+    if bindings.kafka and bindings.kafka.ca_pem:
+        raise JobSpecError(
+            "the operator's SQL runner cuts `--` out of a script, and so every certificate: put the CA into the Java "
+            "trust store of the image, and leave kafka_ca_file out"
+        )
     names = {name: "${" + variable + "}" for name, (variable, _) in CREDENTIALS.items()}
     login = f"{names['registry_user']}:{names['registry_password']}"
     values = {
@@ -68,7 +74,11 @@ def secretless(bindings: Bindings) -> Bindings:
         for name, value in bindings.values.items()
     }
     kafka = bindings.kafka and replace(bindings.kafka, user=names["kafka_user"], password=names["kafka_password"])
-    return replace(bindings, values={**values, **{name: names[name] for name in SECRET_NAMES}}, kafka=kafka)
+    registry = bindings.registry
+    if registry and registry.user:
+        registry = replace(registry, user=names["registry_user"], password=names["registry_password"])
+    shown = {name: names[name] for name in SECRET_NAMES}
+    return replace(bindings, values={**values, **shown}, kafka=kafka, registry=registry)
 
 
 def manifests(targets: Iterable[Target], cluster: Cluster) -> list[dict[str, Any]]:
@@ -151,7 +161,7 @@ def _loopback(address: str) -> bool:
 
 
 def _parallelism(target: Target) -> int:
-    return int(target.options.get("parallelism.default", "1"))
+    return int(target.options.get(PARALLELISM, "1"))
 
 
 def _metadata(name: str, cluster: Cluster, target: Target | None = None) -> dict[str, Any]:

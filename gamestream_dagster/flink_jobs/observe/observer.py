@@ -141,6 +141,7 @@ def _observe(
             restore=restore,
             slots_free=slots_free,
             restore_facts=restore_facts(restore, checkpoints_dir, clock),
+            older_restores=older_restores(restore, checkpoints_dir),
             cluster_lost=record is not None and record.state in _NO_END,
         )
     others = sorted(
@@ -168,9 +169,11 @@ def _observe(
         savepoint_path=latest.path if state is JobState.FINISHED and latest else None,
     )
     if not state.live:
-        return replace(observed, restore_facts=restore_facts(observed.restore, checkpoints_dir, clock))
+        facts = restore_facts(observed.restore, checkpoints_dir, clock)
+        return replace(observed, restore_facts=facts, older_restores=older_restores(observed.restore, checkpoints_dir))
     health, reason = assess(state, figures, previous, windowed=windowed)
-    return replace(observed, health=health, health_reason=reason)
+    older = older_restores(observed.restore, checkpoints_dir) if health.sick else ()
+    return replace(observed, health=health, health_reason=reason, older_restores=older)
 
 
 def _choose(flink: FlinkView, ours: list[JobOverview], recorded: str | None) -> JobDetail | None:
@@ -307,25 +310,33 @@ def restore_facts(
     return RestoreFacts(exists=True, age_hours=max(0.0, clock() - metadata.stat().st_mtime) / 3600)
 
 
-def newest_on_disk(folder: Path, before: int | None = None) -> Path | None:
-    """The newest complete `chk-<n>` in a job's checkpoint folder; complete means that its `_metadata` exists.
+def older_restores(restore: RestorePoint | None, checkpoints_dir: Path | None) -> tuple[str, ...]:
+    """States to try if `restore` cannot be read: earlier complete checkpoints of the same job, newest first.
 
-    `before`: only of those with a smaller number.
+    Empty for a savepoint, and where this machine does not share the cluster's disk.
     """
-    complete = [
+    if restore is None or checkpoints_dir is None or urlsplit(restore.path).scheme not in ("", "file"):
+        return ()
+    path = Path(unquote(urlsplit(restore.path).path))
+    number = _number(path)
+    if number is None:
+        return ()
+    return tuple(older.as_uri() for at, older in _complete(path.parent) if at < number)
+
+
+def newest_on_disk(folder: Path) -> Path | None:
+    """The newest complete `chk-<n>` below a job's checkpoint folder."""
+    return next((path for _, path in _complete(folder)), None)
+
+
+def _complete(folder: Path) -> list[tuple[int, Path]]:
+    """Complete checkpoints in a job's folder with their numbers, newest first; complete means `_metadata` exists."""
+    found = [
         (number, path)
         for path in folder.glob("chk-*")
         if (number := _number(path)) is not None and (path / "_metadata").is_file()
     ]
-    return max((one for one in complete if before is None or one[0] < before), default=(0, None))[1]
-
-
-def older_on_disk(checkpoint: str) -> str | None:
-    """The next older complete checkpoint of the same job; None for a savepoint, or when there is none."""
-    path = Path(unquote(urlsplit(checkpoint).path))
-    number = _number(path)
-    older = newest_on_disk(path.parent, number) if number is not None else None
-    return older.as_uri() if older else None
+    return sorted(found, reverse=True)
 
 
 def _number(path: Path) -> int | None:

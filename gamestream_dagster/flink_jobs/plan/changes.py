@@ -19,7 +19,14 @@ from gamestream_dagster.flink_jobs.plan.model import (
     Stop,
     Submit,
 )
-from gamestream_dagster.flink_jobs.plan.restoring import doubt_about, fallback, nothing_to_lose, usable_restore
+from gamestream_dagster.flink_jobs.plan.restoring import (
+    doubt_about,
+    fallback,
+    nothing_to_lose,
+    older_than_fallback,
+    resubmitted,
+    usable_restore,
+)
 from gamestream_dagster.flink_jobs.record.deployment import (
     Deployment,
     DeploymentState,
@@ -93,11 +100,18 @@ def change(question: PlanInput) -> Plan:
         return incompatible(question)
     return question.answer(
         Decision.UPGRADE,
-        f"changed, and its state is compatible: stop with a savepoint, resume from it{_rolled_back(question)}",
+        "changed, and its state is compatible: stop with a savepoint, resume from it"
+        f"{_rescaled(question)}{_rolled_back(question)}",
         Preflight(),
         Stop(job_id, Outcome.UPGRADING, fallback(question) if observed.health.sick else None),
-        Submit(StartFrom.STOPPED, Trigger.CHANGE),
+        Submit(StartFrom.STOPPED, Trigger.CHANGE, older=older_than_fallback(question)),
     )
+
+
+def _rescaled(question: PlanInput) -> str:
+    found = question.parallelism
+    changes = found is not None and found.recorded is not None and found.recorded != found.wanted
+    return f" with a parallelism of {found.wanted} instead of {found.recorded}" if found and changes else ""
 
 
 def _rolled_back(question: PlanInput) -> str:
@@ -236,7 +250,7 @@ def redeploy(question: PlanInput) -> Plan:
         f"{why}: stop with a savepoint, resume from it",
         Preflight(deployed),
         Stop(observed.flink_job_id or "", Outcome.UPGRADING, fallback(question) if observed.health.sick else None),
-        Submit(StartFrom.STOPPED, Trigger.REDEPLOY, deployed=deployed, hold=question.hold),
+        resubmitted(question, Trigger.REDEPLOY, deployed),
     )
 
 
@@ -292,7 +306,8 @@ def rollback(question: PlanInput, record: Deployment) -> Plan:
         return question.refuse(f"it cannot roll back to {target}: {against}", f"history {name}")
     hold = None if point.fingerprint == question.fingerprint else Hold(HoldKind.ROLLBACK, question.fingerprint)
     start, path = (StartFrom.PATH, point.restore.path) if stateful and point.restore else (StartFrom.EARLIEST, None)
-    submit = Submit(start, Trigger.ROLLBACK, path, deployed=point.generation, hold=hold)
+    older = point.older if path else ()
+    submit = Submit(start, Trigger.ROLLBACK, path, deployed=point.generation, hold=hold, older=older)
     origin = f"its {point.restore.kind} {path}" if stateful and point.restore else "the earliest offset"
     reason = f"an operator rolled back to {target}, from {origin}"
     if not question.observed.state.live:
@@ -316,12 +331,21 @@ def _gone(question: PlanInput) -> str:
     )
 
 
+def _appended(question: PlanInput) -> str:
+    """A warning about topics that keep what a replay writes again; empty for a job without stream outputs."""
+    topics = ", ".join(stream.topic for stream in question.spec.streams)
+    return topics and (
+        f". WARNING: every event is appended to {topics} once more: a job that reads there drops the copy only within "
+        "its horizon"
+    )
+
+
 def replay(question: PlanInput, live: bool) -> Plan:
     """Drop the state at the operator's request and read all events again."""
     submit = Submit(StartFrom.EARLIEST, Trigger.HAND)
     reason = (
         "an operator requested a replay: fresh state, all events again from the earliest offset; its boards are "
-        f"emptied first{_gone(question)}"
+        f"emptied first{_gone(question)}{_appended(question)}"
     )
     if not live:
         return question.answer(Decision.DEPLOY, reason, Preflight(), submit)

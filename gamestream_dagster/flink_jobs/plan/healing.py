@@ -16,7 +16,13 @@ from gamestream_dagster.flink_jobs.plan.model import (
     Stop,
     Submit,
 )
-from gamestream_dagster.flink_jobs.plan.restoring import doubt, fallback, nothing_to_lose, transaction_doubt
+from gamestream_dagster.flink_jobs.plan.restoring import (
+    doubt,
+    fallback,
+    nothing_to_lose,
+    resubmitted,
+    transaction_doubt,
+)
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, Outcome, Trigger
 
 # Healing redeploys within the window; the next one is parked.
@@ -45,7 +51,7 @@ def heal(question: PlanInput) -> Plan:
         f"{reason}; stop with a savepoint if possible, resume from its state{_pending(question)}",
         Preflight(deployed),
         Stop(job_id, Outcome.UPGRADING, fallback(question)),
-        Submit(StartFrom.STOPPED, Trigger.HEAL, deployed=deployed, hold=question.hold),
+        resubmitted(question, Trigger.HEAL, deployed),
     )
 
 
@@ -93,7 +99,7 @@ def restore(question: PlanInput, record: Deployment, trigger: Trigger, why: str)
     if against:
         return question.park(f"{why}, but {against}", f"resume {spec.name}", f"apply {spec.name} --replay")
     if observed.restore:
-        submit = Submit(StartFrom.PATH, trigger, observed.restore.path, deployed, hold)
+        submit = Submit(StartFrom.PATH, trigger, observed.restore.path, deployed, hold, observed.older_restores)
         reason = f"{why}; resume from its newest {observed.restore.kind}{pending}"
         return question.answer(Decision.RESTORE, reason, Preflight(deployed), submit)
     return question.park(

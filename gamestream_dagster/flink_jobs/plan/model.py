@@ -35,6 +35,24 @@ class Decision(StrEnum):
     ROLLBACK = "ROLLBACK"  # stop the running version, return to an earlier one and its state
     REFUSE = "REFUSE"  # the request cannot be fulfilled; nothing changes
 
+    @property
+    def heals(self) -> bool:
+        """Whether it brings a job back. Suspension is left to an operator."""
+        return self in _HEALS
+
+
+_HEALS = frozenset(
+    {
+        Decision.DEPLOY,
+        Decision.RESTORE,
+        Decision.HEAL,
+        Decision.FINISH,
+        Decision.RECORD,
+        Decision.TIDY,
+        Decision.UPGRADE,
+    }
+)
+
 
 class Choice(StrEnum):
     """What an operator requests beyond the folder."""
@@ -110,7 +128,8 @@ class Submit:
     """Store the intent with a new job id, submit, and wait until the job came up as required.
 
     `deployed`: the generation whose recorded SQL and options apply; None: the folder's. `hold`: the operator's
-    decision to run that version instead of the folder's.
+    decision to run that version instead of the folder's. `older`: checkpoints to try in this order if Flink cannot read
+    the one that it starts from.
     """
 
     start: StartFrom
@@ -118,6 +137,7 @@ class Submit:
     path: str | None = None
     deployed: int | None = None
     hold: Hold | None = None
+    older: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,6 +180,20 @@ Step = Preflight | Stop | Cancel | Submit | Resubmit | Confirm | Adopt | RecordE
 
 
 @dataclass(frozen=True)
+class Parallelism:
+    """Parallel tasks of the folder's version, and of the recorded version where known."""
+
+    wanted: int
+    recorded: int | None = None
+
+    @property
+    def told(self) -> str:
+        """`2`, or `2 (now 1)` where it changes."""
+        changes = self.recorded is not None and self.recorded != self.wanted
+        return f"{self.wanted} (now {self.recorded})" if changes else str(self.wanted)
+
+
+@dataclass(frozen=True)
 class Plan:
     """A decision, the reason, and the steps. `choices` are the commands that decide a parked change."""
 
@@ -169,6 +203,7 @@ class Plan:
     fingerprint: str
     steps: tuple[Step, ...] = ()
     choices: tuple[str, ...] = ()
+    parallelism: Parallelism | None = None
 
     @property
     def submits(self) -> int:
@@ -185,6 +220,7 @@ class RollbackPoint:
     restore: RestorePoint | None = None
     facts: RestoreFacts | None = None
     other_topics: tuple[OtherTopic, ...] = ()
+    older: tuple[str, ...] = ()  # checkpoints before `restore`, newest first
 
 
 @dataclass(frozen=True)
@@ -207,6 +243,7 @@ class PlanInput:
     gone: str = ""  # events that a fresh start can no longer read; checked only when an operator wants one
     standing: bool = False  # the proof that stopped it is still running
     transaction_timeout: float | None = None  # seconds, of its exactly-once sinks in Kafka; None: it has none
+    parallelism: Parallelism | None = None
 
     @property
     def changed(self) -> bool:
@@ -227,7 +264,7 @@ class PlanInput:
 
     def answer(self, decision: Decision, reason: str, *steps: Step, choices: tuple[str, ...] = ()) -> Plan:
         """A plan for this input's job."""
-        return Plan(self.spec.name, decision, reason, self.fingerprint, steps, choices)
+        return Plan(self.spec.name, decision, reason, self.fingerprint, steps, choices, self.parallelism)
 
     def park(self, reason: str, *choices: str) -> Plan:
         """A parked plan with the commands that decide."""

@@ -5,7 +5,8 @@ Pure, like the planner.
 
 from __future__ import annotations
 
-from gamestream_dagster.flink_jobs.plan.model import Choice, PlanInput
+from gamestream_dagster.flink_jobs.plan.model import Choice, PlanInput, StartFrom, Submit
+from gamestream_dagster.flink_jobs.record.deployment import Trigger
 from gamestream_dagster.flink_jobs.record.observed import RestoreFacts, RestoreKind, RestorePoint
 
 
@@ -89,3 +90,18 @@ def transaction_doubt(question: PlanInput) -> str:
 def fallback(question: PlanInput) -> RestorePoint | None:
     """The state to restore when an unhealthy job cannot make a savepoint."""
     return usable_restore(question) if question.spec.upgrade_mode.stateful else None
+
+
+def older_than_fallback(question: PlanInput) -> tuple[str, ...]:
+    """Checkpoints to try, newest first, if Flink cannot read the one that an unhealthy job was stopped with.
+
+    The job may complete a newer checkpoint before it stops, so the fallback itself comes first.
+    """
+    last = fallback(question) if question.observed.health.sick else None
+    return (last.path, *question.observed.older_restores) if last and last.is_checkpoint else ()
+
+
+def resubmitted(question: PlanInput, trigger: Trigger, deployed: int | None) -> Submit:
+    """Submit the version that ran, from the state that the job was stopped with."""
+    older = older_than_fallback(question)
+    return Submit(StartFrom.STOPPED, trigger, deployed=deployed, hold=question.hold, older=older)

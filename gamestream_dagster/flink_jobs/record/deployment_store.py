@@ -73,6 +73,10 @@ class DeploymentStore(Protocol):
         """Whether a proof that stops jobs is running."""
         ...
 
+    def at_work(self, job: str) -> bool:
+        """Whether an executor holds the job."""
+        ...
+
     def now(self) -> datetime:
         """The clock shared by all executors."""
         ...

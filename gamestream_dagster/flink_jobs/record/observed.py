@@ -177,6 +177,7 @@ class ObservedJob:
     slots_free: int | None = None
     savepoint_path: str | None = field(default=None)  # of a job that stopped with one
     restore_facts: RestoreFacts | None = None  # only of a job that does not run
+    older_restores: tuple[str, ...] = ()  # states to try if `restore` cannot be read, newest first
     cluster_lost: bool = False  # Flink no longer knows it, and its end was never observed
     other_topics: tuple[OtherTopic, ...] = ()  # its state read another incarnation of the topic
 

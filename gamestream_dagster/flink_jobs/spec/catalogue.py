@@ -13,15 +13,16 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, IDENTIFIER
+from gamestream_dagster.catalogue.boards import DESCRIPTION, FLINK_SQL_DIR, IDENTIFIER, OUTPUTS
 from gamestream_dagster.catalogue.sources import load_dedup
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, Dedup
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
 from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM
-from gamestream_dagster.flink_jobs.spec.job_outputs import check_names, ledger_of, outputs_of
+from gamestream_dagster.flink_jobs.spec.job_outputs import check_names, ledger_of, outputs_of, views_of
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.rendered_sinks import rendered_sinks
 from gamestream_dagster.flink_jobs.spec.sql_text import Statement, TokenKind, split
+from gamestream_dagster.flink_jobs.spec.stream_outputs import STREAMS, streams_of
 from gamestream_dagster.settings import Season
 
 SOURCES_FOLDER = "_sources"
@@ -105,7 +106,12 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
     for file in (*sources, *avro.values()):
         _check_definitions(file, ("TABLE", "VIEW"))
     _check_definitions(query, ("VIEW",))
-    outputs = outputs_of(folder, query)
+    outputs, streams = outputs_of(folder, query), streams_of(folder, views_of([query]))
+    if not (outputs or streams):
+        raise JobSpecError(
+            f"{folder.name} writes nothing: describe an output in {folder.name}/{OUTPUTS}/<name>/{DESCRIPTION}, or a "
+            f"stream output in {folder.name}/{STREAMS}/<view>.yaml"
+        )
     ledger = ledger_of(sources, raw.pop("ledger", None), _shown(path, root))
     raw["flink"] = _options(raw.get("flink"), _shown(path, root))
     if isinstance(raw.get("low_latency"), dict):
@@ -113,7 +119,7 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
     drops_copies = ids is not None and any(
         (root / source.path).with_suffix(WITHOUT_IDS).is_file() for source in sources
     )
-    sinks = rendered_sinks(folder.name, outputs, ledger)
+    sinks = rendered_sinks(folder.name, outputs, ledger, streams)
     check_names((*sources, query, sinks))
     known = {
         "name": folder.name,
@@ -124,6 +130,7 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
         "id_key": ids.key if ids is not None and drops_copies else (),
         "query": query,
         "outputs": outputs,
+        "streams": streams,
         "keeps_ledger": ledger is not None,
         "sinks": sinks,
     }

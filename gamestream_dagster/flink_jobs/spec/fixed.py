@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+PARALLELISM = "parallelism.default"
 MAX_PARALLELISM = "pipeline.max-parallelism"
 DEFAULT_MAX_PARALLELISM = 128
 MOST_MAX_PARALLELISM = 1 << 15
@@ -33,7 +34,7 @@ def max_parallelism(options: Mapping[str, str]) -> int:
     written = options.get(MAX_PARALLELISM)
     if written is not None and written.isdigit():
         return int(written)
-    parallelism = int(options.get("parallelism.default", "1"))
+    parallelism = int(options.get(PARALLELISM, "1"))
     needed = 1 << max(parallelism + parallelism // 2 - 1, 0).bit_length()  # a power of two
     return min(max(needed, DEFAULT_MAX_PARALLELISM), MOST_MAX_PARALLELISM)
 

@@ -14,8 +14,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gamestream_dagster.catalogue.boards import Board, Identifier
-from gamestream_dagster.flink_jobs.spec.fixed import DEFAULT_MAX_PARALLELISM, MOST_MAX_PARALLELISM
+from gamestream_dagster.flink_jobs.spec.fixed import DEFAULT_MAX_PARALLELISM, MOST_MAX_PARALLELISM, PARALLELISM
 from gamestream_dagster.flink_jobs.spec.sql_text import canonical
+from gamestream_dagster.flink_jobs.spec.stream_outputs import StreamOutput
 from gamestream_dagster.settings import TopicFormat
 
 FINGERPRINT_LENGTH = 8
@@ -102,6 +103,7 @@ class JobSpec(BaseModel):
     outputs: tuple[Board, ...] = Field(
         default=(), description="What it writes, in the order of the views in query.sql."
     )
+    streams: tuple[StreamOutput, ...] = Field(default=(), description="What it appends to topics, in the same order.")
     keeps_ledger: bool = Field(default=False, description="Whether it counts its events in the table `job_ledger`.")
     sources: tuple[SqlFile, ...] = Field(description="Shared source files, in the order of job.yaml.")
     avro_sources: dict[str, SqlFile] = Field(default_factory=dict, description="Avro variant of a source, by path.")
@@ -139,12 +141,12 @@ class JobSpec(BaseModel):
 
     @model_validator(mode="after")
     def _parallelism_fits(self) -> JobSpec:
-        written = self.flink.get("parallelism.default", "1")
+        written = self.flink.get(PARALLELISM, "1")
         if not (written.isdigit() and int(written) > 0):
-            raise ValueError(f"parallelism.default is {written!r}; write a number of 1 or more")
+            raise ValueError(f"{PARALLELISM} is {written!r}; write a number of 1 or more")
         if int(written) > self.max_parallelism:
             raise ValueError(
-                f"parallelism.default is {written} and max_parallelism {self.max_parallelism}; a job runs with at "
+                f"{PARALLELISM} is {written} and max_parallelism {self.max_parallelism}; a job runs with at "
                 "most that many parallel tasks"
             )
         return self
@@ -172,8 +174,9 @@ class JobSpec(BaseModel):
 
     @property
     def topics_written(self) -> tuple[str, ...]:
-        """Kafka topics of its outputs."""
-        return tuple(output.topic for output in self.outputs if output.sinks.kafka is not None)
+        """Kafka topics of its outputs and of its stream outputs."""
+        outputs = tuple(output.topic for output in self.outputs if output.sinks.kafka is not None)
+        return (*outputs, *(stream.topic for stream in self.streams))
 
     @property
     def tables_written(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from string import Template
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnType
 from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile
+from gamestream_dagster.flink_jobs.spec.stream_outputs import StreamOutput
 
 RENDERED = "sinks.sql (rendered)"
 """Stands for a file name in messages; `gamestream jobs show <job> --sql` prints the text."""
@@ -39,12 +40,15 @@ class LedgerViews:
     copies: bool = True  # whether the job counts its copies; without it `duplicate` stays NULL
 
 
-def rendered_sinks(job: str, outputs: Sequence[Board], ledger: LedgerViews | None) -> SqlFile:
-    """Two tables for each output and the ledger's, then one INSERT for each, all in one statement set.
+def rendered_sinks(
+    job: str, outputs: Sequence[Board], ledger: LedgerViews | None, streams: Sequence[StreamOutput] = ()
+) -> SqlFile:
+    """The tables of outputs, stream outputs and ledger, then one INSERT for each, in one statement set.
 
     Args:
         job: name of the job.
         outputs: in the order of the INSERTs; the view with an output's name feeds it.
+        streams: the stream outputs, likewise.
         ledger: None for a job whose sources do not say which records they refuse.
     """
     tables, inserts = list[str](), list[str]()
@@ -52,6 +56,10 @@ def rendered_sinks(job: str, outputs: Sequence[Board], ledger: LedgerViews | Non
         for sink in _sinks(job, output):
             tables.append(sink.table)
             inserts.append(sink.insert)
+    for stream in streams:
+        tables.append(_stream_table(job, stream))
+        columns = ", ".join(map(_quoted, stream.columns))
+        inserts.append(_filled("insert", table=f"{stream.name}_stream", columns=columns, view=stream.name))
     if ledger is not None:
         tables.append(_filled("ledger", checked=ledger.checked, counted=ledger.counted))
         view = "ledger" if ledger.copies else "ledger_without_copies"
@@ -94,6 +102,24 @@ def _sinks(job: str, output: Board) -> list[_Sink]:
         )
         made.append(_Sink(table, _insert(output, "table", as_text=True)))
     return made
+
+
+def _stream_table(job: str, stream: StreamOutput) -> str:
+    return _filled(
+        "stream_sink",
+        job_name=job,
+        output=stream.name,
+        columns=", ".join(f"{_quoted(name)} {column.type.value.upper()}" for name, column in stream.columns.items()),
+        topic=stream.topic,
+        key=stream.key,
+        delivery=stream.delivery,
+        transaction_timeout_ms=str(stream.transaction_timeout_seconds * 1000),
+    )
+
+
+def _quoted(name: str) -> str:
+    """A game may name a field with a reserved word of SQL."""
+    return f"`{name}`"
 
 
 def _columns(output: Board, *, as_text: bool) -> str:

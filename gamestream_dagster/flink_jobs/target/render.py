@@ -2,8 +2,10 @@
 
 A placeholder outside quotes, `'url' = ${jdbc_url}`, becomes a whole literal with its quotes. Inside a literal,
 `'${jdbc_url}?x=y'`, it becomes the escaped text. A group of options, `${format_user_score}`, becomes
-`'key' = 'value', ...` and may only stand outside quotes. Nothing else of a value reaches the SQL. Where Kafka wants TLS
-or a login, the options for it follow `${kafka_bootstrap}`: no job's SQL knows how its cluster is secured.
+`'key' = 'value', ...` and may only stand outside quotes. Nothing else of a value reaches the SQL.
+
+Where Kafka wants TLS or a login, the options for it follow `${kafka_bootstrap}`, and a registry's login follows
+`${registry_url}`: no job's SQL knows how its cluster is secured.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from gamestream_dagster.catalogue.game_rules import rules_document
 from gamestream_dagster.catalogue.seasons import length_millis, shift_millis
 from gamestream_dagster.catalogue.sources import stack_sources
 from gamestream_dagster.clients.flink_literal import literal, masked
-from gamestream_dagster.connections import KafkaConnection
+from gamestream_dagster.connections import KafkaConnection, RegistryConnection
 from gamestream_dagster.flink_jobs.errors import RenderError
 from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, Token, TokenKind, split
@@ -24,6 +27,8 @@ from gamestream_dagster.settings import Settings, TopicFormat
 
 SECRET_NAMES = frozenset({"postgres_password", "postgres_user"})
 SECRET_OPTIONS = frozenset({"gamestream-avro.basic-auth.user-info"})
+GAME_EVENTS = "format_game_events"
+"""Placeholder for the format of the game events, which judges them by the catalogue's rules."""
 ADDRESS_NAMES = frozenset({"kafka_bootstrap", "registry_url", "jdbc_url"})
 
 
@@ -34,12 +39,14 @@ class Bindings:
     Attributes:
         values: texts and groups of options, by placeholder.
         kafka: how the tables on `${kafka_bootstrap}` log in; None: plain text.
+        registry: how the formats on `${registry_url}` log in; None: without a login.
         secrets: names of the values that are never shown.
         masks: texts to mask wherever the rendered SQL may show.
     """
 
     values: Mapping[str, str | Mapping[str, str]] = field(repr=False)
     kafka: KafkaConnection | None = None
+    registry: RegistryConnection | None = None
     secrets: frozenset[str] = SECRET_NAMES
     masks: tuple[str, ...] = field(default=(), repr=False)
 
@@ -68,23 +75,29 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
     Raises:
         CatalogueError: the streams cannot be read.
     """
-    kafka, sources = settings.kafka, stack_sources(settings)
+    kafka, registry, sources = settings.kafka, settings.registry, stack_sources(settings)
     return Bindings(
         {
             "job": job,
             "group_id": f"gamestream-{job}",
             "kafka_bootstrap": kafka.bootstrap,
-            "registry_url": settings.registry.url,
+            "registry_url": registry.url,
             "jdbc_url": settings.jdbc_url,
             "postgres_user": settings.postgres_user,
             "postgres_password": settings.postgres_password_value,
             **{format_placeholder(topic): _format(source.format, settings) for topic, source in sources.items()},
+            GAME_EVENTS: {"format": "gamestream-game-events", "gamestream-game-events.rules": rules_document()},
             "season_length_millis": str(length_millis(settings.season)),
             "season_shift_millis": str(shift_millis(settings.season)),
         },
         kafka=kafka,
+        registry=registry,
         masks=settings.secrets,
     )
+
+
+def _registry_login(registry: RegistryConnection) -> dict[str, str]:
+    return {"gamestream-avro.basic-auth.user-info": registry.user_info} if registry.user else {}
 
 
 def _without_secrets(options: Mapping[str, str]) -> dict[str, str]:
@@ -100,8 +113,7 @@ def _format(encoding: TopicFormat, settings: Settings) -> Mapping[str, str]:
     if encoding is TopicFormat.AVRO:
         # our own: `avro-confluent` has no `ignore-parse-errors`, one bad record would stop the job for ever
         registry = settings.registry
-        login = {"gamestream-avro.basic-auth.user-info": registry.user_info} if registry.user else {}
-        return {"format": "gamestream-avro", "gamestream-avro.url": registry.url, **login}
+        return {"format": "gamestream-avro", "gamestream-avro.url": registry.url, **_registry_login(registry)}
     return {"format": "json", "json.ignore-parse-errors": "true"}
 
 
@@ -152,14 +164,23 @@ def _fill(token: Token, bindings: Bindings, file: SqlFile) -> str:
             value = _value(name, bindings, file)
             if not isinstance(value, str):
                 return _options(name, value, file)
-            security = bindings.kafka.flink_security if bindings.kafka and name == "kafka_bootstrap" else {}
-            return _quoted(name, value, file) + (f", {_options(name, security, file)}" if security else "")
+            login = _login(name, bindings)
+            return _quoted(name, value, file) + (f", {_options(name, login, file)}" if login else "")
         case TokenKind.STRING:
             return PLACEHOLDER.sub(lambda found: _inside(found.group(1), bindings, file), token.text)
         case TokenKind.QUOTED | TokenKind.HINT if PLACEHOLDER.search(token.text):
             raise RenderError(f"{file.path}: {token.text} holds a placeholder; only values can be filled in, not names")
         case _:
             return token.text
+
+
+def _login(name: str, bindings: Bindings) -> Mapping[str, str]:
+    """Options for TLS and login that follow an address."""
+    if name == "kafka_bootstrap" and bindings.kafka:
+        return bindings.kafka.flink_security
+    if name == "registry_url" and bindings.registry:
+        return _registry_login(bindings.registry)
+    return {}
 
 
 def _options(name: str, options: Mapping[str, str], file: SqlFile) -> str:

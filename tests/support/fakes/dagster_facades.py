@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.flink_jobs.control.looking import Look, left_unfinished
 from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, Plan
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
-from gamestream_dagster.flink_jobs.record.incidents import NOTHING_NOTED, Incident, Noted
+from gamestream_dagster.flink_jobs.record.incidents import NOTHING_NOTED, Incident
+from gamestream_dagster.flink_jobs.record.judging import judge
 from gamestream_dagster.flink_jobs.record.observed import Figures, Health, JobState, ObservedJob, assess
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.resources.boards import BoardRows
 from gamestream_dagster.resources.page import PageAnswer
@@ -48,6 +54,12 @@ def observed(job: str, state: JobState = JobState.RUNNING, health: Health = Heal
     )
 
 
+@cache
+def _specs() -> dict[str, JobSpec]:
+    """Read once: a test looks hundreds of times."""
+    return load_jobs()
+
+
 class FakeFlinkJobs:
     """Jobs that stand as told; `applied` records what was asked for."""
 
@@ -72,9 +84,6 @@ class FakeFlinkJobs:
         self.noted = NOTHING_NOTED
         self.busy = False
         """An executor works on every job."""
-
-    def at_work(self, job: str) -> bool:
-        return self.busy
 
     def apply(
         self,
@@ -105,19 +114,22 @@ class FakeFlinkJobs:
         health, reason = assess(seen.state, seen.figures, previous)
         return replace(seen, health=health, health_reason=reason) if health is Health.STALLED else seen
 
-    def note_parked(self, plan: Plan) -> None:
-        self.alerts[plan.job] = plan.reason
-
-    def note(self, observed: ObservedJob) -> Noted:
-        if observed.health is Health.HEALTHY:
-            self.alerts.pop(observed.job, None)
-        return self.noted
+    def look_and_plan(self, job: str, previous: Figures | None = None) -> Look:
+        seen, last = self.observe(job, previous), self.deployments.get(job, deployment(job))
+        if seen.state is JobState.UNKNOWN:
+            return Look(seen, last)
+        if seen.health is Health.HEALTHY:
+            self.alerts.pop(job, None)
+        well, _ = judge(_specs()[job], seen)
+        if last is None or (well and not left_unfinished(last, lambda _: self.busy, datetime.now(UTC))):
+            return Look(seen, last, self.noted)
+        made = self.plan(job, previous, Choice.HEAL)
+        if made.decision is Decision.PARK:
+            self.alerts[job] = made.reason
+        return Look(seen, last, self.noted, made)
 
     def incident(self, job: str) -> Incident | None:
         return self.noted.incident
-
-    def last(self, job: str) -> Deployment | None:
-        return self.deployments.get(job, deployment(job))
 
 
 class FakeProvisioner:

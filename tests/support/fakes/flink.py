@@ -253,6 +253,9 @@ class FakeStore:
     def standing(self) -> bool:
         return self.proof
 
+    def at_work(self, job: str) -> bool:
+        return self.busy
+
     def last(self, job: str) -> Deployment | None:
         return self.rows[-1] if self.rows else None
 

@@ -44,10 +44,10 @@ def test_what_makes_two_records_one_is_a_setting_of_the_topic(tmp_path: Path):
     dedup = load_sources()[SCORE_TOPIC].dedup
     assert dedup is not None
     assert (dedup.key, dedup.horizon) == (("user_id", "event_id"), 12 * 60_000)
-    assert load_dedup() == {SCORE_TOPIC: dedup}
+    assert load_dedup() == {SCORE_TOPIC: dedup, "game-events-raw": dedup}
     without = _edited(tmp_path, dedup=None)
     assert load_sources(without)[SCORE_TOPIC].dedup is None
-    assert load_dedup(without) == {}
+    assert SCORE_TOPIC not in load_dedup(without)
 
 
 def _edited(tmp_path: Path, **changes: object) -> Path:
@@ -79,7 +79,7 @@ def _edited(tmp_path: Path, **changes: object) -> Path:
         ({"dedup": {"key": ["user_id"], "horizon": "12m", "field": "id"}}, "field"),
         ({"format": "protobuf"}, "json"),
         ({"lateness": "soon"}, "not a duration"),
-        ({"event_types": []}, "need `event_types`"),
+        ({"event_types": []}, "`archive` needs `event_types`"),
         ({"event_types": ["score", "purchase"]}, "TopicRecordNameStrategy"),
     ],
 )

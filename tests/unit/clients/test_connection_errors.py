@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from gamestream_dagster.clients.errors import (
 )
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import connection_error, engine
-from gamestream_dagster.connections import KafkaConnection
+from gamestream_dagster.connections import KafkaConnection, SecurityProtocol
 from gamestream_dagster.settings import load_settings
 
 CANARY = "canary-password"
@@ -120,3 +121,23 @@ def test_a_variable_that_may_be_why_is_named(monkeypatch):
     monkeypatch.setenv("PGSERVICE", "elsewhere")
     error = connection_error(Exception('definition of service "elsewhere" not found'), "127.0.0.1:1/x")
     assert "the environment sets PGSERVICE, which may be why" in str(error)
+
+
+def test_a_listener_without_tls_is_told_as_a_refused_connection():
+    """librdkafka itself only says that the time is over."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_answer_in_plain, args=(server,), daemon=True).start()
+        secured = KafkaConnection(f"127.0.0.1:{server.getsockname()[1]}", SecurityProtocol.SSL)
+        with pytest.raises(TerminalServiceError, match=r"does not take the connection .*kafka_security_protocol"):
+            KafkaAdmin(secured, timeout_seconds=3).topics()
+
+
+def _answer_in_plain(server: socket.socket) -> None:
+    while True:
+        try:
+            link, _ = server.accept()
+        except OSError:
+            return
+        with link:
+            link.recv(100)
+            link.sendall(b"no TLS here")

@@ -94,6 +94,29 @@ def test_only_the_operator_that_keeps_the_ids_of_events_takes_them_as_they_come(
     assert compare_plans(json.dumps(plan), json.dumps(same)) is Compatibility.COMPATIBLE
 
 
+def counts(*key: str) -> dict[str, Any]:
+    """An operator of `COUNT(*) OVER (PARTITION BY key ...)`, which keeps no `state` of its own in the plan."""
+    fields = [COLUMNS.index(name) for name in key]
+    return {
+        "id": 1,
+        "type": "stream-exec-over-aggregate_1",
+        "overSpec": {"partition": {"fields": fields}},
+        "outputType": AS_OBJECT,
+    }
+
+
+def test_an_operator_that_counts_copies_forgets_ids_too() -> None:
+    plan = json.loads(with_id_horizon(json.dumps({"nodes": [RANK, counts(*KEY)], "edges": []}), 720_000, KEY))
+    assert plan["nodes"][1]["configuration"] == {"table.exec.state.ttl": "720000 ms"}
+    assert "configuration" not in plan["nodes"][0]
+
+
+@pytest.mark.parametrize("operators", [[counts("user_id")], [counts(*KEY), counts(*KEY)]])
+def test_a_plan_that_counts_by_another_key_or_twice_is_refused(operators: list[dict[str, Any]]) -> None:
+    with pytest.raises(SubmissionRejectedError, match="tell copies by user_id, event_id"):
+        with_id_horizon(json.dumps({"nodes": operators, "edges": []}), 720_000, KEY)
+
+
 @pytest.mark.parametrize("found", [0, 2])
 def test_a_plan_without_just_one_such_state_is_refused(found: int) -> None:
     with pytest.raises(SubmissionRejectedError, match=f"{found} operators"):

@@ -69,7 +69,8 @@ def test_what_our_jobs_need(stack: Stack) -> None:
         wanted = target_for(stack.settings, spec)
         found = needs_of(wanted, stack.settings.kafka.bootstrap, stack.settings.jdbc_url)
         boards = {one.name: one for one in load_boards(season=Season.DAILY).values() if one.job == name}
-        assert set(found.topics) == {"user-score", *(one.topic for one in boards.values())}
+        assert set(found.topics) == {*spec.reads, *spec.topics_written}
+        assert {one.topic for one in boards.values()} <= set(spec.topics_written)
         assert set(found.tables) == {"job_ledger", *boards}
         assert found.subjects == ()
 

@@ -141,11 +141,12 @@ def test_gone_before_its_first_checkpoint_had_no_state_to_lose() -> None:
 
 @pytest.mark.parametrize("health", [Health.LOOPING, Health.NO_CHECKPOINT, Health.STALLED])
 def test_sick_is_redeployed_from_a_savepoint_or_else_its_last_checkpoint(health: Health) -> None:
-    made = decide(seen(health=health), record())
+    """The checkpoints that would be tried are in the plan, newest first: a newer one may complete before the stop."""
+    made = decide(seen(health=health, older_restores=("file:/ck/1/chk-6",)), record())
     assert made.decision is Decision.HEAL
     assert made.steps[1:] == (
         Stop("id1", Outcome.UPGRADING, CHECKPOINT),
-        Submit(StartFrom.STOPPED, Trigger.HEAL),
+        Submit(StartFrom.STOPPED, Trigger.HEAL, older=(CHECKPOINT.path, "file:/ck/1/chk-6")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -283,3 +284,28 @@ def test_options_of_a_job_are_checked_too(
 )
 def test_session_jobs_that_the_operator_takes(settings: Settings, changes: dict[str, Any]) -> None:
     check(manifests(targets(settings), replace(CLUSTER, session="games", **changes)))
+
+
+def secured(settings: Settings, **changes: Any) -> Settings:
+    login = {"kafka_security_protocol": "SASL_SSL", "kafka_user": "games", "kafka_password": SECRET}
+    registry = {"registry_user": "games", "registry_password": SECRET, "topic_formats": {"user-score": "avro"}}
+    return Settings(**{**settings.model_dump(), **login, **registry, **changes})
+
+
+def test_logins_of_kafka_and_registry_are_filled_in_by_the_pod(settings: Settings) -> None:
+    made = manifests(targets(secured(settings)), CLUSTER)
+    check(made)
+    text = json.dumps(made)
+    assert SECRET not in text
+    script = "".join(text for one in of_kind(made, "ConfigMap") for text in one["data"].values())
+    assert 'ScramLoginModule required username="${KAFKA_USER}" password="${KAFKA_PASSWORD}";' in script
+    assert "'gamestream-avro.basic-auth.user-info' = '${REGISTRY_USER}:${REGISTRY_PASSWORD}'" in script
+    assert all(f'"{key}"' in text for key in ("kafka-user", "kafka-password", "registry-user", "registry-password"))
+    plain = json.dumps(manifests(targets(settings), CLUSTER))
+    assert not any(key in plain for key in ("kafka-password", "registry-password"))
+
+
+def test_a_private_ca_cannot_go_through_the_runner(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    with pytest.raises(JobSpecError, match="trust store of the image, and leave kafka_ca_file out"):
+        targets(secured(settings, kafka_ca_file=tmp_path / "ca.pem"))

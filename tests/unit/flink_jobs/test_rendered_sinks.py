@@ -33,14 +33,17 @@ def inserts(spec: JobSpec) -> list[str]:
     return [one.strip() for one in body.removeprefix("EXECUTE STATEMENT SET BEGIN").removesuffix("END").split(";")[:-1]]
 
 
-@pytest.mark.parametrize("spec", JOBS.values(), ids=str)
+@pytest.mark.parametrize("spec", JOBS.values(), ids=lambda spec: spec.name)
 def test_each_output_has_two_sinks_and_the_ledger_comes_last(spec: JobSpec) -> None:
     tables = [one.split()[3] for one in statements(spec) if one.startswith("CREATE TEMPORARY TABLE")]
     expected = [f"{output.name}_{kind}" for output in spec.outputs for kind in ("topic", "table")]
+    expected += [f"{stream.name}_stream" for stream in spec.streams]
     assert tables == [*expected, "ledger_table"]
     assert [one.split()[2] for one in inserts(spec)] == tables
     assert all(one.endswith(f"FROM {one.split()[2].rpartition('_')[0]}") for one in inserts(spec)[:-1])
-    assert all("'sink.parallelism' = '1'" in one for one in statements(spec) if "CREATE TEMPORARY TABLE" in one)
+    keyed = [one for one in statements(spec) if "CREATE TEMPORARY TABLE" in one and "PRIMARY KEY" in one]
+    assert len(keyed) == len(tables) - len(spec.streams)
+    assert all("'sink.parallelism' = '1'" in one for one in keyed)
 
 
 def test_the_order_is_that_of_the_views(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.record.incidents import IncidentKind
 from gamestream_dagster.flink_jobs.record.inputs import gone_events, inherited, kept_inputs, other_topics, stored_inputs
 from gamestream_dagster.flink_jobs.record.observed import Health, JobState, OtherTopic
+from gamestream_dagster.flink_jobs.spec.stream_outputs import StreamColumn, StreamOutput, StreamType
 from tests.support.fakes.job_questions import decide, record, seen
 from tests.support.fakes.job_world import World
 
@@ -91,6 +92,18 @@ def test_a_replay_tells_what_it_cannot_read() -> None:
     made = decide(seen(), record(), choice=Choice.REPLAY, gone="user-score p1@0..6")
     assert "WARNING: user-score p1@0..6 are no longer in Kafka" in made.reason
     assert "WARNING" not in decide(seen(), record(), choice=Choice.REPLAY).reason
+
+
+def test_a_replay_tells_which_topics_get_every_event_once_more() -> None:
+    stream = StreamOutput(
+        name="scores",
+        topic="user-score",
+        description="Scores.",
+        key="user_id",
+        columns={"user_id": StreamColumn(type=StreamType.STRING, description="The player.")},
+    )
+    made = decide(seen(), record(), choice=Choice.REPLAY, spec={"streams": (stream,)})
+    assert "WARNING: every event is appended to user-score once more" in made.reason
 
 
 def test_a_job_whose_topic_was_recreated_under_it_is_not_healthy_and_is_parked() -> None:

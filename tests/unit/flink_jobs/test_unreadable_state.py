@@ -9,10 +9,11 @@ import pytest
 from gamestream_dagster.clients.flink_types import ExceptionEntry, FlinkState
 from gamestream_dagster.flink_jobs.control.applying import apply
 from gamestream_dagster.flink_jobs.errors import RedeployContractError, UnreadableStateError
-from gamestream_dagster.flink_jobs.observe.observer import older_on_disk
-from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.flink_jobs.observe.observer import older_restores
+from gamestream_dagster.flink_jobs.plan.model import Choice, Submit
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
 from gamestream_dagster.flink_jobs.record.incidents import Moment
+from gamestream_dagster.flink_jobs.record.observed import RestoreKind, RestorePoint
 from tests.support.fakes.job_specs import target
 from tests.support.fakes.job_world import World
 
@@ -60,12 +61,25 @@ def test_the_cause_is_read_from_the_stack() -> None:
     assert not ExceptionEntry(1, "java.io.IOException", "broken pipe").never_began
 
 
-def test_an_older_checkpoint_is_the_next_smaller_number(lost: Lost) -> None:
+def test_older_states_are_the_complete_ones_with_smaller_numbers(lost: Lost) -> None:
     nine, ten, eleven = lost.checkpoints
+
+    def older(path: str) -> tuple[str, ...]:
+        return older_restores(RestorePoint(path, RestoreKind.CHECKPOINT), lost.folder)
+
+    assert older(eleven.as_uri()) == (ten.as_uri(), nine.as_uri())
     (ten / "_metadata").unlink()  # not complete
-    assert older_on_disk(eleven.as_uri()) == nine.as_uri()
-    assert older_on_disk(nine.as_uri()) is None
-    assert older_on_disk("file:/savepoints/savepoint-1-2") is None
+    assert older(eleven.as_uri()) == (nine.as_uri(),)
+    assert older(nine.as_uri()) == older("file:/savepoints/savepoint-1-2") == older("s3://bucket/chk-3") == ()
+    assert older_restores(RestorePoint(eleven.as_uri(), RestoreKind.CHECKPOINT), None) == ()
+
+
+def test_the_dry_run_shows_which_states_would_be_tried(lost: Lost) -> None:
+    nine, ten, eleven = (path.as_uri() for path in lost.checkpoints)
+    made = lost.world.bench_of(target("f" * 64), lost.folder).plan(Choice.HEAL)
+    submit = made.steps[-1]
+    assert isinstance(submit, Submit)
+    assert (submit.path, submit.older) == (eleven, (ten, nine))
 
 
 @pytest.mark.parametrize("gateway_hears_of_it", [False, True])

@@ -1,0 +1,21 @@
+-- Every record, with the reason against it: NULL if it is accepted, which `points` says as 1. The times are judged by the
+-- record's own Kafka time, so that a replay decides as the live job did; their reasons stand between those of the format.
+CREATE TEMPORARY VIEW checked_game_events AS
+SELECT
+  refused_because, field, event_id, user_id, session_id, event_type, event_time, platform, app_version, country, device_model,
+  region, experiment, `variant`, environment, properties, digest, payload, kafka_time, kafka_partition, kafka_offset, proc_time,
+  event_at < kafka_time - INTERVAL '10' MINUTE AS late,
+  -- the minute in which Kafka took the record, milliseconds since 1970
+  CAST(TIMESTAMPDIFF(MINUTE, TO_TIMESTAMP_LTZ(0, 3), kafka_time) AS BIGINT) * 60000 AS minute_millis,
+  CASE WHEN refused_because IS NULL THEN CAST(1 AS BIGINT) END AS points
+FROM (
+  SELECT
+    *,
+    CASE
+      WHEN reason IN ('NOT_UTF8', 'NOT_JSON', 'NOT_AN_OBJECT', 'MISSING_FIELD', 'WRONG_TYPE', 'BAD_TIMESTAMP') THEN reason
+      WHEN event_at > kafka_time + INTERVAL '1' HOUR THEN 'FUTURE_TIMESTAMP'
+      WHEN event_at < kafka_time - INTERVAL '30' DAY THEN 'TOO_OLD'
+      ELSE reason
+    END AS refused_because
+  FROM (SELECT *, TO_TIMESTAMP_LTZ(event_time, 3) AS event_at FROM game_events_raw)
+);

@@ -1,0 +1,37 @@
+-- Game events as they came. The format is our own (gamestream_dagster/platform/flink_formats): each record gives one row,
+-- whatever its bytes are, judged by the catalogue's rules (gamestream_dagster/catalogue/game_rules.py). `reason` is NULL for
+-- an event that is accepted unless its time is refused, which the next view decides.
+CREATE TEMPORARY TABLE game_events_raw (
+  reason        STRING,
+  field         STRING,
+  event_id      STRING,
+  user_id       STRING,
+  session_id    STRING,
+  event_type    STRING,
+  event_time    BIGINT,
+  platform      STRING,
+  app_version   STRING,
+  ip_address    STRING,
+  country       STRING,
+  device_model  STRING,
+  region        STRING,
+  experiment    STRING,
+  `variant`       STRING,
+  environment   STRING,
+  properties    STRING,
+  digest        STRING,
+  unknown_field BOOLEAN,
+  payload       BYTES,
+  kafka_time      TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  kafka_partition INT METADATA FROM 'partition' VIRTUAL,
+  kafka_offset    BIGINT METADATA FROM 'offset' VIRTUAL,
+  proc_time AS PROCTIME()
+) WITH (
+  'connector' = 'kafka',
+  'topic' = 'game-events-raw',
+  'properties.bootstrap.servers' = ${kafka_bootstrap},
+  'properties.group.id' = ${group_id},
+  'properties.isolation.level' = 'read_committed',
+  'scan.startup.mode' = 'earliest-offset',
+  ${format_game_events}
+);

@@ -1,0 +1,154 @@
+package gamestream;
+
+import java.util.Collections;
+import java.util.List;
+import java.util.Set;
+
+import org.apache.flink.api.common.serialization.DeserializationSchema;
+import org.apache.flink.api.common.typeinfo.TypeInformation;
+import org.apache.flink.configuration.ConfigOption;
+import org.apache.flink.configuration.ConfigOptions;
+import org.apache.flink.configuration.ReadableConfig;
+import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.table.connector.ChangelogMode;
+import org.apache.flink.table.connector.format.DecodingFormat;
+import org.apache.flink.table.connector.source.DynamicTableSource;
+import org.apache.flink.table.data.GenericRowData;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.data.StringData;
+import org.apache.flink.table.factories.DeserializationFormatFactory;
+import org.apache.flink.table.factories.DynamicTableFactory;
+import org.apache.flink.table.factories.FactoryUtil;
+import org.apache.flink.table.types.DataType;
+import org.apache.flink.table.types.logical.LogicalType;
+import org.apache.flink.table.types.logical.LogicalTypeFamily;
+import org.apache.flink.table.types.logical.LogicalTypeRoot;
+import org.apache.flink.table.types.logical.RowType;
+
+/**
+ * The format `gamestream-game-events`: every record gives one row, whatever its bytes are, with what the judge says.
+ *
+ * Columns, by name: `reason` and `field` of a refused record; `digest`, `properties` and `unknown_field` of an accepted
+ * one; `payload`, the bytes; every other is an envelope field in its normal form, or null.
+ */
+public final class GameEventFormatFactory implements DeserializationFormatFactory {
+    private static final String TIME = "event_time";
+    private static final ConfigOption<String> RULES = ConfigOptions.key("rules").stringType().noDefaultValue();
+
+    @Override
+    public String factoryIdentifier() {
+        return "gamestream-game-events";
+    }
+
+    @Override
+    public Set<ConfigOption<?>> requiredOptions() {
+        return Collections.singleton(RULES);
+    }
+
+    @Override
+    public Set<ConfigOption<?>> optionalOptions() {
+        return Collections.emptySet();
+    }
+
+    @Override
+    public DecodingFormat<DeserializationSchema<RowData>> createDecodingFormat(
+            DynamicTableFactory.Context context, ReadableConfig options) {
+        FactoryUtil.validateFactoryOptions(this, options);
+        String rules = options.get(RULES);
+        try {
+            new GameJudge(rules);
+        } catch (IllegalArgumentException error) {
+            throw new ValidationException(error.getMessage());
+        }
+        return new Format(rules);
+    }
+
+    private static final class Format implements DecodingFormat<DeserializationSchema<RowData>> {
+        private final String rules;
+
+        Format(String rules) {
+            this.rules = rules;
+        }
+
+        @Override
+        public DeserializationSchema<RowData> createRuntimeDecoder(
+                DynamicTableSource.Context context, DataType physical) {
+            RowType type = (RowType) physical.getLogicalType();
+            List<LogicalType> types = type.getChildren();
+            for (int column = 0; column < types.size(); column++) {
+                LogicalType found = types.get(column);
+                if (!found.is(LogicalTypeRoot.BIGINT) && !found.is(LogicalTypeRoot.BOOLEAN)
+                        && !found.is(LogicalTypeFamily.CHARACTER_STRING) && !found.is(LogicalTypeFamily.BINARY_STRING)) {
+                    throw new ValidationException("The format gamestream-game-events has STRING, BIGINT, BOOLEAN and"
+                            + " BYTES columns, not " + type.getFieldNames().get(column) + " " + found + ".");
+                }
+            }
+            String[] names = type.getFieldNames().toArray(new String[0]);
+            return new Rows(rules, names, context.createTypeInformation(physical));
+        }
+
+        @Override
+        public ChangelogMode getChangelogMode() {
+            return ChangelogMode.insertOnly();
+        }
+    }
+
+    private static final class Rows implements DeserializationSchema<RowData> {
+        private static final long serialVersionUID = 1L;
+
+        private final String rules;
+        private final String[] names;
+        private final TypeInformation<RowData> produced;
+        private transient GameJudge judge;
+
+        Rows(String rules, String[] names, TypeInformation<RowData> produced) {
+            this.rules = rules;
+            this.names = names;
+            this.produced = produced;
+        }
+
+        @Override
+        public RowData deserialize(byte[] message) {
+            if (judge == null) {
+                judge = new GameJudge(rules);
+            }
+            GameJudge.Outcome outcome = judge.judge(message);
+            GenericRowData row = new GenericRowData(names.length);
+            for (int column = 0; column < names.length; column++) {
+                row.setField(column, field(outcome, names[column], message));
+            }
+            return row;
+        }
+
+        private static Object field(GameJudge.Outcome outcome, String name, byte[] message) {
+            switch (name) {
+                case "reason":
+                    return outcome.reason == null ? null : StringData.fromString(outcome.reason.name());
+                case "field":
+                    return StringData.fromString(outcome.field);
+                case "properties":
+                    return StringData.fromString(outcome.properties);
+                case "digest":
+                    return StringData.fromString(outcome.digest);
+                case "unknown_field":
+                    return outcome.unknownField;
+                case "payload":
+                    return message;
+                default:
+                    Object value = outcome.envelope.get(name);
+                    // the code of an unknown event type is a number
+                    return value == null || name.equals(TIME) ? value : StringData.fromString(value.toString());
+            }
+        }
+
+        @Override
+        public boolean isEndOfStream(RowData next) {
+            return false;
+        }
+
+        @Override
+        public TypeInformation<RowData> getProducedType() {
+            return produced;
+        }
+    }
+}

@@ -1,0 +1,343 @@
+package gamestream;
+
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * What becomes of a game event, by the rules document: catalogue/game_rules.py states the rule, events/game_judge.py is
+ * the same in Python, and both are tested on one table of cases.
+ *
+ * What depends on the Kafka timestamp is left to SQL, which alone has it: `FUTURE_TIMESTAMP` and `TOO_OLD` stand between
+ * the reasons, so that `GameReason.BAD_TIMESTAMP` and those before it win over them, and those behind do not.
+ */
+final class GameJudge {
+    private static final int RULES_VERSION = 1;
+    private static final int RULES_DEPTH = 32;
+    private static final int RULES_NUMBER = 64;
+    private static final int DIGEST_BYTES = 16;
+
+    private final StrictJson json;
+    private final int recordBytes;
+    private final List<GameField> envelope;
+    private final Set<String> envelopeFields = new HashSet<>();
+    private final Set<String> envelopeNames = new HashSet<>();
+    private final Map<String, Kind> kinds = new HashMap<>();
+    private final MessageDigest sha256;
+
+    /** An event type. */
+    private static final class Kind {
+        final String name;
+        final Set<String> requires;
+        final Set<String> optional;
+        final List<String> lifts;
+        final List<GameField> properties;
+        final Set<String> known = new HashSet<>();
+
+        Kind(Map<?, ?> rules, List<GameField> properties) {
+            name = (String) rules.get("name");
+            requires = new HashSet<>(GameField.texts(rules.get("requires")));
+            optional = new HashSet<>(GameField.texts(rules.get("optional")));
+            lifts = GameField.texts(rules.get("lifts"));
+            this.properties = properties;
+            properties.forEach(field -> known.add(field.name));
+        }
+
+        boolean requires(GameField field) {
+            return requires.contains(field.name) || (field.required && !optional.contains(field.name));
+        }
+    }
+
+    /** What the judge found. `reason` is null for an event that is accepted unless its time is refused. */
+    static final class Outcome {
+        GameReason reason;
+        /** Path of the field that the reason is about; null for the whole record. */
+        String field;
+        /** Envelope fields in their normal form; of a refused event those that could be read. */
+        final Map<String, Object> envelope = new LinkedHashMap<>();
+        /** Canonical JSON. */
+        String properties;
+        String digest;
+        boolean unknownField;
+
+        void add(GameReason found, String path) {
+            if (reason == null || found.ordinal() < reason.ordinal()) {
+                reason = found;
+                field = path;
+            }
+        }
+    }
+
+    GameJudge(String document) {
+        Map<?, ?> rules;
+        try {
+            StrictJson reader = new StrictJson(RULES_DEPTH, RULES_NUMBER, RULES_NUMBER);
+            rules = (Map<?, ?>) reader.read(document.getBytes(StandardCharsets.UTF_8));
+        } catch (StrictJson.Refused error) {
+            throw new IllegalArgumentException("The rules of game events are not JSON.");
+        }
+        if (!Long.valueOf(RULES_VERSION).equals(rules.get("version"))) {
+            throw new IllegalArgumentException("This format reads the rules of game events in version "
+                    + RULES_VERSION + ", not " + rules.get("version") + ": restart the stack to build it anew.");
+        }
+        Map<?, ?> limits = (Map<?, ?>) rules.get("limits");
+        Map<?, ?> times = (Map<?, ?>) rules.get("times");
+        recordBytes = whole(limits, "record_bytes");
+        int characters = whole(limits, "number_characters");
+        json = new StrictJson(whole(limits, "depth"), characters, whole(limits, "number_exponent"));
+        envelope = fields(rules.get("envelope"), "", characters, times);
+        for (GameField field : envelope) {
+            envelopeFields.add(field.name);
+            envelopeNames.addAll(List.of(field.names));
+        }
+        for (Object one : (List<?>) rules.get("event_types")) {
+            Map<?, ?> type = (Map<?, ?>) one;
+            Kind kind = new Kind(type, fields(type.get("properties"), "properties.", characters, times));
+            GameField.texts(type.get("names")).forEach(name -> kinds.put(name, kind));
+        }
+        try {
+            sha256 = MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException error) {
+            throw new IllegalStateException(error);
+        }
+    }
+
+    private static int whole(Map<?, ?> rules, String key) {
+        return ((Long) rules.get(key)).intValue();
+    }
+
+    private static List<GameField> fields(Object listed, String prefix, int characters, Map<?, ?> times) {
+        List<GameField> found = new ArrayList<>();
+        long earliest = (Long) times.get("earliest");
+        long latest = (Long) times.get("latest");
+        for (Object one : (List<?>) listed) {
+            found.add(new GameField((Map<?, ?>) one, prefix, characters, earliest, latest));
+        }
+        return found;
+    }
+
+    /** What becomes of a record's value; null is a tombstone. Not safe to share between threads. */
+    Outcome judge(byte[] value) {
+        Outcome outcome = new Outcome();
+        Object document;
+        try {
+            document = json.read(value);
+        } catch (StrictJson.Refused error) {
+            outcome.add(error.utf8 ? GameReason.NOT_JSON : GameReason.NOT_UTF8, null);
+            return outcome;
+        }
+        if (!(document instanceof Map)) {
+            outcome.add(GameReason.NOT_AN_OBJECT, null);
+            return outcome;
+        }
+        if (value.length > recordBytes) {
+            outcome.add(GameReason.TOO_LARGE, null);
+        }
+        judge((Map<?, ?>) document, outcome);
+        return outcome;
+    }
+
+    private void judge(Map<?, ?> document, Outcome outcome) {
+        Set<String> used = new HashSet<>();
+        Map<String, Object> sent = taken(envelope, document, used);
+        Kind kind = kindOf(sent.get("event_type"), outcome);
+        Object properties = sent.remove("properties");
+        if (properties == null) {
+            properties = besides(document, used);
+        } else {
+            outcome.unknownField = document.entrySet().stream()
+                    .anyMatch(one -> one.getValue() != null && !envelopeNames.contains(one.getKey()));
+        }
+        if (kind != null && properties instanceof Map) {
+            properties = lifted(kind, sent, (Map<?, ?>) properties);
+        }
+        judgeEnvelope(kind, sent, outcome);
+        Map<String, Object> normal = new LinkedHashMap<>();
+        if (!(properties instanceof Map)) {
+            outcome.add(GameReason.WRONG_TYPE, "properties");
+        } else if (kind != null) {
+            normal = judgeProperties(kind, (Map<?, ?>) properties, outcome);
+        }
+        if (outcome.reason == null) {
+            String bad = badText(document, "");
+            if (bad != null) {
+                outcome.add(GameReason.BAD_TEXT, bad.isEmpty() ? null : bad);
+            }
+        }
+        if (outcome.reason == null) {
+            finish(normal, outcome);
+        }
+    }
+
+    /** Top-level fields that no envelope field took its value from. */
+    private Map<String, Object> besides(Map<?, ?> document, Set<String> used) {
+        Map<String, Object> found = new LinkedHashMap<>();
+        document.forEach((name, value) -> {
+            if (!used.contains(name) && !envelopeFields.contains(name)) {
+                found.put((String) name, value);
+            }
+        });
+        return found;
+    }
+
+    private Kind kindOf(Object sent, Outcome outcome) {
+        if (!GameField.isWord(sent)) {
+            return null;
+        }
+        Kind kind = kinds.get(sent.toString());
+        if (kind == null) {
+            outcome.add(GameReason.UNKNOWN_EVENT_TYPE, "event_type");
+        }
+        return kind;
+    }
+
+    private static Map<String, Object> taken(List<GameField> fields, Map<?, ?> document, Set<String> used) {
+        Map<String, Object> sent = new HashMap<>();
+        for (GameField field : fields) {
+            for (String name : field.names) {
+                Object value = document.get(name);
+                if (!field.absent(value)) {
+                    sent.put(field.name, value);
+                    used.add(name);
+                    break;
+                }
+            }
+        }
+        return sent;
+    }
+
+    private static Map<?, ?> lifted(Kind kind, Map<String, Object> sent, Map<?, ?> properties) {
+        Map<?, ?> left = properties;
+        for (String name : kind.lifts) {
+            Object value = left.get(name);
+            if (!sent.containsKey(name) && value != null && !value.equals("")) {
+                sent.put(name, value);
+                left = new LinkedHashMap<>(left);
+                left.remove(name);
+            }
+        }
+        return left;
+    }
+
+    private void judgeEnvelope(Kind kind, Map<String, Object> sent, Outcome outcome) {
+        for (GameField field : envelope) {
+            Object value = sent.get(field.name);
+            if (value == null) {
+                if (kind == null ? field.required : kind.requires(field)) {
+                    outcome.add(GameReason.MISSING_FIELD, field.path);
+                } else if (field.fallback != null) {
+                    outcome.envelope.put(field.name, field.fallback);
+                }
+                continue;
+            }
+            Object normal = field.check(value);
+            if (normal instanceof GameReason) {
+                outcome.add((GameReason) normal, field.path);
+            } else {
+                outcome.envelope.put(field.name, normal);
+            }
+        }
+        if (kind != null) {
+            outcome.envelope.put("event_type", kind.name);
+        }
+    }
+
+    private static Map<String, Object> judgeProperties(Kind kind, Map<?, ?> properties, Outcome outcome) {
+        Set<String> used = new HashSet<>();
+        Map<String, Object> sent = taken(kind.properties, properties, used);
+        Map<String, Object> found = new LinkedHashMap<>();
+        properties.forEach((name, value) -> {
+            if (value != null && !used.contains(name) && !kind.known.contains(name)) {
+                found.put((String) name, value);
+            }
+        });
+        outcome.unknownField |= !found.isEmpty();
+        for (GameField field : kind.properties) {
+            Object value = sent.get(field.name);
+            if (value == null) {
+                if (field.required) {
+                    outcome.add(GameReason.MISSING_FIELD, field.path);
+                }
+                continue;
+            }
+            Object normal = field.check(value);
+            if (normal instanceof GameReason) {
+                outcome.add((GameReason) normal, field.path);
+            } else {
+                found.put(field.name, normal);
+            }
+        }
+        return found;
+    }
+
+    /** The path of the first text, or of the object of the first name, with a NUL or an unpaired surrogate. */
+    private static String badText(Object value, String path) {
+        if (value instanceof String) {
+            return isBad((String) value) ? path : null;
+        }
+        if (value instanceof List) {
+            for (Object part : (List<?>) value) {
+                String found = badText(part, path);
+                if (found != null) {
+                    return found;
+                }
+            }
+        } else if (value instanceof Map) {
+            for (Map.Entry<?, ?> part : ((Map<?, ?>) value).entrySet()) {
+                String name = (String) part.getKey();
+                String found = isBad(name) ? path : badText(part.getValue(), path.isEmpty() ? name : path + "." + name);
+                if (found != null) {
+                    return found;
+                }
+            }
+        }
+        return null;
+    }
+
+    private static boolean isBad(String text) {
+        for (int place = 0; place < text.length(); place++) {
+            char found = text.charAt(place);
+            if (found == 0) {
+                return true;
+            }
+            if (Character.isSurrogate(found)) {
+                boolean pair = Character.isHighSurrogate(found) && place + 1 < text.length()
+                        && Character.isLowSurrogate(text.charAt(place + 1));
+                if (!pair) {
+                    return true;
+                }
+                place++;
+            }
+        }
+        return false;
+    }
+
+    private void finish(Map<String, Object> properties, Outcome outcome) {
+        StringBuilder written = new StringBuilder();
+        StrictJson.write(written, properties);
+        outcome.properties = written.toString();
+        Map<String, Object> digested = new LinkedHashMap<>();
+        for (GameField field : envelope) {
+            Object value = outcome.envelope.get(field.name);
+            if (value != null && field.inDigest) {
+                digested.put(field.name, value);
+            }
+        }
+        digested.put("properties", new StrictJson.Canonical(outcome.properties));
+        written.setLength(0);
+        StrictJson.write(written, digested);
+        byte[] hash = sha256.digest(written.toString().getBytes(StandardCharsets.UTF_8));
+        StringBuilder digits = new StringBuilder(2 * DIGEST_BYTES);
+        for (int place = 0; place < DIGEST_BYTES; place++) {
+            digits.append(Character.forDigit(hash[place] >> 4 & 15, 16)).append(Character.forDigit(hash[place] & 15, 16));
+        }
+        outcome.digest = digits.toString();
+    }
+}

@@ -1,0 +1,153 @@
+"""The intake job on real servers: every case of the table and spoilt events end where the Python judge says, once."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.events.game_judge import GameEventJudge
+from gamestream_dagster.events.game_outcome import GameEvent
+from gamestream_dagster.flink_jobs.control.manager import apply_job
+from gamestream_dagster.settings import Settings
+from tests.support.game_event_cases import NOW, all_cases
+from tests.support.spoilt_events import spoilt
+from tests.support.world import World, drain, provision, stamped_by_producers
+
+JOB, RAW = "event_intake_v1", "game-events-raw"
+ENRICHED, LATE, DEAD, SCORES = "game-events-enriched", "game-events-late", "game-events-dlq", "user-score"
+Record = tuple[bytes | None, int]
+
+
+@dataclass
+class Fates:
+    """Where a log of records should end, by the judge and the ids that came before."""
+
+    judge: GameEventJudge = field(default_factory=GameEventJudge)
+    seen: dict[tuple[str | None, str], str] = field(default_factory=dict)
+    enriched: list[GameEvent] = field(default_factory=list)
+    late: list[GameEvent] = field(default_factory=list)
+    dead: list[tuple[str, bytes | None]] = field(default_factory=list)
+    copies: int = 0
+
+    def take(self, record: Record) -> None:
+        outcome = self.judge.judge(*record)
+        if not isinstance(outcome, GameEvent):
+            self.dead.append((outcome.reason.value, record[0]))
+            return
+        first = self.seen.setdefault((outcome.user_id, outcome.event_id), outcome.digest)
+        if first is not outcome.digest:
+            if first == outcome.digest:
+                self.copies += 1
+            else:
+                self.dead.append(("DUP_CONFLICT", record[0]))
+            return
+        (self.late if outcome.late else self.enriched).append(outcome)
+
+
+@pytest.fixture(scope="module")
+def intake(world: World) -> Settings:
+    return world.hold("intake", _deployed)
+
+
+def _deployed(settings: Settings) -> Settings:
+    provision(settings)
+    apply_job(settings, JOB)
+    return settings
+
+
+def records() -> Iterator[Record]:
+    """Every case of the table with an id of its own, then events spoilt by chance, a fifth of them sent twice."""
+    chance = random.Random(5)
+    # a record over the broker's own limit of 1 MiB never gets into the topic
+    cases = [(case.value, case.kafka_timestamp) for case in all_cases() if len(case.value or b"") < 900_000]
+    for number, (value, at) in enumerate(cases):
+        yield (None if value is None else named(value, f"case-{number}")), at
+    plain = [value for value, _ in cases if value and len(value) < 2_000]
+    for number in range(5_000):
+        value = named(spoilt(chance, chance.choice(plain)), f"spoilt-{number // 2}")
+        at = NOW + chance.choice([0, 0, 700_000, 10**9, 4 * 10**9, -(10**9)])
+        yield value, at
+        if chance.random() < 0.2:
+            yield value, at
+
+
+def named(value: bytes, event_id: str) -> bytes:
+    """The event with another id."""
+    return re.sub(rb'"event_id":"[^"]*"', f'"event_id":"{event_id}"'.encode(), value, count=1)
+
+
+def send(settings: Settings, sent: list[Record]) -> None:
+    producer = Producer(settings.kafka.options({"enable.idempotence": True, "linger.ms": 20}))
+    for value, at in sent:
+        producer.produce(RAW, value, key="one", partition=0, timestamp=at)
+        producer.poll(0)
+    assert producer.flush(60) == 0
+
+
+def held(settings: Settings, topic: str) -> list[dict[str, Any]]:
+    """Every committed record of a topic."""
+    ends = KafkaAdmin(settings.kafka).end_offsets(topic)
+    options = {"group.id": "test", "isolation.level": "read_committed", "enable.partition.eof": True}
+    consumer = Consumer(settings.kafka.options(options))
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
+    found: list[dict[str, Any]] = []
+    left, deadline = set(ends), time.monotonic() + 60
+    while left:
+        assert time.monotonic() < deadline, f"{topic} was not read to its end"
+        for message in consumer.consume(500, 1):
+            if message.error():
+                left.discard(message.partition())
+            else:
+                found.append(orjson.loads(message.value()))
+    consumer.close()
+    return found
+
+
+def test_every_record_ends_where_the_judge_says_and_once(intake: Settings) -> None:
+    sent = list(records())
+    expected = Fates()
+    with stamped_by_producers(intake, RAW):
+        send(intake, sent)
+        for record in sent:
+            expected.take(record)
+        drain(intake, job=JOB)
+    for topic, wanted in ((ENRICHED, expected.enriched), (LATE, expected.late)):
+        found = held(intake, topic)
+        assert Counter(one["digest"] for one in found) == Counter(one.digest for one in wanted), topic
+        by_digest = {one["digest"]: one for one in found}
+        for event in wanted:
+            shown = by_digest[event.digest]
+            assert (shown["event_id"], shown.get("user_id"), shown["event_type"], shown["properties"]) == (
+                event.event_id, event.user_id, event.event_type, event.properties,
+            )  # fmt: skip
+            assert shown["event_time_millis"] == event.event_time_millis
+    dead = held(intake, DEAD)
+    assert Counter(one["reason"] for one in dead) == Counter(reason for reason, _ in expected.dead)
+    by_place = {one["source_offset"]: one for one in dead}
+    assert len(by_place) == len(dead), "no record is dead twice"
+    assert len(held(intake, ENRICHED)) + len(held(intake, LATE)) + len(dead) + expected.copies == len(sent)
+    assert expected.copies > 100
+    assert {"DUP_CONFLICT", "NOT_UTF8", "TOO_OLD", "FUTURE_TIMESTAMP"} <= {reason for reason, _ in expected.dead}
+
+
+def test_scores_go_to_the_boards_own_topic(intake: Settings) -> None:
+    expected = {one["event_id"]: one for one in held(intake, ENRICHED) if one["event_type"] == "score"}
+    wanted = {event_id for event_id, one in expected.items() if one["environment"] == "production"}
+    found = held(intake, SCORES)
+    assert {one["event_id"] for one in found} == wanted
+    assert len(found) == len(wanted) > 0
+    for one in found:
+        properties = orjson.loads(expected[one["event_id"]]["properties"])
+        assert {name: one[name] for name in ("team_id", "team_name", "score")} == {
+            name: properties[name] for name in ("team_id", "team_name", "score")
+        }

@@ -1,0 +1,83 @@
+"""Stream outputs of a job's folder: what is read, what is refused with its mend, and the SQL that is rendered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gamestream_dagster.flink_jobs.errors import JobSpecError
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.stream_outputs import streams_of
+
+RIGHT = {
+    "topic": "user-score",
+    "description": "Scores.",
+    "key": "user_id",
+    "columns": {
+        "user_id": {"type": "string", "description": "The player."},
+        "variant": {"type": "bytes", "description": "A reserved word."},
+    },
+}
+
+
+def folder(root: Path, **changes: object) -> Path:
+    job = root / "intake_v1"
+    (job / "streams").mkdir(parents=True)
+    described = {name: value for name, value in {**RIGHT, **changes}.items() if value is not None}
+    (job / "streams" / "scores.yaml").write_text(yaml.safe_dump(described), encoding="utf-8")
+    return job
+
+
+def test_a_stream_output_is_read(tmp_path: Path) -> None:
+    (stream,) = streams_of(folder(tmp_path), ["other", "scores"])
+    assert (stream.name, stream.topic, stream.key, stream.delivery) == (
+        "scores",
+        "user-score",
+        "user_id",
+        "exactly-once",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"topic": "Not A Topic"}, "topic: .*not a topic name"),
+        ({"topic": None}, "topic: Field required"),
+        ({"key": "nobody"}, "`key` 'nobody' must be a string of `columns`"),
+        ({"key": "variant"}, "`key` 'variant' must be a string of `columns`"),
+        ({"columns": {}}, "columns"),
+        ({"columns": {"a b": {"type": "string", "description": "x"}}}, "is not an identifier"),
+        ({"delivery": "at-most-once"}, "delivery"),
+        ({"partitions": 4}, "partitions: Extra inputs"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_field(tmp_path: Path, changes: dict[str, object], named: str) -> None:
+    with pytest.raises(JobSpecError, match=f"intake_v1/streams/scores.yaml cannot be used: .*{named}"):
+        streams_of(folder(tmp_path, **changes), ["scores"])
+
+
+@pytest.mark.parametrize("text", ["- a list", "topic: [", "7", ""])
+def test_a_file_that_describes_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    job = folder(tmp_path)
+    (job / "streams" / "scores.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(JobSpecError, match=r"scores\.yaml cannot be used"):
+        streams_of(job, ["scores"])
+
+
+def test_a_stream_output_without_its_view_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JobSpecError, match=r"has no view 'scores': .* or remove streams/scores\.yaml"):
+        streams_of(folder(tmp_path), ["other"])
+
+
+def test_the_intake_job_writes_its_four_topics_and_quotes_reserved_words() -> None:
+    spec = load_jobs()["event_intake_v1"]
+    assert set(spec.topics_written) == {"game-events-enriched", "game-events-late", "game-events-dlq", "user-score"}
+    assert spec.tables_written == ("job_ledger",)
+    assert spec.id_horizon_ms == 720_000
+    sql = spec.sinks.text
+    assert "`variant` STRING" in sql
+    assert "'key.fields' = 'user_id'" in sql
+    assert "INSERT INTO scores_stream SELECT `user_id`, `team_id`" in sql
+    assert sql.count("'sink.transactional-id-prefix' = 'gamestream-event_intake_v1-") == 4
