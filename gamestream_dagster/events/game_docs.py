@@ -48,7 +48,7 @@ input), `gamestream events types` lists the types, and `gamestream events schema
 - Without `properties`, the other fields at the top level are the properties. So flat events are accepted as they are.
 - Types are strict: `"7"` is no number, `7.0` is no whole number. Numbers are kept exactly as decimals, never as floats.
 - An event without a zone in its time is refused, because nobody can know which hour it means.
-- Unknown properties are kept. Unknown fields beside `properties` are dropped. Both are remarked upon (`UNKNOWN_FIELD`).
+- Unknown properties are kept. Other fields beside `properties` are dropped. Both are remarked upon (`UNKNOWN_FIELD`).
 
 ## Types
 

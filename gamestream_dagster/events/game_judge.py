@@ -77,7 +77,7 @@ class GameEventJudge:
         self._reader = StrictJsonReader(catalogue.limits)
         self._times = catalogue.times
         self._envelope = self._fields(catalogue.fields, "")
-        self._names = frozenset(name for field in self._envelope for name in field.names)
+        self._names = frozenset(catalogue.fields)
         self._required = frozenset(name for name, field in catalogue.fields.items() if field.required)
         self._undigested = [name for name, field in catalogue.fields.items() if not field.in_digest]
         self._types = {name: self._type(event) for event in catalogue.types.values() for name in event.names}
@@ -125,12 +125,10 @@ class GameEventJudge:
         sent, used = _taken(self._envelope, document)
         kind = self._kind(sent.get("event_type"), findings)
         properties = sent.pop("properties", None)
-        unread = False
-        if properties is None:
-            taken = used | self.catalogue.fields.keys()
-            properties = {name: value for name, value in document.items() if name not in taken}
-        elif not self._names.issuperset(document):
-            unread = any(value is not None for name, value in document.items() if name not in self._names)
+        taken = used | self._names
+        left = {name: value for name, value in document.items() if name not in taken}
+        unread = properties is not None and any(value is not None for value in left.values())
+        properties = left if properties is None else properties
         if kind is not None and type(properties) is dict:
             properties = _lift(kind, sent, properties)
         envelope = self._judge_envelope(kind, sent, findings)
