@@ -29,7 +29,7 @@ from gamestream_dagster.errors import SettingsError
 from gamestream_dagster.port_block import PORTS_PER_STACK, port_of
 
 ENV_PREFIX = "GAMESTREAM_"
-TASK_SLOTS = 8  # of the embedded TaskManager
+TASK_SLOTS = 10  # of the embedded TaskManager
 _SECRETS = ("postgres_password", "kafka_password", "registry_password")
 # Settings of earlier versions, with what to write instead.
 _RETIRED = {"score_format": "write `topic_formats: {<topic>: avro}`, a format for each topic"}

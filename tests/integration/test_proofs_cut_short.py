@@ -26,7 +26,6 @@ from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.record.observed import Health
-from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.provisioning import manager as provisioning
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState
@@ -35,7 +34,7 @@ from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 from gamestream_dagster.settings import PROJECT_ROOT, Settings
 from tests.support.cli import gamestream
-from tests.support.world import World
+from tests.support.world import World, board_jobs
 
 WORLD = "both jobs and no event but those of this file"
 TOPIC = "user-score"
@@ -69,7 +68,7 @@ def last(settings: Settings, job: str) -> Deployment:
 
 
 def states(settings: Settings) -> set[DeploymentState]:
-    return {last(settings, job).state for job in load_jobs()}
+    return {last(settings, job).state for job in board_jobs()}
 
 
 def send(settings: Settings, ahead_seconds: float = 0.0, events: int = 1) -> None:
@@ -110,7 +109,7 @@ def kill_proof_at(settings: Settings, step: str) -> None:
 
 def sensor_heals(settings: Settings) -> list[str]:
     """What the health sensor asks runs for, carried out as those runs do."""
-    found = tick(load_jobs(), FlinkJobs(settings), lambda incident: (), None)
+    found = tick(board_jobs(), FlinkJobs(settings), lambda incident: (), None)
     asked = [request.tags["gamestream/job"] for request in found.run_requests or ()]
     for job in asked:
         jobs.apply_job(settings, job, Choice.HEAL)
@@ -167,7 +166,7 @@ def test_a_forked_process_opens_a_client_of_its_own(fresh: Settings) -> None:
 def test_the_health_sensor_goes_on_with_the_jobs_of_a_killed_proof(fresh: Settings, step: str) -> None:
     send(fresh)
     kill_proof_at(fresh, step)
-    first, *_ = names = list(load_jobs())
+    first, *_ = names = list(board_jobs())
     assert last(fresh, first).stands_still
     assert sensor_heals(fresh) == (names if step == ALL_STOPPED else [first])
     assert states(fresh) == {DeploymentState.RUNNING}
@@ -177,14 +176,14 @@ def test_the_health_sensor_goes_on_with_the_jobs_of_a_killed_proof(fresh: Settin
 
 def test_a_proof_goes_on_with_the_jobs_of_a_killed_one_and_so_does_up(fresh: Settings) -> None:
     kill_proof_at(fresh, ALL_STOPPED)
-    assert jobs_to_resume(fresh, lost=False) == list(load_jobs())
+    assert jobs_to_resume(fresh, lost=False) == list(board_jobs())
     said: list[str] = []
     assert reconcile(fresh, "bracket", say=said.append).verdict is Verdict.MATCH
     assert any("stopped by a proof that was broken off" in sentence for sentence in said)
 
 
 def test_what_a_person_suspended_in_between_stays_suspended(fresh: Settings) -> None:
-    mine, other = list(load_jobs())
+    mine, other = list(board_jobs())
     kill_proof_at(fresh, ALL_STOPPED)
     jobs.suspend_job(fresh, mine)
     assert sensor_heals(fresh) == [other]
@@ -207,7 +206,7 @@ def test_two_proofs_at_once_are_one_proof_and_one_sentence(fresh: Settings) -> N
 
 
 def test_nobody_goes_on_with_the_jobs_of_a_proof_at_work(fresh: Settings) -> None:
-    job = next(iter(load_jobs()))
+    job = next(iter(board_jobs()))
     with open_engine(fresh) as engine, PostgresDeploymentStore(engine).standstill():
         jobs.stand_still_job(fresh, job)
         assert sensor_heals(fresh) == []
@@ -253,7 +252,7 @@ def test_where_producers_stamp_them_it_is_drift_an_alarm_and_a_difference(fresh:
     told: set[str | None] = set()
     deadline = time.monotonic() + 60
     while not any("CLOCK_AHEAD" in (text or "") for text in told):  # Flink collects its metrics when it is asked
-        found = tick(load_jobs(), FlinkJobs(fresh), lambda incident: (), None)
+        found = tick(board_jobs(), FlinkJobs(fresh), lambda incident: (), None)
         assert not found.run_requests, "no redeploy mends a clock"
         told |= {one.description for one in found.asset_events if isinstance(one, dg.AssetCheckEvaluation)}
         assert time.monotonic() < deadline, told

@@ -21,7 +21,6 @@ from gamestream_dagster.events.feed import simulate_into
 from gamestream_dagster.events.simulation import SimulationResult
 from gamestream_dagster.events.simulator import SimulatorOptions
 from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
@@ -29,6 +28,7 @@ from gamestream_dagster.settings import Settings
 from tests.support.fakes.streams import SCORE_TOPIC
 from tests.support.hand_edits import HandEdit, add, record, remove, swap, tombstone, update
 from tests.support.planting import LATE_ROWS, causes_by_player, edit, newest_tick, told
+from tests.support.world import board_jobs
 
 pytestmark = [pytest.mark.any_boards, pytest.mark.leaves_traces]  # hot streaks that differ by what came too late
 
@@ -238,7 +238,7 @@ def bring_back(settings: Settings) -> None:
     from gamestream_dagster.flink_jobs.errors import TransientFlinkJobError
 
     deadline = time.monotonic() + 120
-    for job in load_jobs():
+    for job in board_jobs():
         while True:
             try:
                 apply_job(settings, job)

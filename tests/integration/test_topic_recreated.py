@@ -26,12 +26,11 @@ from gamestream_dagster.flink_jobs.errors import ParkedError
 from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.record.observed import Health
-from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 from tests.support.fakes.streams import SCORE_TOPIC
-from tests.support.world import drain
+from tests.support.world import board_jobs, drain
 
 pytestmark = pytest.mark.leaves_traces
 
@@ -70,7 +69,7 @@ def send(settings: Settings, count: int, partitions: tuple[int, ...], prefix: st
 
 
 def replay_jobs(settings: Settings) -> None:
-    for job in load_jobs():
+    for job in board_jobs():
         apply_job(settings, job, Choice.REPLAY)
     drain(settings)
 
@@ -93,7 +92,7 @@ def test_a_topic_recreated_while_the_jobs_are_suspended_is_never_a_match(boards,
     """Longer than the old one, so that no offset lies behind its end; the top score is in no state."""
     settings = boards.settings
     before = KafkaAdmin(settings.kafka).topic_id(SCORE_TOPIC)
-    for job in load_jobs():
+    for job in board_jobs():
         suspend_job(settings, job)
     ends = KafkaAdmin(settings.kafka).end_offsets(SCORE_TOPIC)
     recreate(settings)
@@ -101,7 +100,7 @@ def test_a_topic_recreated_while_the_jobs_are_suspended_is_never_a_match(boards,
     assert before != after
     send(settings, 1, (0,), "champion", TOP)
     send(settings, 3 * (max(ends.values()) + 50), (0, 1, 2), "anew")
-    for job in load_jobs():
+    for job in board_jobs():
         with pytest.raises(ParkedError, match=re.escape(f"{before}, Kafka has {after}")):
             resume_job(settings, job)
         assert observe_job(settings, job).other_topics
@@ -128,7 +127,7 @@ def test_a_topic_recreated_under_running_jobs_is_seen_and_the_advice_works(board
     recreate(settings)
     after = KafkaAdmin(settings.kafka).topic_id(SCORE_TOPIC)
     send(settings, 400, (1, 2), "second")
-    for job in load_jobs():
+    for job in board_jobs():
         seen = observe_job(settings, job)
         assert seen.health in {Health.TOPIC_RECREATED, Health.NOT_LIVE}
         with pytest.raises(ParkedError, match=f"apply {job} --replay"):
@@ -177,7 +176,7 @@ def test_an_archive_that_lost_its_beginning_begins_anew(boards, certificate):
     assert run.verdict is Verdict.COULD_NOT_RUN
     assert f"begins at p1@{begins}" in run.reason
     assert "--replay" in run.reason
-    planned = invoke(settings, "jobs", "plan", next(iter(load_jobs())), "--replay")
+    planned = invoke(settings, "jobs", "plan", next(iter(board_jobs())), "--replay")
     assert f"user-score p1@0..{begins - 1} are no longer in Kafka" in planned.stdout.replace("\n", " ")
     replay_jobs(settings)
     run = drained(settings)
@@ -233,7 +232,7 @@ def test_a_log_written_anew_as_a_whole_is_noticed(boards):
 
 def test_a_job_of_the_version_before_is_known_after_a_match(boards):
     """Its record has no topic id; its own counts and boards prove what its state is of."""
-    settings, job = boards.settings, next(iter(load_jobs()))
+    settings, job = boards.settings, next(iter(board_jobs()))
     boards.drain()
     with open_engine(settings) as engine:
         with engine.begin() as database:

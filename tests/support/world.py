@@ -19,8 +19,8 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
-from gamestream_dagster.flink_jobs.spec.job_spec import parse_flink_job_name
+from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
+from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, parse_flink_job_name
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.settings import Settings
@@ -112,9 +112,14 @@ def provision(settings: Settings) -> None:
     )
 
 
+def board_jobs(root: Path = FLINK_SQL_DIR) -> dict[str, JobSpec]:
+    """The jobs that write boards or other outputs, by name."""
+    return {name: spec for name, spec in load_jobs(root).items() if spec.outputs}
+
+
 def deploy(settings: Settings) -> None:
     """Every job with boards, side by side, until it has read everything that was sent."""
-    jobs = [job for job, spec in load_jobs().items() if spec.outputs]
+    jobs = list(board_jobs())
     with ThreadPoolExecutor(len(jobs)) as pool:
         list(pool.map(lambda job: apply_job(settings, job), jobs))
     drain(settings)
@@ -130,7 +135,7 @@ def drain(settings: Settings, limit_seconds: float = 90, *, root: Path = FLINK_S
         job: this one; None: every job with boards.
     """
     admin = KafkaAdmin(settings.kafka)
-    specs = {name: spec for name, spec in load_jobs(root).items() if (spec.outputs if job is None else name == job)}
+    specs = board_jobs(root) if job is None else {job: load_job(job, root)}
     waiting = [(name, topic) for name, spec in specs.items() for topic in spec.reads]
     deadline = time.monotonic() + limit_seconds
     with FlinkRest(settings.flink_rest) as flink:

@@ -14,8 +14,8 @@ from gamestream_dagster.flink_jobs.spec.fixed import PARALLELISM
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.settings import TASK_SLOTS, Settings
 
-# Each job holds slots of its own: the boards' two, the job of the seasons, and a recompute as a batch job.
-_JOBS_AT_ONCE: Final = 4
+# Each job holds slots of its own: the boards' two, the job of the seasons, intake, and a recompute as a batch job.
+_JOBS_AT_ONCE: Final = 5
 _CORES_ELSEWHERE: Final = 2  # default for an external cluster
 
 
