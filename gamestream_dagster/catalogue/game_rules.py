@@ -46,9 +46,9 @@ An absent field with a `default` has that value.
 
 **The accepted event.** `event_type` is the type's `name`, `event_time` milliseconds, and `properties` the canonical
 JSON of: each property that is not null, with declared ones under their `name`, and declared ones that are absent left
-out; a `decimal` as a text of its plain canonical number. Unknown properties are kept, whatever they hold; top-level
-fields beside `properties` whose name is none of the envelope's `names` are dropped. Either, unless null, is remarked
-upon as `UNKNOWN_FIELD`.
+out; a `decimal` as a text of its plain canonical number. Unknown properties are kept, whatever they hold. Where
+`properties` is not absent, the top-level fields that would be the properties without it are dropped. Either, unless
+null, is remarked upon as `UNKNOWN_FIELD`.
 
 **Canonical JSON**: no white space; names sorted by code point (not by UTF-16 unit); texts in UTF-8 with `\\"`,
 `\\\\`, `\\b`, `\\t`, `\\n`, `\\f`, `\\r` and `\\u00xx` (small letters) for the other characters below U+0020 as the

@@ -24,6 +24,7 @@ GROUPS = (
     "jobs",
     "new",
     "events",
+    "game_events",
     "topics",
     "keys",
     "reconcile",

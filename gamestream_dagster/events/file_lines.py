@@ -40,20 +40,24 @@ def physical_lines(path: Path, at: Progress) -> Iterator[tuple[int, bytes, bool]
     with path.open("rb") as file:
         packed = file.peek(2)[:2] == _GZIP or path.name.lower().endswith(".gz")
         stream: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=file) if packed else file
-        number = 0
-        while line := stream.readline(MAX_LINE + 1):
-            number += 1
+        for number, line, whole in bounded_lines(stream):
             at(file.tell())
-            if number == 1:
-                line = line.removeprefix(UTF8_MARK)
-            if len(line) <= MAX_LINE:
-                yield number, line, True
-                continue
-            yield number, line[:100], False
-            while not line.endswith(b"\n"):
-                if not (rest := stream.readline(MAX_LINE)):
-                    break
-                line = rest
+            yield number, line.removeprefix(UTF8_MARK) if number == 1 else line, whole
+
+
+def bounded_lines(stream: BinaryIO | gzip.GzipFile) -> Iterator[tuple[int, bytes, bool]]:
+    """The same for a stream."""
+    number = 0
+    while line := stream.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) <= MAX_LINE:
+            yield number, line, True
+            continue
+        yield number, line[:100], False
+        while not line.endswith(b"\n"):
+            if not (rest := stream.readline(MAX_LINE)):
+                break
+            line = rest
 
 
 def check_columns(path: Path, names: Sequence[str], renames: Renames) -> list[str]:

@@ -29,6 +29,7 @@ from gamestream_dagster.events.strict_json import (
 _RANK: Final = {reason: place for place, reason in enumerate(GameReason)}
 _DIGEST_CHARACTERS: Final = 32
 _SHOWN: Final = 40
+_SHOWN_PATH: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class GameEventJudge:
         self._reader = StrictJsonReader(catalogue.limits)
         self._times = catalogue.times
         self._envelope = self._fields(catalogue.fields, "")
-        self._names = frozenset(name for field in self._envelope for name in field.names)
+        self._names = frozenset(catalogue.fields)
         self._required = frozenset(name for name, field in catalogue.fields.items() if field.required)
         self._undigested = [name for name, field in catalogue.fields.items() if not field.in_digest]
         self._types = {name: self._type(event) for event in catalogue.types.values() for name in event.names}
@@ -124,12 +125,10 @@ class GameEventJudge:
         sent, used = _taken(self._envelope, document)
         kind = self._kind(sent.get("event_type"), findings)
         properties = sent.pop("properties", None)
-        unread = False
-        if properties is None:
-            taken = used | self.catalogue.fields.keys()
-            properties = {name: value for name, value in document.items() if name not in taken}
-        elif not self._names.issuperset(document):
-            unread = any(value is not None for name, value in document.items() if name not in self._names)
+        taken = used | self._names
+        left = {name: value for name, value in document.items() if name not in taken}
+        unread = properties is not None and any(value is not None for value in left.values())
+        properties = left if properties is None else properties
         if kind is not None and type(properties) is dict:
             properties = _lift(kind, sent, properties)
         envelope = self._judge_envelope(kind, sent, findings)
@@ -153,7 +152,7 @@ class GameEventJudge:
         kind = self._types.get(str(sent))
         if kind is None:
             shown = ascii(str(sent)[:_SHOWN])
-            said = f"{shown} is no event type; send one that the catalogue of game events has"
+            said = f"{shown} is no event type; `gamestream events types` lists them"
             findings.add("event_type", Problem(GameReason.UNKNOWN_EVENT_TYPE, said))
         return kind
 
@@ -194,7 +193,7 @@ class GameEventJudge:
     def _judge_texts(self, document: Json, findings: _Findings) -> None:
         path = bad_text(document)
         if path is not None:
-            shown = ".".join(path).encode("ascii", "backslashreplace").decode().replace("\0", "\\x00")
+            shown = ascii(".".join(path))[1:-1][:_SHOWN_PATH]  # the names are the sender's
             said = "has a NUL character or half of a surrogate pair; remove it"
             findings.add(shown or None, Problem(GameReason.BAD_TEXT, said))
 

@@ -71,7 +71,8 @@ class StrictJsonReader:
             raise NotStrictJsonError(f"not JSON: {error.msg} at character {error.pos}") from error
         except RecursionError as error:
             raise self._too_deep() from error
-        if text.count("{") + text.count("[") > self._limits.depth and _depth(document) > self._limits.depth:
+        deepest = self._limits.depth
+        if text.count("{") + text.count("[") > deepest and _is_deeper(document, deepest):
             raise self._too_deep()
         return document
 
@@ -108,14 +109,12 @@ def _constant(word: str) -> NoReturn:
     raise NotStrictJsonError(f"{word} is not JSON; leave the field out, or send null")
 
 
-def _depth(document: Json) -> int:
-    deepest, work = 0, [(document, 1)]
-    while work:
-        value, depth = work.pop()
-        if isinstance(value, dict | list):
-            deepest = max(deepest, depth)
-            work += [(part, depth + 1) for part in (value.values() if isinstance(value, dict) else value)]
-    return deepest
+def _is_deeper(document: Json, depth: int) -> bool:
+    level: list[Any] = [document]  # what is inside of so many containers
+    for _ in range(depth):
+        opened = [one for one in level if type(one) is dict or type(one) is list]
+        level = [part for one in opened for part in (one.values() if type(one) is dict else one)]
+    return any(type(one) is dict or type(one) is list for one in level)
 
 
 def bad_text(document: Json) -> tuple[str, ...] | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import Any, Final
 
-from gamestream_dagster.catalogue.game_rules import rules_document
+from gamestream_dagster.catalogue.game_schemas import json_schemas
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameRefused
 from gamestream_dagster.ingest.door import Judged
@@ -34,6 +33,5 @@ class GameRule:
 
 @cache
 def event_schemas() -> dict[str, Any]:
-    """The rule as data: limits, times, fields of the envelope, and the event types by name with their properties."""
-    found = json.loads(rules_document())
-    return {**found, "event_types": {one["name"]: one for one in found["event_types"]}}
+    """JSON Schema of a whole event, by event type."""
+    return {"event_types": json_schemas()}

@@ -54,13 +54,9 @@ class ServerTime(_Body):
 
 
 class Schemas(_Body):
-    """The rule of the events as data."""
+    """JSON Schemas of the events."""
 
-    version: int = Field(description="Of this document.")
-    limits: dict[str, int] = Field(description="Of a whole event: bytes, depth, characters and exponent of a number.")
-    times: dict[str, int] = Field(description="What an event's time may be, milliseconds.")
-    envelope: list[dict[str, Any]] = Field(description="Fields of every event, with type, names and limits.")
-    event_types: dict[str, dict[str, Any]] = Field(description="Event types by name, with their properties.")
+    event_types: dict[str, dict[str, Any]] = Field(description="The schema of a whole event, by its `event_type`.")
 
 
 class Health(_Body):

@@ -142,9 +142,9 @@ async def get_time(request: Request) -> Response:
     return _json({"epoch_ms": int(now.timestamp() * 1000), "iso": now.isoformat(timespec="milliseconds")})
 
 
-@router.get("/v1/schemas", summary="Fields and limits of the events", response_model=Schemas, responses=_problems(429))
+@router.get("/v1/schemas", summary="JSON Schemas of the events", response_model=Schemas, responses=_problems(429))
 async def get_schemas(request: Request) -> Response:
-    """The rule by which events are judged, as data: no key is needed."""
+    """The schema of a whole event for each event type: no key is needed."""
     await _open_to_all(request)
     return _json(_parts(request).schemas())
 

@@ -223,7 +223,7 @@ def test_status_shows_the_server_and_metrics_count(server: Server) -> None:
     assert row.link == server.settings.ingest_url
     server.post([event()])
     assert 'gamestream_ingest_events_total{app="game",verdict="accepted"}' in server.get("/metrics").text
-    assert server.get("/v1/schemas").json()["event_types"]["player_join"]["name"] == "player_join"
+    assert server.get("/v1/schemas").json()["event_types"]["player_join"]["title"] == "player_join"
 
 
 def test_postgres_away_stops_no_known_key(server: Server) -> None:

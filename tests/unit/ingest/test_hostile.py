@@ -26,6 +26,13 @@ def zstd(content: bytes, **options: Any) -> bytes:
     return zstandard.ZstdCompressor(**options).compress(content)
 
 
+def huge_window() -> bytes:
+    """A frame that asks for a window of 128 MiB."""
+    wanted = zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)
+    stream = zstandard.ZstdCompressor(compression_params=wanted).compressobj()
+    return stream.compress(BATCH) + stream.flush()
+
+
 def deep(levels: int) -> bytes:
     return b"[" * levels + b"]" * levels
 
@@ -131,10 +138,7 @@ BODIES: dict[str, tuple[bytes, dict[str, str], int, str]] = {
     "a zstd with a wrong checksum": (zstd(BATCH, write_checksum=True)[:-4] + bytes(4), ZSTD, 400, "DAMAGED_BODY"),
     "plain as zstd": (BATCH, ZSTD, 400, "DAMAGED_BODY"),
     "nothing as zstd": (b"", ZSTD, 400, "DAMAGED_BODY"),
-    "a zstd of a huge window": (
-        zstd(BATCH, compression_params=zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)),
-        ZSTD, 400, "DAMAGED_BODY",
-    ),
+    "a zstd of a huge window": (huge_window(), ZSTD, 400, "DAMAGED_BODY"),
     "50,000 empty members": (gzip.compress(b"") * 50_000 + gzip.compress(BATCH), GZIP, 400, "DAMAGED_BODY"),
     "100,000 empty frames": (zstd(b"") * 100_000 + zstd(BATCH), ZSTD, 400, "DAMAGED_BODY"),
     "zstd as gzip": (zstd(BATCH), GZIP, 400, "DAMAGED_BODY"),

@@ -28,7 +28,6 @@ final class GameJudge {
     private final int recordBytes;
     private final List<GameField> envelope;
     private final Set<String> envelopeFields = new HashSet<>();
-    private final Set<String> envelopeNames = new HashSet<>();
     private final Map<String, Kind> kinds = new HashMap<>();
     private final MessageDigest sha256;
 
@@ -95,7 +94,6 @@ final class GameJudge {
         envelope = fields(rules.get("envelope"), "", characters, times);
         for (GameField field : envelope) {
             envelopeFields.add(field.name);
-            envelopeNames.addAll(List.of(field.names));
         }
         for (Object one : (List<?>) rules.get("event_types")) {
             Map<?, ?> type = (Map<?, ?>) one;
@@ -149,11 +147,11 @@ final class GameJudge {
         Map<String, Object> sent = taken(envelope, document, used);
         Kind kind = kindOf(sent.get("event_type"), outcome);
         Object properties = sent.remove("properties");
+        Map<String, Object> besides = besides(document, used);
         if (properties == null) {
-            properties = besides(document, used);
+            properties = besides;
         } else {
-            outcome.unknownField = document.entrySet().stream()
-                    .anyMatch(one -> one.getValue() != null && !envelopeNames.contains(one.getKey()));
+            outcome.unknownField = besides.values().stream().anyMatch(value -> value != null);
         }
         if (kind != null && properties instanceof Map) {
             properties = lifted(kind, sent, (Map<?, ?>) properties);

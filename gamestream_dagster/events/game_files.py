@@ -1,0 +1,187 @@
+"""Files of game events: JSON lines, or one JSON array, both also gzipped. Holds one event at a time."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Final, NamedTuple
+
+from gamestream_dagster.events.file_lines import MAX_LINE, UTF8_MARK, ReadingError, bounded_lines
+
+_CHUNK: Final = 1 << 16
+_HEAD: Final = 1 << 16  # bytes that the layout is told from
+_SPACE: Final = b" \t\r\n"
+_GZIP: Final = b"\x1f\x8b"
+_MARKS: Final = re.compile(rb'["\\\[\]{},\n]')
+
+
+class Sample(NamedTuple):
+    """One event of a file as it stands there."""
+
+    line: int  # where it begins; the first line is 1
+    value: bytes
+    problem: str = ""  # why it is no event of the file at all
+
+
+def samples(file: BinaryIO, name: str) -> Iterator[Sample]:
+    """The events of a file, in order. Blank lines are skipped.
+
+    An array, and an object that begins with a line `{`, may be written over several lines. Everything else has one
+    event in each line, so that a broken one costs its line and no other.
+
+    Raises:
+        ReadingError: the file cannot be read to its end.
+    """
+    with _readable(name):
+        magic, stream = _begin(file, lambda head: len(head) >= len(_GZIP))
+        if magic.startswith(_GZIP):
+            stream = gzip.GzipFile(fileobj=stream)
+        head, stream = _begin(stream, lambda head: b"\n" in head.lstrip(_SPACE))
+        marked = len(UTF8_MARK) if head.startswith(UTF8_MARK) else 0
+        space = len(head) - len(head[marked:].lstrip(_SPACE))
+        line = 1 + stream.read(space).count(b"\n")
+        first, ended, _ = head[space:].partition(b"\n")
+        if first.startswith(b"["):
+            yield from _Splitter(line, array=True).split(stream)
+        elif ended and first.strip(_SPACE) == b"{":
+            yield from _Splitter(line, array=False).split(stream)
+        else:
+            yield from _lines(stream, line)
+
+
+def _begin(stream: Any, enough: Callable[[bytes], bool]) -> tuple[bytes, Any]:
+    """The beginning of a stream, at most a chunk, and a stream that gives it again. A pipe may give it byte by byte."""
+    head = b""
+    while len(head) < _HEAD and not enough(head) and (piece := stream.read1(_CHUNK)):
+        head += piece
+    return head, io.BufferedReader(_Again(head, stream))
+
+
+class _Again(io.RawIOBase):
+    """A stream behind bytes that were read from it."""
+
+    def __init__(self, head: bytes, rest: Any) -> None:
+        self._head, self._rest = head, rest
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill a buffer, or less than that."""
+        piece = self._head[: len(buffer)] or self._rest.read1(len(buffer))
+        self._head = self._head[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ReadingError(f"{name} is not a whole gzip file ({error}); compress it again.") from error
+    except OSError as error:
+        raise ReadingError(f"{name} cannot be read ({error.strerror or error}); give another file.") from error
+
+
+def _lines(stream: BinaryIO, first: int) -> Iterator[Sample]:
+    for number, line, whole in bounded_lines(stream):
+        value = line.strip(_SPACE)
+        if value:
+            yield Sample(first + number - 1, value, "" if whole else _too_long())
+
+
+def _too_long() -> str:
+    return f"the event has more than {MAX_LINE:,} bytes"
+
+
+class _Splitter:
+    """Finds where events end by brackets and commas, without reading the events themselves."""
+
+    def __init__(self, line: int, *, array: bool) -> None:
+        self._array = array
+        self._base = int(array)
+        self._depth = self._escaped = 0
+        self._line = line
+        self._start: int | None = None
+        self._kept = bytearray()
+        self._size = 0
+        self._in_text = self._open = self._closed = self._comma = False
+
+    def split(self, stream: BinaryIO) -> Iterator[Sample]:
+        """The events of a stream."""
+        while chunk := stream.read(_CHUNK):
+            at = 0
+            for found in _MARKS.finditer(chunk):
+                place = found.start()
+                self._keep(chunk[at:place])
+                at = place + 1
+                if self._mark(found[0]):
+                    yield self._take()
+            self._keep(chunk[at:])
+        yield from self._rest()
+
+    def _keep(self, piece: bytes) -> None:
+        if not piece:
+            return
+        if self._start is None and piece.strip(_SPACE):
+            self._start = self._line
+        self._size += len(piece)
+        if self._size <= MAX_LINE:
+            self._kept += piece
+        # after a backslash one character is taken as it is, whichever it is
+        self._escaped = 0
+
+    def _mark(self, mark: bytes) -> bool:
+        """Take a character that may have a meaning; true if an event ends before it, or with it."""
+        if self._in_text or self._closed:
+            return self._mark_in_text(mark)
+        if mark == b"[" and self._array and not self._open:
+            self._open, self._depth = True, 1
+            return False
+        if self._array and self._depth == 1 and mark in b",]":
+            self._closed = mark == b"]"
+            ended = mark == b"," or self._comma or bool(self._kept.strip(_SPACE))
+            self._comma = mark == b","
+            return ended
+        self._keep(mark)
+        self._in_text = mark == b'"'
+        if mark in b"[{":
+            self._depth += 1
+        elif mark in b"]}" and self._depth > self._base:
+            self._depth -= 1
+            return not self._array and self._depth == 0
+        elif mark == b"\n":
+            self._line += 1
+        return False
+
+    def _mark_in_text(self, mark: bytes) -> bool:
+        """The same inside a text, and after the end of the array: brackets and commas mean nothing there."""
+        escaped = self._escaped
+        self._keep(mark)
+        if mark == b"\\" and not escaped:
+            self._escaped = 1
+        elif mark == b'"' and not escaped:
+            self._in_text = False
+        elif mark == b"\n":
+            self._line += 1
+        return False
+
+    def _take(self) -> Sample:
+        value, size, line = bytes(self._kept).strip(_SPACE), self._size, self._start or self._line
+        self._kept.clear()
+        self._size, self._start = 0, None
+        return Sample(line, value, _too_long() if size > MAX_LINE else "")
+
+    def _rest(self) -> Iterator[Sample]:
+        left = self._take()
+        if self._array and not self._closed:
+            yield left._replace(problem="the file ends before its array does; add what is missing")
+        elif left.value:
+            problem = "something follows the array; put all events into one array, or one into each line"
+            yield left._replace(problem=problem) if self._array else left
