@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from gamestream_dagster.connections import (
     KafkaConnection,
@@ -26,11 +26,12 @@ from gamestream_dagster.connections import (
     read_ca,
 )
 from gamestream_dagster.errors import SettingsError
+from gamestream_dagster.ingest_settings import IngestSettings
 from gamestream_dagster.port_block import PORTS_PER_STACK, port_of
 
 ENV_PREFIX = "GAMESTREAM_"
 TASK_SLOTS = 10  # of the embedded TaskManager
-_SECRETS = ("postgres_password", "kafka_password", "registry_password")
+_SECRETS = ("postgres_password", "kafka_password", "registry_password", "ingest_signing_secret")
 # Settings of earlier versions, with what to write instead.
 _RETIRED = {"score_format": "write `topic_formats: {<topic>: avro}`, a format for each topic"}
 
@@ -75,7 +76,7 @@ class TopicProfile(StrEnum):
     PROD = "prod"
 
 
-class Settings(BaseModel):
+class Settings(IngestSettings):
     """Addresses, credentials and choices of one stack. Frozen: build another with `load_settings`."""
 
     # a value that is refused may be a password: pydantic's own message must not repeat it
@@ -275,6 +276,19 @@ class Settings(BaseModel):
     def dashboard_url(self) -> str:
         """Address of the dashboard."""
         return f"http://127.0.0.1:{self.port('dashboard')}"
+
+    @property
+    def ingest_url(self) -> str:
+        """Address of the HTTP API of intake, as this machine reaches it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.ingest_host)  # noqa: S104 - nothing listens here
+        host = host or (f"[{self.ingest_host}]" if ":" in self.ingest_host else self.ingest_host)
+        return f"http://{host}:{self.port('ingest')}"
+
+    @property
+    def ingest_signing_secret_value(self) -> str:
+        """The secret behind the signing secrets of keys: the given one, or the home's own (made on first use)."""
+        given = self.ingest_signing_secret.get_secret_value()
+        return given or _home_secret(self.home, "ingest_signing_secret")
 
     @property
     def postgres_password_value(self) -> str:

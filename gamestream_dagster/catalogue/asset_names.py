@@ -11,6 +11,7 @@ Name = tuple[str, str]
 RECONCILIATION: Name = ("reconciliation", "leaderboards")
 CLOSED_SEASONS: Name = ("serving", "closed_seasons")
 LEADERBOARDS_PAGE: Name = ("serving", "leaderboards_page")
+INGEST_API: Name = ("serving", "ingest_api")
 
 
 def topic_name(topic: str) -> Name:

@@ -26,6 +26,7 @@ GROUPS = (
     "events",
     "game_events",
     "topics",
+    "keys",
     "reconcile",
     "archive",
     "repair",

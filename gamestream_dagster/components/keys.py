@@ -25,7 +25,7 @@ class Group(StrEnum):
     STREAMING = "streaming"  # Flink SQL jobs and their boards
     ARCHIVE = "archive"  # events copied to Parquet
     RECONCILIATION = "reconciliation"  # boards against their recompute
-    SERVING = "serving"  # pages
+    SERVING = "serving"  # pages and APIs
 
 
 def topic_key(topic: str) -> dg.AssetKey:
@@ -61,3 +61,4 @@ def archive_key(topic: str) -> dg.AssetKey:
 RECONCILIATION = dg.AssetKey(asset_names.RECONCILIATION)
 CLOSED_SEASONS = dg.AssetKey(asset_names.CLOSED_SEASONS)
 LEADERBOARDS_PAGE = dg.AssetKey(asset_names.LEADERBOARDS_PAGE)
+INGEST_API = dg.AssetKey(asset_names.INGEST_API)

@@ -185,6 +185,20 @@ alerts = Table(
     Column("cleared_at", _time()),
 )
 
+ingest_keys = Table(
+    "ingest_keys",
+    system,
+    Column("key_id", Text, primary_key=True),
+    Column("app", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("secret_sha256", Text, nullable=False),
+    Column("signed", Boolean, nullable=False),
+    Column("created_at", _time(), nullable=False),
+    Column("expires_at", _time()),
+    Column("revoked_at", _time()),
+    Column("replaces", Text),
+)
+
 describe(system)
 
 SYSTEM_TABLES: tuple[str, ...] = tuple(system.tables)

@@ -1,9 +1,19 @@
-"""What people look at: the pages of the dashboard."""
+"""What people and games use: the pages of the dashboard, the HTTP API."""
 
 import dagster as dg
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.components.keys import DEFAULT_OWNER, LEADERBOARDS_PAGE, RECONCILIATION, Group, board_key
+from gamestream_dagster.catalogue.topics import RAW_TOPIC
+from gamestream_dagster.components.keys import (
+    DEFAULT_OWNER,
+    INGEST_API,
+    LEADERBOARDS_PAGE,
+    RECONCILIATION,
+    Group,
+    board_key,
+    table_key,
+    topic_key,
+)
 from gamestream_dagster.resources.page import Dashboard, PageAnswer
 from gamestream_dagster.settings import load_settings
 
@@ -21,6 +31,17 @@ leaderboards_page = dg.AssetSpec(
         *(board_key(name) for name, board in load_boards(season=load_settings().season).items() if board.ranked),
         RECONCILIATION,
     ],
+)
+
+# External, too: a server that writes whenever a game sends.
+ingest_api = dg.AssetSpec(
+    INGEST_API,
+    description="The HTTP API of intake: game events from backends and clients into their topic, by the keys' table.",
+    group_name=Group.SERVING.value,
+    owners=[DEFAULT_OWNER],
+    kinds={"fastapi"},
+    tags={"surface": "api"},
+    deps=[topic_key(RAW_TOPIC), table_key("ingest_keys")],
 )
 
 
