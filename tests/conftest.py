@@ -49,7 +49,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "gamestream")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Mark the tests on servers before xdist reads the groups, and sort them after they were shuffled.
 
     Tests that use the deployed boards and leave them as they were are one group, at the end of which come those that
@@ -63,6 +63,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
         item.add_marker(ON_SERVERS[_folder(item)])
         item.add_marker(pytest.mark.xdist_group(_group(item, shared)))
     yield
+    if getattr(config.option, "loadgroup", False) and not all("@" in item.nodeid for item in on_servers):
+        raise pytest.UsageError("xdist does not see the groups of the tests on servers: run `make install`")
     items.sort(key=lambda item: _place(item, shared))
 
 
