@@ -130,7 +130,9 @@ def test_every_edit_in_either_sink_is_found_named_and_repaired(boards, edits: Se
     assert run.verdict is Verdict.DIFFERENT, run.reason
     expected = {(one.board, one.sink, rank) for one in edits for rank in one.ranks}
     by_hand = {(one.board, one.sink, one.rank) for one in run.differences if "EDITED_BY_HAND" in one.cause}
-    assert by_hand == expected, [one for one in run.differences if (one.board, one.sink, one.rank) not in expected]
+    assert by_hand == expected, [
+        one for one in run.differences if (one.board, one.sink, one.rank) in by_hand ^ expected
+    ]
     others = {one.cause for one in run.differences if "EDITED_BY_HAND" not in one.cause}
     assert others <= {"LATE"}, others
     assert {outcome for _, outcome in done} == {RepairOutcome.DONE}
