@@ -160,7 +160,9 @@ def _absent(sides: Sides, key: Key, one: KeyHistory | None) -> tuple[tuple[Cause
         if sides.board.ranked and any(other[:-1] == key[:-1] and other[-1] > key[-1] for other in sides.postgres):
             return (_EDITED,), "deleted: a later rank is there, and no board has a gap"
         return (_LAG, _EDITED), "compaction removed older records: the row may have come later, or was deleted"
-    return (_LAG,), "Postgres has not got as far as the row's first record"
+    if _others_lag(sides, key):
+        return (_LAG,), "Postgres has not got as far as the row's first record"
+    return (_LAG, _EDITED), "the row came last: Postgres has not got as far, or it was deleted"
 
 
 def _older(sides: Sides, key: Key, one: KeyHistory, held: Held) -> tuple[tuple[Cause, ...], str]:
@@ -172,8 +174,8 @@ def _older(sides: Sides, key: Key, one: KeyHistory, held: Held) -> tuple[tuple[C
     if order is Order.BROKEN and not deleted and (past or not _others_lag(sides, key)):
         return (_EDITED,), "an old value put back: the row was written after rows that show later changes"
     if not past:
-        if order is Order.UNKNOWN and not deleted and not _others_lag(sides, key):
-            why = "no other row tells whether Postgres is behind or the old value was put back"
+        if order is Order.UNKNOWN and not _others_lag(sides, key):
+            why = "no other row tells whether Postgres is behind or the old row was put back"
             return (_LAG, _EDITED), f"{_versions(held.behind)} behind the topic; {why}"
         return (_LAG,), f"{_versions(held.behind)} behind the topic"
     if deleted:
@@ -188,14 +190,17 @@ def _older(sides: Sides, key: Key, one: KeyHistory, held: Held) -> tuple[tuple[C
 
 def _others_lag(sides: Sides, key: Key) -> bool:
     """Whether Postgres is behind in another row that nobody has touched: a repair can be why this one is younger."""
-    return any(
-        one.held is not None
-        and one.held.next is not None
-        and not _past(sides, other, one.held.next)
-        and written_order(sides, other, one.held) is not Order.BROKEN
-        for other, one in sides.history.keys.items()
-        if other != key
-    )
+    return any(_lags(sides, other, one) for other, one in sides.history.keys.items() if other != key)
+
+
+def _lags(sides: Sides, key: Key, one: KeyHistory) -> bool:
+    if one.held is not None:
+        behind = one.held.next is not None and not _past(sides, key, one.held.next)
+        return behind and written_order(sides, key, one.held) is not Order.BROKEN
+    shown = sides.postgres.get(key)
+    if shown is None or sides.history.complete or one.deleted or _past(sides, key, one.first):
+        return False
+    return sides.earlier_prefix(key, shown) is True
 
 
 def _versions(count: int) -> str:
@@ -215,10 +220,10 @@ def _never_held(sides: Sides, key: Key, shown: Row, one: KeyHistory | None) -> t
         ), "Postgres has passed the oldest record that compaction left of this key, and none holds the row"
     match sides.earlier_prefix(key, shown):
         case True:
-            behind = _STALE if gone else _LAG
-            return (
-                behind,
-            ), "compaction removed the record; an earlier prefix of the input gives the row in every column"
+            why = "compaction removed the record; an earlier prefix of the input gives the row in every column"
+            if gone or _others_lag(sides, key):
+                return (_STALE if gone else _LAG,), why
+            return (_LAG, _EDITED), f"{why}, and no other row is behind"
         case False:
             return (_EDITED,), "compaction removed older records, and no earlier prefix of the input gives this row"
         case None:
