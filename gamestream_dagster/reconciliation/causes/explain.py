@@ -115,7 +115,11 @@ class Explainer:
             kafka = by_key(board, self.seen.boards.get((board.name, Sink.KAFKA), ()))
             search = PrefixSearch(self.archive, self.bracket(board), board, self.job_boards(board))
             self._searches[board.name] = search
-            self._compared[board.name] = Sides(board, postgres, kafka, self.history(board, postgres), search.gives)
+            flagged = self.witnesses.get((board.name, Sink.KAFKA))
+            places = {one.rank if board.ranked else one.entity for one in (flagged.differences if flagged else ())}
+            wrong = frozenset(key for key in (*kafka, *postgres) if place_in(board, key) in places)
+            history = self.history(board, postgres)
+            self._compared[board.name] = Sides(board, postgres, kafka, history, search.gives, wrong)
         gives = partial(self._searches[board.name].gives, season=span)
         return replace(self._compared[board.name], earlier_prefix=gives)
 

@@ -59,6 +59,8 @@ class Sides:
     """`held` of each key is about the row in Postgres."""
     earlier_prefix: Callable[[Key, Row], bool | None]
     """Whether some earlier prefix of the input gives a row in every column and rank; None: cannot be told."""
+    wrong_in_topic: frozenset[Key] = frozenset()
+    """Keys under which the topic's newest record is not right: it is no newer version of what Postgres shows."""
 
     def held(self, key: Key | None) -> bool:
         """Whether the topic has held just the row that Postgres shows under a key."""
@@ -121,7 +123,7 @@ def written_order(sides: Sides, key: Key, held: Held) -> Order:
         if other != key and one.held is not None and held.last.reached_by(one.held.first)
         if (age := _age(sides.postgres.get(other))) is not None
     ]
-    if mine is None or not later:
+    if mine is None or all(age == mine for age in later):  # one transaction wrote them: the job's, or a hand's
         return Order.UNKNOWN
     return Order.BROKEN if any(age > mine for age in later) else Order.KEPT
 
@@ -190,7 +192,8 @@ def _older(sides: Sides, key: Key, one: KeyHistory, held: Held) -> tuple[tuple[C
 
 def _others_lag(sides: Sides, key: Key) -> bool:
     """Whether Postgres is behind in another row that nobody has touched: a repair can be why this one is younger."""
-    return any(_lags(sides, other, one) for other, one in sides.history.keys.items() if other != key)
+    others = (one for one in sides.history.keys.items() if one[0] != key and one[0] not in sides.wrong_in_topic)
+    return any(_lags(sides, other, one) for other, one in others)
 
 
 def _lags(sides: Sides, key: Key, one: KeyHistory) -> bool:

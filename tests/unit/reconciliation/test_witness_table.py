@@ -49,6 +49,7 @@ class Case:
     prefix: bool | None = False
     begin: int = 0
     waiting: bool = False
+    wrong_in_topic: tuple[int, ...] = ()
 
     def cause(self, kafka: bool = False) -> str:
         changes = [
@@ -62,7 +63,8 @@ class Case:
         postgres = by_key(BOARD, shown)
         in_kafka = by_key(BOARD, [one.row(BOARD) for one in newest.values() if one.value is not None])
         history = replace(read_history(BOARD, changes, postgres), open_transaction=self.waiting)
-        sides = witness.Sides(BOARD, postgres, in_kafka, history, lambda _key, _row: self.prefix)
+        wrong = frozenset((rank,) for rank in self.wrong_in_topic)
+        sides = witness.Sides(BOARD, postgres, in_kafka, history, lambda _key, _row: self.prefix, wrong)
         told = (witness.testify_kafka if kafka else witness.testify_postgres)(sides, (self.rank,))
         assert told.facts["why"]
         return " or ".join(told.either) or JOB_ITSELF
@@ -131,6 +133,21 @@ def test_a_repaired_row_of_a_board_that_lags_is_no_edit():
     """A repair wrote rank 2 last; then Postgres kept nothing more, and each rank has moved on in the topic."""
     topic = [*FIRST, put(1, 55), put(2, 45), put(3, 35)]
     assert Case(topic, [row(1, 50), row(2, 40), row(3, 30)], ages=[9, 1, 9]).cause() == "SINK_LAG"
+
+
+def test_a_row_beside_a_foreign_record_is_no_lag():
+    """The topic is wrong about rank 3: its newest record there makes Postgres look older than it is."""
+    topic = [put(1, 50), put(3, 30), put(2, 40), put(2, 45), put(3, 7)]
+    case = Case(topic, [row(1, 50), row(2, 40), row(3, 30)], ages=[9, 1, 9])
+    assert case.cause() == "SINK_LAG"
+    assert replace(case, wrong_in_topic=(3,)).cause() == "SINK_LAG or EDITED_BY_HAND"
+
+
+def test_a_row_of_the_same_transaction_is_no_sign_that_this_one_was_kept():
+    topic = [put(1, 50), put(2, 40), put(3, 30), put(2, 45)]
+    shown = [row(1, 50), row(2, 40), row(3, 30)]
+    assert Case(topic, shown, ages=[9, 5, 1]).cause() == "SINK_LAG"
+    assert Case(topic, shown, ages=[9, 5, 5]).cause() == "SINK_LAG or EDITED_BY_HAND"
 
 
 def test_foreign_records_are_skipped_and_counted():
