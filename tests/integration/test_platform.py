@@ -22,7 +22,7 @@ from gamestream_dagster.platform.service import ServiceState
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.platform.supervisor import MARK, Supervisor
 from gamestream_dagster.port_block import STANDARD_PORTS
-from gamestream_dagster.settings import Settings, load_settings
+from gamestream_dagster.settings import TASK_SLOTS, Settings, load_settings
 from tests.support.cli import gamestream
 
 
@@ -66,7 +66,7 @@ def test_every_server_of_the_stack_answers_on_loopback_alone(stack):
     addresses = {each.address for each in ports.listeners() if each.pid in ours}
     assert addresses
     assert all(each.removeprefix("::ffff:").startswith("127.") for each in addresses), addresses
-    assert httpx.get(f"{stack.flink_rest}/overview").json()["slots-total"] == 8
+    assert httpx.get(f"{stack.flink_rest}/overview").json()["slots-total"] == TASK_SLOTS
 
 
 def test_kafka_makes_no_topic_by_itself_and_the_registry_keeps_a_schema(stack):
