@@ -144,13 +144,13 @@ final class GameField {
         } else if (!(value instanceof Number)) {
             return GameReason.WRONG_TYPE;
         }
-        BigDecimal exact = StrictJson.decimal(number);
+        BigDecimal exact = CanonicalJson.decimal(number);
         boolean tooFine = exact.stripTrailingZeros().scale() > scale;
-        return tooFine ? GameReason.OUT_OF_RANGE : inside(exact, StrictJson.plainText(exact));
+        return tooFine ? GameReason.OUT_OF_RANGE : inside(exact, CanonicalJson.plainText(exact));
     }
 
     private Object inside(Object number, Object normal) {
-        BigDecimal exact = StrictJson.decimal(number);
+        BigDecimal exact = CanonicalJson.decimal(number);
         boolean within = minimum.compareTo(exact) <= 0 && exact.compareTo(maximum) <= 0;
         return within ? normal : GameReason.OUT_OF_RANGE;
     }

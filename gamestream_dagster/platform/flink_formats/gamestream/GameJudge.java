@@ -319,7 +319,7 @@ final class GameJudge {
 
     private void finish(Map<String, Object> properties, Outcome outcome) {
         StringBuilder written = new StringBuilder();
-        StrictJson.write(written, properties);
+        CanonicalJson.write(written, properties);
         outcome.properties = written.toString();
         Map<String, Object> digested = new LinkedHashMap<>();
         for (GameField field : envelope) {
@@ -328,9 +328,9 @@ final class GameJudge {
                 digested.put(field.name, value);
             }
         }
-        digested.put("properties", new StrictJson.Canonical(outcome.properties));
+        digested.put("properties", new CanonicalJson.Written(outcome.properties));
         written.setLength(0);
-        StrictJson.write(written, digested);
+        CanonicalJson.write(written, digested);
         byte[] hash = sha256.digest(written.toString().getBytes(StandardCharsets.UTF_8));
         StringBuilder digits = new StringBuilder(2 * DIGEST_BYTES);
         for (int place = 0; place < DIGEST_BYTES; place++) {

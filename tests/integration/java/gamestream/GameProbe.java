@@ -28,7 +28,7 @@ public final class GameProbe {
                 // escaped: a path may hold what is no text
                 told.put("field", outcome.field == null ? null : escaped(outcome.field));
             }
-            StrictJson.write(out, told);
+            CanonicalJson.write(out, told);
             out.append('\n');
         }
         new PrintStream(System.out, true, StandardCharsets.UTF_8).print(out);
