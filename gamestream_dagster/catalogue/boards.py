@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gamestream_dagster.catalogue.errors import CatalogueError
+from gamestream_dagster.catalogue.errors import CatalogueError, reasons
 from gamestream_dagster.catalogue.roles import ColumnRole, check_roles, known_roles
 from gamestream_dagster.settings import PROJECT_ROOT, Season
 
@@ -288,8 +288,7 @@ def load_output(path: Path) -> Board:
         job = path.parents[2]
         return Board(name=path.parent.name, job=job.name, folder=path.parent, reads=_reads(job), **raw)
     except ValidationError as error:
-        reasons = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors())
-        raise CatalogueError(f"{path} cannot be used: {'; '.join(reasons)}") from error
+        raise CatalogueError(f"{path} cannot be used: {reasons(error)}") from error
     except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
         raise CatalogueError(f"{path} cannot be used: {error}") from error
 

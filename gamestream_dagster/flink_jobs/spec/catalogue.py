@@ -14,6 +14,7 @@ import yaml
 from pydantic import ValidationError
 
 from gamestream_dagster.catalogue.boards import DESCRIPTION, FLINK_SQL_DIR, IDENTIFIER, OUTPUTS
+from gamestream_dagster.catalogue.errors import reasons
 from gamestream_dagster.catalogue.sources import load_dedup
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, Dedup
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
@@ -139,14 +140,10 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
             raise JobSpecError(f"{_shown(path, root)}: `{key}` is not a field; it follows from the folder. Remove it")
     try:
         return JobSpec(**known, **raw)
-    except (ValidationError, TypeError) as error:
-        raise JobSpecError(f"{_shown(path, root)} cannot be used: {_reasons(error)}") from error
-
-
-def _reasons(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    return "; ".join(f"{'.'.join(str(part) for part in one['loc'])}: {one['msg']}" for one in error.errors())
+    except ValidationError as error:
+        raise JobSpecError(f"{_shown(path, root)} cannot be used: {reasons(error)}") from error
+    except TypeError as error:
+        raise JobSpecError(f"{_shown(path, root)} cannot be used: {error}") from error
 
 
 def _yaml(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gamestream_dagster.catalogue.boards import Identifier
+from gamestream_dagster.catalogue.errors import reasons
 from gamestream_dagster.catalogue.topics import TopicName
 from gamestream_dagster.flink_jobs.errors import JobSpecError
 
@@ -81,7 +82,6 @@ def _load(path: Path) -> StreamOutput:
         raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
         return StreamOutput(name=path.stem, **raw)
     except ValidationError as error:
-        reasons = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}".removeprefix(": ") for one in error.errors())
-        raise JobSpecError(f"{shown} cannot be used: {'; '.join(reasons)}") from error
+        raise JobSpecError(f"{shown} cannot be used: {reasons(error)}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
         raise JobSpecError(f"{shown} cannot be used: {error}") from error
