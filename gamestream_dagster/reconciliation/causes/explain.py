@@ -13,7 +13,14 @@ from gamestream_dagster.reconciliation.causes.earlier_prefix import PrefixSearch
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.job_side import JobSide
-from gamestream_dagster.reconciliation.causes.outcome import joined, place_in, same_row, unlike_row, with_testimony
+from gamestream_dagster.reconciliation.causes.outcome import (
+    joined,
+    place_in,
+    places_of,
+    same_row,
+    unlike_row,
+    with_testimony,
+)
 from gamestream_dagster.reconciliation.causes.policy import Policy
 from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory
 from gamestream_dagster.reconciliation.causes.trial import Trial
@@ -115,8 +122,7 @@ class Explainer:
             kafka = by_key(board, self.seen.boards.get((board.name, Sink.KAFKA), ()))
             search = PrefixSearch(self.archive, self.bracket(board), board, self.job_boards(board))
             self._searches[board.name] = search
-            flagged = self.witnesses.get((board.name, Sink.KAFKA))
-            places = {one.rank if board.ranked else one.entity for one in (flagged.differences if flagged else ())}
+            places = places_of(board, self.witnesses.get((board.name, Sink.KAFKA)))
             wrong = frozenset(key for key in (*kafka, *postgres) if place_in(board, key) in places)
             history = self.history(board, postgres)
             self._compared[board.name] = Sides(board, postgres, kafka, history, search.gives, wrong)
@@ -274,9 +280,7 @@ class _BoardCauses:
 
     def _also_behind(self, told: set[Key]) -> list[Difference]:
         """Rows of Postgres that are older than the topic's though no cut forbids them: a shifted row is one of them."""
-        sides, flagged = self._sides, self._witness(Sink.POSTGRES)
-        flagged_here = flagged.differences if flagged else ()
-        wrong = {one.rank if self.board.ranked else one.entity for one in flagged_here}
+        sides, wrong = self._sides, places_of(self.board, self._witness(Sink.POSTGRES))
         start = self._key_start
         visible = {id(row) for sink in _OTHER for row in self._window(sink)[1]}
         found: list[Difference] = []

@@ -8,7 +8,15 @@ from dataclasses import replace
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.causes.witness import Testimony
 from gamestream_dagster.reconciliation.compare.findings import entity_of
-from gamestream_dagster.reconciliation.model.values import Cause, Causes, Difference, DifferenceKind, Row, Sink
+from gamestream_dagster.reconciliation.model.values import (
+    BoardResult,
+    Cause,
+    Causes,
+    Difference,
+    DifferenceKind,
+    Row,
+    Sink,
+)
 from gamestream_dagster.reconciliation.observe.board_topic import Key
 
 
@@ -39,6 +47,11 @@ def unlike_row(board: Board, key: Key, shown: Row | None, right: Row | None) -> 
 def place_in(board: Board, key: Key) -> object:
     """What tells the rows of one season apart: the rank, or the entity as a difference names it."""
     return key[-1] if board.ranked else tuple(str(part) for part in key[-len(board.entity) :])
+
+
+def places_of(board: Board, result: BoardResult | None) -> set[object]:
+    """The places, as `place_in` gives them, about which a comparison found a sink wrong."""
+    return {one.rank if board.ranked else one.entity for one in (result.differences if result else ())}
 
 
 def same_row(differences: Sequence[Difference], difference: Difference, *, ranked: bool) -> Difference | None:
