@@ -13,7 +13,7 @@ from gamestream_dagster.errors import GamestreamError
 MAX_LINE: Final = 1_048_576  # bytes: Kafka's own limit for a record
 FIELDS: Final = score_event().fields
 REQUIRED: Final = tuple(name for name, field in FIELDS.items() if field.required)
-_GZIP: Final = b"\x1f\x8b"
+GZIP_MARK: Final = b"\x1f\x8b"
 UTF8_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -38,7 +38,7 @@ Renames = Mapping[str, str]  # a column of the file to a field of ours
 def physical_lines(path: Path, at: Progress) -> Iterator[tuple[int, bytes, bool]]:
     """Number, bytes with their end, and False for a line over `MAX_LINE`, of which only the beginning is given."""
     with path.open("rb") as file:
-        packed = file.peek(2)[:2] == _GZIP or path.name.lower().endswith(".gz")
+        packed = file.peek(2)[:2] == GZIP_MARK or path.name.lower().endswith(".gz")
         stream: BinaryIO | gzip.GzipFile = gzip.GzipFile(fileobj=file) if packed else file
         for number, line, whole in bounded_lines(stream):
             at(file.tell())

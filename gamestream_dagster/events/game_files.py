@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from gamestream_dagster.events.file_lines import MAX_LINE, UTF8_MARK, ReadingError, bounded_lines
+from gamestream_dagster.events.file_lines import GZIP_MARK, MAX_LINE, UTF8_MARK, ReadingError, bounded_lines
 
 _CHUNK: Final = 1 << 16
 _HEAD: Final = 1 << 16  # bytes that the layout is told from
 _SPACE: Final = b" \t\r\n"
-_GZIP: Final = b"\x1f\x8b"
 _MARKS: Final = re.compile(rb'["\\\[\]{},\n]')
 
 
@@ -37,8 +36,8 @@ def samples(file: BinaryIO, name: str) -> Iterator[Sample]:
         ReadingError: the file cannot be read to its end.
     """
     with _readable(name):
-        magic, stream = _begin(file, lambda head: len(head) >= len(_GZIP))
-        if magic.startswith(_GZIP):
+        magic, stream = _begin(file, lambda head: len(head) >= len(GZIP_MARK))
+        if magic.startswith(GZIP_MARK):
             stream = gzip.GzipFile(fileobj=stream)
         head, stream = _begin(stream, lambda head: b"\n" in head.lstrip(_SPACE))
         marked = len(UTF8_MARK) if head.startswith(UTF8_MARK) else 0

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 from starlette.responses import Response
 
 from gamestream_dagster.ingest import body, metrics
-from gamestream_dagster.ingest.batch import split
+from gamestream_dagster.ingest.batch import MAX_EVENTS, split
 from gamestream_dagster.ingest.door import RETRY_SECONDS, Sender
 from gamestream_dagster.ingest.errors import bad_request, unavailable
 from gamestream_dagster.ingest.keys import Scope, StoredKey
@@ -50,7 +50,7 @@ _BATCH: Final = {
                 "properties": {
                     "events": {
                         "type": "array",
-                        "maxItems": 500,
+                        "maxItems": MAX_EVENTS,
                         "items": {"type": "object"},
                         "description": "Each is judged on its own; GET /v1/schemas has the schemas.",
                     }
