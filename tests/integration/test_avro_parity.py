@@ -10,7 +10,6 @@ import json
 import random
 import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -20,27 +19,18 @@ from fastavro.utils import generate_one
 from gamestream_dagster.events.acceptance import FIELD_NAMES
 from gamestream_dagster.events.avro_reading import NotAvroError, Unreadable, record_reader
 from gamestream_dagster.events.avro_shape import UnusableSchemaError, shape_of
-from gamestream_dagster.platform import flink, flink_formats, jars
-from gamestream_dagster.platform.java import java
 from tests.support.avro_records import body_of, variants
+from tests.support.java_probe import compiled
 
 NUMBERS = ("score", "event_time_millis")
 TEXTS = tuple(name for name in FIELD_NAMES if name not in NUMBERS)
 LOGICAL = ("timestamp-micros", "timestamp-millis", "local-timestamp-nanos")
-PROBE = Path(__file__).parent / "java" / "gamestream" / "AvroProbe.java"
 
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command that reads records in Java."""
-    lib = flink.distribution_jars()
-    format_jar = flink_formats.format_jar(lib)
-    (compiler,) = jars.for_use(jars.JarUse.COMPILER)
-    classes = tmp_path_factory.mktemp("probe")
-    path = ":".join(map(str, [format_jar, *lib]))
-    options = ("-source", "17", "-target", "17", "-nowarn", "-cp", path, "-d", str(classes))
-    subprocess.run([str(java()), "-jar", str(compiler.path), *options, str(PROBE)], check=True)
-    return [str(java()), "-cp", f"{classes}:{path}", "gamestream.AvroProbe"]
+    return compiled("AvroProbe", tmp_path_factory.mktemp("probe"))
 
 
 def in_java(probe: list[str], records: list[tuple[Any, bytes]]) -> list[str]:

@@ -12,11 +12,12 @@ from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent
+from gamestream_dagster.events.tail import records_between
 from gamestream_dagster.flink_jobs.control.manager import apply_job, workbench
 from gamestream_dagster.flink_jobs.spec.job_spec import flink_job_name
 from gamestream_dagster.settings import Settings
@@ -99,20 +100,8 @@ def send(settings: Settings, sent: list[Record]) -> None:
 def held(settings: Settings, topic: str) -> list[dict[str, Any]]:
     """Every committed record of a topic."""
     ends = KafkaAdmin(settings.kafka).end_offsets(topic)
-    options = {"group.id": "test", "isolation.level": "read_committed", "enable.partition.eof": True}
-    consumer = Consumer(settings.kafka.options(options))
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in ends])
-    found: list[dict[str, Any]] = []
-    left, deadline = set(ends), time.monotonic() + 60
-    while left:
-        assert time.monotonic() < deadline, f"{topic} was not read to its end"
-        for message in consumer.consume(500, 1):
-            if message.error():
-                left.discard(message.partition())
-            else:
-                found.append(orjson.loads(message.value()))
-    consumer.close()
-    return found
+    records = records_between(settings.kafka, topic, dict.fromkeys(ends, 0), ends)
+    return [orjson.loads(record.value or b"") for record in records]
 
 
 def test_every_record_ends_where_the_judge_says_and_once(intake: Settings) -> None:

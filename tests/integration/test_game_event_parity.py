@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import random
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +16,10 @@ from gamestream_dagster.catalogue.game_event import load_game_events
 from gamestream_dagster.catalogue.game_rules import rules_document
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameReason, GameRefused
-from gamestream_dagster.platform import flink, flink_formats, jars
-from gamestream_dagster.platform.java import java
 from tests.support.game_event_cases import NOW, all_cases
+from tests.support.java_probe import compiled
 from tests.support.spoilt_events import spoilt
 
-PROBE = Path(__file__).parent / "java" / "gamestream" / "GameProbe.java"
 JUDGE = GameEventJudge()
 BEFORE_TIME = tuple(GameReason)[: tuple(GameReason).index(GameReason.FUTURE_TIMESTAMP)]
 Record = tuple[bytes | None, int]
@@ -31,14 +28,7 @@ Record = tuple[bytes | None, int]
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command that judges records in Java."""
-    lib = flink.distribution_jars()
-    format_jar = flink_formats.format_jar(lib)
-    (compiler,) = jars.for_use(jars.JarUse.COMPILER)
-    classes = tmp_path_factory.mktemp("probe")
-    path = ":".join(map(str, [format_jar, *lib]))
-    options = ("-source", "17", "-target", "17", "-nowarn", "-encoding", "UTF-8", "-cp", path, "-d", str(classes))
-    subprocess.run([str(java()), "-jar", str(compiler.path), *options, str(PROBE)], check=True)
-    return [str(java()), "-cp", f"{classes}:{path}", "gamestream.GameProbe"]
+    return compiled("GameProbe", tmp_path_factory.mktemp("probe"))
 
 
 def in_java(probe: list[str], records: list[Record]) -> list[dict[str, Any]]:

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
+from gamestream_dagster.catalogue.game_event import load_game_events
+from gamestream_dagster.events.game_outcome import GameReason
 from gamestream_dagster.flink_jobs.errors import JobSpecError
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.spec.stream_outputs import streams_of
@@ -81,3 +84,18 @@ def test_the_intake_job_writes_its_four_topics_and_quotes_reserved_words() -> No
     assert "'key.fields' = 'user_id'" in sql
     assert "INSERT INTO scores_stream SELECT `user_id`, `team_id`" in sql
     assert sql.count("'sink.transactional-id-prefix' = 'gamestream-event_intake_v1-") == 4
+
+
+def test_what_sql_decides_about_times_is_what_the_catalogue_says() -> None:
+    """The format knows no Kafka timestamp: limits and the order of the reasons stand in the SQL, too."""
+    sql = " ".join((FLINK_SQL_DIR / "_sources" / "checked_game_events.sql").read_text(encoding="utf-8").split())
+    times = load_game_events().times
+    assert f"event_at > kafka_time + INTERVAL '{times.max_ahead // 3_600_000}' HOUR THEN 'FUTURE_TIMESTAMP'" in sql
+    assert f"event_at < kafka_time - INTERVAL '{times.max_age // 86_400_000}' DAY THEN 'TOO_OLD'" in sql
+    assert f"event_at < kafka_time - INTERVAL '{times.late_after // 60_000}' MINUTE AS late" in sql
+    assert (times.max_ahead % 3_600_000, times.max_age % 86_400_000, times.late_after % 60_000) == (0, 0, 0)
+    reasons = list(GameReason)
+    before = ", ".join(f"'{reason}'" for reason in reasons[: reasons.index(GameReason.FUTURE_TIMESTAMP)])
+    assert f"reason IN ({before}) THEN reason" in sql
+    query = (FLINK_SQL_DIR / "event_intake_v1" / "query.sql").read_text(encoding="utf-8")
+    assert [reason for reason in reasons if f"WHEN '{reason}' THEN" not in query] == [GameReason.DUP_CONFLICT]

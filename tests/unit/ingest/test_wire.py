@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import pytest
@@ -59,9 +59,10 @@ def statuses(answer: bytes) -> list[int]:
     return [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
 
 
-@pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
-    api = Api(body_seconds=1)
+@contextmanager
+def served(body_seconds: float) -> Iterator[Running]:
+    """The server on a free port; afterwards it has ended as after SIGTERM."""
+    api = Api(body_seconds=body_seconds)
     config = configuration(api.app, "127.0.0.1", 0)
     config.log_config = None
     server = uvicorn.Server(config)
@@ -76,7 +77,14 @@ def running() -> Iterator[Running]:
         yield Running(api, listening.getsockname()[1], server)
         server.should_exit = True
         thread.join(LIMIT_SECONDS)
+        assert not thread.is_alive()
     api.runner.close()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with served(body_seconds=1) as found:
+        yield found
 
 
 def test_a_request_is_answered(running: Running) -> None:
@@ -175,30 +183,16 @@ def test_the_platform_sees_whether_events_are_taken(running: Running) -> None:
 
 def test_what_is_under_way_is_answered_before_the_end() -> None:
     """As after SIGTERM: no new requests, the delivery reports of those under way, then the end."""
-    api = Api(body_seconds=5)
-    config = configuration(api.app, "127.0.0.1", 0)
-    config.log_config = None
-    server = uvicorn.Server(config)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while not (server.started and api.outbox.state.ready):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    with served(body_seconds=5) as found:
+        api, deadline = found.api, time.monotonic() + LIMIT_SECONDS
         api.kafka.held = True
-        found = Running(api, listening.getsockname()[1], server)
         with socket.create_connection(("127.0.0.1", found.port), timeout=LIMIT_SECONDS) as line:
             line.sendall(found.head(f"Content-Length: {len(BATCH)}") + BATCH)
             while not api.kafka.produced:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-            server.should_exit = True
+            found.server.should_exit = True
             time.sleep(0.1)
             api.kafka.held = False
             assert statuses(read_all(line)) == [200]
-        thread.join(LIMIT_SECONDS)
-        assert not thread.is_alive()
     assert len(api.kafka.stored) == 1
-    api.runner.close()
