@@ -122,10 +122,11 @@ class Explainer:
             kafka = by_key(board, self.seen.boards.get((board.name, Sink.KAFKA), ()))
             search = PrefixSearch(self.archive, self.bracket(board), board, self.job_boards(board))
             self._searches[board.name] = search
-            places = places_of(board, self.witnesses.get((board.name, Sink.KAFKA)))
-            wrong = frozenset(key for key in (*kafka, *postgres) if place_in(board, key) in places)
+            wrong = {sink: places_of(board, self.witnesses.get((board.name, sink))) for sink in _OTHER}
+            places = wrong[Sink.KAFKA] - wrong[Sink.POSTGRES]
+            foreign = frozenset(key for key in (*kafka, *postgres) if place_in(board, key) in places)
             history = self.history(board, postgres)
-            self._compared[board.name] = Sides(board, postgres, kafka, history, search.gives, wrong)
+            self._compared[board.name] = Sides(board, postgres, kafka, history, search.gives, foreign)
         gives = partial(self._searches[board.name].gives, season=span)
         return replace(self._compared[board.name], earlier_prefix=gives)
 

@@ -59,8 +59,9 @@ class Sides:
     """`held` of each key is about the row in Postgres."""
     earlier_prefix: Callable[[Key, Row], bool | None]
     """Whether some earlier prefix of the input gives a row in every column and rank; None: cannot be told."""
-    wrong_in_topic: frozenset[Key] = frozenset()
-    """Keys under which the topic's newest record is not right: it is no newer version of what Postgres shows."""
+    foreign: frozenset[Key] = frozenset()
+    """Keys about which the topic alone is wrong: its newest record is no newer version of what Postgres shows. Where
+    both are wrong, the job wrote both, and its newer version counts."""
 
     def held(self, key: Key | None) -> bool:
         """Whether the topic has held just the row that Postgres shows under a key."""
@@ -192,7 +193,7 @@ def _older(sides: Sides, key: Key, one: KeyHistory, held: Held) -> tuple[tuple[C
 
 def _others_lag(sides: Sides, key: Key) -> bool:
     """Whether Postgres is behind in another row that nobody has touched: a repair can be why this one is younger."""
-    others = (one for one in sides.history.keys.items() if one[0] != key and one[0] not in sides.wrong_in_topic)
+    others = (one for one in sides.history.keys.items() if one[0] != key and one[0] not in sides.foreign)
     return any(_lags(sides, other, one) for other, one in others)
 
 

@@ -49,7 +49,7 @@ class Case:
     prefix: bool | None = False
     begin: int = 0
     waiting: bool = False
-    wrong_in_topic: tuple[int, ...] = ()
+    foreign: tuple[int, ...] = ()
 
     def cause(self, kafka: bool = False) -> str:
         changes = [
@@ -63,8 +63,8 @@ class Case:
         postgres = by_key(BOARD, shown)
         in_kafka = by_key(BOARD, [one.row(BOARD) for one in newest.values() if one.value is not None])
         history = replace(read_history(BOARD, changes, postgres), open_transaction=self.waiting)
-        wrong = frozenset((rank,) for rank in self.wrong_in_topic)
-        sides = witness.Sides(BOARD, postgres, in_kafka, history, lambda _key, _row: self.prefix, wrong)
+        foreign = frozenset((rank,) for rank in self.foreign)
+        sides = witness.Sides(BOARD, postgres, in_kafka, history, lambda _key, _row: self.prefix, foreign)
         told = (witness.testify_kafka if kafka else witness.testify_postgres)(sides, (self.rank,))
         assert told.facts["why"]
         return " or ".join(told.either) or JOB_ITSELF
@@ -136,11 +136,11 @@ def test_a_repaired_row_of_a_board_that_lags_is_no_edit():
 
 
 def test_a_row_beside_a_foreign_record_is_no_lag():
-    """The topic is wrong about rank 3: its newest record there makes Postgres look older than it is."""
+    """The topic alone is wrong about rank 3: its newest record there makes Postgres look older than it is."""
     topic = [put(1, 50), put(3, 30), put(2, 40), put(2, 45), put(3, 7)]
     case = Case(topic, [row(1, 50), row(2, 40), row(3, 30)], ages=[9, 1, 9])
     assert case.cause() == "SINK_LAG"
-    assert replace(case, wrong_in_topic=(3,)).cause() == "SINK_LAG or EDITED_BY_HAND"
+    assert replace(case, foreign=(3,)).cause() == "SINK_LAG or EDITED_BY_HAND"
 
 
 def test_a_row_of_the_same_transaction_is_no_sign_that_this_one_was_kept():
