@@ -16,7 +16,7 @@ from typing import Final
 
 from gamestream_dagster.enrichment.errors import TableError
 from gamestream_dagster.enrichment.geo_table import UNKNOWN, Range, pack
-from gamestream_dagster.enrichment.tables import PACKAGED
+from gamestream_dagster.enrichment.tables import GEO_FILE, PACKAGED, replace_file
 
 SOURCE: Final = "IPFire Location database, as in Debian's package tor-geoipdb"
 LICENCE: Final = "CC-BY-SA-4.0"
@@ -159,4 +159,4 @@ def _text(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    (PACKAGED / "geo.bin").write_bytes(build(Path(sys.argv[1])))
+    replace_file(PACKAGED / GEO_FILE, build(Path(sys.argv[1])))

@@ -138,16 +138,31 @@ def publish(folder: Path, name: str, source: Path = PACKAGED) -> Table:
                 return old
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write((source / name).read_bytes())
-        Path(partial).chmod(0o644)
-        Path(partial).replace(target)
+        replace_file(target, (source / name).read_bytes())
     except OSError as error:
         raise TableError(
             f"{target} cannot be written ({error.strerror})", "make room, or give yourself the right"
         ) from error
     return KINDS[name](target)
+
+
+def publish_all(folder: Path) -> None:
+    """Put both packaged tables into a stack's folder, unless newer ones are there.
+
+    Raises:
+        TableError: as `publish`.
+    """
+    for name in KINDS:
+        publish(folder, name)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file at once: servers have the former one mapped."""
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    Path(partial).chmod(0o644)
+    Path(partial).replace(path)
 
 
 def _age(table: Table) -> tuple[str, str]:

@@ -2,6 +2,7 @@ package gamestream;
 
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 
 import org.apache.flink.api.common.serialization.DeserializationSchema;
@@ -29,7 +30,9 @@ import org.apache.flink.table.types.logical.RowType;
  * The format `gamestream-game-events`: every record gives one row, whatever its bytes are, with what the judge says.
  *
  * Columns, by name: `reason` and `field` of a refused record; `digest`, `properties` and `unknown_field` of an accepted
- * one; `payload`, the bytes; every other is an envelope field in its normal form, or null.
+ * one; `payload`, the bytes; every other is an envelope field in its normal form, or null. Of an accepted event, `country`
+ * is looked up by `ip_address` where it was not sent, `geo_version` is then the table's, and `device_category`,
+ * `device_tier` and `device_version` come from `device_model`.
  */
 public final class GameEventFormatFactory implements DeserializationFormatFactory {
     private static final String TIME = "event_time";
@@ -122,6 +125,12 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
 
         private static Object field(GameJudge.Outcome outcome, String name, byte[] message) {
             switch (name) {
+                case "country":
+                case "geo_version":
+                case "device_category":
+                case "device_tier":
+                case "device_version":
+                    return outcome.reason == null ? StringData.fromString(enriched(outcome.envelope, name)) : null;
                 case "reason":
                     return outcome.reason == null ? null : StringData.fromString(outcome.reason.name());
                 case "field":
@@ -138,6 +147,25 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
                     Object value = outcome.envelope.get(name);
                     // the code of an unknown event type is a number
                     return value == null || name.equals(TIME) ? value : StringData.fromString(value.toString());
+            }
+        }
+
+        private static String enriched(Map<String, Object> envelope, String name) {
+            String sent = (String) envelope.get("country");
+            String address = (String) envelope.get("ip_address");
+            boolean looksUp = sent == null && address != null;
+            switch (name) {
+                case "country":
+                    return looksUp ? Tables.geo().countryOf(address) : sent == null ? GeoTable.UNKNOWN : sent;
+                case "geo_version":
+                    return looksUp ? Tables.geo().version : null;
+                case "device_version":
+                    return Tables.devices().version;
+                default:
+                    String model = (String) envelope.get("device_model");
+                    DeviceTable.Device device = model == null
+                            ? DeviceTable.Device.UNKNOWN : Tables.devices().deviceOf(model);
+                    return name.equals("device_tier") ? device.tier : device.category;
             }
         }
 
