@@ -25,6 +25,7 @@ from tests.support.fakes.dagster_facades import (
     FakeArchive,
     FakeBoards,
     FakeDashboard,
+    FakeEnrichment,
     FakeFlinkJobs,
     FakeProvisioner,
     FakeQuality,
@@ -101,6 +102,7 @@ def launch(
         "verdicts": FakeVerdicts(finished()),
         "quality": FakeQuality(),
         "dashboard": FakeDashboard(),
+        "enrichment": FakeEnrichment(),
     }
     external = {key for key in wanted if not any(key in one.keys for one in known)}
     selection = dg.AssetSelection.assets(*(wanted - external))

@@ -1,8 +1,8 @@
 package gamestream;
 
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 
 import org.apache.flink.api.common.serialization.DeserializationSchema;
@@ -102,12 +102,14 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
         private final String rules;
         private final String[] names;
         private final TypeInformation<RowData> produced;
+        private final boolean enriches;
         private transient GameJudge judge;
 
         Rows(String rules, String[] names, TypeInformation<RowData> produced) {
             this.rules = rules;
             this.names = names;
             this.produced = produced;
+            enriches = Arrays.stream(names).anyMatch(Enriched.COLUMNS::contains);
         }
 
         @Override
@@ -116,21 +118,21 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
                 judge = new GameJudge(rules);
             }
             GameJudge.Outcome outcome = judge.judge(message);
+            Enriched enriched = outcome.reason == null && enriches ? new Enriched(outcome.envelope) : null;
             GenericRowData row = new GenericRowData(names.length);
             for (int column = 0; column < names.length; column++) {
-                row.setField(column, field(outcome, names[column], message));
+                String name = names[column];
+                if (Enriched.COLUMNS.contains(name)) {
+                    row.setField(column, enriched == null ? null : StringData.fromString(enriched.column(name)));
+                } else {
+                    row.setField(column, field(outcome, name, message));
+                }
             }
             return row;
         }
 
         private static Object field(GameJudge.Outcome outcome, String name, byte[] message) {
             switch (name) {
-                case "country":
-                case "geo_version":
-                case "device_category":
-                case "device_tier":
-                case "device_version":
-                    return outcome.reason == null ? StringData.fromString(enriched(outcome.envelope, name)) : null;
                 case "reason":
                     return outcome.reason == null ? null : StringData.fromString(outcome.reason.name());
                 case "field":
@@ -147,25 +149,6 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
                     Object value = outcome.envelope.get(name);
                     // the code of an unknown event type is a number
                     return value == null || name.equals(TIME) ? value : StringData.fromString(value.toString());
-            }
-        }
-
-        private static String enriched(Map<String, Object> envelope, String name) {
-            String sent = (String) envelope.get("country");
-            String address = (String) envelope.get("ip_address");
-            boolean looksUp = sent == null && address != null;
-            switch (name) {
-                case "country":
-                    return looksUp ? Tables.geo().countryOf(address) : sent == null ? GeoTable.UNKNOWN : sent;
-                case "geo_version":
-                    return looksUp ? Tables.geo().version : null;
-                case "device_version":
-                    return Tables.devices().version;
-                default:
-                    String model = (String) envelope.get("device_model");
-                    DeviceTable.Device device = model == null
-                            ? DeviceTable.Device.UNKNOWN : Tables.devices().deviceOf(model);
-                    return name.equals("device_tier") ? device.tier : device.category;
             }
         }
 
