@@ -108,4 +108,4 @@ def _by_prefix(path: Path, rules: tuple[_Rule, ...]) -> Mapping[str, Device]:
 
 
 def _unusable(path: Path, reason: str) -> TableError:
-    return TableError(f"{path} is no device table: {reason}", "mend the file, or remove it and run `gamestream up`")
+    return TableError(f"{path} is no device table: {reason}", "mend the file, or restore the installed package")

@@ -157,4 +157,4 @@ def _header(path: Path, mapped: mmap.mmap) -> tuple[dict[str, Any], int]:
 
 
 def _unusable(path: Path, reason: str) -> TableError:
-    return TableError(f"{path} is no geo table: {reason}", "remove the file, then run `gamestream up`")
+    return TableError(f"{path} is no geo table: {reason}", "run `make geo-table`, or restore the installed package")

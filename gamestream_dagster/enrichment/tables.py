@@ -78,7 +78,7 @@ class _Watched(Generic[T]):
         try:
             self._table = self._load(self._path)
         except TableError as error:
-            log.warning("%s The table %s stays in use.", error, self._table.version)
+            log.warning("%s; the table %s stays in use.", error.reason, self._table.version)
 
 
 class Tables:
@@ -132,7 +132,7 @@ def publish(folder: Path, name: str, source: Path = PACKAGED) -> Table:
         try:
             old = KINDS[name](target)
         except TableError as error:
-            log.warning("%s It is replaced.", error)
+            log.warning("%s; it is replaced.", error.reason)
         else:
             if _age(old) >= _age(new):
                 return old

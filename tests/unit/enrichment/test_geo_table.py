@@ -117,7 +117,7 @@ def test_file_that_is_no_table_is_refused(tmp_path: Path, table: GeoTable, spoil
         "place": whole[:-1] + b"\xff",
         "short": whole[:10],
     }[spoil])  # fmt: skip
-    with pytest.raises(TableError, match=r"no geo table.*; remove the file, then run `gamestream up`"):
+    with pytest.raises(TableError, match=r"no geo table: .*; run `make geo-table`, or restore the installed package\."):
         GeoTable(path)
 
 
