@@ -1,4 +1,4 @@
-"""Countries of addresses: one packed file, searched in place.
+"""Countries of addresses: one packed file of sorted arrays.
 
 The file is little-endian: 8 bytes `GSGEO001`, the length of the header (uint32), the header (JSON, padded with spaces
 so that the arrays begin at a multiple of 8), then four arrays: starts of IPv4 ranges (uint32, ascending), starts of
@@ -10,7 +10,6 @@ header's `countries` (uint8). A range ends where the next begins; the first begi
 from __future__ import annotations
 
 import json
-import mmap
 import socket
 import struct
 import sys
@@ -36,7 +35,9 @@ Range = tuple[int, str]
 
 
 class GeoTable:
-    """The table in a file. The file is mapped, not read; safe to share between threads.
+    """The table in a file; safe to share between threads.
+
+    The file is read (5 MB), not mapped: a mapped file that somebody overwrites in place kills the process.
 
     Raises:
         TableError: the file is not such a table.
@@ -46,15 +47,14 @@ class GeoTable:
         if sys.byteorder != "little":
             raise TableError("The geo table needs a little-endian machine", "run gamestream on x86-64 or ARM")
         try:
-            with path.open("rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:  # ValueError: an empty file
+            content = path.read_bytes()
+        except OSError as error:
             raise _unusable(path, str(error)) from error
-        self._header, at = _header(path, mapped)
+        self._header, at = _header(path, content)
         four, six = self._header["ipv4"], self._header["ipv6"]
-        if len(mapped) != at + 9 * six + 5 * four:
-            raise _unusable(path, f"it has {len(mapped)} bytes, not {at + 9 * six + 5 * four}")
-        bytes_ = memoryview(mapped)
+        if len(content) != at + 9 * six + 5 * four:
+            raise _unusable(path, f"it has {len(content)} bytes, not {at + 9 * six + 5 * four}")
+        bytes_ = memoryview(content)
         self._countries: tuple[str, ...] = tuple(self._header["countries"])
         self._six_starts = bytes_[at : at + 8 * six].cast("Q")
         at += 8 * six
@@ -62,7 +62,7 @@ class GeoTable:
         at += 4 * four
         self._six_places = bytes_[at : at + six]
         self._four_places = bytes_[at + six :]
-        if max(mapped[at:]) >= len(self._countries):
+        if max(content[at:]) >= len(self._countries):
             raise _unusable(path, "it names a country that its header does not have")
 
     @property
@@ -134,16 +134,16 @@ def _starts(ranges: Sequence[Range]) -> list[int]:
     return found
 
 
-def _header(path: Path, mapped: mmap.mmap) -> tuple[dict[str, Any], int]:
+def _header(path: Path, content: bytes) -> tuple[dict[str, Any], int]:
     """The header, and where the arrays begin."""
-    if len(mapped) < _PREFIX.size:
+    if len(content) < _PREFIX.size:
         raise _unusable(path, "it is too short")
-    magic, length = _PREFIX.unpack_from(mapped)
+    magic, length = _PREFIX.unpack_from(content)
     end = _PREFIX.size + length
-    if magic != MAGIC or end > len(mapped):
+    if magic != MAGIC or end > len(content):
         raise _unusable(path, f"it does not begin as {MAGIC.decode()}")
     try:
-        header = json.loads(mapped[_PREFIX.size : end])
+        header = json.loads(content[_PREFIX.size : end])
         usable = (
             isinstance(header["version"], str)
             and all(isinstance(header[name], int) and header[name] > 0 for name in ("ipv4", "ipv6"))

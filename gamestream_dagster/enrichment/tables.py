@@ -113,7 +113,7 @@ class Tables:
 
 
 def publish(folder: Path, name: str, source: Path = PACKAGED) -> Table:
-    """Put a table into a stack's folder, unless a newer one is there; atomic.
+    """Put a table into a stack's folder, unless a newer one is there; atomic. Of one version the given content wins.
 
     Args:
         folder: of the stack.
@@ -134,7 +134,7 @@ def publish(folder: Path, name: str, source: Path = PACKAGED) -> Table:
         except TableError as error:
             log.warning("%s; it is replaced.", error.reason)
         else:
-            if _age(old) >= _age(new):
+            if _age(old) > _age(new) or target.read_bytes() == (source / name).read_bytes():
                 return old
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def publish_all(folder: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file at once: servers have the former one mapped."""
+    """Write a file at once: servers may read it at any moment."""
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -71,11 +71,10 @@ class Enrichment:
         Raises:
             ServiceError: Kafka does not answer.
         """
-        import orjson
-
         from gamestream_dagster.clients.errors import NotFoundError
         from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-        from gamestream_dagster.events.tail import last_records
+        from gamestream_dagster.clients.registry import Registry
+        from gamestream_dagster.events.tail import RecordReader, last_records
 
         kafka = self._settings.kafka
         admin = KafkaAdmin(kafka)
@@ -85,7 +84,9 @@ class Enrichment:
         except NotFoundError:
             return counted(())
         records = last_records(kafka, ENRICHED_TOPIC, begin, ends, SAMPLE)
-        return counted(orjson.loads(record.value) for record in records if record.value is not None)
+        with Registry(self._settings.registry) as registry:
+            reader = RecordReader(registry)
+            return counted(event for record in records if isinstance(event := reader.read(record.value), dict))
 
 
 class EnrichmentResource(dg.ConfigurableResource[Enrichment]):

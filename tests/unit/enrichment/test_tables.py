@@ -76,6 +76,24 @@ def test_publishing_keeps_what_is_newer_by_date(tmp_path: Path) -> None:
     assert [path.name for path in home.iterdir()] == [GEO_FILE]
 
 
+def test_of_one_version_the_packaged_content_wins(tmp_path: Path) -> None:
+    home = geo(tmp_path / "home", "test-2026-01-01", "SE")
+    publish(home, GEO_FILE, geo(tmp_path / "new", "test-2026-01-01", "GB"))
+    assert Tables(home).country_of("81.2.69.142") == "GB"
+
+
+def test_a_table_that_is_overwritten_in_place_harms_nobody(tmp_path: Path) -> None:
+    clock = Clock()
+    home = geo(tmp_path / "home", "test-2099-01-01")
+    tables = Tables(home, clock)
+    assert tables.country_of("81.2.69.142") == "SE"
+    with (home / GEO_FILE).open("r+b") as file:
+        file.truncate(10)
+    assert tables.country_of("81.2.69.142") == "SE"
+    clock.now += LOOK_SECONDS
+    assert tables.country_of("81.2.69.142") == "SE"
+
+
 def test_publishing_replaces_a_broken_table(tmp_path: Path) -> None:
     (tmp_path / DEVICE_FILE).write_text("{}")
     assert publish(tmp_path, DEVICE_FILE).version == json.loads((PACKAGED / DEVICE_FILE).read_text())["version"]
