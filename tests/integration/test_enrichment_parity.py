@@ -16,12 +16,14 @@ from typing import Any
 
 import pytest
 
+from gamestream_dagster.catalogue.game_rules import rules_document
 from gamestream_dagster.enrichment.geo_table import UNKNOWN, pack
 from gamestream_dagster.enrichment.tables import DEVICE_FILE, GEO_FILE, PACKAGED, Tables, publish_all
 from gamestream_dagster.platform import flink, flink_formats, jars
 from gamestream_dagster.platform.java import java
 
-PROBE = Path(__file__).parent / "java" / "gamestream" / "EnrichmentProbe.java"
+PROBES = [Path(__file__).parent / "java" / "gamestream" / f"{name}.java" for name in ("EnrichmentProbe", "RowsProbe")]
+COLUMNS = ("event_id", "reason", "country", "geo_version", "device_category", "device_tier", "device_version")
 WRITTEN = (
     "", " ", ":", "::", ":::", "::1", "1::", "1::2::3", "::ffff:81.2.69.142", "::ffff:81.2.69.256", "::81.2.69.142",
     "1:2:3:4:5:6:81.2.69.142", "1:2:3:4:5:6:7:81.2.69.142", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8::",
@@ -35,13 +37,13 @@ WRITTEN = (
 
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command that looks up texts in Java."""
+    """The command that looks up texts in Java; its last part is the class."""
     lib = flink.distribution_jars()
     (compiler,) = jars.for_use(jars.JarUse.COMPILER)
     classes = tmp_path_factory.mktemp("probe")
     path = ":".join(map(str, [flink_formats.format_jar(lib), *lib]))
     options = ("-source", "17", "-target", "17", "-nowarn", "-encoding", "UTF-8", "-cp", path, "-d", str(classes))
-    subprocess.run([str(java()), "-jar", str(compiler.path), *options, str(PROBE)], check=True)
+    subprocess.run([str(java()), "-jar", str(compiler.path), *options, *map(str, PROBES)], check=True)
     return [str(java()), "-cp", f"{classes}:{path}", "gamestream.EnrichmentProbe"]
 
 
@@ -54,6 +56,14 @@ def in_java(probe: list[str], texts: list[str], folder: Path | None = None) -> l
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(found) == len(texts), done.stdout[:500]
     return found
+
+
+def rows(probe: list[str], *events: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the format makes of events: the columns of enrichment."""
+    given = "".join(f"{json.dumps(event).encode().hex()}\n" for event in events)
+    command = [*probe[:-1], "gamestream.RowsProbe", *COLUMNS]
+    done = subprocess.run(command, input=f"{rules_document()}\n{given}", capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
 def in_python(tables: Tables, text: str) -> Mapping[str, str]:
@@ -118,3 +128,23 @@ def test_broken_geo_table_leaves_that_of_the_jar(probe: list[str], tmp_path: Pat
     (tmp_path / GEO_FILE).write_bytes({"cut": whole[:-1], "magic": b"x" + whole[1:], "empty": b""}[spoil])
     [found] = in_java(probe, ["81.2.69.142"], tmp_path)
     assert found["country"] == "GB"
+
+
+def test_the_format_enriches_accepted_events_and_drops_the_address(probe: list[str], tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    geo, devices = tables.geo.version, tables.devices.version
+    plain = {"event_id": "e", "user_id": "u", "event_type": "player_join", "event_time": "2026-01-31T12:00:00Z"}
+    sent: list[tuple[dict[str, Any], tuple[str | None, ...]]] = [
+        ({"ip_address": "81.2.69.142", "device_model": "samsung SM-S918B"}, ("GB", geo, "phone", "high", devices)),
+        ({"ip_address": "2001:218::1"}, ("JP", geo, "unknown", "unknown", devices)),
+        ({"ip_address": "10.0.0.1", "device_model": "x"}, ("unknown", geo, "unknown", "unknown", devices)),
+        ({"ip_address": "no address"}, ("unknown", geo, "unknown", "unknown", devices)),
+        ({"ip_address": "81.2.69.142", "country": "SE"}, ("SE", None, "unknown", "unknown", devices)),
+        ({"ip_address": "", "country": ""}, ("unknown", None, "unknown", "unknown", devices)),
+        ({}, ("unknown", None, "unknown", "unknown", devices)),
+        ({"ip_address": 7}, (None,) * 5),
+        ({"event_type": "none", "ip_address": "81.2.69.142"}, (None,) * 5),
+    ]
+    found = rows(probe, *(plain | fields for fields, _ in sent))
+    assert [tuple(one[name] for name in COLUMNS[2:]) for one in found] == [wanted for _, wanted in sent]
+    assert [one["reason"] for one in found] == [*[None] * 7, "WRONG_TYPE", "UNKNOWN_EVENT_TYPE"]
