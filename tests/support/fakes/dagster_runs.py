@@ -121,9 +121,10 @@ def launch(
 
 
 def provisioned() -> list[str]:
-    """Every asset of the group."""
+    """Every topic, subject and table."""
     assets, _ = project()
-    return [spec.key.to_user_string() for one in assets for spec in one.specs if spec.group_name == "provisioning"]
+    group = [spec for one in assets for spec in one.specs if spec.group_name == "provisioning"]
+    return [spec.key.to_user_string() for spec in group if spec.key.path[0] != "enrichment"]
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
