@@ -12,7 +12,7 @@ ORDER := $(if $(SEED),--randomly-seed=$(SEED))
 SERVERS_ORDER := $(if $(SEED),--randomly-seed=$(SEED),-p no:randomly)
 
 .DEFAULT_GOAL := help
-.PHONY: help install environment demo up down test unit lint format lock clean
+.PHONY: help install environment demo up down test unit lint format lock geo-table clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -68,6 +68,12 @@ format: $(INSTALLED)  ## Put the code into its standard form
 lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11.0 --generate-hashes --extra test --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links -o requirements.lock pyproject.toml
+
+# The data come with each security update of Debian's tor-geoipdb: about as often as Tor has a release. Needs apt-get.
+geo-table: $(INSTALLED)  ## Build the table of countries anew from Debian's package (docs/enrichment.md)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && chmod 755 "$$folder" && cd "$$folder" && \
+	  apt-get -qq -o APT::Sandbox::User=root download tor-geoipdb && dpkg-deb --extract tor-geoipdb_*.deb . && cd $(CURDIR) && \
+	  $(BIN)/python -m gamestream_dagster.enrichment.geo_source "$$folder/usr/share/tor"
 
 clean:  ## Remove the environment and caches (not the data of a stack: that is `gamestream down --purge`)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

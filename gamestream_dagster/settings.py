@@ -314,6 +314,11 @@ class Settings(IngestSettings):
         return self.home / "archive"
 
     @property
+    def enrichment_dir(self) -> Path:
+        """Folder of the published geo and device tables; servers look at it again every ten seconds."""
+        return self.home / "enrichment"
+
+    @property
     def batch_jars_dir(self) -> Path:
         """Folder of the archives that a Flink session needs to read Parquet; absent where Flink is not embedded."""
         return self.home / "flink" / "batch"

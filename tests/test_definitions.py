@@ -88,7 +88,7 @@ def test_lineage_has_no_loose_end() -> None:
     ends -= {"job/event_intake_v1"}  # who reads its topics is no asset yet
     assert {name.split("/")[0] for name in ends} == {"serving"}, f"nothing uses {sorted(ends)}"
     roots = {name.split("/")[0] for name, spec in known.items() if not list(spec.deps)}
-    assert roots == {"topic", "subject", "table"}
+    assert roots == {"topic", "subject", "table", "enrichment"}
 
 
 def test_each_board_flows_from_topic_to_page() -> None:

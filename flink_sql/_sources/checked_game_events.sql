@@ -2,8 +2,12 @@
 -- record's own Kafka time, so that a replay decides as the live job did; their reasons stand between those of the format.
 CREATE TEMPORARY VIEW checked_game_events AS
 SELECT
-  refused_because, field, event_id, user_id, session_id, event_type, event_time, platform, app_version, country, device_model,
-  region, experiment, `variant`, environment, properties, digest, payload, kafka_time, kafka_partition, kafka_offset, proc_time,
+  refused_because, field, event_id, user_id, session_id, event_type, event_time, platform, app_version, country,
+  -- of a country that the HTTP API has looked up; any producer can send the header
+  COALESCE(geo_version, REGEXP_EXTRACT(DECODE(headers['gamestream-geo-version'], 'UTF-8'), '^[a-z0-9-]{1,60}$', 0))
+    AS geo_version,
+  device_model, device_category, device_tier, device_version, region, experiment, `variant`, environment, properties, digest,
+  payload, kafka_time, kafka_partition, kafka_offset, proc_time,
   event_at < kafka_time - INTERVAL '10' MINUTE AS late,
   -- the minute in which Kafka took the record, milliseconds since 1970
   CAST(TIMESTAMPDIFF(MINUTE, TO_TIMESTAMP_LTZ(0, 3), kafka_time) AS BIGINT) * 60000 AS minute_millis,

@@ -1,6 +1,7 @@
 -- Game events as they came. The format is our own (gamestream_dagster/platform/flink_formats): each record gives one row,
 -- whatever its bytes are, judged by the catalogue's rules (gamestream_dagster/catalogue/game_rules.py). `reason` is NULL for
--- an event that is accepted unless its time is refused, which the next view decides.
+-- an event that is accepted unless its time is refused, which the next view decides. The format looks up the country by the
+-- record's `ip_address`, which is no column, and the device (docs/enrichment.md).
 CREATE TEMPORARY TABLE game_events_raw (
   reason        STRING,
   field         STRING,
@@ -11,9 +12,12 @@ CREATE TEMPORARY TABLE game_events_raw (
   event_time    BIGINT,
   platform      STRING,
   app_version   STRING,
-  ip_address    STRING,
   country       STRING,
-  device_model  STRING,
+  geo_version   STRING,
+  device_model    STRING,
+  device_category STRING,
+  device_tier     STRING,
+  device_version  STRING,
   region        STRING,
   experiment    STRING,
   `variant`       STRING,
@@ -22,6 +26,7 @@ CREATE TEMPORARY TABLE game_events_raw (
   digest        STRING,
   unknown_field BOOLEAN,
   payload       BYTES,
+  headers         MAP<STRING, BYTES> METADATA VIRTUAL,
   kafka_time      TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   kafka_partition INT METADATA FROM 'partition' VIRTUAL,
   kafka_offset    BIGINT METADATA FROM 'offset' VIRTUAL,

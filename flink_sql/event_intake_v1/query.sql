@@ -9,7 +9,8 @@ SELECT
   CAST(EXTRACT(HOUR FROM TO_TIMESTAMP_LTZ(event_time, 3)) AS INT) AS event_hour,
   -- 1 is Monday; 1970 began on a Thursday
   CAST(MOD(event_time / 86400000 + 3, 7) + 1 AS INT) AS day_of_week,
-  platform, app_version, COALESCE(country, 'unknown') AS country, device_model, region, experiment, `variant`, environment,
+  platform, app_version, country, geo_version, device_model, device_category, device_tier, device_version, region,
+  experiment, `variant`, environment,
   properties, digest,
   kafka_partition AS raw_partition, kafka_offset AS raw_offset
 FROM counted_game_events
@@ -19,7 +20,8 @@ CREATE TEMPORARY VIEW game_events_late AS
 SELECT
   event_id, user_id, session_id, event_type,
   event_time AS event_time_millis,
-  platform, app_version, COALESCE(country, 'unknown') AS country, device_model, region, experiment, `variant`, environment,
+  platform, app_version, country, geo_version, device_model, device_category, device_tier, device_version, region,
+  experiment, `variant`, environment,
   properties, digest,
   kafka_partition AS raw_partition, kafka_offset AS raw_offset
 FROM counted_game_events

@@ -12,6 +12,8 @@ RECONCILIATION: Name = ("reconciliation", "leaderboards")
 CLOSED_SEASONS: Name = ("serving", "closed_seasons")
 LEADERBOARDS_PAGE: Name = ("serving", "leaderboards_page")
 INGEST_API: Name = ("serving", "ingest_api")
+GEO_TABLE: Name = ("enrichment", "geo_table")
+DEVICE_TABLE: Name = ("enrichment", "device_table")
 
 
 def topic_name(topic: str) -> Name:

@@ -8,10 +8,13 @@ import sqlalchemy as sa
 from pydantic import Field
 
 from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.components.columns import column_schema
 from gamestream_dagster.components.flink_job_health import health_check, job_metadata
 from gamestream_dagster.components.flink_job_sensor import INCIDENT_TAG, figures_from, health_sensor
 from gamestream_dagster.components.keys import (
+    DEVICE_TABLE,
+    GEO_TABLE,
     RECORDED_WITHIN,
     Group,
     board_key,
@@ -82,7 +85,7 @@ def build_job_definitions(root: Path, health_interval_seconds: int, season: Seas
 
 
 def job_dependencies(spec: JobSpec) -> list[dg.AssetKey]:
-    """What must exist before the job runs: its topics, their schemas, its tables, and the manager's records."""
+    """What must exist before the job runs: its topics, their schemas, its tables, records, enrichment data."""
     subjects = [subject.name for subject in load_subjects().values() if subject.topic in spec.reads]
     return [
         *(topic_key(topic) for topic in spec.reads),
@@ -90,6 +93,7 @@ def job_dependencies(spec: JobSpec) -> list[dg.AssetKey]:
         *(topic_key(topic) for topic in spec.topics_written),
         *(table_key(table) for table in spec.tables_written),
         *(table_key(table) for table in RECORDS),
+        *((GEO_TABLE, DEVICE_TABLE) if RAW_TOPIC in spec.reads else ()),
     ]
 
 

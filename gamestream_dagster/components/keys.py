@@ -21,7 +21,7 @@ PROVEN_WITHIN = dg.FreshnessPolicy.time_window(fail_window=timedelta(minutes=65)
 class Group(StrEnum):
     """Groups of the asset graph, in the order of the data flow."""
 
-    PROVISIONING = "provisioning"  # topics, subjects, tables
+    PROVISIONING = "provisioning"  # topics, subjects, tables, enrichment data
     STREAMING = "streaming"  # Flink SQL jobs and their boards
     ARCHIVE = "archive"  # events copied to Parquet
     RECONCILIATION = "reconciliation"  # boards against their recompute
@@ -62,3 +62,5 @@ RECONCILIATION = dg.AssetKey(asset_names.RECONCILIATION)
 CLOSED_SEASONS = dg.AssetKey(asset_names.CLOSED_SEASONS)
 LEADERBOARDS_PAGE = dg.AssetKey(asset_names.LEADERBOARDS_PAGE)
 INGEST_API = dg.AssetKey(asset_names.INGEST_API)
+GEO_TABLE = dg.AssetKey(asset_names.GEO_TABLE)
+DEVICE_TABLE = dg.AssetKey(asset_names.DEVICE_TABLE)

@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from gamestream_dagster.components.keys import LEADERBOARDS_PAGE, Group
+from gamestream_dagster.components.keys import DEVICE_TABLE, GEO_TABLE, LEADERBOARDS_PAGE, Group
+from gamestream_dagster.defs.enrichment.assets import FEW_UNKNOWN
 from gamestream_dagster.defs.reconciliation.checks import DIFFERENCES_CHECK, LEDGER_CHECK
 from gamestream_dagster.defs.serving.assets import ANSWERS
 
@@ -13,12 +14,13 @@ def _group(group: Group) -> dg.AssetSelection:
 
 # they depend on the tables that reconciliations write
 TABLE_SUITES = dg.AssetSelection.checks(DIFFERENCES_CHECK, LEDGER_CHECK)
-PROVISIONED = _group(Group.PROVISIONING) - TABLE_SUITES
+ENRICHED = dg.AssetSelection.checks(*(dg.AssetCheckKey(key, FEW_UNKNOWN) for key in (GEO_TABLE, DEVICE_TABLE)))
+PROVISIONED = _group(Group.PROVISIONING) - TABLE_SUITES - ENRICHED
 STREAMED = _group(Group.STREAMING)
 JOBS = STREAMED & dg.AssetSelection.key_prefixes("job")
 BOARDS = STREAMED & dg.AssetSelection.key_prefixes("board")
 PAGE = dg.AssetSelection.checks(dg.AssetCheckKey(LEADERBOARDS_PAGE, ANSWERS))
-PROVEN = BOARDS | _group(Group.ARCHIVE) | _group(Group.RECONCILIATION) | TABLE_SUITES | PAGE
+PROVEN = BOARDS | _group(Group.ARCHIVE) | _group(Group.RECONCILIATION) | TABLE_SUITES | ENRICHED | PAGE
 
 provision = dg.define_asset_job(
     "provision",

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from gamestream_dagster.ingest.batch import RawEvent, with_member, without_member
-from gamestream_dagster.ingest.geo import UNKNOWN
+from gamestream_dagster.ingest.geo import UNKNOWN, Located
 from gamestream_dagster.ingest.outbox import Header, Outbox, Outgoing
 from gamestream_dagster.ingest.remembered import Receipt, Remembered, identity
 
@@ -23,6 +23,8 @@ COUNTRY_FIELD: Final = "country"
 APP_HEADER: Final = "gamestream-app"
 KEY_HEADER: Final = "gamestream-key-id"
 RECEIVED_HEADER: Final = "gamestream-received-ms"
+GEO_HEADER: Final = "gamestream-geo-version"
+"""Of an event whose country the door has looked up: the version of the table."""
 
 
 class Verdict(StrEnum):
@@ -148,14 +150,14 @@ class Door:
         rule: the catalogue's.
         outbox: to Kafka.
         remembered: the events of the last minutes.
-        country_of: from an address to a country.
+        locate: from an address to a country.
     """
 
-    def __init__(self, rule: Rule, outbox: Outbox, remembered: Remembered, country_of: Callable[[str], str]) -> None:
+    def __init__(self, rule: Rule, outbox: Outbox, remembered: Remembered, locate: Callable[[str], Located]) -> None:
         self._rule = rule
         self._outbox = outbox
         self._remembered = remembered
-        self._country_of = country_of
+        self._locate = locate
 
     async def take(self, batch: Sequence[RawEvent], sender: Sender, received_ms: int, *, dry_run: bool) -> Answer:
         """Give each event of a batch its verdict.
@@ -232,11 +234,13 @@ class Door:
         """The record of an accepted event: its exact bytes, but a country in place of an address."""
         value, members = event.raw.value, event.raw.members
         given = members.get(ADDRESS_FIELD)
-        country = self._country_of(given if isinstance(given, str) else sender.address)
         if ADDRESS_FIELD in members:
             value = without_member(value, ADDRESS_FIELD)
-        if country != UNKNOWN and members.get(COUNTRY_FIELD) is None:
-            value = with_member(without_member(value, COUNTRY_FIELD), COUNTRY_FIELD, country)
+        if not members.get(COUNTRY_FIELD):  # absent, null or empty
+            found = self._locate(given if isinstance(given, str) and given else sender.address)
+            headers = [*headers, (GEO_HEADER, found.version.encode())]
+            if found.country != UNKNOWN:
+                value = with_member(without_member(value, COUNTRY_FIELD), COUNTRY_FIELD, found.country)
         # an event that is not about a player has no order to keep, and its copies must share a partition
         key = event.judged.user_id or event.judged.event_id or ""
         return Outgoing(key.encode(), value, headers)

@@ -9,10 +9,11 @@ from sqlalchemy import Engine
 
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.clients.postgres import engine
+from gamestream_dagster.enrichment.tables import Tables
 from gamestream_dagster.ingest.app import Parts, build
 from gamestream_dagster.ingest.door import Door
 from gamestream_dagster.ingest.game_rule import GameRule, event_schemas
-from gamestream_dagster.ingest.geo import country_of
+from gamestream_dagster.ingest.geo import Locator
 from gamestream_dagster.ingest.key_ring import KeyRing
 from gamestream_dagster.ingest.key_store import KeyStore
 from gamestream_dagster.ingest.metrics import Metrics
@@ -84,7 +85,7 @@ def parts_of(settings: Settings, database: Engine) -> Parts:
     remembered = Remembered(settings.ingest_remembered_events)
     bodies = Bodies()
     return Parts(
-        door=Door(GameRule(), outbox, remembered, country_of),
+        door=Door(GameRule(), outbox, remembered, Locator(Tables(settings.enrichment_dir))),
         outbox=outbox,
         keys=KeyRing(KeyStore(database)),
         rates=Rates(settings),

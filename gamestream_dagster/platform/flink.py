@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import yaml
 
+from gamestream_dagster.enrichment.tables import publish_all
 from gamestream_dagster.platform import class_archives, flink_formats, health, jars, layout
 from gamestream_dagster.platform.errors import PlatformError
 from gamestream_dagster.platform.java import java
@@ -166,6 +167,7 @@ def prepare(settings: Settings) -> None:
     jars.link(jars.for_use(jars.JarUse.FLINK_LIB), folder / "lib", [*lib, flink_formats.format_jar(lib)])
     jars.link(jars.for_use(jars.JarUse.FLINK_OPT), folder / "opt", sorted((distribution / "opt").glob("*.jar")))
     jars.link(jars.for_use(jars.JarUse.FLINK_BATCH), settings.batch_jars_dir)
+    publish_all(settings.enrichment_dir)
     text = yaml.safe_dump(configuration(settings), sort_keys=False)
     layout.write_private(folder / "conf" / "config.yaml", text)
 
@@ -229,6 +231,7 @@ def _program(
         "FLINK_OPT_DIR": str(folder / "opt"),
         "FLINK_PLUGINS_DIR": str(folder / "plugins"),
         "FLINK_LOG_DIR": str(layout.logs_dir(settings)),
+        "GAMESTREAM_ENRICHMENT_DIR": str(settings.enrichment_dir),
     }
     command = (
         str(java()),

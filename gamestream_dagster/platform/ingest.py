@@ -6,14 +6,16 @@ import sys
 
 import httpx
 
+from gamestream_dagster.enrichment.tables import publish_all
 from gamestream_dagster.platform import health, layout
 from gamestream_dagster.platform.service import Program, Service
 from gamestream_dagster.settings import Settings
 
 
 def prepare(settings: Settings) -> None:
-    """An empty working folder."""
+    """An empty working folder, and the tables of countries."""
     layout.service_dir(settings, "ingest").mkdir(exist_ok=True)
+    publish_all(settings.enrichment_dir)
 
 
 def program(settings: Settings) -> Program:

@@ -15,11 +15,14 @@ import pytest
 from confluent_kafka import Producer
 
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.enrichment.geo_table import pack
+from gamestream_dagster.enrichment.tables import GEO_FILE, LOOK_SECONDS, Tables, replace_file
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent
 from gamestream_dagster.events.tail import records_between
 from gamestream_dagster.flink_jobs.control.manager import apply_job, workbench
 from gamestream_dagster.flink_jobs.spec.job_spec import flink_job_name
+from gamestream_dagster.ingest.door import GEO_HEADER
 from gamestream_dagster.settings import Settings
 from tests.support.game_event_cases import NOW, all_cases
 from tests.support.spoilt_events import spoilt
@@ -142,6 +145,57 @@ def test_scores_go_to_the_boards_own_topic(intake: Settings) -> None:
         assert {name: one[name] for name in ("team_id", "team_name", "score")} == {
             name: properties[name] for name in ("team_id", "team_name", "score")
         }
+
+
+def looked_up(settings: Settings, name: str, headers: dict[str, bytes] | None = None, **fields: Any) -> dict[str, Any]:
+    """What the job makes of a record that a backend sends straight to Kafka: its enriched row."""
+    event = {"event_id": name, "user_id": "u1", "event_type": "player_join", "event_time": round(time.time() * 1000)}
+    producer = Producer(settings.kafka.options())
+    producer.produce(RAW, orjson.dumps({**event, **fields}), key="u1", headers=headers or {})
+    assert producer.flush(60) == 0
+    drain(settings, job=JOB)
+    [row] = [one for one in held(settings, ENRICHED) if one["event_id"] == name]
+    return row
+
+
+def test_country_and_device_are_looked_up_and_the_address_is_dropped(intake: Settings) -> None:
+    tables = Tables(intake.enrichment_dir)
+    row = looked_up(intake, "with-address", ip_address="81.2.69.142", device_model="samsung SM-S918B")
+    assert (row["country"], row["geo_version"]) == ("GB", tables.geo.version)
+    assert (row["device_category"], row["device_tier"]) == ("phone", "high")
+    assert row["device_version"] == tables.devices.version
+    assert "81.2.69.142" not in str(row)
+    private = looked_up(intake, "private", ip_address="10.0.0.1")
+    assert (private["country"], private["geo_version"]) == ("unknown", tables.geo.version)
+    assert (private["device_category"], private["device_tier"]) == ("unknown", "unknown")
+    sent = looked_up(intake, "sent", ip_address="81.2.69.142", country="SE")
+    assert (sent["country"], sent.get("geo_version")) == ("SE", None)
+    nowhere = looked_up(intake, "nowhere")
+    assert (nowhere["country"], nowhere.get("geo_version")) == ("unknown", None)
+
+
+@pytest.mark.parametrize(
+    ("header", "version"),
+    [(b"ipfire-2026-06-25", "ipfire-2026-06-25"), (b"\xff\x00", None), (b"x" * 61, None), (b"", None), (None, None)],
+)
+def test_version_of_the_api_is_kept_and_a_forged_one_does_no_harm(
+    intake: Settings, header: bytes | None, version: str | None
+) -> None:
+    row = looked_up(intake, f"header-{header!r}", {GEO_HEADER: header}, country="SE")
+    assert (row["country"], row.get("geo_version")) == ("SE", version)
+
+
+def test_a_new_table_is_used_without_a_new_deployment(intake: Settings) -> None:
+    path = intake.enrichment_dir / GEO_FILE
+    before = path.read_bytes()
+    ranges = [(0, "unknown"), (1 << 24, "AQ")]
+    try:
+        replace_file(path, pack(ranges, [(0, "unknown")], {"version": "test-2099-01-01"}))
+        time.sleep(LOOK_SECONDS + 1)
+        row = looked_up(intake, "refreshed", ip_address="81.2.69.142")
+        assert (row["country"], row["geo_version"]) == ("AQ", "test-2099-01-01")
+    finally:
+        replace_file(path, before)
 
 
 def test_an_id_is_forgotten_after_the_horizon(intake: Settings, world: World) -> None:

@@ -6,6 +6,7 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.components.keys import (
     DEFAULT_OWNER,
+    GEO_TABLE,
     INGEST_API,
     LEADERBOARDS_PAGE,
     RECONCILIATION,
@@ -41,7 +42,7 @@ ingest_api = dg.AssetSpec(
     owners=[DEFAULT_OWNER],
     kinds={"fastapi"},
     tags={"surface": "api"},
-    deps=[topic_key(RAW_TOPIC), table_key("ingest_keys")],
+    deps=[topic_key(RAW_TOPIC), table_key("ingest_keys"), GEO_TABLE],
 )
 
 

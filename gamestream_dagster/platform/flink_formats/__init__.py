@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from gamestream_dagster.enrichment.tables import DEVICE_FILE, GEO_FILE, PACKAGED
 from gamestream_dagster.platform import jars, layout
 from gamestream_dagster.platform.errors import JarError
 from gamestream_dagster.platform.java import java
@@ -23,6 +24,8 @@ from gamestream_dagster.platform.java import java
 SOURCES: Final = tuple(sorted((Path(__file__).parent / "gamestream").glob("*.java")))
 FACTORIES: Final = ("gamestream.AvroFormatFactory", "gamestream.GameEventFormatFactory")
 JAR_NAME: Final = "gamestream-formats.jar"
+TABLES: Final = {f"enrichment/{name}": PACKAGED / name for name in (GEO_FILE, DEVICE_FILE)}
+"""Files of the jar, for clusters to which no newer ones are published."""
 COMPILE_SECONDS: Final = 180
 _SERVICE: Final = "META-INF/services/org.apache.flink.table.factories.Factory"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # reproducible: the same sources give the same file
@@ -43,6 +46,7 @@ def format_jar(flink_lib: Sequence[Path]) -> Path:
         compiler.sha256,
         *(path.name for path in flink_lib),
         *(path.read_text(encoding="utf-8") for path in SOURCES),
+        *(hashlib.sha256(path.read_bytes()).hexdigest() for path in TABLES.values()),
     ]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     made = layout.cache_dir() / "built" / key / JAR_NAME
@@ -75,5 +79,7 @@ def _build(compiler: Path, class_path: Sequence[Path], made: Path) -> None:
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as jar:
             for path in sorted(classes.rglob("*.class")):
                 jar.writestr(zipfile.ZipInfo(str(path.relative_to(classes)), _EPOCH), path.read_bytes())
+            for name, path in TABLES.items():
+                jar.writestr(zipfile.ZipInfo(name, _EPOCH), path.read_bytes(), zipfile.ZIP_DEFLATED)
             jar.writestr(zipfile.ZipInfo(_SERVICE, _EPOCH), "".join(f"{factory}\n" for factory in FACTORIES))
         partial.replace(made)  # a concurrent process makes the same file

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.enrichment.tables import Table, publish
 from gamestream_dagster.flink_jobs.control.looking import Look, left_unfinished
 from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, Plan
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
@@ -20,6 +21,7 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.resources.boards import BoardRows
+from gamestream_dagster.resources.enrichment import Shares, counted
 from gamestream_dagster.resources.page import PageAnswer
 from gamestream_dagster.resources.reconciliation import Holdings
 from quality.results import ExpectationResult, QualityResult, Severity, SuiteResult
@@ -213,6 +215,23 @@ class FakeDashboard:
 
     def look(self) -> PageAnswer:
         return PageAnswer("http://127.0.0.1:8501", 0.01, self._reason)
+
+
+class FakeEnrichment:
+    """Publishes into a folder; the newest events know as much as they are told to."""
+
+    def __init__(self, folder: Path | None = None, found: Shares | Exception | None = None) -> None:
+        self._folder = folder
+        self._found = found or counted(())
+
+    def publish(self, name: str) -> Table:
+        assert self._folder is not None, "not asked for"
+        return publish(self._folder, name)
+
+    def shares(self) -> Shares:
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
 
 
 class FakeQuality:

@@ -25,6 +25,7 @@ from tests.support.fakes.dagster_facades import (
     FakeArchive,
     FakeBoards,
     FakeDashboard,
+    FakeEnrichment,
     FakeFlinkJobs,
     FakeProvisioner,
     FakeQuality,
@@ -101,6 +102,7 @@ def launch(
         "verdicts": FakeVerdicts(finished()),
         "quality": FakeQuality(),
         "dashboard": FakeDashboard(),
+        "enrichment": FakeEnrichment(),
     }
     external = {key for key in wanted if not any(key in one.keys for one in known)}
     selection = dg.AssetSelection.assets(*(wanted - external))
@@ -119,9 +121,10 @@ def launch(
 
 
 def provisioned() -> list[str]:
-    """Every asset of the group."""
+    """Every topic, subject and table."""
     assets, _ = project()
-    return [spec.key.to_user_string() for one in assets for spec in one.specs if spec.group_name == "provisioning"]
+    group = [spec for one in assets for spec in one.specs if spec.group_name == "provisioning"]
+    return [spec.key.to_user_string() for spec in group if spec.key.path[0] != "enrichment"]
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:

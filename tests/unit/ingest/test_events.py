@@ -9,6 +9,8 @@ import time
 import pytest
 
 from gamestream_dagster.ingest import outbox as outbox_module
+from gamestream_dagster.ingest.door import GEO_HEADER
+from gamestream_dagster.ingest.geo import Located
 from gamestream_dagster.ingest.models import BatchAnswer
 from gamestream_dagster.ingest.remembered import HORIZON_SECONDS
 from tests.support.fakes.ingest import TOPIC, Api, event, verdicts
@@ -162,7 +164,7 @@ def test_the_exact_bytes_go_to_kafka_with_headers_that_name_the_app(api: Api) ->
     assert verdicts(api.post(b'{"events": [ ' + raw + b" ]}")) == ["accepted"]
     [sent] = api.kafka.stored
     assert sent.value == raw
-    assert sent.headers.keys() == {"gamestream-app", "gamestream-key-id", "gamestream-received-ms"}
+    assert sent.headers.keys() == {"gamestream-app", "gamestream-key-id", "gamestream-received-ms", GEO_HEADER}
     assert (sent.headers["gamestream-app"], sent.headers["gamestream-key-id"]) == ("game", api.key.key_id)
     assert abs(int(sent.headers["gamestream-received-ms"]) - time.time() * 1000) < 60_000
 
@@ -183,11 +185,14 @@ def test_an_address_in_an_event_does_not_reach_kafka(api: Api, sent: str, stored
 
 def test_a_known_country_takes_the_place_of_the_address(api: Api) -> None:
     places = {"203.0.113.9": "GB", "198.51.100.7": "SE"}
-    api.parts.door._country_of = lambda address: places.get(address, "unknown")
-    api.post([event(1, ip_address="203.0.113.9"), event(2), event(3, country="FR"), event(4, ip_address="x")])
-    found = [json.loads(sent.value) for sent in api.kafka.stored]
-    assert [one.get("country") for one in found] == ["GB", "SE", "FR", None]
+    api.parts.door._locate = lambda address: Located(places.get(address, "unknown"), "geo-2026-01-01")
+    sent = [event(1, ip_address="203.0.113.9"), event(2), event(3, country="FR"), event(4, ip_address="x")]
+    api.post([*sent, event(5, country="", ip_address=""), event(6, country=None, ip_address=None)])
+    found = [json.loads(one.value) for one in api.kafka.stored]
+    assert [one.get("country") for one in found] == ["GB", "SE", "FR", None, "SE", "SE"]
     assert not [one for one in found if "ip_address" in one]
+    versions = [one.headers.get(GEO_HEADER) for one in api.kafka.stored]
+    assert versions == ["geo-2026-01-01", "geo-2026-01-01", None, *["geo-2026-01-01"] * 3]
 
 
 def test_no_address_and_no_key_is_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,9 +14,8 @@ from gamestream_dagster.ingest.batch import split
 from gamestream_dagster.ingest.door import Door, Sender, Verdict
 from gamestream_dagster.ingest.errors import RequestRefusedError
 from gamestream_dagster.ingest.game_rule import GameRule
-from gamestream_dagster.ingest.geo import country_of
 from gamestream_dagster.ingest.remembered import Remembered
-from tests.support.fakes.ingest import Api
+from tests.support.fakes.ingest import Api, nowhere
 from tests.support.game_event_cases import CATALOGUE, GameCase, all_cases, plain_event
 
 JUDGE = GameEventJudge()
@@ -27,7 +26,7 @@ BROKEN = (GameReason.NOT_JSON, GameReason.NOT_UTF8)
 
 @pytest.fixture
 def door(api: Api) -> Door:
-    return Door(GameRule(), api.outbox, Remembered(0), country_of)
+    return Door(GameRule(), api.outbox, Remembered(0), nowhere)
 
 
 def outcome(api: Api, door: Door, case: GameCase) -> tuple[str, str | None]:

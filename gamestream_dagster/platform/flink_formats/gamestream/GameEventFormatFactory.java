@@ -1,5 +1,6 @@
 package gamestream;
 
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Set;
@@ -29,7 +30,9 @@ import org.apache.flink.table.types.logical.RowType;
  * The format `gamestream-game-events`: every record gives one row, whatever its bytes are, with what the judge says.
  *
  * Columns, by name: `reason` and `field` of a refused record; `digest`, `properties` and `unknown_field` of an accepted
- * one; `payload`, the bytes; every other is an envelope field in its normal form, or null.
+ * one; `payload`, the bytes; every other is an envelope field in its normal form, or null. Of an accepted event, `country`
+ * is looked up by `ip_address` where it was not sent, `geo_version` is then the table's, and `device_category`,
+ * `device_tier` and `device_version` come from `device_model`.
  */
 public final class GameEventFormatFactory implements DeserializationFormatFactory {
     private static final String TIME = "event_time";
@@ -99,12 +102,14 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
         private final String rules;
         private final String[] names;
         private final TypeInformation<RowData> produced;
+        private final boolean enriches;
         private transient GameJudge judge;
 
         Rows(String rules, String[] names, TypeInformation<RowData> produced) {
             this.rules = rules;
             this.names = names;
             this.produced = produced;
+            enriches = Arrays.stream(names).anyMatch(Enriched.COLUMNS::contains);
         }
 
         @Override
@@ -113,9 +118,15 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
                 judge = new GameJudge(rules);
             }
             GameJudge.Outcome outcome = judge.judge(message);
+            Enriched enriched = outcome.reason == null && enriches ? new Enriched(outcome.envelope) : null;
             GenericRowData row = new GenericRowData(names.length);
             for (int column = 0; column < names.length; column++) {
-                row.setField(column, field(outcome, names[column], message));
+                String name = names[column];
+                if (Enriched.COLUMNS.contains(name)) {
+                    row.setField(column, enriched == null ? null : StringData.fromString(enriched.column(name)));
+                } else {
+                    row.setField(column, field(outcome, name, message));
+                }
             }
             return row;
         }

@@ -1,0 +1,1 @@
+"""Tables that enrich game events: countries of addresses, categories and tiers of devices."""
