@@ -85,6 +85,7 @@ def _sources(settings: Settings, topic: str | None) -> list[Source]:
 
 def _archive(settings: Settings, source: Source, *, mend: bool, begin_at: BeginAt | None, as_json: bool) -> list[str]:
     """Archive one topic and print what became of it; the faults of its archive, a sentence each."""
+    from gamestream_dagster.archive.id_index import index_archive
     from gamestream_dagster.archive.manifest import load_manifest
     from gamestream_dagster.archive.mending import mend_archive
     from gamestream_dagster.archive.writer import archive_topic
@@ -99,6 +100,8 @@ def _archive(settings: Settings, source: Source, *, mend: bool, begin_at: BeginA
             begin_at_earliest=begin_at is BeginAt.EARLIEST,
             on_progress=lambda done, total: status.update(f"archiving {source.topic}: {done:,} of {total:,}"),
         )
+        status.update(f"indexing the event ids of {source.topic}")
+        index_archive(settings, source.topic)
         faults = [fault.sentence for fault in archive_faults(folder)]
         files = load_manifest(folder).files
     rows, records = sum(file.rows for file in files), sum(file.records for file in files)

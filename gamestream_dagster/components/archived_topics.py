@@ -41,7 +41,7 @@ def _archive_asset(source: Source) -> dg.AssetsDefinition:
         owners=[DEFAULT_OWNER],
         kinds={"parquet", "kafka"},
         tags={"layer": "archive"},
-        metadata={"event_types": ", ".join(event.name for event in source.event_types)},
+        metadata={"event_types": ", ".join(source.type_names)},
         freshness_policy=PROVEN_WITHIN,
         deps=[topic_key(topic)],
     )

@@ -31,10 +31,13 @@ class Archive:
         self._settings = settings
 
     def bring_up_to_date(self, topic: str) -> "ArchiveResult":
-        """Copy everything up to the topic's end offsets of now."""
+        """Copy everything up to the topic's end offsets of now, and index its event ids."""
+        from gamestream_dagster.archive.id_index import index_archive
         from gamestream_dagster.archive.writer import archive_topic
 
-        return archive_topic(self._settings, source_named(topic, stack_sources(self._settings)))
+        result = archive_topic(self._settings, source_named(topic, stack_sources(self._settings)))
+        index_archive(self._settings, topic)
+        return result
 
     def holdings(self, topic: str) -> "Holdings":
         """What the archive holds of a topic, by its manifest."""
