@@ -100,7 +100,7 @@ def index_archive(settings: Settings, topic: str, *, lock_seconds: float = 120) 
         ArchiveBusyError: another process indexes the topic; worth another try.
     """
     topic_dir, folder = settings.archive_dir / topic, index_folder(settings, topic)
-    if not topic_dir.exists():
+    if not topic_dir.exists() and not folder.exists():
         return []
     with exclusive(folder, lock_seconds):
         stored = load_index(folder)

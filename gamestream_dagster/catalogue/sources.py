@@ -105,6 +105,11 @@ class Source:
         fields = {name: field for event in self.event_types for name, field in event.own_columns.items()}
         return {name: ColumnType(field.type.value) for name, field in fields.items()}
 
+    @property
+    def content_columns(self) -> tuple[str, ...]:
+        """Columns of the archive by which two deliveries of one event can differ."""
+        return ("digest",) if self.game is not None else (*self.own_columns, "event_time_millis")
+
 
 def load_sources(
     path: Path = TOPICS_FILE,

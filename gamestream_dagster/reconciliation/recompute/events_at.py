@@ -30,6 +30,9 @@ class ArchiveSource:
     own_columns: Mapping[str, ColumnType] = field(default_factory=dict[str, ColumnType], hash=False)
     """Columns of the event types, which are there even where nothing is archived."""
 
+    content: tuple[str, ...] = ("team_id", "team_name", "score", "event_time_millis")
+    """Columns by which two records of one id can differ; default those of scores."""
+
 
 @dataclass(frozen=True)
 class Counterfactual:
