@@ -158,12 +158,11 @@ def _same_record(path: Path, partition: int, offset: int, now: TopicNow) -> bool
     if raw is None or archived is None:
         return False
     *held, accepted = archived
+    bounded = [one if one is None else one[:MAX_VALUE_BYTES] for one in (raw.keys[0], raw.values[0])]
+    wanted = [[raw.timestamps[0], raw.keys[0], raw.values[0]], [raw.timestamps[0], *bounded]]
     if accepted and held[2] is None:  # the bytes of an event with an address are not archived
-        return held[:2] == [raw.timestamps[0], raw.keys[0]]
-    return tuple(held) in (
-        (raw.timestamps[0], raw.keys[0], raw.values[0]),
-        (raw.timestamps[0], *(one if one is None else one[:MAX_VALUE_BYTES] for one in (raw.keys[0], raw.values[0]))),
-    )
+        return held[:2] in [one[:2] for one in wanted]
+    return held in wanted
 
 
 def _after_recreation(manifest: Manifest, now: TopicNow) -> Manifest:

@@ -10,8 +10,9 @@ import orjson
 import pytest
 import yaml
 
+from gamestream_dagster.archive import writer
 from gamestream_dagster.archive.decode import decode, decoding
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest import Manifest, load_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.catalogue.errors import CatalogueError
 from gamestream_dagster.catalogue.sources import RESERVED_COLUMNS, load_sources, source_of_event
@@ -163,6 +164,16 @@ def test_the_written_archive_is_read_judged_and_counted(tmp_path: Path) -> None:
         words = {row["word"]: row["records"] for row in query_minutes(archive, at, "words")}
     assert (totals["accepted"], totals["duplicate"], totals["dead_lettered"]) == (2, 2, 1)
     assert words == {"UNKNOWN_EVENT_TYPE": 1, "DUP_CONFLICT": 1}
+
+
+def test_large_records_are_written_before_they_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "FILE_BYTES", 1 << 20)
+    run = writer.ArchiveRun(RAW_TOPIC, tmp_path, Manifest(topic=RAW_TOPIC), {0: 0, 1: 0})
+    for number in range(6):
+        run.take(number % 2, Raw([number // 2], [NOW], [b"k"], [b"x" * 600_000]), number // 2 + 1, MADE)
+    run.finish()
+    assert [file.records for file in run.manifest.files] == [1] * 6
+    assert run.manifest.archived_upto == {0: 3, 1: 3}
 
 
 def test_an_empty_archive_has_the_columns(tmp_path: Path) -> None:
