@@ -9,7 +9,12 @@ from pathlib import Path
 import duckdb
 
 from gamestream_dagster.archive.digests import damage, verify_files
-from gamestream_dagster.archive.errors import ArchiveBusyError, ArchiveDamagedError, ArchiveForgedError
+from gamestream_dagster.archive.errors import (
+    ArchiveBusyError,
+    ArchiveDamagedError,
+    ArchiveForgedError,
+    IndexUnusableError,
+)
 from gamestream_dagster.archive.id_index import (
     Index,
     IndexedFile,
@@ -20,6 +25,7 @@ from gamestream_dagster.archive.id_index import (
     manifest_digest,
 )
 from gamestream_dagster.catalogue.sources import Source, stack_sources
+from gamestream_dagster.events.strict_json import bad_text
 from gamestream_dagster.settings import Settings
 
 MOST_FILES = 100
@@ -91,6 +97,7 @@ def find_event(settings: Settings, event_id: str) -> Found:
         ArchiveForgedError: a file that may hold the event is gone or was changed.
         ArchiveDamagedError, ArchiveLayoutError: an archive cannot be read.
         ArchiveBusyError: another process indexes the archive; worth another try.
+        IndexUnusableError: the index cannot be read or written.
     """
     records: list[ArchivedRecord] = []
     more = False
@@ -105,6 +112,8 @@ def find_event(settings: Settings, event_id: str) -> Found:
 def find_in(settings: Settings, source: Source, event_id: str) -> Found:
     """As `find_event`, in one topic."""
     topic_dir = settings.archive_dir / source.topic
+    if bad_text(event_id) is not None:  # no archived id has a NUL or half of a surrogate pair, and DuckDB takes none
+        return Found((), more=False)
     index, files = _files_with(settings, source.topic, event_id)
     read = files[:MOST_FILES]
     _check_whole(topic_dir, index, read)
@@ -131,9 +140,9 @@ def _files_with(settings: Settings, topic: str, event_id: str) -> tuple[Index, l
             return index, look_up(folder, index, event_id)
         except duckdb.IOException as error:  # merged meanwhile
             if not left:
-                raise _unreadable(folder, error) from error
+                raise IndexUnusableError(folder, error) from error
         except duckdb.Error as error:
-            raise _unreadable(folder, error) from error
+            raise IndexUnusableError(folder, error) from error
     raise ArchiveBusyError(f"The archive in {topic_dir} is being changed; wait for it, then try again.")
 
 
@@ -148,12 +157,11 @@ def _check_whole(topic_dir: Path, index: Index, files: Iterable[IndexedFile]) ->
 def _records(topic: str, paths: Sequence[Path], event_id: str, chapter: int, *, current: bool) -> list[ArchivedRecord]:
     with duckdb.connect(":memory:", config={"memory_limit": "256MiB", "threads": 2}) as database:
         values = {"paths": list(map(str, paths)), "event_id": event_id, "most": MOST_RECORDS + 1}
-        rows = database.execute(_RECORDS, values).fetchall()
+        try:
+            rows = database.execute(_RECORDS, values).fetchall()
+        except duckdb.Error as error:
+            raise ArchiveDamagedError(
+                f"The archive of {topic} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}); read the "
+                "file again from Kafka with `gamestream archive --mend`, or restore it from a backup."
+            ) from error
     return [ArchivedRecord(topic, *row[1:], chapter, current, Path(row[0])) for row in rows]
-
-
-def _unreadable(folder: Path, error: Exception) -> ArchiveDamagedError:
-    return ArchiveDamagedError(
-        f"The index of event ids in {folder} cannot be read ({type(error).__name__}); delete this folder, the next use "
-        "builds it again."
-    )

@@ -20,6 +20,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gamestream_dagster.archive.digests import damage
+from gamestream_dagster.archive.errors import ArchiveError, IndexUnusableError
 from gamestream_dagster.archive.manifest import MANIFEST, ArchivedFile, exclusive, load_manifest, sync_folder
 from gamestream_dagster.settings import Settings
 
@@ -98,35 +99,54 @@ def index_archive(settings: Settings, topic: str, *, lock_seconds: float = 120) 
     Raises:
         ArchiveDamagedError, ArchiveLayoutError: the manifest cannot be used.
         ArchiveBusyError: another process indexes the topic; worth another try.
+        IndexUnusableError: the index cannot be written.
     """
     topic_dir, folder = settings.archive_dir / topic, index_folder(settings, topic)
     if not topic_dir.exists() and not folder.exists():
         return []
-    with exclusive(folder, lock_seconds):
-        stored = load_index(folder)
-        digest = manifest_digest(topic_dir)
-        if digest and stored.manifest == digest:
-            return []
-        _remove_strangers(folder, stored)
-        manifest = load_manifest(topic_dir)
-        counting = {
-            IndexedFile(chapter=number, path=file.path, sha256=file.sha256): file
-            for number, chapter in enumerate(manifest.chapters, 1)
-            for file in chapter.files
+    try:
+        with exclusive(folder, lock_seconds):
+            return _updated(topic_dir, folder)
+    except (OSError, duckdb.Error) as error:
+        raise IndexUnusableError(folder, error) from error
+
+
+def try_to_index(settings: Settings, topic: str) -> str | None:
+    """As `index_archive`, for whom the archive alone matters: a sentence if the index is not up to date, or None."""
+    try:
+        damaged = index_archive(settings, topic)
+    except ArchiveError as error:
+        return str(error)
+    if damaged:
+        return f"{len(damaged)} damaged files are not in the index of event ids; see `gamestream archive --mend`."
+    return None
+
+
+def _updated(topic_dir: Path, folder: Path) -> list[tuple[int, ArchivedFile]]:
+    stored = load_index(folder)
+    digest = manifest_digest(topic_dir)
+    if digest and stored.manifest == digest:
+        return []
+    _remove_strangers(folder, stored)
+    manifest = load_manifest(topic_dir)
+    counting = {
+        IndexedFile(chapter=number, path=file.path, sha256=file.sha256): file
+        for number, chapter in enumerate(manifest.chapters, 1)
+        for file in chapter.files
+    }
+    known = set(stored.files)
+    index = stored.model_copy(
+        update={
+            "manifest": "",
+            "chapters": len(manifest.chapters),
+            "files": tuple(one if one in counting else None for one in stored.files),
         }
-        known = set(stored.files)
-        index = stored.model_copy(
-            update={
-                "manifest": "",
-                "chapters": len(manifest.chapters),
-                "files": tuple(one if one in counting else None for one in stored.files),
-            }
-        )
-        fresh = {one: file for one, file in counting.items() if one not in known}
-        damaged = {one for one, file in fresh.items() if damage(topic_dir, file) is not None}
-        for batch in _batches({one: file.rows for one, file in fresh.items() if one not in damaged}):
-            index = _with_files(folder, topic_dir, index, batch)
-        save_index(folder, index.model_copy(update={"manifest": "" if damaged else digest}))
+    )
+    fresh = {one: file for one, file in counting.items() if one not in known}
+    damaged = {one for one, file in fresh.items() if damage(topic_dir, file) is not None}
+    for batch in _batches({one: file.rows for one, file in fresh.items() if one not in damaged}):
+        index = _with_files(folder, topic_dir, index, batch)
+    save_index(folder, index.model_copy(update={"manifest": "" if damaged else digest}))
     return [(one.chapter, fresh[one]) for one in damaged]
 
 

@@ -59,6 +59,8 @@ class ArchiveResult:
     seconds: float
     chapter: Chapter = field(default_factory=Chapter)
     """The chapter that was written: which incarnation of the topic it is of, and from where it holds."""
+    not_indexed: str | None = None
+    """Why the index of event ids does not cover all of it, a sentence; None: it does, or it was not asked to."""
     opened: bool = False
     """The chapter was opened by this run."""
     set_aside: Path | None = None

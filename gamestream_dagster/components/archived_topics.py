@@ -69,6 +69,7 @@ def describe_archive(result: "ArchiveResult", total: Holdings) -> dict[str, Any]
     return {
         "topic_id": incarnation(chapter.topic_id),
         **(beginning if result.opened or chapter.begins else {}),
+        **({"not_indexed": result.not_indexed} if result.not_indexed else {}),
         "dagster/row_count": total.rows,
         "records": total.records,
         "files": total.files,

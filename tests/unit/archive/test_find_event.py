@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
 import pytest
 
 from gamestream_dagster.archive import find, id_index
-from gamestream_dagster.archive.errors import ArchiveForgedError
+from gamestream_dagster.archive.errors import ArchiveForgedError, IndexUnusableError
 from gamestream_dagster.archive.find import find_event
-from gamestream_dagster.archive.id_index import STATE, index_archive, index_folder, load_index
+from gamestream_dagster.archive.id_index import STATE, index_archive, index_folder, load_index, try_to_index
 from gamestream_dagster.archive.manifest import Chapter, Manifest, Replaced, load_manifest, save_manifest
+from gamestream_dagster.archive.writer import ArchiveResult
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
+from gamestream_dagster.components.archived_topics import describe_archive
+from gamestream_dagster.resources.reconciliation import Holdings
 from gamestream_dagster.settings import Settings
 from tests.support.archive_maker import write_records
 from tests.support.fakes.streams import GAME_EVENTS, SCORES
@@ -246,3 +250,36 @@ def test_readers_find_everything_while_segments_are_merged(own: Settings) -> Non
         done.set()
         reader.join(30)
     assert missed == []
+
+
+@pytest.mark.parametrize("event_id", ["\ud800", "a\0b", "\0"])
+def test_an_id_that_no_event_can_have_is_not_found(own: Settings, event_id: str) -> None:
+    write(own, GAME_EVENTS, game_event("a"))
+    assert places(own, event_id) == []
+
+
+def test_what_stands_in_the_way_of_the_index_is_said_and_hurts_no_archive(own: Settings) -> None:
+    write(own, GAME_EVENTS, game_event("a"))
+    folder = index_folder(own, RAW_TOPIC)
+    folder.parent.mkdir(parents=True)
+    folder.write_bytes(b"a file where the folder should be")
+    said = try_to_index(own, RAW_TOPIC) or ""
+    assert "cannot be used" in said
+    assert str(folder) in said
+    with pytest.raises(IndexUnusableError):
+        find_event(own, "a")
+    folder.unlink()
+    assert try_to_index(own, RAW_TOPIC) is None, "as the sentence advises"
+    assert places(own, "a") == [(RAW_TOPIC, 0, 0)]
+
+
+def test_damaged_files_are_said(own: Settings) -> None:
+    [file] = write(own, GAME_EVENTS, game_event("a")).files
+    (own.archive_dir / RAW_TOPIC / file.path).unlink()
+    assert "1 damaged files are not in the index" in (try_to_index(own, RAW_TOPIC) or "")
+
+
+def test_an_archive_and_its_asset_say_what_is_not_indexed() -> None:
+    result = ArchiveResult(RAW_TOPIC, {0: 0}, {0: 1}, 1, 0, 1, 0, 0.5, not_indexed="The disk is full.")
+    assert describe_archive(result, Holdings(1, 1, 1))["not_indexed"] == "The disk is full."
+    assert "not_indexed" not in describe_archive(replace(result, not_indexed=None), Holdings(1, 1, 1))
