@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -35,16 +36,7 @@ MOST_RECORDS = 1_000
 _TRIES = 3
 
 _RECORDS = """
-SELECT
-  filename,
-  "partition",
-  "offset",
-  item,
-  kafka_timestamp,
-  user_id,
-  event_time_millis,
-  event_type,
-  reason
+SELECT filename, "partition", "offset", item, kafka_timestamp, user_id, event_time_millis, event_type, reason
 FROM read_parquet($paths, union_by_name = true, hive_partitioning = false, filename = true)
 WHERE event_id = $event_id
 ORDER BY kafka_timestamp, "partition", "offset", item
@@ -158,10 +150,13 @@ def _records(topic: str, paths: Sequence[Path], event_id: str, chapter: int, *, 
     with duckdb.connect(":memory:", config={"memory_limit": "256MiB", "threads": 2}) as database:
         values = {"paths": list(map(str, paths)), "event_id": event_id, "most": MOST_RECORDS + 1}
         try:
-            rows = database.execute(_RECORDS, values).fetchall()
+            cursor = database.execute(_RECORDS, values)
+            _, *names = [column[0] for column in cursor.description or ()]
+            rows = cursor.fetchall()
         except duckdb.Error as error:
             raise ArchiveDamagedError(
-                f"The archive of {topic} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}); read the "
-                "file again from Kafka with `gamestream archive --mend`, or restore it from a backup."
+                f"The archive of {topic} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}); read "
+                "the file again from Kafka with `gamestream archive --mend`, or restore it from a backup."
             ) from error
-    return [ArchivedRecord(topic, *row[1:], chapter, current, Path(row[0])) for row in rows]
+    where: dict[str, Any] = {"topic": topic, "chapter": chapter, "current": current}
+    return [ArchivedRecord(file=Path(path), **where, **dict(zip(names, values, strict=True))) for path, *values in rows]

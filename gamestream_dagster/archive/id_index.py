@@ -13,6 +13,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -53,10 +54,9 @@ SELECT DISTINCT file FROM read_parquet($paths) WHERE id = md5_number_lower($even
 """
 
 
-class IndexedFile(BaseModel):
+@dataclass(frozen=True)
+class IndexedFile:
     """One archived file that the index covers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     chapter: int
     """Counted from 1, as in the names of the folders."""
