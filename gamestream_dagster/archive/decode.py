@@ -1,7 +1,8 @@
-"""Raw records to columns, by the acceptance rules of a stream's event types.
+"""Raw records to columns, by the rule of their stream: that of its event types, or that of the game events.
 
-The plain record (an object of known fields, of the types that a producer writes) is judged in one pass; every other one
-by `events.acceptance`, which knows all that Flink's reader does. Both are tested on the same table of cases.
+Of event types, the plain record (an object of known fields, of the types that a producer writes) is judged in one pass;
+every other one by `events.acceptance`, which knows all that Flink's reader does. Both are tested on the same table of
+cases.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gamestream_dagster.catalogue.event_type import EventField, EventType, FieldType
-from gamestream_dagster.catalogue.sources import Source
+from gamestream_dagster.archive.game_rows import WITHHELD, game_rows
+from gamestream_dagster.catalogue.event_type import EventType
+from gamestream_dagster.catalogue.sources import ColumnType, Source
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.events.acceptance import JsonJudge
 from gamestream_dagster.events.outcome import Outcome, Refused
@@ -53,9 +55,10 @@ ENVELOPE = pa.schema(_ENVELOPE)
 JUDGED = ("reason", "remark", "event_id", "user_id", "event_time_millis", "event_type")
 """Columns of the envelope that the rule gives; those of the event types follow them."""
 
-_TYPES = {FieldType.STRING: pa.string(), FieldType.INTEGER: pa.int64()}
+_TYPES = {ColumnType.STRING: pa.string(), ColumnType.INTEGER: pa.int64(), ColumnType.BOOLEAN: pa.bool_()}
 _NOTHING = -1  # before every time
 _NO_TIME = pa.scalar(None, pa.int64())
+_NO_BYTES = pa.scalar(None, pa.binary())
 _call = pc.call_function
 
 T = TypeVar("T")
@@ -63,10 +66,13 @@ T = TypeVar("T")
 Judge = Callable[[bytes | None, int], Sequence[Outcome]]
 """What becomes of one record: its value and its Kafka timestamp to at least one outcome."""
 
+Rows = Callable[[bytes | None, int], Sequence[Row]]
+"""The rows of one record, at least one: from its value and its Kafka timestamp."""
 
-def archive_schema(own_columns: Mapping[str, EventField]) -> pa.Schema:
-    """The columns of a stream's archive: the envelope, then the fields of its event types."""
-    return pa.schema([*_ENVELOPE, *((name, _TYPES[field.type]) for name, field in own_columns.items())])
+
+def archive_schema(own_columns: Mapping[str, ColumnType]) -> pa.Schema:
+    """The columns of a stream's archive: the envelope, then its own."""
+    return pa.schema([*_ENVELOPE, *((name, _TYPES[kind]) for name, kind in own_columns.items())])
 
 
 @dataclass(frozen=True)
@@ -75,18 +81,12 @@ class Decoding:
 
     source: Source
     schema: pa.Schema
-    judge: Judge
+    rows: Rows
     """The exact rule."""
     plain: Plain | None
     """The fast path; None: every record takes the exact rule."""
     columns: tuple[str, ...]
-    """What `plain` and `row` give."""
-
-    def row(self, outcome: Outcome) -> Row:
-        """The row of an outcome of the exact rule."""
-        if isinstance(outcome, Refused):
-            return _refused_row(outcome, self.source.event_types, self.columns)
-        return _picker(type(outcome), self.source.event_types, self.columns)(outcome)
+    """What `plain` and `rows` give."""
 
 
 def decoding(source: Source, judge: Judge | None = None) -> Decoding:
@@ -94,15 +94,27 @@ def decoding(source: Source, judge: Judge | None = None) -> Decoding:
 
     Args:
         source: the stream.
-        judge: the rule over its records; None is that of JSON, with its fast path.
+        judge: the rule over records of its event types; None is that of JSON, with its fast path.
     """
     own = source.own_columns
     columns = (*JUDGED, *own)
     schema = archive_schema(own)
+    if source.game is not None:
+        columns = (*columns, WITHHELD)
+        return Decoding(source, schema, game_rows(source.game, columns), None, columns)
     if judge is not None:
-        return Decoding(source, schema, judge, None, columns)
-    exact = JsonJudge(source.event_types)
-    return Decoding(source, schema, exact.outcomes, _plain(source.event_types, columns), columns)
+        return Decoding(source, schema, _rows_by(judge, source.event_types, columns), None, columns)
+    rows = _rows_by(JsonJudge(source.event_types).outcomes, source.event_types, columns)
+    return Decoding(source, schema, rows, _plain(source.event_types, columns), columns)
+
+
+def _rows_by(judge: Judge, event_types: tuple[EventType, ...], columns: tuple[str, ...]) -> Rows:
+    def row(outcome: Outcome) -> Row:
+        if isinstance(outcome, Refused):
+            return _refused_row(outcome, event_types, columns)
+        return _picker(type(outcome), event_types, columns)(outcome)
+
+    return lambda value, kafka_timestamp: [row(outcome) for outcome in judge(value, kafka_timestamp)]
 
 
 def decode(made: Decoding, partition: int, raw: Raw, newest_before: int | None = None) -> pa.Table:
@@ -116,16 +128,16 @@ def decode(made: Decoding, partition: int, raw: Raw, newest_before: int | None =
     """
     rows: list[Row] = []
     several: list[tuple[int, int]] = []  # place of a record that gives more than one row, and how many
-    plain, rule, to_row = made.plain, made.judge, made.row
+    plain, exact = made.plain, made.rows
     for value, timestamp in zip(raw.values, raw.timestamps, strict=True):
         row = plain(value, timestamp) if plain is not None else None
         if row is not None:
             rows.append(row)
             continue
-        found = rule(value, timestamp)
+        found = exact(value, timestamp)
         if len(found) > 1:
             several.append((len(rows), len(found)))
-        rows.extend(to_row(outcome) for outcome in found)
+        rows.extend(found)
     return _with_newest(_table(made, partition, raw, rows, several), newest_before, made)
 
 
@@ -228,10 +240,13 @@ def _table(made: Decoding, partition: int, raw: Raw, rows: list[Row], several: l
         "value": values,
         **dict(zip(made.columns, judged, strict=True)),
     }
+    withheld = given.pop(WITHHELD, ())
     arrays = {name: pa.array(column, made.schema.field(name).type) for name, column in given.items()}
     arrays["topic"] = pa.repeat(made.source.topic, len(rows))
     arrays["partition"] = pa.repeat(pa.scalar(partition, pa.int32()), len(rows))
     arrays["value_bytes"] = _call("binary_length", [arrays["value"]]).cast(pa.int64())
+    if any(withheld):
+        arrays["value"] = _call("if_else", [pa.array(withheld, pa.bool_()), _NO_BYTES, arrays["value"]])
     arrays["key"], arrays["value"] = _bounded(arrays["key"]), _bounded(arrays["value"])
     arrays["outcome"] = _call("if_else", [arrays["reason"].is_valid(), pa.scalar(REFUSED), pa.scalar(ACCEPTED)])
     return pa.table(arrays)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 from gamestream_dagster.archive.errors import ArchiveForgedError
 from gamestream_dagster.archive.manifest import ArchivedFile
@@ -46,7 +47,21 @@ def _state(descriptor: int) -> _Known:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def damage(topic_dir: Path, file: ArchivedFile) -> str | None:
+class Digested(Protocol):
+    """A file of an archive with the digest that it had when it was written."""
+
+    @property
+    def path(self) -> str:
+        """Relative to the topic's folder."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """In hex digits."""
+        ...
+
+
+def damage(topic_dir: Path, file: Digested) -> str | None:
     """The fault of an archived file, in words that follow its name; None when it is as written."""
     try:
         found = sha256_of(topic_dir / file.path)

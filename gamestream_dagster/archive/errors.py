@@ -78,6 +78,17 @@ class ArchiveForgedError(ArchiveDamagedError):
         self.path = path
 
 
+class IndexUnusableError(ArchiveError):
+    """The index of event ids cannot be read or written. It is derived: nothing is lost with it."""
+
+    def __init__(self, folder: Path, error: Exception) -> None:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        super().__init__(
+            f"The index of event ids in {folder} cannot be used ({said}); see that the disk has space and the folder "
+            "can be written, or delete the folder: the next `gamestream archive` builds it again."
+        )
+
+
 class ArchiveLayoutError(ArchiveError):
     """The archive has another layout than this version reads and writes."""
 

@@ -15,9 +15,9 @@ from gamestream_dagster.archive.decode import archive_schema
 from gamestream_dagster.archive.digests import verify_files
 from gamestream_dagster.archive.errors import ArchiveDamagedError
 from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, load_manifest
-from gamestream_dagster.catalogue.event_type import EventField
+from gamestream_dagster.catalogue.sources import ColumnType
 
-NO_COLUMNS: Mapping[str, EventField] = MappingProxyType({})
+NO_COLUMNS: Mapping[str, ColumnType] = MappingProxyType({})
 _NOTHING_ARCHIVED = "nothing_archived"
 _COLUMNS_OF_3 = ("team_id", "team_name", "score")
 # Layout 3 archived score events alone, and kept values of any length.
@@ -39,7 +39,7 @@ def open_archive(
     database: duckdb.DuckDBPyConnection,
     topic_dir: Path,
     chapter: int | None = None,
-    own_columns: Mapping[str, EventField] = NO_COLUMNS,
+    own_columns: Mapping[str, ColumnType] = NO_COLUMNS,
 ) -> OpenArchive:
     """Make the relation `archive` in `database`: the envelope, and columns of the event types; no row is read yet.
 
@@ -72,7 +72,7 @@ def _relation(
     database: duckdb.DuckDBPyConnection,
     topic_dir: Path,
     files: Sequence[ArchivedFile],
-    own_columns: Mapping[str, EventField],
+    own_columns: Mapping[str, ColumnType],
 ) -> duckdb.DuckDBPyRelation:
     """The rows of the files. Files of one shape are read at once; event types gain columns over time."""
     shapes: dict[tuple[str, ...] | None, list[str]] = {}

@@ -39,6 +39,9 @@ _LAST_MILLIS = 253_402_300_799_000  # of the year 9999: a producer's clock can g
 FILE_RECORDS = 250_000
 """Records that a file holds at most; with them in memory a run takes a few hundred MiB."""
 
+FILE_BYTES = 256 << 20
+"""Bytes of rows in memory from which on files are written: records can be large."""
+
 
 @dataclass(frozen=True)
 class ArchiveResult:
@@ -56,6 +59,8 @@ class ArchiveResult:
     seconds: float
     chapter: Chapter = field(default_factory=Chapter)
     """The chapter that was written: which incarnation of the topic it is of, and from where it holds."""
+    not_indexed: str | None = None
+    """Why the index of event ids does not cover all of it, a sentence; None: it does, or it was not asked to."""
     opened: bool = False
     """The chapter was opened by this run."""
     set_aside: Path | None = None
@@ -249,6 +254,7 @@ class ArchiveRun:
         self._mark = mark
         self._before_naming = before_naming
         self._file_records = file_records
+        self._held_bytes = 0
         self._pending = {partition: _Pending(at, at) for partition, at in start.items()}
         self._newest: dict[int, int | None] = dict(manifest.newest_event_times if newest is None else newest)
 
@@ -263,10 +269,12 @@ class ArchiveRun:
         table = decode(made, partition, raw, self._newest.get(partition))
         self._newest[partition] = newest_event_time(table, made.source.max_ahead_ms)
         pending.tables.append(table)
+        self._held_bytes += table.nbytes
         pending.offsets.extend(raw.offsets)
         self.records += len(raw)
         self.refused += table.num_rows - table.column("reason").null_count
-        if sum(len(waiting.offsets) for waiting in self._pending.values()) >= self._file_records:
+        held = sum(len(waiting.offsets) for waiting in self._pending.values())
+        if held >= self._file_records or self._held_bytes >= FILE_BYTES:
             self.finish()
 
     def finish(self) -> None:
@@ -281,6 +289,7 @@ class ArchiveRun:
         for partition, pending in self._pending.items():
             if pending.tables:
                 self._pending[partition] = _Pending(pending.next_offset, pending.next_offset)
+        self._held_bytes = 0
 
     def _write(self, partition: int, pending: _Pending) -> ArchivedFile:
         first, last = pending.offsets[0], pending.offsets[-1]

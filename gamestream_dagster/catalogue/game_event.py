@@ -67,6 +67,7 @@ class GameField(BaseModel):
     maximum: Exact | None = None
     scale: int = Field(default=0, ge=0, le=18, description="Decimal places of a `decimal`; zeros at the end are free.")
     default: str | None = Field(default=None, description="Text of a field that is absent.")
+    archived: bool = Field(default=True, description="False: the archive does not keep it.")
     in_digest: bool = Field(default=True, description="False: two events that differ in it alone are the same event.")
 
     @model_validator(mode="after")

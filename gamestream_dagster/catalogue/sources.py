@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,13 +21,33 @@ from gamestream_dagster.catalogue.event_type import (
     load_event_types,
     score_event,
 )
-from gamestream_dagster.catalogue.topics import TOPICS_FILE, Declared, Dedup, SubjectNaming, load_declared
+from gamestream_dagster.catalogue.game_event import GameCatalogue, load_game_events
+from gamestream_dagster.catalogue.topics import (
+    TOPICS_FILE,
+    Declared,
+    Dedup,
+    RecordRule,
+    SubjectNaming,
+    load_declared,
+)
 from gamestream_dagster.settings import Settings, TopicFormat
 
 _POSITION = ("topic", "partition", "offset", "item", "kafka_timestamp", "key", "value", "value_bytes")
 _JUDGED = ("outcome", "reason", "remark", "event_id", "user_id", "event_time_millis", "event_type", "newest_before")
 RESERVED_COLUMNS = frozenset((*_POSITION, *_JUDGED))
 """Columns of every archive (`archive.decode`)."""
+
+
+class ColumnType(StrEnum):
+    """Type of an archive's column."""
+
+    STRING = "string"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+
+
+_OTHER_NAMES = {"event_time": "event_time_millis"}  # of the game events' envelope, in that of every archive
+_GAME_VERDICT = {"digest": ColumnType.STRING, "late": ColumnType.BOOLEAN, "field": ColumnType.STRING}
 
 NO_FORMATS: Mapping[str, TopicFormat] = MappingProxyType({})
 
@@ -47,6 +68,13 @@ class Source:
     archived: bool = True
     """Every record is kept in the archive."""
     subject_naming: SubjectNaming = SubjectNaming.TOPIC
+    game: GameCatalogue | None = None
+    """Its records are game events, judged by this catalogue; None: they are judged by `event_types`."""
+
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """Names of the event types that its records can be of."""
+        return tuple(event.name for event in self.event_types) if self.game is None else tuple(self.game.types)
 
     @property
     def subjects(self) -> dict[str, EventType]:
@@ -60,12 +88,27 @@ class Source:
     @property
     def max_ahead_ms(self) -> int:
         """How far an event may be ahead of the Kafka timestamp of its record, milliseconds."""
+        if self.game is not None:
+            return self.game.times.max_ahead
         return max(event.max_ahead_ms for event in self.event_types)
 
     @property
-    def own_columns(self) -> dict[str, EventField]:
-        """Columns of the archive beside the envelope's: the fields of all event types, in their order."""
-        return {name: field for event in self.event_types for name, field in event.own_columns.items()}
+    def own_columns(self) -> dict[str, ColumnType]:
+        """Columns of the archive beside the envelope's: the fields of all event types, in their order.
+
+        Of game events: the fields of their envelope, `properties` as canonical JSON, and the verdict (`digest`, `late`,
+        and the `field` that a refused record is refused for).
+        """
+        if self.game is not None:
+            kept = (_OTHER_NAMES.get(name, name) for name, field in self.game.fields.items() if field.archived)
+            return {name: ColumnType.STRING for name in kept if name not in RESERVED_COLUMNS} | _GAME_VERDICT
+        fields = {name: field for event in self.event_types for name, field in event.own_columns.items()}
+        return {name: ColumnType(field.type.value) for name, field in fields.items()}
+
+    @property
+    def content_columns(self) -> tuple[str, ...]:
+        """Columns of the archive by which two deliveries of one event can differ."""
+        return ("digest",) if self.game is not None else (*self.own_columns, "event_time_millis")
 
 
 def load_sources(
@@ -88,7 +131,7 @@ def load_sources(
     sources = {
         topic: _source(topic, entry, known, formats, path)
         for topic, entry in load_declared(path).items()
-        if entry.event_types
+        if entry.event_types or entry.rule is RecordRule.GAME_EVENTS
     }
     for topic in formats:
         if topic not in sources:
@@ -197,12 +240,20 @@ def _source(
         lateness_ms=entry.lateness,
         archived=entry.archive,
         subject_naming=entry.subjects,
+        game=load_game_events() if entry.rule is RecordRule.GAME_EVENTS else None,
     )
     _check(source, path)
     return source
 
 
 def _check(source: Source, path: Path) -> None:
+    if source.game is not None:
+        if source.format is not TopicFormat.JSON:
+            raise CatalogueError(
+                f"The records of {source.topic!r} are game events, which are JSON; remove the topic from the setting "
+                "topic_formats"
+            )
+        return
     columns: dict[str, EventField] = {}
     if len({event.max_ahead_ms for event in source.event_types}) > 1:
         raise CatalogueError(f"{path}: the event types of {source.topic!r} differ in `max_ahead`")

@@ -97,10 +97,18 @@ class SubjectNaming(StrEnum):
     TOPIC_RECORD = "TopicRecordNameStrategy"  # `<topic>-<full name of the record>`: one subject for each event type
 
 
+class RecordRule(StrEnum):
+    """Which rule judges the records of a stream."""
+
+    EVENT_TYPES = "event_types"  # that of its `event_types`
+    GAME_EVENTS = "game_events"  # that of the game events (`catalogue.game_rules`)
+
+
 class Declared(_Common):
-    """One entry of `topics:`. With `event_types` it is a stream that jobs, archive and recompute read."""
+    """One entry of `topics:`. With `event_types`, or another rule, it is a stream: its records can be judged."""
 
     description: str = Field(min_length=1)
+    rule: RecordRule = RecordRule.EVENT_TYPES
     event_types: tuple[Identifier, ...] = Field(default=(), description="Files of `event_types/`, without `.yaml`.")
     format: TopicFormat = TopicFormat.JSON
     subjects: SubjectNaming = SubjectNaming.TOPIC
@@ -110,8 +118,11 @@ class Declared(_Common):
 
     @model_validator(mode="after")
     def _of_a_stream(self) -> Declared:
-        if not self.event_types and self.archive:
-            raise ValueError("`archive` needs `event_types`")
+        if self.rule is RecordRule.GAME_EVENTS:
+            if self.event_types or self.format is not TopicFormat.JSON or self.subjects is not SubjectNaming.TOPIC:
+                raise ValueError("`rule: game_events` excludes `event_types`, `format` and `subjects`: events are JSON")
+        elif not self.event_types and self.archive:
+            raise ValueError("`archive` needs `event_types` or `rule: game_events`")
         if len(self.event_types) > 1 and self.subjects is SubjectNaming.TOPIC:
             raise ValueError(f"several event types in one topic need `subjects: {SubjectNaming.TOPIC_RECORD.value}`")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,6 +85,7 @@ def _sources(settings: Settings, topic: str | None) -> list[Source]:
 
 def _archive(settings: Settings, source: Source, *, mend: bool, begin_at: BeginAt | None, as_json: bool) -> list[str]:
     """Archive one topic and print what became of it; the faults of its archive, a sentence each."""
+    from gamestream_dagster.archive.id_index import try_to_index
     from gamestream_dagster.archive.manifest import load_manifest
     from gamestream_dagster.archive.mending import mend_archive
     from gamestream_dagster.archive.writer import archive_topic
@@ -99,6 +100,8 @@ def _archive(settings: Settings, source: Source, *, mend: bool, begin_at: BeginA
             begin_at_earliest=begin_at is BeginAt.EARLIEST,
             on_progress=lambda done, total: status.update(f"archiving {source.topic}: {done:,} of {total:,}"),
         )
+        status.update(f"indexing the event ids of {source.topic}")
+        result = replace(result, not_indexed=try_to_index(settings, source.topic))
         faults = [fault.sentence for fault in archive_faults(folder)]
         files = load_manifest(folder).files
     rows, records = sum(file.rows for file in files), sum(file.records for file in files)
@@ -120,6 +123,7 @@ def _as_json(
         "records": result.records,
         "refused": result.refused,
         "files": result.files,
+        "not_indexed": result.not_indexed,
         "seconds": round(result.seconds, 3),
         "mended": [asdict(one) for one in mended],
         "faults": list(faults),
@@ -149,6 +153,8 @@ def _show(
         f"{result.seconds:.1f} s   {rate:,.0f} records/s"
     )
     _show_chapter(result)
+    if result.not_indexed is not None:
+        data.print(Text("index    " + runnable(result.not_indexed)), soft_wrap=True)
     for fault in faults:
         data.print(Text("FAULT    " + runnable(fault), style="red"))
 

@@ -41,7 +41,7 @@ def _archive_asset(source: Source) -> dg.AssetsDefinition:
         owners=[DEFAULT_OWNER],
         kinds={"parquet", "kafka"},
         tags={"layer": "archive"},
-        metadata={"event_types": ", ".join(event.name for event in source.event_types)},
+        metadata={"event_types": ", ".join(source.type_names)},
         freshness_policy=PROVEN_WITHIN,
         deps=[topic_key(topic)],
     )
@@ -69,6 +69,7 @@ def describe_archive(result: "ArchiveResult", total: Holdings) -> dict[str, Any]
     return {
         "topic_id": incarnation(chapter.topic_id),
         **(beginning if result.opened or chapter.begins else {}),
+        **({"not_indexed": result.not_indexed} if result.not_indexed else {}),
         "dagster/row_count": total.rows,
         "records": total.records,
         "files": total.files,

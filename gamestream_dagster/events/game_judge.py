@@ -96,6 +96,24 @@ class GameEventJudge:
         # Raw bytes hold neither a NUL nor a surrogate: the reader has refused them. Only an escape can be one.
         return self.judge_document(document, len(found), kafka_timestamp, escapes=b"\\u" in found)
 
+    def good_fields(self, value: bytes | None) -> dict[str, Any]:
+        """The fields of a refused record's envelope that are good by themselves; empty where it cannot be read.
+
+        Args:
+            value: the record's value, as in `judge`.
+        """
+        document = self.read(value)
+        if not isinstance(document, dict):
+            return {}
+        ignored = _Findings()
+        sent, _ = _taken(self._envelope, document)
+        sent.pop("properties", None)
+        kind = self._kind(sent.get("event_type"), ignored)
+        found = self._judge_envelope(kind, sent, ignored)
+        if kind is None:
+            found.pop("event_type", None)
+        return {name: one for name, one in found.items() if bad_text(one) is None}
+
     def read(self, value: bytes | None) -> Json | GameRefused:
         """A record's value as a JSON document, or why it is none."""
         try:

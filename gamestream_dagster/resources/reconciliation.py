@@ -1,7 +1,7 @@
 """Archive and reconciliation facades as Dagster resources; DuckDB and Kafka are imported when they work."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -31,10 +31,12 @@ class Archive:
         self._settings = settings
 
     def bring_up_to_date(self, topic: str) -> "ArchiveResult":
-        """Copy everything up to the topic's end offsets of now."""
+        """Copy everything up to the topic's end offsets of now, and index its event ids."""
+        from gamestream_dagster.archive.id_index import try_to_index
         from gamestream_dagster.archive.writer import archive_topic
 
-        return archive_topic(self._settings, source_named(topic, stack_sources(self._settings)))
+        result = archive_topic(self._settings, source_named(topic, stack_sources(self._settings)))
+        return replace(result, not_indexed=try_to_index(self._settings, topic))
 
     def holdings(self, topic: str) -> "Holdings":
         """What the archive holds of a topic, by its manifest."""

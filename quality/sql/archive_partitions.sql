@@ -3,7 +3,6 @@ SELECT
     "partition" AS partition_id,
     count(*) AS stored_rows,
     count(*) FILTER (WHERE reason IS NULL) AS accepted,
-    count(*) FILTER (WHERE reason IS NULL AND (user_id IS NULL OR event_time_millis IS NULL)) AS accepted_incomplete,
     count(*) FILTER (WHERE kafka_timestamp IS NULL OR "offset" IS NULL) AS without_place,
     min("offset") AS first_offset,
     max("offset") AS last_offset

@@ -16,7 +16,7 @@ from great_expectations import expectations as gxe
 from gamestream_dagster.archive.errors import ArchiveError
 from gamestream_dagster.archive.manifest import Manifest, load_manifest
 from gamestream_dagster.archive.reader import open_archive
-from gamestream_dagster.catalogue.event_type import FieldType
+from gamestream_dagster.catalogue.event_type import EventType, FieldType
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.events.rule import limits
 from gamestream_dagster.settings import Settings
@@ -96,13 +96,29 @@ def read_partitions(folder: Path, source: Source) -> pd.DataFrame:
 
 
 def _of_fields(source: Source) -> Iterator[tuple[str, str]]:
-    """The fault and the count of each limit that the event types set to their own fields."""
-    for name, field in source.own_columns.items():
-        if all(name in event.fields and event.fields[name].required for event in source.event_types):
-            yield "accepted_incomplete", query("archive_absent", field=name)
+    """The fault and the count of each column that every accepted event has, and of each limit of a number."""
+    for name in _always_there(source):
+        yield "accepted_incomplete", query("archive_absent", field=name)
+    fields = {name: field for event in source.event_types for name, field in event.own_columns.items()}
+    for name, field in fields.items():
         if field.type is FieldType.INTEGER:
             least, most = limits(field)
             yield "accepted_out_of_range", query("archive_outside", field=name, least=least, most=most)
+
+
+def _always_there(source: Source) -> Iterator[str]:
+    yield "event_time_millis"
+    if source.game is not None:  # `user_id` is not: events of servers have no player
+        yield from ("event_id", "event_type", "environment", "properties", "digest", "late")
+        return
+    yield "user_id"
+    for name in source.own_columns:
+        if all(_required(event, name) for event in source.event_types):
+            yield name
+
+
+def _required(event: EventType, name: str) -> bool:
+    return name in event.fields and event.fields[name].required
 
 
 def _rows(link: duckdb.DuckDBPyConnection, statement: str) -> list[dict[str, Any]]:
@@ -114,7 +130,7 @@ def _rows(link: duckdb.DuckDBPyConnection, statement: str) -> list[dict[str, Any
 def _partition(manifest: Manifest, partition_id: int, stored: dict[str, Any] | None) -> dict[str, Any]:
     files = [file for file in manifest.files if file.partition == partition_id]
     first, last = min(file.first_offset for file in files), max(file.last_offset for file in files)
-    found = stored or {"stored_rows": 0, "accepted": 0, "accepted_incomplete": 0}
+    found = stored or {"stored_rows": 0, "accepted": 0}
     outside = stored is not None and (found["first_offset"] < first or found["last_offset"] > last)
     return {
         "topic": manifest.topic,
@@ -125,7 +141,7 @@ def _partition(manifest: Manifest, partition_id: int, stored: dict[str, Any] | N
         "holes_and_overlaps": len(manifest.model_copy(update={"files": tuple(files)}).breaks()),
         "rows_astray": abs(found["stored_rows"] - sum(file.rows for file in files)),
         "offsets_astray": int(outside),
-        "accepted_incomplete": found["accepted_incomplete"],
+        "accepted_incomplete": found.get("accepted_incomplete", 0),
         "accepted_out_of_range": found.get("accepted_out_of_range", 0),
         "without_place": found.get("without_place", 0),
     }

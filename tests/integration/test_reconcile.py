@@ -198,7 +198,7 @@ def test_the_screen_and_the_data(boards):
     kafka = json.loads(invoke(boards.settings, "board", "top_teams", "--sink", "kafka", "--json").stdout)
     assert shown == kafka
     assert [row["rnk"] for row in shown] == list(range(1, len(shown) + 1))
-    archived = json.loads(invoke(boards.settings, "archive", "--json").stdout)
+    archived = json.loads(invoke(boards.settings, "archive", "--topic", TOPIC, "--json").stdout)
     assert archived["faults"] == []
 
 

@@ -167,7 +167,7 @@ def test_an_archive_that_lost_its_beginning_begins_anew(boards, certificate):
     assert run.verdict is Verdict.COULD_NOT_RUN
     assert f"p1@{first}..{begins - 1}" in run.reason
     assert "gamestream archive --begin-at earliest" in run.reason
-    begun = invoke(settings, "archive", "--begin-at", "earliest", "--json")
+    begun = invoke(settings, "archive", "--topic", SCORE_TOPIC, "--begin-at", "earliest", "--json")
     assert begun.exit_code == 0, begun.output
     chapter = json.loads(begun.stdout)["chapter"]
     assert chapter["begins"] == {"1": begins}

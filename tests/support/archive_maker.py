@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import decode, decoding
 from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, load_manifest, save_manifest
+from gamestream_dagster.archive.writer import ArchiveRun
+from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import BoardEngine
@@ -61,6 +63,21 @@ def archive_records(topic_dir: Path, values: Mapping[tuple[int, int], tuple[byte
     begins = {file.partition: file.from_offset for file in files}
     save_manifest(topic_dir, Manifest(topic=TOPIC).opened(Chapter(begins=begins)).extended(*files))
     return topic_dir
+
+
+def write_records(
+    topic_dir: Path, source: Source, values: Sequence[tuple[bytes | None, int]], *, partition: int = 0
+) -> Manifest:
+    """Add records to a partition of a stream's archive, as the product's writer does: values with Kafka timestamps."""
+    manifest = load_manifest(topic_dir)
+    topic_dir.mkdir(parents=True, exist_ok=True)
+    start = manifest.current.next_offset(partition)
+    run = ArchiveRun(source.topic, topic_dir, manifest, {partition: start})
+    offsets = list(range(start, start + len(values)))
+    raw = Raw(offsets, [at for _, at in values], [b"key"] * len(values), [value for value, _ in values])
+    run.take(partition, raw, start + len(values), decoding(source))
+    run.finish()
+    return run.manifest
 
 
 def archive_columns(topic_dir: Path, columns: Mapping[str, Sequence[object]]) -> Path:

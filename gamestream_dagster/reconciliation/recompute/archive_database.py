@@ -144,7 +144,7 @@ class ArchiveDatabase:
         """Once, over the whole archive: the copies before a cut are those of the whole that lie before it."""
         if not self._copies_found:
             self._db.execute(statement("recompute/repeated"))
-            self._db.execute(statement("recompute/copies"))
+            self._db.execute(statement("recompute/copies", content=self.source.content))
             self._copies_found = True
 
     def _bind(self, at: EventsAt, sql: str) -> None:

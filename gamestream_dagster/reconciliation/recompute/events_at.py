@@ -8,8 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from gamestream_dagster.catalogue.event_type import EventField
 from gamestream_dagster.catalogue.seasons import SeasonSpan
+from gamestream_dagster.catalogue.sources import ColumnType
 from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import Entity
 
@@ -27,8 +27,11 @@ class ArchiveSource:
     """The events carry ids: copies are recognised by them and left out."""
     chapter: int | None = None
     """Place of the archive's chapter; None: the newest one."""
-    own_columns: Mapping[str, EventField] = field(default_factory=dict[str, EventField], hash=False)
+    own_columns: Mapping[str, ColumnType] = field(default_factory=dict[str, ColumnType], hash=False)
     """Columns of the event types, which are there even where nothing is archived."""
+
+    content: tuple[str, ...] = ("team_id", "team_name", "score", "event_time_millis")
+    """Columns by which two records of one id can differ; default those of scores."""
 
 
 @dataclass(frozen=True)

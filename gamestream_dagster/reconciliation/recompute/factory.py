@@ -29,7 +29,8 @@ def open_recompute(
     spill = settings.home / "tmp" / "recompute"
     spill.mkdir(parents=True, exist_ok=True)
     folder, ids = settings.archive_dir / source.topic, source.dedup is not None
-    opened = ArchiveSource(folder, event_ids=ids, chapter=chapter, own_columns=source.own_columns)
+    own, content = source.own_columns, source.content_columns
+    opened = ArchiveSource(folder, event_ids=ids, chapter=chapter, own_columns=own, content=content)
     return ArchiveDatabase(opened, spill, engine=_engine(settings, say))
 
 

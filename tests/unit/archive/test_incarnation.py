@@ -19,7 +19,14 @@ from gamestream_dagster.archive.errors import (
     IdentityUnknownError,
     TopicRecreatedError,
 )
-from gamestream_dagster.archive.incarnation import Evidence, TopicNow, begun_anew, chapter_for, same_incarnation
+from gamestream_dagster.archive.incarnation import (
+    Evidence,
+    TopicNow,
+    begun_anew,
+    chapter_for,
+    compare_records,
+    same_incarnation,
+)
 from gamestream_dagster.archive.manifest import (
     Adoption,
     ArchivedFile,
@@ -31,7 +38,10 @@ from gamestream_dagster.archive.manifest import (
 )
 from gamestream_dagster.archive.migrating import load_or_set_aside, load_to_write
 from gamestream_dagster.archive.reader import open_archive
+from gamestream_dagster.clients.kafka_records import Chunk, Raw
 from gamestream_dagster.clients.topic_identity import TopicId
+from tests.support.archive_maker import write_records
+from tests.support.fakes.streams import GAME_EVENTS
 
 FIRST, SECOND = TopicId("first"), TopicId("second")
 
@@ -217,3 +227,37 @@ def test_a_log_that_was_written_anew_has_not_grown_from_what_a_run_was_judged_by
     assert not forged.grew_from(judged.head, then)
     begun = forged.opened(Chapter(topic_id_then=FIRST, opened_at="2026-11-25T12:00:01+00:00"))
     assert begun.grew_from(judged.head, then), "what was before the new chapter is not judged by"
+
+
+ADDRESSED = (
+    b'{"event_id":"e","user_id":"u","event_type":"player_join","event_time":1700000000000,"ip_address":"203.0.113.9"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("at", "key", "found"),
+    [
+        (1_700_000_000_000, b"key", Evidence.SAME),
+        (1_700_000_000_001, b"key", Evidence.OTHER),
+        (1_700_000_000_000, b"other", Evidence.OTHER),
+        (1_700_000_000_000, None, Evidence.OTHER),
+    ],
+)
+def test_an_event_kept_without_its_bytes_is_compared_by_time_and_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, key: bytes | None, found: Evidence
+) -> None:
+    manifest = write_records(tmp_path, GAME_EVENTS, [(ADDRESSED, 1_700_000_000_000)])
+    read = Chunk(0, Raw([0], [at], [key], [ADDRESSED]), 1)
+    monkeypatch.setattr(incarnation, "read_range", lambda *_: [read])
+    assert compare_records(tmp_path, manifest.current, now(FIRST)) is found
+
+
+@pytest.mark.parametrize(("kept", "now_there"), [(b"\xff", b"\xfe"), (None, b"{}"), (b"{}", None)])
+def test_a_refused_event_is_compared_by_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes | None, now_there: bytes | None
+) -> None:
+    manifest = write_records(tmp_path, GAME_EVENTS, [(kept, 5)])
+    for value, found in ((now_there, Evidence.OTHER), (kept, Evidence.SAME)):
+        read = Chunk(0, Raw([0], [5], [b"key"], [value]), 1)
+        monkeypatch.setattr(incarnation, "read_range", lambda *_, read=read: [read])
+        assert compare_records(tmp_path, manifest.current, now(FIRST)) is found

@@ -17,7 +17,7 @@ from gamestream_dagster.catalogue.asset_names import archive_name
 from gamestream_dagster.catalogue.errors import CatalogueError
 from gamestream_dagster.catalogue.event_type import EVENT_TYPES_DIR
 from gamestream_dagster.catalogue.sources import Source, load_sources
-from gamestream_dagster.catalogue.topics import TOPICS_FILE, load_topics
+from gamestream_dagster.catalogue.topics import RAW_TOPIC, TOPICS_FILE, load_topics
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.components.archived_topics import build_archive_definitions
 from gamestream_dagster.events.rule import rule_of
@@ -105,7 +105,7 @@ def test_topic_and_subjects_are_planned(catalogue: Path) -> None:
 
 def test_each_archived_topic_has_an_asset(catalogue: Path) -> None:
     keys = {tuple(asset.key.path) for asset in build_archive_definitions(sources(catalogue).values()).assets or ()}
-    assert keys == {archive_name(topic) for topic in ("user-score", TOPIC, "arena-score")}
+    assert keys == {archive_name(topic) for topic in ("user-score", RAW_TOPIC, TOPIC, "arena-score")}
 
 
 def test_the_archive_has_the_envelope_and_the_columns_of_all_event_types(catalogue: Path, tmp_path: Path) -> None:

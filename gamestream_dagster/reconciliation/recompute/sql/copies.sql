@@ -2,7 +2,8 @@
 -- counts: by offset in its partition, and where an id is in several partitions (a producer keyed it wrongly), of their first
 -- records the one that Kafka took first, then the one in the smaller partition.
 -- since_previous: milliseconds of Kafka time since the previous record of the same id.
--- conflict: a board would show something else if this record counted in place of the first one. first_...: the first one.
+-- conflict: the events differ: something else would show if this record counted in place of the first one. first_...: the first
+-- one. ${content}: the columns by which they can differ.
 CREATE OR REPLACE TEMP TABLE copies AS
 SELECT
   "partition",
@@ -27,7 +28,7 @@ FROM (
       kafka_timestamp,
       user_id,
       event_id,
-      (team_id, team_name, score, event_time_millis) AS content,
+      (${content}) AS content,
       row_number() OVER (PARTITION BY user_id, event_id, "partition" ORDER BY "offset", item) AS place_in_partition
     FROM archive
     SEMI JOIN repeated ON hash(archive.user_id, archive.event_id) = repeated.digest
