@@ -133,7 +133,12 @@ def settled(
     """
     found: list[Draft] = []
     sent: dict[str, str] = dict(taken)  # digest by identity
+    keys: set[str] = set()
     for one in drafts:
+        if one.letter.key in keys:  # a job that read its topic again has written the letter again
+            found.append(_kept(one, Fate.REPLAYED, "The letter is there twice; the first one is replayed."))
+            continue
+        keys.add(one.letter.key)
         made = _settled(one, page, sent, is_suppressed)
         if made.fate.is_sent and made.event is not None:
             sent[made.identity] = made.event.digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gamestream_dagster.dead_letters.errors import DeadLetterError
-from gamestream_dagster.dead_letters.letter import DeadLetter
+from gamestream_dagster.dead_letters.letter import DeadLetter, Position
 from gamestream_dagster.events.game_outcome import GameReason
 
 NO_TYPE = "unknown"
@@ -22,6 +22,7 @@ class Selection:
     reasons: frozenset[str] = frozenset()
     types: frozenset[str] = frozenset()
     field: str | None = None
+    places: frozenset[Position] = frozenset()
     event_id: str | None = None
     user_id: str | None = None
     since: int | None = None
@@ -32,6 +33,7 @@ class Selection:
         return (
             (not self.reasons or letter.reason in self.reasons)
             and (not self.types or (letter.event_type or NO_TYPE) in self.types)
+            and (not self.places or letter.place in self.places)
             and self.field in {None, letter.field}
             and self.event_id in {None, letter.event_id}
             and self.user_id in {None, letter.user_id}

@@ -148,8 +148,6 @@ class Replayer:
                 if native.txn_requires_abort():
                     self._abort()
                     raise ReplayAbortedError(f"Nothing was replayed ({_why(error)})", _then(error)) from error
-                if native.fatal():
-                    raise ReplayAbortedError(f"Nothing was replayed ({_why(error)})", _then(error)) from error
                 if not left or not native.retriable():
                     raise ReplayUnknownError(
                         f"Kafka did not confirm the replay ({_why(error)})",
