@@ -127,9 +127,7 @@ class Client:
         self._check()
         self._broker.unfinished[self._id] = []
 
-    def produce(
-        self, topic: str, value: bytes, key: bytes, headers: list[tuple[str, bytes]], on_delivery: Any
-    ) -> None:
+    def produce(self, topic: str, value: bytes, key: bytes, headers: list[tuple[str, bytes]], on_delivery: Any) -> None:
         self._check()
         slot = self._broker.append(topic, value, key, state=OPEN, headers=dict(headers))
         self._broker.unfinished[self._id].append((topic, slot))
@@ -204,7 +202,7 @@ class Intake:
         self.broker.append(DLQ_TOPIC, letter_value(place, slot.value, slot.at, reason, about, event))
 
 
-def letter_value(
+def letter_value(  # noqa: PLR0917
     place: Position,
     payload: bytes | None,
     at: int,
