@@ -87,7 +87,7 @@ def letter_of(place: Position, value: bytes | None) -> DeadLetter:
             payload=_payload(found.get("content"), found.get("content_base64")),
             source_topic=_text(found["source_topic"]),
             source=Position(_whole(found["source_partition"]), _whole(found["source_offset"])),
-            source_time=_whole(found["source_time_millis"]),
+            source_time=_whole(found["source_time_millis"], least=-1),  # -1: Kafka has no time for it
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         raise DeadLetterError(
@@ -133,7 +133,7 @@ def _optional(value: object) -> str | None:
     return None if value is None else _text(value)
 
 
-def _whole(value: object) -> int:
-    if type(value) is not int or value < 0:
+def _whole(value: object, least: int = 0) -> int:
+    if type(value) is not int or value < least:
         raise TypeError("not a whole number")
     return value
