@@ -14,7 +14,7 @@ from gamestream_dagster.dead_letters.reading import DLQ_TOPIC
 HOUR_MS: Final = 3_600_000
 FEWEST_RECORDS: Final = 20
 """Of fewer records no share is judged: one bad event at night is no alarm."""
-MOST_COUNTED: Final = 200_000
+MOST_COUNTED: Final = 20_000
 """Letters that are counted one by one; beyond it positions are taken, which are slightly too many."""
 
 

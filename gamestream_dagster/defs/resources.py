@@ -3,6 +3,7 @@
 import dagster as dg
 
 from gamestream_dagster.resources.boards import BoardTablesResource
+from gamestream_dagster.resources.dead_letters import DeadLettersResource
 from gamestream_dagster.resources.drill import DrillerResource
 from gamestream_dagster.resources.flink_jobs import FlinkJobsResource
 from gamestream_dagster.resources.page import DashboardResource
@@ -28,6 +29,7 @@ def resources() -> dg.Definitions:
             "verdicts": VerdictsResource(stack=stack),
             "quality": QualityResource(stack=stack),
             "dashboard": DashboardResource(stack=stack),
+            "dead_letters": DeadLettersResource(stack=stack),
             "driller": DrillerResource(stack=stack),
         },
         executor=dg.in_process_executor,
