@@ -146,6 +146,15 @@ def test_fates_of_a_fix(step: str, about: str, fate: Fate) -> None:
     assert made.fate is fate, made.said
 
 
+def test_a_conflict_keeps_its_fate_when_the_other_event_is_long_gone() -> None:
+    """No topic holds the event that has the id any more: the letter alone says that there is one."""
+    payload = event(properties={"team_id": "t", "team_name": "T", "score": 7})
+    conflict = letter(payload, GameReason.DUP_CONFLICT, "event_id")
+    assert draft(conflict, None, JUDGE, NOW).fate is Fate.ID_TAKEN
+    fixes = read_fixes("fixes: [{do: [{set: {field: event_id, to: own}}]}]", "fixes.yaml")
+    assert draft(conflict, fixes, JUDGE, NOW).fate is Fate.ENRICHED
+
+
 def test_a_fix_keeps_numbers_exact() -> None:
     payload = event().replace(
         b'"score":"7"', b'"score":"7","odd":0.10000000000000000000000001,"big":123456789012345678901'
