@@ -71,30 +71,32 @@ class Page:
 
     replayed: dict[str, Entry]
     """By the letter's key."""
-    attempts: dict[tuple[Position, str], int]
-    """Attempt of replayed events, by their position and id."""
+    attempts: dict[Position, dict[str, int]]
+    """Attempt of replayed events, by their position and their id."""
     identities: dict[str, Entry]
     """Events that were replayed, by identity."""
 
     def attempt_of(self, letter: DeadLetter) -> int:
         """How often the letter's event had been replayed when it was refused; 0: it came from a sender."""
-        return self.attempts.get((letter.source, letter.event_id or ""), 0)
+        # the id tells events apart that had one position, before and after the topic was created again
+        found = self.attempts.get(letter.source, {})
+        return max(found.values(), default=0) if letter.event_id is None else found.get(letter.event_id, 0)
 
 
 def page_for(entries: Iterable[Entry], letters: Iterable[DeadLetter], identities: Set[str]) -> Page:
     """Pick the entries about some letters. Holds only these in memory."""
     keys: set[str] = set()
-    sources: set[tuple[Position, str]] = set()
+    sources: set[Position] = set()
     for letter in letters:
         keys.add(letter.key)
-        sources.add((letter.source, letter.event_id or ""))
+        sources.add(letter.source)
     page = Page({}, {}, {})
     for entry in entries:
         if entry.letter in keys:
             page.replayed[entry.letter] = entry
-        if (entry.target, entry.event_id) in sources:
-            place = (entry.target, entry.event_id)
-            page.attempts[place] = max(entry.attempt, page.attempts.get(place, 0))
+        if entry.target in sources:
+            known_here = page.attempts.setdefault(entry.target, {})
+            known_here[entry.event_id] = max(entry.attempt, known_here.get(entry.event_id, 0))
         known = page.identities.get(entry.identity)
         if entry.identity in identities and (known is None or entry.attempt >= known.attempt):
             page.identities[entry.identity] = entry

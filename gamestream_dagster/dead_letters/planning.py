@@ -164,7 +164,7 @@ def _settled(one: Draft, page: Page, sent: Mapping[str, str], is_suppressed: IsS
         what = "The same event is counted, or replayed, already" if same else "Another event of the player has this id"
         return _kept(one, Fate.ID_TAKEN, f"{what}; a replay would count the id twice.")
     again = page.identities.get(one.identity)
-    if again is not None and (again.target, again.event_id) != (letter.source, letter.event_id or ""):
+    if again is not None and again.target != letter.source:
         said = f"An event of the player with this id was replayed as {again.target}; a replay would count it twice."
         return _kept(one, Fate.ID_TAKEN, said)
     return replace(one, attempt=attempts + 1)

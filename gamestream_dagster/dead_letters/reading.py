@@ -166,9 +166,12 @@ def _digests(
     values: Iterable[bytes | None], wanted: frozenset[str], event_ids: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     for value in values:
-        event: dict[str, Any] = orjson.loads(value or b"{}")
-        event_id = event.get("event_id")
-        if event_id in wanted:
+        try:
+            event: Any = orjson.loads(value or b"")
+        except orjson.JSONDecodeError:
+            continue  # not written by the job, so no event that it counted
+        event_id = event.get("event_id") if isinstance(event, dict) else None
+        if isinstance(event_id, str) and event_id in wanted:
             identity = identity_of(event.get("user_id"), event_id)
             if identity in event_ids:
-                yield identity, event["digest"]
+                yield identity, str(event.get("digest"))

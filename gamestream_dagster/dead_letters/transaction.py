@@ -95,6 +95,8 @@ class Replayer:
             self._delivered(reports)
         except BaseException as error:
             self._abort()
+            if isinstance(error, SystemError):  # the client's C code ends a wait this way after Ctrl-C
+                raise KeyboardInterrupt from error
             if isinstance(error, KafkaException):
                 raise ReplayAbortedError(f"Nothing was replayed ({_why(error)})", _then(error)) from error
             raise

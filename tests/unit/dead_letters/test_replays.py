@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
+from gamestream_dagster.connections import KafkaConnection
+from gamestream_dagster.dead_letters import transaction
 from gamestream_dagster.dead_letters.book import MAX_ATTEMPTS
 from gamestream_dagster.dead_letters.errors import DeadLetterError, ReplayAbortedError, ReplayUnknownError
 from gamestream_dagster.dead_letters.fixes import FixFile, read_fixes
@@ -262,3 +264,25 @@ def test_a_book_that_cannot_be_read_stops_replays(broker: Broker, intake: Intake
     with pytest.raises(DeadLetterError, match="gamestream apply"):
         run(broker)
     assert [slot.state for slot in broker.topics[RAW]] == [COMMITTED]
+
+
+def test_a_letter_without_an_id_still_knows_its_attempt(broker: Broker, intake: Intake) -> None:
+    """The job may not have read the id of a record that it refused."""
+    send(broker, score("e1", 1))
+    intake.refuse = True
+    for _ in range(5):
+        intake.run()
+        letter = broker.topics[DLQ_TOPIC][-1]
+        letter.value = orjson.dumps({**orjson.loads(letter.value or b""), "event_id": None})
+        run(broker, None)
+    intake.run()
+    assert len([slot for slot in broker.topics[RAW] if slot.headers]) == MAX_ATTEMPTS
+
+
+def test_the_real_client_takes_the_options_and_says_that_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transaction, "_INIT_SECONDS", 0.2)
+    with (
+        pytest.raises(DeadLetterError, match="does not let replays begin"),
+        transaction.Replayer(KafkaConnection("127.0.0.1:1")),
+    ):
+        pytest.fail("entered")
