@@ -7,7 +7,7 @@ once do what one does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -31,7 +31,8 @@ _WAIT_SECONDS: Final = 15.0
 _INIT_SECONDS: Final = 40.0  # an earlier transaction is aborted first
 _TRIES: Final = 5
 
-MakeProducer = Callable[[Mapping[str, Any]], Producer]
+MakeProducer = Callable[[dict[str, Any]], Producer]
+Headers = list[tuple[str, str | bytes | None]]
 
 
 class Replayer:
@@ -52,6 +53,7 @@ class Replayer:
                     "transactional.id": TRANSACTIONAL_ID,
                     "transaction.timeout.ms": _TRANSACTION_MS,
                     "message.timeout.ms": _TRANSACTION_MS,
+                    "error_cb": _raised_by_the_calls,  # without it a fenced client prints to stderr
                     "log_level": 0,
                 }
             )
@@ -109,7 +111,7 @@ class Replayer:
             if one.event is None or one.value is None:
                 raise TypeError("a draft without an event is not sent")
             key = (one.event.user_id or one.event.event_id).encode()
-            headers = [
+            headers: Headers = [
                 (ATTEMPT_HEADER, str(one.attempt).encode()),
                 (REPLAY_OF_HEADER, str(one.letter.source).encode()),
             ]
@@ -122,7 +124,7 @@ class Replayer:
         value: bytes,
         key: bytes,
         report: Callable[[KafkaError | None, Message], None],
-        headers: list[tuple[str, bytes]],
+        headers: Headers,
     ) -> None:
         while True:
             try:
@@ -163,6 +165,10 @@ class Replayer:
             self._producer.abort_transaction(_WAIT_SECONDS)
         except KafkaException:
             return  # another replay has taken over, or the broker ends the transaction after its timeout
+
+
+def _raised_by_the_calls(_: KafkaError) -> None:
+    return
 
 
 _AGAIN: Final = "see `gamestream status`, then run it again"
