@@ -7,6 +7,7 @@ once do what one does.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
@@ -31,6 +32,11 @@ _WAIT_SECONDS: Final = 15.0
 _INIT_SECONDS: Final = 40.0  # an earlier transaction is aborted first
 _TRIES: Final = 5
 
+# A fenced client logs that at every level; the call that fails says it, too.
+_SILENT: Final = logging.getLogger(f"{__name__}.client")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+
 MakeProducer = Callable[[dict[str, Any]], Producer]
 Headers = list[tuple[str, str | bytes | None]]
 
@@ -53,7 +59,7 @@ class Replayer:
                     "transactional.id": TRANSACTIONAL_ID,
                     "transaction.timeout.ms": _TRANSACTION_MS,
                     "message.timeout.ms": _TRANSACTION_MS,
-                    "error_cb": _raised_by_the_calls,  # without it a fenced client prints to stderr
+                    "logger": _SILENT,
                     "log_level": 0,
                 }
             )
@@ -165,10 +171,6 @@ class Replayer:
             self._producer.abort_transaction(_WAIT_SECONDS)
         except KafkaException:
             return  # another replay has taken over, or the broker ends the transaction after its timeout
-
-
-def _raised_by_the_calls(_: KafkaError) -> None:
-    return
 
 
 _AGAIN: Final = "see `gamestream status`, then run it again"
