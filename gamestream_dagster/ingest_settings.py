@@ -62,6 +62,9 @@ class IngestSettings(BaseModel):
         le=20_000_000,
         description="Event ids of the last 12 minutes that are remembered to answer `duplicate`; 0.25 KiB each.",
     )
+    ingest_dead_letter_share: float = Field(
+        default=0.05, ge=0, le=1, description="Share of refused game events in the last hour above which Dagster warns."
+    )
     ingest_signing_secret: SecretStr = Field(
         default=SecretStr(""),
         description="Secret from which the signing secrets of keys are derived; empty: the home's own.",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
 
 PROGRAM = "gamestream"
-_COMMAND = re.compile(r"\bgamestream (?P<words>[a-z]+(?: [a-z]+)?)(?![\w-])")
+_COMMAND = re.compile(r"\bgamestream (?P<words>[a-z]+(?: [a-z]+(?:-[a-z]+)*)?)(?![\w-])")
 _GIVEN = ("home", "port_base")  # the options of a stack, by their parameters
 
 

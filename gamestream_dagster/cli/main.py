@@ -26,6 +26,7 @@ GROUPS = (
     "events",
     "game_events",
     "topics",
+    "dlq",
     "keys",
     "reconcile",
     "archive",

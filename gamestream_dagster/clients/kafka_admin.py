@@ -284,6 +284,12 @@ class KafkaAdmin:
         isolation = IsolationLevel.READ_COMMITTED if read_committed else IsolationLevel.READ_UNCOMMITTED
         return self._offsets(topic, _LATEST, isolation)
 
+    def offsets_at(self, topic: str, millis: int) -> dict[int, int]:
+        """Offset of the first record at or after a time, by partition; partitions without one are left out."""
+        spec = cast(OffsetSpec, OffsetSpec.for_timestamp(millis))
+        found = self._offsets(topic, spec, IsolationLevel.READ_UNCOMMITTED)
+        return {partition: offset for partition, offset in found.items() if offset >= 0}
+
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Next offset that the group would read, by partition; partitions without a commit are left out.
 

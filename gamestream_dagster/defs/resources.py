@@ -3,6 +3,7 @@
 import dagster as dg
 
 from gamestream_dagster.resources.boards import BoardTablesResource
+from gamestream_dagster.resources.dead_letters import DeadLettersResource
 from gamestream_dagster.resources.drill import DrillerResource
 from gamestream_dagster.resources.enrichment import EnrichmentResource
 from gamestream_dagster.resources.flink_jobs import FlinkJobsResource
@@ -30,6 +31,7 @@ def resources() -> dg.Definitions:
             "quality": QualityResource(stack=stack),
             "dashboard": DashboardResource(stack=stack),
             "enrichment": EnrichmentResource(stack=stack),
+            "dead_letters": DeadLettersResource(stack=stack),
             "driller": DrillerResource(stack=stack),
         },
         executor=dg.in_process_executor,

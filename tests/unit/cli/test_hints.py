@@ -32,6 +32,7 @@ def test_the_home_follows_the_command_and_not_the_words_around_it(tmp_path: Path
         "`gamestream jobs apply x --replay`": f"`gamestream jobs apply {kept} x --replay`",
         "Next: gamestream season close": f"Next: gamestream season close {kept}",
         "gamestream status   |   gamestream down": f"gamestream status {kept}   |   gamestream down {kept}",
+        "`gamestream dlq fix-and-replay` now": f"`gamestream dlq fix-and-replay {kept}` now",
         "gamestream logs kafka": f"gamestream logs {kept} kafka",
         "the version of gamestream that made them": "the version of gamestream that made them",
         "gamestream as an ordinary user": "gamestream as an ordinary user",
@@ -85,7 +86,7 @@ def test_every_hint_in_the_sources_names_a_command_that_exists() -> None:
     groups = {name.split(" ")[0] for name in known if " " in name}
     wrong = []
     for path in (*PROJECT_ROOT.glob("gamestream_dagster/**/*.py"), *PROJECT_ROOT.glob("quality/**/*.py")):
-        for words in re.findall(r"`gamestream ([a-z]+(?: [a-z]+)?)", path.read_text(encoding="utf-8")):
+        for words in re.findall(r"`gamestream ([a-z]+(?: [a-z]+(?:-[a-z]+)*)?)", path.read_text(encoding="utf-8")):
             first = words.split(" ")[0]
             if first not in known or (first in groups and " " in words and words not in known):
                 wrong.append(f"{path.name}: gamestream {words}")

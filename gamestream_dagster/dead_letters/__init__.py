@@ -1,0 +1,1 @@
+"""Dead letters of intake: find them, fix them, replay them once."""
