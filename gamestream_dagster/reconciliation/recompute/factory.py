@@ -29,7 +29,9 @@ def open_recompute(
     spill = settings.home / "tmp" / "recompute"
     spill.mkdir(parents=True, exist_ok=True)
     folder, ids = settings.archive_dir / source.topic, source.dedup is not None
-    opened = ArchiveSource(folder, event_ids=ids, chapter=chapter, own_columns=source.own_columns)
+    opened = ArchiveSource(
+        folder, event_ids=ids, chapter=chapter, own_columns=source.own_columns, late_ms=source.lateness_ms
+    )
     return ArchiveDatabase(opened, spill, engine=_engine(settings, say))
 
 
