@@ -88,7 +88,7 @@ class GatewaySubmitter:
             session.set(option, value)
         plan = self._compile(session, rendered)
         if rendered.id_horizon_ms is not None:
-            plan = with_id_horizon(plan, rendered.id_horizon_ms, rendered.id_key)
+            plan = with_id_horizon(plan, rendered.id_horizon_ms, rendered.id_key, rendered.id_topics)
         if rendered.aggregate_batch is not None:
             plan = with_aggregate_batch(plan, rendered.aggregate_batch)
         plan = numbered(plan)
@@ -128,26 +128,27 @@ class _refusals:  # noqa: N801 - a context manager that reads like a function
             raise SubmissionRejectedError(f"Flink refuses {self._job}: {error.reason}; {error.instruction}") from error
 
 
-def with_id_horizon(compiled: str, horizon_ms: int, key: Sequence[str]) -> str:
+def with_id_horizon(compiled: str, horizon_ms: int, key: Sequence[str], topics: int = 1) -> str:
     """A compiled plan in which the state that tells copies of events apart is forgotten after `horizon_ms`.
 
-    The operator is the one that keeps the first row of each `key`, the columns that the topic declares in `event_ids`.
+    One operator for each topic keeps the first row of each `key`, the columns that the topic declares in `dedup`.
 
-    Its operator takes each event as it comes, also where the others gather batches: ids hardly ever repeat, so that a
+    It takes each event as it comes, also where the others gather batches: ids hardly ever repeat, so that a
     batch of them would copy each row and fold none.
 
     Raises:
-        SubmissionRejectedError: the plan does not have just one such operator.
+        SubmissionRejectedError: the plan does not have just one such operator for each topic.
     """
     plan = cast("dict[str, Any]", json.loads(compiled))
     found = [node for node in plan["nodes"] if set(key) <= _first_row_key(node)]
-    if len(found) != 1 or len(found[0].get("state") or ()) != 1:
+    if len(found) != topics or any(len(node.get("state") or ()) != 1 for node in found):
         raise SubmissionRejectedError(
             f"The plan has {len(found)} operators that keep the first row of each {', '.join(key)} and should have "
-            "one, with one state; look at the `counted_...` source of the job and at what reads it"
+            f"{topics}, with one state each; look at the `counted_...` sources of the job and at what reads them"
         )
-    found[0]["state"][0]["ttl"] = f"{horizon_ms} ms"
-    found[0]["configuration"] |= {"table.exec.mini-batch.enabled": "false"}
+    for node in found:
+        node["state"][0]["ttl"] = f"{horizon_ms} ms"
+        node["configuration"] |= {"table.exec.mini-batch.enabled": "false"}
     return json.dumps(plan)
 
 
