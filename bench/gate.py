@@ -44,12 +44,14 @@ def boards() -> dict[str, Board]:
 
 def truth(settings: Settings, dataset: Dataset, ends: Mapping[int, int]) -> Truth:
     """Archive the dataset's topic and recompute every board over it."""
-    archive_topic(settings, dataset.stream(settings))
+    stream = dataset.stream(settings)
+    archive_topic(settings, stream)
     spill = settings.home / "spill"
     spill.mkdir(exist_ok=True)
     rows: dict[str, Sequence[Row]] = {}
     as_of: dict[str, int] = {}
-    with ArchiveDatabase(ArchiveSource(settings.archive_dir / dataset.topic), spill) as archive:
+    source = ArchiveSource(settings.archive_dir / dataset.topic, late_ms=stream.lateness_ms)
+    with ArchiveDatabase(source, spill) as archive:
         at = archive.at(ends)
         newest = max(newest_event_times(archive, at).values())
         for name, board in boards().items():

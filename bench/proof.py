@@ -25,7 +25,7 @@ import orjson
 
 from bench.dataset import PARTITIONS
 from bench.figures import ratio, spread, spread_cells
-from bench.recompute import THREADS, TOPIC, Record, write_archive
+from bench.recompute import SCORES, THREADS, TOPIC, Record, write_archive
 from bench.results import BenchError, Result, Table
 from bench.rounds import Say
 from gamestream_dagster.archive.manifest import load_manifest
@@ -249,7 +249,7 @@ def recompute(home: Path) -> ArchiveDatabase:
     """The archive, opened as a reconciliation opens it."""
     spill = home / "spill"
     spill.mkdir(exist_ok=True)
-    return ArchiveDatabase(ArchiveSource(home / TOPIC), spill)
+    return ArchiveDatabase(ArchiveSource(home / TOPIC, late_ms=SCORES.lateness_ms), spill)
 
 
 STEPS = {"prepare": prepare, "round": one_round}

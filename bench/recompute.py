@@ -33,6 +33,7 @@ from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
 
 SCAN_SQL = Path(__file__).with_name("sql") / "scan_archive.sql"
 TOPIC = "bench-recompute"
+SCORES = source_of_event("score", load_sources())
 CHUNK = 10_000
 THREADS = 2
 Record = tuple[int, int, bytes, bytes]
@@ -99,7 +100,7 @@ def write_archive(topic_dir: Path, records: Iterable[Record]) -> dict[int, int]:
     topic_dir.mkdir(parents=True)
     ends = dict.fromkeys(range(PARTITIONS), 0)
     run = ArchiveRun(TOPIC, topic_dir, Manifest(topic=TOPIC), dict(ends))
-    made = decoding(replace(source_of_event("score", load_sources()), topic=TOPIC))
+    made = decoding(replace(SCORES, topic=TOPIC))
     waiting = {partition: Raw() for partition in ends}
 
     def take(partition: int) -> None:
@@ -131,9 +132,13 @@ def records_of(dataset: Dataset) -> Iterator[Record]:
 
 def _windows(folder: Path, ends: Mapping[int, int]) -> dict[str, int]:
     """The last window of each board that has some, milliseconds."""
-    with ArchiveDatabase(ArchiveSource(folder / TOPIC), _spill(folder), THREADS) as opened:
+    with ArchiveDatabase(_source(folder), _spill(folder), THREADS) as opened:
         newest = max(newest_event_times(opened, opened.at(ends)).values())
     return {name: gate.last_tick(board, newest) for name, board in gate.boards().items() if board.window is not None}
+
+
+def _source(folder: Path) -> ArchiveSource:
+    return ArchiveSource(folder / TOPIC, late_ms=SCORES.lateness_ms)
 
 
 def _spill(folder: Path) -> Path:
@@ -153,7 +158,7 @@ def _boards(folder: Path, ends: Mapping[int, int], windows: Mapping[str, int]) -
         return found
 
     started, cpu = time.perf_counter(), time.process_time()
-    with ArchiveDatabase(ArchiveSource(folder / TOPIC), _spill(folder), THREADS) as opened:
+    with ArchiveDatabase(_source(folder), _spill(folder), THREADS) as opened:
         at = opened.at(ends)
         timed("copies", lambda: opened.query(at, "SELECT 1"))
         for name, board in gate.boards().items():

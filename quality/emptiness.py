@@ -17,7 +17,7 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.errors import ReconciliationError
 from gamestream_dagster.settings import Season
-from gamestream_dagster.warehouse.tables import reconciliation_runs
+from gamestream_dagster.warehouse.tables import reconciliation_runs, reconciliation_topics
 from quality.queries import query
 from quality.results import SuiteState
 from quality.suites.suite import Emptiness
@@ -46,7 +46,7 @@ def empty_board(board: Board, settings: Settings) -> Emptiness:
     if not board.proven:
         return Emptiness(SuiteState.NOT_RUN, f"{board.name} has no row, and no recompute says whether that is right.")
     try:
-        cuts = newest_cuts(settings, board.job)
+        cuts = newest_cuts(settings, board.job, source_of_board(board, stack_sources(settings)).topic)
         if cuts is None:
             return Emptiness(SuiteState.NOT_RUN, f"{board.name} has no row to compare with a recompute: {NO_RUN}")
         rows = recomputed_rows(settings, board, cuts)
@@ -79,13 +79,17 @@ def no_run(_settings: Settings) -> Emptiness:
 
 
 def empty_ledger(settings: Settings) -> Emptiness:
-    """Whether the newest run that counted found no record either."""
-    ledger, finished = reconciliation_runs.c.ledger, reconciliation_runs.c.finished_at
-    counted = (
-        sa.select(sa.cast(ledger["records"].astext, sa.BigInteger))
+    """Whether the newest run that counted found no record either, in any topic."""
+    ledger, finished = reconciliation_topics.c.ledger, reconciliation_runs.c.finished_at
+    newest = (
+        sa.select(reconciliation_runs.c.run_id)
+        .join(reconciliation_topics)
         .where(sa.func.jsonb_typeof(ledger) == "object", finished.is_not(None))
         .order_by(finished.desc())
         .limit(1)
+    )
+    counted = sa.select(sa.cast(sa.func.sum(sa.cast(ledger["records"].astext, sa.BigInteger)), sa.BigInteger)).where(
+        reconciliation_topics.c.run_id == newest.scalar_subquery(), sa.func.jsonb_typeof(ledger) == "object"
     )
     with open_engine(settings) as engine, engine.connect() as link:
         records = link.execute(counted).scalar()
@@ -99,15 +103,19 @@ def empty_ledger(settings: Settings) -> Emptiness:
     )
 
 
-def newest_cuts(settings: Settings, job: str) -> Cuts | None:
-    """The cuts of the newest finished run that was about a job; None before the first."""
-    runs = reconciliation_runs.c
+def newest_cuts(settings: Settings, job: str, topic: str) -> Cuts | None:
+    """The cuts in a topic of the newest finished run that was about a job; None before the first."""
+    finished, cuts = reconciliation_runs.c.finished_at, reconciliation_topics.c
     newest = (
-        sa.select(runs.low_cut, runs.high_cut)
+        sa.select(cuts.low_cut, cuts.high_cut)
+        .join_from(reconciliation_topics, reconciliation_runs)
         .where(
-            runs.finished_at.is_not(None), runs.low_cut.has_key(job), sa.func.jsonb_typeof(runs.high_cut) == "object"
+            finished.is_not(None),
+            cuts.topic == topic,
+            cuts.low_cut.has_key(job),
+            sa.func.jsonb_typeof(cuts.high_cut) == "object",
         )
-        .order_by(runs.finished_at.desc())
+        .order_by(finished.desc())
         .limit(1)
     )
     with open_engine(settings) as engine, engine.connect() as link:

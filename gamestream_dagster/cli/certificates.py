@@ -186,7 +186,8 @@ def _of_all_time(settings: Settings, name: str) -> Certificate:
         run = reconcile(settings, Mode.DRAINED, [name], say=status.update)
     if run.verdict is Verdict.COULD_NOT_RUN:
         raise CouldNotRun(run.reason)
-    proof = Proof(run.run_id, run.verdict.value, run.jobs[0].fingerprint, run.topic_id)
+    found = run.only
+    proof = Proof(run.run_id, run.verdict.value, found.jobs[0].fingerprint, found.topic_id)
     source = source_of_board(board, stack_sources(settings))
     with open_recompute(settings, source) as archive:
-        return certify(archive, source, archive.at(run.high), board, proof)
+        return certify(archive, source, archive.at(found.high), board, proof)

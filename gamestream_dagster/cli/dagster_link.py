@@ -145,13 +145,12 @@ def reconciliation_event(run: ReconciliationRun, all_boards: bool, report_url: s
         "reconciliation": run.run_id,
         "report": report_url,
     }
-    faults = [] if run.ledger is None else [fault.sentence for fault in run.ledger.faults]
-    balanced = run.ledger is not None and run.ledger.balanced and not faults
+    faults = [fault.sentence for fault in run.ledger_faults]
     explained = run.verdict.value == "EXPLAINED"
     checks = (
         ReportedCheck("verdict", run.verdict.value == "MATCH", explained, run.reason),
         ReportedCheck("no_unexplained", run.rows_unexplained == 0),
-        ReportedCheck("ledger_balances", balanced, told="; ".join(faults[:5])),
+        ReportedCheck("ledger_balances", run.balanced, told="; ".join(faults[:5])),
         ReportedCheck("could_look", True),
     )
     return [Reported(asset_names.RECONCILIATION, metadata, all_boards, checks if all_boards else ())]

@@ -22,13 +22,20 @@ from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
     from gamestream_dagster.catalogue.boards import Board
-    from gamestream_dagster.reconciliation.model.values import Difference, LedgerBalance, ReconciliationRun, Row
+    from gamestream_dagster.reconciliation.model.values import (
+        Difference,
+        LedgerBalance,
+        ReconciliationRun,
+        Row,
+        TopicProof,
+    )
 
 # A pipe has no width of its own; a narrow guess would cut the lines.
 data = PlainConsole(width=None if sys.stdout.isatty() else 200)
 talk = Talk(stderr=True)
 
 _VERDICT_STYLES = {"MATCH": "bold green", "EXPLAINED": "green", "DIFFERENT": "bold red", "COULD_NOT_RUN": "bold yellow"}
+_NOTHING = "nothing was compared, and nothing is said about the boards"
 
 
 class ModeName(StrEnum):
@@ -154,21 +161,15 @@ def _dim(sentence: str) -> None:
 
 
 def _show_run(run: ReconciliationRun, report: str) -> None:
-    from gamestream_dagster.reconciliation.model.cut import shown
-
     if run.verdict.value == "COULD_NOT_RUN":
         talk.print(Text(f"Could not run: {run.reason}", style="yellow"))
-        talk.print("COULD_NOT_RUN: nothing was compared, and nothing is said about the boards.")
+        silent = [name for one in run.topics if not one.looked for name in one.about]
+        about = f"nothing is said about {', '.join(silent)}" if len(silent) < len(run.descriptions) else _NOTHING
+        talk.print(f"COULD_NOT_RUN: {about}.")
         talk.print(f"Done. report: {report}   file: {run.report_path}", soft_wrap=True)
         return
-    for job in run.jobs:
-        bound = f"checkpoint {job.checkpoint_id}" if job.checkpoint_id else "savepoint"
-        data.print(f"cut      {bound}  {run.topic} {shown(job.low)}   {job.job}")
-    data.print(f"high     {shown(run.high)}   bracket of {run.bracket_events:,} events   topic {run.topic_id or '?'}")
-    if run.holds_from:
-        data.print(
-            f"from     {shown(run.holds_from)}: the archive begins there, and nothing is said of what was before"
-        )
+    for proof in run.topics:
+        _show_cuts(proof)
     data.print(
         f"rows     {run.rows_compared} compared, {run.rows_equal} equal, {run.rows_different} differ, "
         f"{run.rows_unexplained} unexplained"
@@ -176,8 +177,8 @@ def _show_run(run: ReconciliationRun, report: str) -> None:
     )
     for difference in run.differences:
         data.print(_difference_line(difference))
-    if run.ledger is not None:
-        _show_ledger(run.ledger)
+    for ledger in run.ledgers:
+        _show_ledger(ledger, named=len(run.topics) > 1)
     refused = {one.row for one in run.differences if not one.accepted}
     warn = run.rows_different - len(refused)
     data.print(
@@ -189,6 +190,22 @@ def _show_run(run: ReconciliationRun, report: str) -> None:
     )
     talk.print(f"Done. report: {report}   file: {run.report_path}", soft_wrap=True)
     talk.print(Text(f"Next: {_next(run)}"))
+
+
+def _show_cuts(proof: TopicProof) -> None:
+    from gamestream_dagster.reconciliation.model.cut import shown
+
+    if not proof.looked:
+        data.print(Text(f"topic    {proof.topic} could not be looked at: {proof.reason}", style="yellow"))
+        return
+    for job in proof.jobs:
+        bound = f"checkpoint {job.checkpoint_id}" if job.checkpoint_id else "savepoint"
+        data.print(f"cut      {bound}  {proof.topic} {shown(job.low)}   {job.job}")
+    events = f"bracket of {proof.bracket_events:,} events"
+    data.print(f"high     {shown(proof.high)}   {events}   topic {proof.topic_id or '?'}")
+    if proof.holds_from:
+        begins = shown(proof.holds_from)
+        data.print(f"from     {begins}: the archive begins there, and nothing is said of what was before")
 
 
 def _next(run: ReconciliationRun) -> str:
@@ -223,9 +240,11 @@ def _carriers(difference: Difference) -> str:
     return f"{total} event{'s' if total > 1 else ''}  {shown}{' ...' if total > 3 else ''}  "
 
 
-def _show_ledger(balance: LedgerBalance) -> None:
+def _show_ledger(balance: LedgerBalance, *, named: bool) -> None:
+    of_topic = f"{balance.topic}  " if named else ""
     data.print(
-        f"ledger   {balance.records:,} in = {balance.accepted:,} accepted + {balance.duplicate:,} duplicate + "
+        f"ledger   {of_topic}{balance.records:,} in = "
+        f"{balance.accepted:,} accepted + {balance.duplicate:,} duplicate + "
         f"{balance.late:,} late + {balance.dead_lettered:,} dead-lettered   "
         + ("balanced" if balance.balanced else "NOT BALANCED")
     )
@@ -264,7 +283,7 @@ def _readable(described: Board, row: Row) -> dict[str, Any]:
 
 
 def _run_data(run: ReconciliationRun) -> dict[str, Any]:
-    from gamestream_dagster.reconciliation.results.store import difference_data, ledger_data
+    from gamestream_dagster.reconciliation.results.store import difference_data
 
     return {
         "run_id": run.run_id,
@@ -279,20 +298,7 @@ def _run_data(run: ReconciliationRun) -> dict[str, Any]:
         "rows_unexplained": run.rows_unexplained,
         "unconfirmed": run.unconfirmed,
         "bracket_events": run.bracket_events,
-        "jobs": [
-            {
-                "job": job.job,
-                "flink_job_id": job.flink_job_id,
-                "fingerprint": job.fingerprint,
-                "checkpoint_id": job.checkpoint_id,
-                "low": {str(part): at for part, at in sorted(job.low.items())},
-            }
-            for job in run.jobs
-        ],
-        "topic_id": run.topic_id,
-        "holds_from": {str(part): at for part, at in sorted(run.holds_from.items())},
-        "archive_head": run.archive_head,
-        "high": {str(part): at for part, at in sorted(run.high.items())},
+        "topics": [_proof_data(proof) for proof in run.topics],
         "boards": [
             {
                 "board": one.board,
@@ -304,6 +310,31 @@ def _run_data(run: ReconciliationRun) -> dict[str, Any]:
             for one in run.boards
         ],
         "differences": [difference_data(difference) for difference in run.differences],
-        "ledger": None if run.ledger is None else ledger_data(run.ledger),
         "report": str(run.report_path),
+    }
+
+
+def _proof_data(proof: TopicProof) -> dict[str, Any]:
+    from gamestream_dagster.reconciliation.results.store import ledger_data
+
+    return {
+        "topic": proof.topic,
+        "verdict": proof.verdict.value,
+        "reason": proof.reason,
+        "jobs": [
+            {
+                "job": job.job,
+                "flink_job_id": job.flink_job_id,
+                "fingerprint": job.fingerprint,
+                "checkpoint_id": job.checkpoint_id,
+                "low": {str(part): at for part, at in sorted(job.low.items())},
+            }
+            for job in proof.jobs
+        ],
+        "bracket_events": proof.bracket_events,
+        "topic_id": proof.topic_id,
+        "holds_from": {str(part): at for part, at in sorted(proof.holds_from.items())},
+        "archive_head": proof.archive_head,
+        "high": {str(part): at for part, at in sorted(proof.high.items())},
+        "ledger": None if proof.ledger is None else ledger_data(proof.ledger),
     }

@@ -47,7 +47,7 @@ def repair(
             raise CouldNotRun(run.reason)
         plan = plan_repair(run)
         done = [] if dry_run else apply_repair(settings, run, plan, lambda text: talk.print(Text(text, style="dim")))
-        counters = repairable(run.ledger.faults if run.ledger else ())
+        counters = repairable(run.ledger_faults)
         mended = [] if dry_run else repair_counters(settings, counters)
     if as_json:
         counted = {"counter": counter_lines(counters, mended)}

@@ -59,7 +59,7 @@ def compare_boards(site: Site) -> Boards:
         site.say(f"{sent} events sent; drain and reconcile")
         run = reconcile(site.settings, "drained")
         if run.verdict is not Verdict.COULD_NOT_RUN:
-            return boards_of(run, sent + site.records_before)
+            return boards_of(run, sent + site.records_before, site.source.topic)
         reason = run.reason
         site.say(f"could not compare: {reason}")
         _wait("the job manager ends its work", site.watcher.idle, _IDLE_SECONDS)
@@ -67,11 +67,10 @@ def compare_boards(site: Site) -> Boards:
     raise DrillError(f"the boards could not be compared: {reason}")
 
 
-def boards_of(run: ReconciliationRun, sent: int) -> Boards:
-    """The part of a reconciliation that a drill reports."""
-    ledger = run.ledger
-    records = ledger.records if ledger else 0
-    faults = ledger.faults if ledger else ()
+def boards_of(run: ReconciliationRun, sent: int, topic: str) -> Boards:
+    """The part of a reconciliation that a drill reports; it sends into one topic."""
+    records = sum(one.records for one in run.ledgers if one.topic == topic)
+    faults = run.ledger_faults
     missing = sum(one.records for one in faults if one.kind in (FaultKind.MISSING, FaultKind.HOLE))
     twice = sum(one.records for one in faults if one.kind in (FaultKind.TWICE, FaultKind.OVERLAP))
     looked = run.verdict is not Verdict.COULD_NOT_RUN
@@ -84,7 +83,7 @@ def boards_of(run: ReconciliationRun, sent: int) -> Boards:
         sent=sent,
         lost=missing + (max(0, sent - records) if looked else 0),
         doubled=twice + (max(0, records - sent) if looked else 0),
-        balanced=looked and ledger is not None and ledger.balanced,
+        balanced=looked and run.balanced,
         report=run.report_path,
     )
 

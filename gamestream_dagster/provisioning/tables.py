@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from sqlalchemy import Engine, MetaData, Table, func, inspect, select
 from sqlalchemy.exc import DBAPIError, InternalError, OperationalError
 from sqlalchemy.schema import DropTable
 
+from gamestream_dagster.catalogue.sources import load_sources
 from gamestream_dagster.clients.errors import ServiceError, TerminalServiceError, TransientServiceError
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.warehouse import migrate
 from gamestream_dagster.warehouse.comments import write_comments
 from gamestream_dagster.warehouse.drift import find_drift
+from gamestream_dagster.warehouse.ledger_parts import missing_parts
+from gamestream_dagster.warehouse.tables import job_ledger
 
 _TRANSIENT_STATES = {
     "55P03": "another session holds a lock on it",  # lock_not_available
@@ -81,7 +85,10 @@ class TableProvider:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             existing = migrate.existing_tables(connection)
             drift = find_drift(connection, self._subset(wanted))
-        return [table_status(self._metadata.tables[name], name in existing, drift.get(name, ())) for name in wanted]
+            divided = job_ledger.name in existing and job_ledger.name in wanted and job_ledger.name not in drift
+            lacking = missing_parts(connection, load_sources()) if divided else []
+        found = [table_status(self._metadata.tables[name], name in existing, drift.get(name, ())) for name in wanted]
+        return [_without_parts(one, lacking) if one.name == job_ledger.name and lacking else one for one in found]
 
     def create(self, name: str) -> None:
         """Create it. Pending migrations run first, so that a new database has its history in order."""
@@ -129,6 +136,11 @@ def table_status(table: Table, exists: bool, drift: tuple[str, ...]) -> Resource
         return ResourceStatus(ResourceKind.TABLE, table.name, ResourceState.MISSING, change=change)
     state = ResourceState.DRIFTED if drift else ResourceState.PRESENT
     return ResourceStatus(ResourceKind.TABLE, table.name, state, drift, facts={"columns": columns})
+
+
+def _without_parts(status: ResourceStatus, topics: list[str]) -> ResourceStatus:
+    """The status of a ledger that lacks the parts of some streams."""
+    return replace(status, state=ResourceState.MISSING, change=f"create the parts of {', '.join(topics)}")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gamestream_dagster.archive.errors import ArchiveError
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
-from gamestream_dagster.catalogue.sources import Source, by_source, stack_sources
+from gamestream_dagster.catalogue.sources import by_source, stack_sources
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.errors import GamestreamError, sentence_of
@@ -25,6 +25,7 @@ from gamestream_dagster.reconciliation.model.values import (
     Mode,
     ReconciliationRun,
     Sink,
+    TopicProof,
     Verdict,
 )
 from gamestream_dagster.reconciliation.observe.boards import Limits
@@ -42,6 +43,8 @@ _USUAL_SINKS: Mapping[Mode, Sequence[Sink]] = {
     Mode.TRANSACTIONAL: (Sink.KAFKA,),
 }
 
+_WORST_FIRST = (Verdict.DIFFERENT, Verdict.COULD_NOT_RUN, Verdict.EXPLAINED, Verdict.MATCH)
+
 Say = Callable[[str], None]
 
 
@@ -57,6 +60,8 @@ def reconcile(
 ) -> ReconciliationRun:
     """Compare streamed boards with an independent recompute of the same events; keep the run and write its report.
 
+    Boards of several topics are compared topic by topic, each at a bracket of its own.
+
     Args:
         settings: the stack.
         mode: a `Mode`: `bracket` (no pause), `drained` (input has stopped: equality), `savepoint` (the jobs stop with a
@@ -68,30 +73,33 @@ def reconcile(
         say: told what is being done, a few words at a time.
 
     Returns:
-        The run. A reconciliation that could not look is a run with the verdict `COULD_NOT_RUN` and its reason.
+        The run. Where it could not look at a topic, that topic's proof says so, and so does the run unless another
+        topic differs.
 
     Raises:
         BoardNotUsableError: a board's description or recompute cannot be used, or there is no such board.
     """
     chosen = _choose(load_boards(root, settings.season), boards)
-    source = _source(settings, chosen)
+    sources = stack_sources(settings)
     asked = Mode(mode)
-    task = Task(
-        settings=settings,
-        mode=asked,
-        source=source,
-        boards=chosen,
-        sinks=[Sink(sink) for sink in sinks] if sinks else _USUAL_SINKS[asked],
-        limits=limits or Limits(),
-        root=root,
-        policy=load_policy(),
-        say=say,
-    )
+    tasks = [
+        Task(
+            settings=settings,
+            mode=asked,
+            source=sources[topic],
+            boards=of_topic,
+            sinks=[Sink(sink) for sink in sinks] if sinks else _USUAL_SINKS[asked],
+            limits=limits or Limits(),
+            root=root,
+            policy=load_policy(),
+            say=say,
+        )
+        for topic, of_topic in by_source(chosen, sources).items()
+    ]
     started_at, started = datetime.now(UTC), time.monotonic()
     run = ReconciliationRun(
         run_id=f"{started_at:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}",
         mode=asked,
-        topic=source.topic,
         verdict=Verdict.COULD_NOT_RUN,
         reason="",
         started_at=started_at,
@@ -99,22 +107,37 @@ def reconcile(
         descriptions={board.name: board for board in chosen},
     )
     with open_engine(settings) as engine:
-        run = _finished(task, engine, run, started)
+        run = _finished(tasks, engine, run, started)
         return _keep(settings, engine, run)
 
 
-def _finished(task: Task, engine: Engine, run: ReconciliationRun, started: float) -> ReconciliationRun:
-    """Run the task; whatever stops it, that nothing was compared is recorded. `started`: of the monotonic clock."""
-    try:
-        run = task.run(engine, run)
-    except (CouldNotLookError, ArchiveError, ServiceError) as error:
-        run = replace(run, reason=str(error))
-    except BaseException as error:  # Ctrl-C and faults too
-        reason = "stopped by Ctrl-C" if isinstance(error, KeyboardInterrupt) else sentence_of(error)
-        with suppress(OSError, GamestreamError, SQLAlchemyError):
-            _keep(task.settings, engine, replace(run, reason=reason, seconds=time.monotonic() - started))
-        raise
-    return replace(run, seconds=time.monotonic() - started)
+def _finished(tasks: Sequence[Task], engine: Engine, run: ReconciliationRun, started: float) -> ReconciliationRun:
+    """Prove topic by topic; whatever stops one of them is recorded. `started`: of the monotonic clock."""
+    proofs: list[TopicProof] = []
+    for task in tasks:
+        try:
+            proofs.append(task.run(engine))
+        except (CouldNotLookError, ArchiveError, ServiceError) as error:
+            proofs.append(task.nothing_seen(str(error)))
+        except BaseException as error:  # Ctrl-C and faults too
+            reason = "stopped by Ctrl-C" if isinstance(error, KeyboardInterrupt) else sentence_of(error)
+            stopped = tuple(one.nothing_seen(reason) for one in tasks[len(proofs) :])
+            with suppress(OSError, GamestreamError, SQLAlchemyError):
+                _keep(task.settings, engine, _judged(run, (*proofs, *stopped), time.monotonic() - started))
+            raise
+    return _judged(run, tuple(proofs), time.monotonic() - started)
+
+
+def _judged(run: ReconciliationRun, proofs: tuple[TopicProof, ...], seconds: float) -> ReconciliationRun:
+    """The run with the verdict over its topics: a difference counts most, then a topic that could not be looked at."""
+    found = {one.verdict for one in proofs}
+    verdict = next((one for one in _WORST_FIRST if one in found), Verdict.COULD_NOT_RUN)
+    told = [one.reason if len(proofs) == 1 else f"{one.topic}: {_told(one)}" for one in proofs]
+    return replace(run, verdict=verdict, reason="; ".join(told), topics=proofs, seconds=seconds)
+
+
+def _told(proof: TopicProof) -> str:
+    return proof.reason if proof.looked else f"could not be looked at: {proof.reason}"
 
 
 def _choose(known: Mapping[str, Board], names: Sequence[str] | None) -> list[Board]:
@@ -122,19 +145,11 @@ def _choose(known: Mapping[str, Board], names: Sequence[str] | None) -> list[Boa
     if unknown:
         raise BoardNotUsableError(f"There is no board {unknown[0]!r}; the boards are: {', '.join(known)}.")
     chosen = [board for name, board in known.items() if (board.proven if not names else name in names)]
+    if not chosen:
+        raise BoardNotUsableError("No output has a recompute, so there is nothing to prove (docs/add-a-board.md).")
     for board in chosen:
         check_board(board)
     return chosen
-
-
-def _source(settings: Settings, boards: Sequence[Board]) -> Source:
-    """The stream that the boards are computed from: a run has one cut, and so one topic."""
-    sources = stack_sources(settings)
-    found = by_source(boards, sources)
-    if len(found) != 1:
-        listed = "; ".join(f"{topic}: {', '.join(one.name for one in of)}" for topic, of in found.items())
-        raise BoardNotUsableError(f"Boards of several topics take a run each; name those of one: {listed}.")
-    return sources[next(iter(found))]
 
 
 def _keep(settings: Settings, engine: Engine, run: ReconciliationRun) -> ReconciliationRun:

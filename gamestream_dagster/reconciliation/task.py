@@ -1,4 +1,4 @@
-"""The steps of one reconciliation: look, archive, recompute, compare, look again where rows differ, explain, judge."""
+"""The steps of a reconciliation for one topic: look, archive, recompute, compare, look again, explain, judge."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from gamestream_dagster.reconciliation.model.values import (
     JobCut,
     LedgerBalance,
     Mode,
-    ReconciliationRun,
     Row,
     Sink,
+    TopicProof,
     Verdict,
 )
 from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Key
@@ -57,7 +57,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Task:
-    """What to reconcile, and how."""
+    """What to reconcile, and how: the boards of one topic."""
 
     settings: Settings
     mode: Mode
@@ -75,7 +75,7 @@ class Task:
         """Where the archive of the input is."""
         return self.settings.archive_dir / self.source.topic
 
-    def run(self, engine: Engine, run: ReconciliationRun) -> ReconciliationRun:
+    def run(self, engine: Engine) -> TopicProof:
         """Look, and look again as long as something differs.
 
         Raises:
@@ -93,10 +93,11 @@ class Task:
             low = {job: cut.low for job, cut in seen.jobs.items()}
             ledger = balance(archive, archive.at(seen.high), seen.counted, low)
             write_ledger(engine, archive, archive.at(seen.high))
+            proof = replace(self.nothing_seen(""), jobs=tuple(seen.jobs.values()), high=seen.high, ledger=ledger)
             damaged = [fault.sentence for fault in ledger.faults if fault.where == ARCHIVE]
             if damaged:
                 reason = f"the archive cannot judge: {'; '.join(damaged)}; mend it with `gamestream archive --mend`"
-                return replace(run, reason=reason, high=seen.high, jobs=tuple(seen.jobs.values()), ledger=ledger)
+                return replace(proof, reason=reason)
             results = self._explained(engine, looks, ledger)
             events = events_between(archive, archive.at(seen.high, _low(seen.jobs.values())))
         found = sum(len(result.differences) for result in results)
@@ -104,19 +105,21 @@ class Task:
         if verdict is Verdict.MATCH:
             self._adopt(engine, seen, archive.chapter.begins)
         return replace(
-            run,
+            proof,
             verdict=verdict,
             reason="; ".join((_reason(results, ledger, archive.chapter.begins), *seen.notes)),
             boards=tuple(results),
-            jobs=tuple(seen.jobs.values()),
-            high=seen.high,
             topic_id=seen.topic_id,
             holds_from=dict(archive.chapter.begins),
             archive_head=archive.manifest.head,
             bracket_events=events,
-            ledger=ledger,
             unconfirmed=max(0, first - found),
         )
+
+    def nothing_seen(self, reason: str) -> TopicProof:
+        """What is said of the topic when its boards could not be compared."""
+        about = tuple(board.name for board in self.boards)
+        return TopicProof(self.source.topic, Verdict.COULD_NOT_RUN, reason, about)
 
     def _check_log(self, engine: Engine, manifest: Manifest, topic_id: TopicId | None) -> None:
         """See that the archive's log has grown from what the last run was judged by.
@@ -124,7 +127,7 @@ class Task:
         Raises:
             ArchiveRewrittenError: it was written anew.
         """
-        last = last_judged(engine, topic_id)
+        last = last_judged(engine, self.source.topic, topic_id)
         if last is None:
             return
         run_id, then, head = last
@@ -209,7 +212,7 @@ class Task:
 
 @dataclass
 class _Looks:
-    """The looks of one run; the last one is what is reported."""
+    """The looks of one proof; the last one is what is reported."""
 
     task: Task
     looker: BoardObserver

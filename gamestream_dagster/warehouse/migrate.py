@@ -17,8 +17,10 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
+from gamestream_dagster.catalogue.sources import load_sources
 from gamestream_dagster.clients.errors import TerminalServiceError
-from gamestream_dagster.warehouse.tables import load_metadata
+from gamestream_dagster.warehouse.ledger_parts import PREFIX, create_parts
+from gamestream_dagster.warehouse.tables import job_ledger, load_metadata
 
 MIGRATIONS_DIR = Path(__file__).with_name("migrations")
 VERSION_TABLE = "alembic_version"
@@ -97,14 +99,19 @@ def upgrade(engine: Engine, metadata: MetaData | None = None) -> Upgrade:
 
 
 def create_missing(connection: Connection, metadata: MetaData, only: str | None = None) -> None:
-    """Create the tables of `metadata` (or the named one) that do not exist. Existing tables stay unchanged."""
+    """Create the tables of `metadata` (or the named one) that do not exist. Existing tables stay unchanged.
+
+    The jobs' ledger gets a part for each stream that has none.
+    """
     tables = None if only is None else [metadata.tables[only]]
     metadata.create_all(connection, tables=tables, checkfirst=True)
+    if only in (None, job_ledger.name) and job_ledger.name in metadata.tables:
+        create_parts(connection, load_sources())
 
 
 def existing_tables(connection: Connection) -> set[str]:
-    """Names of the tables in the database's schema."""
-    return set(inspect(connection).get_table_names())
+    """Names of the tables in the database's schema; the parts of the jobs' ledger belong to it."""
+    return {name for name in inspect(connection).get_table_names() if not name.startswith(PREFIX)}
 
 
 @contextmanager
@@ -116,10 +123,14 @@ def locked(engine: Engine) -> Iterator[Connection]:
 
 
 def run_pending(connection: Connection) -> tuple[Revision, ...]:
-    """Run the pending migrations in the connection's transaction; returns them."""
+    """Run the pending migrations in the connection's transaction and give each stream its part of the ledger.
+
+    Returns the migrations.
+    """
     due = pending_on(connection)
     if due:
         _run_migrations(connection)
+        create_parts(connection, load_sources())
     return due
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.types import TypeEngine
 
 from gamestream_dagster.catalogue.boards import Board, CatalogueError, ColumnType, load_boards
 from gamestream_dagster.warehouse.comments import describe
+from gamestream_dagster.warehouse.ledger_parts import PREFIX
 
 NAMING = {
     "pk": "pk_%(table_name)s",
@@ -86,8 +87,6 @@ reconciliation_runs = Table(
     Column("flink_job_id", Text),
     Column("fingerprint", Text),
     Column("checkpoint_id", BigInteger),
-    Column("low_cut", JSONB),
-    Column("high_cut", JSONB),
     Column("bracket_events", BigInteger),
     Column("rows_compared", Integer),
     Column("rows_equal", Integer),
@@ -95,11 +94,23 @@ reconciliation_runs = Table(
     Column("rows_unexplained", Integer),
     Column("seconds", Double),
     Column("report_path", Text),
-    Column("ledger", JSONB),
+    Column("boards", JSONB),
+)
+
+reconciliation_topics = Table(
+    "reconciliation_topics",
+    system,
+    Column("run_id", Text, ForeignKey("reconciliation_runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("topic", Text, primary_key=True),
+    Column("verdict", Text),
+    Column("reason", Text),
     Column("boards", JSONB),
     Column("topic_id", Text),
+    Column("low_cut", JSONB),
+    Column("high_cut", JSONB),
     Column("holds_from", JSONB),
     Column("archive_head", Text),
+    Column("ledger", JSONB),
 )
 
 differences = Table(
@@ -143,6 +154,7 @@ job_ledger = Table(
     "job_ledger",
     system,
     Column("job", Text, primary_key=True),
+    Column("topic", Text, primary_key=True),
     Column("partition_id", Integer, primary_key=True, autoincrement=False),
     Column("minute_millis", BigInteger, primary_key=True, autoincrement=False),
     Column("records", BigInteger),
@@ -152,8 +164,10 @@ job_ledger = Table(
     Column("offset_square_sum", BigInteger),
     Column("first_offset", BigInteger),
     Column("last_offset", BigInteger),
+    postgresql_partition_by="LIST (topic)",  # see ledger_parts.py
 )
-"""What a job itself counted, by partition and minute of the Kafka timestamp; one more row is of the whole partition.
+"""What a job itself counted, by topic, partition and minute of the Kafka timestamp; one more row covers the whole
+partition.
 
 The sums are of `offset % 1,000,000` and of its square: with the number of records they name a run of offsets that the
 job lacks or has twice.
@@ -203,6 +217,12 @@ describe(system)
 
 SYSTEM_TABLES: tuple[str, ...] = tuple(system.tables)
 
+
+def is_system_table(name: str) -> bool:
+    """Whether no output may have this name: it is a system table, or a part of the jobs' ledger."""
+    return name in SYSTEM_TABLES or name.startswith(PREFIX)
+
+
 BOARD_TYPES: dict[ColumnType, TypeEngine] = {
     ColumnType.BIGINT: BigInteger(),
     ColumnType.STRING: Text(),
@@ -217,7 +237,7 @@ def board_table(board: Board, metadata: MetaData) -> Table:
     Raises:
         CatalogueError: a system table has the output's name.
     """
-    if board.name in SYSTEM_TABLES:
+    if is_system_table(board.name):
         raise CatalogueError(
             f"{board.folder}: {board.name!r} is the name of a system table; give the output's folder another name"
         )

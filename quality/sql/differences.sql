@@ -1,7 +1,7 @@
 -- The last finished reconciliation, once for each of its differences; one row without a difference when it found none.
 SELECT
     run.run_id, run.mode, run.verdict, run.reason, run.started_at, run.finished_at,
-    run.rows_compared, run.rows_equal, run.rows_different, run.rows_unexplained, run.boards, run.ledger,
+    run.rows_compared, run.rows_equal, run.rows_different, run.rows_unexplained, run.boards,
     found.difference_id, found.board, found.sink, found.rnk, found.entity, found.kind, found.column_name, found.cause,
     found.accepted, found.action,
     found.explanation

@@ -9,11 +9,12 @@ FROM (
     GROUP BY topic
 ) AS totals
 JOIN (
-    SELECT DISTINCT ON (ledger ->> 'topic') run_id, ledger AS balance
-    FROM reconciliation_runs
-    WHERE jsonb_typeof(ledger) = 'object' AND finished_at IS NOT NULL
-    ORDER BY ledger ->> 'topic', finished_at DESC
-) AS told ON told.balance ->> 'topic' = totals.topic
+    SELECT DISTINCT ON (of_topic.topic) of_topic.topic, of_topic.run_id, of_topic.ledger AS balance
+    FROM reconciliation_topics AS of_topic
+    JOIN reconciliation_runs AS run ON run.run_id = of_topic.run_id
+    WHERE jsonb_typeof(of_topic.ledger) = 'object' AND run.finished_at IS NOT NULL
+    ORDER BY of_topic.topic, run.finished_at DESC
+) AS told ON told.topic = totals.topic
 WHERE totals.records < (told.balance ->> 'records')::bigint
     OR (
         totals.records = (told.balance ->> 'records')::bigint

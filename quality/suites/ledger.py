@@ -11,7 +11,7 @@ from quality.queries import query
 from quality.suites.suite import PostgresRows, Suite, no_rows
 
 _COUNTS = ("accepted", "duplicate", "late", "dead_lettered")
-_TABLES = ("ledger", "reconciliation_runs")
+_TABLES = ("ledger", "reconciliation_runs", "reconciliation_topics")
 
 
 def suite(name: str) -> Suite:

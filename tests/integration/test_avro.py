@@ -71,8 +71,8 @@ def deploy_avro(settings: Settings) -> AvroBoards:
 def test_the_first_generator_and_ours_feed_the_avro_jobs_and_the_boards_match(avro: AvroBoards):
     run = avro.first_run
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
-    assert run.ledger is not None
-    assert run.ledger.records == run.ledger.accepted == 13_874 + 2
+    assert run.only.ledger is not None
+    assert run.only.ledger.records == run.only.ledger.accepted == 13_874 + 2
     assert [(row["user_id"], row["total_score"]) for row in avro.players][:2] == [
         ("USR-1", 4_000_000_000),
         ("stephen-curry", 1130),
@@ -93,8 +93,8 @@ def test_no_record_stops_the_jobs_and_both_sides_read_alike(avro: AvroBoards):
 
     run = reconcile(settings, "drained")
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
-    assert run.ledger is not None
-    assert run.ledger.balanced, run.ledger.faults
+    assert run.only.ledger is not None
+    assert run.only.ledger.balanced, run.only.ledger.faults
     with duckdb.connect() as database:
         open_archive(database, settings.archive_dir / "user-score")
         kept = dict(database.execute("SELECT decode(key), reason FROM archive").fetchall())

@@ -162,11 +162,11 @@ def test_every_record_that_the_rule_refuses_leaves_the_job_running_and_is_counte
 
     run = reconcile(boards.settings, "drained")
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
-    assert run.ledger is not None
-    assert run.ledger.balanced
+    assert run.only.ledger is not None
+    assert run.only.ledger.balanced
     expected_reasons = {one.reason for one in cases if one.reason and len(one.value or b"") < 1_000_000}
-    assert expected_reasons <= set(run.ledger.reasons), "each refused record is counted with its reason"
-    assert run.ledger.remarks["UNKNOWN_FIELD"] > 0
+    assert expected_reasons <= set(run.only.ledger.reasons), "each refused record is counted with its reason"
+    assert run.only.ledger.remarks["UNKNOWN_FIELD"] > 0
 
 
 def above_all(boards) -> int:

@@ -66,8 +66,8 @@ def great(boards) -> int:
 def test_the_first_record_of_an_id_counts_on_every_board(boards, great):
     settings = boards.settings
     run = reconcile(settings, "drained")
-    assert run.ledger is not None, run.reason
-    assert run.ledger.remarks["DUP_CONFLICT"] >= 3
+    assert run.only.ledger is not None, run.reason
+    assert run.only.ledger.remarks["DUP_CONFLICT"] >= 3
     for player in ("conflict-less", "conflict-more", "conflict-times"):
         assert about(run, player) == []
     shown = {row["user_id"]: row["total_score"] for row in boards.rows("top_players")}
@@ -88,24 +88,24 @@ def test_an_edit_by_the_score_of_a_dropped_copy_is_no_duplicate(boards):
 
 def test_a_changed_row_of_the_counter_is_told_as_such_and_repaired(boards):
     settings = boards.settings
-    assert reconcile(settings, "drained", boards=BOARDS).ledger.balanced
+    assert reconcile(settings, "drained", boards=BOARDS).balanced
     where = f"job = '{JOB}' AND partition_id = 1 AND minute_millis = (SELECT min(minute_millis) FROM job_ledger "
     where += f"WHERE job = '{JOB}' AND partition_id = 1 AND minute_millis > 0)"
     with open_engine(settings) as engine:
-        before = read_job_ledger(engine, [JOB]).columns
+        before = read_job_ledger(engine, [JOB], TOPIC).columns
     for change in ("UPDATE job_ledger SET records = 0, accepted = 0", "DELETE FROM job_ledger"):
         edit(settings, f"{change} WHERE {where}")
         run = reconcile(settings, "drained", boards=BOARDS)
         assert run.verdict is Verdict.DIFFERENT
         assert run.differences == ()
-        [fault] = run.ledger.faults
+        [fault] = run.only.ledger.faults
         assert fault.kind is FaultKind.EDITED
         assert "never counted" not in run.reason
         assert repair_counters(settings, repairable([fault])) == [True]
         assert repair_counters(settings, repairable([fault])) == [False]  # the row is no longer the one that was found
-        assert reconcile(settings, "drained", boards=BOARDS).ledger.balanced
+        assert reconcile(settings, "drained", boards=BOARDS).balanced
     with open_engine(settings) as engine:
-        after = read_job_ledger(engine, [JOB]).columns
+        after = read_job_ledger(engine, [JOB], TOPIC).columns
     assert sorted(zip(*before.values(), strict=True)) == sorted(zip(*after.values(), strict=True))
 
 
@@ -113,7 +113,7 @@ def test_a_row_of_the_whole_partition_changed_by_hand_moves_no_cut(boards):
     settings = boards.settings
     for offset in (3, 10**12):
         with open_engine(settings) as engine:
-            right = read_progress(engine, JOB)[1].last_offset
+            right = read_progress(engine, JOB, TOPIC)[1].last_offset
         where = f"job = '{JOB}' AND partition_id = 1 AND minute_millis = -1"
         edit(settings, f"UPDATE job_ledger SET last_offset = {offset} WHERE {where}")
         try:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, delete, func, insert, select, text, update
 
 from gamestream_dagster.archive.errors import ArchiveForgedError
 from gamestream_dagster.archive.manifest import load_manifest
@@ -29,8 +29,9 @@ from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.ledger_parts import create_parts, ledger_part
 from gamestream_dagster.warehouse.tables import job_ledger, ledger
-from tests.support.fakes.streams import scores_in
+from tests.support.fakes.streams import SCORES, scores_in
 from tests.support.job_counts import counted_by, read_records
 
 PARTITIONS = 2
@@ -44,8 +45,6 @@ def tables(stack: Settings) -> Iterator[Engine]:
     manager.apply(stack, manager.plan(stack, (ResourceKind.MIGRATION, ResourceKind.TABLE)))
     with open_engine(stack) as engine:
         yield engine
-        with engine.begin() as database:
-            database.execute(delete(job_ledger).where(job_ledger.c.job == JOB))
 
 
 @pytest.fixture
@@ -58,10 +57,13 @@ def own(stack: Settings, tmp_path: Path) -> Settings:
 def topic(stack: Settings, tables: Engine) -> Iterator[str]:
     name = f"ledger-{uuid.uuid4().hex[:8]}"
     KafkaAdmin(stack.kafka).create(name, PARTITIONS)
+    with tables.begin() as database:
+        create_parts(database, [name])
     yield name
     KafkaAdmin(stack.kafka).delete(name)
     with tables.begin() as database:
         database.execute(delete(ledger).where(ledger.c.topic == name))
+        database.execute(text(f"DROP TABLE {ledger_part(name)}"))
 
 
 def send(settings: Settings, topic: str, first: int, count: int) -> None:
@@ -89,7 +91,7 @@ def count_in_job(tables: Engine, settings: Settings, topic: str) -> None:
     counted = counted_by(JOB, read_records(settings.archive_dir / topic))
     rows = [
         {name: column[place] for name, column in counted.columns.items() if name not in {"job", "minute"}}
-        | {"job": JOB, "minute_millis": counted.columns["minute"][place]}
+        | {"job": JOB, "topic": topic, "minute_millis": counted.columns["minute"][place]}
         for place in range(len(counted.columns["job"]))
     ]
     with tables.begin() as database:
@@ -98,9 +100,10 @@ def count_in_job(tables: Engine, settings: Settings, topic: str) -> None:
 
 def balanced(tables: Engine, settings: Settings, topic: str) -> LedgerBalance:
     high = KafkaAdmin(settings.kafka).end_offsets(topic)
-    with ArchiveDatabase(ArchiveSource(settings.archive_dir / topic), settings.home) as archive:
+    source = ArchiveSource(settings.archive_dir / topic, late_ms=SCORES.lateness_ms)
+    with ArchiveDatabase(source, settings.home) as archive:
         at = archive.at(high)
-        found = balance(archive, at, read_job_ledger(tables, [JOB]), {JOB: high})
+        found = balance(archive, at, read_job_ledger(tables, [JOB], topic), {JOB: high})
         write_ledger(tables, archive, at)
         return found
 

@@ -214,10 +214,10 @@ def test_copies_refused_scores_wrapped_sums_and_expired_state(expiring: Reconcil
 
 
 def test_a_job_that_began_to_read_too_late(planted: CarelessJobs, lost: ReconciliationRun):
-    assert lost.ledger is not None
+    assert lost.only.ledger is not None
     begins = KafkaAdmin(planted.settings.kafka).beginning_offsets(TOPIC)[0]
     # unlike: the refused score counted
-    [fault] = [one for one in lost.ledger.faults if one.kind is not FaultKind.UNLIKE]
+    [fault] = [one for one in lost.only.ledger.faults if one.kind is not FaultKind.UNLIKE]
     assert (fault.where, fault.partition, fault.kind.value) == ("planted_lost_v1", 0, "MISSING")
     assert (begins, fault.first_offset) == (0, 0)
     assert fault.sentence in lost.reason

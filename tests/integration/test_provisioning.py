@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from alembic import command
 from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
@@ -24,17 +25,20 @@ from confluent_kafka.cimpl import Producer
 from sqlalchemy import Engine, text
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
+from gamestream_dagster.catalogue.sources import load_sources
 from gamestream_dagster.catalogue.topics import Topic
 from gamestream_dagster.clients.errors import NotFoundError, TerminalServiceError, TransientServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.provisioning import tables
 from gamestream_dagster.provisioning.manager import Providers, apply_steps, ensure, observe_all
 from gamestream_dagster.provisioning.model import Outcome, ResourceKind, ResourceState, ResourceStatus, make_plan
 from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.provisioning.subjects import Subject, SubjectProvider
 from gamestream_dagster.provisioning.tables import MigrationProvider, TableProvider
 from gamestream_dagster.provisioning.topics import TopicProvider
+from gamestream_dagster.reconciliation.results.store import last_judged
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse import migrate
 from gamestream_dagster.warehouse.drift import find_drift
@@ -148,6 +152,68 @@ def test_migrations_alone_make_all_system_tables(own: Own):
     own.providers[ResourceKind.MIGRATION].create("0001")
     with own.engine.connect() as connection:
         assert migrate.existing_tables(connection) == {*SYSTEM_TABLES, migrate.VERSION_TABLE}
+
+
+FORMER_ROWS = (
+    "INSERT INTO deployments (deployment_id, job, generation, fingerprint, state, spec) VALUES "
+    """('a-1', 'arena_v1', 1, 'f', 'RUNNING', '{"reads": ["arena-score"]}'), """
+    "('o-1', 'old_v1', 1, 'f', 'PARKED', NULL)",
+    "INSERT INTO job_ledger (job, partition_id, minute_millis, records, last_offset) VALUES "
+    "('arena_v1', 0, -1, 7, 6), ('old_v1', 0, -1, 3, 2), ('unknown_v1', 1, 60000, 1, 0)",
+    "INSERT INTO reconciliation_runs (run_id, started_at, mode, verdict, topic_id, low_cut, high_cut, archive_head, "
+    """ledger) VALUES ('r1', now(), 'bracket', 'MATCH', 'id', '{"old_v1": {"0": 3}}', '{"0": 3}', 'head', """
+    """'{"topic": "user-score", "records": 3}'), ('r2', now(), 'bracket', 'COULD_NOT_RUN', NULL, NULL, NULL, NULL, """
+    "NULL)",
+)
+
+
+def test_ledgers_and_runs_of_an_earlier_version_get_their_topics(own: Own):
+    with own.engine.begin() as connection:
+        config = migrate._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+    own.sql(*FORMER_ROWS)
+    migrate.upgrade(own.engine)
+    with own.engine.connect() as connection:
+        told = connection.execute(text("SELECT job, topic, minute_millis, records FROM job_ledger ORDER BY job")).all()
+        runs = connection.execute(text("SELECT run_id, topic, low_cut, ledger FROM reconciliation_topics ORDER BY 1"))
+        assert [tuple(row) for row in told] == [
+            ("arena_v1", "arena-score", -1, 7),
+            ("old_v1", "user-score", -1, 3),
+            ("unknown_v1", "user-score", 60000, 1),
+        ]
+        assert [tuple(row) for row in runs] == [
+            ("r1", "user-score", {"old_v1": {"0": 3}}, {"topic": "user-score", "records": 3}),
+            ("r2", "user-score", None, None),
+        ]
+        assert find_drift(connection, load_metadata()) == {}
+    assert last_judged(own.engine, "user-score", "id")[::2] == ("r1", "head")
+    # what a job upserts by, in the part of its topic
+    upsert = (
+        "INSERT INTO job_ledger_user_score (job, partition_id, minute_millis, records) VALUES ('old_v1', 0, -1, 4) "
+    )
+    own.sql(upsert + "ON CONFLICT (job, partition_id, minute_millis) DO UPDATE SET records = EXCLUDED.records")
+    with own.engine.connect() as connection:
+        query = text("SELECT topic, records FROM job_ledger WHERE job = 'old_v1'")
+        assert [tuple(row) for row in connection.execute(query)] == [("user-score", 4)]
+    with own.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0003")
+        assert connection.execute(text("SELECT topic_id FROM reconciliation_runs WHERE run_id = 'r1'")).scalar() == "id"
+        assert connection.execute(text("SELECT count(*) FROM job_ledger")).scalar() == 2
+
+
+def test_a_new_stream_gets_its_part_of_the_ledger(own: Own, monkeypatch: pytest.MonkeyPatch):
+    migrate.upgrade(own.engine)
+    assert own.state(ResourceKind.TABLE, "job_ledger").state is ResourceState.PRESENT
+    sources = {**load_sources(), "arena-score": load_sources()["user-score"]}
+    for module in (migrate, tables):
+        monkeypatch.setattr(module, "load_sources", lambda: sources)
+    status = own.state(ResourceKind.TABLE, "job_ledger")
+    assert (status.state, status.change) == (ResourceState.MISSING, "create the parts of arena-score")
+    assert ensure(own.providers[ResourceKind.TABLE], "job_ledger").created
+    own.sql("INSERT INTO job_ledger (job, topic, partition_id, minute_millis) VALUES ('j', 'arena-score', 0, 0)")
+    assert own.state(ResourceKind.TABLE, "job_ledger").state is ResourceState.PRESENT
 
 
 def test_new_board_folder_becomes_a_table_without_a_migration(own: Own, tmp_path: Path):
@@ -284,7 +350,7 @@ def test_plan_apply_delete_from_the_terminal(own: Own):
     assert "MISSING=0" in applied.stderr
     assert gamestream(own, "plan", *tables).returncode == 0
 
-    own.sql("INSERT INTO job_ledger (job, partition_id, minute_millis, records, last_offset) VALUES ('j', 0, 0, 1, 1)")
+    own.sql("INSERT INTO job_ledger (job, topic, partition_id, minute_millis) VALUES ('j', 'user-score', 0, 0)")
     asked = gamestream(own, "delete", "table", "job_ledger", answer="n\n")
     assert asked.returncode == 1
     assert "Delete table job_ledger with 1 row?" in asked.stderr

@@ -173,8 +173,8 @@ def test_an_archive_with_a_lost_range_cannot_judge(boards, tmp_path):
 def test_the_ledger_of_the_table_is_that_of_the_run(boards):
     boards.drain()
     run = reconcile(boards.settings, "drained")
-    assert run.ledger is not None
-    assert run.ledger.balanced, run.ledger.faults
+    assert run.only.ledger is not None
+    assert run.only.ledger.balanced, run.only.ledger.faults
     with open_engine(boards.settings) as engine, engine.connect() as database:
         sums = database.execute(
             select(func.sum(ledger.c.records), func.sum(ledger.c.accepted), func.sum(ledger.c.dead_lettered)).where(
@@ -182,7 +182,7 @@ def test_the_ledger_of_the_table_is_that_of_the_run(boards):
                 ledger.c.chapter == len(load_manifest(boards.settings.archive_dir / TOPIC).chapters),
             )
         ).one()
-    assert tuple(map(int, sums)) == (run.ledger.records, run.ledger.accepted, run.ledger.dead_lettered)
+    assert tuple(map(int, sums)) == (run.only.ledger.records, run.only.ledger.accepted, run.only.ledger.dead_lettered)
 
 
 def test_the_screen_and_the_data(boards):

@@ -111,9 +111,9 @@ def test_no_difference_without_its_right_cause_and_a_ledger_that_balances(boards
     boards.drain()
     final = reconcile(boards.settings, "drained")
     assert final.verdict in (Verdict.MATCH, Verdict.EXPLAINED), final.reason
-    assert final.ledger is not None
-    assert final.ledger.balanced, final.ledger.faults
-    assert final.ledger.duplicate >= sent.kinds["dup"] * 0.9
+    assert final.only.ledger is not None
+    assert final.only.ledger.balanced, final.only.ledger.faults
+    assert final.only.ledger.duplicate >= sent.kinds["dup"] * 0.9
 
 
 @pytest.mark.parametrize("edits", [FIRST_EDITS, SECOND_EDITS], ids=["first", "second"])

@@ -205,7 +205,7 @@ def test_sinks_model_and_both_recomputes_are_the_same(boards: Any, tmp_path: Pat
     assert any(row["user_id"].startswith(f"model-{seed}-") for row in top), "the generated players are on no board"
     asks = [Ask(board, as_of=windows[name]) for name, board in BOARDS.items()]
     topic = settings.archive_dir / SCORE_TOPIC
-    with ArchiveDatabase(ArchiveSource(topic), tmp_path) as archive:
+    with ArchiveDatabase(ArchiveSource(topic, late_ms=SCORES.lateness_ms), tmp_path) as archive:
         at = archive.at(end)
         for ask, rows in zip(asks, FlinkBoards(settings).together(archive, at, asks), strict=True):
             expected = MODEL[ask.board.name](

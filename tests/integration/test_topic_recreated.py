@@ -111,7 +111,7 @@ def test_a_topic_recreated_while_the_jobs_are_suspended_is_never_a_match(boards,
     replay_jobs(settings)
     run = drained(settings)
     assert run.verdict is Verdict.MATCH, run.reason
-    assert run.topic_id == after
+    assert run.only.topic_id == after
     assert boards.rows("top_players")[0]["user_id"] == "champion0"
     manifest = load_manifest(settings.archive_dir / SCORE_TOPIC)
     assert [chapter.topic_id for chapter in manifest.chapters][-2:] == [before, after]
@@ -181,7 +181,7 @@ def test_an_archive_that_lost_its_beginning_begins_anew(boards, certificate):
     replay_jobs(settings)
     run = drained(settings)
     assert run.verdict is Verdict.MATCH, run.reason
-    assert run.holds_from == {1: begins}
+    assert run.only.holds_from == {1: begins}
     assert invoke(settings, "certificate", "verify", certificate).exit_code == 0
 
 

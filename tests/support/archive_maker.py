@@ -116,5 +116,5 @@ def open_folder(
 ) -> ArchiveDatabase:
     """The archive in a folder, as the product's factory would open it for a stack."""
     own = {} if load_manifest(topic_dir).files else SCORES.own_columns
-    source = ArchiveSource(topic_dir, event_ids, own_columns=own)
+    source = ArchiveSource(topic_dir, event_ids, own_columns=own, late_ms=SCORES.lateness_ms)
     return ArchiveDatabase(source, spill, threads, engine=engine)

@@ -38,7 +38,7 @@ ALERT = "reconciliation/leaderboards"
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 _FAULTS_TOLD = 5
 # what a run writes; an alert of our own, because a failed asset check starts no failure sensor
-TABLES = ("reconciliation_runs", "differences", "ledger", "alerts")
+TABLES = ("reconciliation_runs", "reconciliation_topics", "differences", "ledger", "alerts")
 
 
 @dg.asset(
@@ -69,7 +69,7 @@ def reconcile_leaderboards(
     if run.verdict is Verdict.COULD_NOT_RUN:
         # the next tick of the schedule is the retry: what stood in the way is rarely gone in seconds
         raise dg.Failure(
-            description=f"Nothing was compared: {run.reason}",
+            description=run.reason if any(one.looked for one in run.topics) else f"Nothing was compared: {run.reason}",
             metadata={"reconciliation": run.run_id, "verdict": run.verdict.value},
             allow_retries=False,
         )
@@ -86,8 +86,6 @@ def describe_run(run: ReconciliationRun) -> dict[str, Any]:
         (one.board, one.sink.value, one.rows_compared, one.rows_different, len(one.differences)) for one in run.boards
     ]
     jobs = [(cut.job, cut.checkpoint_id or "savepoint", cut.flink_job_id, cut.fingerprint) for cut in run.jobs]
-    partitions = sorted(set(run.high).union(*(cut.low for cut in run.jobs)))
-    cut = [(p, *(one.low.get(p, 0) for one in run.jobs), run.high.get(p, 0)) for p in partitions]
     metadata: dict[str, Any] = {
         "verdict": run.verdict.value,
         "rows_compared": run.rows_compared,
@@ -100,7 +98,7 @@ def describe_run(run: ReconciliationRun) -> dict[str, Any]:
         "reconciliation": run.run_id,
         "boards": markdown_table(("board", "sink", "rows", "rows that differ", "differences"), boards),
         "jobs": markdown_table(("job", "checkpoint", "Flink job", "fingerprint"), jobs),
-        "cut": markdown_table(("partition", *(f"low of {one.job}" for one in run.jobs), "high"), cut),
+        "cut": _cuts(run),
     }
     if run.differences:
         causes = [
@@ -108,12 +106,26 @@ def describe_run(run: ReconciliationRun) -> dict[str, Any]:
             for one in report_view.causes(run.differences)
         ]
         metadata["causes"] = markdown_table(("cause", "rows", "policy", "what it means", "what to do"), causes)
-    if run.ledger is not None:
-        counts = run.ledger
-        outcome = (counts.records, counts.accepted, counts.duplicate, counts.late, counts.dead_lettered)
-        metadata["ledger"] = markdown_table(("in", "accepted", "duplicate", "late", "dead-lettered"), [outcome])
-        metadata["ledger_balanced"] = counts.balanced
+    if run.ledgers:
+        outcomes = [
+            (one.topic, one.records, one.accepted, one.duplicate, one.late, one.dead_lettered) for one in run.ledgers
+        ]
+        columns = ("topic", "in", "accepted", "duplicate", "late", "dead-lettered")
+        metadata["ledger"] = markdown_table(columns, outcomes)
+        metadata["ledger_balanced"] = run.balanced
     return metadata
+
+
+def _cuts(run: ReconciliationRun) -> dg.MarkdownMetadataValue:
+    """A line for each partition of each topic; a job that does not read the topic has no low cut there."""
+    names = list(dict.fromkeys(one.job for one in run.jobs))
+    lines: list[tuple[Any, ...]] = []
+    for proof in run.topics:
+        lows = {cut.job: cut.low for cut in proof.jobs}
+        for partition in sorted(set(proof.high).union(*lows.values())):
+            low = (lows[name].get(partition, 0) if name in lows else "" for name in names)
+            lines.append((proof.topic, partition, *low, proof.high.get(partition, 0)))
+    return markdown_table(("topic", "partition", *(f"low of {name}" for name in names), "high"), lines)
 
 
 def check_run(run: ReconciliationRun) -> list[dg.AssetCheckResult]:
@@ -139,8 +151,9 @@ def check_run(run: ReconciliationRun) -> list[dg.AssetCheckResult]:
 
 
 def _ledger_check(run: ReconciliationRun) -> dg.AssetCheckResult:
-    faults = ["The run has no ledger."] if run.ledger is None else [fault.sentence for fault in run.ledger.faults]
-    if run.ledger is not None and not run.ledger.balanced and not faults:
+    faults = [fault.sentence for fault in run.ledger_faults]
+    faults += [f"There is no ledger of {one.topic}." for one in run.topics if one.ledger is None]
+    if not run.balanced and not faults:
         faults = ["The four outcomes do not add up to what entered."]
     more = len(faults) - _FAULTS_TOLD
     return dg.AssetCheckResult(

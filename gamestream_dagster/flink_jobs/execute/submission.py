@@ -88,7 +88,7 @@ class GatewaySubmitter:
             session.set(option, value)
         plan = self._compile(session, rendered)
         if rendered.id_horizon_ms is not None:
-            plan = with_id_horizon(plan, rendered.id_horizon_ms, rendered.id_key)
+            plan = with_id_horizon(plan, rendered.id_horizon_ms, rendered.id_key, rendered.id_topics)
         if rendered.aggregate_batch is not None:
             plan = with_aggregate_batch(plan, rendered.aggregate_batch)
         plan = numbered(plan)
@@ -128,25 +128,25 @@ class _refusals:  # noqa: N801 - a context manager that reads like a function
             raise SubmissionRejectedError(f"Flink refuses {self._job}: {error.reason}; {error.instruction}") from error
 
 
-def with_id_horizon(compiled: str, horizon_ms: int, key: Sequence[str]) -> str:
+def with_id_horizon(compiled: str, horizon_ms: int, key: Sequence[str], topics: int = 1) -> str:
     """A compiled plan in which the state that tells copies of events apart is forgotten after `horizon_ms`.
 
-    The operator is the one that keeps the first row of each `key`, the columns that the topic declares in `dedup`, or
-    that counts the rows of each `key` so far (`COUNT(*) OVER`): each copy then renews the horizon.
+    One operator for each topic keeps the first row of each `key`, the columns that the topic declares in `dedup`, or
+    counts the rows of each `key` so far (`COUNT(*) OVER`): each copy then renews the horizon.
 
-    Its operator takes each event as it comes, also where the others gather batches: ids hardly ever repeat, so that a
+    It takes each event as it comes, also where the others gather batches: ids hardly ever repeat, so that a
     batch of them would copy each row and fold none.
 
     Raises:
-        SubmissionRejectedError: the plan does not have just one such operator.
+        SubmissionRejectedError: the plan does not have just one such operator for each topic.
     """
     plan = cast("dict[str, Any]", json.loads(compiled))
     firsts = [node for node in plan["nodes"] if set(key) <= _first_row_key(node) and len(node.get("state") or ()) == 1]
     counts = [node for node in plan["nodes"] if set(key) == _counted_key(node)]
-    if len(firsts) + len(counts) != 1:
+    if len(firsts) + len(counts) != topics:
         raise SubmissionRejectedError(
             f"The plan has {len(firsts) + len(counts)} operators that tell copies by {', '.join(key)} and should have "
-            "one, with one state; look at the `counted_...` source of the job and at what reads it"
+            f"{topics}, with one state each; look at the `counted_...` sources of the job and at what reads them"
         )
     for node in firsts:
         node["state"][0]["ttl"] = f"{horizon_ms} ms"

@@ -341,10 +341,17 @@ def odd_statements(shapes: Shapes) -> Iterator[tuple[SqlStatement, Finding]]:
 def no_ledger(shapes: Shapes) -> Iterator[Finding]:
     """GS18: a job whose outputs are recomputed, and that counts its events in no ledger."""
     job = shapes.job
-    if job is None or job.keeps_ledger or not any(output.proven for output in job.outputs):
+    if job is None:
+        return
+    proven = [{output.source} if output.source else set(job.reads) for output in job.outputs if output.proven]
+    lacking = sorted({topic for topics in proven if not topics.intersection(job.ledgers) for topic in topics})
+    if not lacking:
         return
     last = shapes.session.statements[-1]
-    message = "`sources` define no views `checked_...` and `counted_...`, so no event can be accounted for"
+    message = (
+        f"`sources` define no views `checked_...` and `counted_...` over {', '.join(lacking)}, so no event can be "
+        "accounted for"
+    )
     yield Finding(last.file, last.line, "GS18", f"{job.name}/job.yaml: {message}")
 
 

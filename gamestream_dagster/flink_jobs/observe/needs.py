@@ -23,10 +23,13 @@ from gamestream_dagster.flink_jobs.linter.statements import Kind
 from gamestream_dagster.flink_jobs.linter.tables import Table, declared
 from gamestream_dagster.flink_jobs.target.targets import Target
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.ledger_parts import PREFIX, ledger_part
 from gamestream_dagster.warehouse.tables import load_metadata
 
 _AVRO_FORMATS = ("gamestream-avro", "avro-confluent")
 _TOPICS_FILE = "gamestream_dagster/catalogue/topics.yaml"
+_NO_OUTPUT = "create it in Postgres, or describe it as an output, then apply again"
+_NO_STREAM = f"it is the ledger of a topic that is no stream: describe the topic in {_TOPICS_FILE}, then apply again"
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,12 @@ def _topics(settings: Settings, needs: Needs) -> Iterator[str]:
 def _tables(settings: Settings, needs: Needs) -> Iterator[str]:
     if not needs.tables:
         return
-    known = load_metadata(load_boards(season=settings.season)).tables
+    known = {*load_metadata(load_boards(season=settings.season)).tables, *map(ledger_part, stack_sources(settings))}
     with _columns(settings) as columns_of:
         for name, columns in needs.tables.items():
             there = columns_of(name)
             if there is None:
-                made = _made(name in known, "create it in Postgres, or describe it as an output, then apply again")
+                made = _made(name in known, _NO_STREAM if name.startswith(PREFIX) else _NO_OUTPUT)
                 yield f"the table {name} does not exist; {made}"
             elif lacking := [one for one in columns if one not in there and one.lower() not in there]:
                 listed = ", ".join(one.lower() for one in lacking)

@@ -19,7 +19,7 @@ from gamestream_dagster.catalogue.sources import load_dedup
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, Dedup
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
 from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM
-from gamestream_dagster.flink_jobs.spec.job_outputs import check_names, ledger_of, outputs_of, views_of
+from gamestream_dagster.flink_jobs.spec.job_outputs import check_names, ledgers_of, outputs_of, views_of
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.rendered_sinks import rendered_sinks
 from gamestream_dagster.flink_jobs.spec.sql_text import Statement, TokenKind, split
@@ -113,14 +113,14 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
             f"{folder.name} writes nothing: describe an output in {folder.name}/{OUTPUTS}/<name>/{DESCRIPTION}, or a "
             f"stream output in {folder.name}/{STREAMS}/<view>.yaml"
         )
-    ledger = ledger_of(sources, raw.pop("ledger", None), _shown(path, root))
+    ledgers = ledgers_of(sources, _topics_of(raw.get("reads")), raw.pop("ledger", None), _shown(path, root))
     raw["flink"] = _options(raw.get("flink"), _shown(path, root))
     if isinstance(raw.get("low_latency"), dict):
         raw["low_latency"]["options"] = _options(raw["low_latency"].get("options"), _shown(path, root))
     drops_copies = ids is not None and any(
         (root / source.path).with_suffix(WITHOUT_IDS).is_file() for source in sources
     )
-    sinks = rendered_sinks(folder.name, outputs, ledger, streams)
+    sinks = rendered_sinks(folder.name, outputs, ledgers, streams)
     check_names((*sources, query, sinks))
     known = {
         "name": folder.name,
@@ -132,7 +132,7 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
         "query": query,
         "outputs": outputs,
         "streams": streams,
-        "keeps_ledger": ledger is not None,
+        "ledgers": tuple(one.topic for one in ledgers),
         "sinks": sinks,
     }
     for key in known:
@@ -162,10 +162,13 @@ def _source(name: str, root: Path, job_yaml: Path) -> SqlFile:
     return _sql(root / SOURCES_FOLDER / f"{name.removesuffix('.sql')}.sql", root)
 
 
+def _topics_of(reads: Any) -> list[str]:
+    return [str(topic) for topic in cast("list[Any]", reads)] if isinstance(reads, list) else []
+
+
 def _ids_of(reads: Any, dedup: Mapping[str, Dedup], where: str) -> Dedup | None:
     """The setting `dedup` of the topics that a job reads; None: their events carry no ids."""
-    topics = cast("list[Any]", reads) if isinstance(reads, list) else []
-    found = [dedup.get(str(topic)) for topic in topics]
+    found = [dedup.get(topic) for topic in _topics_of(reads)]
     if any(one != found[0] for one in found):
         raise JobSpecError(f"{where}: the topics of `reads` differ in `dedup`; read them in jobs of their own")
     return found[0] if found else None

@@ -70,30 +70,56 @@ def check_names(files: Sequence[SqlFile]) -> None:
             seen[name] = file.path
 
 
-def ledger_of(sources: Sequence[SqlFile], options: Any, where: str) -> LedgerViews | None:
-    """The views that the job's ledger counts: `checked_...` and `counted_...` of its sources; None: they have none.
+def ledgers_of(sources: Sequence[SqlFile], reads: Sequence[str], options: Any, where: str) -> tuple[LedgerViews, ...]:
+    """A job's ledgers by topic: the views `checked_...` and `counted_...` of its sources, in the order of `reads`.
+
+    A topic without both views has no ledger.
 
     Args:
         sources: the files that the job lists.
+        reads: the topics that it reads.
         options: the field `ledger` of its job.yaml.
         where: the file, for messages.
 
     Raises:
-        JobSpecError: the field cannot be used, or there are several such views.
+        JobSpecError: the field cannot be used, or it is not clear which view is of which topic.
     """
     try:
         chosen = LedgerOptions() if options is None else LedgerOptions.model_validate(options)
     except ValidationError as error:
         raise JobSpecError(f"{where}: `ledger` can hold `copies: false` alone") from error
-    views = views_of(sources)
-    checked, counted = ([name for name in views if name.startswith(kind)] for kind in (_CHECKED, _COUNTED))
-    if not (checked and counted):
-        return None
-    if len(checked) > 1 or len(counted) > 1:
-        raise JobSpecError(
-            f"{where}: `sources` define {', '.join((*checked, *counted))}; a job counts one topic's events"
-        )
-    return LedgerViews(checked[0], counted[0], chosen.copies)
+    checked, counted = _views_by_topic(sources, _CHECKED, where), _views_by_topic(sources, _COUNTED, where)
+    if strange := next((topic for topic in checked if topic in counted and topic not in reads), None):
+        raise JobSpecError(f"{where}: {checked[strange]} reads the topic {strange}; list it in `reads`")
+    both = [topic for topic in reads if topic in checked and topic in counted]
+    return tuple(LedgerViews(topic, checked[topic], counted[topic], chosen.copies) for topic in both)
+
+
+def _views_by_topic(sources: Sequence[SqlFile], prefix: str, where: str) -> dict[str, str]:
+    """The view of each topic whose name begins so, by the tables that it reads, directly or through other views."""
+    topics: dict[str, set[str]] = {}  # of each table and view
+    found: dict[str, str] = {}
+    for file in sources:
+        for statement in split(file.text):
+            named = definitions_of(SqlFile(path=file.path, text=statement.text))
+            if not named:
+                continue
+            (name,) = named
+            words = {
+                token.text.strip("`") for token in statement.tokens if token.kind in (TokenKind.WORD, TokenKind.QUOTED)
+            }
+            under = set(SqlFile(path=file.path, text=statement.text).topics)
+            topics[name] = under.union(*(topics[word] for word in words if word in topics))
+            if not name.startswith(prefix):
+                continue
+            if len(topics[name]) > 1:
+                listed = ", ".join(sorted(topics[name]))
+                raise JobSpecError(f"{where}: {name} reads {listed}; a ledger counts one topic, write a view for each")
+            for topic in topics[name]:
+                if topic in found:
+                    raise JobSpecError(f"{where}: {found[topic]} and {name} both read {topic}; keep one of them")
+                found[topic] = name
+    return found
 
 
 def views_of(files: Iterable[SqlFile]) -> list[str]:

@@ -104,7 +104,7 @@ class JobSpec(BaseModel):
         default=(), description="What it writes, in the order of the views in query.sql."
     )
     streams: tuple[StreamOutput, ...] = Field(default=(), description="What it appends to topics, in the same order.")
-    keeps_ledger: bool = Field(default=False, description="Whether it counts its events in the table `job_ledger`.")
+    ledgers: tuple[str, ...] = Field(default=(), description="Topics whose events it counts in the table `job_ledger`.")
     sources: tuple[SqlFile, ...] = Field(description="Shared source files, in the order of job.yaml.")
     avro_sources: dict[str, SqlFile] = Field(default_factory=dict, description="Avro variant of a source, by path.")
     id_horizon_ms: int | None = Field(
@@ -182,7 +182,7 @@ class JobSpec(BaseModel):
     def tables_written(self) -> tuple[str, ...]:
         """Postgres tables of its outputs, and the ledger's."""
         tables = tuple(output.name for output in self.outputs if output.sinks.postgres is not None)
-        return (*tables, LEDGER_TABLE) if self.keeps_ledger else tables
+        return (*tables, LEDGER_TABLE) if self.ledgers else tables
 
     @property
     def code_version(self) -> str:

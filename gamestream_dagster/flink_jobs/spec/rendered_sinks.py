@@ -7,49 +7,45 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from string import Template
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, Text
+from sqlalchemy.types import TypeEngine
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnType
 from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile
 from gamestream_dagster.flink_jobs.spec.stream_outputs import StreamOutput
+from gamestream_dagster.warehouse.ledger_parts import JOB_KEY, ledger_part
+from gamestream_dagster.warehouse.tables import job_ledger
 
 RENDERED = "sinks.sql (rendered)"
 """Stands for a file name in messages; `gamestream jobs show <job> --sql` prints the text."""
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_LEDGER_COLUMNS = (
-    "job",
-    "partition_id",
-    "minute_millis",
-    "records",
-    "accepted",
-    "duplicate",
-    "offset_sum",
-    "offset_square_sum",
-    "first_offset",
-    "last_offset",
-)
+_LEDGER_TYPES: dict[type[TypeEngine[Any]], str] = {Text: "STRING", Integer: "INT", BigInteger: "BIGINT"}
 _TYPES = {ColumnType.BIGINT: "BIGINT", ColumnType.STRING: "STRING", ColumnType.DOUBLE: "DOUBLE"}
 
 
 @dataclass(frozen=True)
 class LedgerViews:
-    """The views that a job's ledger counts: every record that could be read, and every one that counts."""
+    """The views that a job's ledger of one topic counts: every record that could be read, and every one that counts."""
 
+    topic: str
     checked: str
     counted: str
     copies: bool = True  # whether the job counts its copies; without it `duplicate` stays NULL
 
 
 def rendered_sinks(
-    job: str, outputs: Sequence[Board], ledger: LedgerViews | None, streams: Sequence[StreamOutput] = ()
+    job: str, outputs: Sequence[Board], ledgers: Sequence[LedgerViews], streams: Sequence[StreamOutput] = ()
 ) -> SqlFile:
-    """The tables of outputs, stream outputs and ledger, then one INSERT for each, in one statement set.
+    """The tables of outputs, stream outputs and ledgers, then one INSERT for each, in one statement set.
 
     Args:
         job: name of the job.
         outputs: in the order of the INSERTs; the view with an output's name feeds it.
         streams: the stream outputs, likewise.
-        ledger: None for a job whose sources do not say which records they refuse.
+        ledgers: by topic; none for topics whose sources do not say which records they refuse.
     """
     tables, inserts = list[str](), list[str]()
     for output in outputs:
@@ -60,10 +56,11 @@ def rendered_sinks(
         tables.append(_stream_table(job, stream))
         columns = ", ".join(map(_quoted, stream.columns))
         inserts.append(_filled("insert", table=f"{stream.name}_stream", columns=columns, view=stream.name))
-    if ledger is not None:
-        tables.append(_filled("ledger", checked=ledger.checked, counted=ledger.counted))
-        view = "ledger" if ledger.copies else "ledger_without_copies"
-        inserts.append(_filled("insert", table="ledger_table", columns=", ".join(_LEDGER_COLUMNS), view=view))
+    for ledger in ledgers:
+        # an only ledger keeps the names that its plan has always had
+        made = _ledger(ledger, "" if len(ledgers) == 1 else f"_of_{ledger.topic.replace('-', '_')}")
+        tables.append(made.table)
+        inserts.append(made.insert)
     statements = [*tables, _filled("statement_set", inserts="\n".join(one.strip() for one in inserts))]
     return SqlFile(path=f"{job}/{RENDERED}", text="\n".join(statements))
 
@@ -120,6 +117,23 @@ def _stream_table(job: str, stream: StreamOutput) -> str:
 def _quoted(name: str) -> str:
     """A game may name a field with a reserved word of SQL."""
     return f"`{name}`"
+
+
+def _ledger(views: LedgerViews, suffix: str) -> _Sink:
+    """The ledger of one topic. The topic is a constant of the table's part, not a column that the job writes."""
+    columns = {column.name: _LEDGER_TYPES[type(column.type)] for column in job_ledger.columns if column.name != "topic"}
+    table = _filled(
+        "ledger",
+        topic=views.topic,
+        suffix=suffix,
+        checked=views.checked,
+        counted=views.counted,
+        columns=", ".join(f"{name} {kind}" for name, kind in columns.items()),
+        key=", ".join(JOB_KEY),
+        part=ledger_part(views.topic),
+    )
+    view = f"ledger{suffix}" if views.copies else f"ledger{suffix}_without_copies"
+    return _Sink(table, _filled("insert", table=f"ledger{suffix}_table", columns=", ".join(columns), view=view))
 
 
 def _columns(output: Board, *, as_text: bool) -> str:

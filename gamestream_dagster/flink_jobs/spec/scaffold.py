@@ -9,9 +9,9 @@ from string import Template
 from gamestream_dagster.catalogue.boards import DESCRIPTION, IDENTIFIER, OUTPUTS
 from gamestream_dagster.flink_jobs.errors import JobSpecError
 from gamestream_dagster.flink_jobs.spec.catalogue import JOB_NAME, SOURCES_FOLDER, load_job
-from gamestream_dagster.flink_jobs.spec.job_outputs import ledger_of, views_of
+from gamestream_dagster.flink_jobs.spec.job_outputs import ledgers_of, views_of
 from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile
-from gamestream_dagster.warehouse.tables import SYSTEM_TABLES
+from gamestream_dagster.warehouse.tables import is_system_table
 
 OWNER = "team:game-analytics"
 _TEMPLATES = Path(__file__).parent / "templates" / "new"
@@ -43,13 +43,17 @@ def new_output(root: Path, job: str, name: str, *, ranked: bool = True) -> Made:
     _check_name(root, name)
     if name in views_of((*spec.sources, spec.query)):
         raise JobSpecError(f"{job} defines a view {name!r} already; choose another name")
-    ledger = ledger_of(spec.sources, None, f"{job}/job.yaml")
-    if ledger is None:
+    ledgers = ledgers_of(spec.sources, spec.reads, None, f"{job}/job.yaml")
+    if not ledgers:
         raise JobSpecError(
             f"{job} has no view `counted_...` of the events that count, so no first version can be made; "
             f"write {job}/{OUTPUTS}/{name}/ by hand (flink_sql/README.md, Outputs)"
         )
-    return Made(_write_output(root, job, name, ledger.counted, ranked), job, name)
+    made = _write_output(root, job, name, ledgers[0].counted, ranked)
+    if len(spec.reads) > 1:
+        with made[0].open("a", encoding="utf-8") as described:
+            described.write(f"source: {ledgers[0].topic}  # of the topics that the job reads\n")
+    return Made(made, job, name)
 
 
 def new_job(root: Path, name: str, topic: str, *, ranked: bool = True) -> Made:
@@ -91,7 +95,7 @@ def _check_name(root: Path, name: str) -> None:
         raise JobSpecError(
             f"{name!r} is not an identifier: use small letters, digits and _, at most 63, a letter first"
         )
-    if name in SYSTEM_TABLES:
+    if is_system_table(name):
         raise JobSpecError(f"{name!r} is the name of a system table; choose another name")
     taken = next(iter(root.glob(f"*/{OUTPUTS}/{name}/{DESCRIPTION}")), None)
     if taken is not None:

@@ -125,6 +125,7 @@ class RenderedJob:
     statement_set: str = field(repr=False)
     id_horizon_ms: int | None = None  # TTL of the state that drops copies of events
     id_key: tuple[str, ...] = ()  # columns by which copies are told
+    id_topics: int = 1  # topics of which it drops copies
     aggregate_batch: int | None = None  # rows that an aggregate gathers at most
 
     @property
@@ -148,7 +149,14 @@ def render(spec: JobSpec, bindings: Bindings, formats: Formats = ALL_JSON) -> Re
                 statement_set = text
             else:
                 definitions.append(text)
-    return RenderedJob(tuple(definitions), statement_set, spec.id_horizon_ms, spec.id_key, spec.aggregate_batch)
+    return RenderedJob(
+        tuple(definitions),
+        statement_set,
+        id_horizon_ms=spec.id_horizon_ms,
+        id_key=spec.id_key,
+        id_topics=max(1, len(spec.ledgers)),
+        aggregate_batch=spec.aggregate_batch,
+    )
 
 
 def preview(spec: JobSpec, bindings: Bindings, formats: Formats = ALL_JSON) -> list[str]:

@@ -13,11 +13,12 @@ from typing import Any
 from gamestream_dagster.catalogue.sources import load_sources, stack_sources
 from gamestream_dagster.flink_jobs.record.deployment import Deployment
 from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM, PARALLELISM
-from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Formats, JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, LEDGER_TABLE, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.tuning import tuned
 from gamestream_dagster.flink_jobs.target.parallelism import parallelism_of
 from gamestream_dagster.flink_jobs.target.render import Bindings, RenderedJob, bindings_for, render
 from gamestream_dagster.settings import Settings, TopicFormat
+from gamestream_dagster.warehouse.ledger_parts import ledger_part
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
     """
     ran = deployment.spec
     *sources, query, sinks = (SqlFile(path=one["path"], text=one["text"]) for one in ran["files"])
+    if "ledgers" not in ran:
+        sinks = _with_divided_ledger(sinks, ran["reads"][0])
     behaviour = {
         "sources": tuple(sources),
         "avro_sources": {},
@@ -71,6 +74,7 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
         "flink": dict(ran["flink"]),
         "restart_nonce": ran["restart_nonce"],
         "reads": tuple(ran["reads"]),
+        "ledgers": tuple(ran.get("ledgers", ())),
         "id_horizon_ms": ran.get("id_horizon_ms"),
         "id_key": tuple(ran.get("id_key", ("user_id", "event_id"))),  # earlier records know no other
         "aggregate_batch": ran.get("aggregate_batch"),
@@ -81,6 +85,12 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
     bindings = replace(bindings, values={**bindings.values, **ran.get("values", {})})
     made = _target(then, spec.model_copy(update=behaviour), ran["options"], bindings)
     return replace(made, code_version=ran["code_version"])
+
+
+def _with_divided_ledger(sinks: SqlFile, topic: str) -> SqlFile:
+    """The sinks of a deployment from before `job_ledger` had a part for each topic: they write into that of `topic`."""
+    former, now = f"'table-name' = '{LEDGER_TABLE}'", f"'table-name' = '{ledger_part(topic)}'"
+    return sinks.model_copy(update={"text": sinks.text.replace(former, now)})
 
 
 def _formats_then(ran: Mapping[str, Any]) -> dict[str, TopicFormat]:
@@ -117,6 +127,7 @@ def what_ran(target: Target) -> dict[str, Any]:
         "options": dict(target.options),
         "values": dict(target.values),
         "reads": list(spec.reads),
+        "ledgers": list(spec.ledgers),
         "id_horizon_ms": spec.id_horizon_ms,
         "id_key": list(spec.id_key),
         "aggregate_batch": spec.aggregate_batch,

@@ -19,7 +19,7 @@ from gamestream_dagster.reconciliation.certificates.certificate import Certifica
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
 from gamestream_dagster.reconciliation.compare.equal import compare_equal
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model.values import Mode, ReconciliationRun, Sink, Verdict
+from gamestream_dagster.reconciliation.model.values import Mode, ReconciliationRun, Sink, TopicProof, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_season
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows
@@ -43,6 +43,17 @@ class ClosedSeason:
     """It stands in `closed_seasons`, from now or from before."""
     news: str
     """For people: closed now, closed before, or why not."""
+
+
+@dataclass(frozen=True)
+class _Closing:
+    """One season of one board, and the proof that it is closed by."""
+
+    source: Source
+    board: Board
+    span: SeasonSpan
+    run_id: str
+    proof: TopicProof
 
 
 def close_seasons(
@@ -70,23 +81,51 @@ def close_seasons(
     """
     chosen = _boards_of_seasons(settings, boards, root)
     run = reconcile(settings, Mode.BRACKET, [board.name for board in chosen], root=root, say=say)
-    if run.verdict is Verdict.COULD_NOT_RUN:
+    if not all(proof.looked for proof in run.topics):
         raise CouldNotLookError(
             f"seasons are closed after a reconciliation, and it could not run: {run.reason}", "try again"
         )
-    source = source_named(run.topic, stack_sources(settings))
-    with open_engine(settings) as engine, open_recompute(settings, source) as archive:
-        found: list[ClosedSeason] = []
-        spans = ended(archive, archive.at(run.high), settings)
-        for board in chosen:
+    sources = stack_sources(settings)
+    with open_engine(settings) as engine:
+        return [
+            season
+            for proof in run.topics
+            for season in _close_of_topic(
+                settings,
+                engine,
+                [board for board in chosen if board.name in proof.about],
+                source=source_named(proof.topic, sources),
+                run=run,
+                proof=proof,
+                anyway=anyway,
+                say=say,
+            )
+        ]
+
+
+def _close_of_topic(
+    settings: Settings,
+    engine: Engine,
+    boards: Sequence[Board],
+    *,
+    source: Source,
+    run: ReconciliationRun,
+    proof: TopicProof,
+    anyway: bool,
+    say: Say,
+) -> list[ClosedSeason]:
+    """The seasons of the boards that are computed from one topic."""
+    found: list[ClosedSeason] = []
+    with open_recompute(settings, source) as archive:
+        spans = ended(archive, archive.at(proof.high), settings)
+        for board in boards:
             closed = _closed(engine, board)
             found += [ClosedSeason(board.name, span, True, "closed before") for span in spans if span.start in closed]
             for span in (span for span in spans if span.start not in closed):
                 say(f"close {board.name} {span.label}")
-                found.append(
-                    _close(settings, engine, archive, source=source, board=board, span=span, run=run, anyway=anyway)
-                )
-        return found
+                of = _Closing(source, board, span, run.run_id, proof)
+                found.append(_close(settings, engine, archive, of, anyway=anyway))
+    return found
 
 
 def ended(archive: ArchiveDatabase, at: EventsAt, settings: Settings) -> list[SeasonSpan]:
@@ -116,19 +155,10 @@ def _closed(engine: Engine, board: Board) -> set[int]:
         return {round(row.season_id.timestamp() * 1000) for row in database.execute(query)}
 
 
-def _close(
-    settings: Settings,
-    engine: Engine,
-    archive: ArchiveDatabase,
-    *,
-    source: Source,
-    board: Board,
-    span: SeasonSpan,
-    run: ReconciliationRun,
-    anyway: bool,
-) -> ClosedSeason:
-    (job,) = (one for one in run.jobs if one.job == board.job)
-    at = replace(archive.at(run.high, job.low), season=span)
+def _close(settings: Settings, engine: Engine, archive: ArchiveDatabase, of: _Closing, *, anyway: bool) -> ClosedSeason:
+    board, span = of.board, of.span
+    (job,) = (one for one in of.proof.jobs if one.job == board.job)
+    at = replace(archive.at(of.proof.high, job.low), season=span)
     rows = board_rows(archive, at, board)
     if board_rows(archive, at.at_low(), board) != rows:
         return ClosedSeason(board.name, span, False, "an event of it came just now, though late: close it again")
@@ -139,8 +169,9 @@ def _close(
         news = f"{len(differences)} differences between the job's rows and the recompute, the first at {where}"
         return ClosedSeason(board.name, span, False, f"{news}; see `gamestream reconcile`, or close it with --anyway")
     verdict = Verdict.DIFFERENT if differences else Verdict.MATCH
-    proof = Proof(run_id=run.run_id, verdict=verdict.value, fingerprint=job.fingerprint, topic_id=run.topic_id)
-    certificate = certify(archive, source, at, board, proof, season=settings.season)
+    topic_id = of.proof.topic_id
+    proof = Proof(run_id=of.run_id, verdict=verdict.value, fingerprint=job.fingerprint, topic_id=topic_id)
+    certificate = certify(archive, of.source, at, board, proof, season=settings.season)
     _store(engine, board, span, certificate, settings)
     return ClosedSeason(board.name, span, True, f"closed, {len(rows)} rows, {verdict.value}")
 

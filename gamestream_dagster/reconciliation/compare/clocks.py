@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.flink_jobs.record.observed import CLOCK_AHEAD_MS
+from gamestream_dagster.reconciliation.compare.findings import board_difference
 from gamestream_dagster.reconciliation.model.values import Cause, Causes, Difference, DifferenceKind, Sink
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
@@ -53,22 +54,12 @@ def clock_difference(board: Board, sink: Sink, watermark: int | None, seen: Obse
     ahead = watermark - seen.at_millis
     if ahead <= CLOCK_AHEAD_MS:
         return None
-    return Difference(
-        board=board.name,
-        sink=sink,
-        kind=DifferenceKind.STALE,
-        rank=None,
-        entity=None,
-        column=None,
-        streamed=None,
-        recomputed=None,
-        explanation=(
-            f"the board's watermark is {ahead / 1000:.0f} s ahead of the clock: every partition holds a record with a "
-            "Kafka time to come, and until then the board takes no event"
-        ),
-        alternatives=((Cause.CLOCK_AHEAD,),),
-        evidence={"ahead_ms": ahead},
+    explanation = (
+        f"the board's watermark is {ahead / 1000:.0f} s ahead of the clock: every partition holds a record with a "
+        "Kafka time to come, and until then the board takes no event"
     )
+    found = board_difference(board, sink, DifferenceKind.STALE, explanation)
+    return replace(found, alternatives=((Cause.CLOCK_AHEAD,),), evidence={"ahead_ms": ahead})
 
 
 def named_by_clock(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board, Column
@@ -42,29 +42,58 @@ class Findings:
         recomputed: Any = None,
     ) -> None:
         """Note a difference; of a row its rank, entity and record are known."""
-        evidence: dict[str, Any] = {}
+        values = {"column": column, "streamed": streamed, "recomputed": recomputed}
         if row is not None:
-            rank, entity = place_of(self.board, row), entity_of(self.board, row)
-            record = row.record if isinstance(row, SinkRow) else None
-            evidence = {} if record is None else {"record": record}
-        self.found.append(
-            Difference(
-                board=self.board.name,
-                sink=self.sink,
-                kind=kind,
-                rank=rank,
-                entity=entity,
-                column=column,
-                streamed=streamed,
-                recomputed=recomputed,
-                explanation=explanation,
-                evidence=evidence,
-            )
-        )
+            self.found.append(row_difference(self.board, self.sink, kind, explanation, row, **values))
+        else:
+            found = board_difference(self.board, self.sink, kind, explanation, **values)
+            self.found.append(replace(found, rank=rank, entity=entity))
 
     def sorted(self) -> list[Difference]:
         """The differences in order of rank; those without one are last."""
         return sorted(self.found, key=lambda d: (d.rank is None, d.rank or 0, d.kind, d.entity or (), d.column or ""))
+
+
+def row_difference(
+    board: Board,
+    sink: Sink,
+    kind: DifferenceKind,
+    explanation: str,
+    row: Row,
+    *,
+    column: str | None = None,
+    streamed: Any = None,
+    recomputed: Any = None,
+) -> Difference:
+    """A difference of a row that the sink shows: its rank, entity and record are known."""
+    found = board_difference(board, sink, kind, explanation, column=column, streamed=streamed, recomputed=recomputed)
+    record = row.record if isinstance(row, SinkRow) else None
+    evidence = {} if record is None else {"record": record}
+    return replace(found, rank=place_of(board, row), entity=entity_of(board, row), evidence=evidence)
+
+
+def board_difference(
+    board: Board,
+    sink: Sink,
+    kind: DifferenceKind,
+    explanation: str,
+    *,
+    column: str | None = None,
+    streamed: Any = None,
+    recomputed: Any = None,
+) -> Difference:
+    """A difference of the whole board, which has neither rank nor entity."""
+    return Difference(
+        board=board.name,
+        sink=sink,
+        kind=kind,
+        rank=None,
+        entity=None,
+        column=column,
+        streamed=streamed,
+        recomputed=recomputed,
+        explanation=explanation,
+    )
 
 
 def entity_of(board: Board, row: Row) -> Entity:

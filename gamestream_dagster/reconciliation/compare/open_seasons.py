@@ -9,7 +9,7 @@ from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.reconciliation.compare.bracket import compare_bracket
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
-from gamestream_dagster.reconciliation.compare.findings import compared, entity_of, place_of
+from gamestream_dagster.reconciliation.compare.findings import compared, row_difference
 from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, Row, Sink
 from gamestream_dagster.reconciliation.observe.sinks import newest_window
@@ -105,15 +105,7 @@ def _told(difference: Difference, span: SeasonSpan) -> Difference:
 
 
 def _misplaced(board: Board, sink: Sink, row: Row) -> Difference:
-    return Difference(
-        board=board.name,
-        sink=sink,
-        kind=DifferenceKind.EXTRA,
-        rank=place_of(board, row),
-        entity=entity_of(board, row),
-        column=board.season_column,
-        streamed=row,
-        recomputed=None,
-        explanation="no season begins then: seasons of another length were kept before, or somebody wrote the row",
-        evidence={"stands_in": str(row.get(board.season_column or ""))},
-    )
+    explanation = "no season begins then: seasons of another length were kept before, or somebody wrote the row"
+    kind, column = DifferenceKind.EXTRA, board.season_column
+    found = row_difference(board, sink, kind, explanation, row, column=column, streamed=row)
+    return replace(found, evidence={"stands_in": str(row.get(column or ""))})

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.compare.clocks import clock_difference, watermark_of
 from gamestream_dagster.reconciliation.compare.equal import compare_equal
-from gamestream_dagster.reconciliation.compare.findings import compared, entity_of, place_of
+from gamestream_dagster.reconciliation.compare.findings import board_difference, compared, place_of, row_difference
 from gamestream_dagster.reconciliation.model.cut import Cut
-from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, Row, Sink, SinkRow
+from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, Row, Sink
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.observe.sinks import newest_window
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
@@ -93,20 +93,10 @@ class _Windows:
 
 
 def _no_window(board: Board, sink: Sink, row: Row) -> Difference:
-    record = row.record if isinstance(row, SinkRow) else None
     column = board.window.as_of if board.window else None
-    return Difference(
-        board=board.name,
-        sink=sink,
-        kind=DifferenceKind.VALUE,
-        rank=place_of(board, row),
-        entity=entity_of(board, row),
-        column=column,
-        streamed=row.get(column or ""),
-        recomputed=None,
-        explanation=f"no window ends at {column} {row.get(column or '')}",
-        evidence={} if record is None else {"record": record},
-    )
+    shown = row.get(column or "")
+    explanation = f"no window ends at {column} {row.get(column or '')}"
+    return row_difference(board, sink, DifferenceKind.VALUE, explanation, row, column=column, streamed=shown)
 
 
 def _implied_window(archive: ArchiveDatabase, at: EventsAt, board: Board, watermark: int | None) -> int | None:
@@ -124,14 +114,8 @@ def _implied_window(archive: ArchiveDatabase, at: EventsAt, board: Board, waterm
 
 def _stale(board: Board, sink: Sink, as_of: int | None, implied: int) -> Difference:
     behind = "shows no window" if as_of is None else f"stands {(implied - as_of) / 1000:.0f} s of event time behind"
-    return Difference(
-        board=board.name,
-        sink=sink,
-        kind=DifferenceKind.STALE,
-        rank=None,
-        entity=None,
-        column=board.window.as_of if board.window else None,
-        streamed=as_of,
-        recomputed=implied,
-        explanation=f"the board {behind}, though the job has read the events of a later window",
+    explanation = f"the board {behind}, though the job has read the events of a later window"
+    column = board.window.as_of if board.window else None
+    return board_difference(
+        board, sink, DifferenceKind.STALE, explanation, column=column, streamed=as_of, recomputed=implied
     )

@@ -6,6 +6,7 @@ Records are counted by position, for offsets have holes that hold no record (tra
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def balance(
         counted: what the jobs themselves counted: the second, independent counter.
         low: by job, the cut up to which it has surely counted, as was known before `counted` was read.
     """
+    topic = archive.source.folder.name
     [totals] = query_minutes(archive, at, "totals")
     words = query_minutes(archive, at, "words")
     remarks = {row["word"]: row["records"] for row in words if row["kind"] == "remark"}
@@ -58,7 +60,7 @@ def balance(
         copies = counted_copies(archive, at, counted)
         remarks |= {f"copies that {job} counted": records for job, records in copies.items()}
     return LedgerBalance(
-        topic=archive.source.folder.name,
+        topic=topic,
         records=totals["records"],
         accepted=totals["accepted"],
         duplicate=totals["duplicate"],
@@ -66,7 +68,7 @@ def balance(
         dead_lettered=totals["dead_lettered"],
         reasons={row["word"]: row["records"] for row in words if row["kind"] == "reason"},
         remarks=remarks,
-        faults=tuple(faults),
+        faults=tuple(replace(fault, topic=topic) for fault in faults),
     )
 
 

@@ -19,12 +19,11 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.ledger.unlike import Unlike, beside_the_archive
 from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerFault, Row
+from gamestream_dagster.reconciliation.observe.job_ledger import COUNTS
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION, job_ledger
-
-_COUNTS = ("records", "accepted", "duplicate", "offset_sum", "offset_square_sum", "first_offset", "last_offset")
 
 Told = Mapping[tuple[str, int], Mapping[str, int]]
 """By job and partition the sums over the rows of its minutes."""
@@ -96,7 +95,7 @@ def _fault(one: Unlike, right: Row | None) -> LedgerFault:
             f"accepted and {one.counted['duplicate']} dropped, which no job can have counted: another hand changed it; "
             + remedy.format(job=one.job)
         )
-    shown = {name: one.counted[name] for name in _COUNTS} if one.has_row else None
+    shown = {name: one.counted[name] for name in COUNTS} if one.has_row else None
     return LedgerFault(
         FaultKind.EDITED, one.job, one.partition, first, last, abs(one.missing), sentence, one.minute, shown, right
     )
@@ -132,7 +131,8 @@ def counter_lines(faults: Sequence[LedgerFault], mended: Sequence[bool]) -> list
     """What `gamestream repair` tells of the counter's rows; `mended` is empty before anything is done."""
     states = ["DONE" if done else "MOVED_ON" for done in mended] or ["planned"] * len(faults)
     return [
-        f"{'UPSERT' if one.right else 'DELETE'} job_ledger {one.where} p{one.partition} minute {one.minute}  "
+        f"{'UPSERT' if one.right else 'DELETE'} job_ledger {one.where} {one.topic} p{one.partition} "
+        f"minute {one.minute}  "
         f"EDITED_BY_HAND  -> {one.right or 'nothing'}  {state}"
         for one, state in zip(faults, states, strict=True)
     ]
@@ -154,11 +154,12 @@ def repair_counter(engine: Engine, fault: LedgerFault) -> bool:
     """
     if fault.right is None or fault.minute is None:
         return False
-    key = {"job": fault.where, "partition_id": fault.partition, "minute_millis": fault.minute}
+    where = {"job": fault.where, "topic": fault.topic}
+    key = {**where, "partition_id": fault.partition, "minute_millis": fault.minute}
     same = [job_ledger.c[name] == value for name, value in key.items()]
     with engine.begin() as database:
         row: Any = database.execute(select(job_ledger).where(*same).with_for_update()).mappings().one_or_none()
-        shown = None if row is None else {name: int(row[name] or 0) for name in _COUNTS}
+        shown = None if row is None else {name: int(row[name] or 0) for name in COUNTS}
         if shown != fault.shown:
             return False
         if not fault.right:

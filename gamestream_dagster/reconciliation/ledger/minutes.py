@@ -9,9 +9,6 @@ from gamestream_dagster.reconciliation.recompute.archive_database import Archive
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
-LATE_MS = 5_000
-"""An event further behind than this came after its slice of a window may have been counted: the watermark's delay."""
-
 
 def query_minutes(
     archive: ArchiveDatabase, at: EventsAt, name: str, given: Given | None = None, **values: int
@@ -28,4 +25,4 @@ def read_minutes(archive: ArchiveDatabase, at: EventsAt) -> Iterator[Row]:
 
 
 def _count_minutes(archive: ArchiveDatabase, at: EventsAt) -> None:
-    archive.derive("minutes", at, statement("ledger/minutes"), late=LATE_MS)
+    archive.derive("minutes", at, statement("ledger/minutes"), late=archive.source.late_ms)

@@ -280,6 +280,8 @@ class LedgerFault:
     """Of `EDITED` the row as it was found; None: it is gone."""
     right: Row | None = None
     """Of `EDITED` the row as the job must have written it; empty: it wrote none; None: not known."""
+    topic: str = ""
+    """The topic whose ledger it is of; `balance` fills it in."""
 
 
 @dataclass(frozen=True)
@@ -306,22 +308,19 @@ class LedgerBalance:
 
 
 @dataclass(frozen=True)
-class ReconciliationRun:
-    """One reconciliation, finished."""
+class TopicProof:
+    """The part of a run about one topic: the boards that are computed from it, at a bracket of its own."""
 
-    run_id: str
-    mode: Mode
+    topic: str
     verdict: Verdict
     reason: str
-    started_at: datetime
-    seconds: float
+    about: tuple[str, ...] = ()
+    """Names of the boards that are computed from the topic, whether or not they could be compared."""
     boards: tuple[BoardResult, ...] = ()
     jobs: tuple[JobCut, ...] = ()
-    topic: str = ""
-    """The topic that the boards are computed from; the cuts are of it."""
     high: Mapping[int, int] = field(default_factory=dict[int, int])
     topic_id: TopicId | None = None
-    """The incarnation of the input topic that the cuts belong to; None: the broker gives no ids."""
+    """The incarnation of the topic that the cuts belong to; None: the broker gives no ids."""
     holds_from: Mapping[int, int] = field(default_factory=dict[int, int])
     """Where the archive begins, by partition; 0 for those left out. The verdict says nothing of what was before."""
     archive_head: str | None = None
@@ -330,8 +329,71 @@ class ReconciliationRun:
     ledger: LedgerBalance | None = None
     unconfirmed: int = 0
     """Differences of the first look that a later look, after another checkpoint, did not show again."""
+
+    @property
+    def looked(self) -> bool:
+        """Whether the boards of the topic were compared."""
+        return self.verdict is not Verdict.COULD_NOT_RUN
+
+
+@dataclass(frozen=True)
+class ReconciliationRun:
+    """One reconciliation, finished: a proof for each topic that its boards are computed from."""
+
+    run_id: str
+    mode: Mode
+    verdict: Verdict
+    reason: str
+    started_at: datetime
+    seconds: float
+    topics: tuple[TopicProof, ...] = ()
     report_path: Path | None = None
     descriptions: Mapping[str, Board] = field(default_factory=dict[str, Board])
+
+    def proof_of(self, board: str) -> TopicProof:
+        """The part of the run that is about a board."""
+        return next(one for one in self.topics if board in one.about)
+
+    @property
+    def only(self) -> TopicProof:
+        """The one proof of a run about boards of one topic."""
+        (one,) = self.topics
+        return one
+
+    @property
+    def boards(self) -> tuple[BoardResult, ...]:
+        """What the comparisons found, topic by topic."""
+        return tuple(board for one in self.topics for board in one.boards)
+
+    @property
+    def jobs(self) -> tuple[JobCut, ...]:
+        """The cuts of the jobs; a job that reads several topics has one for each."""
+        return tuple(job for one in self.topics for job in one.jobs)
+
+    @property
+    def bracket_events(self) -> int:
+        """Records between the cuts, over all topics."""
+        return sum(one.bracket_events for one in self.topics)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Differences that a later look did not show again, over all topics."""
+        return sum(one.unconfirmed for one in self.topics)
+
+    @property
+    def ledgers(self) -> tuple[LedgerBalance, ...]:
+        """The ledgers of the topics that have one."""
+        return tuple(one.ledger for one in self.topics if one.ledger is not None)
+
+    @property
+    def ledger_faults(self) -> tuple[LedgerFault, ...]:
+        """What does not add up, in all ledgers."""
+        return tuple(fault for one in self.ledgers for fault in one.faults)
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every topic has a ledger, and each of them adds up."""
+        return bool(self.topics) and all(one.ledger is not None and one.ledger.balanced for one in self.topics)
 
     @property
     def differences(self) -> tuple[Difference, ...]:

@@ -124,7 +124,7 @@ class BoardObserver:
             # complete; by the end of the next one that has happened.
             checkpoints = self._checkpoint(live)
         rows = self.rows(boards, sinks)
-        counted = read_job_ledger(self.engine, jobs)
+        counted = read_job_ledger(self.engine, jobs, self.topic)
         high = self.kafka.end_offsets(self.topic)
         cuts: dict[str, JobCut] = {}
         for job in live:
@@ -236,8 +236,8 @@ class BoardObserver:
             ) from error
 
     def progress(self, job: str) -> dict[int, Progress]:
-        """How far the job says it has read, by partition."""
-        return read_progress(self.engine, job)
+        """How far the job says it has read the topic, by partition."""
+        return read_progress(self.engine, job, self.topic)
 
     def _committed(self, job: str) -> dict[int, int]:
         return self.kafka.committed(f"gamestream-{job}", self.topic)

@@ -14,24 +14,16 @@ from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION, job_ledger
 
-_NUMBERS = (
-    "partition_id",
-    "minute",
-    "records",
-    "accepted",
-    "duplicate",
-    "offset_sum",
-    "offset_square_sum",
-    "first_offset",
-    "last_offset",
-)
-_COUNTS = ("records", "accepted", "duplicate", "offset_sum", "offset_square_sum", "first_offset", "last_offset")
+COUNTS: tuple[str, ...] = tuple(column.name for column in job_ledger.columns if not column.primary_key)
+"""What a job counts of a minute, or of a whole partition."""
+
+_NUMBERS = ("partition_id", "minute", *COUNTS)
 _BATCH = 10_000
 
 
 @dataclass
 class JobLedger:
-    """Counts of jobs, column by column, so that a week of minutes of many partitions takes little memory."""
+    """Jobs' counts of one topic, column by column: a week of minutes of many partitions takes little memory."""
 
     totals: dict[tuple[str, int], Row] = field(default_factory=dict[tuple[str, int], Row])
     """Totals by job and partition: the content of its state, whatever happened to the rows of old minutes."""
@@ -49,7 +41,7 @@ class JobLedger:
         if row["duplicate"] is None:
             self.without_copies.add(row["job"])
         if row["minute_millis"] == WHOLE_PARTITION:
-            self.totals[row["job"], row["partition_id"]] = {name: row[name] or 0 for name in _COUNTS}
+            self.totals[row["job"], row["partition_id"]] = {name: row[name] or 0 for name in COUNTS}
             return
         if row["job"] not in self.jobs:
             self.jobs.append(row["job"])
@@ -60,14 +52,14 @@ class JobLedger:
                 self.columns[name].append(row[name] or 0)
 
 
-def read_job_ledger(engine: Engine, jobs: Sequence[str]) -> JobLedger:
-    """The jobs' own ledger in one snapshot; read it after the checkpoint of the low cut.
+def read_job_ledger(engine: Engine, jobs: Sequence[str], topic: str) -> JobLedger:
+    """The jobs' own ledger of a topic in one snapshot; read it after the checkpoint of the low cut.
 
     Raises:
         CouldNotLookError: the table does not exist.
     """
     found = JobLedger()
-    query = select(job_ledger).where(job_ledger.c.job.in_(list(jobs)))
+    query = select(job_ledger).where(job_ledger.c.job.in_(list(jobs)), job_ledger.c.topic == topic)
     try:
         with engine.connect().execution_options(stream_results=True, max_row_buffer=_BATCH) as database:
             for row in database.execute(query).mappings():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, and_, func, select
 from sqlalchemy.exc import ProgrammingError
 
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
@@ -31,13 +31,13 @@ class Progress:
         return max((one for one in told if one <= end), default=max(told))
 
 
-def read_progress(engine: Engine, job: str) -> dict[int, Progress]:
-    """How far a job says it has read, by partition.
+def read_progress(engine: Engine, job: str, topic: str) -> dict[int, Progress]:
+    """How far a job says it has read a topic, by partition.
 
     Raises:
         CouldNotLookError: there is no such table.
     """
-    mine = job_ledger.c.job == job
+    mine = and_(job_ledger.c.job == job, job_ledger.c.topic == topic)
     whole = select(job_ledger).where(mine, job_ledger.c.minute_millis == WHOLE_PARTITION)
     newest = (
         select(job_ledger.c.partition_id, func.max(job_ledger.c.last_offset))

@@ -109,7 +109,7 @@ class Standstill:
     def _read(self, stopped: Sequence[Deployment], boards: Sequence[Board], sinks: Sequence[Sink]) -> Observation:
         rows = self.looker.rows(boards, sinks)
         progress = {one.job: self.looker.progress(one.job) for one in stopped}
-        counted = read_job_ledger(self.looker.engine, [one.job for one in stopped])
+        counted = read_job_ledger(self.looker.engine, [one.job for one in stopped], self.looker.topic)
         ends = self.looker.kafka.end_offsets(self.looker.topic)
         topic_id = self.looker.kafka.topic_id(self.looker.topic)
         cuts: dict[str, JobCut] = {}

@@ -29,8 +29,14 @@ def open_recompute(
     spill = settings.home / "tmp" / "recompute"
     spill.mkdir(parents=True, exist_ok=True)
     folder, ids = settings.archive_dir / source.topic, source.dedup is not None
-    own, content = source.own_columns, source.content_columns
-    opened = ArchiveSource(folder, event_ids=ids, chapter=chapter, own_columns=own, content=content)
+    opened = ArchiveSource(
+        folder,
+        event_ids=ids,
+        chapter=chapter,
+        own_columns=source.own_columns,
+        content=source.content_columns,
+        late_ms=source.lateness_ms,
+    )
     return ArchiveDatabase(opened, spill, engine=_engine(settings, say))
 
 

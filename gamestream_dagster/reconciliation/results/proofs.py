@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from gamestream_dagster.reconciliation.model.values import Cause, Verdict
-from gamestream_dagster.warehouse.tables import differences, reconciliation_runs
+from gamestream_dagster.warehouse.tables import differences, reconciliation_runs, reconciliation_topics
 
 NEWEST_RUNS = 500
 """Maximum age of a board's proof; older runs prove nothing about the rows of today."""
@@ -52,16 +52,22 @@ def newest_run(link: Connection) -> FinishedRun | None:
 
 
 def newest_by_board(link: Connection, boards: Iterable[str]) -> dict[str, FinishedRun]:
-    """The newest finished run per board; boards without one are left out."""
+    """The newest finished run per board, with the verdict of the board's topic; boards without one are left out."""
     wanted = sorted(set(boards))
     recent = _finished().order_by(reconciliation_runs.c.finished_at.desc()).limit(NEWEST_RUNS).subquery("recent")
     recorded = sa.case(
         (sa.func.jsonb_typeof(recent.c.boards) == "array", recent.c.boards), else_=sa.literal(wanted, JSONB)
     )
     about = sa.func.jsonb_array_elements_text(recorded).table_valued("board").render_derived(name="about")
+    # a run has a verdict for each topic; one of an earlier version has its own alone
+    of_topic = reconciliation_topics.alias("of_topic")
+    same = sa.and_(of_topic.c.run_id == recent.c.run_id, of_topic.c.boards.has_key(about.c.board))
+    verdict, reason = (sa.func.coalesce(of_topic.c[name], recent.c[name]).label(name) for name in ("verdict", "reason"))
+    others = [column for column in recent.c if column.name not in ("verdict", "reason")]
     newest = (
-        sa.select(about.c.board.label("about_board"), recent)
+        sa.select(about.c.board.label("about_board"), *others, verdict, reason)
         .join_from(recent, about, sa.true())
+        .outerjoin(of_topic, same)
         .where(about.c.board.in_(wanted))
         .distinct(about.c.board)
         .order_by(about.c.board, recent.c.finished_at.desc())

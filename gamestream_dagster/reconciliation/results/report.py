@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from gamestream_dagster.reconciliation.model.cut import shown
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.values import JobCut, ReconciliationRun, TopicProof, Verdict
 from gamestream_dagster.reconciliation.results import report_view as view
 from gamestream_dagster.reconciliation.results.store import PastRun, plain
 
@@ -24,6 +24,7 @@ _VERDICT_TEXT = {
     Verdict.DIFFERENT: "Something differs from what the same events give, and nothing excuses it.",
     Verdict.COULD_NOT_RUN: "Nothing was compared, so there is no verdict on the boards.",
 }
+_SOME_ALONE = "Not every topic could be looked at; there is no verdict on the boards of the others."
 _LEDGER_ALONE = "Every row is what the same events give, but the ledger of the events does not add up."
 
 
@@ -79,8 +80,7 @@ def render_report(
         causes=view.causes(run.differences),
         found=view.rows(run.differences),
         open_up_to=view.OPEN_UP_TO,
-        jobs=[(job, shown(job.low)) for job in run.jobs],
-        high=shown(run.high),
+        cuts=_cuts(run),
         trend=view.trend(trend, None if folder is None else str(folder), present),
         most=max((past.rows_different for past in trend), default=0),
         longest=max((past.seconds for past in trend), default=0.0),
@@ -88,9 +88,17 @@ def render_report(
     )
 
 
+def _cuts(run: ReconciliationRun) -> list[tuple[TopicProof, list[tuple[JobCut, str]], str]]:
+    """By topic the jobs with their low cuts, and the high cut; empty where no topic could be looked at."""
+    cuts = [(one, [(job, shown(job.low)) for job in one.jobs], shown(one.high)) for one in run.topics]
+    return cuts if run.jobs else []
+
+
 def _verdict_text(run: ReconciliationRun) -> str:
     if run.verdict is Verdict.DIFFERENT and not run.differences:
         return _LEDGER_ALONE
+    if run.verdict is Verdict.COULD_NOT_RUN and any(one.looked for one in run.topics):
+        return _SOME_ALONE
     return _VERDICT_TEXT[run.verdict]
 
 

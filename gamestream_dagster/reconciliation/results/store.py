@@ -1,4 +1,4 @@
-"""`reconciliation_runs` and `differences`: the store of every run."""
+"""`reconciliation_runs`, `reconciliation_topics` and `differences`: the store of every run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from gamestream_dagster.reconciliation.model.values import (
     LedgerBalance,
     ReconciliationRun,
     RecordAt,
+    TopicProof,
     Unreadable,
 )
-from gamestream_dagster.warehouse.tables import differences, reconciliation_runs
+from gamestream_dagster.warehouse.tables import differences, reconciliation_runs, reconciliation_topics
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,6 @@ class PastRun:
 
 def save_run(engine: Engine, run: ReconciliationRun) -> None:
     """Store a run with its differences, in one transaction."""
-    low = {job.job: _keys(job.low) for job in run.jobs}
     row: dict[str, Any] = {
         "run_id": run.run_id,
         "started_at": run.started_at,
@@ -49,11 +49,6 @@ def save_run(engine: Engine, run: ReconciliationRun) -> None:
         "flink_job_id": ", ".join(job.flink_job_id for job in run.jobs) or None,
         "fingerprint": ", ".join(job.fingerprint for job in run.jobs) or None,
         "checkpoint_id": run.jobs[0].checkpoint_id if run.jobs else None,
-        "low_cut": low or None,
-        "high_cut": _keys(run.high) or None,
-        "topic_id": run.topic_id,
-        "holds_from": _keys(run.holds_from),
-        "archive_head": run.archive_head,
         "bracket_events": run.bracket_events,
         "rows_compared": run.rows_compared,
         "rows_equal": run.rows_equal,
@@ -61,14 +56,31 @@ def save_run(engine: Engine, run: ReconciliationRun) -> None:
         "rows_unexplained": run.rows_unexplained,
         "seconds": run.seconds,
         "report_path": None if run.report_path is None else str(run.report_path),
-        "ledger": None if run.ledger is None else ledger_data(run.ledger),
         "boards": sorted(run.descriptions),
     }
     with engine.begin() as database:
         database.execute(insert(reconciliation_runs).values(row))
+        if run.topics:
+            database.execute(insert(reconciliation_topics), [_topic(run.run_id, one) for one in run.topics])
         found = [_difference(run.run_id, number, one) for number, one in enumerate(run.differences, start=1)]
         if found:
             database.execute(insert(differences), found)
+
+
+def _topic(run_id: str, proof: TopicProof) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "topic": proof.topic,
+        "verdict": proof.verdict.value,
+        "reason": proof.reason,
+        "boards": sorted(proof.about),
+        "topic_id": proof.topic_id,
+        "low_cut": {job.job: _keys(job.low) for job in proof.jobs} or None,
+        "high_cut": _keys(proof.high) or None,
+        "holds_from": _keys(proof.holds_from),
+        "archive_head": proof.archive_head,
+        "ledger": None if proof.ledger is None else ledger_data(proof.ledger),
+    }
 
 
 def last_runs(engine: Engine, count: int = 30) -> list[PastRun]:
@@ -95,13 +107,14 @@ def last_runs(engine: Engine, count: int = 30) -> list[PastRun]:
     ]
 
 
-def last_judged(engine: Engine, topic_id: str | None) -> tuple[str, datetime, str] | None:
+def last_judged(engine: Engine, topic: str, topic_id: str | None) -> tuple[str, datetime, str] | None:
     """The newest run judged by an archive of this topic: its id, its time, and the archive's head then."""
-    columns = reconciliation_runs.c
+    runs, of_topic = reconciliation_runs.c, reconciliation_topics.c
     query = (
-        select(columns.run_id, columns.started_at, columns.archive_head)
-        .where(columns.archive_head > "", columns.topic_id.is_not_distinct_from(topic_id))
-        .order_by(columns.started_at.desc())
+        select(runs.run_id, runs.started_at, of_topic.archive_head)
+        .join_from(reconciliation_runs, reconciliation_topics)
+        .where(of_topic.topic == topic, of_topic.archive_head > "", of_topic.topic_id.is_not_distinct_from(topic_id))
+        .order_by(runs.started_at.desc())
         .limit(1)
     )
     with engine.connect() as database:

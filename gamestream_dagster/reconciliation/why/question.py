@@ -12,7 +12,6 @@ from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.reconciliation.compare.bracket import compare_bracket
 from gamestream_dagster.reconciliation.compare.findings import entity_of, fault_of, rank_of
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
-from gamestream_dagster.reconciliation.ledger.minutes import LATE_MS
 from gamestream_dagster.reconciliation.model.input_history import depth
 from gamestream_dagster.reconciliation.model.values import Entity, Row, Sink
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
@@ -123,7 +122,7 @@ class Question:
         over = {name: column.over for name, column in self.board.columns.items() if column.role is ColumnRole.SUM}
         if self.board.window is not None or row is None or not over:
             over = {"score": self.board.entity}
-        delay = _NEVER if self.board.window is None else LATE_MS
+        delay = _NEVER if self.board.window is None else self.archive.source.late_ms
         sums: list[Sum] = []
         tables: dict[str, Lines] = {}
         for column, names in over.items():

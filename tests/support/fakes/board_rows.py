@@ -106,12 +106,22 @@ def fill(settings: Settings, rows: dict[str, list[dict[str, Any]]] | None = None
 
 
 def reconciled(settings: Settings, verdict: str = "MATCH", **run: Any) -> str:
-    """Record a finished reconciliation of 40 rows; gives its run id."""
+    """Record a finished reconciliation of 40 rows; gives its run id.
+
+    Columns that `reconciliation_topics` alone has are those of its proof for `user-score`.
+    """
+    metadata = load_metadata()
+    runs, topics = (metadata.tables[name] for name in ("reconciliation_runs", "reconciliation_topics"))
+    alone = set(topics.c.keys()) - set(runs.c.keys())
+    of_topic = {name: run.pop(name) for name in sorted(alone & set(run))}
     run_id = f"run-{uuid.uuid4().hex[:8]}"
     now = datetime.now(UTC)
     values = {"rows_compared": 40, "rows_equal": 40, "rows_different": 0, "rows_unexplained": 0, "started_at": now}
     values |= {"run_id": run_id, "finished_at": now, "mode": "bracket", "verdict": verdict, **run}
-    write(settings, sa.insert(load_metadata().tables["reconciliation_runs"]).values(values))
+    write(settings, sa.insert(runs).values(values))
+    if of_topic:
+        proof = {"run_id": run_id, "topic": "user-score", "verdict": verdict, **of_topic}
+        write(settings, sa.insert(topics).values(proof))
     return run_id
 
 

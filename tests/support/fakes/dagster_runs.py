@@ -19,6 +19,7 @@ from gamestream_dagster.reconciliation.model.values import (
     Mode,
     ReconciliationRun,
     Sink,
+    TopicProof,
     Verdict,
 )
 from tests.support.fakes.dagster_facades import (
@@ -61,11 +62,19 @@ def reconciled(
         reason=reason,
         started_at=NOW,
         seconds=1.5,
-        boards=(BoardResult("top_teams", Sink.POSTGRES, 10, differences),),
-        jobs=(JobCut("leaderboards_v1", "f" * 32, "abcd", 7, {0: 10, 1: 20}),),
-        high={0: 12, 1: 20},
-        bracket_events=2,
-        ledger=ledger,
+        topics=(
+            TopicProof(
+                topic="user-score",
+                verdict=verdict,
+                reason=reason,
+                about=("top_teams",),
+                boards=(BoardResult("top_teams", Sink.POSTGRES, 10, differences),),
+                jobs=(JobCut("leaderboards_v1", "f" * 32, "abcd", 7, {0: 10, 1: 20}),),
+                high={0: 12, 1: 20},
+                bracket_events=2,
+                ledger=ledger,
+            ),
+        ),
         report_path=Path("/reports/r1.html"),
     )
 

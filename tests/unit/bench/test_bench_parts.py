@@ -36,7 +36,7 @@ from gamestream_dagster.reconciliation.recompute.boards import board_rows
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource
 from gamestream_dagster.reconciliation.recompute.facts import newest_event_times
 from gamestream_dagster.settings import TopicFormat
-from tests.support.fakes.streams import scores_in
+from tests.support.fakes.streams import SCORES, scores_in
 
 
 def test_contestants_take_turns_and_the_first_round_is_thrown_away() -> None:
@@ -172,7 +172,7 @@ def test_the_plain_consumer_has_the_boards_of_the_recompute(tmp_path: Path) -> N
             boards.advance(4)
     boards.finish()
     found = boards.rows()
-    with ArchiveDatabase(ArchiveSource(tmp_path / TOPIC), tmp_path) as archive:
+    with ArchiveDatabase(ArchiveSource(tmp_path / TOPIC, late_ms=SCORES.lateness_ms), tmp_path) as archive:
         at = archive.at(ends)
         newest_event = max(newest_event_times(archive, at).values())
         for name, board in gate.boards().items():

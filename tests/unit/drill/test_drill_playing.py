@@ -26,8 +26,10 @@ from gamestream_dagster.reconciliation.model.values import (
     LedgerFault,
     Mode,
     ReconciliationRun,
+    TopicProof,
     Verdict,
 )
+from tests.support.fakes.streams import SCORES
 
 JOB = "totals_v1"
 AT = 1_800_000_000.0
@@ -170,6 +172,12 @@ def ledger(records: int, *faults: tuple[FaultKind, int]) -> LedgerBalance:
     return LedgerBalance("user-score", records, records, 0, 0, 0, {}, found)
 
 
+def drained(balance: LedgerBalance | None) -> ReconciliationRun:
+    verdict = Verdict.MATCH if balance else Verdict.COULD_NOT_RUN
+    proof = TopicProof("user-score", verdict, "", ledger=balance)
+    return ReconciliationRun("r", Mode.DRAINED, verdict, "", datetime.now(UTC), 1.0, (proof,))
+
+
 @pytest.mark.parametrize(
     ("balance", "sent", "lost", "doubled"),
     [
@@ -183,19 +191,20 @@ def ledger(records: int, *faults: tuple[FaultKind, int]) -> LedgerBalance:
 def test_events_are_counted_against_what_was_sent_and_what_the_jobs_counted(
     balance: LedgerBalance, sent: int, lost: int, doubled: int
 ) -> None:
-    run = ReconciliationRun("r", Mode.DRAINED, Verdict.MATCH, "", datetime.now(UTC), 1.0, ledger=balance)
-    found = boards_of(run, sent)
+    run = drained(balance)
+    found = boards_of(run, sent, "user-score")
     assert (found.lost, found.doubled) == (lost, doubled)
-    assert boards_of(replace(run, verdict=Verdict.COULD_NOT_RUN, ledger=None), sent).equal is False
+    assert boards_of(drained(None), sent, "user-score").equal is False
 
 
 @pytest.mark.parametrize("blind", [0, 2, 3])
 def test_boards_that_cannot_be_looked_at_yet_are_looked_at_again(monkeypatch: pytest.MonkeyPatch, blind: int) -> None:
-    run = ReconciliationRun("r", Mode.DRAINED, Verdict.MATCH, "", datetime.now(UTC), 1.0, ledger=ledger(50))
-    runs = [replace(run, verdict=Verdict.COULD_NOT_RUN, ledger=None, reason="job is STOPPING")] * blind + [run]
+    runs = [replace(drained(None), reason="job is STOPPING")] * blind + [drained(ledger(50))]
     monkeypatch.setattr(playing, "reconcile", lambda *_: runs.pop(0))
     waited: list[int] = []
-    site: Any = type("Site", (), {"settings": None, "records_before": 20, "say": lambda self, text: None})()
+    site: Any = type(
+        "Site", (), {"settings": None, "records_before": 20, "source": SCORES, "say": lambda self, text: None}
+    )()
     site.crowd = type("Crowd", (), {"pause": lambda self: 30})()
     site.watcher = type("Watcher", (), {"idle": lambda self: True})()
     site.witness = type("Witness", (), {"wait_checkpoints": lambda self, count, limit: waited.append(count)})()

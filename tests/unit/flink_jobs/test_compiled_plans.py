@@ -117,6 +117,13 @@ def test_a_plan_that_counts_by_another_key_or_twice_is_refused(operators: list[d
         with_id_horizon(json.dumps({"nodes": operators, "edges": []}), 720_000, KEY)
 
 
+def test_a_job_that_reads_two_topics_forgets_the_ids_of_both() -> None:
+    plan = json.loads(with_id_horizon(with_states(DROPS_COPIES, RANK, DROPS_COPIES), 720_000, KEY, 2))
+    assert [node["state"][0]["ttl"] for node in plan["nodes"]] == ["720000 ms", "0 ms", "720000 ms"]
+    with pytest.raises(SubmissionRejectedError, match=r"1 operators .* and should have 2"):
+        with_id_horizon(with_states(DROPS_COPIES), 720_000, KEY, 2)
+
+
 @pytest.mark.parametrize("found", [0, 2])
 def test_a_plan_without_just_one_such_state_is_refused(found: int) -> None:
     with pytest.raises(SubmissionRejectedError, match=f"{found} operators"):

@@ -18,6 +18,7 @@ from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.target.targets import Target, target_for
 from gamestream_dagster.settings import Season, Settings, TopicFormat
+from gamestream_dagster.warehouse.ledger_parts import ledger_part
 from gamestream_dagster.warehouse.tables import load_metadata
 from tests.support.fakes.job_specs import target
 from tests.support.fakes.job_world import World
@@ -34,7 +35,8 @@ class Stack:
         with self.engine.begin() as connection:
             for table in load_metadata().tables.values():
                 columns = ", ".join(f'"{column.name}" TEXT' for column in table.columns)
-                connection.execute(text(f'CREATE TABLE "{table.name}" ({columns})'))
+                name = ledger_part("user-score") if table.name == "job_ledger" else table.name
+                connection.execute(text(f'CREATE TABLE "{name}" ({columns})'))
         monkeypatch.setattr(needs, "Registry", lambda _: self.registry())
         monkeypatch.setattr(needs, "open_engine", lambda _: self.opened())
 
@@ -71,7 +73,7 @@ def test_what_our_jobs_need(stack: Stack) -> None:
         boards = {one.name: one for one in load_boards(season=Season.DAILY).values() if one.job == name}
         assert set(found.topics) == {*spec.reads, *spec.topics_written}
         assert {one.topic for one in boards.values()} <= set(spec.topics_written)
-        assert set(found.tables) == {"job_ledger", *boards}
+        assert set(found.tables) == {*map(ledger_part, spec.ledgers), *boards}
         assert found.subjects == ()
 
 
@@ -82,12 +84,12 @@ def test_a_stack_that_has_all_lets_the_job_run(stack: Stack) -> None:
 def test_each_thing_that_is_missing_is_told_with_what_makes_it(stack: Stack) -> None:
     stack.topics -= {"user-score", "top-teams"}
     stack.run("DROP TABLE team_mvps")
-    stack.run("ALTER TABLE job_ledger DROP COLUMN duplicate")
+    stack.run("ALTER TABLE job_ledger_user_score DROP COLUMN duplicate")
     assert missing(stack.settings, stack.job()) == (
         "the topic user-score does not exist; `gamestream apply` makes it",
         "the topic top-teams does not exist; `gamestream apply` makes it",
         "the table team_mvps does not exist; `gamestream apply` makes it",
-        "the table job_ledger has no column duplicate; `gamestream apply` makes it",
+        "the table job_ledger_user_score has no column duplicate; `gamestream apply` makes it",
     )
 
 
@@ -109,6 +111,8 @@ def test_what_nobody_declares_has_another_way(stack: Stack) -> None:
     assert "declare it in gamestream_dagster/catalogue/topics.yaml, then run `gamestream apply`" in topic
     (table,) = missing(stack.settings, renamed(stack.job(), "'top_teams'", "'my_teams'"))
     assert "create it in Postgres" in table
+    (part,) = missing(stack.settings, renamed(stack.job(), "'job_ledger_user_score'", "'job_ledger_clicks'"))
+    assert "it is the ledger of a topic that is no stream: describe the topic in" in part
 
 
 def test_what_lives_elsewhere_is_not_looked_for(stack: Stack) -> None:

@@ -48,7 +48,7 @@ def test_a_job_has_a_ledger_and_one_output_of_its_name(root: Path) -> None:
     code, told = new(root, "job", "clans_v1", "--reads", "user-score")
     assert code == 0, told
     spec = load_job("clans_v1", root)
-    assert (spec.keeps_ledger, spec.tables_written) == (True, ("clans", "job_ledger"))
+    assert (spec.ledgers, spec.tables_written) == (("user-score",), ("clans", "job_ledger"))
     assert [Path(one.path).name for one in spec.sources] == [
         "user_score.sql",
         "checked_scores.sql",

@@ -35,7 +35,7 @@ from tests.support.reference_model import Event
 BOARDS = {name: board for name, board in load_boards().items() if (board.folder / RECOMPUTE_SQL).exists()}
 WINDOWED = next(board for board in BOARDS.values() if board.window is not None)
 PLAIN = next(board for board in BOARDS.values() if board.window is None)
-NOW = EventsAt(ArchiveSource(Path("/archive/user-score")), {0: 3})
+NOW = EventsAt(ArchiveSource(Path("/archive/user-score"), late_ms=5_000), {0: 3})
 
 
 def test_the_pattern_takes_the_named_files_and_no_other():

@@ -61,7 +61,7 @@ class AfterAKill(BoardObserver):
 
 def test_a_cut_is_not_borne_out_by_what_was_committed_after_the_rows_were_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observe, "COMMIT_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(observe, "read_job_ledger", lambda engine, jobs: JobLedger())
+    monkeypatch.setattr(observe, "read_job_ledger", lambda engine, jobs, topic: JobLedger())
     kafka = FakeKafka()
     looker = AfterAKill(cast("Any", None), cast("Any", None), cast("Any", kafka), "user-score")
     seen = looker.look([load_boards()["hot_streaks"]], [Sink.POSTGRES])
@@ -120,7 +120,7 @@ def test_what_another_hand_changed_is_no_low_cut(
     monkeypatch: pytest.MonkeyPatch, told: dict[int, Progress], offset: int | None, low: int
 ) -> None:
     monkeypatch.setattr(observe, "COMMIT_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(observe, "read_job_ledger", lambda engine, jobs: JobLedger())
+    monkeypatch.setattr(observe, "read_job_ledger", lambda engine, jobs, topic: JobLedger())
     looker = Changed(cast("Any", None), cast("Any", None), cast("Any", Group(offset)), "user-score")
     object.__setattr__(looker, "told", told)
     seen = looker.look([load_boards()["hot_streaks"]], [Sink.POSTGRES])
@@ -130,7 +130,7 @@ def test_what_another_hand_changed_is_no_low_cut(
 
 def test_a_ledger_beyond_the_topics_end_is_no_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observe, "COMMIT_WAIT_SECONDS", 0.0)
-    monkeypatch.setattr(observe, "read_job_ledger", lambda engine, jobs: JobLedger())
+    monkeypatch.setattr(observe, "read_job_ledger", lambda engine, jobs, topic: JobLedger())
     looker = Changed(cast("Any", None), cast("Any", None), cast("Any", Group(500)), "user-score")
     object.__setattr__(looker, "told", {0: progress(499, 499)})
     with pytest.raises(CouldNotLookError, match="changed by hand, or the broker lost records"):

@@ -19,7 +19,7 @@ from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.certificates import certificate as certificates
 from gamestream_dagster.reconciliation.certificates.certificate import Certificate, Part, Proof, certify, verify
 from gamestream_dagster.reconciliation.compare.examine import examine
-from gamestream_dagster.reconciliation.model.values import JobCut, Mode, ReconciliationRun, Sink, Verdict
+from gamestream_dagster.reconciliation.model.values import JobCut, Mode, ReconciliationRun, Sink, TopicProof, Verdict
 from gamestream_dagster.reconciliation.observe.boards import Limits
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
@@ -109,7 +109,8 @@ def test_every_command_respects_the_engine(settings: Settings, asked: list[Ask],
     assert len(asked) == 3
     assert recomputed_rows(by_flink, BOARD, Cuts(CUT, frozenset(CUT))) == 1
     assert len(asked) == 4
-    run = ReconciliationRun("run", Mode.DRAINED, Verdict.MATCH, "", datetime.now(UTC), 0.0, high=CUT, jobs=(JOB,))
+    proof = TopicProof(SCORES.topic, Verdict.MATCH, "", (BOARD.name,), high=CUT, jobs=(JOB,))
+    run = ReconciliationRun("run", Mode.DRAINED, Verdict.MATCH, "", datetime.now(UTC), 0.0, (proof,))
     monkeypatch.setattr(reconciliations, "reconcile", lambda *_, **__: run)
     assert commands._of_all_time(by_flink, BOARD.name).rows == made(settings).rows
     assert len(asked) == 5

@@ -19,6 +19,7 @@ from gamestream_dagster.reconciliation.model.values import (
     Row,
     Sink,
     SinkRow,
+    TopicProof,
     Unreadable,
     Verdict,
 )
@@ -39,6 +40,7 @@ def bare(sink: Sink) -> Difference:
 
 
 def planned(*found: Difference) -> RepairPlan:
+    result = BoardResult("top_players", Sink.POSTGRES, 10, found)
     run = ReconciliationRun(
         run_id="r",
         mode=Mode.BRACKET,
@@ -46,7 +48,7 @@ def planned(*found: Difference) -> RepairPlan:
         reason="",
         started_at=datetime.now(UTC),
         seconds=0,
-        boards=(BoardResult("top_players", Sink.POSTGRES, 10, found),),
+        topics=(TopicProof("user-score", Verdict.DIFFERENT, "", ("top_players",), (result,)),),
         descriptions={"top_players": BOARD},
     )
     return plan_repair(run)

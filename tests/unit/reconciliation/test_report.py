@@ -23,6 +23,7 @@ from gamestream_dagster.reconciliation.model.values import (
     Mode,
     ReconciliationRun,
     Sink,
+    TopicProof,
     Verdict,
 )
 from gamestream_dagster.reconciliation.results.report import render_report, write_report
@@ -50,11 +51,19 @@ def run_with(*differences: Difference) -> ReconciliationRun:
         reason="because",
         started_at=NOW,
         seconds=1.5,
-        boards=(BoardResult("top_players", Sink.POSTGRES, 10, differences),),
-        jobs=(JobCut("leaderboards_v1", "abc", "f00", 7, {0: 5, 1: 6}),),
-        high={0: 9, 1: 6},
-        bracket_events=4,
-        ledger=LedgerBalance("user-score", 15, 14, 0, 0, 1, {"NOT_JSON": 1}, (HOLE,)),
+        topics=(
+            TopicProof(
+                topic="user-score",
+                verdict=Verdict.DIFFERENT if differences else Verdict.MATCH,
+                reason="because",
+                about=("top_players",),
+                boards=(BoardResult("top_players", Sink.POSTGRES, 10, differences),),
+                jobs=(JobCut("leaderboards_v1", "abc", "f00", 7, {0: 5, 1: 6}),),
+                high={0: 9, 1: 6},
+                bracket_events=4,
+                ledger=LedgerBalance("user-score", 15, 14, 0, 0, 1, {"NOT_JSON": 1}, (HOLE,)),
+            ),
+        ),
         descriptions=load_boards(),
     )
 

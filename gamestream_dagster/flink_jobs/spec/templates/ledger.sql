@@ -1,9 +1,9 @@
--- The job's side of the ledger, by partition and minute of the Kafka time: what it read, what it accepted, which copies it
--- dropped. Minute -1 is the whole partition: after a restore from an old state it alone tells what the state holds, because
--- a minute without new records keeps its row. The offsets come straight from the source, in the order of the partition: at any
--- instant a row covers all records up to its last offset. Copies are dropped further down and may lag behind: until
--- then an accepted record counts as `duplicate`.
-CREATE TEMPORARY VIEW ledger_entries AS
+-- The job's side of the ledger of ${topic}, by partition and minute of the Kafka time: what it read, what it accepted, which
+-- copies it dropped. Minute -1 is the whole partition: after a restore from an old state it alone tells what the state holds,
+-- because a minute without new records keeps its row. The offsets come straight from the source, in the order of the
+-- partition: at any instant a row covers all records up to its last offset. Copies are dropped further down and may lag
+-- behind: until then an accepted record counts as `duplicate`.
+CREATE TEMPORARY VIEW ledger${suffix}_entries AS
 SELECT
   -- not a constant to the planner: `job` must be part of the key that it knows, or the sink would delete each row before
   -- it writes it anew, and a reader would find it missing now and then
@@ -19,7 +19,7 @@ SELECT
 FROM ${counted}
 WHERE points IS NOT NULL;
 
-CREATE TEMPORARY VIEW ledger AS
+CREATE TEMPORARY VIEW ledger${suffix} AS
 SELECT
   job, partition_id, minute_millis, records,
   LEAST(counted, accepted) AS accepted,
@@ -31,13 +31,13 @@ FROM (
     COUNT(kafka_place) AS records, COUNT(points) AS accepted, COUNT(counted_points) AS counted,
     SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
     MIN(kafka_place) AS first_offset, MAX(kafka_place) AS last_offset
-  FROM ledger_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
+  FROM ledger${suffix}_entries CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
   GROUP BY job, partition_id, span
 );
 
 -- The same for a job that does not count its copies (`ledger: {copies: false}` in job.yaml): `accepted` includes them, and
 -- `duplicate` is NULL, not 0.
-CREATE TEMPORARY VIEW ledger_without_copies AS
+CREATE TEMPORARY VIEW ledger${suffix}_without_copies AS
 SELECT
   job, partition_id, span AS minute_millis, COUNT(*) AS records, COUNT(points) AS accepted, CAST(NULL AS BIGINT) AS duplicate,
   SUM(place) AS offset_sum, SUM(place * place) AS offset_square_sum,
@@ -51,14 +51,14 @@ FROM (
 ) CROSS JOIN UNNEST(ARRAY[minute_millis, CAST(-1 AS BIGINT)]) AS spans (span)
 GROUP BY job, partition_id, span;
 
-CREATE TEMPORARY TABLE ledger_table (
-  job STRING, partition_id INT, minute_millis BIGINT, records BIGINT, accepted BIGINT, duplicate BIGINT,
-  offset_sum BIGINT, offset_square_sum BIGINT, first_offset BIGINT, last_offset BIGINT,
-  PRIMARY KEY (job, partition_id, minute_millis) NOT ENFORCED
+-- The part of the table `job_ledger` that holds the counts of this topic.
+CREATE TEMPORARY TABLE ledger${suffix}_table (
+  ${columns},
+  PRIMARY KEY (${key}) NOT ENFORCED
 ) WITH (
   'connector' = 'jdbc',
   'url' = ${jdbc_url},
-  'table-name' = 'job_ledger',
+  'table-name' = '${part}',
   'username' = ${postgres_user},
   'password' = ${postgres_password},
   'sink.buffer-flush.max-rows' = '500',
