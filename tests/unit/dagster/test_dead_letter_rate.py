@@ -7,33 +7,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from gamestream_dagster.alerts.store import Alert
-from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.components.dead_letter_rate import ALERT, rate_check, tick
 from gamestream_dagster.dead_letters.rate import Rate
+from tests.support.fakes.dagster_facades import FakeDeadLetters
 
 GOOD, BAD = Rate(1000, 10, 0.05), Rate(1000, 90, 0.05)
-
-
-class FakeDeadLetters:
-    """What the resource gives."""
-
-    def __init__(self, found: Rate | None) -> None:
-        self.found = found
-        self.alerts: list[tuple[str, str]] = []
-
-    def rate(self) -> Rate:
-        if self.found is None:
-            raise TransientServiceError("Kafka", "no answer", "try again")
-        return self.found
-
-    def raise_alert(self, alert: Alert) -> bool:
-        self.alerts.append(("raised", alert.alert_id))
-        return True
-
-    def clear_alert(self, alert_id: str) -> bool:
-        self.alerts.append(("cleared", alert_id))
-        return True
 
 
 def look(found: Rate | None, cursor: str | None) -> tuple[dg.SensorResult, list[tuple[str, str]]]:
