@@ -61,7 +61,8 @@ def archive(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Archive the events up to the topic's end, and check that every offset is archived exactly once.
 
-    With --json one object a line, for each topic. Exit codes: 0 it is; 1 the archive has faults; 2 nothing could be archived.
+    With --json one object a line, for each topic. Exit codes: 0 it is; 1 the archive has faults; 2 nothing could be
+    archived.
     """
     settings = settings_from(home, port_base)
     if mend and begin_at is not None:

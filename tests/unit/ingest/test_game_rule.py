@@ -106,7 +106,8 @@ def test_a_verdict_of_the_catalogue(api: Api, more: dict[str, Any], verdict: str
     found = first(real(api), now_event(**more))
     assert (found["verdict"], found["code"]) == (verdict, code)
     if code:
-        assert re.match(r"[A-Z]|(event_time|event_type|user_id) ", found["message"]), "a sentence; a field keeps its name"
+        # a sentence, in which a field keeps its name
+        assert re.match(r"[A-Z]|(event_time|event_type|user_id) ", found["message"])
         assert found["message"].endswith(".")
 
 
