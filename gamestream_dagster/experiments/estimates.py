@@ -18,6 +18,8 @@ from gamestream_dagster.experiments.sample import Moments
 
 _LEAST_EXPECTED: Final = 5
 """Cochran's rule: below it in any cell of the table, the normal approximation is not used."""
+_MOST_ENUMERATED: Final = 1_000_000
+"""Players for which scipy's Fisher test takes milliseconds; it takes a minute for 10^9."""
 
 
 class Method(StrEnum):
@@ -25,6 +27,7 @@ class Method(StrEnum):
 
     SCORE = "score test"  # pooled variance with Miettinen and Nurminen's correction
     FISHER = "Fisher's exact test"
+    BINOMIAL = "exact binomial test"  # Fisher's limit, for more players than it can enumerate
     WELCH = "Welch's t-test"
     NONE = "none"
 
@@ -57,7 +60,8 @@ def compare_proportions(control: Moments, variant: Moments, alpha: float) -> Est
     low, high = proportion_interval(variant.total, variant.count, control.total, control.count, alpha)
     p_value, method = _proportion_test(round(control.total), control.count, round(variant.total), variant.count)
     note = "no player, or every player, of both arms" if method is Method.NONE else None
-    return Estimate(variant.mean - control.mean, float(low), float(high), p_value, method, note)
+    # At 0 and n of both arms the ends are -1 and 1 up to the last digit.
+    return Estimate(variant.mean - control.mean, max(-1.0, float(low)), min(1.0, float(high)), p_value, method, note)
 
 
 def proportion_interval(successes: Any, players: Any, successes_0: Any, players_0: Any, alpha: float) -> Any:
@@ -74,16 +78,30 @@ def _proportion_test(successes_0: int, players_0: int, successes: int, players: 
     if hits in {0, all_players}:
         return 1.0, Method.NONE
     if min(hits, all_players - hits) * min(players_0, players) / all_players < _LEAST_EXPECTED:
-        from scipy.stats import fisher_exact
-
-        table = [[successes, players - successes], [successes_0, players_0 - successes_0]]
-        return min(1.0, float(fisher_exact(table).pvalue)), Method.FISHER
+        return _exact_test(successes_0, players_0, successes, players)
     from statsmodels.stats.proportion import test_proportions_2indep
 
     with warnings.catch_warnings():  # its odds ratio divides by zero, and is not used
         warnings.simplefilter("ignore", RuntimeWarning)
         found = test_proportions_2indep(successes, players, successes_0, players_0, method="score", compare="diff")
     return float(found.pvalue), Method.SCORE
+
+
+def _exact_test(successes_0: int, players_0: int, successes: int, players: int) -> tuple[float, Method]:
+    from scipy.stats import binomtest, fisher_exact
+
+    all_players, hits = players_0 + players, successes_0 + successes
+    if all_players <= _MOST_ENUMERATED:
+        table = [[successes, players - successes], [successes_0, players_0 - successes_0]]
+        return min(1.0, float(fisher_exact(table).pvalue)), Method.FISHER
+    # The smallest margin of the table is tiny beside the players: its members are drawn as if with replacement.
+    trials, found, chance = min(
+        (players, successes, hits / all_players),
+        (players_0, successes_0, hits / all_players),
+        (hits, successes, players / all_players),
+        (all_players - hits, players - successes, players / all_players),
+    )
+    return float(binomtest(found, trials, chance).pvalue), Method.BINOMIAL
 
 
 def compare_means(control: Moments, variant: Moments, alpha: float) -> Estimate:
