@@ -33,6 +33,7 @@ GROUPS = (
     "repair",
     "why",
     "certificates",
+    "experiment",
     "lint",
     "bench",
     "drill",
