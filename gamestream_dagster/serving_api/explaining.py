@@ -1,0 +1,92 @@
+"""Answers why a row is as it is, one question at a time: it reads the archive, which takes seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.http_server.errors import RequestRefusedError, not_found, unavailable
+from gamestream_dagster.reconciliation.why.answer import Why
+from gamestream_dagster.reconciliation.why.as_json import json_parts
+from gamestream_dagster.reconciliation.why.explain_row import explain_row
+from gamestream_dagster.reconciliation.why.question import UnknownEntityError
+from gamestream_dagster.settings import Settings
+
+MOST_WAITING: Final = 4
+"""Questions at once, the one that is being answered too."""
+WAIT_SECONDS: Final = 60.0
+"""A request is answered 503 after so long; the question's answer is then dropped."""
+MOST_LINES: Final = 200
+
+Explain = Callable[[Board, str, int], str]
+
+
+class Explainer:
+    """Answers questions in a thread of its own.
+
+    Args:
+        explain: gives the answer as JSON text; blocks.
+        wait_seconds: see `WAIT_SECONDS`.
+    """
+
+    def __init__(self, explain: Explain, wait_seconds: float = WAIT_SECONDS) -> None:
+        self._explain = explain
+        self._wait_seconds = wait_seconds
+        self._thread = ThreadPoolExecutor(1, "why")
+        self._waiting = 0
+
+    @property
+    def waiting(self) -> int:
+        """Questions that have no answer yet."""
+        return self._waiting
+
+    async def why(self, board: Board, entity: str, limit: int) -> str:
+        """The answer as JSON text.
+
+        Raises:
+            RequestRefusedError: 404 where no record is about the entity, 503 where the answer cannot be had now.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise unavailable("BUSY", "Too many questions are waiting for their answers; ask again.", 5)
+        self._waiting += 1
+        asked = asyncio.get_running_loop().run_in_executor(self._thread, self._explain, board, entity, limit)
+        asked.add_done_callback(self._end)
+        try:
+            return await asyncio.wait_for(asyncio.shield(asked), self._wait_seconds)
+        except TimeoutError as error:
+            message = f"The answer takes longer than {self._wait_seconds:g} s; ask again, or use `gamestream why`."
+            raise unavailable("WHY_SLOW", message, 30) from error
+        except UnknownEntityError as error:
+            raise not_found("UNKNOWN_ID", str(error)) from error
+        except GamestreamError as error:
+            raise RequestRefusedError(503, "WHY_UNAVAILABLE", str(error), retry_after=10) from error
+
+    def close(self) -> None:
+        """Drop what waits; the answer under way ends with the process."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _end(self, asked: asyncio.Future[str]) -> None:
+        self._waiting -= 1
+        if not asked.cancelled():
+            asked.exception()  # of a question whose request has ended: nobody else asks for it
+
+
+def explainer_of(settings: Settings) -> Explainer:
+    """Asks the stack's archive."""
+
+    def explain(board: Board, entity: str, limit: int) -> str:
+        texts: list[str] = []
+
+        def use(found: Why) -> None:
+            texts.extend(json_parts(found, limit))
+
+        # with the column's name an id that looks like `player:p1` stays as it is
+        named = f"{board.entity[0]}:{entity}" if len(board.entity) == 1 else entity
+        explain_row(settings, board.name, named, use)
+        return "".join(texts)
+
+    return Explainer(explain)
