@@ -55,7 +55,6 @@ def build(parts: Parts, trusted_proxies: tuple[str, ...] = ()) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        parts.explainer.close()
         parts.views.close()
 
     app = http_app.routed(

@@ -52,26 +52,39 @@ class JobState:
     topic_id: TopicId | None
 
 
+class Records(Protocol):
+    """What Postgres holds of a job."""
+
+    def state(self, job: str, topic: str) -> JobState:
+        """The job's last deployment."""
+        ...
+
+    def read(self, job: str, topic: str) -> dict[int, int]:
+        """Next offset by partition, as the job says; without the partitions of which it says nothing."""
+        ...
+
+
 class Cuts:
     """Reads the bracket around a read of a board.
 
     A source commits when a checkpoint is complete, and the sinks have written everything before that: what is committed
-    before the read is in the rows. What lies at or behind the topic's end after the read cannot be.
+    before the read is in the rows. What lies at or behind the topic's end after the read cannot be. Commits that
+    somebody else made go no further than the job says it has read.
 
     Args:
         kafka: with short timeouts.
-        state_of: the job's last deployment.
+        records: of the jobs.
         clock: seconds.
     """
 
     def __init__(
         self,
         kafka: Offsets,
-        state_of: Callable[[str, str], JobState],
+        records: Records,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kafka = kafka
-        self._state_of = state_of
+        self._records = records
         self._clock = clock
         self._failed_at = float("-inf")
         self._why = ""
@@ -82,18 +95,19 @@ class Cuts:
         Raises:
             ServiceError: Postgres does not answer.
         """
-        state = self._state_of(job, topic)
+        state, read = self._records.state(job, topic), self._records.read(job, topic)
         try:
             self._check_pause()
             topic_id = self._kafka.topic_id(topic)
-            low = self._kafka.committed(f"gamestream-{job}", topic)
+            committed = self._kafka.committed(f"gamestream-{job}", topic)
         except ServiceError as error:
             return Bracket(topic, reason=self._failed(error)), state
         if state.topic_id is not None and topic_id is not None and state.topic_id != topic_id:
             reason = f"{topic} was deleted and created again: the board is of the topic {state.topic_id}"
             return Bracket(topic, topic_id, reason=reason), state
-        if not low:
+        if not committed:
             return Bracket(topic, topic_id, reason=f"{job} has not completed a checkpoint yet"), state
+        low = {partition: min(offset, read.get(partition, offset)) for partition, offset in committed.items()}
         return Bracket(topic, topic_id, low), state
 
     def after(self, job: str, before: Bracket, state: JobState) -> Bracket:
@@ -104,7 +118,7 @@ class Cuts:
         """
         if before.low is None:
             return before
-        if self._state_of(job, before.topic) != state:
+        if self._records.state(job, before.topic) != state:
             return Bracket(before.topic, before.topic_id, reason=f"{job} was deployed anew while the board was read")
         try:
             high = self._kafka.end_offsets(before.topic)

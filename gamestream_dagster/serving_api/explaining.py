@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from contextlib import suppress
+from threading import Thread
+from typing import Any, Final, TypeVar
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.errors import GamestreamError
@@ -23,10 +24,13 @@ WAIT_SECONDS: Final = 60.0
 MOST_LINES: Final = 200
 
 Explain = Callable[[Board, str, int], str]
+T = TypeVar("T")
 
 
 class Explainer:
-    """Answers questions in a thread of its own.
+    """Answers questions one after the other, in a thread.
+
+    The thread is a daemon: the end of the process does not wait for an answer. The archive is safe in a crash.
 
     Args:
         explain: gives the answer as JSON text; blocks.
@@ -36,13 +40,13 @@ class Explainer:
     def __init__(self, explain: Explain, wait_seconds: float = WAIT_SECONDS) -> None:
         self._explain = explain
         self._wait_seconds = wait_seconds
-        self._thread = ThreadPoolExecutor(1, "why")
-        self._waiting = 0
+        self._turn = asyncio.Lock()
+        self._asked: set[asyncio.Task[str]] = set()
 
     @property
     def waiting(self) -> int:
         """Questions that have no answer yet."""
-        return self._waiting
+        return len(self._asked)
 
     async def why(self, board: Board, entity: str, limit: int) -> str:
         """The answer as JSON text.
@@ -50,10 +54,10 @@ class Explainer:
         Raises:
             RequestRefusedError: 404 where no record is about the entity, 503 where the answer cannot be had now.
         """
-        if self._waiting >= MOST_WAITING:
+        if self.waiting >= MOST_WAITING:
             raise unavailable("BUSY", "Too many questions are waiting for their answers; ask again.", 5)
-        self._waiting += 1
-        asked = asyncio.get_running_loop().run_in_executor(self._thread, self._explain, board, entity, limit)
+        asked = asyncio.create_task(self._ask(board, entity, limit))
+        self._asked.add(asked)
         asked.add_done_callback(self._end)
         try:
             return await asyncio.wait_for(asyncio.shield(asked), self._wait_seconds)
@@ -65,14 +69,35 @@ class Explainer:
         except GamestreamError as error:
             raise RequestRefusedError(503, "WHY_UNAVAILABLE", str(error), retry_after=10) from error
 
-    def close(self) -> None:
-        """Drop what waits; the answer under way ends with the process."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    async def _ask(self, board: Board, entity: str, limit: int) -> str:
+        async with self._turn:
+            return await in_daemon(lambda: self._explain(board, entity, limit))
 
-    def _end(self, asked: asyncio.Future[str]) -> None:
-        self._waiting -= 1
+    def _end(self, asked: asyncio.Task[str]) -> None:
+        self._asked.discard(asked)
         if not asked.cancelled():
             asked.exception()  # of a question whose request has ended: nobody else asks for it
+
+
+async def in_daemon(work: Callable[[], T]) -> T:
+    """The result of work that blocks, from a thread that does not hold up the end of the process."""
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[T] = loop.create_future()
+
+    def tell(settle: Callable[[Any], None], result: Any) -> None:
+        if not made.done():
+            settle(result)
+
+    def run() -> None:
+        try:
+            settle, result = made.set_result, work()
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever awaits
+            settle, result = made.set_exception, error
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(tell, settle, result)
+
+    Thread(target=run, daemon=True).start()
+    return await made
 
 
 def explainer_of(settings: Settings) -> Explainer:

@@ -16,11 +16,11 @@ from gamestream_dagster.http_server.key_store import KeyStore
 from gamestream_dagster.http_server.rates import Limits, Rates
 from gamestream_dagster.http_server.running import KEY_QUERY_SECONDS, run
 from gamestream_dagster.http_server.signing import Signatures
-from gamestream_dagster.reconciliation.observe.boards import recorded_cut
 from gamestream_dagster.serving_api.app import Parts, build
-from gamestream_dagster.serving_api.cuts import Cuts, JobState
+from gamestream_dagster.serving_api.cuts import Cuts
 from gamestream_dagster.serving_api.explaining import explainer_of
 from gamestream_dagster.serving_api.held import HeldViews
+from gamestream_dagster.serving_api.job_records import JobRecords
 from gamestream_dagster.serving_api.metrics import metrics_of
 from gamestream_dagster.serving_api.reading import BoardReader
 from gamestream_dagster.settings import Settings
@@ -69,12 +69,9 @@ def parts_of(settings: Settings, database: Engine) -> Parts:
     """What the routes work with on a real stack."""
     boards, sources = served_boards(settings), stack_sources(settings)
     topics = {name: source_of_board(board, sources).topic for name, board in boards.items()}
-
-    def state_of(job: str, topic: str) -> JobState:
-        recorded = recorded_cut(database, job, topic)
-        return JobState(recorded.flink_job_id, recorded.topic_id)
-
-    reader = BoardReader(database, Cuts(KafkaAdmin(settings.kafka, KAFKA_SECONDS), state_of), topics, settings.season)
+    reader = BoardReader(
+        database, Cuts(KafkaAdmin(settings.kafka, KAFKA_SECONDS), JobRecords(database)), topics, settings.season
+    )
     views, explainer = HeldViews(reader), explainer_of(settings)
     return Parts(
         boards=boards,

@@ -120,7 +120,6 @@ class ServingApi:
         return self.explain(board, who, limit)
 
     def close(self) -> None:
-        self.parts.explainer.close()
         self.views.close()
         self.runner.close()
 

@@ -135,12 +135,19 @@ def test_a_cursor_of_another_board_is_400(api: ServingApi) -> None:
     assert api.get(f"/v1/boards/top_teams?cursor={cursor}").json()["code"] == "BAD_CURSOR"
 
 
-def test_the_memory_of_pinned_views_is_bounded(api: ServingApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(30):
+def test_the_memory_of_pinned_views_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "MOST_PINNED_ROWS", 50)
+    api = ServingApi()
+    first = ""
+    for number in range(12):
         api.reader.offset = number
-        api.show("top_players", players(*range(10_000, 0, -1)))
-        assert api.get(f"{BOARD}?limit=1").json()["next"]
-        assert api.views.pinned_rows <= held.MOST_PINNED_ROWS
+        api.show("top_players", players(*range(10, 0, -1)))
+        cursor = api.get(f"{BOARD}?limit=1").json()["next"]
+        first = first or cursor
+        assert api.views.pinned_rows <= 50
+    assert api.get(f"{BOARD}?cursor={cursor}").status_code == 200
+    assert api.get(f"{BOARD}?cursor={first}").status_code == 410, "the oldest made room"
+    api.close()
 
 
 def test_friends_come_by_rank_and_the_absent_are_named(api: ServingApi) -> None:
