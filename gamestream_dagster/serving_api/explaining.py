@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.http_server.errors import RequestRefusedError, not_found, unavailable
-from gamestream_dagster.reconciliation.why.answer import Why
-from gamestream_dagster.reconciliation.why.as_json import json_parts
-from gamestream_dagster.reconciliation.why.explain_row import explain_row
-from gamestream_dagster.reconciliation.why.question import UnknownEntityError
 from gamestream_dagster.settings import Settings
+
+if TYPE_CHECKING:
+    from gamestream_dagster.reconciliation.why.answer import Why
 
 MOST_WAITING: Final = 4
 """Questions at once, the one that is being answered too."""
@@ -64,14 +63,20 @@ class Explainer:
         except TimeoutError as error:
             message = f"The answer takes longer than {self._wait_seconds:g} s; ask again, or use `gamestream why`."
             raise unavailable("WHY_SLOW", message, 30) from error
-        except UnknownEntityError as error:
-            raise not_found("UNKNOWN_ID", str(error)) from error
-        except GamestreamError as error:
-            raise RequestRefusedError(503, "WHY_UNAVAILABLE", str(error), retry_after=10) from error
 
     async def _ask(self, board: Board, entity: str, limit: int) -> str:
         async with self._turn:
-            return await in_daemon(lambda: self._explain(board, entity, limit))
+            return await in_daemon(lambda: self._answer(board, entity, limit))
+
+    def _answer(self, board: Board, entity: str, limit: int) -> str:
+        try:
+            return self._explain(board, entity, limit)
+        except GamestreamError as error:
+            from gamestream_dagster.reconciliation.why.question import UnknownEntityError
+
+            if isinstance(error, UnknownEntityError):
+                raise not_found("UNKNOWN_ID", str(error)) from error
+            raise RequestRefusedError(503, "WHY_UNAVAILABLE", str(error), retry_after=10) from error
 
     def _end(self, asked: asyncio.Task[str]) -> None:
         self._asked.discard(asked)
@@ -104,6 +109,10 @@ def explainer_of(settings: Settings) -> Explainer:
     """Asks the stack's archive."""
 
     def explain(board: Board, entity: str, limit: int) -> str:
+        # heavy to import, and most servers are never asked
+        from gamestream_dagster.reconciliation.why.as_json import json_parts
+        from gamestream_dagster.reconciliation.why.explain_row import explain_row
+
         texts: list[str] = []
 
         def use(found: Why) -> None:
