@@ -12,6 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
@@ -146,7 +147,7 @@ class BoardReader:
         except DBAPIError as error:
             reason = str(error.orig).splitlines()[0] if error.orig else "no reason given"
             raise TransientServiceError("Postgres", reason, "see `gamestream status` and `gamestream plan`") from error
-        except sa.exc.TimeoutError as error:
+        except PoolTimeoutError as error:
             raise TransientServiceError("Postgres", "every connection is in use", "try again") from error
 
     def _look(self, link: Connection, board: Board, wanted: SeasonSpan | None) -> _Read:

@@ -21,7 +21,7 @@ from gamestream_dagster.reconciliation.model.order import beats, order_value
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.serving_api.cuts import Bracket
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 """Values by column; times as datetimes in UTC, or as Postgres' text where Python has no such time."""
 
 
