@@ -11,9 +11,9 @@ import pytest
 
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent, GameReason
+from gamestream_dagster.http_server.errors import RequestRefusedError
 from gamestream_dagster.ingest.batch import split
 from gamestream_dagster.ingest.door import Door, Sender, Verdict
-from gamestream_dagster.ingest.errors import RequestRefusedError
 from gamestream_dagster.ingest.game_rule import GameRule
 from gamestream_dagster.ingest.remembered import Remembered
 from tests.support.fakes.ingest import Api, nowhere

@@ -10,8 +10,8 @@ from typing import Final
 
 from starlette.datastructures import Headers
 
-from gamestream_dagster.ingest.errors import unauthorized
-from gamestream_dagster.ingest.keys import StoredKey, signature, signing_secret
+from gamestream_dagster.http_server.errors import unauthorized
+from gamestream_dagster.http_server.keys import StoredKey, signature, signing_secret
 
 TIMESTAMP_HEADER: Final = "X-Gamestream-Timestamp"
 SIGNATURE_HEADER: Final = "X-Gamestream-Signature"

@@ -1,4 +1,4 @@
-"""Errors of the HTTP API."""
+"""Errors of the HTTP servers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from gamestream_dagster.errors import GamestreamError
 
 
-class IngestError(GamestreamError):
-    """The HTTP API could not start, or a command about its keys failed."""
+class HttpServerError(GamestreamError):
+    """A server could not start, or a command about keys failed."""
 
 
-class RequestRefusedError(IngestError):
-    """A request refused as a whole: nothing of it was stored.
+class RequestRefusedError(HttpServerError):
+    """A request that is refused as a whole: nothing of it was stored.
 
     Args:
         status: HTTP status.
@@ -50,11 +50,16 @@ def unauthorized(code: str, message: str) -> RequestRefusedError:
     return RequestRefusedError(401, code, message, headers={"WWW-Authenticate": "Bearer"})
 
 
+def not_found(code: str, message: str) -> RequestRefusedError:
+    """404: what is asked for does not exist."""
+    return RequestRefusedError(404, code, message)
+
+
 def too_large(code: str, message: str) -> RequestRefusedError:
     """413: over a limit on the size of a request."""
     return RequestRefusedError(413, code, message)
 
 
 def unavailable(code: str, message: str, retry_after: int = 2) -> RequestRefusedError:
-    """503: a server that we need is away, or we are too busy; nothing was stored."""
+    """503: a server that we need is away, or we are too busy; the same request may succeed later."""
     return RequestRefusedError(503, code, message, retry_after=retry_after)

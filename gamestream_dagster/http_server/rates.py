@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from limits import RateLimitItem, parse
@@ -18,8 +19,7 @@ from limits.errors import ConfigurationError, StorageError
 from limits.storage import storage_from_string
 
 from gamestream_dagster.errors import SettingsError
-from gamestream_dagster.ingest.errors import RequestRefusedError, unavailable
-from gamestream_dagster.ingest_settings import IngestSettings
+from gamestream_dagster.http_server.errors import RequestRefusedError, unavailable
 
 MOST_BODIES: Final = 128
 """Requests whose bodies are read or processed at once: at most 2 MiB each."""
@@ -29,8 +29,24 @@ _IPV6_SITE: Final = 64
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one server, from its settings."""
+
+    server: str
+    """Servers that share a storage count apart."""
+    storage: str
+    """An address of the `limits` library."""
+    storage_setting: str
+    """Name of the setting that holds it, for messages."""
+    per_address: str
+    per_key: str
+    events_per_key: str = ""
+    """Empty for a server that takes no events."""
+
+
 class Rates:
-    """Counts requests and events against the limits of the settings.
+    """Counts requests and events against the limits of a server.
 
     Where a shared storage does not answer, nothing is limited: losing a limit for a while is better than losing events.
 
@@ -38,20 +54,21 @@ class Rates:
         SettingsError: the storage cannot be used.
     """
 
-    def __init__(self, settings: IngestSettings) -> None:
+    def __init__(self, limits: Limits) -> None:
         try:
-            storage = storage_from_string(settings.ingest_limits_storage, wrap_exceptions=True)
+            storage = storage_from_string(limits.storage, wrap_exceptions=True)
         except (ConfigurationError, ValueError) as error:
             raise SettingsError(
-                f"Setting 'ingest_limits_storage' cannot be used: {error} Install the client of that storage, or leave "
-                "the setting out for a single server."
+                f"Setting '{limits.storage_setting}' cannot be used: {error} Install the client of that storage, or "
+                "leave the setting out for a single server."
             ) from error
         if not isinstance(storage, Storage):
-            raise SettingsError("Setting 'ingest_limits_storage' must begin with async+, such as async+memory://.")
+            raise SettingsError(f"Setting '{limits.storage_setting}' must begin with async+, such as async+memory://.")
         self._limiter = SlidingWindowCounterRateLimiter(storage)
-        self._address = parse(settings.ingest_rate_per_address)
-        self._key = parse(settings.ingest_rate_per_key)
-        self._events = parse(settings.ingest_events_per_key)
+        self._server = limits.server
+        self._address = parse(limits.per_address)
+        self._key = parse(limits.per_key)
+        self._events = parse(limits.events_per_key) if limits.events_per_key else None
 
     async def request_from(self, address: str) -> None:
         """Count a request of an address. Raises RequestRefusedError (429) over the limit."""
@@ -63,15 +80,16 @@ class Rates:
 
     async def events_with(self, key_id: str, count: int) -> None:
         """Count the events of a batch. Raises RequestRefusedError (429) where the batch is over the limit."""
-        if count:
+        if count and self._events is not None:
             # a batch that alone is over the limit passes when nothing else came
             await self._hit(self._events, "events", key_id, min(count, self._events.amount), "events with this key")
 
     async def _hit(self, limit: RateLimitItem, kind: str, who: str, cost: int, what: str) -> None:
+        counted = (self._server, kind, who)
         try:
-            if await self._limiter.hit(limit, kind, who, cost=cost):
+            if await self._limiter.hit(limit, *counted, cost=cost):
                 return
-            reset = (await self._limiter.get_window_stats(limit, kind, who)).reset_time
+            reset = (await self._limiter.get_window_stats(limit, *counted)).reset_time
         except StorageError as error:
             log.warning("rates are not limited: the storage does not answer (%s)", type(error).__name__)
             return

@@ -21,7 +21,7 @@ class Scope(StrEnum):
     """What a key may do."""
 
     INGEST = "ingest"  # send events
-    READ = "read"  # ask what became of events
+    READ = "read"  # read boards, and ask what became of events
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,20 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gamestream_dagster.ingest.metrics import Metrics
+from gamestream_dagster.http_server.metrics import RequestMetrics
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 FACTS: Final = "gamestream.facts"
 """Where a route leaves what the log should say besides, such as the app and the number of events."""
 
-access = logging.getLogger("gamestream.ingest.access")
+access = logging.getLogger("gamestream.access")
 log = logging.getLogger(__name__)
 
 
 class Observed:
     """One line for each request: method, route template, status, milliseconds, app, events. Nothing that was sent."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics) -> None:
         self._app = app
         self._metrics = metrics
 

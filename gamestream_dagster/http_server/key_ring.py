@@ -17,8 +17,8 @@ from typing import Final, Protocol
 from cachetools import LRUCache
 
 from gamestream_dagster.errors import GamestreamError
-from gamestream_dagster.ingest.errors import RequestRefusedError, unauthorized, unavailable
-from gamestream_dagster.ingest.keys import GivenKey, Scope, StoredKey, parse
+from gamestream_dagster.http_server.errors import RequestRefusedError, unauthorized, unavailable
+from gamestream_dagster.http_server.keys import GivenKey, Scope, StoredKey, parse
 
 FRESH_SECONDS: Final = 5.0
 STALE_SECONDS: Final = 600.0

@@ -13,7 +13,7 @@ import zstandard
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 
-from gamestream_dagster.ingest.errors import RequestRefusedError, bad_request, too_large
+from gamestream_dagster.http_server.errors import RequestRefusedError, bad_request, too_large
 
 MAX_BODY_BYTES: Final = 1 << 20
 """Of a batch, inflated; and of what is sent."""
@@ -89,7 +89,7 @@ async def read_body(chunks: AsyncIterator[bytes], form: BodyForm, seconds: float
                 if len(read) > form.max_bytes:
                     raise _over(form)
     except TimeoutError as error:
-        message = f"The body did not arrive within {seconds:g} s; send a smaller batch, or over a better connection."
+        message = f"The body did not arrive within {seconds:g} s; send a smaller one, or over a better connection."
         raise RequestRefusedError(408, "BODY_TOO_SLOW", message, headers={"Connection": "close"}) from error
     except ClientDisconnect as error:
         raise bad_request("BODY_INCOMPLETE", "The connection ended within the body; send all of it.") from error
@@ -189,9 +189,7 @@ def _unsupported(code: str, instruction: str) -> RequestRefusedError:
 
 def _over(form: BodyForm) -> RequestRefusedError:
     what = "a text/plain body" if form.beacon else "a body, also when inflated"
-    return too_large(
-        "BODY_TOO_LARGE", f"The limit for {what} is {form.max_bytes:,} bytes; send the events in smaller batches."
-    )
+    return too_large("BODY_TOO_LARGE", f"The limit for {what} is {form.max_bytes:,} bytes; send less in one request.")
 
 
 def _damaged(coding: Coding) -> RequestRefusedError:

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping, func, insert, select, update
 from sqlalchemy.exc import ProgrammingError
 
-from gamestream_dagster.ingest.errors import IngestError
-from gamestream_dagster.ingest.keys import APP_PATTERN, NewSecret, Scope, StoredKey, hash_of, new_secret
+from gamestream_dagster.http_server.errors import HttpServerError
+from gamestream_dagster.http_server.keys import APP_PATTERN, NewSecret, Scope, StoredKey, hash_of, new_secret
 from gamestream_dagster.warehouse.tables import ingest_keys
 
 _NO_TABLE = "42P01"
@@ -30,7 +30,7 @@ class KeyStore:
     """Keys in Postgres. Every method is one transaction.
 
     Raises (besides what each method names):
-        IngestError: the table does not exist yet.
+        HttpServerError: the table does not exist yet.
         ServiceError: Postgres does not answer, or refuses.
     """
 
@@ -41,14 +41,14 @@ class KeyStore:
         """Make a key.
 
         Raises:
-            IngestError: the app's name is not usable, or there is no scope.
+            HttpServerError: the app's name is not usable, or there is no scope.
         """
         if not re.fullmatch(APP_PATTERN, app):
-            raise IngestError(
+            raise HttpServerError(
                 f"{app!r} is no name of an app: use small letters, digits and -, a letter first, at most 63."
             )
         if not scopes:
-            raise IngestError(f"A key needs a scope; give one of {', '.join(Scope)} with --scope.")
+            raise HttpServerError(f"A key needs a scope; give one of {', '.join(Scope)} with --scope.")
         with self._transaction() as connection:
             return _insert(connection, app, scopes, signed=signed)
 
@@ -67,12 +67,14 @@ class KeyStore:
         """Make a key that takes over from another, which stays valid for the overlap.
 
         Raises:
-            IngestError: there is no such key, or it is not valid any more.
+            HttpServerError: there is no such key, or it is not valid any more.
         """
         with self._transaction() as connection:
             old = _known(connection, key_id, lock=True)
             if not old.is_valid(datetime.now(UTC)):
-                raise IngestError(f"Key {key_id} is not valid any more; make another with `gamestream keys create`.")
+                raise HttpServerError(
+                    f"Key {key_id} is not valid any more; make another with `gamestream keys create`."
+                )
             made = _insert(connection, old.app, old.scopes, signed=old.signed, replaces=key_id)
             end = datetime.now(UTC) + overlap
             end = end if old.expires_at is None else min(end, old.expires_at)
@@ -83,7 +85,7 @@ class KeyStore:
         """End a key at once; again does nothing.
 
         Raises:
-            IngestError: there is no such key.
+            HttpServerError: there is no such key.
         """
         with self._transaction() as connection:
             found = _known(connection, key_id, lock=True)
@@ -109,7 +111,7 @@ class _Transaction:
     def __exit__(self, *error: Any) -> None:
         self._begun.__exit__(*error)
         if isinstance(error[1], ProgrammingError) and getattr(error[1].orig, "sqlstate", "") == _NO_TABLE:
-            raise IngestError("The table of keys is not there yet; make it with `gamestream apply`.") from error[1]
+            raise HttpServerError("The table of keys is not there yet; make it with `gamestream apply`.") from error[1]
 
 
 def _insert(
@@ -138,7 +140,7 @@ def _find(connection: Connection, key_id: str, *, lock: bool = False) -> StoredK
 def _known(connection: Connection, key_id: str, *, lock: bool) -> StoredKey:
     found = _find(connection, key_id, lock=lock)
     if found is None:
-        raise IngestError(f"There is no key {key_id!r}; `gamestream keys list` shows them.")
+        raise HttpServerError(f"There is no key {key_id!r}; `gamestream keys list` shows them.")
     return found
 
 
