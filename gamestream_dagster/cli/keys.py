@@ -109,7 +109,7 @@ def revoke(key_id: KeyId, home: Home = None, port_base: PortBase = None, as_json
 @contextmanager
 def key_for_now(settings: Settings, app: str) -> Iterator[str]:
     """A key with the scope `ingest` for one command; it is revoked afterwards."""
-    from gamestream_dagster.ingest.keys import Scope
+    from gamestream_dagster.http_server.keys import Scope
 
     with _store(settings) as store:
         made = store.create(app, frozenset({Scope.INGEST}))
