@@ -26,6 +26,7 @@ from gamestream_dagster.archive.errors import (
     ArchiveDamagedError,
     ArchiveLayoutError,
 )
+from gamestream_dagster.archive.provenance import Backfilled
 from gamestream_dagster.clients.topic_identity import TopicId
 
 MANIFEST = "_manifest.json"
@@ -122,7 +123,7 @@ class Chapter(_Entry):
         default_factory=dict, description="First offset that it holds, by partition; 0 for those left out."
     )
     lost: tuple[LostRange, ...] = Field(default=(), description="What was gone from Kafka when it was opened.")
-    entries: tuple[Annotated[ArchivedFile | Replaced | Adoption, Field(discriminator="kind")], ...] = ()
+    entries: tuple[Annotated[ArchivedFile | Replaced | Adoption | Backfilled, Field(discriminator="kind")], ...] = ()
 
     @property
     def topic_id(self) -> TopicId | None:
@@ -178,7 +179,7 @@ class Chapter(_Entry):
         return found
 
 
-Entry = Chapter | ArchivedFile | Replaced | Adoption
+Entry = Chapter | ArchivedFile | Replaced | Adoption | Backfilled
 
 
 class Manifest(BaseModel):
@@ -226,7 +227,7 @@ class Manifest(BaseModel):
         opened = chapter.model_copy(update={"before": self.head})
         return self.model_copy(update={"chapters": (*self.chapters, opened)})
 
-    def extended(self, *entries: ArchivedFile | Replaced | Adoption) -> Manifest:
+    def extended(self, *entries: ArchivedFile | Replaced | Adoption | Backfilled) -> Manifest:
         """With more entries at the end of the newest chapter."""
         if not self.chapters:
             return self.opened(Chapter()).extended(*entries)
