@@ -70,7 +70,7 @@ class Origin:
     """Of the whole content; called after the last event, and may raise if the content cannot be trusted."""
     known_sha256: str | None = None
     """The same if it is known before."""
-    refused_to: Path = Path("refused.jsonl")
+    rejects: Path = Path("refused.jsonl")
 
 
 @dataclass
@@ -85,7 +85,7 @@ class BackfillResult:
     days: tuple[str, ...] = ()
     files: int = 0
     seconds: float = 0.0
-    refused_lines: Path | None = None
+    rejects: Path | None = None
     """File of the refused lines; None: there are none."""
     same_as: Backfilled | None = None
     """The earlier run that backfilled the same content; nothing was done."""
@@ -157,7 +157,7 @@ def _run(
     rows = HistoryRows(history_source(settings), Tables(settings.enrichment_dir), result.run, at_ms)
     with (
         Staging(staging_folder(folder, result.run), rows.schema) as staging,
-        RefusedLines(origin.refused_to, on_refused) as refused,
+        RefusedLines(origin.rejects, on_refused) as refused,
     ):
         for table in _judged(rows, origin.events, result, refused, on_progress):
             staging.add(table)
@@ -175,7 +175,7 @@ def _run(
         files = [file for day in staging.days for file in _written(folder, manifest, result.run, day, staging.kept(day))]
         result.files, result.accepted = len(files), sum(file.rows for file in files)
         result.days = dates_of(sorted({file.partition for file in files}))
-        result.refused_lines = refused.written
+        result.rejects = refused.written
         entry = Backfilled(
             run=result.run,
             at=utc_text(at_ms),

@@ -19,23 +19,23 @@ _CHUNK: Final = 1 << 20
 
 @contextmanager
 def file_to_backfill(
-    file: str, *, by: str, refused_to: Path, on_bytes: Callable[[int], None] = lambda read: None
+    file: str, *, by: str, rejects: Path, on_bytes: Callable[[int], None] = lambda read: None
 ) -> Iterator[Origin]:
     """The events of a file, JSON lines or a JSON array, also packed by gzip or zstd.
 
     Args:
         file: path; `-` is standard input.
         by: who backfills.
-        refused_to: file for the refused lines.
+        rejects: file for the refused lines.
         on_bytes: receives the number of bytes read.
 
     Raises:
-        ReadingError: there is no such file, or `refused_to` is the file itself.
+        ReadingError: there is no such file, or `rejects` is the file itself.
     """
     if file == STANDARD_INPUT:
         name = "standard input"
         stream = _Hashed(sys.stdin.buffer, on_bytes)
-        yield Origin(name, by, samples(stream, "Standard input"), stream.sha256, refused_to=refused_to)
+        yield Origin(name, by, samples(stream, "Standard input"), stream.sha256, rejects=rejects)
         return
     path = Path(file)
     try:
@@ -43,11 +43,11 @@ def file_to_backfill(
     except OSError as error:
         raise ReadingError(f"{file} cannot be read ({error.strerror}); give the path of a file, or - .") from error
     with opened:
-        if refused_to.exists() and refused_to.samefile(path):
-            raise ReadingError(f"--refused-to {refused_to} is the file to backfill, which it would overwrite; name another file.")
+        if rejects.exists() and rejects.samefile(path):
+            raise ReadingError(f"--rejects {rejects} is the file to backfill, which it would overwrite; name another file.")
         if not path.is_file():  # a pipe can be read once
             stream = _Hashed(opened, on_bytes)
-            yield Origin(path.name, by, samples(stream, file), stream.sha256, refused_to=refused_to)
+            yield Origin(path.name, by, samples(stream, file), stream.sha256, rejects=rejects)
             return
         known = hashlib.file_digest(opened, "sha256").hexdigest()
         opened.seek(0)
@@ -59,7 +59,7 @@ def file_to_backfill(
                 raise ReadingError(f"{file} changed while it was read; run the command again when it is complete.")
             return found
 
-        yield Origin(path.name, by, samples(stream, file), sha256, known, refused_to)
+        yield Origin(path.name, by, samples(stream, file), sha256, known, rejects)
 
 
 class _Hashed:

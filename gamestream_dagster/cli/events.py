@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +14,7 @@ import typer
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
+from gamestream_dagster.cli.progress import progress
 
 if TYPE_CHECKING:
     from gamestream_dagster.events.replay import BadLine, ReplayResult, Wait
@@ -38,6 +37,14 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
+    context: typer.Context,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            help="Simulate whole lives of players for so many days, into the history of the archive (docs/simulator.md).",
+            show_default=False,
+        ),
+    ] = None,
     rate: Annotated[float, typer.Option(help="Events per second, on average.")] = 100.0,
     events: Annotated[int | None, typer.Option(help="Stop after so many events.", show_default=False)] = None,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", show_default=False)] = None,
@@ -71,9 +78,17 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     port_base: PortBase = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send score events of a simulated crowd, and write the truth about them beside the stream."""
+    """Send score events of a simulated crowd, and write the truth about them beside the stream.
+
+    With --days: game events of whole lives, straight into the archive.
+    """
     given = dict(locals())
     settings = settings_from(home, port_base)
+    if days is not None:
+        from gamestream_dagster.cli.backfill import simulate_days
+
+        simulate_days(context, settings, given)
+        return
     options = _options(given, _start_ms(start))
     if no_truth and truth:
         raise CouldNotRun("--truth and --no-truth exclude each other; give one of them.")
@@ -151,7 +166,7 @@ def _simulate(
 ) -> SimulationResult:
     from gamestream_dagster.events.feed import simulate_into
 
-    with as_could_not_run(), _progress(options.events, "events") as advance:
+    with as_could_not_run(), progress(talk, options.events, "events") as advance:
         return simulate_into(
             settings,
             options,
@@ -185,7 +200,7 @@ def _replay(
         elif shown == MAX_SHOWN + 1:
             talk.print("more bad lines follow; all are written aside", style="yellow")
 
-    with as_could_not_run(), _progress(None, file) as advance:
+    with as_could_not_run(), progress(talk, None, file) as advance:
         return replay_into(
             settings,
             file,
@@ -250,14 +265,3 @@ def _print_replay(result: ReplayResult, as_json: bool) -> None:
 
 def _write(data: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(data) + "\n")
-
-
-@contextmanager
-def _progress(total: int | None, what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr; nothing where stderr is no terminal."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as display:
-        task = display.add_task(what, total=total)
-        yield lambda done, size: display.update(task, completed=done, total=size)
