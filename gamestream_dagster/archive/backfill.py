@@ -6,42 +6,23 @@ manifest at once, with its provenance. Until then it does not count, and the nex
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from gamestream_dagster.archive.decode import ENVELOPE
-from gamestream_dagster.archive.digests import sha256_of, verify_files
-from gamestream_dagster.archive.history import (
-    date_of,
-    dates_of,
-    history_folder,
-    history_source,
-    runs_of,
-    utc_text,
-)
-from gamestream_dagster.archive.history_rows import PLACE, HistoryRows, Placed
+from gamestream_dagster.archive.digests import verify_files
+from gamestream_dagster.archive.history import dates_of, history_folder, history_source, runs_of, utc_text
+from gamestream_dagster.archive.history_files import DayFiles
+from gamestream_dagster.archive.history_rows import HistoryRows, Placed
 from gamestream_dagster.archive.history_staging import Staging
 from gamestream_dagster.archive.id_index import try_to_index
-from gamestream_dagster.archive.leftovers import chapter_folder
-from gamestream_dagster.archive.manifest import (
-    ArchivedFile,
-    Chapter,
-    Manifest,
-    exclusive,
-    load_manifest,
-    save_manifest,
-    sync_folder,
-)
+from gamestream_dagster.archive.manifest import Chapter, Manifest, exclusive, load_manifest, save_manifest
 from gamestream_dagster.archive.provenance import Backfilled, rules_digest
 from gamestream_dagster.archive.refused_lines import RefusedLine, RefusedLines
 from gamestream_dagster.archive.run_leftovers import remove_leftovers, staging_folder
@@ -51,8 +32,8 @@ from gamestream_dagster.events.game_files import Sample
 from gamestream_dagster.events.game_outcome import GameReason, GameRefused
 from gamestream_dagster.settings import Settings
 
-FILE_ROWS: Final = 250_000
-_BATCH: Final = 10_000
+_BATCH_EVENTS: Final = 10_000
+_BATCH_BYTES: Final = 16 << 20
 _LOCK_SECONDS: Final = 10.0
 _TAKEN: Final = (
     "event_id came before with other content, in this file or in the history; give each event an id of its own"
@@ -132,7 +113,8 @@ def backfill(
         if earlier is not None:
             return BackfillResult(run=earlier.run, same_as=earlier, seconds=time.monotonic() - started)
         verify_files(folder, manifest.files, mendable=False)
-        result = _run(settings, manifest, origin, at_ms, on_progress, on_refused)
+        run = _Run(settings, manifest, origin, at_ms, on_refused)
+        result = run.complete(on_progress)
     result.not_indexed = try_to_index(settings, folder.name)
     result.seconds = time.monotonic() - started
     return result
@@ -144,122 +126,109 @@ def _same_content(manifest: Manifest, sha256: str | None) -> Backfilled | None:
     return next((one for one in reversed(found) if GameReason.FUTURE_TIMESTAMP not in one.refused), None)
 
 
-def _run(
-    settings: Settings,
-    manifest: Manifest,
-    origin: Origin,
-    at_ms: int,
-    on_progress: Callable[[int], None],
-    on_refused: Callable[[RefusedLine], None],
-) -> BackfillResult:
-    folder = history_folder(settings)
-    result = BackfillResult(run=uuid.uuid4().hex[:12])
-    rows = HistoryRows(history_source(settings), Tables(settings.enrichment_dir), result.run, at_ms)
-    with (
-        Staging(staging_folder(folder, result.run), rows.schema) as staging,
-        RefusedLines(origin.rejects, on_refused) as refused,
-    ):
-        for table in _judged(rows, origin.events, result, refused, on_progress):
-            staging.add(table)
-        staging.flush()
-        sha256 = origin.sha256()
-        earlier = _same_content(manifest, sha256)
-        if earlier is not None:
-            return BackfillResult(run=earlier.run, same_as=earlier)
-        result.copies, conflicts = staging.find_copies([folder / file.path for file in manifest.files])
+class _Run:
+    """One run, under the lock.
+
+    Args:
+        settings: the stack.
+        manifest: of the history.
+        origin: the events.
+        at_ms: the run's time, milliseconds.
+        on_refused: receives each refused line.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        manifest: Manifest,
+        origin: Origin,
+        at_ms: int,
+        on_refused: Callable[[RefusedLine], None],
+    ) -> None:
+        self.folder = history_folder(settings)
+        self.manifest = manifest
+        self.origin = origin
+        self.at_ms = at_ms
+        self.result = BackfillResult(run=uuid.uuid4().hex[:12])
+        self.rows = HistoryRows(history_source(settings), Tables(settings.enrichment_dir), self.result.run, at_ms)
+        self.refused = RefusedLines(origin.rejects, on_refused)
+
+    def complete(self, on_progress: Callable[[int], None]) -> BackfillResult:
+        """Judge, stage, drop copies, write, and name the files: in that order, so that it counts at the very end."""
+        result = self.result
+        with Staging(staging_folder(self.folder, result.run), self.rows.schema) as staging, self.refused:
+            for table in self._judged(on_progress):
+                staging.add(table)
+            staging.flush()
+            sha256 = self.origin.sha256()
+            earlier = _same_content(self.manifest, sha256)
+            if earlier is not None:
+                return BackfillResult(run=earlier.run, same_as=earlier)
+            self._drop_copies(staging)
+            writer = DayFiles(self.folder, self.manifest, result.run)
+            files = [file for day in staging.days for file in writer.write(day, staging.kept(day))]
+            result.files, result.accepted = len(files), sum(file.rows for file in files)
+            result.days = dates_of({file.partition for file in files})
+            result.rejects = self.refused.written
+            save_manifest(self.folder, self.manifest.extended(*files, self._provenance(sha256)))
+        return result
+
+    def _judged(self, on_progress: Callable[[int], None]) -> Iterator[pa.Table]:
+        """Tables of the accepted events; the others are counted and set aside."""
+        result = self.result
+        for batch in _batches(self.origin.events):
+            accepted: list[Placed] = []
+            for sample in batch:
+                outcome = self.rows.outcome(sample)
+                if isinstance(outcome, GameRefused):
+                    result.refused[outcome.reason.value] += 1
+                    line = RefusedLine(sample.line, outcome.reason.value, outcome.field, outcome.detail)
+                    self.refused.add(line, sample.value)
+                else:
+                    accepted.append(Placed(result.events, sample.line, sample.value, outcome))
+                result.events += 1
+            if accepted:
+                yield self.rows.table(accepted)
+            on_progress(result.events)
+
+    def _drop_copies(self, staging: Staging) -> None:
+        archived = [self.folder / file.path for file in self.manifest.files]
+        self.result.copies, conflicts = staging.find_copies(archived)
         if conflicts:
-            result.refused[GameReason.DUP_CONFLICT.value] += conflicts
+            self.result.refused[GameReason.DUP_CONFLICT.value] += conflicts
             for one in staging.conflicts():
                 line = RefusedLine(one["line"], GameReason.DUP_CONFLICT.value, "event_id", _TAKEN)
-                refused.add(line, one["value"])
-        files = [file for day in staging.days for file in _written(folder, manifest, result.run, day, staging.kept(day))]
-        result.files, result.accepted = len(files), sum(file.rows for file in files)
-        result.days = dates_of(sorted({file.partition for file in files}))
-        result.rejects = refused.written
-        entry = Backfilled(
+                self.refused.add(line, one["value"])
+
+    def _provenance(self, sha256: str) -> Backfilled:
+        result = self.result
+        return Backfilled(
             run=result.run,
-            at=utc_text(at_ms),
-            by=origin.by,
-            name=origin.name,
+            at=utc_text(self.at_ms),
+            by=self.origin.by,
+            name=self.origin.name,
             sha256=sha256,
             rules_version=RULES_VERSION,
             rules=rules_digest(),
-            geo_version=rows.geo.version,
-            device_version=rows.devices.version,
+            geo_version=self.rows.geo.version,
+            device_version=self.rows.devices.version,
             events=result.events,
             accepted=result.accepted,
             copies=result.copies,
             refused=dict(sorted(result.refused.items())),
             days=result.days,
         )
-        save_manifest(folder, manifest.extended(*files, entry))
-    return result
 
 
-def _judged(
-    rows: HistoryRows,
-    events: Iterable[Sample],
-    result: BackfillResult,
-    refused: RefusedLines,
-    on_progress: Callable[[int], None],
-) -> Iterator[pa.Table]:
-    """Tables of the accepted events; the others are counted and set aside."""
-    given = iter(events)
-    while batch := list(islice(given, _BATCH)):
-        accepted: list[Placed] = []
-        for sample in batch:
-            outcome = rows.outcome(sample)
-            if isinstance(outcome, GameRefused):
-                result.refused[outcome.reason.value] += 1
-                refused.add(RefusedLine(sample.line, outcome.reason.value, outcome.field, outcome.detail), sample.value)
-            else:
-                accepted.append(Placed(result.events, sample.line, sample.value, outcome))
-            result.events += 1
-        if accepted:
-            yield rows.table(accepted)
-        on_progress(result.events)
-
-
-def _written(
-    folder: Path, manifest: Manifest, run: str, day: int, tables: Iterable[pa.Table]
-) -> Iterator[ArchivedFile]:
-    """Write the rows of one date, at most `FILE_ROWS` a file; they count once the manifest names the files."""
-    at = manifest.current.next_offset(day)
-    held: list[pa.Table] = []
+def _batches(events: Iterable[Sample]) -> Iterator[list[Sample]]:
+    """Events in batches that are bounded in number and in bytes."""
+    batch: list[Sample] = []
     size = 0
-    for table in tables:
-        held.append(table)
-        size += table.num_rows
-        if size >= FILE_ROWS:
-            yield _file(folder, manifest, run, day, at, pa.concat_tables(held))
-            at, held, size = at + size, [], 0
-    if held:
-        yield _file(folder, manifest, run, day, at, pa.concat_tables(held))
-
-
-def _file(folder: Path, manifest: Manifest, run: str, day: int, first: int, staged: pa.Table) -> ArchivedFile:
-    end = first + staged.num_rows
-    place = staged.schema.get_field_index("offset")
-    table = staged.set_column(place, staged.schema.field(place), pa.array(range(first, end), pa.int64()))
-    table = table.drop_columns([PLACE])
-    target = folder / chapter_folder(manifest) / f"date={date_of(day):%Y-%m-%d}"
-    target.mkdir(parents=True, exist_ok=True)
-    path = target / f"{day}-{first}-{end - 1}-{run}.parquet"
-    with path.open("wb") as file:
-        pq.write_table(table, file, compression="zstd", compression_level=1, use_dictionary=True)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(target)
-    return ArchivedFile(
-        path=str(path.relative_to(folder)),
-        sha256=sha256_of(path),
-        partition=day,
-        from_offset=first,
-        first_offset=first,
-        last_offset=end - 1,
-        next_offset=end,
-        records=staged.num_rows,
-        rows=staged.num_rows,
-        gaps=(),
-        columns=tuple(name for name in table.column_names if name not in ENVELOPE.names),
-    )
+    for sample in events:
+        batch.append(sample)
+        size += len(sample.value)
+        if len(batch) >= _BATCH_EVENTS or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -44,7 +44,9 @@ def file_to_backfill(
         raise ReadingError(f"{file} cannot be read ({error.strerror}); give the path of a file, or - .") from error
     with opened:
         if rejects.exists() and rejects.samefile(path):
-            raise ReadingError(f"--rejects {rejects} is the file to backfill, which it would overwrite; name another file.")
+            raise ReadingError(
+                f"--rejects {rejects} is the file to backfill, which it would overwrite; name another file."
+            )
         if not path.is_file():  # a pipe can be read once
             stream = _Hashed(opened, on_bytes)
             yield Origin(path.name, by, samples(stream, file), stream.sha256, rejects=rejects)

@@ -7,7 +7,7 @@ are known by the manifest alone. Live boards and live metrics never saw these ev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -85,7 +85,7 @@ def load_runs(settings: Settings) -> list[Backfilled]:
     return runs_of(load_manifest(history_folder(settings)))
 
 
-def dates_of(days: Sequence[int]) -> tuple[str, ...]:
+def dates_of(days: Iterable[int]) -> tuple[str, ...]:
     """Dates of partitions, in order."""
     return tuple(f"{date_of(day):%Y-%m-%d}" for day in sorted(days))
 

@@ -1,7 +1,7 @@
 """Game events of a file to rows of the history: judged by the catalogue's rule, enriched as intake does.
 
-Two things differ from a record of Kafka. The run's time takes the place of the Kafka timestamp, so an event more than an
-hour after it is refused; and no event is too old or late, as nobody waited for it.
+Two things differ from a record of Kafka. The run's time takes the place of the Kafka timestamp, so an event more than
+an hour after it is refused; and no event is too old or late, as nobody waited for it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class HistoryRows:
     def table(self, events: Sequence[Placed]) -> pa.Table:
         """Rows of accepted events, in order, without their offsets."""
         size = len(events)
-        columns: dict[str, Any] = dict(zip(GameEvent._fields, zip(*(one.event for one in events), strict=True), strict=True))
+        columns: dict[str, Any] = dict(
+            zip(GameEvent._fields, zip(*(one.event for one in events), strict=True), strict=True)
+        )
         addresses, sent = columns.pop("ip_address"), columns.pop("country")
         devices = [self.devices.device_of(model) for model in columns["device_model"]]
         times, values = columns["event_time_millis"], [one.value for one in events]

@@ -1,4 +1,4 @@
-"""The file of refused lines beside a backfill: one JSON object for each, with its bytes, to be mended and given again."""
+"""The refused lines of a backfill: a JSON object for each, with its bytes, to be mended and given again."""
 
 from __future__ import annotations
 

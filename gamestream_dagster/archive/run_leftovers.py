@@ -25,8 +25,8 @@ def staging_folder(folder: Path, run: str) -> Path:
 def remove_leftovers(folder: Path, manifest: Manifest) -> None:
     """Remove what killed runs left. Call only under the lock.
 
-    A file that the manifest does not name is of a killed run if the run's staged rows are still there. Otherwise an older
-    manifest was restored, and the file may be the only copy of its events: it is set aside.
+    A file that the manifest does not name is of a killed run if the run's staging folder is still there. Otherwise an
+    older manifest was restored, and the file may be the only copy of its events: it is set aside.
     """
     staged = staging_folder(folder, "")
     killed = {path.name for path in staged.iterdir()} if staged.is_dir() else set[str]()

@@ -110,7 +110,9 @@ def _lives(days: int, players: int | None, seed: int, start: str | None) -> Live
     except ValueError as error:
         raise CouldNotRun(f"--start {start!r} is not a date; write it as 2026-01-31.") from error
     try:
-        options = LivesOptions(start=first, days=days, players=players or (PLAYERS if players is None else 0), seed=seed)
+        options = LivesOptions(
+            start=first, days=days, players=players or (PLAYERS if players is None else 0), seed=seed
+        )
     except ValidationError as error:
         found = error.errors()[0]
         raise CouldNotRun(f"--{found['loc'][0]}: {found['msg']}.") from error

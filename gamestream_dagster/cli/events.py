@@ -41,7 +41,7 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     days: Annotated[
         int | None,
         typer.Option(
-            help="Simulate whole lives of players for so many days, into the history of the archive (docs/simulator.md).",
+            help="Whole lives of players for so many days, into the history of the archive (docs/simulator.md).",
             show_default=False,
         ),
     ] = None,

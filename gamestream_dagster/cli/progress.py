@@ -10,7 +10,7 @@ from gamestream_dagster.cli.hints import Talk
 
 @contextmanager
 def progress(talk: Talk, total: int | None, what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A function that shows how far a command is: done, and of how much. It shows nothing where stderr is no terminal."""
+    """Show how far a command is: done, and of how much. Shows nothing where stderr is no terminal."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())

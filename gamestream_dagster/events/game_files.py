@@ -87,7 +87,7 @@ class _Again(io.RawIOBase):
 
 
 class _Unpacked(io.RawIOBase):
-    """A zstd file, of one frame or several, as it was before. The library's own reader ends in silence where a file does."""
+    """A zstd file, of one frame or several, as it was before. The library's reader takes half a file for a whole."""
 
     def __init__(self, packed: Any) -> None:
         self._packed = packed

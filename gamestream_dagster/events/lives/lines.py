@@ -59,7 +59,7 @@ class EventLines:
         yield from self._of_acts(played["acts"])
         yield self._of_exposures(played["exposures"])
 
-    def _lines(
+    def _lines(  # noqa: PLR0917 - the parts of an event
         self, table: Table, number: str, mark: str, kind: str, times: Numbers, properties: Iterable[str]
     ) -> tuple[Numbers, list[str]]:
         """Events of one type.

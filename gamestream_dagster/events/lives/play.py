@@ -77,7 +77,7 @@ class Lives:
             on = np.flatnonzero(sessions > number)
             players = who[on]
             start = np.maximum(starts[on, number], people.free_at[players])
-            session = _Session(self, log, rng, day, players, start)
+            session = _Session(self, log, rng, day, players=players, start=start)
             session.play()
             people.free_at[players] = session.clock + GAP_MS + rng.integers(MINUTE_MS, 90 * MINUTE_MS, len(players))
             dropped.append(session.ids[session.clock >= self.options.end_ms])
@@ -102,7 +102,7 @@ class _Session:
     """One session of each of some players. `clock` is the time of the newest event of each."""
 
     def __init__(
-        self, lives: Lives, log: Log, rng: np.random.Generator, day: int, players: Numbers, start: Numbers
+        self, lives: Lives, log: Log, rng: np.random.Generator, day: int, *, players: Numbers, start: Numbers
     ) -> None:
         self.lives, self.people, self.log, self.rng = lives, lives.people, log, rng
         self.day = day
@@ -120,7 +120,9 @@ class _Session:
         self._experiment()
         self._purchases()
         self._acts()
-        rounds = np.where(self._chance(0.05), 0, np.minimum(1 + self.rng.poisson(3.0, len(self.players)), _MOST_ATTEMPTS))
+        rounds = np.where(
+            self._chance(0.05), 0, np.minimum(1 + self.rng.poisson(3.0, len(self.players)), _MOST_ATTEMPTS)
+        )
         pause = np.where(self._chance(PAUSED) & (rounds >= 2), 1, -1)
         for number in range(int(rounds.max(initial=0))):
             self._pause(np.flatnonzero(pause == number))

@@ -16,20 +16,22 @@ _LONG, _TEXT, _FLAG = pa.int64(), pa.string(), pa.bool_()
 SCHEMAS: Final[dict[str, pa.Schema]] = {
     # Every stretch of play is a session; `part` 1 follows a long pause and has the `session_id` of part 0.
     "sessions": pa.schema(
-        {"session": _LONG, "part": _LONG, "player": _LONG, "start_ms": _LONG, "end_ms": _LONG, "last": _FLAG, "left": _FLAG,
-         "begin_ms": _LONG, "level": _LONG}
+        {"session": _LONG, "part": _LONG, "player": _LONG, "start_ms": _LONG, "end_ms": _LONG, "last": _FLAG,
+         "left": _FLAG, "begin_ms": _LONG, "level": _LONG}
     ),
     "attempts": pa.schema(
         {"attempt": _LONG, "session": _LONG, "player": _LONG, "level": _LONG, "start_ms": _LONG, "end_ms": _LONG,
          "passed": _FLAG, "boosted": _FLAG, "moves": _LONG, "tenths": _LONG}
     ),
     "purchases": pa.schema(
-        {"purchase": _LONG, "session": _LONG, "player": _LONG, "at_ms": _LONG, "item": _LONG, "price": _LONG, "usd": _LONG}
+        {"purchase": _LONG, "session": _LONG, "player": _LONG, "at_ms": _LONG, "item": _LONG, "price": _LONG,
+         "usd": _LONG}
     ),
     "refunds": pa.schema({"purchase": _LONG, "session": _LONG, "player": _LONG, "at_ms": _LONG, "usd": _LONG}),
     # `amount` is negative where the player spends; `reason` is an index into REASONS.
     "wallet_moves": pa.schema(
-        {"move": _LONG, "session": _LONG, "player": _LONG, "at_ms": _LONG, "currency": _LONG, "amount": _LONG, "reason": _LONG}
+        {"move": _LONG, "session": _LONG, "player": _LONG, "at_ms": _LONG, "currency": _LONG, "amount": _LONG,
+         "reason": _LONG}
     ),
     # `kind` is an index into ACTS, `what` is a feature, a player, or a guild.
     "acts": pa.schema(
