@@ -13,14 +13,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
+from gamestream_dagster.archive.errors import HISTORY
 from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, load_manifest
 from gamestream_dagster.archive.provenance import Backfilled
 from gamestream_dagster.catalogue.sources import ColumnType, Source, stack_sources
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.settings import Settings
-
-HISTORY: Final = "game-events-history"
-"""Name of the archive, and its rows' `topic`. No topic of Kafka has it."""
 
 DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)

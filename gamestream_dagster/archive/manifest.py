@@ -21,10 +21,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gamestream_dagster.archive.errors import (
-    BEGIN_ANEW,
     ArchiveBusyError,
     ArchiveDamagedError,
     ArchiveLayoutError,
+    new_archive,
 )
 from gamestream_dagster.archive.provenance import Backfilled
 from gamestream_dagster.clients.topic_identity import TopicId
@@ -314,7 +314,7 @@ def load_manifest(topic_dir: Path) -> Manifest:
         what = getattr(broken, "path", None) or f"the chapter of {getattr(broken, 'opened_at', '') or 'its beginning'}"
         raise ArchiveDamagedError(
             f"{topic_dir / MANIFEST} was changed by hand: its entry {what} does not follow from the one before; "
-            f"restore the file from a backup, or begin a new archive with {BEGIN_ANEW}."
+            f"restore the file from a backup, or {new_archive(topic_dir)}."
         )
     return manifest
 
@@ -334,7 +334,7 @@ def _check_nothing_archived(topic_dir: Path) -> None:
     if found is not None:
         raise ArchiveDamagedError(
             f"{topic_dir / MANIFEST} is gone, though there are archived files ({found.name}); restore it from a "
-            f"backup, or begin a new archive with {BEGIN_ANEW}, which keeps the old folder aside."
+            f"backup, or {new_archive(topic_dir)}."
         )
 
 
@@ -347,8 +347,8 @@ def _layout(topic_dir: Path, stored: bytes) -> int:
 
 def _unreadable(topic_dir: Path, error: Exception) -> ArchiveDamagedError:
     return ArchiveDamagedError(
-        f"{topic_dir / MANIFEST} cannot be read ({type(error).__name__}); restore it from a backup, or begin the "
-        f"archive anew with {BEGIN_ANEW}, which keeps the old folder aside."
+        f"{topic_dir / MANIFEST} cannot be read ({type(error).__name__}); restore it from a backup, or "
+        f"{new_archive(topic_dir)}."
     )
 
 

@@ -396,6 +396,19 @@ def test_a_changed_file_of_the_history_stops_the_run(own: Settings, tmp_path: Pa
         run(own, write(tmp_path / "b.jsonl", event("b")))
 
 
+@pytest.mark.parametrize("damage", [b"{", None])
+def test_a_damaged_history_is_made_again_as_the_error_says(own: Settings, tmp_path: Path, damage: bytes | None) -> None:
+    path = write(tmp_path / "a.jsonl", event("a"))
+    run(own, path)
+    manifest = history_folder(own) / MANIFEST
+    manifest.write_bytes(damage) if damage else manifest.unlink()
+    with pytest.raises(ArchiveDamagedError, match="move the folder away and give the files .* `gamestream backfill`"):
+        run(own, path)
+    history_folder(own).rename(tmp_path / "away")
+    assert run(own, path).accepted == 1
+    assert len(find_event(own, "a").records) == 1
+
+
 def test_one_run_at_a_time(own: Settings, tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", event("a"))
     with exclusive(history_folder(own), 1), pytest.raises(ArchiveBusyError):
