@@ -402,7 +402,7 @@ def test_a_damaged_history_is_made_again_as_the_error_says(own: Settings, tmp_pa
     run(own, path)
     manifest = history_folder(own) / MANIFEST
     manifest.write_bytes(damage) if damage else manifest.unlink()
-    with pytest.raises(ArchiveDamagedError, match="move the folder away and give the files .* `gamestream backfill`"):
+    with pytest.raises(ArchiveDamagedError, match=r"move the folder away and give the files .* `gamestream backfill`"):
         run(own, path)
     history_folder(own).rename(tmp_path / "away")
     assert run(own, path).accepted == 1
