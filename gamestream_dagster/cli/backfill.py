@@ -14,9 +14,9 @@ import typer
 from rich.table import Table
 
 from gamestream_dagster.cli import panels
+from gamestream_dagster.cli.events import _progress
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
-from gamestream_dagster.cli.progress import progress
 from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _backfill_file(settings: Settings, file: str, by: str, rejects: Path | None,
     path = Path(file)
     size = path.stat().st_size if file != STANDARD_INPUT and path.is_file() else None
     aside = rejects or _rejects(settings, "standard-input" if file == STANDARD_INPUT else path.name.partition(".")[0])
-    with as_could_not_run(), _nothing_added(), progress(talk, size, file) as advance:
+    with as_could_not_run(), _nothing_added(), _progress(size, file) as advance:
         show = _shown_refusals()
         with file_to_backfill(file, by=by, rejects=aside, on_bytes=lambda read: advance(read, size)) as origin:
             result = run(settings, origin, on_refused=show)
@@ -153,7 +153,7 @@ def _backfill_lives(
     from gamestream_dagster.archive.backfill_lives import backfill_lives
 
     aside = rejects or _rejects(settings, options.name)
-    with as_could_not_run(), _nothing_added(), progress(talk, options.days, "days") as advance:
+    with as_could_not_run(), _nothing_added(), _progress(options.days, "days") as advance:
         result = backfill_lives(
             settings,
             options,

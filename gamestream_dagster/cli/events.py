@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +16,6 @@ import typer
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
-from gamestream_dagster.cli.progress import progress
 
 if TYPE_CHECKING:
     from gamestream_dagster.events.replay import BadLine, ReplayResult, Wait
@@ -78,10 +79,7 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     port_base: PortBase = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send score events of a simulated crowd, and write the truth about them beside the stream.
-
-    With --days: game events of whole lives, straight into the archive.
-    """
+    """Send score events of a simulated crowd, and write the truth about them beside the stream."""
     given = dict(locals())
     settings = settings_from(home, port_base)
     if days is not None:
@@ -166,7 +164,7 @@ def _simulate(
 ) -> SimulationResult:
     from gamestream_dagster.events.feed import simulate_into
 
-    with as_could_not_run(), progress(talk, options.events, "events") as advance:
+    with as_could_not_run(), _progress(options.events, "events") as advance:
         return simulate_into(
             settings,
             options,
@@ -200,7 +198,7 @@ def _replay(
         elif shown == MAX_SHOWN + 1:
             talk.print("more bad lines follow; all are written aside", style="yellow")
 
-    with as_could_not_run(), progress(talk, None, file) as advance:
+    with as_could_not_run(), _progress(None, file) as advance:
         return replay_into(
             settings,
             file,
@@ -265,3 +263,14 @@ def _print_replay(result: ReplayResult, as_json: bool) -> None:
 
 def _write(data: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(data) + "\n")
+
+
+@contextmanager
+def _progress(total: int | None, what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on stderr; nothing where stderr is no terminal."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as display:
+        task = display.add_task(what, total=total)
+        yield lambda done, size: display.update(task, completed=done, total=size)
