@@ -321,19 +321,20 @@ def test_killed_anywhere_and_run_again_there_is_neither_hole_nor_double(
     events = [event(f"e{number}", THEN + number % 4 * DAY) for number in range(40)]
     path = write(tmp_path / "a.jsonl", *events)
     run(own, write(tmp_path / "before.jsonl", event("before")))
-    for place, name in (
-        (module.Staging, "add"),
-        (module.Staging, "find_copies"),
-        (module.DayFiles, "_file"),
-        (module, "save_manifest"),
+    for place, name, first in (
+        (module.Staging, "add", True),
+        (module.Staging, "find_copies", True),
+        (module.DayFiles, "_file", True),
+        (module, "save_manifest", False),
     ):
+        called = getattr(place, name)
+
+        def die(*arguments: Any, called: Any = called, first: bool = first) -> None:
+            if first:
+                called(*arguments)
+            raise KeyboardInterrupt
+
         with monkeypatch.context() as patch:
-            called = getattr(place, name)
-
-            def die(*arguments: Any, called: Any = called) -> Any:
-                called(*arguments) if called is not module.save_manifest else None
-                raise KeyboardInterrupt
-
             patch.setattr(place, name, die)
             with pytest.raises(KeyboardInterrupt):
                 run(own, path)
