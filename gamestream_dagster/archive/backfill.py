@@ -28,6 +28,7 @@ from gamestream_dagster.archive.refused_lines import RefusedLine, RefusedLines
 from gamestream_dagster.archive.run_leftovers import remove_leftovers, staging_folder
 from gamestream_dagster.catalogue.game_rules import RULES_VERSION
 from gamestream_dagster.enrichment.tables import Tables
+from gamestream_dagster.events.file_lines import ReadingError
 from gamestream_dagster.events.game_files import Sample
 from gamestream_dagster.events.game_outcome import GameReason, GameRefused
 from gamestream_dagster.settings import Settings
@@ -49,9 +50,12 @@ class Origin:
     events: Iterable[Sample]
     sha256: Callable[[], str]
     """Of the whole content; called after the last event, and may raise if the content cannot be trusted."""
+    rejects: Path
+    """File for the refused lines."""
     known_sha256: str | None = None
-    """The same if it is known before."""
-    rejects: Path = Path("refused.jsonl")
+    """The same as `sha256` if it is known before."""
+    if_empty: str = "write one JSON object into each line, or an array of them"
+    """What to do if there are no events."""
 
 
 @dataclass
@@ -94,7 +98,7 @@ def backfill(
         lock_seconds: how long to wait for another backfill.
 
     Raises:
-        ReadingError: the content cannot be read to its end, or changed meanwhile; nothing was added.
+        ReadingError: the content has no events, cannot be read to its end, or changed meanwhile; nothing was added.
         ArchiveDamagedError, ArchiveLayoutError: the history cannot be used.
         ArchiveBusyError: another backfill is running; worth another try.
     """
@@ -160,6 +164,8 @@ class _Run:
             for table in self._judged(on_progress):
                 staging.add(table)
             staging.flush()
+            if not result.events:
+                raise ReadingError(f"{self.origin.name} has no events; {self.origin.if_empty}.")
             sha256 = self.origin.sha256()
             earlier = _same_content(self.manifest, sha256)
             if earlier is not None:

@@ -61,7 +61,7 @@ def file_to_backfill(
                 raise ReadingError(f"{file} changed while it was read; run the command again when it is complete.")
             return found
 
-        yield Origin(path.name, by, samples(stream, file), sha256, known, rejects)
+        yield Origin(path.name, by, samples(stream, file), sha256, rejects, known)
 
 
 class _Hashed:

@@ -46,7 +46,7 @@ def backfill_lives(
     """
     sha256 = hashlib.sha256(options.model_dump_json().encode()).hexdigest()
     events = _events(options, truth, on_day)
-    origin = Origin(options.name, by, events, lambda: sha256, sha256, rejects)
+    origin = Origin(options.name, by, events, lambda: sha256, rejects, sha256, if_empty="simulate more players or days")
     result = backfill(settings, origin, on_progress=on_progress, on_refused=on_refused)
     if truth is not None and not (truth / COMPLETE).is_file():
         for _ in events:  # the events are in the history already

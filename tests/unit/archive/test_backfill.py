@@ -293,6 +293,13 @@ def test_a_file_that_changes_adds_nothing(own: Settings, tmp_path: Path) -> None
     assert rows(own) == []
 
 
+def test_a_file_without_events_adds_nothing(own: Settings, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_bytes(b"\n \n")
+    with pytest.raises(ReadingError, match=r"empty.jsonl has no events"):
+        run(own, tmp_path / "empty.jsonl")
+    assert load_runs(own) == []
+
+
 def test_files_that_cannot_be_given(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", event("a"))
     with pytest.raises(ReadingError, match="cannot be read"), file_to_backfill(str(tmp_path), by="x", rejects=path):
