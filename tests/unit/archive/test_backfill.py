@@ -391,7 +391,7 @@ def test_find_gives_events_of_the_history(own: Settings, tmp_path: Path) -> None
     [found] = find_event(own, "b").records
     assert (found.topic, found.partition, found.offset, found.user_id, found.reason) == (HISTORY, 18263, 0, "ann", None)
     run(own, write(tmp_path / "c.jsonl", event("b", user_id="bob")))
-    assert [one.user_id for one in find_event(own, "b").records] == ["ann", "bob"]
+    assert [one.user_id for one in find_event(own, "b").records] == ["bob", "ann"], "by time"
     assert find_event(own, "none").records == ()
 
 
