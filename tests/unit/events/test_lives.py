@@ -109,4 +109,4 @@ def test_the_truth_is_whole_or_not_there(tmp_path: Path) -> None:
     assert document["difficulty"][9]["pass_chance"] < document["difficulty"][8]["pass_chance"] - 0.1, "level 10 is hard"
     assert document["experiment"] == {"name": "starter_offer", "arms": ["control", "treatment"], "lift": 1.5}
     players = duckdb.sql(f"SELECT count(*), count(DISTINCT user_id) FROM '{tmp_path}/truth/{LIVES}/players.parquet'")
-    assert players.fetchone() == (60, 60)
+    assert players.fetchall() == [(60, 60)]
