@@ -25,6 +25,7 @@ GROUPS = (
     "new",
     "events",
     "game_events",
+    "backfill",
     "topics",
     "dlq",
     "keys",
