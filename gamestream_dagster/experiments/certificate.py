@@ -104,8 +104,8 @@ def certify_file(file: PlayerFile, plan: Plan, as_of: datetime) -> ExperimentCer
 
 
 def own_digest(certificate: ExperimentCertificate) -> str:
-    """Of all of it but the digest itself."""
-    content = certificate.model_dump(mode="json", exclude={"digest"})
+    """Of all of it but the digest itself, and fields that are left as they are by default: later versions have more."""
+    content = certificate.model_dump(mode="json", exclude={"digest"}, exclude_defaults=True)
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

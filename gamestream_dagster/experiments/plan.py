@@ -128,8 +128,11 @@ class Plan(_Part):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the content in hex digits: comments, order and layout of the file do not change it."""
-        content = self.model_dump(mode="json")
+        """SHA-256 of the content in hex digits: comments, order and layout of the file do not change it.
+
+        Nor do fields that are left as they are by default: later versions have more of them.
+        """
+        content = self.model_dump(mode="json", exclude_defaults=True) | {"alpha": self.alpha, "power": self.power}
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def column_of(self, metric: str) -> str:
