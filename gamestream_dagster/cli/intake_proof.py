@@ -49,7 +49,9 @@ def _show(proof: IntakeProof) -> None:
     data.print(f"cut      checkpoint {proof.checkpoint_id}  low {shown(proof.low)}")
     data.print(f"high     {shown(proof.high)}   topic {proof.topic_id or '?'}")
     if proof.holds_from:
-        data.print(f"from     {shown(proof.holds_from)}: the archive begins there, and nothing is said of what was before")
+        data.print(
+            f"from     {shown(proof.holds_from)}: the archive begins there, and nothing is said of what was before"
+        )
     counted = {fate: proof.fates.get(fate, 0) for fate in Fate}
     data.print(
         f"fates    {proof.judged:,} records = {counted[Fate.ENRICHED]:,} enriched + {counted[Fate.LATE]:,} late + "

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -14,16 +17,24 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
+from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.enrichment.geo_table import pack
 from gamestream_dagster.enrichment.tables import GEO_FILE, LOOK_SECONDS, Tables, replace_file
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent
 from gamestream_dagster.events.tail import records_between
+from gamestream_dagster.fates.outputs import OUTPUT_TOPICS, Fate
 from gamestream_dagster.flink_jobs.control.manager import apply_job, workbench
 from gamestream_dagster.flink_jobs.spec.job_spec import flink_job_name
 from gamestream_dagster.ingest.door import GEO_HEADER
+from gamestream_dagster.platform.stack import Stack
+from gamestream_dagster.reconciliation.intake.model import FateKind, IntakeProof
+from gamestream_dagster.reconciliation.intake.run import reconcile_intake
+from gamestream_dagster.reconciliation.model.values import Cause, Verdict
+from gamestream_dagster.reconciliation.observe.boards import Limits
 from gamestream_dagster.settings import Settings
+from tests.support.cli import gamestream
 from tests.support.game_event_cases import NOW, all_cases
 from tests.support.spoilt_events import spoilt
 from tests.support.world import World, cancel_jobs, drain, provision, stamped_by_producers
@@ -196,6 +207,90 @@ def test_a_new_table_is_used_without_a_new_deployment(intake: Settings) -> None:
         assert (row["country"], row["geo_version"]) == ("AQ", "test-2099-01-01")
     finally:
         replace_file(path, before)
+
+
+def proven(settings: Settings) -> IntakeProof:
+    """A proof; the broker may be about to commit what the job wrote last."""
+    return reconcile_intake(settings, limits=Limits(checkpoint=30, job_running=30))
+
+
+def test_every_raw_position_has_one_fate(intake: Settings) -> None:
+    """All that the tests before have sent: spoilt records, copies, conflicts, times of producers."""
+    player = {"event_type": "player_join", "event_time": round(time.time() * 1000)}
+    score = {"team_id": "t", "team_name": "T", "score": 7}
+    events = [
+        {"event_id": "fate-1", "user_id": "u1", **player},
+        {"event_id": "fate-1", "user_id": "u1", **player},
+        {"event_id": "fate-1", "user_id": "u1", **player, "platform": "ios"},
+        {"event_id": "fate-2", "user_id": "u2", **player, "event_type": "score", "properties": score},
+        {"event_id": "fate-3", "user_id": "u3", **player, "event_time": player["event_time"] - 700_000},
+    ]
+    producer = Producer(intake.kafka.options())
+    for event in events:
+        producer.produce(RAW, orjson.dumps(event), key=event["user_id"])
+    assert producer.flush(60) == 0
+    drain(intake, job=JOB)
+    proof = proven(intake)
+    assert proof.verdict is Verdict.MATCH, proof.reason
+    records = sum(file.records for file in load_manifest(intake.archive_dir / RAW).files)
+    assert proof.judged == records
+    written = {one.topic: one.records for one in proof.outputs}
+    assert {topic: proof.fates[fate] for fate, topic in OUTPUT_TOPICS.items()} == written
+    assert proof.fates[Fate.COPY] > 0
+    assert proof.scores > 0
+
+
+def test_a_proof_while_events_flow_and_a_taskmanager_is_killed(intake: Settings) -> None:
+    """What is between the cuts may be written or not, and no record is named that is on its way."""
+    stop = threading.Event()
+
+    def play() -> None:
+        producer = Producer(intake.kafka.options())
+        number = 0
+        while not stop.wait(0.01):
+            number += 1
+            fields = {"event_id": f"flow-{number}", "user_id": f"u{number % 50}", "event_type": "player_join"}
+            value = orjson.dumps({**fields, "event_time": round(time.time() * 1000)})
+            for _ in range(1 + number % 2):
+                producer.produce(RAW, value, key=fields["user_id"])
+        producer.flush(60)
+
+    player = threading.Thread(target=play)
+    player.start()
+    try:
+        first = proven(intake)
+        [taskmanager] = Stack(intake).status(["flink-taskmanager"])
+        assert taskmanager.pid is not None
+        os.kill(taskmanager.pid, signal.SIGKILL)
+        second = proven(intake)
+    finally:
+        stop.set()
+        player.join()
+    for proof in (first, second):
+        assert proof.verdict is Verdict.MATCH, proof.reason
+    assert second.judged > first.judged
+
+
+def test_what_another_hand_writes_into_the_outputs_is_named(intake: Settings) -> None:
+    """It stays in the topics: no other test of this file may count them afterwards."""
+    producer = Producer(intake.kafka.options())
+    row = looked_up(intake, "doubled")
+    place = {"raw_partition": row["raw_partition"], "raw_offset": row["raw_offset"]}
+    producer.produce(ENRICHED, orjson.dumps(row), key="u1")
+    producer.produce(LATE, orjson.dumps({**row, **place, "raw_offset": 10**9}), key="u1")
+    producer.produce(DEAD, b"not of the job", key="u1")
+    assert producer.flush(60) == 0
+    proof = proven(intake)
+    assert proof.verdict is Verdict.DIFFERENT
+    found = {(one.kind, one.first_offset, one.cause) for one in proof.faults}
+    assert (FateKind.DOUBLED, row["raw_offset"], Cause.UNEXPLAINED) in found
+    assert (FateKind.FOREIGN, 10**9, Cause.EDITED_BY_HAND) in found
+    assert proof.fault_records == {FateKind.DOUBLED: 1, FateKind.FOREIGN: 2}
+    ended = gamestream(intake, "reconcile", "--intake", "--json")
+    assert ended.returncode == 1
+    told = orjson.loads(ended.stdout)
+    assert told["verdict"] == "DIFFERENT"
+    assert {one["kind"] for one in told["faults"]} == {"DOUBLED", "FOREIGN"}
 
 
 def test_an_id_is_forgotten_after_the_horizon(intake: Settings, world: World) -> None:

@@ -150,7 +150,9 @@ class JudgedIntake:
         return self._rows("score_runs", most=most)
 
     def _oldest_of(self, paths: list[str]) -> int:
-        row = self.database.execute("SELECT min(kafka_timestamp) FROM read_parquet($paths)", {"paths": paths}).fetchone()
+        row = self.database.execute(
+            "SELECT min(kafka_timestamp) FROM read_parquet($paths)", {"paths": paths}
+        ).fetchone()
         return int(row[0]) if row and row[0] is not None else 0
 
     def _number(self, sql: str, *values: int) -> int:

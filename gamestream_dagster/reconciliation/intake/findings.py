@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from gamestream_dagster.fates.outputs import INTAKE_JOB, OUTPUT_TOPICS, SCORES_TOPIC, Fate
@@ -63,11 +64,7 @@ def _fault(row: Mapping[str, Any], places: Sequence[str], never_read: Mapping[in
     expected = None if row["fate"] is None else Fate(row["fate"])
     lacking = never_read.get(row["partition"], 0)
     cause = _cause(kind, bool(row["conflict"]), row["records"], lacking)
-    run = f"p{row['partition']}@{row['first_offset']}"
-    if row["last_offset"] > row["first_offset"]:
-        run += f"..{row['last_offset']}"
-    told = " ".join(_told(kind, run, row["records"], expected, places, cause))
-    return FateFault(
+    fault = FateFault(
         kind,
         row["partition"],
         row["first_offset"],
@@ -77,8 +74,9 @@ def _fault(row: Mapping[str, Any], places: Sequence[str], never_read: Mapping[in
         cause,
         accepted=cause in policy.accept,
         held_in=tuple(places),
-        sentence=told,
+        sentence="",
     )
+    return replace(fault, sentence=_told(fault))
 
 
 def _cause(kind: FateKind, conflict: bool, records: int, lacking: int) -> Cause:
@@ -93,36 +91,37 @@ def _cause(kind: FateKind, conflict: bool, records: int, lacking: int) -> Cause:
             return Cause.UNEXPLAINED
 
 
-def _told(
-    kind: FateKind, run: str, records: int, expected: Fate | None, places: Sequence[str], cause: Cause
-) -> Iterator[str]:
-    many = f"{records:,} record{'s' if records > 1 else ''} of {run}"
-    belongs = "nowhere, for it is a copy" if expected is Fate.COPY else OUTPUT_TOPICS.get(expected or Fate.COPY, "")
-    match kind:
-        case FateKind.MISSING:
-            yield f"{many} should be in {belongs} and no output has them;"
-            if cause is Cause.MISSING_EVENTS:
-                yield f"{INTAKE_JOB} never counted them either"
-            else:
-                yield f"{INTAKE_JOB} read past them, and nothing tells where their outputs went"
-        case FateKind.DOUBLED if expected is Fate.COPY:
-            yield f"{many}: a copy of an earlier event was counted while the job still knew its id"
-        case FateKind.DOUBLED:
-            yield f"{many} has more than one record in the outputs; it belongs once into {belongs}"
-        case FateKind.WRONG_PLACE:
-            yield f"{many} belongs {'' if expected is Fate.COPY else 'into '}{belongs} and is elsewhere"
-        case FateKind.WRONG_CONTENT:
-            yield f"{many} is in {belongs} with another digest, reason or other bytes than the archive has"
-        case FateKind.COUNTED_AGAIN:
-            what = "other content under a known id" if cause is Cause.DUP_CONFLICT else "a copy"
-            yield f"{many}: {what}, counted because the job may have forgotten the id by then"
-        case FateKind.FOREIGN:
-            yield f"the outputs have records about {run}, which the raw topic does not hold"
-        case FateKind.SCORE_MISSING:
-            yield f"{many}: enriched scores that {SCORES_TOPIC} does not hold"
-        case FateKind.SCORE_DOUBLED:
-            yield f"{many}: scores that {SCORES_TOPIC} holds more often than they were enriched"
-        case FateKind.SCORE_CONTENT:
-            yield f"{many}: scores that {SCORES_TOPIC} holds with another team or other points"
-    if places:
-        yield f"(found: {', '.join(places)})"
+def _told(fault: FateFault) -> str:
+    sentence = _SENTENCES.get((fault.kind, fault.cause)) or _SENTENCES.get((fault.kind, fault.expected))
+    run = f"p{fault.partition}@{fault.first_offset}"
+    if fault.last_offset > fault.first_offset:
+        run += f"..{fault.last_offset}"
+    many = f"{fault.records:,} record{'s' if fault.records > 1 else ''} of {run}"
+    belongs = "nowhere" if fault.expected is Fate.COPY else f"into {OUTPUT_TOPICS.get(fault.expected or Fate.COPY, '')}"
+    told = (sentence or _SENTENCES[fault.kind, None]).format(many=many, run=run, belongs=belongs)
+    return f"{told} (found: {', '.join(fault.held_in)})" if fault.held_in else told
+
+
+_SENTENCES: Mapping[tuple[FateKind, Cause | Fate | None], str] = {
+    (FateKind.MISSING, None): (
+        f"{{many}} belong {{belongs}} and are in no output; {INTAKE_JOB} read past them, and nothing shows where their "
+        "outputs went"
+    ),
+    (FateKind.MISSING, Cause.MISSING_EVENTS): (
+        f"{{many}} belong {{belongs}} and are in no output; {INTAKE_JOB} never counted them either"
+    ),
+    (FateKind.DOUBLED, None): "{many}: several records in the outputs; belongs {belongs}, once",
+    (FateKind.DOUBLED, Fate.COPY): "{many}: copies of an earlier event, counted while the job still knew its id",
+    (FateKind.WRONG_PLACE, None): "{many}: belongs {belongs} and is elsewhere",
+    (FateKind.WRONG_CONTENT, None): (
+        "{many}: belongs {belongs} and is there, with another digest, reason or other bytes than the archive has"
+    ),
+    (FateKind.COUNTED_AGAIN, None): "{many}: copies, counted again because the job may have forgotten the id by then",
+    (FateKind.COUNTED_AGAIN, Cause.DUP_CONFLICT): (
+        "{many}: other content under an id that came before, counted because the job may have forgotten the id by then"
+    ),
+    (FateKind.FOREIGN, None): "the outputs have records about {run}, which the raw topic does not hold",
+    (FateKind.SCORE_MISSING, None): f"{{many}}: enriched scores that {SCORES_TOPIC} does not hold",
+    (FateKind.SCORE_DOUBLED, None): f"{{many}}: scores that {SCORES_TOPIC} holds more often than they were enriched",
+    (FateKind.SCORE_CONTENT, None): f"{{many}}: scores that {SCORES_TOPIC} holds with another team or other points",
+}

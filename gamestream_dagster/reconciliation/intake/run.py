@@ -39,9 +39,7 @@ _REASONS_TOLD = 3
 Say = Callable[[str], None]
 
 
-def reconcile_intake(
-    settings: Settings, *, limits: Limits | None = None, say: Say = lambda _: None
-) -> IntakeProof:
+def reconcile_intake(settings: Settings, *, limits: Limits | None = None, say: Say = lambda _: None) -> IntakeProof:
     """Compare the outputs of intake with the archive's own judgement of the raw topic, record by record.
 
     Every record before the low cut must have its one fate; what came between the cuts may have it.
