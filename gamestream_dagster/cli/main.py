@@ -27,6 +27,7 @@ GROUPS = (
     "game_events",
     "topics",
     "dlq",
+    "trace",
     "keys",
     "reconcile",
     "archive",

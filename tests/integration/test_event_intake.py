@@ -27,7 +27,7 @@ from gamestream_dagster.events.tail import records_between
 from gamestream_dagster.fates.outputs import OUTPUT_TOPICS, Fate
 from gamestream_dagster.flink_jobs.control.manager import apply_job, workbench
 from gamestream_dagster.flink_jobs.spec.job_spec import flink_job_name
-from gamestream_dagster.ingest.door import GEO_HEADER
+from gamestream_dagster.ingest.door import APP_HEADER, GEO_HEADER, KEY_HEADER, RECEIVED_HEADER
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.reconciliation.intake.model import FateKind, IntakeProof
 from gamestream_dagster.reconciliation.intake.run import reconcile_intake
@@ -214,21 +214,28 @@ def proven(settings: Settings) -> IntakeProof:
     return reconcile_intake(settings, limits=Limits(checkpoint=30, job_running=30))
 
 
-def test_every_raw_position_has_one_fate(intake: Settings) -> None:
-    """All that the tests before have sent: spoilt records, copies, conflicts, times of producers."""
-    player = {"event_type": "player_join", "event_time": round(time.time() * 1000)}
+def send_fates(settings: Settings, name: str) -> None:
+    """An event that counts, its copy, other content under its id; a score; a late event; a refused one."""
+    player = {"user_id": "u-secret", "event_type": "player_join", "event_time": round(time.time() * 1000)}
     score = {"team_id": "t", "team_name": "T", "score": 7}
     events = [
-        {"event_id": "fate-1", "user_id": "u1", **player},
-        {"event_id": "fate-1", "user_id": "u1", **player},
-        {"event_id": "fate-1", "user_id": "u1", **player, "platform": "ios"},
-        {"event_id": "fate-2", "user_id": "u2", **player, "event_type": "score", "properties": score},
-        {"event_id": "fate-3", "user_id": "u3", **player, "event_time": player["event_time"] - 700_000},
+        {"event_id": f"{name}-1", **player},
+        {"event_id": f"{name}-1", **player},
+        {"event_id": f"{name}-1", **player, "platform": "ios"},
+        {"event_id": f"{name}-2", **player, "event_type": "score", "properties": score},
+        {"event_id": f"{name}-3", **player, "event_time": player["event_time"] - 700_000},
+        {"event_id": f"{name}-4", **player, "event_type": "no_such_type"},
     ]
-    producer = Producer(intake.kafka.options())
+    headers = {KEY_HEADER: b"k1", APP_HEADER: b"game", RECEIVED_HEADER: b"1"}
+    producer = Producer(settings.kafka.options())
     for event in events:
-        producer.produce(RAW, orjson.dumps(event), key=event["user_id"])
+        producer.produce(RAW, orjson.dumps(event), key=event["user_id"], headers=headers)
     assert producer.flush(60) == 0
+
+
+def test_every_raw_position_has_one_fate(intake: Settings) -> None:
+    """All that the tests before have sent: spoilt records, copies, conflicts, times of producers."""
+    send_fates(intake, "fate")
     drain(intake, job=JOB)
     proof = proven(intake)
     assert proof.verdict is Verdict.MATCH, proof.reason
@@ -238,6 +245,51 @@ def test_every_raw_position_has_one_fate(intake: Settings) -> None:
     assert {topic: proof.fates[fate] for fate, topic in OUTPUT_TOPICS.items()} == written
     assert proof.fates[Fate.COPY] > 0
     assert proof.scores > 0
+
+
+def test_the_trace_of_events_archived_and_just_sent(intake: Settings) -> None:
+    """Of each kind one event that is archived, and one of a moment ago."""
+    send_fates(intake, "old")
+    drain(intake, job=JOB)
+    ended = gamestream(intake, "archive")
+    assert ended.returncode == 0, ended.words
+    send_fates(intake, "new")
+    drain(intake, job=JOB)
+    for name in ("old", "new"):
+        [one, copy, conflict] = traced(intake, f"{name}-1")
+        assert [one["outcome"], copy["outcome"], conflict["outcome"]] == ["enriched", "copy", "dead letter"]
+        assert conflict["reason"] == "DUP_CONFLICT"
+        assert copy["copy_of"]["offset"] == conflict["copy_of"]["offset"] == one["raw"]["offset"]
+        assert one["received"]["key_id"] == "k1"
+        assert one["received"]["app"] == "game"
+        [score] = traced(intake, f"{name}-2")
+        assert [score["outcome"], score["written"]["topic"]] == ["enriched", ENRICHED]
+        assert [place["topic"] for place in score["scores"]] == [SCORES]
+        assert "top_players" in score["boards"]
+        [late] = traced(intake, f"{name}-3")
+        assert [late["outcome"], late["boards"], late["written"]["topic"]] == ["late", [], LATE]
+        [dead] = traced(intake, f"{name}-4")
+        assert [dead["outcome"], dead["reason"], dead["written"]["topic"]] == [
+            "dead letter",
+            "UNKNOWN_EVENT_TYPE",
+            DEAD,
+        ]
+        assert (dead["archive_file"] is not None) is (name == "old")
+    unknown = gamestream(intake, "trace", "nobody-sent-this")
+    assert unknown.returncode == 1
+    assert "No record has this id." in unknown.words
+    assert "looked game-events-raw: the archive up to" in unknown.words
+    shown = gamestream(intake, "trace", "new-2")
+    assert shown.returncode == 0
+    assert "counted by" in shown.words
+    assert "u-secret" not in shown.words
+
+
+def traced(settings: Settings, event_id: str) -> list[dict[str, Any]]:
+    ended = gamestream(settings, "trace", event_id, "--json")
+    assert ended.returncode == 0, ended.words
+    assert "u-secret" not in ended.stdout
+    return orjson.loads(ended.stdout)["records"]
 
 
 def test_a_proof_while_events_flow_and_a_taskmanager_is_killed(intake: Settings) -> None:
