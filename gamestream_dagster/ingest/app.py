@@ -19,6 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from gamestream_dagster.ingest import routes
 from gamestream_dagster.ingest.door import Door
 from gamestream_dagster.ingest.errors import RequestRefusedError
+from gamestream_dagster.ingest.fates import Fates
 from gamestream_dagster.ingest.key_ring import KeyRing
 from gamestream_dagster.ingest.metrics import Metrics
 from gamestream_dagster.ingest.observed import Observed
@@ -56,6 +57,7 @@ class Parts:
     body_seconds: float
     schemas: Callable[[], Mapping[str, Any]]
     """The body of `GET /v1/schemas`."""
+    fates: Fates
 
 
 def build(parts: Parts, trusted_proxies: tuple[str, ...] = ()) -> ASGIApp:
@@ -79,6 +81,7 @@ def routed(parts: Parts) -> FastAPI:
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
+        parts.fates.close()
         left = await asyncio.to_thread(parts.outbox.close, CLOSE_SECONDS)
         log.info("stopped; %d records without a delivery report, none of which was acknowledged", left)
 

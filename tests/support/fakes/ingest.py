@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.ingest.app import Parts, build
 from gamestream_dagster.ingest.door import Door, Judged
+from gamestream_dagster.ingest.fates import TraceProcess
 from gamestream_dagster.ingest.game_rule import event_schemas
 from gamestream_dagster.ingest.geo import UNKNOWN, Located
 from gamestream_dagster.ingest.key_ring import KeyRing
@@ -28,6 +30,7 @@ from gamestream_dagster.ingest.rates import Bodies, Rates
 from gamestream_dagster.ingest.remembered import Remembered
 from gamestream_dagster.ingest.signing import Signatures
 from gamestream_dagster.ingest_settings import IngestSettings
+from gamestream_dagster.settings import Settings
 
 TOPIC = "game-events-raw"
 SERVER_SECRET = "of the server"
@@ -195,6 +198,7 @@ class Api:
         )
         self.remembered = Remembered(self.settings.ingest_remembered_events, lambda: self.now)
         self.bodies = Bodies()
+        self.fates = TraceProcess(Settings(), make=lambda: ThreadPoolExecutor(1))
         self.ring = KeyRing(self.store, lambda: self.now)
         self.parts = Parts(
             door=Door(FakeRule(), self.outbox, self.remembered, nowhere),
@@ -206,12 +210,14 @@ class Api:
             metrics=Metrics(lambda: self.outbox.state.ready, lambda: self.bodies.held, lambda: len(self.remembered)),
             body_seconds=body_seconds,
             schemas=event_schemas,
+            fates=self.fates,
         )
         self.app = build(self.parts, proxies)
         self.runner = asyncio.Runner()
         self.look()
 
     def close(self) -> None:
+        self.fates.close()
         self.outbox.close(1)
         self.runner.close()
 
