@@ -101,7 +101,7 @@ def test_a_trace_tells_the_whole_way(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         "archive not yet",
         "more records under this id",
         "looked game-events-raw: the archive up to p0@5",
-        "dlq show p0@17",
+        "Next: gamestream dlq show",
     ):
         assert words in ended.words, words
 
