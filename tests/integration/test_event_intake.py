@@ -210,8 +210,7 @@ def test_a_new_table_is_used_without_a_new_deployment(intake: Settings) -> None:
 
 
 def proven(settings: Settings) -> IntakeProof:
-    """A proof; the broker may be about to commit what the job wrote last."""
-    return reconcile_intake(settings, limits=Limits(checkpoint=30, job_running=30))
+    return reconcile_intake(settings, limits=Limits(checkpoint=60, job_running=120))
 
 
 def send_fates(settings: Settings, name: str) -> None:
@@ -323,8 +322,9 @@ def test_a_proof_while_events_flow_and_a_taskmanager_is_killed(intake: Settings)
     assert second.judged > first.judged
 
 
-def test_what_another_hand_writes_into_the_outputs_is_named(intake: Settings) -> None:
-    """It stays in the topics: no other test of this file may count them afterwards."""
+def test_what_another_hand_writes_into_the_outputs_is_named(intake: Settings, world: World) -> None:
+    """It stays in the topics: no other test may count them afterwards."""
+    world.spoil()
     producer = Producer(intake.kafka.options())
     row = looked_up(intake, "doubled")
     place = {"raw_partition": row["raw_partition"], "raw_offset": row["raw_offset"]}
