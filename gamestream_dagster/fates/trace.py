@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.sources import by_source, source_named, stack_sources
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
+from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.clients.kafka_headers import headers_at
+from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.events.strict_json import bad_text
 from gamestream_dagster.fates.model import Evidence, Outcome, Place, Received, Trace, TracedRecord
@@ -26,6 +28,7 @@ APP_HEADER, KEY_HEADER, RECEIVED_HEADER = "gamestream-app", "gamestream-key-id",
 """Headers that the HTTP API gives to the records that it sends."""
 
 DUP_CONFLICT = "DUP_CONFLICT"
+_HEADERS_SECONDS = 5.0
 _OUTCOMES: Mapping[Fate, Outcome] = {
     Fate.ENRICHED: Outcome.ENRICHED,
     Fate.LATE: Outcome.LATE,
@@ -73,7 +76,7 @@ def trace_event(settings: Settings, event_id: str) -> Trace:
         boards=boards,
         read_upto=admin.committed(f"gamestream-{INTAKE_JOB}", RAW_TOPIC),
         search=OutputSearch(admin, frozenset((one.partition, one.offset) for one in raw.found if one.current)),
-        headers=lambda topic, partition, offset: headers_at(settings.kafka, topic, partition, offset),
+        headers=partial(_headers_at, settings),
         raw_begins=admin.beginning_offsets(RAW_TOPIC),
     )
     return replace(tracing.trace(event_id), looked=(raw.looked, scores.looked), more=raw.more or scores.more)
@@ -200,6 +203,19 @@ def _judged(record: Record, *, copy: bool, conflict: bool) -> Fate:
     if copy:
         return Fate.COPY
     return Fate.LATE if record.late else Fate.ENRICHED
+
+
+def _headers_at(settings: Settings, topic: str, partition: int, offset: int) -> Mapping[str, bytes | None] | None:
+    """The headers of the record at a position; None where Kafka does not hand it out."""
+    start, upto = {partition: offset}, {partition: offset + 1}
+    try:
+        for chunk in read_range(
+            settings.kafka, topic, start, upto, stall_seconds=_HEADERS_SECONDS, batch_records=1, with_headers=True
+        ):
+            return chunk.raw.headers[0] if len(chunk.raw) else None
+    except ServiceError:
+        return None
+    return None
 
 
 def _place(record: Record) -> Place:
