@@ -10,31 +10,15 @@ import pytest
 
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.fates import trace as tracing
-from gamestream_dagster.fates.model import Evidence, Outcome, Place, Received, Trace, TracedRecord
+from gamestream_dagster.fates.model import Evidence, Outcome, Place, Trace, TracedRecord
 from gamestream_dagster.fates.outputs import Fate
 from gamestream_dagster.reconciliation.intake import run as intake_run
 from gamestream_dagster.reconciliation.intake.model import FateFault, FateKind, Held, IntakeProof
 from gamestream_dagster.reconciliation.model.values import Cause, Verdict
 from gamestream_dagster.settings import Settings
 from tests.support.cli import Ended, gamestream
+from tests.support.fakes.traces import ENRICHED
 
-RAW = Place("game-events-raw", 0, 5, 1_700_000_000_000)
-ENRICHED = TracedRecord(
-    RAW,
-    "score",
-    1,
-    None,
-    None,
-    late=False,
-    current=True,
-    archive_file="game-events-raw/date=2026-01-01/hour=00/0-0-9.parquet",
-    outcome=Outcome.ENRICHED,
-    evidence=Evidence.OUTPUT,
-    written=Place("game-events-enriched", 1, 7, 1_700_000_000_500),
-    received=Received("k1", "game", 1_699_999_999_000),
-    scores=(Place("user-score", 2, 8, 1_700_000_000_600),),
-    boards=("top_players", "top_teams"),
-)
 REFUSED = TracedRecord(
     Place("game-events-raw", 0, 6, 1 << 60),
     None,

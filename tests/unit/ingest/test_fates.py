@@ -9,28 +9,12 @@ from typing import Any
 import pytest
 
 from gamestream_dagster.clients.errors import TransientServiceError
-from gamestream_dagster.fates.model import Evidence, Outcome, Place, Received, Trace, TracedRecord
+from gamestream_dagster.fates.model import Outcome, Trace
 from gamestream_dagster.ingest import fates
 from gamestream_dagster.ingest.keys import Scope
 from gamestream_dagster.ingest.models import EventTrace
 from tests.support.fakes.ingest import Api
-
-RECORD = TracedRecord(
-    Place("game-events-raw", 0, 5, 1_700_000_000_000),
-    "score",
-    1,
-    None,
-    None,
-    late=False,
-    current=True,
-    archive_file=None,
-    outcome=Outcome.ENRICHED,
-    evidence=Evidence.OUTPUT,
-    written=Place("game-events-enriched", 1, 7, 1_700_000_000_500),
-    received=Received("k1", "game", 1_699_999_999_000),
-    scores=(Place("user-score", 2, 8, 1_700_000_000_600),),
-    boards=("top_players",),
-)
+from tests.support.fakes.traces import ENRICHED as RECORD
 
 
 @pytest.fixture
@@ -56,7 +40,7 @@ def test_the_fate_of_an_event(api: Api, asked: list[str]) -> None:
     assert answer.status_code == 200
     found = EventTrace.model_validate(answer.json())
     [record] = found.records
-    assert (record.outcome, record.boards) == (Outcome.ENRICHED, ["top_players"])
+    assert (record.outcome, record.boards) == (Outcome.ENRICHED, ["top_players", "top_teams"])
     assert record.received is not None
     assert record.received.key_id == "k1"
     assert answer.headers["Cache-Control"] == "no-store"
