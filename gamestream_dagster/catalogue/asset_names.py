@@ -9,6 +9,7 @@ from __future__ import annotations
 Name = tuple[str, str]
 
 RECONCILIATION: Name = ("reconciliation", "leaderboards")
+INTAKE_PROOF: Name = ("reconciliation", "intake")
 CLOSED_SEASONS: Name = ("serving", "closed_seasons")
 LEADERBOARDS_PAGE: Name = ("serving", "leaderboards_page")
 INGEST_API: Name = ("serving", "ingest_api")

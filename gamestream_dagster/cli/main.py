@@ -28,6 +28,7 @@ GROUPS = (
     "backfill",
     "topics",
     "dlq",
+    "trace",
     "keys",
     "reconcile",
     "archive",

@@ -59,6 +59,7 @@ def archive_key(topic: str) -> dg.AssetKey:
 
 
 RECONCILIATION = dg.AssetKey(asset_names.RECONCILIATION)
+INTAKE_PROOF = dg.AssetKey(asset_names.INTAKE_PROOF)
 CLOSED_SEASONS = dg.AssetKey(asset_names.CLOSED_SEASONS)
 LEADERBOARDS_PAGE = dg.AssetKey(asset_names.LEADERBOARDS_PAGE)
 INGEST_API = dg.AssetKey(asset_names.INGEST_API)
