@@ -246,5 +246,3 @@ def _metric_of(path: Path) -> Metric:
         raise CatalogueError(f"{path} cannot be used: {reasons(error)}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError) as error:
         raise CatalogueError(f"{path} and its query.sql cannot be used: {error}") from error
-
-

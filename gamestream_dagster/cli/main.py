@@ -32,6 +32,7 @@ GROUPS = (
     "archive",
     "repair",
     "why",
+    "metrics",
     "certificates",
     "lint",
     "bench",

@@ -167,7 +167,9 @@ class MetricsDatabase:
             order = "" if metric.divided else f" ORDER BY {_listed(metric.key)}"
             target.parent.mkdir(parents=True, exist_ok=True)
             to = str(target).replace("'", "''")
-            self._db.execute(f"COPY (SELECT {columns} FROM (\n{query}\n){order}) TO '{to}' (FORMAT parquet, CODEC zstd)")
+            self._db.execute(
+                f"COPY (SELECT {columns} FROM (\n{query}\n){order}) TO '{to}' (FORMAT parquet, CODEC zstd)"
+            )
             return self._checked(metric, day, target)
         except duckdb.Error as error:
             raise QueryUnusableError(
@@ -286,15 +288,21 @@ class MetricsDatabase:
         missing = [name for name in metric.columns if name not in given]
         further = [name for name in given if name not in metric.columns]
         if missing or further:
-            what = f"lacks the column {missing[0]!r}" if missing else f"gives the column {further[0]!r} that is not described"
-            raise QueryUnusableError(f"The query of {metric.name} {what}", f"mend it, or {metric.folder.name}/metric.yaml")
+            what = (
+                f"lacks the column {missing[0]!r}"
+                if missing
+                else f"gives the column {further[0]!r} that is not described"
+            )
+            raise QueryUnusableError(
+                f"The query of {metric.name} {what}", f"mend it, or {metric.folder.name}/metric.yaml"
+            )
 
     def _checked(self, metric: Metric, day: date, path: Path) -> Computed:
         self._db.read_parquet(str(path)).create_view("rows", replace=True)
         columns = ", ".join(f'"{name}"' for name in metric.columns)
         rules = list(metric.rules.items())
         counted = ", ".join(f"count(*) FILTER (WHERE ({rule.where}) IS NOT TRUE)" for _, rule in rules)
-        strange = f'count(*) FILTER (WHERE "{metric.partition}" IS DISTINCT FROM DATE \'{day.isoformat()}\')'
+        strange = f"count(*) FILTER (WHERE \"{metric.partition}\" IS DISTINCT FROM DATE '{day.isoformat()}')"
         [(rows, digest, elsewhere, *broken)] = self._db.execute(
             f"SELECT count(*), bit_xor(md5_number(CAST(row({columns}) AS VARCHAR))), {strange}, {counted} FROM rows"
         ).fetchall()
@@ -310,11 +318,13 @@ class MetricsDatabase:
         checks = [
             CheckResult(HAS_ROWS, metric.empty, "The day has rows.", int(not rows)),
             CheckResult(KEY_IS_UNIQUE, CheckSeverity.FAIL, f"({key}) names one row.", twice),
-            *(CheckResult(name, rule.severity, rule.holds, count) for (name, rule), count in zip(rules, broken, strict=True)),
+            *(
+                CheckResult(name, rule.severity, rule.holds, count)
+                for (name, rule), count in zip(rules, broken, strict=True)
+            ),
         ]
         return Computed(path, rows, f"{rows}-{digest or 0:032x}", tuple(checks))
 
 
 def _listed(names: Sequence[str] | Mapping[str, object]) -> str:
     return ", ".join(f'"{name}"' for name in names)
-

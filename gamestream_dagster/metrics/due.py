@@ -55,7 +55,7 @@ def due_days(
     for day in days_between(first, last):
         due: dict[str, Why] = {}
         for metric in metrics.values():
-            why = _why(metric, day, known, first, due, late)
+            why = _why(metric, day, known, first=first, due=due, late=late)
             if why is not None:
                 due[metric.name] = why
         if due:
@@ -67,6 +67,7 @@ def _why(
     metric: Metric,
     day: date,
     known: Mapping[tuple[str, date], Settled],
+    *,
     first: date,
     due: Collection[str],
     late: Collection[date],

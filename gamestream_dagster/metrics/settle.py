@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -57,7 +57,12 @@ def open_settler(settings: Settings, metrics: Mapping[str, Metric] | None = None
             MetricsDatabase(settings.archive_dir / source.topic, source, scratch / "spill", devices)
         )
         yield Settler(
-            found, folder, scratch, store, database, lambda day: day_completeness(settings, source, day)
+            found,
+            folder=folder,
+            scratch=scratch,
+            store=store,
+            database=database,
+            is_complete=lambda day: day_completeness(settings, source, day),
         )
 
 
@@ -84,6 +89,7 @@ class Settler:
     def __init__(
         self,
         metrics: Mapping[str, Metric],
+        *,
         folder: Path,
         scratch: Path,
         store: SettledStore,
@@ -124,7 +130,7 @@ class Settler:
             self._remove_leftovers(metric, day, before)
             name = f"{metric.name}/{day}/{uuid.uuid4().hex}.parquet"
             computed = self._database.compute(metric, day, inputs.files, self._folder / name)
-            new = self._version(metric, day, before, computed, inputs, name, complete)
+            new = self._version(metric, day, before, computed=computed, inputs=inputs, file=name, complete=complete)
             csv = self._scratch / "rows.csv"
             try:
                 self._database.write_csv(metric, computed.path, csv)
@@ -205,6 +211,7 @@ class Settler:
         metric: Metric,
         day: date,
         before: Settled | None,
+        *,
         computed: Computed,
         inputs: _Inputs,
         file: str,
@@ -249,9 +256,8 @@ class Settler:
             if f"{metric.name}/{day}/{path.name}" not in kept:
                 path.unlink(missing_ok=True)
 
-    def drop_before(self, metric: Metric, first: date) -> list[date]:
-        """Drop what is older than a day: rows, records and files."""
-        days = self.store.drop_before(metric, first)
-        for day in days:
-            shutil.rmtree(self._folder / metric.name / day.isoformat(), ignore_errors=True)
-        return days
+
+def remove_days(folder: Path, metric: Metric, days: Iterable[date]) -> None:
+    """Remove the files of days whose records are dropped."""
+    for day in days:
+        shutil.rmtree(folder / metric.name / day.isoformat(), ignore_errors=True)

@@ -89,6 +89,18 @@ class SettledStore:
         with _explained(), self._engine.connect() as link:
             return [dict(row._mapping) for row in link.execute(events)]
 
+    def rows(self, metric: Metric, day: date, most: int) -> list[dict[str, Any]]:
+        """The first rows of a day, by key."""
+        table = sa.table(metric.name, *(sa.column(name) for name in metric.columns))
+        found = (
+            sa.select(table)
+            .where(table.c[metric.partition] == day)
+            .order_by(*(table.c[name] for name in metric.key))
+            .limit(most)
+        )
+        with _explained(), self._engine.connect() as link:
+            return [dict(row._mapping) for row in link.execute(found)]
+
     @contextmanager
     def alone(self, metric: str, day: date) -> Iterator[None]:
         """Let nobody else settle this day of this metric meanwhile.
@@ -159,10 +171,10 @@ def _copy(link: sa.Connection, metric: Metric, csv: Path) -> None:
     if driver is None:
         raise MetricError("The connection to Postgres was lost", "try again")
     columns = ", ".join(_quoted(link, name) for name in metric.columns)
-    with driver.cursor() as cursor, csv.open("rb") as file:
-        with cursor.copy(f"COPY {_quoted(link, metric.name)} ({columns}) FROM STDIN (FORMAT csv)") as copy:
-            while chunk := file.read(_COPIED):
-                copy.write(chunk)
+    command = f"COPY {_quoted(link, metric.name)} ({columns}) FROM STDIN (FORMAT csv)"
+    with csv.open("rb") as file, driver.cursor() as cursor, cursor.copy(command) as copy:
+        while chunk := file.read(_COPIED):
+            copy.write(chunk)
 
 
 def _quoted(link: sa.Connection, name: str) -> str:

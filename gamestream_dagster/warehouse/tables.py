@@ -330,9 +330,7 @@ def metric_table(metric: Metric, metadata: MetaData) -> Table:
     return Table(metric.name, metadata, *columns, comment=" ".join(metric.definition.split()), **divided)
 
 
-def load_metadata(
-    boards: Mapping[str, Board] | None = None, metrics: Mapping[str, Metric] | None = None
-) -> MetaData:
+def load_metadata(boards: Mapping[str, Board] | None = None, metrics: Mapping[str, Metric] | None = None) -> MetaData:
     """Every table that should be in Postgres: the system's, then those of `boards` and of the settled `metrics`.
 
     Default: the project's.

@@ -46,7 +46,7 @@ def all_cases() -> list[Case]:
 
 
 def records_of(events: Sequence[Mapping[str, Any]]) -> tuple[tuple[bytes, int], ...]:
-    """Records of events: `arrives` is the Kafka time (default: with the event), ids are given where they are missing."""
+    """Records of events: `arrives` is the Kafka time (default: the event's own), missing ids are given."""
     records = []
     for number, event in enumerate(events):
         fields = {"event_id": f"e{number + 1}", **event}
