@@ -157,7 +157,7 @@ class Metric(BaseModel):
         """Every check over rows: that of nulls, then its own."""
         nulls = MetricCheck(
             severity=CheckSeverity.FAIL,
-            holds=f"{', '.join(self.required)} {'is' if len(self.required) == 1 else 'are'} never null.",
+            holds="The key and the required columns are never null.",
             where=" AND ".join(f'"{name}" IS NOT NULL' for name in self.required),
         )
         return {NO_NULLS: nulls, **self.checks}
