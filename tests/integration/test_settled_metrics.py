@@ -22,6 +22,8 @@ from gamestream_dagster.metrics.compute import MetricsDatabase
 from gamestream_dagster.metrics.errors import MetricBusyError
 from gamestream_dagster.metrics.store import open_store
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.drift import find_drift
+from gamestream_dagster.warehouse.tables import load_metadata
 from tests.support.cli import gamestream
 from tests.support.fakes.streams import GAME_EVENTS
 from tests.support.world import World, provision
@@ -110,6 +112,8 @@ def test_days_are_settled_again_with_equal_rows_and_a_late_event_raises_the_vers
         f"(datetime.date({LAST.year}, {LAST.month}, {LAST.day}), 2, 3, 3, 0.6666666666666666)" in rows["active_users"]
     )
 
+    with open_engine(days) as engine, engine.connect() as link:
+        assert find_drift(link, load_metadata()) == {}, "parts of days are no drift"
     again = backfill(days)
     assert not any(one["changed"] for one in again)
     assert tables(days) == rows
@@ -148,35 +152,38 @@ def kill_after(times: int, original: Callable[..., Any]) -> Callable[..., Any]:
     return killed
 
 
-@pytest.mark.parametrize(
-    ("where", "what"),
-    [
-        (MetricsDatabase, "compute"),
-        (MetricsDatabase, "write_csv"),
-        (store, "_make_part"),
-        (store, "_copy"),
-        (store, "_values"),
-        (settle.Settler, "_remove_leftovers"),
-    ],
-    ids=lambda one: getattr(one, "__name__", one),
-)
+STEPS: list[tuple[Any, str]] = [
+    (MetricsDatabase, "compute"),
+    (MetricsDatabase, "write_csv"),
+    (store, "_make_part"),
+    (store, "_copy"),
+    (store, "_values"),
+    (settle.Settler, "_remove_leftovers"),
+]
+"""What a settlement calls, from its beginning to its commit."""
+
+
 def test_a_run_that_is_killed_in_any_step_and_run_again_gives_the_same_rows(
-    days: Settings, monkeypatch: pytest.MonkeyPatch, where: Any, what: str
+    days: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backfill(days, "--metric", "level_metrics")
-    send(days, [{"user_id": "eve", "event_type": 1001, "event_time": at(FIRST, "20:00:00"), "level_id": 8}], "late")
-    before = tables(days)
-    with monkeypatch.context() as patch:
-        patch.setattr(where, what, kill_after(0, getattr(where, what)))
-        with pytest.raises(Killed):
-            backfill(days, "--metric", "level_metrics")
-    assert tables(days) == before, "readers see the old rows until all new ones are there"
-    assert set(versions(days).values()) == {1}
-    backfill(days, "--metric", "level_metrics")
-    assert versions(days)["events", FIRST] == versions(days)["level_metrics", FIRST] == 2
-    assert len(tables(days)["events"]) == 6
-    left = list(settle.metrics_dir(days).rglob("*.parquet"))
-    assert len(left) == 4, "one file for each settled day"
+    for number, (where, what) in enumerate(STEPS):
+        late = {"user_id": f"eve{number}", "event_type": 1001, "event_time": at(FIRST, "20:00:00"), "level_id": 8}
+        send(days, [late], f"late{number}-")
+        before, known = tables(days), versions(days)
+        with monkeypatch.context() as patch:
+            patch.setattr(where, what, kill_after(0, getattr(where, what)))
+            with pytest.raises(Killed):
+                backfill(days, "--metric", "level_metrics")
+        assert tables(days) == before, "readers see the old rows until all new ones are there"
+        assert versions(days) == known
+        backfill(days, "--metric", "level_metrics")
+        assert versions(days)["events", FIRST] == versions(days)["level_metrics", FIRST] == number + 2
+        assert len(tables(days)["events"]) == number + 6
+    folders = [
+        settle.metrics_dir(days) / name / str(day) for name in ("events", "level_metrics") for day in (FIRST, LAST)
+    ]
+    assert [len(list(folder.iterdir())) for folder in folders] == [1, 1, 1, 1], "one file for each settled day"
 
 
 def test_a_day_that_is_not_over_or_not_archived_is_not_settled(days: Settings) -> None:
