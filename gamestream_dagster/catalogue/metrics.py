@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gamestream_dagster.catalogue.boards import Identifier
+from gamestream_dagster.catalogue.boards import IDENTIFIER, Identifier
 from gamestream_dagster.catalogue.errors import CatalogueError, reasons
 from gamestream_dagster.settings import PROJECT_ROOT
 
@@ -232,7 +232,7 @@ def relations_of(sql: str, path: Path) -> tuple[str, ...]:
         raise CatalogueError(f"{path} cannot be parsed: {str(error).splitlines()[0]}") from error
     tables = {source for scope in scopes for source in scope.sources.values() if isinstance(source, exp.Table)}
     for table in tables:
-        if table.db or not isinstance(table.this, exp.Identifier):
+        if table.db or not isinstance(table.this, exp.Identifier) or not IDENTIFIER.match(table.name):
             raise CatalogueError(f"{path} reads {table.sql()!r}; read metrics and base relations by their plain names")
     return tuple(sorted({table.name for table in tables}))
 

@@ -345,7 +345,7 @@ def load_metadata(boards: Mapping[str, Board] | None = None, metrics: Mapping[st
         if board.sinks.postgres is not None:
             board_table(board, metadata)
     for metric in (load_metrics() if metrics is None else metrics).values():
-        if metric.name in metadata.tables:
+        if metric.name in metadata.tables and not is_system_table(metric.name):
             raise CatalogueError(f"{metric.folder}: a board has this name; give the metric's folder another name")
         metric_table(metric, metadata)
     return metadata
