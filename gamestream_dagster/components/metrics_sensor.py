@@ -23,6 +23,9 @@ SCHEDULE = "settle_yesterday_at_2"
 SETTLED_FROM = timedelta(hours=2)
 """After the end of a day: late events have two hours to come before the first version."""
 
+HEAD_START = timedelta(minutes=5)
+"""That the schedule has before the sensor requests the same day."""
+
 INTERVAL_SECONDS = 60
 LOOKED_BACK = timedelta(days=62)
 """Days that a tick looks at: twice as far as an event can be late, so that the month's sums follow."""
@@ -38,6 +41,7 @@ _ACTIVE = [
 
 def metrics_automation(metrics: Mapping[str, Metric], days: dg.PartitionsDefinition) -> dg.Definitions:
     """The job of a day, its schedule and its sensor, and the retention."""
+    described = metrics
     job = dg.define_asset_job(
         SETTLE_JOB,
         selection=dg.AssetSelection.groups(Group.METRICS.value),
@@ -58,10 +62,7 @@ def metrics_automation(metrics: Mapping[str, Metric], days: dg.PartitionsDefinit
         context: dg.ScheduleEvaluationContext, metrics: dg.ResourceParam[Metrics]
     ) -> dg.RunRequest | dg.SkipReason:
         day = context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)
-        found = metrics.completeness(day)
-        if not found.complete:
-            return dg.SkipReason(f"{found.reason}; the sensor {SENSOR} settles it when it is there.")
-        return dg.RunRequest(run_key=f"{day}", partition_key=day.isoformat())
+        return yesterday(metrics, described, day)
 
     @dg.sensor(
         name=SENSOR,
@@ -74,12 +75,34 @@ def metrics_automation(metrics: Mapping[str, Metric], days: dg.PartitionsDefinit
         active = context.instance.get_runs(dg.RunsFilter(job_name=SETTLE_JOB, statuses=_ACTIVE), limit=1)
         return tick(metrics, described, context.cursor, datetime.now(UTC), busy=bool(active))
 
-    described = metrics
     return dg.Definitions(
         jobs=[job, _retention_job(metrics)],
         schedules=[settle_yesterday, _retention_schedule(metrics)],
         sensors=[metrics_due],
     )
+
+
+def yesterday(metrics: Metrics, described: Mapping[str, Metric], day: date) -> dg.RunRequest | dg.SkipReason:
+    """Request a day, unless it is not complete or an earlier day comes first.
+
+    Raises:
+        GamestreamError: Kafka, Postgres or the archive could not be asked; the sensor asks again.
+    """
+    from gamestream_dagster.metrics.due import due_days
+
+    settled = metrics.settled(described)
+    begins = metrics.look(None, settled).scanned.first
+    if begins is None or begins > day:
+        return dg.SkipReason("The archive has no game event of the day or before.")
+    due = due_days(described, settled, begins, day, first=day - LOOKED_BACK)
+    if not due:
+        return dg.SkipReason(f"{day} is settled.")
+    if due[0].day != day:
+        return dg.SkipReason(f"{due[0].day} comes first; the sensor {SENSOR} settles one day after the other.")
+    found = metrics.completeness(day)
+    if not found.complete:
+        return dg.SkipReason(f"{found.reason}; the sensor {SENSOR} settles it when it is there.")
+    return dg.RunRequest(run_key=f"{day}", partition_key=day.isoformat())
 
 
 def tick(
@@ -99,10 +122,9 @@ def tick(
     written = _written(scanned)
     if scanned.first is None:
         return dg.SensorResult(skip_reason="The archive has no game event.", cursor=written)
-    last = (now - SETTLED_FROM).date() - timedelta(days=1)
+    last = (now - SETTLED_FROM - HEAD_START).date() - timedelta(days=1)
     first = max(scanned.first, last - LOOKED_BACK)
-    due = due_days(described, settled, scanned.first, last, scanned.late)
-    due = [one for one in due if one.day >= first]
+    due = due_days(described, settled, scanned.first, last, late=scanned.late, first=first)
     if not due:
         return dg.SensorResult(skip_reason=f"Every day from {first} to {last} is settled.", cursor=written)
     complete = metrics.completeness(due[0].day)

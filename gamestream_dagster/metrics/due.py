@@ -37,25 +37,28 @@ def days_between(first: date, last: date) -> Iterator[date]:
 def due_days(
     metrics: Mapping[str, Metric],
     settled: Collection[Settled],
-    first: date,
+    begins: date,
     last: date,
+    *,
     late: Collection[date] = (),
+    first: date | None = None,
 ) -> list[Due]:
     """The days that are due, oldest first. What reads a metric that is due on the same day is due as well.
 
     Args:
         metrics: in the order of computation.
         settled: the newest version of every settled day.
-        first: first day with an event.
+        begins: first day with an event.
         last: last day that may be settled.
         late: days with events that were archived after they were settled.
+        first: leave out days before it.
     """
     known = {(one.metric, one.day): one for one in settled}
     found: list[Due] = []
-    for day in days_between(first, last):
+    for day in days_between(max(begins, first or begins), last):
         due: dict[str, Why] = {}
         for metric in metrics.values():
-            why = _why(metric, day, known, first=first, due=due, late=late)
+            why = _why(metric, day, known, begins=begins, due=due, late=late)
             if why is not None:
                 due[metric.name] = why
         if due:
@@ -68,7 +71,7 @@ def _why(
     day: date,
     known: Mapping[tuple[str, date], Settled],
     *,
-    first: date,
+    begins: date,
     due: Collection[str],
     late: Collection[date],
 ) -> Why | None:
@@ -82,7 +85,7 @@ def _why(
     if any(name in due for name in metric.upstream):
         return Why.INPUTS
     for name in metric.upstream:
-        for at in days_between(max(first, day - timedelta(days=metric.window_days - 1)), day):
+        for at in days_between(max(begins, day - timedelta(days=metric.window_days - 1)), day):
             now = known.get((name, at))
             if settled.inputs.get(name, {}).get(at) != (None if now is None else now.version):
                 return Why.INPUTS

@@ -29,7 +29,7 @@ class Scanned:
     first: date | None
     """The first day with an event."""
     late: Mapping[date, ArchivedUpto]
-    """Days with events that a settlement lacks unless it read the archive up to there."""
+    """Days with events that their settlement lacks, or will lack unless it reads the archive up to there."""
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,11 @@ def followed(
     for one in settled:
         if one.upto is not None:
             read.setdefault(one.day, []).append(one.upto)
+    # a day that is not settled is kept, too: a run may be settling it from the archive as it was before
     kept = {
         day: needed
         for day, needed in late.items()
-        if day in read and not all(reaches(has, needed) for has in read[day])
+        if day not in read or not all(reaches(has, needed) for has in read[day])
     }
     return Scanned(upto, min(begun, default=None), kept)
 

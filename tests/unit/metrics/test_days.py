@@ -10,7 +10,7 @@ import pytest
 from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest
 from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.clients.topic_identity import TopicId
-from gamestream_dagster.components.metrics_sensor import tick
+from gamestream_dagster.components.metrics_sensor import tick, yesterday
 from gamestream_dagster.metrics.completeness import Completeness, day_completeness, judged
 from gamestream_dagster.metrics.due import Why, due_days
 from gamestream_dagster.metrics.errors import DayNotCompleteError
@@ -119,7 +119,7 @@ def test_days_that_were_never_settled_are_due_oldest_first() -> None:
 
 
 def test_a_late_event_makes_its_day_due_and_nothing_else() -> None:
-    due = due_days(METRICS, all_settled(DAY, DAY + 3 * ONE), DAY, DAY + 3 * ONE, [DAY + ONE])
+    due = due_days(METRICS, all_settled(DAY, DAY + 3 * ONE), DAY, DAY + 3 * ONE, late=[DAY + ONE])
     assert [one.day for one in due] == [DAY + ONE]
     assert due[0].metrics["events"] is Why.LATE_EVENTS
     assert set(due[0].metrics.values()) == {Why.LATE_EVENTS, Why.INPUTS}
@@ -152,13 +152,13 @@ def test_a_look_finds_late_days_until_a_settlement_has_read_them() -> None:
     at_10, at_20 = ArchivedUpto(1, {0: 10}), ArchivedUpto(1, {0: 20})
     known = [settled("events", DAY, upto=at_10)]
     first = followed(None, at_10, {DAY: 5}, known)
-    assert (first.first, first.late) == (DAY, {})
+    assert (first.first, first.late) == (DAY, {}), "the settlement has read it"
     second = followed(first, at_20, {DAY: 1, DAY + ONE: 3}, known)
-    assert second.late == {DAY: at_20}, "the next day is not settled, so it is not late"
-    assert followed(second, at_20, {}, known).late == {DAY: at_20}, "nothing new, and still not settled again"
-    again = [settled("events", DAY, version=2, upto=at_20)]
-    assert followed(second, at_20, {}, again).late == {}
-    anew = followed(second, ArchivedUpto(2, {0: 1}), {DAY: 1}, again)
+    assert second.late == {DAY: at_20, DAY + ONE: at_20}
+    assert followed(second, at_20, {}, known).late == second.late, "nothing new, and still not settled again"
+    again = [settled("events", DAY, version=2, upto=at_20), settled("events", DAY + ONE, upto=at_10)]
+    assert followed(second, at_20, {}, again).late == {DAY + ONE: at_20}, "a run that had begun before did not see it"
+    anew = followed(first, ArchivedUpto(2, {0: 1}), {DAY: 1}, again)
     assert anew.late == {DAY: ArchivedUpto(2, {0: 1})}, "offsets of another chapter are others"
     assert followed(None, at_20, {DAY - ONE: 1}, known).first == DAY - ONE
 
@@ -180,7 +180,7 @@ class Facade:
         return self._complete
 
 
-NOW = datetime(2026, 3, 3, 2, 0, tzinfo=UTC)
+NOW = datetime(2026, 3, 3, 2, 5, tzinfo=UTC)
 SEEN = Scanned(ArchivedUpto(1, {0: 10}), DAY, {})
 
 
@@ -207,6 +207,30 @@ def test_the_sensor_says_which_partition_holds_a_day_up() -> None:
     result = ticked(Facade([], SEEN, waiting))
     assert not result.run_requests
     assert "2026-03-01 waits for the archive of t: p1 at 0 of 5; run `gamestream archive`" in str(result.skip_reason)
+
+
+def test_the_schedule_requests_yesterday_unless_another_day_comes_first() -> None:
+    waiting = judged(DAY, "t", {0: 10}, archived({0: 9}), HERE)
+    complete_day = Completeness(DAY, True, "")
+
+    def asked(settled: list[Settled], complete: Completeness, day: date) -> dg.RunRequest | dg.SkipReason:
+        return yesterday(Facade(settled, SEEN, complete), METRICS, day)  # type: ignore[arg-type]
+
+    request = asked(all_settled(DAY, DAY), complete_day, DAY + ONE)
+    assert isinstance(request, dg.RunRequest)
+    assert (request.partition_key, request.asset_selection) == ("2026-03-02", None)
+    told = {
+        asked([], complete_day, DAY + ONE).skip_message,  # type: ignore[union-attr]
+        asked(all_settled(DAY, DAY), complete_day, DAY).skip_message,  # type: ignore[union-attr]
+        asked([], waiting, DAY).skip_message,  # type: ignore[union-attr]
+        asked([], complete_day, DAY - ONE).skip_message,  # type: ignore[union-attr]
+    }
+    assert told == {
+        "2026-03-01 comes first; the sensor metrics_due settles one day after the other.",
+        "2026-03-01 is settled.",
+        "2026-03-01 waits for the archive of t: p0 at 9 of 10; the sensor metrics_due settles it when it is there.",
+        "The archive has no game event of the day or before.",
+    }
 
 
 def test_the_sensor_without_events_waits() -> None:
