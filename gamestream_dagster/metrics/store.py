@@ -129,7 +129,7 @@ class SettledStore:
             _copy(link, metric, csv)
             values = _values(new)
             record = insert(metric_settlements).values(values)
-            link.execute(record.on_conflict_do_update(index_elements=metric_settlements.primary_key, set_=values))
+            link.execute(record.on_conflict_do_update(index_elements=list(metric_settlements.primary_key), set_=values))
             if new.causes:
                 link.execute(sa.insert(metric_settlement_events), list(_causes(new)))
 

@@ -56,7 +56,7 @@ def values(*rows: str) -> str:
     ("sql", "wrong"),
     [
         ("SELECT $day AS date, 'x' AS name", "lacks the column 'n'"),
-        ("SELECT $day AS date, 'x' AS name, 1 AS n, 2 AS m", "gives the column 'm', which is not described"),
+        ("SELECT $day AS date, 'x' AS name, 1 AS n, 2 AS m", "gives the column 'm' that is not described"),
         ("SELECT $day AS date, 'x' AS name, 'many' AS n", "fails for 2026-03-01"),
         ("SELECT $day AS date, 'x' AS name, n FROM game_events", "fails for 2026-03-01"),
         ("SELECT $day - 1 AS date, 'x' AS name, 1 AS n", "whose date is another day"),
