@@ -9,16 +9,19 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 from gamestream_dagster.clients.errors import NotFoundError, TerminalServiceError, TransientServiceError
 from gamestream_dagster.connections import KafkaConnection
 
-CLOCK_TOPIC: Final = "broker-clock"
 _WAIT_SECONDS: Final = 10.0
 _NO_TOPIC: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 
 
-def broker_time(kafka: KafkaConnection, topic: str = CLOCK_TOPIC) -> int:
+def broker_time(kafka: KafkaConnection, topic: str) -> int:
     """The time of the broker, milliseconds: what it stamped on a record that was written now.
 
     Every record that the broker appends later has this time or a later one. Brokers of one cluster differ by what their
     clocks differ.
+
+    Args:
+        kafka: the cluster.
+        topic: one whose records get the broker's time.
 
     Raises:
         TransientServiceError: Kafka does not answer.

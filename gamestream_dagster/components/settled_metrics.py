@@ -13,8 +13,7 @@ from gamestream_dagster.catalogue.metrics import (
     Metric,
     load_metrics,
 )
-from gamestream_dagster.catalogue.topics import RAW_TOPIC
-from gamestream_dagster.clients.broker_clock import CLOCK_TOPIC
+from gamestream_dagster.catalogue.topics import CLOCK_TOPIC, RAW_TOPIC
 from gamestream_dagster.components.columns import column_schema
 from gamestream_dagster.components.keys import DEVICE_TABLE, Group, archive_key, metric_key, table_key, topic_key
 from gamestream_dagster.components.metrics_sensor import metrics_automation

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from gamestream_dagster.archive.manifest import Manifest, load_manifest
 from gamestream_dagster.catalogue.sources import Source
+from gamestream_dagster.catalogue.topics import CLOCK_TOPIC
 from gamestream_dagster.clients.broker_clock import broker_time
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.topic_identity import TopicId, other_incarnation
@@ -74,7 +75,7 @@ def day_completeness(
     asked = admin or KafkaAdmin(settings.kafka)
     boundary = ends_at(day)
     millis = int(boundary.timestamp() * 1000)
-    now = clock() if clock is not None else broker_time(settings.kafka)
+    now = clock() if clock is not None else broker_time(settings.kafka, CLOCK_TOPIC)
     if now < millis:
         shown = datetime.fromtimestamp(now / 1000, UTC)
         return Completeness(
