@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -326,7 +327,7 @@ def metric_table(metric: Metric, metadata: MetaData) -> Table:
         )
         for name, column in metric.columns.items()
     ]
-    divided = {"postgresql_partition_by": f"RANGE ({metric.partition})"} if metric.divided else {}
+    divided: dict[str, Any] = {"postgresql_partition_by": f"RANGE ({metric.partition})"} if metric.divided else {}
     return Table(metric.name, metadata, *columns, comment=" ".join(metric.definition.split()), **divided)
 
 
