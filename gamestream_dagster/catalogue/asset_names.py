@@ -43,6 +43,11 @@ def board_name(board: str) -> Name:
     return "board", board
 
 
+def metric_name(metric: str) -> Name:
+    """`active_users` -> metric/active_users."""
+    return "metric", metric
+
+
 def archive_name(topic: str) -> Name:
     """`user-score` -> archive/user_score_archive."""
     return "archive", f"{_plain(topic)}_archive"

@@ -34,6 +34,7 @@ GROUPS = (
     "archive",
     "repair",
     "why",
+    "metrics",
     "certificates",
     "experiment",
     "lint",

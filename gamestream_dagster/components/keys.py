@@ -24,6 +24,7 @@ class Group(StrEnum):
     PROVISIONING = "provisioning"  # topics, subjects, tables, enrichment data
     STREAMING = "streaming"  # Flink SQL jobs and their boards
     ARCHIVE = "archive"  # events copied to Parquet
+    METRICS = "metrics"  # settled days of game events
     RECONCILIATION = "reconciliation"  # boards against their recompute
     SERVING = "serving"  # pages and APIs
 
@@ -51,6 +52,11 @@ def job_key(job: str) -> dg.AssetKey:
 def board_key(board: str) -> dg.AssetKey:
     """Key of a board."""
     return dg.AssetKey(asset_names.board_name(board))
+
+
+def metric_key(metric: str) -> dg.AssetKey:
+    """Key of a settled metric."""
+    return dg.AssetKey(asset_names.metric_name(metric))
 
 
 def archive_key(topic: str) -> dg.AssetKey:
