@@ -12,6 +12,7 @@ RECONCILIATION: Name = ("reconciliation", "leaderboards")
 CLOSED_SEASONS: Name = ("serving", "closed_seasons")
 LEADERBOARDS_PAGE: Name = ("serving", "leaderboards_page")
 INGEST_API: Name = ("serving", "ingest_api")
+ALERTS: Name = ("serving", "alerts")
 GEO_TABLE: Name = ("enrichment", "geo_table")
 DEVICE_TABLE: Name = ("enrichment", "device_table")
 

@@ -33,6 +33,7 @@ GROUPS = (
     "repair",
     "why",
     "certificates",
+    "alerts",
     "lint",
     "bench",
     "drill",

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from gamestream_dagster.resources.alerts import AlertRulesResource
 from gamestream_dagster.resources.boards import BoardTablesResource
 from gamestream_dagster.resources.dead_letters import DeadLettersResource
 from gamestream_dagster.resources.drill import DrillerResource
@@ -32,6 +33,7 @@ def resources() -> dg.Definitions:
             "dashboard": DashboardResource(stack=stack),
             "enrichment": EnrichmentResource(stack=stack),
             "dead_letters": DeadLettersResource(stack=stack),
+            "alert_rules": AlertRulesResource(stack=stack),
             "driller": DrillerResource(stack=stack),
         },
         executor=dg.in_process_executor,
