@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 talk = Talk(stderr=True)
 STALE_SECONDS = 300.0
+_MISSING = ("42P01", "42703")  # SQLSTATE of a table and of a column that is not there
 
 alerts = typer.Typer(no_args_is_help=True, help="Alerts: what is firing, tests, silences, and files for Prometheus.")
 
@@ -177,6 +178,8 @@ def _connection(home: Path | None, port_base: int | None) -> Iterator[Connection
         with open_engine(settings_from(home, port_base)) as engine, engine.begin() as connection:
             yield connection
     except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) not in _MISSING:
+            raise
         raise CouldNotRun("The tables of the alerts are missing; create them with `gamestream apply`.") from error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.enrichment.shares import Shares, counted
 from gamestream_dagster.enrichment.tables import Table, publish
 from gamestream_dagster.flink_jobs.control.looking import Look, left_unfinished
 from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, Plan
@@ -21,7 +22,6 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.resources.boards import BoardRows
-from gamestream_dagster.resources.enrichment import Shares, counted
 from gamestream_dagster.resources.page import PageAnswer
 from gamestream_dagster.resources.reconciliation import Holdings
 from quality.results import ExpectationResult, QualityResult, Severity, SuiteResult
