@@ -60,5 +60,5 @@ def watch(
             evaluated = record(connection, book, collected.samples, collected.failed, collected.at)
         with engine.begin() as connection:
             route_messages(connection, book)
-        delivered = deliver(engine, book, settings.dagster_url, environment, open_sender)
+        delivered = deliver(engine, book, settings.dagster_url, environment=environment, open_sender=open_sender)
     return Round(collected, tuple(evaluated), delivered)
