@@ -14,6 +14,7 @@ CLOSED_SEASONS: Name = ("serving", "closed_seasons")
 LEADERBOARDS_PAGE: Name = ("serving", "leaderboards_page")
 INGEST_API: Name = ("serving", "ingest_api")
 SERVING_API: Name = ("serving", "serving_api")
+ALERTS: Name = ("serving", "alerts")
 GEO_TABLE: Name = ("enrichment", "geo_table")
 DEVICE_TABLE: Name = ("enrichment", "device_table")
 

@@ -37,6 +37,7 @@ GROUPS = (
     "metrics",
     "certificates",
     "experiment",
+    "alerts",
     "lint",
     "bench",
     "drill",

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from gamestream_dagster.resources.alerts import AlertRulesResource
 from gamestream_dagster.resources.boards import BoardTablesResource
 from gamestream_dagster.resources.dead_letters import DeadLettersResource
 from gamestream_dagster.resources.drill import DrillerResource
@@ -34,6 +35,7 @@ def resources() -> dg.Definitions:
             "enrichment": EnrichmentResource(stack=stack),
             "metrics": MetricsResource(stack=stack),
             "dead_letters": DeadLettersResource(stack=stack),
+            "alert_rules": AlertRulesResource(stack=stack),
             "driller": DrillerResource(stack=stack),
         },
         executor=dg.in_process_executor,

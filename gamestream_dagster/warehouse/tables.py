@@ -201,6 +201,62 @@ alerts = Table(
     Column("summary", Text, nullable=False),
     Column("details", JSONB),
     Column("cleared_at", _time()),
+    Column("announced_at", _time()),
+)
+
+alert_states = Table(
+    "alert_states",
+    system,
+    Column("alert_id", Text, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("labels", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("evaluated_at", Double, nullable=False),
+    Column("pending_since", Double),
+    Column("fired_at", Double),
+    Column("told_blind", Boolean, nullable=False),
+    Column("value", Double),
+    Column("message", Text, nullable=False),
+    Column("why", Text, nullable=False),
+)
+
+alert_samples = Table(
+    "alert_samples",
+    system,
+    Column("series", Text, primary_key=True),
+    Column("at", Double, primary_key=True, autoincrement=False),
+    Column("labels", Text, primary_key=True),
+    Column("value", Double, nullable=False),
+)
+
+alert_silences = Table(
+    "alert_silences",
+    system,
+    Column("silence_id", Text, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("labels", JSONB, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", _time(), nullable=False),
+    Column("ends_at", _time(), nullable=False),
+)
+
+alert_messages = Table(
+    "alert_messages",
+    system,
+    Column("message_id", Text, primary_key=True),
+    Column("alert_id", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("details", JSONB),
+    Column("created_at", _time(), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", _time(), nullable=False),
+    Column("finished_at", _time()),
+    Column("last_error", Text),
 )
 
 ingest_keys = Table(

@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gamestream_dagster.alerts.store import Alert
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.dead_letters.rate import Rate
+from gamestream_dagster.enrichment.shares import Shares, counted
 from gamestream_dagster.enrichment.tables import Table, publish
 from gamestream_dagster.flink_jobs.control.looking import Look, left_unfinished
 from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, Plan
@@ -24,7 +24,6 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.resources.boards import BoardRows
-from gamestream_dagster.resources.enrichment import Shares, counted
 from gamestream_dagster.resources.page import PageAnswer
 from gamestream_dagster.resources.reconciliation import Holdings
 from quality.results import ExpectationResult, QualityResult, Severity, SuiteResult
@@ -238,24 +237,15 @@ class FakeEnrichment:
 
 
 class FakeDeadLetters:
-    """One rate, or None for a broker that does not answer; keeps what is said about the alert."""
+    """One rate, or None for a broker that does not answer."""
 
     def __init__(self, found: Rate | None = None) -> None:
         self.found = found
-        self.alerts: list[tuple[str, str]] = []
 
     def rate(self) -> Rate:
         if self.found is None:
             raise TransientServiceError("Kafka", "no answer", "try again")
         return self.found
-
-    def raise_alert(self, alert: Alert) -> bool:
-        self.alerts.append(("raised", alert.alert_id))
-        return True
-
-    def clear_alert(self, alert_id: str) -> bool:
-        self.alerts.append(("cleared", alert_id))
-        return True
 
 
 class FakeQuality:
