@@ -18,6 +18,8 @@ from gamestream_dagster.experiments.sample import Moments
 
 _LEAST_EXPECTED: Final = 5
 """Cochran's rule: below it in any cell of the table, the normal approximation is not used."""
+_FAR: Final = 1_000
+"""Standard deviations from 0 of the means that tea-tasting is given."""
 _MOST_ENUMERATED: Final = 1_000_000
 """Players for which scipy's Fisher test takes milliseconds; it takes a minute for 10^9."""
 
@@ -114,17 +116,23 @@ def compare_means(control: Moments, variant: Moments, alpha: float) -> Estimate:
         return Estimate(difference, None, None, 1.0, Method.NONE, note)
     from tea_tasting.metrics import Mean
 
+    origin = control.mean - _FAR * (abs(difference) + math.sqrt(control.variance) + math.sqrt(variant.variance))
     found = Mean("value", use_t=True, equal_var=False, confidence_level=1 - alpha).analyze_aggregates(
-        _aggregates(control), _aggregates(variant)
+        _aggregates(control, origin), _aggregates(variant, origin)
     )
     low, high = float(found.effect_size_ci_lower), float(found.effect_size_ci_upper)
     return Estimate(difference, low, high, float(found.pvalue), Method.WELCH)
 
 
-def _aggregates(moments: Moments) -> Any:
+def _aggregates(moments: Moments, origin: float) -> Any:
+    """Moments as tea-tasting takes them, counted from an origin.
+
+    A difference does not depend on it. Its interval of the ratio of two means, which we do not use, does: the
+    exponential in it overflows for means near 0.
+    """
     from tea_tasting.aggr import Aggregates
 
-    return Aggregates(count_=moments.count, mean_={"value": moments.mean}, var_={"value": moments.variance})
+    return Aggregates(count_=moments.count, mean_={"value": moments.mean - origin}, var_={"value": moments.variance})
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

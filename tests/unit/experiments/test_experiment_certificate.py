@@ -53,7 +53,9 @@ def test_what_was_made_agrees_after_a_journey(made: ExperimentCertificate, data:
 
 def test_another_plan_numbers_data_and_nothing_at_all(made: ExperimentCertificate, data: Path, tmp_path: Path):
     looser = made.plan.model_copy(update={"alpha": 0.2})
-    assert parts(made.model_copy(update={"plan": looser}), data) == [Part.FILE, Part.PLAN, *[Part.NUMBERS] * 6]
+    found = parts(made.model_copy(update={"plan": looser}), data)
+    assert found[:3] == [Part.FILE, Part.PLAN, Part.NUMBERS]
+    assert {*found[3:]} == {Part.NUMBERS}
     again = verify_experiment(resealed(made, plan=looser, plan_digest=looser.digest), data)
     assert {one.part for one in again} == {Part.NUMBERS}
     better = made.readout.comparisons[0].model_copy(update={"p_value": 0.9})
@@ -75,7 +77,7 @@ def test_other_versions_are_named_where_numbers_differ(made: ExperimentCertifica
 
 
 def test_a_reading_in_the_future_is_found(made: ExperimentCertificate, data: Path):
-    later = made.readout.model_copy(update={"as_of": datetime.now(UTC) + timedelta(days=1)})
+    later = made.readout.model_copy(update={"as_of": datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)})
     found = verify_experiment(resealed(made, readout=later), data)
     assert [one.part for one in found] == [Part.FILE]
 

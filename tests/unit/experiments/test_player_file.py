@@ -86,7 +86,7 @@ def test_players_in_two_versions_are_left_out_and_counted(tmp_path: Path):
         (GOOD.replace("retention_7", "retention_8", 1), "lacks `retention_7`"),
         (GOOD.replace("userid,version", "user,version"), "lacks `userid`; its first line is 'user, version"),
         ("1,a,3,True,False\n", "lacks `userid`, `version`"),
-        (GOOD.replace("retention_1,", "userid,", 1), "lacks `retention_1`"),
+        (GOOD.replace("retention_1,", "userid,", 1), "has the column `userid` twice"),
         (f"{HEADER},version\n1,a,3,1,0,a\n2,b,3,1,0,b\n", "has the column `version` twice"),
         (f"{HEADER}\n", "a header and no rows"),
         ("", "has no first line"),
