@@ -120,8 +120,8 @@ def test_a_wrong_plan_is_one_sentence_with_the_place(change, said):
         ("a: [", "is not YAML"),
         ("? [a, b]\n: c\n", "is not YAML"),
         (b"\xff\xfe\x00", "is not"),
-        ("a: " + "[" * 5000, "is not YAML"),
-        ("x" * 300_000, "larger than any plan"),
+        pytest.param("a: " + "[" * 5000, "is not YAML", id="nested too deep"),
+        pytest.param("x" * 300_000, "larger than any plan", id="too large"),
         ("a: !!python/object:os.system x", "is not YAML"),
     ],
 )
