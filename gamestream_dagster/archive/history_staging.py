@@ -123,7 +123,7 @@ class Staging:
             if not len(wanted):
                 continue
             for batch in self._batches(day, (PLACE, "line", "event_id", "value")):
-                yield from batch.filter(pc.is_in(batch.column(PLACE), pa.array(wanted))).to_pylist()
+                yield from batch.filter(_is_in(batch.column(PLACE), pa.array(wanted))).to_pylist()
 
     def kept(self, day: int) -> Iterator[pa.Table]:
         """Rows of a date that are archived, in the file's order; after `find_copies`."""
@@ -131,16 +131,20 @@ class Staging:
         for batch in self._batches(day, None):
             left = batch
             if len(dropped):
-                left = batch.filter(pc.invert(pc.is_in(batch.column(PLACE), dropped)))
+                left = batch.filter(pc.call_function("invert", [_is_in(batch.column(PLACE), dropped)]))
             if left.num_rows:
                 yield left
 
     def _dropped(self, day: int, condition: str) -> np.ndarray[Any, Any]:
         query = f"SELECT place FROM dropped WHERE partition = $day AND {condition}"  # noqa: S608 - no input
-        return self._open.execute(query, {"day": day}).fetchnumpy()["place"]
+        return np.asarray(self._open.execute(query, {"day": day}).fetchnumpy()["place"])
 
     def _batches(self, day: int, columns: Sequence[str] | None) -> Iterator[pa.Table]:
         for path in sorted((self.folder / f"day={day}").glob("*.parquet")):
             with pq.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):
                     yield file.read_row_group(group, columns=None if columns is None else list(columns))
+
+
+def _is_in(values: pa.ChunkedArray, wanted: pa.Array) -> pa.ChunkedArray:
+    return pc.call_function("is_in", [values], pc.SetLookupOptions(wanted))

@@ -56,7 +56,7 @@ class Lives:
     def __init__(self, options: LivesOptions) -> None:
         self.options = options
         self.people = People(options)
-        self._numbers = dict.fromkeys(("session", "attempt", "purchase", "move", "act", "exposure"), 0)
+        self._numbers: dict[str, int] = dict.fromkeys(("session", "attempt", "purchase", "move", "act", "exposure"), 0)
 
     def days(self) -> Iterator[tuple[int, Played]]:
         """What was played, by day (from 0) and block of players: a session is in the day on which it was to start."""
