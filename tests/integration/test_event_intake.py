@@ -79,6 +79,7 @@ def intake(world: World) -> Settings:
 
 def _deployed(settings: Settings) -> Settings:
     provision(settings)
+    KafkaAdmin(settings.kafka).configure(RAW, {"retention.ms": "-1"})  # cases are years old: retention would end them
     apply_job(settings, JOB)
     return settings
 
