@@ -17,6 +17,7 @@ from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.events import _progress
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
+from gamestream_dagster.cli.simulated import explicit
 from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -76,14 +77,14 @@ def backfill(  # noqa: PLR0917 - Typer reads the options from the signature
         options = _lives(days, players, seed, start)
         _backfill_lives(settings, options, settings.home / "truth" / options.name, _who(by), rejects, as_json=as_json)
         return
-    if given := _explicit(context, {"players", "seed", "start"}):
+    if given := explicit(context, {"players", "seed", "start"}):
         raise CouldNotRun(f"{given[0]} belongs to --days; leave it out with a file.")
     _backfill_file(settings, file or "", _who(by), rejects, as_json=as_json)
 
 
 def simulate_days(context: typer.Context, settings: Settings, given: Mapping[str, Any]) -> None:
     """`gamestream simulate --days`."""
-    others = _explicit(context, given.keys() - _WITH_DAYS)
+    others = explicit(context, given.keys() - _WITH_DAYS)
     if others:
         raise CouldNotRun(f"{others[0]} does not go with --days; whole lives have their own world (docs/simulator.md).")
     if given["no_truth"] and given["truth"]:
@@ -91,12 +92,6 @@ def simulate_days(context: typer.Context, settings: Settings, given: Mapping[str
     options = _lives(given["days"], given["players"], given["seed"], given["start"])
     truth = None if given["no_truth"] else given["truth"] or settings.home / "truth" / options.name
     _backfill_lives(settings, options, truth, _who(None), None, as_json=given["as_json"])
-
-
-def _explicit(context: typer.Context, names: set[str]) -> list[str]:
-    """Those of the options that were given, as they are written."""
-    asked = {name for name in names if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"}
-    return sorted(f"--{name.replace('_', '-')}" for name in asked)
 
 
 def _lives(days: int, players: int | None, seed: int, start: str | None) -> LivesOptions:
