@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 talk = Talk(stderr=True)
 MAX_SHOWN: Final = 20  # refused lines shown one by one; all are in the rejects file
 PLAYERS: Final = 20_000
-_WITH_DAYS: Final = {"days", "players", "seed", "start", "truth", "no_truth", "home", "port_base", "as_json"}
+_WITH_DAYS: Final = {
+    "days", "players", "seed", "start", "dup", "bad", "truth", "no_truth", "home", "port_base", "as_json",
+}  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -89,12 +91,14 @@ def simulate_days(context: typer.Context, settings: Settings, given: Mapping[str
         raise CouldNotRun(f"{others[0]} does not go with --days; whole lives have their own world (docs/simulator.md).")
     if given["no_truth"] and given["truth"]:
         raise CouldNotRun("--truth and --no-truth exclude each other; give one of them.")
-    options = _lives(given["days"], given["players"], given["seed"], given["start"])
+    options = _lives(given["days"], given["players"], given["seed"], given["start"], dup=given["dup"], bad=given["bad"])
     truth = None if given["no_truth"] else given["truth"] or settings.home / "truth" / options.name
     _backfill_lives(settings, options, truth, _who(None), None, as_json=given["as_json"])
 
 
-def _lives(days: int, players: int | None, seed: int, start: str | None) -> LivesOptions:
+def _lives(
+    days: int, players: int | None, seed: int, start: str | None, *, dup: float = 0.0, bad: float = 0.0
+) -> LivesOptions:
     from pydantic import ValidationError
 
     from gamestream_dagster.events.lives.options import LivesOptions
@@ -105,16 +109,16 @@ def _lives(days: int, players: int | None, seed: int, start: str | None) -> Live
     except ValueError as error:
         raise CouldNotRun(f"--start {start!r} is not a date; write it as 2026-01-31.") from error
     try:
-        options = LivesOptions(
-            start=first, days=days, players=players or (PLAYERS if players is None else 0), seed=seed
-        )
+        count = PLAYERS if players is None else players
+        options = LivesOptions(start=first, days=days, players=count, seed=seed, dup=dup, bad=bad)
     except ValidationError as error:
         found = error.errors()[0]
-        raise CouldNotRun(f"--{found['loc'][0]}: {found['msg']}.") from error
-    if first.year < 2001 or options.end > today + timedelta(days=1):
+        name = f"--{found['loc'][0]}" if found["loc"] else "The options"
+        raise CouldNotRun(f"{name}: {found['msg']}.") from error
+    if first.year < 2001 or options.end > today:
         raise CouldNotRun(
-            f"The lives of {first} to {options.end - timedelta(days=1)} are not history; let them end today at the "
-            "latest, and begin in 2001 or later."
+            f"The lives of {first} to {options.end - timedelta(days=1)} are not history; let them end yesterday (UTC) "
+            "at the latest, and begin in 2001 or later."
         )
     return options
 
