@@ -29,8 +29,12 @@ from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.acceptance import Decoded, judge
 from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_encoder
 from gamestream_dagster.events.feed import replay_into, simulate_into
+from gamestream_dagster.events.game_judge import GameEventJudge
+from gamestream_dagster.events.game_outcome import GameEvent
 from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.events.producer import ScoreProducer, SendingError
+from gamestream_dagster.events.region_play import RegionOptions
+from gamestream_dagster.events.region_simulation import simulate_regions
 from gamestream_dagster.events.score_event import ScoreEvent
 from gamestream_dagster.events.simulation import run_simulation
 from gamestream_dagster.events.simulator import SimulatorOptions, simulate
@@ -333,3 +337,21 @@ def test_ctrl_c_ends_a_simulation_in_order(stack: Settings, topic: str, tmp_path
     assert "Traceback" not in told
     count = duckdb.sql(f"SELECT count(*) FROM '{truth}'").fetchall()[0][0]
     assert count == sum(KafkaAdmin(stack.kafka).end_offsets(topic).values())
+
+
+def test_players_of_three_regions_are_in_the_topic_as_the_truth_says(stack: Settings, topic: str, tmp_path: Path):
+    options = RegionOptions(start_ms=int(time.time() * 1000), rate=500, events=400)
+    result = simulate_regions(stack, options, truth=tmp_path / "truth.json", topic=topic)
+    assert (result.sent, result.interrupted) == (400, False)
+    assert result.seconds > 0.7, "each event waits until it is due"
+    rule, found = GameEventJudge(), defaultdict[tuple[str, str], int](int)
+    for message in (one for messages in consume(stack, topic).values() for one in messages):
+        event = rule.judge(message.value(), message.timestamp()[1])
+        assert isinstance(event, GameEvent), event
+        assert ((event.user_id or "").encode(), event.late, event.remark) == (message.key(), False, None)
+        found[event.region or "", event.event_type] += 1
+    told = defaultdict[tuple[str, str], int](int)
+    for row in json.loads((tmp_path / "truth.json").read_text())["events_by_minute"]:
+        told[row["region"], row["event_type"]] += row["events"]
+    assert found == told
+    assert len(found) == 9
