@@ -16,6 +16,14 @@ from gamestream_dagster.events.file_lines import GZIP_MARK, MAX_LINE, UTF8_MARK,
 
 ZSTD_MARK: Final = b"\x28\xb5\x2f\xfd"
 
+_OTHER_MARKS: Final = {
+    b"PAR1": "a Parquet file",
+    b"Obj\x01": "an Avro file",
+    b"PK\x03\x04": "a zip file",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+}
+_MARK_BYTES: Final = 6
 _ZSTD_WINDOW: Final = 128 << 20  # bytes of memory that a file may ask for; `zstd --ultra -22` stays within it
 _ZSTD_PIECE: Final = 1 << 11  # packed bytes at once: they can become 40,000 times as many
 _CHUNK: Final = 1 << 16
@@ -42,7 +50,8 @@ def samples(file: BinaryIO, name: str) -> Iterator[Sample]:
         ReadingError: the file cannot be read to its end.
     """
     with _readable(name):
-        magic, stream = _begin(file, lambda head: len(head) >= len(ZSTD_MARK))
+        magic, stream = _begin(file, lambda head: len(head) >= _MARK_BYTES)
+        _check_readable(magic, name)
         if magic.startswith(GZIP_MARK):
             stream = gzip.GzipFile(fileobj=stream)
         elif magic.startswith(ZSTD_MARK):
@@ -115,6 +124,14 @@ class _Unpacked(io.RawIOBase):
         given, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
         buffer[: len(given)] = given
         return len(given)
+
+
+def _check_readable(magic: bytes, name: str) -> None:
+    for mark, kind in _OTHER_MARKS.items():
+        if magic.startswith(mark):
+            raise ReadingError(
+                f"{name} is {kind}; give JSON lines or a JSON array, as they are or packed by gzip or zstd."
+            )
 
 
 @contextmanager

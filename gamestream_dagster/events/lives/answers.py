@@ -117,7 +117,7 @@ def _write_answers(options: LivesOptions, folder: Path, notes: dict[str, Any]) -
             given = {"from": options.start, "upto": options.end}
             database.execute(statement, {name: given[name] for name in statement.named_parameters})
         for name in ANSWERS:
-            pq.write_table(database.table(name).to_arrow_table(), folder / f"{name}.parquet", compression="zstd")
+            database.table(name).write_parquet(str(folder / f"{name}.parquet"), compression="zstd")
     (folder / "answers.duckdb").unlink()
     shutil.rmtree(spill, ignore_errors=True)
     document = {
