@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 import zstandard
 
@@ -40,7 +40,15 @@ class Sample(NamedTuple):
     problem: str = ""  # why it is no event of the file at all
 
 
-def samples(file: BinaryIO, name: str) -> Iterator[Sample]:
+class Pieces(Protocol):
+    """A stream that is read piece by piece."""
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Some bytes; none at the end."""
+        ...
+
+
+def samples(file: BinaryIO | Pieces, name: str) -> Iterator[Sample]:
     """The events of a file, in order. Blank lines are skipped.
 
     An array, and an object that begins with a line `{`, may be written over several lines. Everything else has one

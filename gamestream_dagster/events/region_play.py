@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from gamestream_dagster.events.crowd import REGIONS
 
 JOIN: Final = "player_join"
-_TYPES: Final = ((JOIN, 0.2), ("item_purchase", 0.2), ("enemy_defeated", 0.6))
+_TYPES: Final = (JOIN, "item_purchase", "enemy_defeated")
+_SHARES: Final = (0.2, 0.2, 0.6)
 _ITEMS: Final = (("sword", "4.99"), ("shield", "2.49"), ("potion", "0.99"), ("armor", "14.99"))
 _ENEMIES: Final = (("orc", 50), ("goblin", 20), ("dragon", 500))
 
@@ -59,7 +60,6 @@ def region_play(options: RegionOptions) -> Iterator[RegionEvent]:
     """Events in the order of sending; endless when neither `events` nor `duration` is set."""
     rng = random.Random(options.seed)  # noqa: S311 - a simulation, not a secret
     prefix = hashlib.sha256(f"{options.seed}:{options.start_ms}".encode()).hexdigest()[:10]
-    types, shares = zip(*_TYPES, strict=True)
     joined: set[int] = set()
     number = 0
     while options.events is None or number < options.events:
@@ -67,7 +67,7 @@ def region_play(options: RegionOptions) -> Iterator[RegionEvent]:
         if options.duration is not None and due >= options.duration * 1000:
             return
         player = rng.randrange(options.players)
-        [kind] = rng.choices(types, shares)
+        [kind] = rng.choices(_TYPES, _SHARES)
         if player not in joined:  # whatever comes first, a player has joined before
             kind = JOIN
             joined.add(player)

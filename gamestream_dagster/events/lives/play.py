@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -56,7 +57,7 @@ class Lives:
     def __init__(self, options: LivesOptions) -> None:
         self.options = options
         self.people = People(options)
-        self._numbers = dict.fromkeys(("session", "attempt", "purchase", "move", "act", "exposure"), 0)
+        self._numbers: Counter[str] = Counter()
 
     def days(self) -> Iterator[tuple[int, Played]]:
         """What was played, by day (from 0) and block of players: a session is in the day on which it was to start."""
@@ -94,7 +95,7 @@ class Lives:
     def next_numbers(self, kind: str, count: int) -> Numbers:
         """Numbers that no row of the table has yet."""
         first = self._numbers[kind]
-        self._numbers[kind] = first + count
+        self._numbers[kind] += count
         return np.arange(first, first + count)
 
 
