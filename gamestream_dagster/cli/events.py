@@ -46,6 +46,9 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
             show_default=False,
         ),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="With --days: then go on live, into game-events-raw, for --duration seconds.")
+    ] = False,
     regions: Annotated[
         bool,
         typer.Option(

@@ -13,6 +13,8 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import date
+from itertools import takewhile
 from pathlib import Path
 
 import duckdb
@@ -31,6 +33,8 @@ from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_e
 from gamestream_dagster.events.feed import replay_into, simulate_into
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent
+from gamestream_dagster.events.lives.live import go_on_live, live_events
+from gamestream_dagster.events.lives.options import LivesOptions
 from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.events.producer import ScoreProducer, SendingError
 from gamestream_dagster.events.region_play import RegionOptions
@@ -337,6 +341,18 @@ def test_ctrl_c_ends_a_simulation_in_order(stack: Settings, topic: str, tmp_path
     assert "Traceback" not in told
     count = duckdb.sql(f"SELECT count(*) FROM '{truth}'").fetchall()[0][0]
     assert count == sum(KafkaAdmin(stack.kafka).end_offsets(topic).values())
+
+
+def test_lives_go_on_live_when_they_happen(stack: Settings, topic: str):
+    options = LivesOptions(start=date(2026, 1, 1), days=1, players=40_000)
+    evening = options.end_ms + 19 * 3_600_000
+    wanted = list(takewhile(lambda event: event.at_ms <= evening + 40_000, live_events(options, evening)))
+    assert len(wanted) > 2
+    result = go_on_live(stack, options, seconds=(wanted[2].at_ms - evening) / 1000, topic=topic, from_ms=evening)
+    assert (result.interrupted, result.sent) == (False, 3)
+    found = [one for messages in consume(stack, topic).values() for one in messages]
+    assert {(one.key(), one.value()) for one in found} == {(e.user_id.encode(), e.line.encode()) for e in wanted[:3]}
+    assert result.seconds >= (wanted[2].at_ms - evening) / 1000 - 0.1, "each event waits until it happens"
 
 
 def test_players_of_three_regions_are_in_the_topic_as_the_truth_says(stack: Settings, topic: str, tmp_path: Path):

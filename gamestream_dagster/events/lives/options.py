@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validat
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the simulated world. The same options of another version give other lives."""
 
 MINUTE_MS: Final = 60_000

@@ -71,6 +71,7 @@ def test_days_of_lives(call: Call) -> None:
         (["backfill", "--days", "2", "--start", str(datetime.now(UTC).date() - timedelta(days=1))], "end yesterday"),
         (["simulate", "--days", "2", "--dup", "60", "--bad", "60"], "over 100 per cent"),
         (["simulate", "--days", "2", "--late", "5"], "--late does not go with --days"),
+        (["simulate", "--days", "2", "--duration", "5"], "--duration does not go with --days"),
         (["simulate", "--days", "2", "--regions"], "--regions does not go with --days"),
         (["simulate", "--regions", "--zipf", "1"], "--zipf does not go with --regions"),
         (["simulate", "--regions", "--players", "0"], "--players: Input should be greater"),
