@@ -56,6 +56,16 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
             show_default=False,
         ),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="With --days: then go on live, into game-events-raw, for --duration seconds.")
+    ] = False,
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions",
+            help="Game events of 1,000 players in NA, EU and ASIA who join, buy and defeat enemies, one every 100 ms.",
+        ),
+    ] = False,
     rate: Annotated[float, typer.Option(help="Events per second, on average.")] = 100.0,
     events: Annotated[int | None, typer.Option(help="Stop after so many events.", show_default=False)] = None,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", show_default=False)] = None,
@@ -108,13 +118,21 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     port_base: PortBase = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send the events of a simulated crowd, and write the truth about them beside the stream."""
+    """Send the events of a simulated crowd, and write the truth about them beside the stream.
+
+    With --days: game events of whole lives, straight into the archive. With --regions: game events of a simple game.
+    """
     given = dict(locals())
     settings = settings_from(home, port_base)
     if days is not None:
         from gamestream_dagster.cli.backfill import simulate_days
 
         simulate_days(context, settings, given)
+        return
+    if regions:
+        from gamestream_dagster.cli.regions import simulate_regions
+
+        simulate_regions(context, settings, given, _start_ms(start))
         return
     options = _options(given, _start_ms(start))
     if no_truth and truth:
