@@ -6,6 +6,7 @@ from gamestream_dagster.resources.boards import BoardTablesResource
 from gamestream_dagster.resources.dead_letters import DeadLettersResource
 from gamestream_dagster.resources.drill import DrillerResource
 from gamestream_dagster.resources.enrichment import EnrichmentResource
+from gamestream_dagster.resources.experiments import ExperimentsResource
 from gamestream_dagster.resources.flink_jobs import FlinkJobsResource
 from gamestream_dagster.resources.page import DashboardResource
 from gamestream_dagster.resources.provisioning import ProvisionerResource
@@ -31,6 +32,7 @@ def resources() -> dg.Definitions:
             "quality": QualityResource(stack=stack),
             "dashboard": DashboardResource(stack=stack),
             "enrichment": EnrichmentResource(stack=stack),
+            "experiments": ExperimentsResource(stack=stack),
             "dead_letters": DeadLettersResource(stack=stack),
             "driller": DrillerResource(stack=stack),
         },
