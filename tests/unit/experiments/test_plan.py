@@ -134,6 +134,7 @@ def test_a_wrong_plan_is_one_sentence_with_the_place(change, said):
         ("x" * 300_000, "larger than any plan"),
         ("a: !!python/object:os.system x", "is not YAML"),
     ],
+    ids=["twice", "twice at the top", "list", "empty", "open", "list as key", "binary", "deep", "large", "object"],
 )
 def test_a_file_that_is_no_plan(tmp_path: Path, text: str | bytes, said: str):
     with pytest.raises(PlanError, match=said):
