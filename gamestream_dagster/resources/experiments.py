@@ -1,7 +1,5 @@
 """The experiments of one stack; what computes them is imported when they are read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 class Reading:
     """A new certificate, where it is kept, and the plan's hash of the first one."""
 
-    certificate: ExperimentCertificate
+    certificate: "ExperimentCertificate"
     path: Path
     sentence: str
     frozen_digest: str

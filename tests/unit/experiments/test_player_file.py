@@ -156,16 +156,16 @@ def test_a_plan_names_the_columns_and_the_versions(tmp_path: Path):
 
 
 def test_a_file_larger_than_the_memory_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(player_file, "MEMORY_LIMIT", "25MiB")
+    monkeypatch.setattr(player_file, "MEMORY_LIMIT", "40MiB")
     path = tmp_path / "large.csv"
     with path.open("w") as file:
         file.write(HEADER + "\n")
-        for start in range(0, 200_000, 1_000):
+        for start in range(0, 300_000, 1_000):
             file.writelines(
                 f"player-{n:040d},{'ab'[n % 2]},{n % 7},{n % 3 // 2},0\n" for n in range(start, start + 1_000)
             )
     found = read(path)
-    assert [arm.players for arm in found.arms] == [100_000, 100_000]
+    assert [arm.players for arm in found.arms] == [150_000, 150_000]
 
 
 def test_a_column_from_before_the_experiment_is_the_covariate(tmp_path: Path):
