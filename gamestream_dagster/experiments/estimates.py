@@ -89,7 +89,7 @@ def _proportion_test(successes_0: int, players_0: int, successes: int, players: 
 
     with warnings.catch_warnings():  # its odds ratio divides by zero, and is not used
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = test_proportions_2indep(successes, players, successes_0, players_0, method="score", compare="diff")
+        found: Any = test_proportions_2indep(successes, players, successes_0, players_0, method="score", compare="diff")
     return float(found.pvalue), Method.SCORE
 
 
@@ -99,7 +99,8 @@ def _exact_test(successes_0: int, players_0: int, successes: int, players: int) 
     all_players, hits = players_0 + players, successes_0 + successes
     if all_players <= _MOST_ENUMERATED:
         table = [[successes, players - successes], [successes_0, players_0 - successes_0]]
-        return min(1.0, float(fisher_exact(table).pvalue)), Method.FISHER
+        exact: Any = fisher_exact(table)
+        return min(1.0, float(exact.pvalue)), Method.FISHER
     # The smallest margin of the table is tiny beside the players: its members are drawn as if with replacement.
     trials, found, chance = min(
         (players, successes, hits / all_players),
@@ -205,7 +206,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
         return []
     from statsmodels.stats.multitest import multipletests
 
-    return [min(1.0, float(one)) for one in multipletests(p_values, method="holm")[1]]
+    corrected: Any = multipletests(p_values, method="holm")[1]
+    return [min(1.0, float(one)) for one in corrected]
 
 
 def least_players_for_mean(skewness: float | None) -> float:

@@ -43,7 +43,9 @@ def arms_of(
     found: dict[tuple[str, int], Moments] = {}
     for variant, place, count, total, variance, skewness in moments:
         varies = variance is not None and variance > _NOTHING * (total / count) ** 2
-        found[variant, place] = Moments(count, total, variance if varies else 0.0, skewness if varies else None)
+        found[variant, place] = Moments(
+            count, total, (variance or 0.0) if varies else 0.0, skewness if varies else None
+        )
     for variant, place, total, variance, covariance in covariances:
         before = Before(total, variance or 0.0, covariance or 0.0)
         found[variant, place] = replace(found[variant, place], before=before)

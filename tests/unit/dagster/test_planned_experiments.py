@@ -86,7 +86,8 @@ def test_a_broken_split_is_an_error(tmp_path: Path, settings: Settings) -> None:
 def test_a_plan_that_cannot_be_used_fails_its_own_run_only(tmp_path: Path, settings: Settings) -> None:
     path = written(tmp_path, control="z")
     definitions = build_experiment_definitions([path])
-    [spec] = definitions.resolve_all_asset_specs()
+    [asset] = [one for one in definitions.assets or [] if isinstance(one, dg.AssetsDefinition)]
+    [spec] = asset.specs
     assert "This plan cannot be used" in (spec.description or "")
     assert not read(path, settings).success
 
