@@ -23,6 +23,8 @@ days AS (
   SELECT
     user_id,
     count(*) AS events,
+    min("timestamp") AS first_event_at,
+    max("timestamp") AS last_event_at,
     count(DISTINCT parameters ->> '$.level_id') FILTER (WHERE event_name = 'level_start') AS levels_played,
     count(*) FILTER (WHERE event_name = 'level_complete') AS levels_completed,
     sum(CAST(parameters ->> '$.duration_sec' AS DECIMAL(38, 6)))
@@ -45,6 +47,8 @@ SELECT
   days.levels_played,
   days.levels_completed,
   CAST(coalesce(days.seconds, 0) AS DOUBLE) / 60 AS playtime_minutes,
-  coalesce(days.revenue, 0) AS revenue_usd
+  coalesce(days.revenue, 0) AS revenue_usd,
+  days.first_event_at,
+  days.last_event_at
 FROM days
 LEFT JOIN sessions USING (user_id)

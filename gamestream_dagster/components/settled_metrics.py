@@ -60,7 +60,7 @@ def _metric_asset(metric: Metric) -> dg.AssetsDefinition:
             "grain": metric.grain,
             "source": metric.source,
             "lateness": metric.lateness,
-            "window_days": metric.window_days,
+            "windows": dict(metric.windows),
         },
         partitions_def=DAYS,
         deps=_deps(metric),
@@ -89,8 +89,17 @@ def _scratch() -> Any:
 
 
 def _deps(metric: Metric) -> list[dg.AssetDep]:
-    window = dg.TimeWindowPartitionMapping(start_offset=1 - metric.window_days, end_offset=0)
-    deps = [dg.AssetDep(metric_key(name), partition_mapping=window) for name in metric.upstream]
+    deps = [
+        dg.AssetDep(
+            metric_key(name),
+            partition_mapping=dg.TimeWindowPartitionMapping(
+                start_offset=1 - metric.window_of(name),
+                end_offset=0,
+                allow_nonexistent_upstream_partitions=True,
+            ),
+        )
+        for name in metric.upstream
+    ]
     tables = (metric.name, metric_settlements.name, metric_settlement_events.name)
     deps += [dg.AssetDep(table_key(table)) for table in tables]
     if metric.reads_events:

@@ -219,9 +219,9 @@ class MetricsDatabase:
             self._bind_day(day)
         if DEVICE_MODELS in metric.reads:
             self._make_device_models()
-        first = day - timedelta(days=metric.window_days - 1)
         for name in metric.upstream:
-            paths = [str(path) for at, path in sorted(files.get(name, {}).items()) if first <= at <= day]
+            known = files.get(name, {})
+            paths = [str(known[at]) for at in metric.days_of(name, day, date.min) if at in known]
             if paths:
                 self._db.read_parquet(paths, union_by_name=True).create_view(name, replace=True)
             else:

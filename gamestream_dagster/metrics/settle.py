@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 from gamestream_dagster.archive.digests import sha256_of
@@ -179,14 +179,12 @@ class Settler:
     def _inputs(self, metric: Metric, day: date) -> _Inputs:
         files: dict[str, dict[date, Path]] = {}
         versions: dict[str, dict[date, int]] = {}
-        first = day - timedelta(days=metric.window_days - 1)
-        begins = self.first_day() or first
-        window = (first + timedelta(days=place) for place in range(metric.window_days))
-        wanted = [at for at in window if at >= begins]
-        settled = {(one.metric, one.day): one for one in self.store.newest(metric.upstream, first, day)}
+        begins = self.first_day() or day
         for name in metric.upstream:
-            for at in wanted:
-                found = settled.get((name, at))
+            days = metric.days_of(name, day, begins)
+            settled = {one.day: one for one in self.store.newest([name], days[0], day)}
+            for at in days:
+                found = settled.get(at)
                 again = f"settle it with `gamestream metrics backfill --from {at} --to {day}`"
                 if found is None:
                     raise NotSettledError(f"{metric.name} of {day} needs {name} of {at}, which is not settled", again)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from confluent_kafka import Producer
 
 from gamestream_dagster.archive.writer import archive_topic
-from gamestream_dagster.catalogue.metrics import load_metrics
+from gamestream_dagster.catalogue.metrics import load_metrics, with_upstream
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.metrics import settle, store
@@ -31,7 +31,7 @@ from tests.support.world import World, provision
 TODAY = datetime.now(UTC).date()
 LAST = TODAY - timedelta(days=2)
 FIRST = LAST - timedelta(days=1)
-METRICS = load_metrics()
+METRICS = with_upstream(("level_metrics", "revenue_daily", "active_users"), load_metrics())
 ODD = "it's \"\\N,\n"
 
 
@@ -77,8 +77,9 @@ def days(world: World) -> Iterator[Settings]:
     world.spoil()
 
 
-def backfill(settings: Settings, *more: str) -> list[dict[str, Any]]:
-    ended = gamestream(settings, "metrics", "backfill", "--from", str(FIRST), "--to", str(LAST), "--json", *more)
+def backfill(settings: Settings, *names: str) -> list[dict[str, Any]]:
+    chosen = [part for name in names or METRICS for part in ("--metric", name)]
+    ended = gamestream(settings, "metrics", "backfill", "--from", str(FIRST), "--to", str(LAST), "--json", *chosen)
     assert ended.returncode == 0, ended.words
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
@@ -166,7 +167,7 @@ STEPS: list[tuple[Any, str]] = [
 def test_a_run_that_is_killed_in_any_step_and_run_again_gives_the_same_rows(
     days: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backfill(days, "--metric", "level_metrics")
+    backfill(days, "level_metrics")
     for number, (where, what) in enumerate(STEPS):
         late = {"user_id": f"eve{number}", "event_type": 1001, "event_time": at(FIRST, "20:00:00"), "level_id": 8}
         send(days, [late], f"late{number}-")
@@ -174,10 +175,10 @@ def test_a_run_that_is_killed_in_any_step_and_run_again_gives_the_same_rows(
         with monkeypatch.context() as patch:
             patch.setattr(where, what, kill_after(0, getattr(where, what)))
             with pytest.raises(Killed):
-                backfill(days, "--metric", "level_metrics")
+                backfill(days, "level_metrics")
         assert tables(days) == before, "readers see the old rows until all new ones are there"
         assert versions(days) == known
-        backfill(days, "--metric", "level_metrics")
+        backfill(days, "level_metrics")
         assert versions(days)["events", FIRST] == versions(days)["level_metrics", FIRST] == number + 2
         assert len(tables(days)["events"]) == number + 6
     folders = [
