@@ -42,8 +42,16 @@ def metrics_dir(settings: Settings) -> Path:
 
 
 @contextmanager
-def open_settler(settings: Settings, metrics: Mapping[str, Metric] | None = None) -> Iterator[Settler]:
-    """Whoever settles days of a stack. It reads the archive as it is at the first use, for all that it settles."""
+def open_settler(
+    settings: Settings, metrics: Mapping[str, Metric] | None = None, is_complete: IsComplete | None = None
+) -> Iterator[Settler]:
+    """Whoever settles days of a stack. It reads the archive as it is at the first use, for all that it settles.
+
+    Args:
+        settings: the stack.
+        metrics: all of them; default: the project's.
+        is_complete: whether a day is complete; default: Kafka is asked.
+    """
     folder = metrics_dir(settings)
     source = game_source(settings)
     spill = settings.home / "tmp" / "metrics"
@@ -62,7 +70,7 @@ def open_settler(settings: Settings, metrics: Mapping[str, Metric] | None = None
             scratch=scratch,
             store=store,
             database=database,
-            is_complete=lambda day: day_completeness(settings, source, day),
+            is_complete=is_complete or (lambda day: day_completeness(settings, source, day)),
         )
 
 
