@@ -13,7 +13,7 @@ drawn AS (
     hash(event, $seed, 2) % 100 AS kind,
     hash(event, $seed, 3) % 500 AS level_id,
     hash(event, $seed, 4) % 60 AS moves,
-    $start_ms + (event * 86399999) // $events AS at
+    $start_ms + (event * 86399999) // $events AS event_millis
   FROM numbered
 )
 SELECT
@@ -21,7 +21,7 @@ SELECT
   CAST($partition AS INTEGER) AS "partition",
   n - $begins AS "offset",
   CAST(0 AS INTEGER) AS item,
-  at + 1000 AS kafka_timestamp,
+  event_millis + 1000 AS kafka_timestamp,
   encode('USR-' || player) AS "key",
   CAST(NULL AS BLOB) AS "value",
   CAST(300 AS BIGINT) AS value_bytes,
@@ -30,7 +30,7 @@ SELECT
   CAST(NULL AS VARCHAR) AS remark,
   md5(event || '-' || $seed) AS event_id,
   'USR-' || player AS user_id,
-  at AS event_time_millis,
+  event_millis AS event_time_millis,
   CASE
     WHEN kind < 30 THEN 'level_start'
     WHEN kind < 50 THEN 'level_complete'
@@ -41,8 +41,8 @@ SELECT
     WHEN kind < 95 THEN 'item_purchase'
     ELSE 'chat_sent'
   END AS event_type,
-  at AS newest_before,
-  's-' || player || '-' || (at // 3600000) AS session_id,
+  event_millis AS newest_before,
+  's-' || player || '-' || (event_millis // 3600000) AS session_id,
   CASE hash(player, 5) % 2 WHEN 0 THEN 'ios' ELSE 'android' END AS platform,
   '1.' || (player % 4) AS app_version,
   'SE' AS country,
