@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -15,6 +15,7 @@ from gamestream_dagster.cli.tables import print_table
 if TYPE_CHECKING:
     from gamestream_dagster.catalogue.metrics import Metric
     from gamestream_dagster.metrics.backfill import Step
+    from gamestream_dagster.metrics.explain import Explained
     from gamestream_dagster.metrics.model import Settled
 
 data = PlainConsole(width=None if sys.stdout.isatty() else 200)
@@ -73,7 +74,7 @@ def definition(metric: Metric) -> dict[str, Any]:
         "source": metric.source,
         "key": list(metric.key),
         "reads": list(metric.reads),
-        "window_days": metric.window_days,
+        "windows": {name: metric.window_of(name) for name in metric.upstream},
         "columns": {
             name: {"type": one.type.value, "unit": one.unit, "meaning": one.meaning}
             for name, one in metric.columns.items()
@@ -104,7 +105,9 @@ def print_definition(told: Mapping[str, Any]) -> None:
     data.print(styled("[bold]{}[/]  {}", told["metric"], told["title"]))
     data.print(told["definition"], soft_wrap=True)
     data.print(f"grain    {told['grain']}; key {', '.join(told['key'])}", soft_wrap=True)
-    data.print(f"reads    {', '.join(told['reads'])}, {told['window_days']} days up to its own")
+    windows = told["windows"]
+    read = [f"{name} ({windows[name]} days)" if windows.get(name, 1) > 1 else name for name in told["reads"]]
+    data.print(f"reads    {', '.join(read)}")
     data.print(f"source   {told['source']}", soft_wrap=True)
     columns = Table("COLUMN", "TYPE", "UNIT", "MEANING")
     for name, one in told["columns"].items():
@@ -212,3 +215,52 @@ def print_step(done: Step) -> None:
     )
     for check in made.failed:
         data.print(styled("[red]CHECK[/]    {}  {}  {}: {} rows", done.day, done.metric, check.holds, check.broken))
+
+
+def explained(found: Explained) -> dict[str, Any]:
+    """The answers about one player."""
+    return {
+        "player": found.player,
+        "installed_at": found.installed_at,
+        "known_until": found.known_until,
+        "answers": [
+            {
+                "day_n": one.day_n,
+                "product": one.product,
+                "retained": one.retained,
+                "begins": one.begins,
+                "ends": one.ends,
+                "event": one.event,
+            }
+            for one in found.answers
+        ],
+    }
+
+
+def print_explained(found: Explained) -> None:
+    """The answers about one player, and why some are not ours."""
+    data.print(
+        f"player {found.player}  first event {_at(found.installed_at)} UTC, settled until {_at(found.known_until)} UTC",
+        soft_wrap=True,
+    )
+    products = list(dict.fromkeys(one.product for one in found.answers))
+    table = Table("DAY", *products)
+    for day_n in dict.fromkeys(one.day_n for one in found.answers):
+        words = {one.product: _RETAINED[one.retained] for one in found.answers if one.day_n == day_n}
+        table.add_row(f"D{day_n}", *(words[product] for product in products))
+    print_table(table)
+    for day_n in dict.fromkeys(one.day_n for one in found.answers):
+        for one in found.differing(day_n):
+            when = f"the player came at {_at(one.event)}" if one.event else "the player did not come then"
+            data.print(
+                f"D{day_n}  {one.product} says {_RETAINED[one.retained]}: its day is {_at(one.begins)} to "
+                f"{_at(one.ends)} UTC, and {when}",
+                soft_wrap=True,
+            )
+
+
+_RETAINED = {True: "yes", False: "no", None: "not known yet"}
+
+
+def _at(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}"
