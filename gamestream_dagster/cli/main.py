@@ -34,6 +34,7 @@ GROUPS = (
     "why",
     "certificates",
     "alerts",
+    "exporter",
     "lint",
     "bench",
     "drill",
