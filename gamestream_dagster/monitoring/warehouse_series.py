@@ -36,7 +36,8 @@ def warehouse(settings: Settings, now: float) -> list[Sample]:
                 with opened.connect() as connection:
                     connection.execute(text("SET TRANSACTION READ ONLY"))
                     # no parameters: a colon in the query is the query's own
-                    rows = connection.exec_driver_sql(query).mappings().fetchmany(MOST_ROWS)
+                    result = connection.exec_driver_sql(query)
+                    rows = [row._asdict() for row in result.fetchmany(MOST_ROWS)]
             except ProgrammingError as error:
                 if getattr(error.orig, "sqlstate", None) == _NO_SUCH_TABLE:
                     continue
