@@ -24,6 +24,8 @@ from gamestream_dagster.metrics.store import open_store
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.drift import find_drift
 from gamestream_dagster.warehouse.tables import load_metadata
+from quality.results import SuiteState
+from quality.runner import run_suites
 from tests.support.cli import gamestream
 from tests.support.fakes.streams import GAME_EVENTS
 from tests.support.world import World, provision
@@ -114,6 +116,11 @@ def test_days_are_settled_again_with_equal_rows_and_a_late_event_raises_the_vers
 
     with open_engine(days) as engine, engine.connect() as link:
         assert find_drift(link, load_metadata()) == {}, "parts of days are no drift"
+    found = run_suites(days, list(METRICS)).suites
+    assert not [one.sentence() for one in found if one.state is not SuiteState.HOLDS]
+    with open_engine(days) as engine, engine.begin() as link:
+        link.execute(sa.text("UPDATE level_metrics SET pass_rate = 2"))
+    assert [one.state for one in run_suites(days, ["level_metrics"]).suites] == [SuiteState.FAILS]
     again = backfill(days)
     assert not any(one["changed"] for one in again)
     assert tables(days) == rows
