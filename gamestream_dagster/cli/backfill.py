@@ -282,7 +282,21 @@ def _print_runs(settings: Settings, *, as_json: bool) -> None:
     if not found:
         talk.print("Nothing was backfilled yet: gamestream backfill FILE")
         return
-    table = Table("run", "at", "by", "what", "events", "accepted", "copies", "refused", "days", "rule", "SHA-256")
+    table = Table(
+        "RUN",
+        "AT",
+        "BY",
+        "WHAT",
+        "EVENTS",
+        "ACCEPTED",
+        "COPIES",
+        "REFUSED",
+        "DAYS",
+        "RULE",
+        "SHA-256",
+        box=None,
+        pad_edge=False,
+    )
     for one in found:
         table.add_row(*_row(one))
     print_table(table)

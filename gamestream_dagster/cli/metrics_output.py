@@ -56,7 +56,7 @@ def _status(days: Sequence[Settled], outdated: Sequence[date], broken: Sequence[
 
 def print_summaries(rows: Sequence[Mapping[str, Any]]) -> None:
     """The table of `metrics list`."""
-    table = Table("METRIC", "READS", "DAYS", "FIRST", "LAST", "RESETTLED", "STATUS", "TITLE")
+    table = Table("METRIC", "READS", "DAYS", "FIRST", "LAST", "RESETTLED", "STATUS", "TITLE", box=None, pad_edge=False)
     for row in rows:
         shown = (row["days"], row["first"] or "", row["last"] or "", row["resettled"])
         table.add_row(row["metric"], ", ".join(row["reads"]), *map(str, shown), row["status"], row["title"])
@@ -109,18 +109,20 @@ def print_definition(told: Mapping[str, Any]) -> None:
     read = [f"{name} ({windows[name]} days)" if windows.get(name, 1) > 1 else name for name in told["reads"]]
     data.print(f"reads    {', '.join(read)}")
     data.print(f"source   {told['source']}", soft_wrap=True)
-    columns = Table("COLUMN", "TYPE", "UNIT", "MEANING")
+    columns = Table("COLUMN", "TYPE", "UNIT", "MEANING", box=None, pad_edge=False)
     for name, one in told["columns"].items():
         columns.add_row(name, one["type"], one["unit"], one["meaning"])
     print_table(columns)
-    checks = Table("CHECK", "SEVERITY", "HOLDS")
+    checks = Table("CHECK", "SEVERITY", "HOLDS", box=None, pad_edge=False)
     for name, one in told["checks"].items():
         checks.add_row(name, one["severity"], one["holds"])
     print_table(checks)
     if not told["settled"]:
         data.print("No day is settled.")
         return
-    days = Table("DAY", "VERSION", "REASON", "SETTLED AT", "ROWS", "LATE EVENTS", "FAILED CHECKS")
+    days = Table(
+        "DAY", "VERSION", "REASON", "SETTLED AT", "ROWS", "LATE EVENTS", "FAILED CHECKS", box=None, pad_edge=False
+    )
     for one in told["settled"]:
         shown = (one["day"], one["settle_version"], one["reason"], f"{one['settled_at']:%Y-%m-%d %H:%M:%S}")
         days.add_row(*map(str, shown), f"{one['rows']:,}", f"{one['late_events']:,}", ", ".join(one["failed_checks"]))
@@ -178,7 +180,7 @@ def print_day(told: Mapping[str, Any]) -> None:
     if not rows:
         data.print("The day has no row.")
         return
-    table = Table(*(name.upper() for name in rows[0]))
+    table = Table(*(name.upper() for name in rows[0]), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     print_table(table)
@@ -244,7 +246,7 @@ def print_explained(found: Explained) -> None:
         soft_wrap=True,
     )
     products = list(dict.fromkeys(one.product for one in found.answers))
-    table = Table("DAY", *products)
+    table = Table("DAY", *products, box=None, pad_edge=False)
     for day_n in dict.fromkeys(one.day_n for one in found.answers):
         words = {one.product: _RETAINED[one.retained] for one in found.answers if one.day_n == day_n}
         table.add_row(f"D{day_n}", *(words[product] for product in products))
