@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from gamestream_dagster.alerts.rules import Book, Route
 from gamestream_dagster.alerts.silences import Silence, in_force
-from gamestream_dagster.alerts.store import UNROUTED, Alert, Change, Severity, new_message_id, severity_of
+from gamestream_dagster.alerts.store import UNROUTED, Alert, Change, Severity, insert_message, severity_of
 from gamestream_dagster.warehouse.tables import alert_messages, alerts
 
 EXPIRES_AFTER: Final = timedelta(days=1)
@@ -92,21 +92,7 @@ def _announce(connection: Connection, book: Book, change: Change, alert: Alert) 
         connection.execute(mine.values(announced_at=announced))
     routes = book.routes_of(alert.severity)
     for route in routes:
-        connection.execute(
-            alert_messages.insert().values(
-                message_id=new_message_id(),
-                alert_id=alert.alert_id,
-                route=route.name,
-                change=change.value,
-                severity=alert.severity.value,
-                summary=alert.summary,
-                details=dict(alert.details),
-                created_at=func.now(),
-                state="waiting",
-                attempts=0,
-                next_attempt_at=func.now(),
-            )
-        )
+        insert_message(connection, change, alert, route.name, "waiting")
     return len(routes)
 
 

@@ -140,23 +140,28 @@ def clear_on(connection: Connection, alert_id: str) -> bool:
 
 def write_message(connection: Connection, change: Change, alert: Alert) -> None:
     """A message for the routes; it counts once the transaction is committed."""
+    insert_message(connection, change, alert, UNROUTED, "new")
+
+
+def insert_message(connection: Connection, change: Change, alert: Alert, route: str, state: str) -> None:
+    """A row of the outbox, due at once."""
     connection.execute(
         alert_messages.insert().values(
-            message_id=new_message_id(),
+            message_id=_new_message_id(),
             alert_id=alert.alert_id,
-            route=UNROUTED,
+            route=route,
             change=change.value,
             severity=alert.severity.value,
             summary=alert.summary,
             details=dict(alert.details),
             created_at=func.now(),
-            state="new",
+            state=state,
             attempts=0,
             next_attempt_at=func.now(),
         )
     )
 
 
-def new_message_id() -> str:
+def _new_message_id() -> str:
     """Sorts by the time at which it was made."""
     return f"{time.time_ns():016x}-{secrets.token_hex(4)}"

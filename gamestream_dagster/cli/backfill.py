@@ -14,9 +14,9 @@ import typer
 from rich.table import Table
 
 from gamestream_dagster.cli import panels
-from gamestream_dagster.cli.events import _progress
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
+from gamestream_dagster.cli.progress import line_teller, progress
 from gamestream_dagster.cli.simulated import explicit
 from gamestream_dagster.cli.tables import print_table
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
 
 talk = Talk(stderr=True)
-MAX_SHOWN: Final = 20  # refused lines shown one by one; all are in the rejects file
 PLAYERS: Final = 20_000
 _WITH_DAYS: Final = {
     "days", "players", "seed", "start", "dup", "bad", "truth", "no_truth", "live", "home", "port_base", "as_json",
@@ -108,7 +107,7 @@ def _go_on_live(settings: Settings, options: LivesOptions, seconds: float | None
     from gamestream_dagster.events.lives.live import go_on_live
 
     talk.print("Going on live; Ctrl-C ends it.")
-    with as_could_not_run(), _progress(None, "events") as advance:
+    with as_could_not_run(), progress(talk, None, "events") as advance:
         result = go_on_live(
             settings, options, seconds=seconds, topic=topic, on_progress=lambda found: advance(found.sent, None)
         )
@@ -164,8 +163,8 @@ def _backfill_file(settings: Settings, file: str, by: str, rejects: Path | None,
     path = Path(file)
     size = path.stat().st_size if file != STANDARD_INPUT and path.is_file() else None
     aside = rejects or _rejects(settings, "standard-input" if file == STANDARD_INPUT else path.name.partition(".")[0])
-    with as_could_not_run(), _nothing_added(), _progress(size, file) as advance:
-        show = _shown_refusals()
+    with as_could_not_run(), _nothing_added(), progress(talk, size, file) as advance:
+        show = _refusals()
         with file_to_backfill(file, by=by, rejects=aside, on_bytes=lambda read: advance(read, size)) as origin:
             result = run(settings, origin, on_refused=show)
     _report(result, None, as_json=as_json)
@@ -179,7 +178,7 @@ def _backfill_lives(
     from gamestream_dagster.archive.backfill_lives import backfill_lives
 
     aside = rejects or _rejects(settings, options.name)
-    with as_could_not_run(), _nothing_added(), _progress(options.days, "days") as advance:
+    with as_could_not_run(), _nothing_added(), progress(talk, options.days, "days") as advance:
         result = backfill_lives(
             settings,
             options,
@@ -187,7 +186,7 @@ def _backfill_lives(
             truth=truth,
             rejects=aside,
             on_day=lambda day: advance(day, options.days),
-            on_refused=_shown_refusals(),
+            on_refused=_refusals(),
         )
     _report(result, truth, as_json=as_json)
     return bool(result.refused)
@@ -208,18 +207,9 @@ class _nothing_added:  # noqa: N801 - reads as a sentence
             talk.print("Nothing was added: a backfill counts as a whole. Run the command again.")
 
 
-def _shown_refusals() -> Callable[[RefusedLine], None]:
-    shown = 0
-
-    def show(refused: RefusedLine) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= MAX_SHOWN:
-            talk.print(f"line {refused.line}: {refused.reason}: {refused.detail}", style="yellow", soft_wrap=True)
-        elif shown == MAX_SHOWN + 1:
-            talk.print("more refused lines follow; all are written aside", style="yellow")
-
-    return show
+def _refusals() -> Callable[[RefusedLine], None]:
+    tell = line_teller(talk, "refused")
+    return lambda refused: tell(refused.line, f"{refused.reason}: {refused.detail}")
 
 
 def _report(result: BackfillResult, truth: Path | None, *, as_json: bool) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from gamestream_dagster.cli.events import _progress
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import CouldNotRun, as_could_not_run
+from gamestream_dagster.cli.progress import progress
 from gamestream_dagster.cli.simulated import explicit
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def simulate_regions(context: typer.Context, settings: Settings, given: Mapping[
     truth: Path | None = None
     if not given["no_truth"]:
         truth = given["truth"] or settings.home / "truth" / f"regions-{start_ms}-{options.seed}.json"
-    with as_could_not_run(), _progress(options.events, "events") as advance:
+    with as_could_not_run(), progress(talk, options.events, "events") as advance:
         result = run(
             settings,
             options,
