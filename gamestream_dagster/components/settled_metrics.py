@@ -19,7 +19,8 @@ from gamestream_dagster.components.keys import DEVICE_TABLE, Group, archive_key,
 from gamestream_dagster.components.metrics_sensor import metrics_automation
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.metrics import Metrics
-from gamestream_dagster.warehouse.tables import metric_settlement_events, metric_settlements, metric_table, system
+from gamestream_dagster.warehouse.described_tables import metric_table
+from gamestream_dagster.warehouse.tables import metric_settlement_events, metric_settlements, system
 
 if TYPE_CHECKING:
     from gamestream_dagster.metrics.compute import CheckResult

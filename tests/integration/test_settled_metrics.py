@@ -22,8 +22,8 @@ from gamestream_dagster.metrics.compute import MetricsDatabase
 from gamestream_dagster.metrics.errors import MetricBusyError
 from gamestream_dagster.metrics.store import open_store
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.described_tables import load_metadata
 from gamestream_dagster.warehouse.drift import find_drift
-from gamestream_dagster.warehouse.tables import load_metadata
 from quality.results import SuiteState
 from quality.runner import run_suites
 from tests.support.cli import gamestream

@@ -10,7 +10,7 @@ import yaml
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.errors import CatalogueError
 from gamestream_dagster.catalogue.metrics import load_metrics, relations_of, with_upstream
-from gamestream_dagster.warehouse.tables import load_metadata
+from gamestream_dagster.warehouse.described_tables import load_metadata
 
 HERE = Path("query.sql")
 SMALL = {
