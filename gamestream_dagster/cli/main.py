@@ -28,6 +28,7 @@ GROUPS = (
     "topics",
     "dlq",
     "trace",
+    "ledger",
     "keys",
     "reconcile",
     "archive",

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gamestream_dagster.ingest import routes
+from gamestream_dagster.ingest.counting import Counting
 from gamestream_dagster.ingest.door import Door
 from gamestream_dagster.ingest.errors import RequestRefusedError
 from gamestream_dagster.ingest.fates import Fates
@@ -58,6 +59,7 @@ class Parts:
     schemas: Callable[[], Mapping[str, Any]]
     """The body of `GET /v1/schemas`."""
     fates: Fates
+    counting: Counting
 
 
 def build(parts: Parts, trusted_proxies: tuple[str, ...] = ()) -> ASGIApp:
@@ -76,13 +78,15 @@ def routed(parts: Parts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watch = asyncio.create_task(parts.outbox.watch())
+        tasks = [asyncio.create_task(parts.outbox.watch()), asyncio.create_task(parts.counting.run())]
         yield
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         parts.fates.close()
         left = await asyncio.to_thread(parts.outbox.close, CLOSE_SECONDS)
+        await asyncio.to_thread(parts.counting.close)
         log.info("stopped; %d records without a delivery report, none of which was acknowledged", left)
 
     app = FastAPI(

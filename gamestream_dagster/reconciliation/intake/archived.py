@@ -42,7 +42,6 @@ class JudgedIntake:
 
     def __init__(self, folder: Path, source: Source, spill_dir: Path) -> None:
         self._source = source
-        spill_dir.mkdir(parents=True, exist_ok=True)
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY_LIMIT,
             "temp_directory": str(spill_dir),
@@ -148,6 +147,14 @@ class JudgedIntake:
     def score_runs(self, most: int) -> list[Found]:
         """The first runs of positions with a fault of their scores."""
         return self._rows("score_runs", most=most)
+
+    def minutes(self, since: int) -> list[Found]:
+        """What the raw topic and the outputs hold of each minute from a time on; after scores were judged, too."""
+        return self._rows("minutes", since=since)
+
+    def minute_faults(self, since: int) -> list[Found]:
+        """Where the faults of each minute are."""
+        return self._rows("minute_faults", since=since)
 
     def _oldest_of(self, paths: list[str]) -> int:
         row = self.database.execute(

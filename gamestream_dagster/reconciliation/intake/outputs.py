@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import Chunk, read_range
-from gamestream_dagster.fates.outputs import OUTPUT_TOPICS, Fate, written
+from gamestream_dagster.fates.outputs import CHUNK_RECORDS, OUTPUT_TOPICS, Fate, written
 from gamestream_dagster.reconciliation.intake.model import OutputRead
 
 _CLOCK_MARGIN_MS = 60_000  # brokers stamp the raw topic and the outputs with clocks of their own
@@ -64,7 +64,7 @@ class Outputs:
         begins = self.admin.beginning_offsets(topic)
         since: dict[int, int] = {}
         records = unreadable = 0
-        for chunk in self.chunks(self.admin.kafka, topic, begins, ends):
+        for chunk in self.chunks(self.admin.kafka, topic, begins, ends, batch_records=CHUNK_RECORDS[fate]):
             if len(chunk.raw):
                 since.setdefault(chunk.partition, chunk.raw.timestamps[0])
             records += len(chunk.raw)

@@ -17,7 +17,9 @@ from confluent_kafka import KafkaError, KafkaException
 
 from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.fates.http_ledger import Counts
 from gamestream_dagster.ingest.app import Parts, build
+from gamestream_dagster.ingest.counting import Counting
 from gamestream_dagster.ingest.door import Door, Judged
 from gamestream_dagster.ingest.fates import TraceProcess
 from gamestream_dagster.ingest.game_rule import event_schemas
@@ -185,6 +187,19 @@ class FakeKeys:
         return self.known.get(key_id)
 
 
+class NotedCounts:
+    """Stands in for the journal."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, str, Counts]] = []
+
+    def note(self, received_ms: int, key_id: str, counts: Counts) -> None:
+        self.lines.append((received_ms, key_id, counts))
+
+    def close(self) -> None:
+        return
+
+
 class Api:
     """The whole application on fakes. Its calls run on one event loop."""
 
@@ -198,6 +213,7 @@ class Api:
         )
         self.remembered = Remembered(self.settings.ingest_remembered_events, lambda: self.now)
         self.bodies = Bodies()
+        self.journal = NotedCounts()
         self.fates = TraceProcess(Settings(), make=lambda: ThreadPoolExecutor(1))
         self.ring = KeyRing(self.store, lambda: self.now)
         self.parts = Parts(
@@ -211,6 +227,7 @@ class Api:
             body_seconds=body_seconds,
             schemas=event_schemas,
             fates=self.fates,
+            counting=Counting(self.journal, lambda: 0),
         )
         self.app = build(self.parts, proxies)
         self.runner = asyncio.Runner()
