@@ -70,25 +70,38 @@ class KeyMinute:
 
 
 class Journal:
-    """The file of one server.
+    """The files of one server, one after another.
 
     Args:
         folder: of all journals of the stack.
+        most_bytes: a file that is larger is followed by another, so that it can be removed.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most_bytes: int = _MOST_BYTES) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{time.time_ns()}-{os.getpid()}{_SUFFIX}"
-        self._file = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_SH)  # until the process ends: the file may still grow
+        self._folder = folder
+        self._most_bytes = most_bytes
         self.failed = 0
         """Answers that could not be counted."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self.path = self._folder / f"{time.time_ns()}-{os.getpid()}{_SUFFIX}"
+        fresh = self.path.with_suffix(".new")
+        self._file = os.open(fresh, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._file, fcntl.LOCK_SH)  # as long as it is open: the file may still grow
+        fresh.rename(self.path)  # now it can be folded: without the lock it would be removed
+        self._bytes = 0
 
     def note(self, received_ms: int, key_id: str, counts: Counts) -> None:
         """Count an answer that is about to be sent. A full disk costs the count, not the answer."""
         minute = received_ms // MINUTE_MS * MINUTE_MS
         try:
-            os.write(self._file, f"{minute} {key_id} {' '.join(map(str, counts))}\n".encode())
+            if self._bytes > self._most_bytes:
+                full = self._file
+                self._begin()
+                os.close(full)
+            self._bytes += os.write(self._file, f"{minute} {key_id} {' '.join(map(str, counts))}\n".encode())
         except OSError as error:
             self.failed += 1
             log.error("an answer could not be counted in %s: %s", self.path, error.strerror)  # noqa: TRY400
@@ -115,7 +128,9 @@ def fold(engine: Engine, folder: Path) -> int:
                 while (taken := _folded(engine, path.name, file)) is not None:
                     answers += taken
             if ended:
-                path.unlink()
+                path.unlink()  # first: without its row it would be folded again
+                with engine.begin() as database:
+                    database.execute(ingest_journals.delete().where(ingest_journals.c.name == path.name))
         except FileNotFoundError:
             continue  # another process has folded it
         except ProgrammingError as error:

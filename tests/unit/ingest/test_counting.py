@@ -55,6 +55,18 @@ def test_the_lines_of_a_journal_add_up(tmp_path: Path) -> None:
     assert journal.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_journal_that_is_full_is_followed_by_another(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, most_bytes=20)
+    for number in range(3):
+        journal.note(MINUTE, f"k{number}", Counts(1, 1))
+    journal.close()
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 3
+    assert files[-1] == journal.path
+    found, answers = summed(b"".join(path.read_bytes() for path in files))
+    assert (answers, len(found)) == (3, 3)
+
+
 def test_a_full_disk_costs_the_count_and_not_the_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
