@@ -50,7 +50,7 @@ def ledger(
     settings = settings_from(home, port_base)
     with as_could_not_run(), talk.status("counting") as status:
         proof = reconcile_intake(
-            settings, ledger_minutes=minutes, say=lambda doing: status.update(f"counting: {doing}")
+            settings, hours=minutes / 60, ledger_minutes=minutes, say=lambda doing: status.update(f"counting: {doing}")
         )
         if proof.ledger is None:
             raise CouldNotRun(f"Nothing could be counted: {proof.reason}")

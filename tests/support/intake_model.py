@@ -19,7 +19,7 @@ from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent
 from gamestream_dagster.fates.outputs import INTAKE_JOB, OUTPUT_TOPICS, Fate
 from gamestream_dagster.reconciliation.causes.policy import load_policy
-from gamestream_dagster.reconciliation.intake.archived import JudgedIntake
+from gamestream_dagster.reconciliation.intake.archived import ALL, JudgedIntake, Window
 from gamestream_dagster.reconciliation.intake.findings import faults_of
 from gamestream_dagster.reconciliation.intake.http_stage import HttpStage
 from gamestream_dagster.reconciliation.intake.ledger import intake_ledger
@@ -148,6 +148,7 @@ def judged(
     eras: tuple[int, ...] = (),
     http: HttpStage = NOTHING_OVER_HTTP,
     since: int = 0,
+    window: Window = ALL,
 ) -> Judged:
     """Judge; everything is before the low cut, and read, unless told otherwise."""
     intake.archive()
@@ -171,7 +172,7 @@ def judged(
         )
         for fate in OUTPUT_TOPICS:
             outputs.read(fate)
-        archived.bound(low or ends, high or ends, ends)
+        archived.bound(low or ends, high or ends, ends, window)
         if len(eras) > 1:
             archived.superseded()
         archived.judge()

@@ -124,6 +124,8 @@ class IntakeProof:
     reason: str
     started_at: datetime
     seconds: float = 0.0
+    since: int = 0
+    """Kafka time of the first records that are judged, milliseconds; 0: all of them."""
     low: Mapping[int, int] = field(default_factory=dict[int, int])
     """Next offset by partition up to which every record must have its fate."""
     high: Mapping[int, int] = field(default_factory=dict[int, int])

@@ -26,13 +26,13 @@ from gamestream_dagster.fates.outputs import INTAKE_JOB, OUTPUT_TOPICS, SCORES_T
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.intake.archived import JudgedIntake
+from gamestream_dagster.reconciliation.intake.archived import ALL, JudgedIntake, Window
 from gamestream_dagster.reconciliation.intake.findings import faults_of
 from gamestream_dagster.reconciliation.intake.http_stage import read_http_stage
 from gamestream_dagster.reconciliation.intake.ledger import intake_ledger, ledger_data
 from gamestream_dagster.reconciliation.intake.model import FateFault, FateKind, Held, IntakeProof, OutputRead
 from gamestream_dagster.reconciliation.intake.outputs import Outputs
-from gamestream_dagster.reconciliation.model.cut import shown
+from gamestream_dagster.reconciliation.model.cut import Cut, shown
 from gamestream_dagster.reconciliation.model.values import Sink, Verdict
 from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Limits
 from gamestream_dagster.reconciliation.observe.observation import Observation
@@ -41,6 +41,7 @@ from gamestream_dagster.settings import Settings
 LEDGER_MINUTES = 60
 """How far back the ledger of the stages goes, unless told otherwise."""
 
+HOUR_MS = 3_600_000
 _DEPLOYMENTS = 10_000
 _STAMPED_BY_BROKER = "LogAppendTime"
 _REASONS_TOLD = 3
@@ -51,6 +52,7 @@ Say = Callable[[str], None]
 def reconcile_intake(
     settings: Settings,
     *,
+    hours: float | None = None,
     ledger_minutes: int = LEDGER_MINUTES,
     limits: Limits | None = None,
     say: Say = lambda _: None,
@@ -61,6 +63,7 @@ def reconcile_intake(
 
     Args:
         settings: the stack.
+        hours: judge only what Kafka took in the last so many hours; None: everything.
         ledger_minutes: how many minutes, up to now, the ledger of the stages has.
         limits: how long to wait for what.
         say: told what is being done, a few words at a time.
@@ -71,7 +74,10 @@ def reconcile_intake(
     started_at, started = datetime.now(UTC), time.monotonic()
     try:
         since = (int(started_at.timestamp() * 1000) // MINUTE_MS - ledger_minutes) * MINUTE_MS
-        proof = _proven(settings, limits or Limits(), IntakeProof(Verdict.COULD_NOT_RUN, "", started_at), since, say)
+        now = int(started_at.timestamp() * 1000)
+        first = 0 if hours is None else max(0, min(now - round(hours * HOUR_MS), since))
+        proof = IntakeProof(Verdict.COULD_NOT_RUN, "", started_at, since=first)
+        proof = _proven(settings, limits or Limits(), proof, since, say)
     except (CouldNotLookError, ArchiveError, ServiceError) as error:
         proof = IntakeProof(Verdict.COULD_NOT_RUN, str(error), started_at)
     return replace(proof, seconds=time.monotonic() - started)
@@ -95,13 +101,13 @@ def _proven(settings: Settings, limits: Limits, proof: IntakeProof, since: int, 
     archive_topic(settings, raw, seen.high, topic_id=seen.topic_id)
     archive_topic(settings, scores)
     with _spill_folder(settings) as spill, JudgedIntake(settings.archive_dir / RAW_TOPIC, raw, spill) as archived:
-        outputs = Outputs(archived.database, admin, ends, eras, _not_before(archived, admin))
+        outputs = Outputs(archived.database, admin, ends, eras, _not_before(archived, admin), proof.since)
         read: list[OutputRead] = []
         for fate, topic in OUTPUT_TOPICS.items():
             say(f"reading {topic}")
             read.append(outputs.read(fate))
         say("judging")
-        archived.bound(cut.low, seen.high, admin.end_offsets(RAW_TOPIC))
+        archived.bound(cut.low, seen.high, admin.end_offsets(RAW_TOPIC), _window(admin, proof.since, seen.high))
         again = archived.superseded() if len(eras) > 1 else {}
         archived.judge()
         looked_for = archived.judge_scores(settings.archive_dir / SCORES_TOPIC, len(eras))
@@ -140,6 +146,12 @@ def _eras(engine: Engine) -> list[int]:
         for one in history
         if one.restore_path is None and one.submitted_at is not None
     )
+
+
+def _window(admin: KafkaAdmin, since: int, high: Cut) -> Window:
+    """From a time on; a partition without a record since then is judged from its end."""
+    at = admin.offsets_at(RAW_TOPIC, since) if since else {}
+    return Window(since, {part: min(at.get(part, end), end) for part, end in high.items()}) if since else ALL
 
 
 def _not_before(archived: JudgedIntake, admin: KafkaAdmin) -> int:
@@ -228,6 +240,7 @@ def proof_data(proof: IntakeProof) -> Mapping[str, object]:
         "checkpoint_id": proof.checkpoint_id,
         "low": {str(partition): offset for partition, offset in sorted(proof.low.items())},
         "high": {str(partition): offset for partition, offset in sorted(proof.high.items())},
+        "since": proof.since or None,
         "holds_from": {str(partition): offset for partition, offset in sorted(proof.holds_from.items())},
         "judged": proof.judged,
         "fates": {fate.value: proof.fates.get(fate, 0) for fate in Fate},

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gamestream_dagster.fates.outputs import OUTPUT_TOPICS, Fate
+from gamestream_dagster.reconciliation.intake.archived import Window
 from gamestream_dagster.reconciliation.model.values import Cause
 from tests.support.intake_model import HORIZON, MINUTE, NOW, Intake, Place, event, judged, score, some_of_everything
 
@@ -191,3 +192,27 @@ def test_scores_that_are_missing_doubled_or_other(intake: Intake) -> None:
         ("SCORE_DOUBLED", (0, 10)),
         ("SCORE_MISSING", (0, 9)),
     ]
+
+
+DAY = 24 * 60 * MINUTE
+
+
+def test_a_window_judges_what_came_since_and_knows_the_ids_of_before(tmp_path: Path) -> None:
+    made = Intake(tmp_path)
+    made.take(event("long ago"), NOW)
+    made.take(event("lost long ago"), NOW)
+    made.take(event("yesterday"), NOW + DAY)
+    first = made.take(event("yesterday"), NOW + 2 * DAY)
+    made.take(event("long ago"), NOW + 2 * DAY)  # while it catches up, intake still knows the id
+    made.take(event("long ago", properties={"other": 1}), NOW + 2 * DAY)
+    made.take(event("lost"), NOW + 2 * DAY)
+    made.unwrite(Fate.ENRICHED, (0, 1))
+    made.unwrite(Fate.LATE, (0, 6))
+    found = judged(made, window=Window(NOW + 2 * DAY, {0: first[1]}))
+    assert found.told == [("MISSING", (0, 6), 1, Cause.UNEXPLAINED)]
+    assert found.counts == {
+        "None/PAST": 2,
+        "copy/OK": 2,
+        "dead/OK": 1,
+        "late/MISSING": 1,
+    }

@@ -15,7 +15,7 @@ SELECT
       AND found.enriched > 0
   ) AS scores
 FROM archive
-JOIN cut ON archive."partition" = cut."partition" AND archive."offset" < cut.high
+JOIN cut ON archive."partition" = cut."partition" AND archive."offset" >= cut.begins AND archive."offset" < cut.high
 LEFT JOIN judged ON archive."partition" = judged."partition" AND archive."offset" = judged."offset"
 LEFT JOIN found ON archive."partition" = found.raw_partition AND archive."offset" = found.raw_offset
 WHERE archive.item = 0 AND archive.kafka_timestamp >= $since
