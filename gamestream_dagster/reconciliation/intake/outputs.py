@@ -8,27 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
-import pyarrow as pa
 
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import Chunk, read_range
 from gamestream_dagster.fates.outputs import CHUNK_RECORDS, OUTPUT_TOPICS, Fate, written
+from gamestream_dagster.fates.relation import OutputRow, output_relation
 from gamestream_dagster.reconciliation.intake.model import OutputRead
 
 _CLOCK_MARGIN_MS = 60_000  # brokers stamp the raw topic and the outputs with clocks of their own
 _FOREIGN_NAMED = 20
-_COLUMNS = (
-    ("fate", pa.string()),
-    ("raw_partition", pa.int64()),
-    ("raw_offset", pa.int64()),
-    ("mark", pa.string()),
-    ("content", pa.string()),
-    ("out_partition", pa.int32()),
-    ("out_offset", pa.int64()),
-    ("written_at", pa.int64()),
-    ("era", pa.int32()),
-)
-_SCHEMA = pa.schema(_COLUMNS)
 
 
 @dataclass
@@ -82,7 +70,7 @@ class Outputs:
 
     def _insert(self, fate: Fate, topic: str, chunk: Chunk) -> int:
         """Add a chunk's rows; the number of records that the job cannot have written."""
-        rows: list[tuple[object, ...]] = []
+        rows: list[OutputRow] = []
         unreadable = 0
         raw = chunk.raw
         for offset, at, value in zip(raw.offsets, raw.timestamps, raw.values, strict=True):
@@ -97,12 +85,7 @@ class Outputs:
             era = bisect_right(self.eras, at)
             rows.append((fate.value, *found, chunk.partition, offset, at, era))
         if rows:
-            columns = zip(*rows, strict=True)
-            table = pa.table(
-                {name: pa.array(column, kind) for (name, kind), column in zip(_COLUMNS, columns, strict=True)},
-                schema=_SCHEMA,
-            )
-            self.database.register("chunk", table)
+            self.database.register("chunk", output_relation(rows))
             self.database.execute("INSERT INTO outputs FROM chunk")
             self.database.unregister("chunk")
         return unreadable
