@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.fates.trace import NoEventIdError, trace_event
-from gamestream_dagster.ingest.errors import RequestRefusedError, bad_request, unavailable
+from gamestream_dagster.http_server.errors import RequestRefusedError, bad_request, unavailable
 from gamestream_dagster.settings import Settings
 
 SECONDS: Final = 30.0

@@ -89,13 +89,6 @@ class EventTrace(_Body):
     more: bool = Field(description="There are more records than are told.")
 
 
-class Problem(_Body):
-    """A request refused as a whole: nothing of it was stored."""
-
-    code: str = Field(description="A fixed word for programs.")
-    message: str = Field(description="What happened, and what to do next.")
-
-
 class ServerTime(_Body):
     """The server's time, for the offset of a client's clock."""
 
@@ -107,9 +100,3 @@ class Schemas(_Body):
     """JSON Schemas of the events."""
 
     event_types: dict[str, dict[str, Any]] = Field(description="The schema of a whole event, by its `event_type`.")
-
-
-class Health(_Body):
-    """The server runs."""
-
-    status: str

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -111,44 +111,58 @@ def send(settings: Settings, sent: list[Record]) -> None:
     assert producer.flush(60) == 0
 
 
-def held(settings: Settings, topic: str) -> list[dict[str, Any]]:
-    """Every committed record of a topic."""
+def held(settings: Settings, topic: str, since: Mapping[int, int] | None = None) -> list[dict[str, Any]]:
+    """Every committed record of a topic, from these offsets on."""
     ends = KafkaAdmin(settings.kafka).end_offsets(topic)
-    records = records_between(settings.kafka, topic, dict.fromkeys(ends, 0), ends)
+    records = records_between(settings.kafka, topic, since or dict.fromkeys(ends, 0), ends)
     return [orjson.loads(record.value or b"") for record in records]
 
 
-def test_every_record_ends_where_the_judge_says_and_once(intake: Settings) -> None:
-    sent = list(records())
-    expected = Fates()
+@dataclass(frozen=True)
+class Judged:
+    """What was sent, where it should end, and what each topic holds of it."""
+
+    sent: int
+    expected: Fates
+    found: dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def judged(intake: Settings) -> Judged:
+    sent, expected = list(records()), Fates()
+    admin = KafkaAdmin(intake.kafka)
+    before = {topic: admin.end_offsets(topic) for topic in (ENRICHED, LATE, DEAD, SCORES)}
     with stamped_by_producers(intake, RAW):
         send(intake, sent)
         for record in sent:
             expected.take(record)
         drain(intake, job=JOB)
+    return Judged(len(sent), expected, {topic: held(intake, topic, since) for topic, since in before.items()})
+
+
+def test_every_record_ends_where_the_judge_says_and_once(judged: Judged) -> None:
+    expected, found = judged.expected, judged.found
     for topic, wanted in ((ENRICHED, expected.enriched), (LATE, expected.late)):
-        found = held(intake, topic)
-        assert Counter(one["digest"] for one in found) == Counter(one.digest for one in wanted), topic
-        by_digest = {one["digest"]: one for one in found}
+        assert Counter(one["digest"] for one in found[topic]) == Counter(one.digest for one in wanted), topic
+        by_digest = {one["digest"]: one for one in found[topic]}
         for event in wanted:
             shown = by_digest[event.digest]
             assert (shown["event_id"], shown.get("user_id"), shown["event_type"], shown["properties"]) == (
                 event.event_id, event.user_id, event.event_type, event.properties,
             )  # fmt: skip
             assert shown["event_time_millis"] == event.event_time_millis
-    dead = held(intake, DEAD)
+    dead = found[DEAD]
     assert Counter(one["reason"] for one in dead) == Counter(reason for reason, _ in expected.dead)
-    by_place = {one["source_offset"]: one for one in dead}
-    assert len(by_place) == len(dead), "no record is dead twice"
-    assert len(held(intake, ENRICHED)) + len(held(intake, LATE)) + len(dead) + expected.copies == len(sent)
+    assert len({one["source_offset"] for one in dead}) == len(dead), "no record is dead twice"
+    assert len(found[ENRICHED]) + len(found[LATE]) + len(dead) + expected.copies == judged.sent
     assert expected.copies > 20
     assert {"DUP_CONFLICT", "NOT_UTF8", "TOO_OLD", "FUTURE_TIMESTAMP"} <= {reason for reason, _ in expected.dead}
 
 
-def test_scores_go_to_the_boards_own_topic(intake: Settings) -> None:
-    expected = {one["event_id"]: one for one in held(intake, ENRICHED) if one["event_type"] == "score"}
+def test_scores_go_to_the_boards_own_topic(judged: Judged) -> None:
+    expected = {one["event_id"]: one for one in judged.found[ENRICHED] if one["event_type"] == "score"}
     wanted = {event_id for event_id, one in expected.items() if one["environment"] == "production"}
-    found = held(intake, SCORES)
+    found = judged.found[SCORES]
     assert {one["event_id"] for one in found} == wanted
     assert len(found) == len(wanted) > 0
     for one in found:

@@ -10,8 +10,8 @@ import pytest
 
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.fates.model import Outcome, Trace
+from gamestream_dagster.http_server.keys import Scope
 from gamestream_dagster.ingest import fates
-from gamestream_dagster.ingest.keys import Scope
 from gamestream_dagster.ingest.models import EventTrace
 from tests.support.fakes.ingest import Api
 from tests.support.fakes.traces import ENRICHED as RECORD

@@ -19,8 +19,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from gamestream_dagster.fates.model import Trace
+from gamestream_dagster.http_server.keys import Scope
 from gamestream_dagster.ingest import fates
-from gamestream_dagster.ingest.keys import Scope
 from tests.support.fakes.ingest import Api, event
 from tests.support.fakes.traces import ENRICHED as RECORD
 
