@@ -23,12 +23,12 @@ talk = Talk(stderr=True)
 _STYLES = {"MATCH": "bold green", "EXPLAINED": "green", "DIFFERENT": "bold red", "COULD_NOT_RUN": "bold yellow"}
 
 
-def prove_intake(settings: Settings, *, as_json: bool) -> NoReturn:
+def prove_intake(settings: Settings, hours: float | None, *, as_json: bool) -> NoReturn:
     """Reconcile intake, print the proof, and end with its exit code."""
     from gamestream_dagster.reconciliation.intake.run import proof_data, reconcile_intake
 
     with as_could_not_run(), talk.status("reconciling intake") as status:
-        proof = reconcile_intake(settings, say=lambda doing: status.update(f"reconciling intake: {doing}"))
+        proof = reconcile_intake(settings, hours=hours, say=lambda doing: status.update(f"reconciling intake: {doing}"))
     if as_json:
         typer.echo(json.dumps(proof_data(proof), indent=2))
     else:

@@ -29,6 +29,7 @@ GROUPS = (
     "topics",
     "dlq",
     "trace",
+    "ledger",
     "keys",
     "reconcile",
     "archive",

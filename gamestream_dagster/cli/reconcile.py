@@ -89,6 +89,9 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     intake: Annotated[
         bool, typer.Option("--intake", help="Prove intake instead: every game event has one fate, in the right topic.")
     ] = False,
+    hours: Annotated[
+        float | None, typer.Option(min=0.1, help="With --intake: only events of the last so many hours; default all.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare the boards with an independent recompute of the same events.
@@ -104,7 +107,9 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     if intake:
         if board or sink or engine or mode is not ModeName.BRACKET:
             raise CouldNotRun("--intake is about no board; leave --mode, --board, --sink and --engine out.")
-        prove_intake(settings, as_json=as_json)
+        prove_intake(settings, hours, as_json=as_json)
+    if hours is not None:
+        raise CouldNotRun("--hours is for the proof of intake; add --intake, or leave it out.")
     if engine is not None:
         settings = settings.model_copy(update={"recompute_engine": RecomputeEngine(engine.value)})
     with as_could_not_run(), talk.status("reconciling") as status:

@@ -4,7 +4,7 @@ import dagster as dg
 
 from gamestream_dagster.components.keys import DEVICE_TABLE, GEO_TABLE, INTAKE_PROOF, LEADERBOARDS_PAGE, Group
 from gamestream_dagster.defs.enrichment.assets import FEW_UNKNOWN
-from gamestream_dagster.defs.reconciliation.checks import DIFFERENCES_CHECK, LEDGER_CHECK
+from gamestream_dagster.defs.reconciliation.checks import DIFFERENCES_CHECK, INTAKE_CHECKS, LEDGER_CHECK
 from gamestream_dagster.defs.serving.assets import ANSWERS
 
 
@@ -12,8 +12,8 @@ def _group(group: Group) -> dg.AssetSelection:
     return dg.AssetSelection.groups(group.value)
 
 
-# they depend on the tables that reconciliations write
-TABLE_SUITES = dg.AssetSelection.checks(DIFFERENCES_CHECK, LEDGER_CHECK)
+# they depend on what reconciliations and jobs write
+TABLE_SUITES = dg.AssetSelection.checks(DIFFERENCES_CHECK, LEDGER_CHECK, *INTAKE_CHECKS)
 ENRICHED = dg.AssetSelection.checks(*(dg.AssetCheckKey(key, FEW_UNKNOWN) for key in (GEO_TABLE, DEVICE_TABLE)))
 PROVISIONED = _group(Group.PROVISIONING) - TABLE_SUITES - ENRICHED
 STREAMED = _group(Group.STREAMING)

@@ -30,6 +30,9 @@ OUTPUT_TOPICS: Final[Mapping[Fate, str]] = {
 }
 """Where intake writes the records of each fate. Copies are written nowhere."""
 
+CHUNK_RECORDS: Final[Mapping[Fate, int]] = {Fate.ENRICHED: 2_000, Fate.LATE: 2_000, Fate.DEAD: 100}
+"""Records of an output that are in memory at once: an event has up to 32 KiB, a dead letter more than 1 MiB."""
+
 SCORES_TOPIC: Final = "user-score"
 INTAKE_JOB: Final = "event_intake_v1"
 

@@ -23,6 +23,7 @@ MOST_SCANNED = 500_000
 """Positions of one partition, before its end, that are read for records which are not archived yet."""
 
 MOST_FOUND = 1_000
+_CHUNK_RECORDS = 500  # a raw record has up to 1 MiB
 
 _DETAILS = """
 SELECT "partition", "offset", late, digest, field
@@ -90,7 +91,9 @@ def records_of(
     ends = admin.end_offsets(source.topic, read_committed=True)
     start = {part: max(upto.get(part, 0), begins.get(part, 0), end - MOST_SCANNED) for part, end in ends.items()}
     known = {(one.partition, one.offset) for one in records.found if one.current}
-    for one in _scanned(settings, source, event_id, read(settings.kafka, source.topic, start, ends)):
+    for one in _scanned(
+        settings, source, event_id, read(settings.kafka, source.topic, start, ends, batch_records=_CHUNK_RECORDS)
+    ):
         if (one.partition, one.offset) not in known:
             records.found.append(one)
     records.looked = _looked(source.topic, upto, begins, start, ends)

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import Chunk, read_range
 from gamestream_dagster.fates.model import Place
-from gamestream_dagster.fates.outputs import OUTPUT_TOPICS, Fate, written
+from gamestream_dagster.fates.outputs import CHUNK_RECORDS, OUTPUT_TOPICS, Fate, written
 from gamestream_dagster.fates.raw_records import Record
 
 MOST_READ = 200_000
 """Records of one output that are read for one raw record."""
 
 CLOCK_MARGIN_MS = 60_000  # brokers stamp the raw topic and the outputs with clocks of their own
-_CHUNK = 1_000
 
 Position = tuple[int, int]
 
@@ -64,7 +63,7 @@ class OutputSearch:
         start = {part: min(at.get(part, end), end) for part, end in ends.items()}
         kept = all(begins[part] == 0 or start[part] > begins[part] for part in start)
         upto = {part: min(ends[part], offset + MOST_READ) for part, offset in start.items()}
-        for chunk in self.read(self.admin.kafka, topic, start, upto, batch_records=_CHUNK):
+        for chunk in self.read(self.admin.kafka, topic, start, upto, batch_records=CHUNK_RECORDS[fate]):
             known.update(self._of(chunk, topic, fate))
             if position in known:
                 return Searched(known[position], kept)

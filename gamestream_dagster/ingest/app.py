@@ -17,6 +17,7 @@ from gamestream_dagster.http_server.key_ring import KeyRing
 from gamestream_dagster.http_server.rates import Bodies, Rates
 from gamestream_dagster.http_server.signing import Signatures
 from gamestream_dagster.ingest import routes
+from gamestream_dagster.ingest.counting import Counting
 from gamestream_dagster.ingest.door import Door
 from gamestream_dagster.ingest.fates import Fates
 from gamestream_dagster.ingest.metrics import Metrics
@@ -43,6 +44,7 @@ class Parts:
     schemas: Callable[[], Mapping[str, Any]]
     """The body of `GET /v1/schemas`."""
     fates: Fates
+    counting: Counting
 
 
 def build(parts: Parts, trusted_proxies: tuple[str, ...] = ()) -> ASGIApp:
@@ -60,13 +62,15 @@ def routed(parts: Parts) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watch = asyncio.create_task(parts.outbox.watch())
+        tasks = [asyncio.create_task(parts.outbox.watch()), asyncio.create_task(parts.counting.run())]
         yield
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         parts.fates.close()
         left = await asyncio.to_thread(parts.outbox.close, CLOSE_SECONDS)
+        await asyncio.to_thread(parts.counting.close)
         log.info("stopped; %d records without a delivery report, none of which was acknowledged", left)
 
     return http_app.routed(

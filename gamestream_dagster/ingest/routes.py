@@ -124,6 +124,7 @@ async def _take(
     await parts.rates.events_with(key.key_id, len(events))
     answer = await parts.door.take(events, Sender(key.app, key.key_id, address), received_ms, dry_run=dry_run)
     parts.metrics.answer(key.app, answer)
+    parts.counting.note(received_ms, key.key_id, answer)
     counts = {verdict.value: count for verdict, count in answer.counts.items()}
     request.scope[FACTS].update(counts, **({"dry_run": True} if dry_run else {}))
     if answer.nothing_but_retry:

@@ -7,12 +7,14 @@ from sqlalchemy import Engine
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.enrichment.tables import Tables
+from gamestream_dagster.fates.http_ledger import Journal, fold, journal_folder
 from gamestream_dagster.http_server.key_ring import KeyRing
 from gamestream_dagster.http_server.key_store import KeyStore
 from gamestream_dagster.http_server.rates import Bodies, Limits, Rates
 from gamestream_dagster.http_server.running import KEY_QUERY_SECONDS, run
 from gamestream_dagster.http_server.signing import Signatures
 from gamestream_dagster.ingest.app import Parts, build
+from gamestream_dagster.ingest.counting import Counting
 from gamestream_dagster.ingest.door import Door
 from gamestream_dagster.ingest.fates import TraceProcess
 from gamestream_dagster.ingest.game_rule import GameRule, event_schemas
@@ -55,6 +57,7 @@ def parts_of(settings: Settings, database: Engine) -> Parts:
     outbox = Outbox(settings.kafka, RAW_TOPIC, settings.ingest_delivery_seconds)
     remembered = Remembered(settings.ingest_remembered_events)
     bodies = Bodies()
+    folder = journal_folder(settings)
     return Parts(
         door=Door(GameRule(), outbox, remembered, Locator(Tables(settings.enrichment_dir))),
         outbox=outbox,
@@ -66,4 +69,5 @@ def parts_of(settings: Settings, database: Engine) -> Parts:
         body_seconds=settings.ingest_body_seconds,
         schemas=event_schemas,
         fates=TraceProcess(settings),
+        counting=Counting(Journal(folder), lambda: fold(database, folder)),
     )

@@ -70,10 +70,10 @@ class Reconciler:
         return reconcile(self._settings, mode="bracket", boards=list(boards))
 
     def prove_intake(self) -> "IntakeProof":
-        """Compare the topics that intake writes with the archive's judgement of the raw topic."""
+        """Compare the topics that intake writes with the archive's judgement of the raw topic, over the last day."""
         from gamestream_dagster.reconciliation.intake.run import reconcile_intake
 
-        return reconcile_intake(self._settings)
+        return reconcile_intake(self._settings, hours=24)
 
     def close_seasons(self) -> "list[ClosedSeason]":
         """Close the seasons that have ended."""

@@ -266,6 +266,25 @@ ingest_keys = Table(
     Column("replaces", Text),
 )
 
+ingest_counts = Table(
+    "ingest_counts",
+    system,
+    Column("key_id", Text, primary_key=True),
+    Column("minute", _time(), primary_key=True),
+    Column("received", BigInteger, nullable=False),
+    Column("accepted", BigInteger, nullable=False),
+    Column("duplicate", BigInteger, nullable=False),
+    Column("refused", BigInteger, nullable=False),
+    Column("retry", BigInteger, nullable=False),
+)
+
+ingest_journals = Table(
+    "ingest_journals",
+    system,
+    Column("name", Text, primary_key=True),
+    Column("folded", BigInteger, nullable=False),
+)
+
 metric_settlements = Table(
     "metric_settlements",
     system,

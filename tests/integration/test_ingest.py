@@ -26,15 +26,18 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.feed import simulate_over_http
 from gamestream_dagster.events.simulation import SimulationResult
 from gamestream_dagster.events.simulator import SimulatorOptions
+from gamestream_dagster.fates.http_ledger import journal_folder
 from gamestream_dagster.platform import layout
 from gamestream_dagster.platform.service import ServiceState
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.platform.supervisor import Supervisor
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
+from gamestream_dagster.reconciliation.intake.http_stage import read_http_stage
 from gamestream_dagster.settings import Settings, load_settings
 from tests.support.cli import gamestream
 
@@ -300,6 +303,33 @@ class Load:
         for event_id, place in self.acknowledged.items():
             assert json.loads(stored[place].value())["event_id"] == event_id
         assert set(self.other) <= {503, 429}
+        check_counts(self.server.settings, len(self.acknowledged))
+
+
+def check_counts(settings: Settings, acknowledged: int) -> None:
+    """The API's own counts hold every answer that was given, and no more than Kafka does: also after a kill."""
+    with open_engine(settings) as engine:
+        stage = read_http_stage(settings, engine, KafkaAdmin(settings.kafka), since=0)
+    assert list(stage.faults()) == []
+    assert sum(counts.accepted for counts in stage.counts.values()) >= acknowledged
+    assert len(list(journal_folder(settings).iterdir())) <= 2, "the journals of servers that have ended are removed"
+
+
+def test_the_fate_of_an_event_by_its_id(server: Server) -> None:
+    """No job runs on these servers: the event is on its way."""
+    sent = event(user_id="u-secret")
+    [receipt] = server.post([sent]).json()["verdicts"]
+    key = server.keys("create", "--app", "game", "--scope", "read")["key"]
+    path = f"/v1/events/{sent['event_id']}"
+    answer = server.http.get(server.url(path), headers={"Authorization": f"Bearer {key}"})
+    assert answer.status_code == 200, answer.text
+    [record] = answer.json()["records"]
+    assert (record["raw"]["partition"], record["raw"]["offset"]) == (receipt["partition"], receipt["offset"])
+    assert (record["outcome"], record["received"]["app"], record["archive_file"]) == ("pending", "game", None)
+    assert "u-secret" not in answer.text
+    unknown = server.http.get(server.url("/v1/events/none"), headers={"Authorization": f"Bearer {key}"})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "UNKNOWN_EVENT")
+    assert server.http.get(server.url(path), headers={"Authorization": f"Bearer {server.key}"}).status_code == 403
 
 
 def test_kafka_stopped_and_back_loses_nothing_acknowledged(server: Server) -> None:

@@ -26,12 +26,15 @@ from gamestream_dagster.resources.verdicts import Verdicts
 
 ONE_FATE = "one_fate"
 NO_UNEXPLAINED = "no_unexplained"
+LEDGER = "ledger_balances"
 CHECKS = {
     ONE_FATE: "Every record of the raw topic is in one output, where the archive's judgement puts it. Differences that "
     "the policy accepts are a warning.",
     NO_UNEXPLAINED: "Every difference has a known cause.",
+    LEDGER: "In each minute of the last hour HTTP, raw topic, outputs and scores add up.",
 }
 ALERT = "intake/fates"
+_FAULTS_TOLD = 5
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 _PROVEN_HOURLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=5), warn_window=timedelta(hours=3))
 
@@ -51,6 +54,8 @@ _PROVEN_HOURLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=5), 
         archive_key(SCORES_TOPIC),
         *(topic_key(topic) for topic in OUTPUT_TOPICS.values()),
         table_key("job_ledger"),
+        table_key("ingest_counts"),
+        table_key("ingest_journals"),
         table_key("alerts"),
     ],
     check_specs=[
@@ -112,7 +117,20 @@ def check(proof: IntakeProof) -> list[dg.AssetCheckResult]:
             description=f"{unexplained} records with an UNEXPLAINED fault." if unexplained else "",
             metadata={"records_unexplained": unexplained},
         ),
+        _ledger_check(proof),
     ]
+
+
+def _ledger_check(proof: IntakeProof) -> dg.AssetCheckResult:
+    faults = ["There is no ledger."] if proof.ledger is None else proof.ledger.faults
+    more = len(faults) - _FAULTS_TOLD
+    return dg.AssetCheckResult(
+        check_name=LEDGER,
+        passed=not faults,
+        severity=_ERROR,
+        description="; ".join([*faults[:_FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]),
+        metadata={"faults": len(faults)},
+    )
 
 
 def _keep_alert(verdicts: Verdicts, proof: IntakeProof) -> None:

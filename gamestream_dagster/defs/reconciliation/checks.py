@@ -6,14 +6,22 @@ import dagster as dg
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.metrics import load_metrics
-from gamestream_dagster.components.keys import RECONCILIATION, archive_key, board_key, metric_key, table_key
+from gamestream_dagster.components.keys import (
+    RECONCILIATION,
+    archive_key,
+    board_key,
+    metric_key,
+    table_key,
+    topic_key,
+)
 from gamestream_dagster.components.markdown import markdown_table
+from gamestream_dagster.fates.outputs import OUTPUT_TOPICS
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.quality import QualitySuites
 from gamestream_dagster.resources.verdicts import SAMPLE_COLUMNS, BoardVerdict, DifferenceSample, Verdicts
 from gamestream_dagster.settings import load_settings
 from quality.results import Severity, SuiteResult, SuiteState
-from quality.suites import DIFFERENCES, LEDGER, archive_suites, proof_suites, suite_names
+from quality.suites import DIFFERENCES, LEDGER, archive_suites, intake_suites, proof_suites, suite_names
 
 MATCHES = "matches_recompute"
 EXPECTATIONS = "expectations"
@@ -26,6 +34,7 @@ _SUBJECTS = {
     DIFFERENCES: table_key(DIFFERENCES),
     **{suite: archive_key(source.topic) for suite, source in archive_suites(_SETTINGS).items()},
     LEDGER: table_key(LEDGER),
+    **{suite: topic_key(OUTPUT_TOPICS[fate]) for suite, fate in intake_suites().items()},
     **{metric: metric_key(metric) for metric in load_metrics()},
 }
 
@@ -41,6 +50,7 @@ def suite_check_key(suite: str) -> dg.AssetCheckKey:
 
 
 DIFFERENCES_CHECK, LEDGER_CHECK = map(suite_check_key, (DIFFERENCES, LEDGER))
+INTAKE_CHECKS = [suite_check_key(suite) for suite in intake_suites()]
 ARCHIVE_CHECKS = [suite_check_key(suite) for suite in archive_suites(_SETTINGS)]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import duckdb
@@ -24,8 +25,26 @@ Found = dict[str, Any]
 _NO_SCORES = "CREATE TEMP VIEW scores AS SELECT '' AS user_id, '' AS event_id, '' AS team_id, 0 AS score WHERE false"
 _SCORES = (
     "CREATE TEMP TABLE scores AS SELECT user_id, event_id, team_id, score FROM read_parquet($paths, "
-    "union_by_name = true, hive_partitioning = false) WHERE event_id <> ''"
+    "union_by_name = true, hive_partitioning = false) WHERE event_id <> '' AND kafka_timestamp >= $first"
 )
+_LOOKBACK_MS = 86_400_000
+"""How long before the judged records the first record of an id is searched at once; older ones are searched by id."""
+
+
+_CLOCK_MARGIN_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Window:
+    """The records that a proof judges: those that Kafka took from a time on."""
+
+    since: int
+    """Milliseconds; 0: all of them."""
+    begins: Mapping[int, int]
+    """First offset by partition; 0 for those left out."""
+
+
+ALL = Window(0, MappingProxyType({}))
 
 
 class JudgedIntake:
@@ -42,7 +61,6 @@ class JudgedIntake:
 
     def __init__(self, folder: Path, source: Source, spill_dir: Path) -> None:
         self._source = source
-        spill_dir.mkdir(parents=True, exist_ok=True)
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY_LIMIT,
             "temp_directory": str(spill_dir),
@@ -53,6 +71,7 @@ class JudgedIntake:
         opened = open_archive(self.database, folder, own_columns=source.own_columns)
         self.chapter = opened.chapter
         self.chapters = len(opened.manifest.chapters)
+        self._window = ALL
         self._run("tables")
 
     def __enter__(self) -> Self:
@@ -68,10 +87,11 @@ class JudgedIntake:
         """Kafka time of the oldest archived record, milliseconds; 0 without one."""
         return self._number("SELECT coalesce(min(kafka_timestamp), 0) FROM archive")
 
-    def bound(self, low: Cut, high: Cut, ends: Cut) -> None:
+    def bound(self, low: Cut, high: Cut, ends: Cut, window: Window = ALL) -> None:
         """Say which positions are judged. `ends`: of the topic, after the outputs were read."""
+        self._window = window
         partitions = sorted(ends)
-        begins = self.chapter.begins
+        begins = {part: max(self.chapter.begins.get(part, 0), window.begins.get(part, 0)) for part in partitions}
         given = numbers(
             {
                 "partition": partitions,
@@ -95,12 +115,14 @@ class JudgedIntake:
         """Compare each position."""
         self._run("found")
         horizon = self._source.dedup.horizon if self._source.dedup is not None else None
+        lookback = max(0, self._window.since - _LOOKBACK_MS)
+        self._run("chains", horizon=horizon or 0, lookback=lookback)
         if horizon is None:  # the job remembers no ids: nothing is a copy
-            self._run("chains", horizon=0)
             self.database.execute("DELETE FROM chains")
-        else:
-            self._run("chains", horizon=horizon)
         self._run("judged")
+        astray = "SELECT count(*) FROM judged WHERE verdict IN ('MISSING', 'WRONG_PLACE')"
+        if lookback and horizon is not None and self._number(astray):
+            self._run("older", lookback=lookback)
 
     def counts(self) -> list[Found]:
         """Positions by `fate` and `verdict`."""
@@ -132,7 +154,8 @@ class JudgedIntake:
         verify_files(folder, manifest.files)
         paths = [str(folder / one.path) for one in manifest.files]
         if paths:
-            self.database.execute(_SCORES, {"paths": paths})
+            first = max(0, self._window.since - _CLOCK_MARGIN_MS)
+            self.database.execute(_SCORES, {"paths": paths, "first": first})
         else:
             self.database.execute(_NO_SCORES)
         cut_short = bool(manifest.current.begins) or len(manifest.chapters) > 1
@@ -148,6 +171,14 @@ class JudgedIntake:
     def score_runs(self, most: int) -> list[Found]:
         """The first runs of positions with a fault of their scores."""
         return self._rows("score_runs", most=most)
+
+    def minutes(self, since: int) -> list[Found]:
+        """What the raw topic and the outputs hold of each minute from a time on; after scores were judged, too."""
+        return self._rows("minutes", since=since)
+
+    def minute_faults(self, since: int) -> list[Found]:
+        """Where the faults of each minute are."""
+        return self._rows("minute_faults", since=since)
 
     def _oldest_of(self, paths: list[str]) -> int:
         row = self.database.execute(

@@ -32,9 +32,11 @@ def faults_of(
         counted: what intake itself counted of the raw topic.
         policy: says which causes are acceptable.
     """
-    never_read = _never_read(archived, counted)
+    runs = archived.runs(MOST_RUNS)
+    missing = any(row["verdict"] == FateKind.MISSING for row in runs)
+    never_read = _never_read(archived, counted) if missing else {}
     found: list[FateFault] = []
-    for row in archived.runs(MOST_RUNS):
+    for row in runs:
         places = archived.held_in(row["partition"], row["first_offset"], row["last_offset"], _PLACES)
         found.append(_fault(row, places, never_read, policy))
     for row in archived.score_runs(MOST_RUNS):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from gamestream_dagster.clients.topic_identity import TopicId
+from gamestream_dagster.fates.http_ledger import Counts
 from gamestream_dagster.fates.outputs import Fate
 from gamestream_dagster.reconciliation.model.values import EXIT_CODES, Cause, Verdict
+
+_LAST_MILLIS = 253_402_300_799_999  # of the year 9999
 
 
 class FateKind(StrEnum):
@@ -67,6 +70,52 @@ class OutputRead:
     """Kafka time, milliseconds, from which on the output keeps every record; 0: from its beginning."""
 
 
+@dataclass
+class IntakeMinute:
+    """What the stages counted of one minute: of the API's clock for HTTP, of Kafka's for all else."""
+
+    minute: int
+    """Milliseconds since 1970."""
+    http: Counts = field(default_factory=Counts)
+    bearing: int = 0
+    """Records of the raw topic that bear a header of the API, by the minute in which it received them."""
+    raw: int = 0
+    enriched: int = 0
+    late: int = 0
+    dead: int = 0
+    copies: int = 0
+    open: int = 0
+    """Records whose fate is not known yet, or no longer."""
+    job: int | None = None
+    """What intake itself counted; None: it may still be at it."""
+    scores: int = 0
+    """Enriched production scores."""
+    faults: list[str] = field(default_factory=list[str])
+
+    @property
+    def settled(self) -> int:
+        """Records with a fate, and those that are left out."""
+        return self.enriched + self.late + self.dead + self.copies + self.open
+
+
+@dataclass(frozen=True)
+class IntakeLedger:
+    """The ledger since a minute."""
+
+    since: int
+    minutes: Sequence[IntakeMinute]
+
+    @property
+    def faults(self) -> list[str]:
+        """A sentence, with its minute, on everything that does not add up."""
+        return [f"{clock(one.minute)}: {fault}" for one in self.minutes for fault in one.faults]
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every stage adds up in every minute."""
+        return not any(one.faults for one in self.minutes)
+
+
 @dataclass(frozen=True)
 class IntakeProof:
     """The result of one reconciliation of intake."""
@@ -75,6 +124,8 @@ class IntakeProof:
     reason: str
     started_at: datetime
     seconds: float = 0.0
+    since: int = 0
+    """Kafka time of the first records that are judged, milliseconds; 0: all of them."""
     low: Mapping[int, int] = field(default_factory=dict[int, int])
     """Next offset by partition up to which every record must have its fate."""
     high: Mapping[int, int] = field(default_factory=dict[int, int])
@@ -93,6 +144,8 @@ class IntakeProof:
     """Positions with each fault, also those beyond the first runs."""
     holds_from: Mapping[int, int] = field(default_factory=dict[int, int])
     """Where the archive begins, by partition; 0 for those left out."""
+    ledger: IntakeLedger | None = None
+    """The stages of the last minutes; None where nobody could look."""
 
     @property
     def judged(self) -> int:
@@ -103,3 +156,10 @@ class IntakeProof:
     def exit_code(self) -> int:
         """Of the command."""
         return EXIT_CODES[self.verdict]
+
+
+def clock(millis: int) -> str:
+    """A minute for people; a producer's clock can give times that no calendar has."""
+    if not 0 <= millis <= _LAST_MILLIS:
+        return f"{millis} ms"
+    return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="minutes").replace("+00:00", "Z")

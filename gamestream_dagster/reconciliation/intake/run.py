@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import Engine
 
@@ -18,20 +21,27 @@ from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.fates.http_ledger import MINUTE_MS
 from gamestream_dagster.fates.outputs import INTAKE_JOB, OUTPUT_TOPICS, SCORES_TOPIC, Fate
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.intake.archived import JudgedIntake
+from gamestream_dagster.reconciliation.intake.archived import ALL, JudgedIntake, Window
 from gamestream_dagster.reconciliation.intake.findings import faults_of
+from gamestream_dagster.reconciliation.intake.http_stage import read_http_stage
+from gamestream_dagster.reconciliation.intake.ledger import intake_ledger, ledger_data
 from gamestream_dagster.reconciliation.intake.model import FateFault, FateKind, Held, IntakeProof, OutputRead
 from gamestream_dagster.reconciliation.intake.outputs import Outputs
-from gamestream_dagster.reconciliation.model.cut import shown
+from gamestream_dagster.reconciliation.model.cut import Cut, shown
 from gamestream_dagster.reconciliation.model.values import Sink, Verdict
 from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Limits
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.settings import Settings
 
+LEDGER_MINUTES = 60
+"""How far back the ledger of the stages goes, unless told otherwise."""
+
+HOUR_MS = 3_600_000
 _DEPLOYMENTS = 10_000
 _STAMPED_BY_BROKER = "LogAppendTime"
 _REASONS_TOLD = 3
@@ -39,13 +49,22 @@ _REASONS_TOLD = 3
 Say = Callable[[str], None]
 
 
-def reconcile_intake(settings: Settings, *, limits: Limits | None = None, say: Say = lambda _: None) -> IntakeProof:
+def reconcile_intake(
+    settings: Settings,
+    *,
+    hours: float | None = None,
+    ledger_minutes: int = LEDGER_MINUTES,
+    limits: Limits | None = None,
+    say: Say = lambda _: None,
+) -> IntakeProof:
     """Compare the outputs of intake with the archive's own judgement of the raw topic, record by record.
 
     Every record before the low cut must have its one fate; what came between the cuts may have it.
 
     Args:
         settings: the stack.
+        hours: judge only what Kafka took in the last so many hours; None: everything.
+        ledger_minutes: how many minutes, up to now, the ledger of the stages has.
         limits: how long to wait for what.
         say: told what is being done, a few words at a time.
 
@@ -54,13 +73,17 @@ def reconcile_intake(settings: Settings, *, limits: Limits | None = None, say: S
     """
     started_at, started = datetime.now(UTC), time.monotonic()
     try:
-        proof = _proven(settings, limits or Limits(), IntakeProof(Verdict.COULD_NOT_RUN, "", started_at), say)
+        since = (int(started_at.timestamp() * 1000) // MINUTE_MS - ledger_minutes) * MINUTE_MS
+        now = int(started_at.timestamp() * 1000)
+        first = 0 if hours is None else max(0, min(now - round(hours * HOUR_MS), since))
+        proof = IntakeProof(Verdict.COULD_NOT_RUN, "", started_at, since=first)
+        proof = _proven(settings, limits or Limits(), proof, since, say)
     except (CouldNotLookError, ArchiveError, ServiceError) as error:
         proof = IntakeProof(Verdict.COULD_NOT_RUN, str(error), started_at)
     return replace(proof, seconds=time.monotonic() - started)
 
 
-def _proven(settings: Settings, limits: Limits, proof: IntakeProof, say: Say) -> IntakeProof:
+def _proven(settings: Settings, limits: Limits, proof: IntakeProof, since: int, say: Say) -> IntakeProof:
     sources = stack_sources(settings)
     raw, scores = source_named(RAW_TOPIC, sources), source_named(SCORES_TOPIC, sources)
     admin = KafkaAdmin(settings.kafka)
@@ -70,23 +93,26 @@ def _proven(settings: Settings, limits: Limits, proof: IntakeProof, say: Say) ->
         # with the Kafka sink the second checkpoint bears out that the transactions of the first are committed
         seen = observer.look((), (Sink.KAFKA,), (INTAKE_JOB,))
         eras = _eras(engine)
+        say("what the HTTP API counted")
+        http = read_http_stage(settings, engine, admin, since)
     cut = seen.jobs[INTAKE_JOB]
     ends = {topic: admin.end_offsets(topic) for topic in OUTPUT_TOPICS.values()}
     say("archive")
     archive_topic(settings, raw, seen.high, topic_id=seen.topic_id)
     archive_topic(settings, scores)
-    with JudgedIntake(settings.archive_dir / RAW_TOPIC, raw, settings.home / "tmp" / "intake") as archived:
-        outputs = Outputs(archived.database, admin, ends, eras, _not_before(archived, admin))
+    with _spill_folder(settings) as spill, JudgedIntake(settings.archive_dir / RAW_TOPIC, raw, spill) as archived:
+        outputs = Outputs(archived.database, admin, ends, eras, _not_before(archived, admin), proof.since)
         read: list[OutputRead] = []
         for fate, topic in OUTPUT_TOPICS.items():
             say(f"reading {topic}")
             read.append(outputs.read(fate))
         say("judging")
-        archived.bound(cut.low, seen.high, admin.end_offsets(RAW_TOPIC))
+        archived.bound(cut.low, seen.high, admin.end_offsets(RAW_TOPIC), _window(admin, proof.since, seen.high))
         again = archived.superseded() if len(eras) > 1 else {}
         archived.judge()
         looked_for = archived.judge_scores(settings.archive_dir / SCORES_TOPIC, len(eras))
         faults = faults_of(archived, outputs.unreadable, seen.counted, load_policy())
+        proof = replace(proof, ledger=intake_ledger(archived, http, seen.counted, since))
         proof = _counted(proof, archived, sum(one.unreadable for one in read))
         holds_from = dict(archived.chapter.begins)
     proof = replace(
@@ -103,6 +129,15 @@ def _proven(settings: Settings, limits: Limits, proof: IntakeProof, say: Say) ->
     return replace(proof, verdict=_verdict(proof), reason=_reason(proof, seen))
 
 
+@contextmanager
+def _spill_folder(settings: Settings) -> Iterator[Path]:
+    """A folder of this proof alone: DuckDB's files have the same names in every process."""
+    parent = settings.home / "tmp"
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=parent, prefix="intake-") as folder:
+        yield Path(folder)
+
+
 def _eras(engine: Engine) -> list[int]:
     """When the job began to read from the beginning, milliseconds: after each, it writes everything again."""
     history = PostgresDeploymentStore(engine).history(INTAKE_JOB, _DEPLOYMENTS)
@@ -111,6 +146,12 @@ def _eras(engine: Engine) -> list[int]:
         for one in history
         if one.restore_path is None and one.submitted_at is not None
     )
+
+
+def _window(admin: KafkaAdmin, since: int, high: Cut) -> Window:
+    """From a time on; a partition without a record since then is judged from its end."""
+    at = admin.offsets_at(RAW_TOPIC, since) if since else {}
+    return Window(since, {part: min(at.get(part, end), end) for part, end in high.items()}) if since else ALL
 
 
 def _not_before(archived: JudgedIntake, admin: KafkaAdmin) -> int:
@@ -149,6 +190,8 @@ def _verdict(proof: IntakeProof) -> Verdict:
         return Verdict.COULD_NOT_RUN
     if sum(proof.fault_records.values()) > sum(one.records for one in proof.faults if one.accepted):
         return Verdict.DIFFERENT
+    if proof.ledger is not None and not proof.ledger.balanced:
+        return Verdict.DIFFERENT
     again = any(one.superseded for one in proof.outputs)
     return Verdict.EXPLAINED if proof.faults or again else Verdict.MATCH
 
@@ -162,6 +205,9 @@ def _reason(proof: IntakeProof, seen: Observation) -> str:
         told.append(f"{kinds}: {_first(proof.faults)}")
     else:
         told.append("every record has its one fate")
+    unbalanced = proof.ledger.faults if proof.ledger is not None else []
+    if unbalanced:
+        told.append(f"the ledger does not balance: {_listed(unbalanced)}")
     for one in proof.outputs:
         if one.superseded:
             told.append(
@@ -174,9 +220,12 @@ def _reason(proof: IntakeProof, seen: Observation) -> str:
 
 
 def _first(faults: Sequence[FateFault]) -> str:
-    more = len(faults) - _REASONS_TOLD
-    told = [f"{one.sentence} [{one.cause.value}]" for one in faults[:_REASONS_TOLD]]
-    return "; ".join([*told, *([f"and {more} more runs"] if more > 0 else [])])
+    return _listed([f"{one.sentence} [{one.cause.value}]" for one in faults])
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    more = len(sentences) - _REASONS_TOLD
+    return "; ".join([*sentences[:_REASONS_TOLD], *([f"and {more} more"] if more > 0 else [])])
 
 
 def proof_data(proof: IntakeProof) -> Mapping[str, object]:
@@ -191,6 +240,7 @@ def proof_data(proof: IntakeProof) -> Mapping[str, object]:
         "checkpoint_id": proof.checkpoint_id,
         "low": {str(partition): offset for partition, offset in sorted(proof.low.items())},
         "high": {str(partition): offset for partition, offset in sorted(proof.high.items())},
+        "since": proof.since or None,
         "holds_from": {str(partition): offset for partition, offset in sorted(proof.holds_from.items())},
         "judged": proof.judged,
         "fates": {fate.value: proof.fates.get(fate, 0) for fate in Fate},
@@ -198,6 +248,7 @@ def proof_data(proof: IntakeProof) -> Mapping[str, object]:
         "scores": proof.scores,
         "outputs": [one.__dict__ for one in proof.outputs],
         "fault_records": {kind.value: records for kind, records in proof.fault_records.items()},
+        "ledger": None if proof.ledger is None else ledger_data(proof.ledger),
         "faults": [_fault_data(one) for one in proof.faults],
     }
 

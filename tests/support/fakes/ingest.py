@@ -17,11 +17,13 @@ from confluent_kafka import KafkaError, KafkaException
 
 from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.fates.http_ledger import Counts
 from gamestream_dagster.http_server.key_ring import KeyRing
 from gamestream_dagster.http_server.keys import NewSecret, Scope, StoredKey, hash_of, new_secret
 from gamestream_dagster.http_server.rates import Bodies, Rates
 from gamestream_dagster.http_server.signing import Signatures
 from gamestream_dagster.ingest.app import Parts, build
+from gamestream_dagster.ingest.counting import Counting
 from gamestream_dagster.ingest.door import Door, Judged
 from gamestream_dagster.ingest.fates import TraceProcess
 from gamestream_dagster.ingest.game_rule import event_schemas
@@ -186,6 +188,19 @@ class FakeKeys:
         return self.known.get(key_id)
 
 
+class NotedCounts:
+    """Stands in for the journal."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, str, Counts]] = []
+
+    def note(self, received_ms: int, key_id: str, counts: Counts) -> None:
+        self.lines.append((received_ms, key_id, counts))
+
+    def close(self) -> None:
+        return
+
+
 class Api:
     """The whole application on fakes. Its calls run on one event loop."""
 
@@ -199,6 +214,7 @@ class Api:
         )
         self.remembered = Remembered(self.settings.ingest_remembered_events, lambda: self.now)
         self.bodies = Bodies()
+        self.journal = NotedCounts()
         self.fates = TraceProcess(Settings(), make=lambda: ThreadPoolExecutor(1))
         self.ring = KeyRing(self.store, lambda: self.now)
         self.parts = Parts(
@@ -212,6 +228,7 @@ class Api:
             body_seconds=body_seconds,
             schemas=event_schemas,
             fates=self.fates,
+            counting=Counting(self.journal, lambda: 0),
         )
         self.app = build(self.parts, proxies)
         self.runner = asyncio.Runner()

@@ -116,7 +116,7 @@ def test_a_trace_that_could_not_look_is_no_unknown_id(monkeypatch: pytest.Monkey
 
 
 def proven(monkeypatch: pytest.MonkeyPatch, home: Path, proof: IntakeProof, *arguments: str) -> Ended:
-    monkeypatch.setattr(intake_run, "reconcile_intake", lambda _settings, say: proof)
+    monkeypatch.setattr(intake_run, "reconcile_intake", lambda _settings, hours, say: proof)
     return gamestream(Settings(home=home), "reconcile", "--intake", *arguments)
 
 

@@ -6,7 +6,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from gamestream_dagster.fates.outputs import Fate
-from gamestream_dagster.reconciliation.intake.model import FateFault, FateKind, Held, IntakeProof, OutputRead
+from gamestream_dagster.reconciliation.intake.model import (
+    FateFault,
+    FateKind,
+    Held,
+    IntakeLedger,
+    IntakeMinute,
+    IntakeProof,
+    OutputRead,
+)
 from gamestream_dagster.reconciliation.model.values import Cause, Verdict
 from tests.support.fakes.dagster_runs import evaluations, failure, launch, metadata
 from tests.support.fakes.verdicts import FakeVerdicts
@@ -21,6 +29,7 @@ MATCH = IntakeProof(
     fates={Fate.ENRICHED: 5, Fate.DEAD: 2, Fate.COPY: 1},
     held={Held.OPEN: 2},
     outputs=(OutputRead("game-events-enriched", 5, 0, 0, 0),),
+    ledger=IntakeLedger(0, (IntakeMinute(0, raw=8, enriched=5, dead=2, copies=1),)),
 )
 FAULT = FateFault(
     FateKind.MISSING, 0, 3, 4, 2, Fate.ENRICHED, Cause.UNEXPLAINED, accepted=False, held_in=(), sentence="2 are missing"
@@ -44,6 +53,7 @@ def test_a_match_passes_and_clears_the_alert() -> None:
     assert {name: one.passed for (_, name), one in evaluations(result).items()} == {
         "one_fate": True,
         "no_unexplained": True,
+        "ledger_balances": True,
     }
     shown = metadata(result, ASSET)
     assert (shown["records"], shown["enriched"], shown["copy"], shown["not_judged_open"]) == (8, 5, 1, 2)
@@ -70,6 +80,13 @@ def test_what_the_policy_accepts_is_a_warning() -> None:
     found = evaluations(launch(ASSET, reconciler=Reconciler(proof)))
     assert (found[ASSET, "one_fate"].passed, found[ASSET, "one_fate"].severity.value) == (False, "WARN")
     assert found[ASSET, "no_unexplained"].passed
+
+
+def test_a_ledger_that_does_not_balance_fails_its_check_with_minute_and_offsets() -> None:
+    broken = IntakeLedger(0, (IntakeMinute(0, raw=8, faults=["2 MISSING at p0@4..5"]),))
+    proof = replace(MATCH, verdict=Verdict.DIFFERENT, ledger=broken)
+    found = evaluations(launch(ASSET, reconciler=Reconciler(proof)))[ASSET, "ledger_balances"]
+    assert (found.passed, found.description) == (False, "1970-01-01T00:00Z: 2 MISSING at p0@4..5")
 
 
 def test_a_proof_that_could_not_look_fails_the_run_and_says_nothing_else() -> None:

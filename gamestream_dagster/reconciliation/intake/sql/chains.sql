@@ -2,13 +2,14 @@
 -- Where an id is in several partitions (a producer keyed it wrongly) that order is not known: the one that was counted is the
 -- first. counted: it is in an output as accepted. known_digest: of the record that the job compared it with, which is the
 -- newest one that it counted, or else the first.
+-- Only records from the Kafka time $lookback on, or in the cut, are seen: `older` looks further back.
 -- may_be_forgotten: the id may have expired in the job's state before this record: the previous record came at least $horizon
 -- milliseconds before this one was written.
 CREATE TEMP TABLE repeated AS
 SELECT hash(user_id, event_id) AS id_hash
 FROM archive
 JOIN cut ON archive."partition" = cut."partition" AND archive."offset" < cut.high
-WHERE reason IS NULL
+WHERE reason IS NULL AND (archive.kafka_timestamp >= $lookback OR archive."offset" >= cut.begins)
 GROUP BY id_hash
 HAVING count(*) > 1;
 
@@ -38,7 +39,7 @@ FROM (
       JOIN cut ON archive."partition" = cut."partition" AND archive."offset" < cut.high
       LEFT JOIN found ON archive."partition" = found.raw_partition AND archive."offset" = found.raw_offset
       SEMI JOIN repeated ON hash(archive.user_id, archive.event_id) = repeated.id_hash
-      WHERE archive.reason IS NULL
+      WHERE archive.reason IS NULL AND (archive.kafka_timestamp >= $lookback OR archive."offset" >= cut.begins)
     )
     WINDOW id AS (PARTITION BY user_id, event_id)
   )

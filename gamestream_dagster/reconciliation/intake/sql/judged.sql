@@ -54,7 +54,7 @@ FROM (
         ELSE 'enriched'
       END AS fate
     FROM archive
-    JOIN cut ON archive."partition" = cut."partition" AND archive."offset" < cut.high
+    JOIN cut ON archive."partition" = cut."partition" AND archive."offset" >= cut.begins AND archive."offset" < cut.high
     LEFT JOIN chains ON archive."partition" = chains."partition" AND archive."offset" = chains."offset"
     WHERE archive.item = 0
   )

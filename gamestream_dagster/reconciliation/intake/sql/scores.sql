@@ -15,7 +15,7 @@ WITH sent AS (
       'score': TRY_CAST(json_extract_string(archive.properties, '$.score') AS BIGINT)
     }) AS contents
   FROM archive
-  JOIN cut ON archive."partition" = cut."partition" AND archive."offset" < cut.high
+  JOIN cut ON archive."partition" = cut."partition" AND archive."offset" >= cut.begins AND archive."offset" < cut.high
   JOIN found ON archive."partition" = found.raw_partition AND archive."offset" = found.raw_offset
   WHERE archive.reason IS NULL AND archive.event_type = 'score' AND archive.environment = 'production'
     AND found.enriched > 0

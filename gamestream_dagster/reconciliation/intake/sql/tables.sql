@@ -1,4 +1,4 @@
--- What one proof is about. cut: begins is the archive's first offset, low what intake had surely read, high the cut, ends the
+-- What one proof is about. cut: begins is the first offset to be judged, low what intake had surely read, high the cut, ends the
 -- topic's end after the outputs were read. outputs: a row for each record that intake wrote; era counts the times that the
 -- job was told to read everything again. whole: the Kafka time from which on the output of a fate keeps everything.
 CREATE TEMP TABLE cut ("partition" INTEGER PRIMARY KEY, begins BIGINT, low BIGINT, high BIGINT, ends BIGINT);
