@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -24,6 +24,10 @@ from gamestream_dagster.ingest_settings import IngestSettings
 MOST_BODIES: Final = 128
 """Requests whose bodies are read or processed at once: at most 2 MiB each."""
 MOST_BODIES_OF_A_KEY: Final = 32
+STORAGE_SECONDS: Final = 0.5
+"""Longest wait for an answer of a Valkey that servers share."""
+AWAY_SECONDS: Final = 5.0
+"""How long a storage that did not answer is not asked again: a hanging one must not slow every request."""
 _IPV6_SITE: Final = 64
 
 log = logging.getLogger(__name__)
@@ -34,13 +38,21 @@ class Rates:
 
     Where a shared storage does not answer, nothing is limited: losing a limit for a while is better than losing events.
 
+    Args:
+        settings: the limits, and where they are counted.
+        clock: seconds.
+
     Raises:
         SettingsError: the storage cannot be used.
     """
 
-    def __init__(self, settings: IngestSettings) -> None:
+    def __init__(self, settings: IngestSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        place = settings.ingest_limits_storage
+        limits = {"socket_timeout": STORAGE_SECONDS, "socket_connect_timeout": STORAGE_SECONDS}
         try:
-            storage = storage_from_string(settings.ingest_limits_storage, wrap_exceptions=True)
+            storage = storage_from_string(
+                place, wrap_exceptions=True, **(limits if place.startswith("async+valkey") else {})
+            )
         except (ConfigurationError, ValueError) as error:
             raise SettingsError(
                 f"Setting 'ingest_limits_storage' cannot be used: {error} Install the client of that storage, or leave "
@@ -49,6 +61,8 @@ class Rates:
         if not isinstance(storage, Storage):
             raise SettingsError("Setting 'ingest_limits_storage' must begin with async+, such as async+memory://.")
         self._limiter = SlidingWindowCounterRateLimiter(storage)
+        self._clock = clock
+        self._away_until = 0.0
         self._address = parse(settings.ingest_rate_per_address)
         self._key = parse(settings.ingest_rate_per_key)
         self._events = parse(settings.ingest_events_per_key)
@@ -68,12 +82,15 @@ class Rates:
             await self._hit(self._events, "events", key_id, min(count, self._events.amount), "events with this key")
 
     async def _hit(self, limit: RateLimitItem, kind: str, who: str, cost: int, what: str) -> None:
+        if self._clock() < self._away_until:
+            return
         try:
             if await self._limiter.hit(limit, kind, who, cost=cost):
                 return
             reset = (await self._limiter.get_window_stats(limit, kind, who)).reset_time
         except StorageError as error:
-            log.warning("rates are not limited: the storage does not answer (%s)", type(error).__name__)
+            self._away_until = self._clock() + AWAY_SECONDS
+            log.warning("rates are not limited: the storage does not answer (%s)", type(error.storage_error).__name__)
             return
         seconds = min(max(1, math.ceil(reset - time.time())), limit.get_expiry())
         raise RequestRefusedError(
