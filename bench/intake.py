@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+import httpx
+
 from bench.dataset import send
 from bench.figures import ratio, spread, spread_cells
-from bench.flink_runs import Bounds, Job, Run, run_to_end, topic_options
+from bench.flink_runs import Bounds, Job, Run, poll, run_to_end, topic_options
 from bench.intake_waits import WaitOptions, waits_of
 from bench.results import BenchError, Result, Table
 from bench.rounds import Say, alternate
@@ -34,6 +36,7 @@ HTTP, PRODUCER = "HTTP, batches of 100", "bare producer"
 INTAKE, JUDGED, SCAN = "event_intake_v1", "parse and judge only", "scan and parse only"
 JOB, ENRICHED = "event_intake_v1", "game-events-enriched"
 BATCH, CONNECTIONS, PARTITIONS = 100, 4, 4
+READY_SECONDS = 60.0
 _RUNS = count()
 _BLACKHOLE = "CREATE TEMPORARY TABLE thrown_away (event_id STRING, digest STRING) WITH ('connector' = 'blackhole')"
 
@@ -64,6 +67,7 @@ def measure(settings: Settings, options: IntakeOptions, say: Say) -> Result:
     """Over HTTP, through the job, and how long an event takes from its HTTP answer to a reader."""
     shown = {"rounds": options.rounds, "events": options.events, "http events": options.http_events}
     result = Result("intake", {**shown, "players": options.players, "seed": options.seed})
+    poll(lambda: _status(settings), lambda status: status == httpx.codes.OK, READY_SECONDS, "the HTTP API to be ready")
     with key_for_now(settings, "bench") as key:
         http = {
             HTTP: lambda: _over_http(settings, key, options),
@@ -90,6 +94,14 @@ def measure(settings: Settings, options: IntakeOptions, say: Say) -> Result:
         "Waits: from the HTTP answer to a read_committed reader of that topic. Beside a flooding key: of another key.",
     ]
     return result
+
+
+def _status(settings: Settings) -> int:
+    """0 while there is no answer."""
+    try:
+        return httpx.get(f"{settings.ingest_url}/readyz", timeout=5, trust_env=False).status_code
+    except httpx.TransportError:
+        return 0
 
 
 def records(options: IntakeOptions, events: int) -> list[GameRecord]:
