@@ -48,6 +48,14 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
+    context: typer.Context,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            help="Whole lives of players for so many days, into the history of the archive (docs/simulator.md).",
+            show_default=False,
+        ),
+    ] = None,
     rate: Annotated[float, typer.Option(help="Events per second, on average.")] = 100.0,
     events: Annotated[int | None, typer.Option(help="Stop after so many events.", show_default=False)] = None,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", show_default=False)] = None,
@@ -103,6 +111,11 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     """Send the events of a simulated crowd, and write the truth about them beside the stream."""
     given = dict(locals())
     settings = settings_from(home, port_base)
+    if days is not None:
+        from gamestream_dagster.cli.backfill import simulate_days
+
+        simulate_days(context, settings, given)
+        return
     options = _options(given, _start_ms(start))
     if no_truth and truth:
         raise CouldNotRun("--truth and --no-truth exclude each other; give one of them.")
