@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import latency, peers, produce, proof, recompute, recovery, settle, state, streaming
+from bench import intake, latency, peers, produce, proof, recompute, recovery, settle, state, streaming
 from bench.archive import ArchiveOptions
 from bench.archive import measure as measure_archive
 from bench.results import BenchError, Result
 from bench.rounds import Say
-from bench.stacks import stack_for
+from bench.stacks import SERVERS, stack_for
 from gamestream_dagster.settings import Settings
 
 
@@ -98,7 +98,7 @@ ON_STACK: dict[str, OnStack] = {
     "peers": _peers,
     "settle": _settle,
 }
-MEASURES = (*ON_STACK, "state", "recompute", "proof", "recovery")
+MEASURES = (*ON_STACK, "intake", "state", "recompute", "proof", "recovery")
 
 
 def run(measure: str, choices: Choices, folder: Path, say: Say) -> list[Result]:
@@ -123,6 +123,11 @@ def run(measure: str, choices: Choices, folder: Path, say: Say) -> list[Result]:
         with stack_for(choices.stack, say) as settings:
             for name in on_stack:
                 keep(ON_STACK[name](settings, choices, say))
+    if "intake" in wanted:
+        events = choices.events_or(intake.IntakeOptions.events)
+        options = intake.IntakeOptions(choices.rounds, events // 8, events, choices.players[0], choices.seed)
+        with stack_for(choices.stack, say, (*SERVERS, "ingest")) as settings:
+            keep(intake.measure(settings, options, say))
     if "state" in wanted:
         with stack_for(choices.stack, say, heap_mib=state.HEAP_MIB) as settings:
             keep(_state(settings, choices, say))

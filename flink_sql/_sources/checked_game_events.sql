@@ -7,7 +7,7 @@ SELECT
   COALESCE(geo_version, REGEXP_EXTRACT(DECODE(headers['gamestream-geo-version'], 'UTF-8'), '^[a-z0-9-]{1,60}$', 0))
     AS geo_version,
   device_model, device_category, device_tier, device_version, region, experiment, `variant`, environment, properties, digest,
-  payload, kafka_time, kafka_partition, kafka_offset, proc_time,
+  payload, not_text, kafka_time, kafka_partition, kafka_offset, proc_time,
   event_at < kafka_time - INTERVAL '10' MINUTE AS late,
   -- the minute in which Kafka took the record, milliseconds since 1970
   CAST(TIMESTAMPDIFF(MINUTE, TO_TIMESTAMP_LTZ(0, 3), kafka_time) AS BIGINT) * 60000 AS minute_millis,
@@ -16,7 +16,9 @@ FROM (
   SELECT
     *,
     CASE
-      WHEN reason IN ('NOT_UTF8', 'NOT_JSON', 'NOT_AN_OBJECT', 'MISSING_FIELD', 'WRONG_TYPE', 'BAD_TIMESTAMP') THEN reason
+      WHEN reason IN (
+        'NOT_UTF8', 'NOT_JSON', 'NOT_AVRO', 'NOT_AN_OBJECT', 'MISSING_FIELD', 'WRONG_TYPE', 'BAD_TIMESTAMP'
+      ) THEN reason
       WHEN event_at > kafka_time + INTERVAL '1' HOUR THEN 'FUTURE_TIMESTAMP'
       WHEN event_at < kafka_time - INTERVAL '30' DAY THEN 'TOO_OLD'
       ELSE reason

@@ -26,6 +26,7 @@ CREATE TEMPORARY TABLE game_events_raw (
   digest        STRING,
   unknown_field BOOLEAN,
   payload       BYTES,
+  not_text      BOOLEAN,
   headers         MAP<STRING, BYTES> METADATA VIRTUAL,
   kafka_time      TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   kafka_partition INT METADATA FROM 'partition' VIRTUAL,

@@ -28,11 +28,11 @@ FROM counted_game_events
 WHERE late;
 
 CREATE TEMPORARY VIEW dead_letters AS
-SELECT refused_because, field, event_id, user_id, event_type, payload, kafka_time, kafka_partition, kafka_offset
+SELECT refused_because, field, event_id, user_id, event_type, payload, not_text, kafka_time, kafka_partition, kafka_offset
 FROM checked_game_events
 WHERE refused_because IS NOT NULL
 UNION ALL
-SELECT 'DUP_CONFLICT', 'event_id', event_id, user_id, event_type, payload, kafka_time, kafka_partition, kafka_offset
+SELECT 'DUP_CONFLICT', 'event_id', event_id, user_id, event_type, payload, not_text, kafka_time, kafka_partition, kafka_offset
 FROM told_game_events
 WHERE copy > 1 AND digest <> first_digest;
 
@@ -42,6 +42,7 @@ SELECT
   COALESCE(field, 'the record') || CASE refused_because
     WHEN 'NOT_UTF8' THEN ' is not UTF-8; send JSON in UTF-8'
     WHEN 'NOT_JSON' THEN ' is not strict JSON; send one JSON object'
+    WHEN 'NOT_AVRO' THEN ' is Avro that cannot be read; register its schema before you send, see docs/game-events.md'
     WHEN 'NOT_AN_OBJECT' THEN ' is not an object; send one event as one object'
     WHEN 'MISSING_FIELD' THEN ' is missing, null or empty; send it'
     WHEN 'WRONG_TYPE' THEN ' is of another type than declared; see docs/game-events.md'
@@ -55,8 +56,8 @@ SELECT
     ELSE ' came before with other content; give each event an id of its own'
   END AS sentence,
   field, event_id, user_id, event_type,
-  CASE WHEN refused_because <> 'NOT_UTF8' THEN DECODE(payload, 'UTF-8') END AS content,
-  CASE WHEN refused_because = 'NOT_UTF8' THEN payload END AS content_base64,
+  CASE WHEN NOT not_text THEN DECODE(payload, 'UTF-8') END AS content,
+  CASE WHEN not_text THEN payload END AS content_base64,
   'game-events-raw' AS source_topic,
   kafka_partition AS source_partition,
   kafka_offset AS source_offset,

@@ -21,6 +21,7 @@ from gamestream_dagster.archive.game_rows import WITHHELD, game_rows
 from gamestream_dagster.catalogue.event_type import EventType
 from gamestream_dagster.catalogue.sources import ColumnType, Source
 from gamestream_dagster.clients.kafka_records import Raw
+from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.acceptance import JsonJudge
 from gamestream_dagster.events.outcome import Outcome, Refused
 from gamestream_dagster.events.rule import FAST_BYTES, Plain, Row, by_text, plain_reader, rule_of, whole_number
@@ -89,19 +90,20 @@ class Decoding:
     """What `plain` and `rows` give."""
 
 
-def decoding(source: Source, judge: Judge | None = None) -> Decoding:
+def decoding(source: Source, judge: Judge | None = None, registry: Registry | None = None) -> Decoding:
     """How a stream's records become rows.
 
     Args:
         source: the stream.
         judge: the rule over records of its event types; None is that of JSON, with its fast path.
+        registry: of the schemas of game events in Avro.
     """
     own = source.own_columns
     columns = (*JUDGED, *own)
     schema = archive_schema(own)
     if source.game is not None:
         columns = (*columns, WITHHELD)
-        return Decoding(source, schema, game_rows(source.game, columns), None, columns)
+        return Decoding(source, schema, game_rows(source.game, columns, registry), None, columns)
     if judge is not None:
         return Decoding(source, schema, _rows_by(judge, source.event_types, columns), None, columns)
     rows = _rows_by(JsonJudge(source.event_types).outcomes, source.event_types, columns)

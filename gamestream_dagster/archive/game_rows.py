@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gamestream_dagster.catalogue.game_event import GameCatalogue
+from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent, GameRefused
 from gamestream_dagster.events.rule import Row
@@ -24,14 +25,17 @@ _OTHER_NAMES = {"event_time": "event_time_millis"}
 _NOT_AS_IT_IS = {"reason", "field", WITHHELD}
 
 
-def game_rows(catalogue: GameCatalogue, columns: Sequence[str]) -> Callable[[bytes | None, int], Sequence[Row]]:
+def game_rows(
+    catalogue: GameCatalogue, columns: Sequence[str], registry: Registry | None = None
+) -> Callable[[bytes | None, int], Sequence[Row]]:
     """From a record's value and Kafka timestamp to its one row.
 
     Args:
         catalogue: whose events they are.
         columns: what a row holds, in order.
+        registry: of the schemas of Avro records; None: these are refused.
     """
-    judge = GameEventJudge(catalogue)
+    judge = GameEventJudge(catalogue, registry)
     take = _picker(columns)
 
     def rows(value: bytes | None, kafka_timestamp: int) -> Sequence[Row]:

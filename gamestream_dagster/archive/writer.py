@@ -207,14 +207,17 @@ def _check_still_there(
 
 @contextmanager
 def open_decoding(settings: Settings, source: Source) -> Generator[Decoding]:
-    """How the stream's records become rows; for Avro the registry is asked."""
-    if source.format is TopicFormat.JSON:
+    """How the stream's records become rows; for Avro, also among game events, the registry is asked."""
+    if source.format is TopicFormat.JSON and source.game is None:
         yield decoding(source)
         return
     from gamestream_dagster.clients.registry import Registry
     from gamestream_dagster.events.avro import AvroDecoder
 
     with Registry(settings.registry) as registry:
+        if source.game is not None:
+            yield decoding(source, registry=registry)
+            return
         decoder = AvroDecoder(registry, source.event_types)
         yield decoding(source, lambda value, timestamp: (decoder.judge(value, timestamp),))
 

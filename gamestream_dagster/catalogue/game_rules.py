@@ -5,15 +5,38 @@
 The outcome of a record is decided by its bytes and its Kafka timestamp alone. Reasons, in order; the first that fits
 is given, and of several fields with the same reason the first (envelope before properties, in declared order):
 
-- `NOT_UTF8`: the bytes are not UTF-8 (no encoded surrogates, no over-long forms).
+- `NOT_UTF8`: the bytes are not UTF-8 (no encoded surrogates, no over-long forms); of an Avro record, one of its texts.
 - `NOT_JSON`: null (a tombstone), empty, or not one JSON value by RFC 8259 with nothing but spaces around it. Also: a
   byte order mark; NaN and Infinity; two equal names (after unescaping) in one object; containers deeper than
   `limits.depth`; a number of more than `limits.number_characters` characters, or with an exponent beyond plus or
   minus `limits.number_exponent`. A parser's own limits must not be lower.
+- `NOT_AVRO`: see **Avro**.
 - `NOT_AN_OBJECT`: the value is not an object.
 - `MISSING_FIELD`, `WRONG_TYPE`, `BAD_TIMESTAMP`, `FUTURE_TIMESTAMP`, `TOO_OLD`, `UNKNOWN_EVENT_TYPE`, `OUT_OF_RANGE`,
   `TOO_LARGE`: see below. The record itself is `TOO_LARGE` above `limits.record_bytes`.
 - `BAD_TEXT`: any text or name in the record has U+0000 or an unpaired surrogate.
+
+**Avro.** A record of at least five bytes whose first is zero is Avro in the Confluent wire format: the next four are
+the number of its writer's schema in the registry, big-endian. Every other record is JSON, which never begins with a
+zero byte. An Avro record is read as a document with these values, and judged as if that had been sent:
+
+- a record or map is an object, an array an array, `null` null, a `boolean` true or false, an `enum` its symbol;
+- `int` and `long` are whole numbers; a `long` with the logical type `timestamp-micros`, `timestamp-nanos` or their
+  `local-` forms is divided down to milliseconds;
+- `float` and `double` are the decimal with the fewest significant digits, of 6 to 9 and of 15 to 17, whose nearest
+  value it is (nearest double, then nearest float);
+- `string` and `bytes` are texts; `bytes` and `fixed` with the logical type `decimal` are exact numbers; a `fixed` of 16
+  bytes with the logical type `uuid` is its text, any other `fixed` null;
+- a part that takes no bytes is null: as a field it is left out, as the item of an array, too.
+
+If `event_type` and its other names are absent, it is the name of the record: the name of a type that is equal to it
+without underscores and the case of letters, else the record's name itself, without its namespace.
+
+`NOT_AVRO`: the registry has no schema of the number, or one that is no Avro record (nor a union with one, of which this
+is a record); the bytes end too early or too late; a block of more items than bytes are left; objects and arrays deeper
+than `limits.depth`; a decimal of more bytes, or more characters without its point, than `limits.number_characters`, or
+with a `scale` that is none or above `limits.number_exponent`; a float that is no number, infinite, or nearer to 0 than
+10 to the power of minus `limits.number_exponent`, but not 0. A registry that does not answer decides nothing.
 
 **Absent.** A field is absent if it is not there, null, or, where its type is not `string` or `min_length` is above 0,
 the empty text. The value of a field is that of the first of `names` that is not absent.

@@ -250,8 +250,8 @@ def _check(source: Source, path: Path) -> None:
     if source.game is not None:
         if source.format is not TopicFormat.JSON:
             raise CatalogueError(
-                f"The records of {source.topic!r} are game events, which are JSON; remove the topic from the setting "
-                "topic_formats"
+                f"The records of {source.topic!r} are game events, each JSON or Avro by its first byte; remove "
+                "the topic from the setting topic_formats"
             )
         return
     columns: dict[str, EventField] = {}

@@ -122,7 +122,10 @@ class Declared(_Common):
     def _of_a_stream(self) -> Declared:
         if self.rule is RecordRule.GAME_EVENTS:
             if self.event_types or self.format is not TopicFormat.JSON or self.subjects is not SubjectNaming.TOPIC:
-                raise ValueError("`rule: game_events` excludes `event_types`, `format` and `subjects`: events are JSON")
+                raise ValueError(
+                    "`rule: game_events` excludes `event_types`, `format` and `subjects`: each record says by its "
+                    "first byte whether it is JSON or Avro"
+                )
         elif not self.event_types and self.archive:
             raise ValueError("`archive` needs `event_types` or `rule: game_events`")
         if len(self.event_types) > 1 and self.subjects is SubjectNaming.TOPIC:

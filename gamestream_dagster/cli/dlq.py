@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.dead_letters.reading import DeadLetterReader
     from gamestream_dagster.dead_letters.replaying import Replay
     from gamestream_dagster.dead_letters.selection import Selection
+    from gamestream_dagster.events.game_judge import GameEventJudge
     from gamestream_dagster.settings import Settings
 
 talk = Talk(stderr=True)
@@ -104,14 +105,12 @@ def show(
     """Show a dead letter: why it was refused, where it came from, its exact content, and its replay."""
     from gamestream_dagster.dead_letters.book import page_for
     from gamestream_dagster.dead_letters.letter import judged_again
-    from gamestream_dagster.events.game_judge import GameEventJudge
 
     settings = settings_from(home, port_base)
-    with as_could_not_run():
+    with as_could_not_run(), _judge(settings) as judge:
         reader = _reader(settings)
         found = _letters_of(reader, letter)
         page = page_for(reader.entries(), found, frozenset())
-        judge = GameEventJudge()
         shown = [
             dlq_output.whole(one, judged_again(judge, one), page.attempt_of(one), page.replayed.get(one.key))
             for one in found
@@ -150,13 +149,12 @@ def fix_and_replay(  # noqa: PLR0917 - Typer reads the options from the signatur
     """
     from gamestream_dagster.dead_letters.replaying import Replay
     from gamestream_dagster.dead_letters.transaction import Replayer
-    from gamestream_dagster.events.game_judge import GameEventJudge
 
     settings = settings_from(home, port_base)
-    with as_could_not_run():
+    with as_could_not_run(), _judge(settings) as judge:
         selection = _selection(reason, kind, field, event_id, user_id, since, until, position)
         read = None if fixes is None else _fixes(fixes)
-        replay = Replay(_reader(settings), selection, read, GameEventJudge(), _now, limit)
+        replay = Replay(_reader(settings), selection, read, judge, _now, limit)
         plan, entries = _run(replay, (lambda: Replayer(settings.kafka)) if yes else None)
     if as_json:
         typer.echo(json.dumps(dlq_output.plan_data(plan, entries, dry_run=not yes)))
@@ -165,6 +163,16 @@ def fix_and_replay(  # noqa: PLR0917 - Typer reads the options from the signatur
         talk.print(dlq_output.summary(plan, entries, dry_run=not yes))
     if plan.stay:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _judge(settings: Settings) -> Iterator[GameEventJudge]:
+    """The rule; letters in Avro need the registry."""
+    from gamestream_dagster.clients.registry import Registry
+    from gamestream_dagster.events.game_judge import GameEventJudge
+
+    with Registry(settings.registry) as registry:
+        yield GameEventJudge(registry=registry)
 
 
 def _run(replay: Replay, open_replayer: Callable[[], Any] | None) -> tuple[Any, Any]:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import io
 import json
 import struct
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import fastavro
 from fastavro.schema import SchemaParseException
@@ -21,9 +20,8 @@ from fastavro.types import Schema
 
 from gamestream_dagster.catalogue.event_type import EventType, FieldType, avro_schema, score_event
 from gamestream_dagster.catalogue.sources import Source
-from gamestream_dagster.clients.errors import NotFoundError, ServiceError
+from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.registry import RegisteredSchema, Registry, StoredSchema
-from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.events.avro_reading import (
     UNREADABLE,
     NotAvroError,
@@ -31,26 +29,26 @@ from gamestream_dagster.events.avro_reading import (
     RecordReader,
     record_reader,
 )
-from gamestream_dagster.events.avro_shape import Kind, Shape, UnusableSchemaError, shape_of
+from gamestream_dagster.events.avro_schemas import (
+    HEADER,
+    AvroFormatError,
+    WriterSchemas,
+    is_framed,
+    name_of,
+    resolved_shape,
+)
+from gamestream_dagster.events.avro_shape import Kind, Shape, UnusableSchemaError
 from gamestream_dagster.events.outcome import Outcome, Reason, Refused
 from gamestream_dagster.events.rule import Rule, rule_of
 from gamestream_dagster.events.score_event import ScoreEvent
 
-_HEADER: Final = struct.Struct(">bi")
 _NUMBERS: Final = ("score", "event_time_millis")
-_MAX_REFERENCES: Final = 100
-_MAX_UNKNOWN: Final = 1_000
-_UNKNOWN_SECONDS: Final = 60.0  # after this an unknown number is asked for again
 _FACTORS: Final = {
     "timestamp-micros": 1_000,
     "local-timestamp-micros": 1_000,
     "timestamp-nanos": 1_000_000,
     "local-timestamp-nanos": 1_000_000,
 }
-
-
-class AvroFormatError(GamestreamError):
-    """An event cannot be written or read as Avro; the message says why and what to do."""
 
 
 def score_encoder(registry: Registry, source: Source) -> Callable[[ScoreEvent], bytes]:
@@ -99,7 +97,7 @@ def _named_shapes(registry: Registry, registered: RegisteredSchema) -> tuple[lis
     schemas: list[Any] = []
     stored = StoredSchema(json.dumps(registered.schema), registered.schema_type, registered.references)
     try:
-        return schemas, _resolve(registry, stored, {}, set(), schemas)
+        return schemas, resolved_shape(registry, stored, schemas)
     except UnusableSchemaError as error:
         raise AvroFormatError(
             f"Version {registered.version} of {registered.subject} cannot be used ({error}); register a version with "
@@ -107,34 +105,9 @@ def _named_shapes(registry: Registry, registered: RegisteredSchema) -> tuple[lis
         ) from error
 
 
-def _resolve(
-    registry: Registry, stored: StoredSchema, named: dict[str, Shape], seen: set[tuple[str, int]], schemas: list[Any]
-) -> Shape:
-    """The shape of a schema and of all that it refers to; the referred schemas are added to `schemas`."""
-    if stored.schema_type != "AVRO":
-        raise UnusableSchemaError(f"it is {stored.schema_type}")
-    for reference in stored.references:
-        place = (reference.subject, reference.version)
-        if place in seen:
-            continue
-        seen.add(place)
-        try:
-            if len(seen) > _MAX_REFERENCES:
-                raise UnusableSchemaError("it refers to too many schemas")
-            referred = registry.referred(reference)
-        except NotFoundError as error:
-            raise UnusableSchemaError(f"{reference.subject} {reference.version} is missing") from error
-        _resolve(registry, referred, named, seen, schemas)
-        schemas.append(json.loads(referred.text))
-    try:
-        return shape_of(json.loads(stored.text), named)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UnusableSchemaError("it is no JSON") from error
-
-
 def _encoder(registered: RegisteredSchema, schemas: list[Any], shape: Shape) -> Callable[[ScoreEvent], bytes]:
     parsed = _for_writing(registered, schemas)
-    header = _HEADER.pack(0, registered.schema_id)
+    header = HEADER.pack(0, registered.schema_id)
     places = {name: place for place, name in enumerate(shape.names)}
     score, millis = (shape.parts[places[name]] for name in _NUMBERS)
     for name, field in zip(_NUMBERS, (score, millis), strict=True):
@@ -210,6 +183,10 @@ class _Reader:
     rule: Rule
 
 
+class _NoEventTypeError(UnusableSchemaError):
+    """The schema is of no event type of the topic."""
+
+
 class AvroDecoder:
     """Reads records of a topic that holds Avro. Schemas are fetched once, by their number.
 
@@ -221,10 +198,8 @@ class AvroDecoder:
     """
 
     def __init__(self, registry: Registry, event_types: Sequence[EventType]) -> None:
-        self._registry = registry
         self._rules = {event.avro_name: rule_of(event) for event in event_types}
-        self._readers: dict[int, _Reader] = {}
-        self._unknown: dict[int, tuple[Reason, str, float]] = {}
+        self._readers = WriterSchemas(registry, self._reader)
 
     def judge(self, value: bytes | None, kafka_timestamp: int) -> Outcome:
         """What becomes of one Avro record: the acceptance rule of JSON, after another reader.
@@ -232,56 +207,23 @@ class AvroDecoder:
         Raises:
             AvroFormatError: the registry does not answer (which says nothing about the record).
         """
-        if value is None or len(value) < _HEADER.size or value[0] != 0:
+        if value is None or not is_framed(value):
             return _not_avro("no header")
-        number = _HEADER.unpack_from(value)[1]
-        reader = self._readers.get(number) or self._reader(number)
-        if isinstance(reader, Refused):
-            return reader
         try:
-            fields = reader.read(value, _HEADER.size)
+            reader = self._readers.of(value)
+            fields = reader.read(value, HEADER.size)
+        except _NoEventTypeError as error:
+            return Refused(Reason.UNKNOWN_EVENT_TYPE, str(error))
         except NotUtf8Error as error:
             return Refused(Reason.NOT_UTF8, str(error))
-        except NotAvroError as error:
+        except (UnusableSchemaError, NotAvroError) as error:
             return _not_avro(str(error))
         return reader.rule.judge_fields(_as_read(fields, reader.rule), kafka_timestamp)
 
-    def _reader(self, schema_id: int) -> _Reader | Refused:
-        reason, why, until = self._unknown.get(schema_id, (Reason.NOT_AVRO, "", 0.0))
-        if time.monotonic() < until:
-            return _not_avro(why) if reason is Reason.NOT_AVRO else Refused(reason, why)
-        try:
-            made = self._made(schema_id)
-        except UnusableSchemaError as error:
-            return self._remember(schema_id, Reason.NOT_AVRO, str(error))
-        except ServiceError as error:
-            raise AvroFormatError(f"Schema {schema_id} cannot be had: {error}") from error
-        if made is None:
-            return self._remember(schema_id, Reason.UNKNOWN_EVENT_TYPE, f"schema {schema_id} is of no event type here")
-        self._readers[schema_id] = made
-        return made
-
-    def _remember(self, schema_id: int, reason: Reason, why: str) -> Refused:
-        if len(self._unknown) >= _MAX_UNKNOWN:
-            self._unknown.clear()
-        self._unknown[schema_id] = (reason, why, time.monotonic() + _UNKNOWN_SECONDS)
-        return _not_avro(why) if reason is Reason.NOT_AVRO else Refused(reason, why)
-
-    def _made(self, schema_id: int) -> _Reader | None:
-        """The reader of a schema; None where it is the schema of no event type."""
-        if schema_id < 0:
-            raise UnusableSchemaError("no schema has a number over 31 bits")
-        try:
-            stored = self._registry.stored_schema(schema_id)
-        except NotFoundError as error:
-            raise UnusableSchemaError(f"no schema has the number {schema_id}") from error
-        try:
-            shape = _resolve(self._registry, stored, {}, set(), [])
-        except UnusableSchemaError as error:
-            raise UnusableSchemaError(f"schema {schema_id} cannot be used: {error}") from error
-        rule = next(iter(self._rules.values())) if len(self._rules) == 1 else self._rules.get(_name_of(stored))
+    def _reader(self, stored: StoredSchema, shape: Shape) -> _Reader:
+        rule = next(iter(self._rules.values())) if len(self._rules) == 1 else self._rules.get(name_of(stored))
         if rule is None:
-            return None
+            raise _NoEventTypeError(f"the schema {name_of(stored) or 'without a name'} is of no event type here")
         texts = [name for name in rule.event.fields if rule.event.fields[name].type is FieldType.STRING]
         numbers = [name for name in rule.event.fields if name not in texts]
         return _Reader(record_reader(shape, texts, numbers), rule)
@@ -303,13 +245,3 @@ def _as_read(fields: dict[str, Any], rule: Rule) -> dict[str, Any]:
         elif found is UNREADABLE:
             fields[name] = None
     return fields
-
-
-def _name_of(stored: StoredSchema) -> str:
-    """Full name of a stored record schema; empty where it has none."""
-    schema = json.loads(stored.text)
-    if not isinstance(schema, Mapping):
-        return ""
-    found = cast("Mapping[str, Any]", schema)
-    name, namespace = str(found.get("name", "")), found.get("namespace")
-    return name if "." in name or not namespace else f"{namespace}.{name}"

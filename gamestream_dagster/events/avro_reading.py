@@ -53,7 +53,7 @@ def record_reader(shape: Shape, texts: Collection[str], numbers: Collection[str]
     def read(data: bytes, at: int) -> dict[str, Any]:
         place = 0
         if is_union:
-            place, at = _place(data, at, len(plans))
+            place, at = branch(data, at, len(plans))
         plan = plans[place]
         if plan is None:
             raise NotAvroError("not a record")
@@ -115,7 +115,7 @@ def _union_reader(branches: list[Read]) -> Read:
     count = len(branches)
 
     def read(data: bytes, at: int) -> tuple[Any, int]:
-        place, at = _place(data, at, count)
+        place, at = branch(data, at, count)
         return branches[place](data, at)
 
     return read
@@ -125,7 +125,7 @@ def _integer_reader(kind: Kind, logical: str, *, number: bool) -> Read:
     divisor = _DIVISORS.get(logical, 1) if kind is Kind.LONG and number else 1
 
     def read(data: bytes, at: int) -> tuple[Any, int]:
-        value, at = _varint(data, at)
+        value, at = varint(data, at)
         if kind is Kind.INT and not -(2**31) <= value < 2**31:
             raise NotAvroError("an int has more than 32 bits")
         return (value // divisor if number else str(value)), at
@@ -134,7 +134,7 @@ def _integer_reader(kind: Kind, logical: str, *, number: bool) -> Read:
 
 
 def _read_text(data: bytes, at: int) -> tuple[str, int]:
-    length, at = _varint(data, at)
+    length, at = varint(data, at)
     end = at + length
     if length < 0 or end > len(data):
         raise NotAvroError("cut short")
@@ -153,12 +153,12 @@ def _read_digits(data: bytes, at: int) -> tuple[int | str, int]:
 
 
 def _read_uuid(data: bytes, at: int) -> tuple[str, int]:
-    end = _move(data, at, 16)
+    end = moved(data, at, 16)
     return str(uuid.UUID(bytes=data[at:end])), end
 
 
 def _symbol(data: bytes, at: int, shape: Shape) -> tuple[str, int]:
-    place, at = _place(data, at, len(shape.symbols))
+    place, at = branch(data, at, len(shape.symbols))
     return shape.symbols[place], at
 
 
@@ -192,20 +192,20 @@ def _skip(shape: Shape, data: bytes, at: int, depth: int) -> int:
         case Kind.NULL:
             return at
         case Kind.BOOLEAN:
-            return _move(data, at, 1)
+            return moved(data, at, 1)
         case Kind.INT | Kind.LONG:
-            return _varint(data, at)[1]
+            return varint(data, at)[1]
         case Kind.FLOAT:
-            return _move(data, at, 4)
+            return moved(data, at, 4)
         case Kind.DOUBLE:
-            return _move(data, at, 8)
+            return moved(data, at, 8)
         case Kind.BYTES | Kind.STRING:
-            length, at = _varint(data, at)
-            return _move(data, at, length)
+            length, at = varint(data, at)
+            return moved(data, at, length)
         case Kind.FIXED:
-            return _move(data, at, shape.size)
+            return moved(data, at, shape.size)
         case Kind.ENUM:
-            return _place(data, at, len(shape.symbols))[1]
+            return branch(data, at, len(shape.symbols))[1]
         case Kind.UNION | Kind.RECORD | Kind.ARRAY | Kind.MAP:
             if depth > MAX_DEPTH:
                 raise NotAvroError("nested too deeply")
@@ -214,7 +214,7 @@ def _skip(shape: Shape, data: bytes, at: int, depth: int) -> int:
 
 def _skip_parts(shape: Shape, data: bytes, at: int, depth: int) -> int:
     if shape.kind is Kind.UNION:
-        place, at = _place(data, at, len(shape.parts))
+        place, at = branch(data, at, len(shape.parts))
         return _skip(shape.parts[place], data, at, depth + 1)
     if shape.kind is Kind.RECORD:
         if shape.takes_no_bytes:
@@ -223,12 +223,12 @@ def _skip_parts(shape: Shape, data: bytes, at: int, depth: int) -> int:
             at = _skip(part, data, at, depth + 1)
         return at
     while True:
-        count, at = _varint(data, at)
+        count, at = varint(data, at)
         if not count:
             return at
         if count < 0:
             count = -count
-            at = _varint(data, at)[1]  # the block's size in bytes
+            at = varint(data, at)[1]  # the block's size in bytes
         # fewer bytes than items: also an endless array of nulls
         if count > len(data) - at:
             raise NotAvroError("a block has more items than bytes")
@@ -236,20 +236,21 @@ def _skip_parts(shape: Shape, data: bytes, at: int, depth: int) -> int:
             continue  # many small blocks of many such items would never finish
         for _ in range(count):
             if shape.kind is Kind.MAP:
-                length, at = _varint(data, at)
-                at = _move(data, at, length)
+                length, at = varint(data, at)
+                at = moved(data, at, length)
             at = _skip(shape.parts[0], data, at, depth + 1)
 
 
-def _place(data: bytes, at: int, count: int) -> tuple[int, int]:
+def branch(data: bytes, at: int, count: int) -> tuple[int, int]:
     """A branch's or symbol's place."""
-    place, at = _varint(data, at)
+    place, at = varint(data, at)
     if not 0 <= place < count:
         raise NotAvroError("no such branch or symbol")
     return place, at
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """A whole number, and the place behind it."""
     try:
         byte = data[at]
         if byte < 0x80:  # the common case
@@ -267,7 +268,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     raise NotAvroError("a number has more than ten bytes")
 
 
-def _move(data: bytes, at: int, length: int) -> int:
+def moved(data: bytes, at: int, length: int) -> int:
+    """The place behind so many bytes, which must be there."""
     if length < 0 or length > len(data) - at:
         raise NotAvroError("cut short")
     return at + length

@@ -49,6 +49,10 @@ class Shape:
     logical_type: str = ""
     size: int = 0
     """Bytes of a fixed."""
+    scale: int = 0
+    """Places of a decimal; -1: the schema's is none."""
+    full_name: str = ""
+    """Of a record, with its namespace."""
     symbols: tuple[str, ...] = ()
     """Of an enum."""
     names: tuple[str, ...] = ()
@@ -112,6 +116,7 @@ def _shape(schema: Any, space: str, named: dict[str, Shape], depth: int) -> Shap
             found = _by_name(kind, space, named)
             if kind in _PRIMITIVES:
                 found.logical_type = _text(schema, "logicalType")
+                found.scale = _scale(schema)
             return found
 
 
@@ -127,6 +132,7 @@ def _by_name(name: str, space: str, named: Mapping[str, Shape]) -> Shape:
 def _record(schema: Mapping[str, Any], space: str, named: dict[str, Shape], depth: int) -> Shape:
     shape = Shape(Kind.RECORD)
     full_name = _full_name(schema, space)
+    shape.full_name = full_name
     named[full_name] = shape  # before its fields, which may refer to it
     inner = full_name.rpartition(".")[0]
     fields = _listed(schema, "fields")
@@ -142,7 +148,12 @@ def _fixed(schema: Mapping[str, Any], space: str, named: dict[str, Shape]) -> Sh
     size = schema.get("size")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**31:
         raise UnusableSchemaError("a fixed has no size")
-    return _named(schema, space, named, Shape(Kind.FIXED, _text(schema, "logicalType"), size))
+    return _named(schema, space, named, Shape(Kind.FIXED, _text(schema, "logicalType"), size, scale=_scale(schema)))
+
+
+def _scale(schema: Mapping[str, Any]) -> int:
+    found = schema.get("scale", 0)
+    return found if type(found) is int and 0 <= found < 2**31 else -1
 
 
 def _named(schema: Mapping[str, Any], space: str, named: dict[str, Shape], shape: Shape) -> Shape:

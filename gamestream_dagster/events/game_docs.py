@@ -65,6 +65,23 @@ so that a replay decides alike. `DUP_CONFLICT` is decided where ids are remember
 
 An accepted event that happened more than {_minutes(found.times.late_after)} before Kafka took it is late.
 
+## Avro
+
+Producers that write to Kafka themselves may send Avro in the Confluent wire format, several types in one topic and
+beside JSON: a record that begins with a zero byte, which no JSON text does, is Avro. The reasons are the same, and JSON
+and Avro of one event are copies of each other.
+
+- Each type has a subject, `game-events-raw-io.gamestream.events.PlayerHealth` (`TopicRecordNameStrategy`), which
+  `gamestream apply` registers when it is missing. `gamestream plan` reports a newer version whose records would be
+  refused. Set a producer's `value.subject.name.strategy` to this strategy, or any other: the schema's number decides.
+- Your own schemas will do as well: fields are found by their names and other names, flat or in `properties`, in any
+  order. Without a field `event_type` the type is the record's name: `PlayerHealth` and `player_health` are one.
+- `timestamp-micros` and `timestamp-nanos` are divided down to milliseconds, `decimal` is exact, `enum` and UTF-8
+  `bytes` are texts. The exact rules are in `catalogue/game_rules.py`.
+- Register a schema before you send: a number that the registry does not know is `NOT_AVRO`, for good, and is asked for
+  again after a minute. While the registry does not answer, Avro records wait, and so do the records behind them.
+- Keep old schemas: the archive and a replay read old records again.
+
 ## Copies
 
 Two deliveries with the same `user_id` and `event_id` are one event if their content is the same: the same fields and
@@ -161,6 +178,8 @@ def _reasons(catalogue: GameCatalogue) -> str:
         GameReason.NOT_JSON: "Not one strict JSON value: nothing, a byte order mark, something after the value, NaN, "
         f"the same name twice in one object, more than {limits.depth} levels, a number of more than "
         f"{limits.number_characters} characters or with an exponent beyond {limits.number_exponent}.",
+        GameReason.NOT_AVRO: "In the Confluent wire format, but the registry has no Avro record schema of that number, "
+        "or the bytes are no such record, or it is beyond the limits of JSON.",
         GameReason.NOT_AN_OBJECT: "An array, or a bare text, number or word.",
         GameReason.MISSING_FIELD: "A required field is absent, null or empty.",
         GameReason.WRONG_TYPE: "A field has another JSON type.",

@@ -13,6 +13,11 @@ from typing import Any, Final
 import orjson
 
 from gamestream_dagster.catalogue.game_event import GameCatalogue, GameEventType, GameFieldType, load_game_events
+from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.events.avro_document import AvroDocuments
+from gamestream_dagster.events.avro_reading import NotAvroError, NotUtf8Error
+from gamestream_dagster.events.avro_schemas import is_framed
+from gamestream_dagster.events.avro_shape import UnusableSchemaError
 from gamestream_dagster.events.game_checks import Check, Problem, check_of, wrong_type
 from gamestream_dagster.events.game_outcome import GameEvent, GameOutcome, GameReason, GameRefused
 from gamestream_dagster.events.outcome import Remark
@@ -70,11 +75,17 @@ class _Findings:
 
 
 class GameEventJudge:
-    """What becomes of game events. Safe to share between threads."""
+    """What becomes of game events. Safe to share between threads.
 
-    def __init__(self, catalogue: GameCatalogue | None = None) -> None:
+    Args:
+        catalogue: the rule; None: the project's.
+        registry: of the schemas of Avro records; None: these are refused.
+    """
+
+    def __init__(self, catalogue: GameCatalogue | None = None, registry: Registry | None = None) -> None:
         self.catalogue = catalogue = load_game_events() if catalogue is None else catalogue
         self._reader = StrictJsonReader(catalogue.limits)
+        self._avro = None if registry is None else AvroDocuments(catalogue, registry)
         self._times = catalogue.times
         self._envelope = self._fields(catalogue.fields, "")
         self._names = frozenset(catalogue.fields)
@@ -88,13 +99,17 @@ class GameEventJudge:
         Args:
             value: the record's value as it is in Kafka; None for a tombstone.
             kafka_timestamp: the record's timestamp, milliseconds since 1970 UTC.
+
+        Raises:
+            AvroFormatError: the registry does not answer, which says nothing about the record.
         """
         document = self.read(value)
         if isinstance(document, GameRefused):
             return document
         found = value or b""
-        # Raw bytes hold neither a NUL nor a surrogate: the reader has refused them. Only an escape can be one.
-        return self.judge_document(document, len(found), kafka_timestamp, escapes=b"\\u" in found)
+        # The bytes of JSON hold neither a NUL nor a surrogate: the reader has refused them. Only an escape can be one.
+        escapes = is_framed(found) or b"\\u" in found
+        return self.judge_document(document, len(found), kafka_timestamp, escapes=escapes)
 
     def good_fields(self, value: bytes | None) -> dict[str, Any]:
         """The fields of a refused record's envelope that are good by themselves; empty where it cannot be read.
@@ -115,13 +130,27 @@ class GameEventJudge:
         return {name: one for name, one in found.items() if bad_text(one) is None}
 
     def read(self, value: bytes | None) -> Json | GameRefused:
-        """A record's value as a JSON document, or why it is none."""
+        """A record's value as a JSON document, or why it is none. Raises as `judge` does."""
+        if value is not None and is_framed(value):
+            return self._read_avro(value)
         try:
             return self._reader.read(value)
         except NotStrictUtf8Error as error:
             return GameRefused(GameReason.NOT_UTF8, None, str(error))
         except NotStrictJsonError as error:
             return GameRefused(GameReason.NOT_JSON, None, str(error))
+
+    def _read_avro(self, value: bytes) -> Json | GameRefused:
+        if self._avro is None:
+            said = "the record is Avro, and no registry is asked for its schema; send JSON here"
+            return GameRefused(GameReason.NOT_AVRO, None, said)
+        try:
+            return self._avro.read(value)
+        except NotUtf8Error as error:
+            return GameRefused(GameReason.NOT_UTF8, None, f"{error}; send texts in UTF-8")
+        except (NotAvroError, UnusableSchemaError) as error:
+            said = f"the record is not Avro in the registry's wire format: {error}"
+            return GameRefused(GameReason.NOT_AVRO, None, said)
 
     def judge_document(self, document: Json, size: int, kafka_timestamp: int, *, escapes: bool = True) -> GameOutcome:
         """What becomes of a record that was read.

@@ -16,6 +16,7 @@ class GameReason(StrEnum):
 
     NOT_UTF8 = "NOT_UTF8"  # bytes that are no text
     NOT_JSON = "NOT_JSON"  # null, empty, or not strict JSON
+    NOT_AVRO = "NOT_AVRO"  # in the Confluent wire format, but its schema is unknown or does not fit
     NOT_AN_OBJECT = "NOT_AN_OBJECT"  # an array or a bare value
     MISSING_FIELD = "MISSING_FIELD"  # a required field is absent, null or empty
     WRONG_TYPE = "WRONG_TYPE"  # a field of another JSON type than declared

@@ -29,7 +29,6 @@ FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 5.0
 SLICE_SECONDS: Final = 0.1  # between two looks at Ctrl-C
 RETRY: Final = "retry"
-STORED: Final = ("accepted", "duplicate")
 
 
 class Api(Protocol):

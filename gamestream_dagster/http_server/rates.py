@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +24,10 @@ from gamestream_dagster.http_server.errors import RequestRefusedError, unavailab
 MOST_BODIES: Final = 128
 """Requests whose bodies are read or processed at once: at most 2 MiB each."""
 MOST_BODIES_OF_A_KEY: Final = 32
+STORAGE_SECONDS: Final = 0.5
+"""Longest wait for an answer of a Valkey that servers share."""
+AWAY_SECONDS: Final = 5.0
+"""How long a storage that did not answer is not asked again: a hanging one must not slow every request."""
 _IPV6_SITE: Final = 64
 
 log = logging.getLogger(__name__)
@@ -50,13 +54,19 @@ class Rates:
 
     Where a shared storage does not answer, nothing is limited: losing a limit for a while is better than losing events.
 
+    Args:
+        limits: what is allowed, and where it is counted.
+        clock: seconds.
+
     Raises:
         SettingsError: the storage cannot be used.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        waits = {"socket_timeout": STORAGE_SECONDS, "socket_connect_timeout": STORAGE_SECONDS}
+        options = waits if limits.storage.startswith("async+valkey") else {}
         try:
-            storage = storage_from_string(limits.storage, wrap_exceptions=True)
+            storage = storage_from_string(limits.storage, wrap_exceptions=True, **options)
         except (ConfigurationError, ValueError) as error:
             raise SettingsError(
                 f"Setting '{limits.storage_setting}' cannot be used: {error} Install the client of that storage, or "
@@ -65,6 +75,8 @@ class Rates:
         if not isinstance(storage, Storage):
             raise SettingsError(f"Setting '{limits.storage_setting}' must begin with async+, such as async+memory://.")
         self._limiter = SlidingWindowCounterRateLimiter(storage)
+        self._clock = clock
+        self._away_until = 0.0
         self._server = limits.server
         self._address = parse(limits.per_address)
         self._key = parse(limits.per_key)
@@ -85,13 +97,16 @@ class Rates:
             await self._hit(self._events, "events", key_id, min(count, self._events.amount), "events with this key")
 
     async def _hit(self, limit: RateLimitItem, kind: str, who: str, cost: int, what: str) -> None:
+        if self._clock() < self._away_until:
+            return
         counted = (self._server, kind, who)
         try:
             if await self._limiter.hit(limit, *counted, cost=cost):
                 return
             reset = (await self._limiter.get_window_stats(limit, *counted)).reset_time
         except StorageError as error:
-            log.warning("rates are not limited: the storage does not answer (%s)", type(error).__name__)
+            self._away_until = self._clock() + AWAY_SECONDS
+            log.warning("rates are not limited: the storage does not answer (%s)", type(error.storage_error).__name__)
             return
         seconds = min(max(1, math.ceil(reset - time.time())), limit.get_expiry())
         raise RequestRefusedError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from gamestream_dagster.catalogue.event_type import avro_schema
 from gamestream_dagster.catalogue.sources import Source, load_sources
+from gamestream_dagster.provisioning.game_subjects import game_subjects
 from gamestream_dagster.provisioning.subjects import Subject
 
 
@@ -19,13 +20,15 @@ def load_subjects(sources: Mapping[str, Source] | None = None) -> dict[str, Subj
     Args:
         sources: default: every stream of the project.
     """
-    subjects = {}
+    subjects: dict[str, Subject] = {}
     for source in (load_sources() if sources is None else sources).values():
         for name, event in source.subjects.items():
             schema = avro_schema(event)
             optional = {field for field, described in event.fields.items() if not described.required}
             reader = _as_read(schema, optional)
             subjects[name] = Subject(name, schema, reader, source.topic, event.description)
+        if source.game is not None:
+            subjects |= game_subjects(source.topic, source.game)
     return subjects
 
 

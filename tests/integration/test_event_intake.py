@@ -19,6 +19,8 @@ from confluent_kafka import Producer
 
 from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.registry import Registry
+from gamestream_dagster.dead_letters.letter import Position, letter_of
 from gamestream_dagster.enrichment.geo_table import pack
 from gamestream_dagster.enrichment.tables import GEO_FILE, LOOK_SECONDS, Tables, replace_file
 from gamestream_dagster.events.game_judge import GameEventJudge
@@ -34,7 +36,9 @@ from gamestream_dagster.reconciliation.intake.run import reconcile_intake
 from gamestream_dagster.reconciliation.model.values import Cause, Verdict
 from gamestream_dagster.reconciliation.observe.boards import Limits
 from gamestream_dagster.settings import Settings
+from tests.support.avro_records import encoded, framed
 from tests.support.cli import gamestream
+from tests.support.game_avro import FLAT, own, raw
 from tests.support.game_event_cases import NOW, all_cases
 from tests.support.spoilt_events import spoilt
 from tests.support.world import World, cancel_jobs, drain, provision, stamped_by_producers
@@ -223,6 +227,40 @@ def test_a_new_table_is_used_without_a_new_deployment(intake: Settings) -> None:
         assert (row["country"], row["geo_version"]) == ("AQ", "test-2099-01-01")
     finally:
         replace_file(path, before)
+
+
+def test_json_and_avro_of_several_types_in_one_topic(intake: Settings) -> None:
+    """Records of the catalogue's subjects and of a foreign schema, an id that no schema has, and bytes cut short."""
+    now = round(time.time() * 1000)
+    score = {"id": "avro-score", "player_id": "u1", "timestamp": now, "team_id": "t", "team_name": "T", "score": 4}
+    with Registry(intake.registry) as registry:
+        registry.register("foreign-scores", FLAT)
+        foreign = registry.latest("foreign-scores")
+        assert foreign is not None
+        values = {"avro-score": framed(foreign.schema_id, encoded(FLAT, [], score))}
+        for name, kind, properties in (
+            ("avro-health", "player_health", {"health": 96.0, "max_health": None}),
+            ("avro-position", "player_position", {"x": 1.5, "y": -2.0, "z": None, "map": None}),
+        ):
+            schema, record = own(kind, event_id=name, event_time=now, properties=properties)
+            subject = registry.latest(f"{RAW}-{schema['namespace']}.{schema['name']}")
+            assert subject is not None, "`gamestream apply` has registered it"
+            values[name] = framed(subject.schema_id, encoded(raw(schema), [], record))
+        dead = [framed(2**31 - 1, b"\x02a"), values["avro-health"][:-1], values["avro-score"][:-1] + b"\x01"]
+        text = orjson.dumps({**score, "type": "score"})
+        send(intake, [(value, 0) for value in (*values.values(), *dead, text)])
+        drain(intake, job=JOB)
+        judge = GameEventJudge(registry=registry)
+        expected = {name: judge.judge(value, now) for name, value in values.items()}
+    rows = {one["event_id"]: one for one in held(intake, ENRICHED) if one["event_id"] in values}
+    for name, event in expected.items():
+        assert isinstance(event, GameEvent)
+        assert (rows[name]["event_type"], rows[name]["properties"]) == (event.event_type, event.properties)
+        assert rows[name]["digest"] == event.digest
+    assert [one["score"] for one in held(intake, SCORES) if one["event_id"] == "avro-score"] == [4], "JSON was a copy"
+    letters = [letter_of(Position(0, 0), orjson.dumps(one)) for one in held(intake, DEAD)]
+    found = {one.payload: one.reason for one in letters if one.payload in dead}
+    assert found == {dead[0]: "NOT_AVRO", dead[1]: "NOT_AVRO", dead[2]: "OUT_OF_RANGE"}, "with their exact bytes"
 
 
 def proven(settings: Settings) -> IntakeProof:

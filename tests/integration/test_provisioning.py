@@ -85,7 +85,7 @@ def own(stack: Settings) -> Iterator[Own]:
         name: Topic(name=name, partitions=count, config=config, key="k", description="d", owner="team:games")
         for name, count in ((f"own-a-{tag}", 2), (f"own-b-{tag}", 1))
     }
-    [event] = load_subjects().values()
+    event = load_subjects()["user-score-value"]
     subject = Subject(f"own-{tag}-value", event.schema, event.reader, "own")
     admin = KafkaAdmin(stack.kafka)
     with ExitStack() as cleanup:
@@ -290,7 +290,7 @@ def test_incompatible_schema_is_drift_and_is_not_registered_over(own: Own):
 
 
 def test_another_generators_schema_before_or_after_ours_is_fine(own: Own):
-    [event] = load_subjects().values()
+    event = load_subjects()["user-score-value"]
     fields = [field for field in event.schema["fields"] if field["name"] != "event_id"]
     theirs = {**event.schema, "fields": fields}
     assert ensure(own.providers[ResourceKind.SUBJECT], own.subject).created

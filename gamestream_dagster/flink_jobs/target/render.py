@@ -26,7 +26,7 @@ from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, Token, Toke
 from gamestream_dagster.settings import Settings, TopicFormat
 
 SECRET_NAMES = frozenset({"postgres_password", "postgres_user"})
-SECRET_OPTIONS = frozenset({"gamestream-avro.basic-auth.user-info"})
+SECRET_OPTIONS = frozenset({f"gamestream-{name}.basic-auth.user-info" for name in ("avro", "game-events")})
 GAME_EVENTS = "format_game_events"
 """Placeholder for the format of the game events, which judges them by the catalogue's rules."""
 ADDRESS_NAMES = frozenset({"kafka_bootstrap", "registry_url", "jdbc_url"})
@@ -86,7 +86,7 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
             "postgres_user": settings.postgres_user,
             "postgres_password": settings.postgres_password_value,
             **{format_placeholder(topic): _format(source.format, settings) for topic, source in sources.items()},
-            GAME_EVENTS: {"format": "gamestream-game-events", "gamestream-game-events.rules": rules_document()},
+            GAME_EVENTS: _game_format(registry),
             "season_length_millis": str(length_millis(settings.season)),
             "season_shift_millis": str(shift_millis(settings.season)),
         },
@@ -96,8 +96,15 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
     )
 
 
-def _registry_login(registry: RegistryConnection) -> dict[str, str]:
-    return {"gamestream-avro.basic-auth.user-info": registry.user_info} if registry.user else {}
+def _game_format(registry: RegistryConnection) -> dict[str, str]:
+    """Of a topic that holds JSON and Avro: the first byte of a record says which."""
+    name = "gamestream-game-events"
+    options = {"format": name, f"{name}.rules": rules_document(), f"{name}.url": registry.url}
+    return {**options, **_registry_login(registry, name)}
+
+
+def _registry_login(registry: RegistryConnection, name: str = "gamestream-avro") -> dict[str, str]:
+    return {f"{name}.basic-auth.user-info": registry.user_info} if registry.user else {}
 
 
 def _without_secrets(options: Mapping[str, str]) -> dict[str, str]:

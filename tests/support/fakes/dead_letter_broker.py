@@ -17,6 +17,7 @@ from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.dead_letters.letter import Position
 from gamestream_dagster.dead_letters.reading import BOOK_TOPIC, DLQ_TOPIC, DeadLetterReader
 from gamestream_dagster.dead_letters.transaction import Replayer
+from gamestream_dagster.events.avro_schemas import is_framed
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent, GameReason
 
@@ -223,7 +224,7 @@ def letter_value(  # noqa: PLR0917
     }
     content: dict[str, Any] = {}
     if payload is not None:
-        is_text = reason is not GameReason.NOT_UTF8
+        is_text = reason is not GameReason.NOT_UTF8 and not is_framed(payload)
         content = {"content": payload.decode()} if is_text else {"content_base64": base64.b64encode(payload).decode()}
     return orjson.dumps(
         {

@@ -11,7 +11,7 @@ import pytest
 from gamestream_dagster.clients import registry as registry_module
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.connections import RegistryConnection
-from gamestream_dagster.events import avro as module
+from gamestream_dagster.events import avro_schemas as module
 from gamestream_dagster.events.acceptance import Decoded
 from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_encoder
 from gamestream_dagster.events.outcome import Refused
@@ -109,13 +109,13 @@ def test_an_unknown_number_is_asked_for_once_a_minute(monkeypatch: pytest.Monkey
     for _ in range(3):
         assert reason(reading.judge(framed(5, BODY), NOW)) == "NOT_AVRO"
     assert len(answers.asked) == 1
-    monkeypatch.setattr(module, "_UNKNOWN_SECONDS", 0)
+    monkeypatch.setattr(module, "UNKNOWN_SECONDS", 0)
     answers.paths["schemas/ids/6"] = stored(schema_with())
     assert reason(reading.judge(framed(6, BODY), NOW)) is None
-    monkeypatch.setattr(module, "_MAX_UNKNOWN", 10)
+    monkeypatch.setattr(module, "MAX_UNKNOWN", 10)
     for number in range(100, 200):
         reading.judge(framed(number, BODY), NOW)
-    assert len(reading._unknown) <= 10
+    assert len(reading._readers._unknown) <= 10
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\0\0\0\0", b"\1\0\0\0\5abc", framed(2**32 - 1, b"")])

@@ -43,5 +43,6 @@ def test_names_of_cases_differ() -> None:
 
 
 def test_the_order_of_reasons_is_that_of_the_enumeration() -> None:
-    assert [*GameReason][:3] == [GameReason.NOT_UTF8, GameReason.NOT_JSON, GameReason.NOT_AN_OBJECT]
+    first = [GameReason.NOT_UTF8, GameReason.NOT_JSON, GameReason.NOT_AVRO, GameReason.NOT_AN_OBJECT]
+    assert [*GameReason][:4] == first
     assert GameReason.DUP_CONFLICT not in {case.reason for case in all_cases()}

@@ -25,6 +25,7 @@ from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.provisioning.subjects import SubjectProvider
 from gamestream_dagster.provisioning.topics import TopicProvider
 from tests.support.fakes.provisioned import FakeKafkaAdmin, FakeRegistry
+from tests.support.fakes.streams import SCORES
 
 NO_ANSWER = TransientServiceError("Kafka", "no answer", "start it")
 REFUSED = TerminalServiceError("Kafka", "not allowed", "grant the right")
@@ -39,7 +40,7 @@ def specs(*names: str) -> dict[str, Topic]:
 def providers(admin: FakeKafkaAdmin, *names: str):
     return {
         ResourceKind.TOPIC: TopicProvider(specs(*names), admin),
-        ResourceKind.SUBJECT: SubjectProvider(load_subjects(), FakeRegistry()),
+        ResourceKind.SUBJECT: SubjectProvider(load_subjects({SCORES.topic: SCORES}), FakeRegistry()),
     }
 
 

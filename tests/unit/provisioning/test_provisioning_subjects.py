@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from gamestream_dagster.catalogue.game_event import load_game_events
 from gamestream_dagster.provisioning.manager import ensure
 from gamestream_dagster.provisioning.model import ResourceState
 from gamestream_dagster.provisioning.specs import load_subjects
@@ -74,3 +76,70 @@ def test_own_schema_reads_itself():
     spec = load_subjects()[SUBJECT]
     assert unreadable(spec.reader, spec.schema) == ()
     assert unreadable(spec.schema, spec.schema) == ()
+
+
+HEALTH = "game-events-raw-io.gamestream.events.PlayerHealth"
+
+
+def game_schema(**properties: Any) -> dict[str, Any]:
+    """The catalogue's schema of PlayerHealth with other types of some properties (None: left out)."""
+    schema = json.loads(json.dumps(load_subjects()[HEALTH].schema))
+    inside = schema["fields"][-1]["type"]
+    kinds = {one["name"]: one["type"] for one in inside["fields"]} | properties
+    inside["fields"] = [{"name": name, "type": kind} for name, kind in kinds.items() if kind is not None]
+    return schema
+
+
+def flat(**types: Any) -> dict[str, Any]:
+    fields = [{"name": name, "type": kind} for name, kind in types.items() if kind is not None]
+    return {"type": "record", "name": "PlayerHealth", "namespace": "io.gamestream.events", "fields": fields}
+
+
+FLAT = {"id": "string", "player_id": "string", "timestamp": "long", "health": "int"}
+
+
+UUID = {"type": "fixed", "name": "F", "size": 16, "logicalType": "uuid"}
+
+
+def test_every_game_event_type_has_a_subject_named_by_its_record():
+    named = {name for name, subject in load_subjects().items() if subject.topic == "game-events-raw"}
+    assert len(named) == len(load_game_events().types)
+    assert HEALTH in named
+    assert all(status(name, [load_subjects()[name].schema]).state is ResourceState.PRESENT for name in named)
+
+
+def status(name: str, schemas: list[Any]):
+    return ensure(SubjectProvider(load_subjects(), FakeRegistry({name: schemas})), name)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        pytest.param(game_schema(health="int"), id="narrower"),
+        pytest.param(game_schema(max_health=None), id="one that is not required is left out"),
+        pytest.param(flat(**FLAT), id="flat, by other names, without event_type"),
+        pytest.param(flat(**FLAT, properties={"type": "map", "values": "double"}), id="a map of properties"),
+        pytest.param(flat(**{**FLAT, "id": ["null", UUID]}), id="a UUID, null allowed"),
+        pytest.param(flat(**FLAT, debug={"type": "array", "items": "string"}), id="unknown field"),
+    ],
+)
+def test_a_game_schema_whose_events_are_accepted_is_left_alone(schema: dict[str, Any]):
+    assert status(HEALTH, [schema]).state is ResourceState.PRESENT
+
+
+@pytest.mark.parametrize(
+    ("schema", "sentence"),
+    [
+        (game_schema(health="string"), "field health is string, should be decimal or double or float or int or long"),
+        (game_schema(health=None), "field health is missing"),
+        (flat(**{**FLAT, "id": None}), "field event_id is missing"),
+        (flat(**{**FLAT, "timestamp": "double"}), "field timestamp is double"),
+        (flat(**{**FLAT, "player_id": ["null", "int"]}), "field player_id is int"),
+        (flat(**FLAT, properties="string"), "field properties is string, should be map or record"),
+        ("string", "should be a record"),
+    ],
+)
+def test_a_game_schema_whose_events_would_be_refused_is_drift(schema: Any, sentence: str):
+    found = status(HEALTH, [schema if isinstance(schema, dict) else {"type": schema}])
+    assert (found.state, found.created) == (ResourceState.DRIFTED, False)
+    assert any(sentence in one for one in found.details), found.details

@@ -21,7 +21,12 @@ final class AvroReading {
     private final byte[] data;
     private int at;
 
-    private AvroReading(byte[] data, int at) {
+    /** Bytes that are not read yet. */
+    int left() {
+        return data.length - at;
+    }
+
+    AvroReading(byte[] data, int at) {
         this.data = data;
         this.at = at;
     }
@@ -164,7 +169,7 @@ final class AvroReading {
         }
     }
 
-    private int branch(AvroShape shape) throws NotAvro {
+    int branch(AvroShape shape) throws NotAvro {
         long branch = varint();
         if (branch < 0 || branch >= shape.parts.length) {
             throw new NotAvro("no such branch");
@@ -172,7 +177,7 @@ final class AvroReading {
         return (int) branch;
     }
 
-    private byte[] symbol(AvroShape shape) throws NotAvro {
+    byte[] symbol(AvroShape shape) throws NotAvro {
         long place = varint();
         if (place < 0 || place >= shape.symbols.length) {
             throw new NotAvro("no such symbol");
@@ -180,7 +185,7 @@ final class AvroReading {
         return shape.symbols[(int) place];
     }
 
-    private long varint() throws NotAvro {
+    long varint() throws NotAvro {
         long found = 0;
         for (int shift = 0; shift < 70; shift += 7) {
             if (at >= data.length) {
@@ -195,24 +200,24 @@ final class AvroReading {
         throw new NotAvro("a number has more than ten bytes");
     }
 
-    private byte[] bytes() throws NotAvro {
+    byte[] bytes() throws NotAvro {
         return take(varint());
     }
 
-    private byte[] take(long length) throws NotAvro {
+    byte[] take(long length) throws NotAvro {
         int from = at;
         move(length);
         return java.util.Arrays.copyOfRange(data, from, at);
     }
 
-    private void move(long length) throws NotAvro {
+    void move(long length) throws NotAvro {
         if (length < 0 || length > data.length - at) {
             throw new NotAvro("cut short");
         }
         at += (int) length;
     }
 
-    private static long inMillis(long value, String logical) {
+    static long inMillis(long value, String logical) {
         switch (logical) {
             case "timestamp-micros":
             case "local-timestamp-micros":

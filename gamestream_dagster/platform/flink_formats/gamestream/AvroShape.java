@@ -31,6 +31,8 @@ final class AvroShape {
     Kind kind;
     String logicalType = "";
     int size; // of a fixed
+    int scale; // of a decimal; -1: the schema's is none
+    String fullName = ""; // of a record, with its namespace
     byte[][] symbols = {}; // of an enum, UTF-8
     String[] names = {}; // of a record's fields
     String[] fieldLogicalTypes = {}; // some producers put the logical type beside the field's type
@@ -99,6 +101,7 @@ final class AvroShape {
                 AvroShape found = byName(type.asText(), space, named);
                 if (PRIMITIVES.containsKey(type.asText())) {
                     found.logicalType = text(schema, "logicalType");
+                    found.scale = scale(schema);
                 }
                 return found;
         }
@@ -136,6 +139,7 @@ final class AvroShape {
             throws UnusableSchema {
         AvroShape shape = new AvroShape(Kind.RECORD);
         String name = fullName(schema, space);
+        shape.fullName = name;
         named.put(name, shape); // before its fields: they may name it
         String inner = name.contains(".") ? name.substring(0, name.lastIndexOf('.')) : "";
         JsonNode fields = schema.get("fields");
@@ -180,8 +184,14 @@ final class AvroShape {
         }
         shape.size = size.asInt();
         shape.logicalType = text(schema, "logicalType");
+        shape.scale = scale(schema);
         named.put(fullName(schema, space), shape);
         return shape;
+    }
+
+    private static int scale(JsonNode schema) {
+        JsonNode found = schema.get("scale");
+        return found == null ? 0 : found.isInt() && found.asInt() >= 0 ? found.asInt() : -1;
     }
 
     private static String fullName(JsonNode schema, String space) throws UnusableSchema {

@@ -1,5 +1,6 @@
 package gamestream;
 
+import java.io.IOException;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
@@ -30,13 +31,18 @@ import org.apache.flink.table.types.logical.RowType;
  * The format `gamestream-game-events`: every record gives one row, whatever its bytes are, with what the judge says.
  *
  * Columns, by name: `reason` and `field` of a refused record; `digest`, `properties` and `unknown_field` of an accepted
- * one; `payload`, the bytes; every other is an envelope field in its normal form, or null. Of an accepted event, `country`
+ * one; `payload`, the bytes, and `not_text`, whether these are no UTF-8; every other is an envelope field in its normal form, or null. Of an accepted event, `country`
  * is looked up by `ip_address` where it was not sent, `geo_version` is then the table's, and `device_category`,
  * `device_tier` and `device_version` come from `device_model`.
  */
 public final class GameEventFormatFactory implements DeserializationFormatFactory {
     private static final String TIME = "event_time";
     private static final ConfigOption<String> RULES = ConfigOptions.key("rules").stringType().noDefaultValue();
+    // of the schema registry, for records in Avro; without it they are refused
+    private static final ConfigOption<String> URL = ConfigOptions.key("url").stringType().defaultValue("");
+    // `user:password`; a name that Flink masks in its own messages
+    private static final ConfigOption<String> LOGIN =
+            ConfigOptions.key("basic-auth.user-info").stringType().defaultValue("");
 
     @Override
     public String factoryIdentifier() {
@@ -50,7 +56,7 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
 
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
-        return Collections.emptySet();
+        return Set.of(URL, LOGIN);
     }
 
     @Override
@@ -59,18 +65,22 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
         FactoryUtil.validateFactoryOptions(this, options);
         String rules = options.get(RULES);
         try {
-            new GameJudge(rules);
+            new GameJudge(rules, null);
         } catch (IllegalArgumentException error) {
             throw new ValidationException(error.getMessage());
         }
-        return new Format(rules);
+        return new Format(rules, options.get(URL), options.get(LOGIN));
     }
 
     private static final class Format implements DecodingFormat<DeserializationSchema<RowData>> {
         private final String rules;
+        private final String url;
+        private final String login;
 
-        Format(String rules) {
+        Format(String rules, String url, String login) {
             this.rules = rules;
+            this.url = url;
+            this.login = login;
         }
 
         @Override
@@ -87,7 +97,7 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
                 }
             }
             String[] names = type.getFieldNames().toArray(new String[0]);
-            return new Rows(rules, names, context.createTypeInformation(physical));
+            return new Rows(rules, url, login, names, context.createTypeInformation(physical));
         }
 
         @Override
@@ -100,22 +110,26 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
         private static final long serialVersionUID = 1L;
 
         private final String rules;
+        private final String url;
+        private final String login;
         private final String[] names;
         private final TypeInformation<RowData> produced;
         private final boolean enriches;
         private transient GameJudge judge;
 
-        Rows(String rules, String[] names, TypeInformation<RowData> produced) {
+        Rows(String rules, String url, String login, String[] names, TypeInformation<RowData> produced) {
             this.rules = rules;
+            this.url = url;
+            this.login = login;
             this.names = names;
             this.produced = produced;
             enriches = Arrays.stream(names).anyMatch(Enriched.COLUMNS::contains);
         }
 
         @Override
-        public RowData deserialize(byte[] message) {
+        public RowData deserialize(byte[] message) throws IOException {
             if (judge == null) {
-                judge = new GameJudge(rules);
+                judge = new GameJudge(rules, url.isEmpty() ? null : new SchemaLookup(url, login));
             }
             GameJudge.Outcome outcome = judge.judge(message);
             Enriched enriched = outcome.reason == null && enriches ? new Enriched(outcome.envelope) : null;
@@ -145,6 +159,8 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
                     return outcome.unknownField;
                 case "payload":
                     return message;
+                case "not_text":
+                    return outcome.reason == GameReason.NOT_UTF8 || AvroDocument.isFramed(message);
                 default:
                     Object value = outcome.envelope.get(name);
                     // the code of an unknown event type is a number

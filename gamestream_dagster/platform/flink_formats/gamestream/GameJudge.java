@@ -1,5 +1,6 @@
 package gamestream;
 
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -8,6 +9,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 
@@ -23,12 +25,18 @@ final class GameJudge {
     private static final int RULES_DEPTH = 32;
     private static final int RULES_NUMBER = 64;
     private static final int DIGEST_BYTES = 16;
+    private static final String TYPE = "event_type";
 
     private final StrictJson json;
+    private final SchemaLookup schemas;
     private final int recordBytes;
+    private final int depth;
+    private final int numberCharacters;
+    private final int numberExponent;
     private final List<GameField> envelope;
     private final Set<String> envelopeFields = new HashSet<>();
     private final Map<String, Kind> kinds = new HashMap<>();
+    private final Map<String, String> kindsByPlainName = new HashMap<>();
     private final MessageDigest sha256;
 
     /** An event type. */
@@ -74,7 +82,9 @@ final class GameJudge {
         }
     }
 
-    GameJudge(String document) {
+    /** `schemas`: those of Avro records; null: no Avro record can be read. */
+    GameJudge(String document, SchemaLookup schemas) {
+        this.schemas = schemas;
         Map<?, ?> rules;
         try {
             StrictJson reader = new StrictJson(RULES_DEPTH, RULES_NUMBER, RULES_NUMBER);
@@ -90,7 +100,10 @@ final class GameJudge {
         Map<?, ?> times = (Map<?, ?>) rules.get("times");
         recordBytes = whole(limits, "record_bytes");
         int characters = whole(limits, "number_characters");
-        json = new StrictJson(whole(limits, "depth"), characters, whole(limits, "number_exponent"));
+        depth = whole(limits, "depth");
+        numberCharacters = characters;
+        numberExponent = whole(limits, "number_exponent");
+        json = new StrictJson(depth, characters, numberExponent);
         envelope = fields(rules.get("envelope"), "", characters, times);
         for (GameField field : envelope) {
             envelopeFields.add(field.name);
@@ -98,7 +111,10 @@ final class GameJudge {
         for (Object one : (List<?>) rules.get("event_types")) {
             Map<?, ?> type = (Map<?, ?>) one;
             Kind kind = new Kind(type, fields(type.get("properties"), "properties.", characters, times));
-            GameField.texts(type.get("names")).forEach(name -> kinds.put(name, kind));
+            for (String name : GameField.texts(type.get("names"))) {
+                kinds.put(name, kind);
+                kindsByPlainName.put(plain(name), name);
+            }
         }
         try {
             sha256 = MessageDigest.getInstance("SHA-256");
@@ -122,13 +138,19 @@ final class GameJudge {
     }
 
     /** What becomes of a record's value; null is a tombstone. Not safe to share between threads. */
-    Outcome judge(byte[] value) {
+    Outcome judge(byte[] value) throws IOException {
         Outcome outcome = new Outcome();
         Object document;
         try {
-            document = json.read(value);
+            document = AvroDocument.isFramed(value) ? avro(value) : json.read(value);
         } catch (StrictJson.Refused error) {
             outcome.add(error.utf8 ? GameReason.NOT_JSON : GameReason.NOT_UTF8, null);
+            return outcome;
+        } catch (AvroReading.NotAvro error) {
+            outcome.add(GameReason.NOT_AVRO, null);
+            return outcome;
+        } catch (AvroDocument.NotUtf8 error) {
+            outcome.add(GameReason.NOT_UTF8, null);
             return outcome;
         }
         if (!(document instanceof Map)) {
@@ -142,10 +164,38 @@ final class GameJudge {
         return outcome;
     }
 
+    private Map<String, Object> avro(byte[] value) throws IOException, AvroReading.NotAvro, AvroDocument.NotUtf8 {
+        int id = AvroDocument.schemaOf(value);
+        AvroShape shape = id < 0 || schemas == null ? null : schemas.schema(id);
+        if (shape == null) {
+            throw new AvroReading.NotAvro("no schema");
+        }
+        StringBuilder name = new StringBuilder();
+        Map<String, Object> document =
+                new AvroDocument(value, depth, numberCharacters, numberExponent).read(shape, name);
+        GameField type = null;
+        for (GameField field : envelope) {
+            type = field.name.equals(TYPE) ? field : type;
+        }
+        for (String sent : type.names) {
+            if (!type.absent(document.get(sent))) {
+                return document;
+            }
+        }
+        String said = name.toString();
+        document.put(TYPE, kindsByPlainName.getOrDefault(plain(said), said));
+        return document;
+    }
+
+    /** `PlayerHealth`, `Player_Health` and `player_health` are one. */
+    private static String plain(String name) {
+        return name.replace("_", "").toLowerCase(Locale.ROOT);
+    }
+
     private void judge(Map<?, ?> document, Outcome outcome) {
         Set<String> used = new HashSet<>();
         Map<String, Object> sent = taken(envelope, document, used);
-        Kind kind = kindOf(sent.get("event_type"), outcome);
+        Kind kind = kindOf(sent.get(TYPE), outcome);
         Object properties = sent.remove("properties");
         Map<String, Object> besides = besides(document, used);
         if (properties == null) {
@@ -191,7 +241,7 @@ final class GameJudge {
         }
         Kind kind = kinds.get(sent.toString());
         if (kind == null) {
-            outcome.add(GameReason.UNKNOWN_EVENT_TYPE, "event_type");
+            outcome.add(GameReason.UNKNOWN_EVENT_TYPE, TYPE);
         }
         return kind;
     }
@@ -243,7 +293,7 @@ final class GameJudge {
             }
         }
         if (kind != null) {
-            outcome.envelope.put("event_type", kind.name);
+            outcome.envelope.put(TYPE, kind.name);
         }
     }
 

@@ -4,6 +4,7 @@ package gamestream;
 enum GameReason {
     NOT_UTF8,
     NOT_JSON,
+    NOT_AVRO,
     NOT_AN_OBJECT,
     MISSING_FIELD,
     WRONG_TYPE,

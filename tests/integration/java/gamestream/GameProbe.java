@@ -8,11 +8,13 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Judges records as the format does: the first line of stdin is the rules, each other one a value in hex, `-` for null. */
+/** Judges records as the format does: the first line of stdin is the rules, each other one a value in hex, `-` for null.
+ * An argument is the address of a schema registry.  */
 public final class GameProbe {
     public static void main(String[] arguments) throws Exception {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        GameJudge judge = new GameJudge(lines.readLine());
+        SchemaLookup schemas = arguments.length == 0 ? null : new SchemaLookup(arguments[0], "");
+        GameJudge judge = new GameJudge(lines.readLine(), schemas);
         StringBuilder out = new StringBuilder();
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             GameJudge.Outcome outcome = judge.judge(line.equals("-") ? null : HexFormat.of().parseHex(line));
