@@ -150,7 +150,7 @@ def read_partitions(settings: Settings, fate: Fate) -> pd.DataFrame:
         for part, counted in sorted(faults.items())
         if counted["records"]
     ]
-    return pd.DataFrame(rows, columns=["topic", "partition_id", *columns])
+    return pd.DataFrame(rows, columns=pd.Index(["topic", "partition_id", *columns]))
 
 
 def faults_of(fate: Fate, value: bytes | None, places: set[tuple[int, int]]) -> Iterator[str]:

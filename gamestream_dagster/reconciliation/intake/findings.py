@@ -34,7 +34,7 @@ def faults_of(
     """
     runs = archived.runs(MOST_RUNS)
     missing = any(row["verdict"] == FateKind.MISSING for row in runs)
-    never_read = _never_read(archived, counted) if missing else {}
+    never_read: Mapping[int, int] = _never_read(archived, counted) if missing else {}
     found: list[FateFault] = []
     for row in runs:
         places = archived.held_in(row["partition"], row["first_offset"], row["last_offset"], _PLACES)

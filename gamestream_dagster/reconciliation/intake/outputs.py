@@ -86,7 +86,8 @@ class Outputs:
                     self.unreadable.append((topic, chunk.partition, offset))
                 continue
             era = bisect_right(self.eras, at)
-            rows.append((fate.value, *found, chunk.partition, offset, at, era))
+            partition, position, mark, content = found
+            rows.append((fate.value, partition, position, mark, content, chunk.partition, offset, at, era))
         if rows:
             self.database.register("chunk", output_relation(rows))
             self.database.execute("INSERT INTO outputs FROM chunk")

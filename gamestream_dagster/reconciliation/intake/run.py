@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -130,7 +130,7 @@ def _proven(settings: Settings, limits: Limits, proof: IntakeProof, since: int, 
 
 
 @contextmanager
-def _spill_folder(settings: Settings) -> Iterator[Path]:
+def _spill_folder(settings: Settings) -> Generator[Path]:
     """A folder of this proof alone: DuckDB's files have the same names in every process."""
     parent = settings.home / "tmp"
     parent.mkdir(parents=True, exist_ok=True)
