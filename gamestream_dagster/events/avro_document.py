@@ -148,10 +148,8 @@ class _Reading:
                     continue
                 length, at = varint(data, at)
                 raw, at = self._taken(at, length)
-                if part.takes_no_bytes:
-                    named[_text(raw)] = None
-                else:
-                    named[_text(raw)], at = self._value(part, at, depth)
+                name = _text(raw)
+                named[name], at = (None, at) if part.takes_no_bytes else self._value(part, at, depth)
 
     def _taken(self, at: int, length: int) -> tuple[bytes, int]:
         end = moved(self._data, at, length)

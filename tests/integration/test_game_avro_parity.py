@@ -30,7 +30,7 @@ def test_every_case_and_spoilt_records(tmp_path, monkeypatch: pytest.MonkeyPatch
     values += [case.value for case in all_cases() if case.value is not None and len(case.value) < 1_000]
     with serving(schemas) as url, Registry(RegistryConnection(url)) as registry:
         monkeypatch.setattr(parity, "JUDGE", GameEventJudge(registry=registry))
-        probe = [*compiled("GameProbe", tmp_path), url]
+        probe = [*compiled(tmp_path, "GameProbe")["GameProbe"], url]
         found = parity.unlike(probe, [(value, NOW) for value in values])
     assert not found, found[:3]
     reasons = {parity.in_python((value, NOW))["reason"] for value in values[:400]}

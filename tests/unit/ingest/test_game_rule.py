@@ -21,7 +21,7 @@ from tests.support.game_event_cases import CATALOGUE, GameCase, all_cases, plain
 
 JUDGE = GameEventJudge()
 SENDER = Sender("game", "k", "203.0.113.1")
-BROKEN = (GameReason.NOT_JSON, GameReason.NOT_UTF8)
+BROKEN = (GameReason.NOT_JSON, GameReason.NOT_UTF8, GameReason.NOT_AVRO)
 """Reasons with which the whole body may be no JSON."""
 
 

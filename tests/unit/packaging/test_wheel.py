@@ -34,4 +34,4 @@ def test_without_a_checkout_bench_says_where_benchmarks_run(
 
 def test_a_checkout_has_the_measures() -> None:
     shown = CliRunner().invoke(build(), ["bench", "--help"], env={"COLUMNS": "200"})
-    assert "streaming, latency, recompute, proof" in shown.output
+    assert "streaming, latency, intake, recompute, proof" in shown.output
