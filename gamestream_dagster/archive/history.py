@@ -58,6 +58,11 @@ def day_number(event_time_millis: int) -> int:
     return event_time_millis // DAY_MS
 
 
+def number_of(day: date) -> int:
+    """The partition of a UTC date."""
+    return (day - _EPOCH).days
+
+
 def date_of(day: int) -> date:
     """The UTC date of a partition."""
     return date.fromordinal(_EPOCH.toordinal() + day)
@@ -65,8 +70,7 @@ def date_of(day: int) -> date:
 
 def files_of(chapter: Chapter, day: date) -> list[ArchivedFile]:
     """The files with the events of one UTC date."""
-    number = (day - _EPOCH).days
-    return [file for file in chapter.files if file.partition == number]
+    return [file for file in chapter.files if file.partition == number_of(day)]
 
 
 def runs_of(manifest: Manifest) -> list[Backfilled]:

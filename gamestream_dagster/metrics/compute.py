@@ -13,7 +13,6 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.catalogue.metrics import (
     DEVICE_MODELS,
     EVENT_TYPES,
@@ -27,7 +26,7 @@ from gamestream_dagster.catalogue.metrics import (
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.enrichment.device_table import DeviceTable
 from gamestream_dagster.metrics.errors import QueryUnusableError
-from gamestream_dagster.metrics.source import ArchivedUpto, open_archive_of_all_time, statement
+from gamestream_dagster.metrics.source import ArchivedUpto, head_of, open_archive_of_all_time, statement
 
 MEMORY_LIMIT = "1536MiB"
 """DuckDB spills to disk beyond it; with Python and the rest of a step it stays under 2 GiB."""
@@ -47,7 +46,7 @@ DUCKDB_TYPES = {
 }
 
 _days_by_archive: dict[tuple[Path, str], dict[date, int]] = {}
-"""Of the archive that was read last, by folder and head of its manifest."""
+"""Of the archive that was read last, by folder and heads of its manifests."""
 
 SettledFiles = Mapping[str, Mapping[date, Path]]
 """Files of settled days, by metric and day."""
@@ -102,7 +101,7 @@ class MetricsDatabase:
     """DuckDB over the archive of game events. Use as a context manager.
 
     Args:
-        topic_dir: folder of the archive.
+        topic_dir: folder of the archive; the history is beside it.
         source: the stream.
         spill_dir: folder for what does not fit into memory.
         devices: table of device models.
@@ -148,7 +147,7 @@ class MetricsDatabase:
 
         A process counts them once for each state of the archive: it reads the times of all events.
         """
-        head = load_manifest(self._topic_dir).head if self._upto is None else self._upto.head
+        head = head_of(self._topic_dir) if self._upto is None else self._upto.head
         known = _days_by_archive.get((self._topic_dir, head))
         if known is None:
             head = self.upto.head
@@ -205,10 +204,11 @@ class MetricsDatabase:
         }
         self._db.register("settled_upto", pa.table(offsets))
         sql = statement("causing_events")
-        found = self._db.execute(f"SELECT * FROM ({sql}) LIMIT {int(most)}", {"chapter": settled.chapter}).fetchall()
+        bounds = {"chapter": settled.chapter, "history": settled.of_history(day)}
+        found = self._db.execute(f"SELECT * FROM ({sql}) LIMIT {int(most)}", bounds).fetchall()
         count = len(found)
         if count == most:
-            [(count,)] = self._db.execute(f"SELECT count(*) FROM ({sql})", {"chapter": settled.chapter}).fetchall()
+            [(count,)] = self._db.execute(f"SELECT count(*) FROM ({sql})", bounds).fetchall()
         self._db.unregister("settled_upto")
         return count, [CausingEvent(*row) for row in found]
 

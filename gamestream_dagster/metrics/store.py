@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import ProgrammingError
 
+from gamestream_dagster.archive.history import number_of
 from gamestream_dagster.catalogue.metrics import Metric
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.metrics.errors import MetricBusyError, MetricError
@@ -196,6 +197,7 @@ def _values(new: NewVersion) -> dict[str, Any]:
         "file_sha256": new.file_sha256,
         "chapter": None if upto is None else upto.chapter,
         "archived_upto": None if upto is None else _offsets(upto.offsets),
+        "history_upto": None if upto is None else upto.of_history(new.day),
         "complete_at": None if new.complete_at is None else _offsets(new.complete_at),
         "inputs": {
             metric: {day.isoformat(): version for day, version in sorted(days.items())}
@@ -230,7 +232,8 @@ def _causes(new: NewVersion) -> Iterator[dict[str, Any]]:
 def _settled(row: sa.Row[Any]) -> Settled:
     upto = None
     if row.chapter is not None:
-        upto = ArchivedUpto(row.chapter, {int(part): at for part, at in (row.archived_upto or {}).items()})
+        offsets = {int(part): at for part, at in (row.archived_upto or {}).items()}
+        upto = ArchivedUpto(row.chapter, offsets, {number_of(row.day): row.history_upto or 0})
     inputs: Inputs = {
         metric: {date.fromisoformat(day): version for day, version in days.items()}
         for metric, days in row.inputs.items()

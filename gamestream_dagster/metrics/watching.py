@@ -90,13 +90,15 @@ def followed(
     kept = {
         day: needed
         for day, needed in late.items()
-        if day not in read or not all(reaches(has, needed) for has in read[day])
+        if day not in read or not all(reaches(has, needed, day) for has in read[day])
     }
     return Scanned(upto, min(begun, default=None), kept)
 
 
-def reaches(read: ArchivedUpto, needed: ArchivedUpto) -> bool:
-    """Whether one reading of the archive saw all that another one saw."""
+def reaches(read: ArchivedUpto, needed: ArchivedUpto, day: date) -> bool:
+    """Whether one reading of the archive saw all that another one saw of the stream, and of a day's history."""
+    if read.of_history(day) < needed.of_history(day):
+        return False
     if read.chapter != needed.chapter:
         return read.chapter > needed.chapter
     return all(read.offsets.get(partition, 0) >= at for partition, at in needed.offsets.items())

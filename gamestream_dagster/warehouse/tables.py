@@ -300,6 +300,7 @@ metric_settlements = Table(
     Column("file_sha256", Text, nullable=False),
     Column("chapter", Integer),
     Column("archived_upto", JSONB),
+    Column("history_upto", BigInteger),
     Column("complete_at", JSONB),
     Column("inputs", JSONB, nullable=False),
     Column("late_events", BigInteger, nullable=False),

@@ -1,5 +1,5 @@
 -- The copies of events: accepted records whose (user_id, event_id) an earlier accepted one carries. The first by position
--- counts: by chapter of the archive, by offset in its partition, and where an id is in several partitions, of their first
+-- counts: the stream's before the history's (chapter 0), by chapter of the archive, by offset in its partition, and where an id is in several partitions, of their first
 -- records the one that Kafka took first, then the one in the smaller partition. The proofs of boards count the same way.
 CREATE OR REPLACE TEMP TABLE copies AS
 SELECT chapter, "partition", "offset", item
@@ -15,5 +15,5 @@ FROM (
 )
 QUALIFY row_number() OVER (
   PARTITION BY user_id, event_id
-  ORDER BY chapter, place_in_partition > 1, kafka_timestamp, "partition", "offset", item
+  ORDER BY chapter = 0, chapter, place_in_partition > 1, kafka_timestamp, "partition", "offset", item
 ) > 1
