@@ -236,7 +236,10 @@ def _report(result: BackfillResult, truth: Path | None, *, as_json: bool) -> Non
         talk.print(f"truth: {truth}", soft_wrap=True)
     if result.not_indexed is not None:
         talk.print(f"index: {result.not_indexed}", soft_wrap=True)
-    talk.print("Next: gamestream backfill --runs")
+    if result.days:
+        talk.print(f"Next: gamestream metrics backfill --from {result.days[0]} --to {result.days[-1]}")
+    else:
+        talk.print("Next: gamestream backfill --runs")
 
 
 def _as_json(result: BackfillResult, truth: Path | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`gamestream demo`: from nothing to four proven boards, on the real stack."""
+"""`gamestream demo`: from nothing to four proven boards and a settled week, on the real stack."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gamestream_dagster.cli import panels, platform, reconcile
+from gamestream_dagster.cli import demo_days, panels, platform, reconcile
 from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import CouldNotRun, Home, PortBase, as_could_not_run, settings_from
@@ -40,7 +40,7 @@ def demo(
     port_base: PortBase = None,
     crowd: Annotated[bool, typer.Option(help="Simulate a crowd beside the real scores.")] = True,
 ) -> None:
-    """Start everything, replay real NBA scores, have a crowd play over HTTP, and prove the four boards."""
+    """Start everything, replay real NBA scores, have a crowd play over HTTP, prove the four boards, settle a week."""
     began = time.monotonic()
     platform.up(home, port_base, jobs=False)  # the step `deploy` brings them back
     settings = settings_from(home, port_base)
@@ -56,6 +56,7 @@ def _run_demo(settings: Settings, crowd: bool) -> None:
         _run_job(dagster, "provision", "topics, registry subjects and tables")
         _send_events(settings, crowd)
         _run_job(dagster, "deploy", "the Flink SQL jobs")
+        _settle(settings)
         with _step("Flink reads the topics to their ends"):
             wait_until_read(settings)
         _run_job(dagster, "archive_and_reconcile", "archive, recompute, compare, Great Expectations")
@@ -111,6 +112,15 @@ def _play(settings: Settings) -> None:
         talk.print(styled("  [dim]{}[/]", line), soft_wrap=True)
 
 
+def _settle(settings: Settings) -> None:
+    with _step(f"{demo_days.DAYS} days of {demo_days.PLAYERS} simulated players, into the archive's history") as note:
+        added = demo_days.live_a_week(settings)
+        note(f"{added:,} events" if added else "there are older events")
+    if added:
+        with _step("settle these days: DuckDB over the archive, checks, Postgres") as note:
+            demo_days.settle_the_week(settings, note)
+
+
 def _already_sent(settings: Settings) -> bool:
     from gamestream_dagster.catalogue.sources import score_source
     from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -149,6 +159,8 @@ def _show_end(settings: Settings, seconds: float) -> None:
     for name, board in boards.items():
         data.print()
         reconcile.show_board(board, visible(board, rows[name]))
+    data.print()
+    demo_days.show_newest_day(settings)
     data.print()
     style = "bold green" if last.verdict == "MATCH" else "bold red"
     data.print(

@@ -20,7 +20,7 @@ from tests.support.metric_cases import DEVICES, METRICS
 OPTIONS = LivesOptions(seed=3, start=date(2026, 2, 20), days=10, players=260, dup=4, bad=3)
 LAST = OPTIONS.start + timedelta(days=OPTIONS.days - 1)
 
-# What is settled, and the truth: the same columns of both. `truth_…` are the files of `answers.sql`, `lives_…` of lives.
+# What is settled, and the truth, with the same columns. `truth_…` are the files of `answers.sql`, `lives_…` the lives.
 SAME = {
     "active_users": ("SELECT date, dau, wau, mau, stickiness FROM {}",) * 2,
     "level_metrics": (

@@ -1,0 +1,106 @@
+"""The demo's settled days: a week of simulated lives in the history, settled, and the numbers of the newest day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from gamestream_dagster.cli.options import CouldNotRun
+from gamestream_dagster.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from gamestream_dagster.settings import Settings
+
+DAYS, PLAYERS = 7, 400
+
+
+def live_a_week(settings: Settings) -> int:
+    """Backfill simulated lives up to the last whole day, where nothing was backfilled before.
+
+    Returns:
+        events that were added.
+    """
+    from gamestream_dagster.archive.backfill_lives import backfill_lives
+    from gamestream_dagster.archive.history import load_runs
+    from gamestream_dagster.events.lives.options import LivesOptions
+
+    if load_runs(settings):
+        return 0
+    options = LivesOptions(start=_last_day() - timedelta(days=DAYS - 1), days=DAYS, players=PLAYERS)
+    folder = settings.home / "truth" / options.name
+    rejects = settings.home / "rejects" / f"{options.name}.jsonl"
+    return backfill_lives(settings, options, by="demo", truth=folder, rejects=rejects).accepted
+
+
+def settle_the_week(settings: Settings, note: Callable[[str], None]) -> None:
+    """Settle every metric of the last days.
+
+    Raises:
+        CouldNotRun: a day could not be settled.
+    """
+    from gamestream_dagster.catalogue.metrics import load_metrics
+    from gamestream_dagster.metrics.backfill import Step, backfill
+    from gamestream_dagster.metrics.settle import open_settler
+
+    metrics, last = load_metrics(), _last_day()
+    with open_settler(settings, metrics) as settler:
+
+        def show(step: Step, total: int) -> None:
+            note(f"{step.day} {step.metric}")
+
+        done = backfill(settler, metrics, last - timedelta(days=DAYS - 1), last, show)
+    errors = [step.error for step in done.steps if step.settlement is None]
+    if errors:
+        raise CouldNotRun(f"A day could not be settled: {errors[0]}")
+    rows = sum(step.settlement.rows for step in done.steps if step.settlement is not None)
+    note(f"{len(metrics)} metrics, {rows:,} rows")
+
+
+def show_newest_day(settings: Settings) -> None:
+    """Print the numbers of the newest settled day; nothing where there is none."""
+    from gamestream_dagster.metrics.store import open_store
+
+    with open_store(settings) as store:
+        day = max((one.day for one in store.newest(["active_users"])), default=None)
+        if day is None:
+            return
+        users, sessions, revenue = (
+            _row(store, name, day) for name in ("active_users", "sessions_daily", "revenue_daily")
+        )
+        first_days = [row for row in _rows(store, "retention", day) if row["day_n"] == 1]
+    players = sum(row["players"] for row in first_days)
+    returned = sum(row["retained"] for row in first_days)
+    table = Table(box=None, title=f"settled day {day}", title_justify="left")
+    cells = {
+        "DAU": f"{users.get('dau', 0):,}",
+        "WAU": f"{users.get('wau', 0):,}",
+        "sessions": f"{sessions.get('sessions', 0):,}",
+        "median minutes": f"{sessions.get('p50_minutes') or 0:.1f}",
+        "purchases": f"{revenue.get('purchases', 0):,}",
+        "net USD": f"{revenue.get('net_usd', 0):,.2f}",
+        "D1 retention": f"{returned / players:.0%}" if players else "",
+    }
+    for name in cells:
+        table.add_column(name, justify="right")
+    table.add_row(*cells.values())
+    print_table(table)
+
+
+def _last_day() -> date:
+    """The newest day that can be complete."""
+    from gamestream_dagster.metrics.completeness import GRACE
+
+    return (datetime.now(UTC) - GRACE).date() - timedelta(days=1)
+
+
+def _rows(store: Any, name: str, day: date) -> list[dict[str, Any]]:
+    from gamestream_dagster.catalogue.metrics import load_metrics, metric_named
+
+    return store.rows(metric_named(name, load_metrics()), day, 1_000)
+
+
+def _row(store: Any, name: str, day: date) -> dict[str, Any]:
+    return next(iter(_rows(store, name, day)), {})
