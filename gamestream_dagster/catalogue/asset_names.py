@@ -17,6 +17,7 @@ SERVING_API: Name = ("serving", "serving_api")
 ALERTS: Name = ("serving", "alerts")
 GEO_TABLE: Name = ("enrichment", "geo_table")
 DEVICE_TABLE: Name = ("enrichment", "device_table")
+DIFFICULTY_MODEL: Name = ("model", "difficulty_model")
 
 
 def topic_name(topic: str) -> Name:

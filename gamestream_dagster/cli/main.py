@@ -38,6 +38,7 @@ GROUPS = (
     "metrics",
     "certificates",
     "experiment",
+    "models",
     "alerts",
     "exporter",
     "lint",

@@ -25,6 +25,7 @@ class Group(StrEnum):
     STREAMING = "streaming"  # Flink SQL jobs and their boards
     ARCHIVE = "archive"  # events copied to Parquet
     METRICS = "metrics"  # settled days of game events
+    TRAINING = "training"  # models that learn from settled days
     RECONCILIATION = "reconciliation"  # boards against their recompute
     SERVING = "serving"  # pages and APIs
 
@@ -73,3 +74,4 @@ SERVING_API = dg.AssetKey(asset_names.SERVING_API)
 ALERTS = dg.AssetKey(asset_names.ALERTS)
 GEO_TABLE = dg.AssetKey(asset_names.GEO_TABLE)
 DEVICE_TABLE = dg.AssetKey(asset_names.DEVICE_TABLE)
+DIFFICULTY_MODEL = dg.AssetKey(asset_names.DIFFICULTY_MODEL)

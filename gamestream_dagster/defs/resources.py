@@ -15,6 +15,7 @@ from gamestream_dagster.resources.provisioning import ProvisionerResource
 from gamestream_dagster.resources.quality import QualityResource
 from gamestream_dagster.resources.reconciliation import ArchiveResource, ReconcilerResource
 from gamestream_dagster.resources.stack import StackResource
+from gamestream_dagster.resources.training import TrainingResource
 from gamestream_dagster.resources.verdicts import VerdictsResource
 
 
@@ -35,6 +36,7 @@ def resources() -> dg.Definitions:
             "dashboard": DashboardResource(stack=stack),
             "enrichment": EnrichmentResource(stack=stack),
             "metrics": MetricsResource(stack=stack),
+            "training": TrainingResource(stack=stack),
             "experiments": ExperimentsResource(stack=stack),
             "dead_letters": DeadLettersResource(stack=stack),
             "alert_rules": AlertRulesResource(stack=stack),

@@ -1,0 +1,1 @@
+"""Models that are trained from settled metrics: examples, fit, registry."""
