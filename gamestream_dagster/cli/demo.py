@@ -108,7 +108,11 @@ def wait_until_read(settings: Settings, limit_seconds: float = READ_LIMIT_SECOND
     from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 
     admin = KafkaAdmin(settings.kafka)
-    waiting = {(job, topic) for job, spec in load_jobs(season=settings.season).items() for topic in spec.reads}
+    waiting = {
+        (job, topic)
+        for job, spec in load_jobs(season=settings.season, ranks=settings.ranks).items()
+        for topic in spec.reads
+    }
     deadline = time.monotonic() + limit_seconds
     while waiting:
         job, topic = next(iter(waiting))
@@ -130,7 +134,7 @@ def _show_end(settings: Settings, seconds: float) -> None:
     from gamestream_dagster.reconciliation.observe.sinks import read_tables, visible
     from gamestream_dagster.reconciliation.results.store import last_runs
 
-    boards = load_boards(season=settings.season)
+    boards = load_boards(season=settings.season, ranks=settings.ranks)
     with open_engine(settings) as engine:
         rows = read_tables(engine, list(boards.values()))
         last = last_runs(engine, 1)[-1]

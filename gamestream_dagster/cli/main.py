@@ -28,6 +28,7 @@ GROUPS = (
     "topics",
     "dlq",
     "keys",
+    "ranks",
     "reconcile",
     "archive",
     "repair",

@@ -135,7 +135,11 @@ class Stack:
     def status(self, only: Sequence[str] | None = None) -> list[ServiceStatus]:
         """State of these services (None: of all), each asked through its own API, in parallel."""
         states = self._supervisor.states() if self._supervisor.running() else {}
-        services = [service for service in catalogue.services().values() if only is None or service.name in only]
+        services = [
+            service
+            for service in catalogue.services().values()
+            if (only is None or service.name in only) and (service.wanted(self._settings) or states.get(service.name))
+        ]
         with ThreadPoolExecutor(len(services)) as pool:
             return list(pool.map(lambda service: self._status_of(service, states.get(service.name)), services))
 
@@ -161,6 +165,8 @@ class Stack:
         return service.external is not None and self._settings.is_external(service.external)
 
     def _to_start(self, service: Service, fresh: bool) -> bool:
+        if not service.wanted(self._settings):
+            return False
         if self._is_external(service):
             why = service.probe(self._settings)
             if why:
