@@ -63,6 +63,9 @@ class Stack:
             PlatformError: something cannot start; this call's servers are stopped again.
         """
         chosen = catalogue.select(only)
+        for service in chosen if only is not None else ():
+            if not service.wanted(self._settings):
+                self._progress(service.name, ProgressState.SKIPPED, "the settings leave it out")
         layout.make_home(self._settings)
         with self._lock():
             self._check_same_ports()

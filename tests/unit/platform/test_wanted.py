@@ -9,6 +9,7 @@ import pytest
 from gamestream_dagster.errors import SettingsError
 from gamestream_dagster.platform import catalogue, valkey
 from gamestream_dagster.platform.errors import PlatformError
+from gamestream_dagster.platform.service import ProgressState
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.settings import load_settings
 
@@ -24,6 +25,15 @@ def test_the_servers_of_the_ranks_are_there_where_they_are_wanted(tmp_path: Path
     (tmp_path / "home").mkdir(exist_ok=True)
     (tmp_path / "home" / "profile.yaml").write_text("ranks: all\n", encoding="utf-8")
     assert names(tmp_path / "home") == set(catalogue.services())
+
+
+def test_a_server_that_is_asked_for_and_not_wanted_is_told(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    stack = Stack(
+        load_settings(home=tmp_path / "home", port_base=20000), lambda name, state, _: told.append((name, state))
+    )
+    assert stack.up(("valkey",)) == []
+    assert told == [("valkey", ProgressState.SKIPPED)]
 
 
 def test_valkey_is_configured_for_this_machine_with_a_password(tmp_path: Path) -> None:
