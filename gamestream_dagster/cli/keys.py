@@ -107,6 +107,19 @@ def revoke(key_id: KeyId, home: Home = None, port_base: PortBase = None, as_json
 
 
 @contextmanager
+def key_for_now(settings: Settings, app: str) -> Iterator[str]:
+    """A key with the scope `ingest` for one command; it is revoked afterwards."""
+    from gamestream_dagster.http_server.keys import Scope
+
+    with _store(settings) as store:
+        made = store.create(app, frozenset({Scope.INGEST}))
+        try:
+            yield made.token
+        finally:
+            store.revoke(made.key.key_id)
+
+
+@contextmanager
 def _store(settings: Settings) -> Iterator[KeyStore]:
     from gamestream_dagster.clients.postgres import open_engine
     from gamestream_dagster.http_server.key_store import KeyStore

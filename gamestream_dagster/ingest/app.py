@@ -18,6 +18,7 @@ from gamestream_dagster.http_server.rates import Bodies, Rates
 from gamestream_dagster.http_server.signing import Signatures
 from gamestream_dagster.ingest import routes
 from gamestream_dagster.ingest.door import Door
+from gamestream_dagster.ingest.fates import Fates
 from gamestream_dagster.ingest.metrics import Metrics
 from gamestream_dagster.ingest.outbox import Outbox
 
@@ -41,6 +42,7 @@ class Parts:
     body_seconds: float
     schemas: Callable[[], Mapping[str, Any]]
     """The body of `GET /v1/schemas`."""
+    fates: Fates
 
 
 def build(parts: Parts, trusted_proxies: tuple[str, ...] = ()) -> ASGIApp:
@@ -63,6 +65,7 @@ def routed(parts: Parts) -> FastAPI:
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
+        parts.fates.close()
         left = await asyncio.to_thread(parts.outbox.close, CLOSE_SECONDS)
         log.info("stopped; %d records without a delivery report, none of which was acknowledged", left)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ from gamestream_dagster.http_server.observed import FACTS
 from gamestream_dagster.http_server.routes import NO_STORE, Health, Problem, address_of, bearer_of
 from gamestream_dagster.ingest.batch import MAX_EVENTS, split
 from gamestream_dagster.ingest.door import RETRY_SECONDS, Sender
-from gamestream_dagster.ingest.models import BatchAnswer, Schemas, ServerTime
+from gamestream_dagster.ingest.models import BatchAnswer, EventTrace, Schemas, ServerTime
 
 if TYPE_CHECKING:
     from gamestream_dagster.ingest.app import Parts
@@ -29,6 +29,7 @@ _MEANINGS: Final = {
     400: "The request cannot be understood.",
     401: "No valid key, or a wrong signature.",
     403: "The key lacks the scope.",
+    404: "No record has the id.",
     408: "The body came too slowly.",
     413: "Over a limit on size.",
     415: "A media type, charset or content coding that is not understood.",
@@ -130,6 +131,30 @@ async def _take(
     return _json(answer.body(), {"Retry-After": str(RETRY_SECONDS)} if counts.get("retry") else None)
 
 
+@router.get(
+    "/v1/events/{event_id:path}",
+    summary="What became of an event",
+    response_model=EventTrace,
+    responses=_problems(400, 401, 403, 404, 429, 503),
+    openapi_extra={"security": [{"key": []}]},
+)
+async def get_event(request: Request, event_id: str) -> Response:
+    """Every record under the id: received, raw record, fate, score, boards. The key needs the scope `read`.
+
+    The answer says nothing about the player, and holds no content. It takes from milliseconds to seconds.
+    """
+    parts = _parts(request)
+    await parts.rates.request_from(request.client.host if request.client else "")
+    key = await parts.keys.check(_token(request), Scope.READ)
+    request.scope[FACTS]["app"] = key.app
+    _check_names([name for name, _ in request.query_params.multi_items()], ())
+    signed = parts.signatures.announced(key, request.headers)
+    if signed is not None:
+        parts.signatures.check(key, signed, b"")
+    await parts.rates.request_with(key.key_id)
+    return _json(await parts.fates.trace(event_id, key.app))
+
+
 @router.get("/v1/time", summary="The server's time", response_model=ServerTime, responses=_problems(429))
 async def get_time(request: Request) -> Response:
     """For the offset of a client's clock: no key is needed."""
@@ -177,6 +202,7 @@ def _dry_run(request: Request) -> bool:
             raise bad_request("BAD_PARAMETER", "`dry_run` is true or false.")
 
 
-def _check_names(names: list[str], known: Iterable[str]) -> None:
+def _check_names(names: list[str], known: Collection[str]) -> None:
     if len(set(names)) < len(names) or not set(names) <= set(known):
-        raise bad_request("BAD_PARAMETER", "The only query parameter is `dry_run`, given once.")
+        wanted = "The only query parameter is `dry_run`, given once." if known else "There are no query parameters."
+        raise bad_request("BAD_PARAMETER", wanted)

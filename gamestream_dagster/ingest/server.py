@@ -14,6 +14,7 @@ from gamestream_dagster.http_server.running import KEY_QUERY_SECONDS, run
 from gamestream_dagster.http_server.signing import Signatures
 from gamestream_dagster.ingest.app import Parts, build
 from gamestream_dagster.ingest.door import Door
+from gamestream_dagster.ingest.fates import TraceProcess
 from gamestream_dagster.ingest.game_rule import GameRule, event_schemas
 from gamestream_dagster.ingest.geo import Locator
 from gamestream_dagster.ingest.metrics import Metrics
@@ -64,4 +65,5 @@ def parts_of(settings: Settings, database: Engine) -> Parts:
         metrics=Metrics(lambda: outbox.state.ready, lambda: bodies.held, lambda: len(remembered)),
         body_seconds=settings.ingest_body_seconds,
         schemas=event_schemas,
+        fates=TraceProcess(settings),
     )
