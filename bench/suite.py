@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import latency, peers, produce, proof, recompute, recovery, state, streaming
+from bench import latency, peers, produce, proof, recompute, recovery, settle, state, streaming
 from bench.archive import ArchiveOptions
 from bench.archive import measure as measure_archive
 from bench.results import BenchError, Result
@@ -85,12 +85,18 @@ def _state(settings: Settings, asked: Choices, say: Say) -> Result:
     return state.measure(settings, options, say)
 
 
+def _settle(settings: Settings, asked: Choices, say: Say) -> Result:
+    events = asked.events_or(settle.SettleOptions.events)
+    return settle.measure(settings, settle.SettleOptions(asked.rounds, events, asked.players[-1], asked.seed), say)
+
+
 ON_STACK: dict[str, OnStack] = {
     "streaming": _streaming,
     "latency": _latency,
     "produce": _produce,
     "archive": _archive,
     "peers": _peers,
+    "settle": _settle,
 }
 MEASURES = (*ON_STACK, "state", "recompute", "proof", "recovery")
 

@@ -123,17 +123,18 @@ class _Evaluation:
     def _joined(self, tree: Any) -> list[Element] | float:
         symbol, modifier = str(tree.op), tree.modifier
         left, right = self.of(tree.lhs), self.of(tree.rhs)
-        if not (isinstance(left, list) or isinstance(right, list)):
+        if not isinstance(left, list) and not isinstance(right, list):
             return _number(symbol, left, right)
         if symbol in SETS:
             vectors = [one if isinstance(one, list) else [Element((), one)] for one in (left, right)]
             return _SETS[symbol](vectors[0], vectors[1], _key(modifier))
         keep = bool(modifier is not None and modifier.return_bool)
-        if not isinstance(right, list):
-            assert isinstance(left, list)  # noqa: S101 - the case of two numbers is above
+        if isinstance(left, list) and not isinstance(right, list):
             return [_combined(symbol, one, Element((), right), one.labels, keep) for one in left]
-        if not isinstance(left, list):
+        if isinstance(right, list) and not isinstance(left, list):
             return [_combined(symbol, Element((), left), one, one.labels, keep, shown=one.value) for one in right]
+        assert isinstance(left, list)  # noqa: S101 - the cases with numbers are above
+        assert isinstance(right, list)  # noqa: S101 - as above
         return _matched(symbol, left, right, modifier, keep)
 
 

@@ -73,7 +73,7 @@ class _Hashed:
         self._hash = hashlib.sha256()
         self._read = 0
 
-    def read1(self, size: int = -1) -> bytes:
+    def read1(self, size: int = -1, /) -> bytes:
         """Some bytes; none at the end."""
         piece: bytes = self._stream.read1(size)
         self._hash.update(piece)

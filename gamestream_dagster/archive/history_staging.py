@@ -10,7 +10,6 @@ from typing import Any, Final, Self
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.history_rows import PLACE
@@ -123,15 +122,13 @@ class Staging:
             if not len(wanted):
                 continue
             for batch in self._batches(day, (PLACE, "line", "event_id", "value")):
-                yield from batch.filter(_is_in(batch.column(PLACE), pa.array(wanted))).to_pylist()
+                yield from batch.filter(_among(batch, wanted)).to_pylist()
 
     def kept(self, day: int) -> Iterator[pa.Table]:
         """Rows of a date that are archived, in the file's order; after `find_copies`."""
-        dropped = pa.array(self._dropped(day, "true"))
+        dropped = self._dropped(day, "true")
         for batch in self._batches(day, None):
-            left = batch
-            if len(dropped):
-                left = batch.filter(pc.call_function("invert", [_is_in(batch.column(PLACE), dropped)]))
+            left = batch.filter(_among(batch, dropped, not_among=True)) if len(dropped) else batch
             if left.num_rows:
                 yield left
 
@@ -146,5 +143,6 @@ class Staging:
                     yield file.read_row_group(group, columns=None if columns is None else list(columns))
 
 
-def _is_in(values: pa.ChunkedArray, wanted: pa.Array) -> pa.ChunkedArray:
-    return pc.call_function("is_in", [values], pc.SetLookupOptions(wanted))
+def _among(rows: pa.Table, places: np.ndarray[Any, Any], *, not_among: bool = False) -> pa.Array:
+    """Which rows are among the places, or are not."""
+    return pa.array(np.isin(rows.column(PLACE).to_numpy(), places, invert=not_among))

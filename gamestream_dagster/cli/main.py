@@ -39,6 +39,7 @@ GROUPS = (
     "certificates",
     "experiment",
     "alerts",
+    "exporter",
     "lint",
     "bench",
     "drill",

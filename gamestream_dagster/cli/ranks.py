@@ -34,17 +34,16 @@ def status(home: Home = None, port_base: PortBase = None, as_json: AsJson = Fals
     settings = settings_from(home, port_base)
     with as_could_not_run():
         from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-        from gamestream_dagster.clients.valkey import client, sentences
+        from gamestream_dagster.clients.valkey import client
         from gamestream_dagster.reconciliation.model.cut import shown
         from gamestream_dagster.serving_api.ranks.ranked import ranked_of
         from gamestream_dagster.serving_api.ranks.store import RankStore, SetKeys
 
         ranked = ranked_of(settings)
         topic_id = KafkaAdmin(settings.kafka).topic_id(ranked.output.topic)
-        keys = SetKeys(topic_id) if topic_id else None
-        with client(settings) as opened, sentences(settings.valkey):
-            state = RankStore(opened, keys, settings.valkey).state() if keys else None
-            players = int(opened.zcard(keys.ranks)) if keys else 0
+        with client(settings) as opened:
+            store = RankStore(opened, SetKeys(topic_id), settings.valkey) if topic_id else None
+            state, players = (store.state(), store.players()) if store else (None, 0)
     if as_json:
         found = {"board": ranked.board.name, "players": players, "state": state and json.loads(state.packed())}
         _write(found)

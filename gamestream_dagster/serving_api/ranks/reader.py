@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import valkey.asyncio
 
@@ -58,7 +58,7 @@ class RankReader:
         """A player's row and up to `window` on each side; no rows where the set does not have the player."""
         with sentences(self._where):
             found = await self._around(keys=SetKeys(topic_id).read, args=[_bytes(player), window])
-        head, place, first, rows, exact = found
+        head, place, first, rows, exact = cast("Any", found)
         ordered = _ordered(exact)
         if place < 0:
             return _ranking(head, ())
@@ -74,7 +74,7 @@ class RankReader:
         """The rows of those that the set has."""
         with sentences(self._where):
             found = await self._among(keys=SetKeys(topic_id).read, args=[_bytes(one) for one in players])
-        head, rows, exact = found
+        head, rows, exact = cast("Any", found)
         places = {name: (at, total) for at, (name, total) in enumerate(_ordered(exact))}
         listed: list[RankedPlayer] = []
         for player, (place, score) in zip(players, rows, strict=True):

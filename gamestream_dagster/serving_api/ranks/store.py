@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import valkey
@@ -150,6 +150,10 @@ class SetProof:
             return None
 
 
+def _state(reply: Any) -> SetState:
+    return SetState.unpacked(reply if isinstance(reply, bytes) else None)
+
+
 class SetChangedError(TransientServiceError):
     """The set is not as this loader left it."""
 
@@ -175,9 +179,14 @@ class RankStore:
         """Where the set stands; that of an empty one where there is none, or a part of it is gone."""
         with sentences(self._where):
             data, ranks = self._client.get(self._keys.state), self._client.exists(self._keys.ranks)
-        state = SetState.unpacked(data if isinstance(data, bytes) else None)
+        state = _state(data)
         # Valkey drops an empty set: only one that was never filled may be missing
         return state if ranks or not any(state.position.values()) else SetState()
+
+    def players(self) -> int:
+        """How many players have a rank."""
+        with sentences(self._where):
+            return int(cast("Any", self._client.zcard(self._keys.ranks)))
 
     def clear(self) -> None:
         """Forget the set."""
@@ -207,7 +216,7 @@ class RankStore:
         within = [user for user in totals if user not in beyond]
         with sentences(self._where), self._client.pipeline(transaction=True) as batch:
             batch.watch(keys.state)
-            if SetState.unpacked(batch.get(keys.state)) != before:
+            if _state(batch.get(keys.state)) != before:
                 raise SetChangedError
             batch.multi()
             if there:

@@ -79,9 +79,10 @@ def verify_ranks(settings: Settings, say: Callable[[str], None] = lambda _: None
     with client(settings) as opened:
         store = RankStore(opened, keys, settings.valkey)
         say("ranks")
+        _wait_for_cut(store)
         with _held(opened, keys, settings.valkey):
             state = _settled(store)
-            shown = _totals(opened, keys, settings.valkey)
+            shown = _totals(opened, keys, settings.valkey, store.players())
             if store.state() != state:
                 raise CouldNotLookError("the ranks changed while they were read", "run the command again")
         say("archive")
@@ -112,8 +113,18 @@ def _held(opened: valkey.Valkey, keys: SetKeys, where: str) -> Iterator[None]:
             opened.delete(keys.hold)
 
 
+def _wait_for_cut(store: RankStore) -> None:
+    """Wait until the loader, which has perhaps just begun, knows the cut: under a hold it would not go on."""
+    deadline = time.monotonic() + CUT_SECONDS
+    while (why := _unknown(state := store.state())) is not None:
+        if time.monotonic() > deadline:
+            see = "run the command again in a moment" if state.position else "see `gamestream status`"
+            raise CouldNotLookError(why, see)
+        time.sleep(ROUND_SECONDS)
+
+
 def _settled(store: RankStore) -> SetState:
-    """The state once the loader has seen that it must wait, and the cut is known."""
+    """The state once the loader has seen that it must wait."""
     time.sleep(2 * ROUND_SECONDS)
     before = store.state()
     deadline = time.monotonic() + CUT_SECONDS
@@ -125,19 +136,28 @@ def _settled(store: RankStore) -> SetState:
         if time.monotonic() > deadline:
             raise CouldNotLookError("the loader does not hold still", "see `gamestream logs ranks`")
         before = state
-    if not state.complete:
-        raise CouldNotLookError("the ranks are being loaded from their topic", "run the command again in a moment")
-    if state.low is None or state.high is None:
-        raise CouldNotLookError(f"the cut of the ranks is unknown: {state.reason}", "run the command again in a moment")
+    if (why := _unknown(state)) is not None:
+        raise CouldNotLookError(why, "run the command again in a moment")
     return state
 
 
-def _totals(opened: valkey.Valkey, keys: SetKeys, where: str) -> pa.Table:
+def _unknown(state: SetState) -> str | None:
+    """Why the ranks cannot be compared; None where they can."""
+    if not state.position:
+        return "the ranks are not being loaded"
+    if not state.complete:
+        return "the ranks are being loaded from their topic"
+    if state.low is None or state.high is None:
+        return f"the cut of the ranks is unknown: {state.reason}"
+    return None
+
+
+def _totals(opened: valkey.Valkey, keys: SetKeys, where: str, players: int) -> pa.Table:
     """Every player and total, in two columns: some 40 bytes each."""
     batches: list[Any] = []
     with sentences(where):
         beyond = {name: int(total) for name, total in opened.hscan_iter(keys.beyond, count=_STEP)}
-        for first in range(0, int(opened.zcard(keys.ranks)), _STEP):
+        for first in range(0, players, _STEP):
             rows: Any = opened.zrange(keys.ranks, first, first + _STEP - 1, withscores=True)
             totals = [beyond.get(name, -int(score)) if -score >= EXACT_BELOW else -int(score) for name, score in rows]
             names = [name.decode("utf-8", "replace") for name, _ in rows]

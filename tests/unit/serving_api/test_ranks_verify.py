@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pytest
 
+from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.serving_api.ranks import verify
+from gamestream_dagster.serving_api.ranks.store import RankStore, SetState
 
 SQL = (Path(verify.__file__).parent / "sql" / "differing.sql").read_text(encoding="utf-8")
 LOW = 10
@@ -66,3 +69,40 @@ def test_every_difference_is_counted_and_some_are_told() -> None:
     found = differing({f"p{number:03}": 1 for number in range(50)}, [])
     assert (len(found), found[0][0], found[0][-1]) == (20, "p000", 50)
     assert differing({}, []) == []
+
+
+class Store:
+    """A set whose state is the next of these with each look, and then the last."""
+
+    def __init__(self, *states: SetState) -> None:
+        self.states = list(states)
+
+    def state(self) -> SetState:
+        return self.states.pop(0) if len(self.states) > 1 else self.states[0]
+
+
+def wait_for_cut(monkeypatch: pytest.MonkeyPatch, *states: SetState) -> Store:
+    monkeypatch.setattr(verify, "ROUND_SECONDS", 0.0)
+    monkeypatch.setattr(verify, "CUT_SECONDS", 0.05)
+    store = Store(*states)
+    verify._wait_for_cut(cast("RankStore", store))
+    return store
+
+
+def test_a_loader_that_has_just_begun_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = SetState({0: 1}, complete=True, low={0: 1}, high={0: 1})
+    begun = replace(known, low=None, high=None, reason="the loader has just begun")
+    assert wait_for_cut(monkeypatch, SetState(), replace(begun, complete=False), begun, known).states == [known]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (SetState(), "not being loaded; see `gamestream status`"),
+        (SetState({0: 1}), "are being loaded from their topic; run the command again"),
+        (SetState({0: 1}, complete=True, reason="no checkpoint yet"), "unknown: no checkpoint yet; run the command"),
+    ],
+)
+def test_ranks_without_a_cut_are_not_compared(monkeypatch: pytest.MonkeyPatch, state: SetState, told: str) -> None:
+    with pytest.raises(CouldNotLookError, match=told):
+        wait_for_cut(monkeypatch, state)
