@@ -48,7 +48,7 @@ def status(home: Home = None, port_base: PortBase = None, as_json: AsJson = Fals
         found = {"board": ranked.board.name, "players": players, "state": state and json.loads(state.packed())}
         _write(found)
         return
-    whole = "complete" if state and state.complete else "being loaded"
+    whole = "not loaded" if state is None else "complete" if state.complete else "being loaded"
     data.print(Text(f"board    {ranked.board.name}, from {ranked.output.topic}"))
     data.print(Text(f"players  {players:,}   {whole}"))
     if state and state.low is not None and state.high is not None:
@@ -56,7 +56,9 @@ def status(home: Home = None, port_base: PortBase = None, as_json: AsJson = Fals
         data.print(
             Text(f"cut      {state.topic} {shown(state.low)} to {shown(state.high)}   {at:%Y-%m-%d %H:%M:%S} UTC")
         )
-    elif state:
+    elif state is None:
+        data.print(Text(f"cut      unknown: there is no topic {ranked.output.topic}; make it with `gamestream apply`"))
+    else:
         data.print(Text(f"cut      unknown: {state.reason or 'nothing is loaded yet'}"))
 
 

@@ -30,13 +30,13 @@ def program(settings: Settings) -> Program:
 
 
 def probe(settings: Settings) -> str | None:
-    """Read its heartbeat: it writes one with each round, also while there is nothing to load."""
+    """Read its heartbeat: it writes one with each round, also while there is nothing to load or no topic yet."""
     path = layout.service_dir(settings, "ranks") / "heartbeat"
     try:
         age = time.time() - path.stat().st_mtime
     except FileNotFoundError:
         return "no round yet"
-    return None if age < HEARTBEAT_SECONDS else f"no round for {age:.0f} s"
+    return None if age < HEARTBEAT_SECONDS else f"no round for {age:.0f} s; see `gamestream logs ranks`"
 
 
 SERVICES = (

@@ -6,8 +6,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -50,17 +50,27 @@ def load_for_ever(settings: Settings) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    heartbeat = settings.home / "ranks" / "heartbeat"
+    load_until(ended, lambda: opened(settings, ranked), settings.home / "ranks" / "heartbeat")
+    log.info("stopped")
+
+
+def load_until(ended: threading.Event, open_loader: Open, heartbeat: Path) -> None:
+    """Load until `ended`, opening anew whatever broke; each reason is logged once."""
+    told = ""
     while not ended.is_set():
         try:
-            with opened(settings, ranked) as (loader, check):
+            with open_loader() as (loader, check):
+                told = ""
                 _rounds(loader, check, ended, heartbeat)
         except TopicAnewError as error:
             log.warning("%s", error)
         except ServiceError as error:
-            log.warning("%s", error)
+            if str(error) != told:
+                told = str(error)
+                log.warning("%s", told)
+            if isinstance(error, NotFoundError):
+                heartbeat.touch()  # nothing is wrong: a new stack has no topic before `gamestream apply`
             ended.wait(PAUSE_SECONDS)
-    log.info("stopped")
 
 
 @contextmanager
@@ -121,6 +131,10 @@ class Check:
             raise TopicAnewError(f"{self._topic} was deleted and created again: it is loaded anew.")
         if frozenset(self._admin.end_offsets(self._topic)) != self._partitions:
             raise TopicAnewError(f"{self._topic} has other partitions than before: it is opened anew.")
+
+
+Open = Callable[[], AbstractContextManager[tuple[Loader, Check]]]
+"""Opens a loader, and what sees that its topic is still the same."""
 
 
 def _rounds(loader: Loader, check: Check, ended: threading.Event, heartbeat: Path) -> None:
