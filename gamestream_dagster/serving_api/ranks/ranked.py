@@ -47,7 +47,10 @@ def ranked_of(settings: Settings) -> Ranked:
         SettingsError: the stack keeps no ranks, or has no such output.
     """
     if settings.ranks is not Ranks.ALL:
-        raise SettingsError("No ranks of all players are kept: set `ranks: all` in profile.yaml, then `gamestream up`.")
+        raise SettingsError(
+            "No ranks of all players are kept: set `ranks: all` in profile.yaml, then run `gamestream down`, "
+            "`gamestream up` and `gamestream apply`."
+        )
     found = ranked_boards(load_boards(season=settings.season, ranks=settings.ranks).values())
     if not found:
         raise SettingsError("No output without ranks holds the totals of a board; restore flink_sql/player_totals_v1.")
