@@ -136,14 +136,18 @@ class Stack:
                 )
 
     def status(self, only: Sequence[str] | None = None) -> list[ServiceStatus]:
-        """State of these services (None: of all), each asked through its own API, in parallel."""
+        """State of these services (None: of all), each asked through its own API, in parallel.
+
+        One that the settings leave out is listed only while it still runs.
+        """
         states = self._supervisor.states() if self._supervisor.running() else {}
+        alive = {name for name, info in states.items() if info["statename"] in ALIVE}
         services = [
             service
             for service in catalogue.services().values()
-            if (only is None or service.name in only) and (service.wanted(self._settings) or states.get(service.name))
+            if (only is None or service.name in only) and (service.wanted(self._settings) or service.name in alive)
         ]
-        with ThreadPoolExecutor(len(services)) as pool:
+        with ThreadPoolExecutor(max(1, len(services))) as pool:
             return list(pool.map(lambda service: self._status_of(service, states.get(service.name)), services))
 
     def _status_of(self, service: Service, info: dict | None) -> ServiceStatus:

@@ -11,6 +11,7 @@ from gamestream_dagster.platform import catalogue, valkey
 from gamestream_dagster.platform.errors import PlatformError
 from gamestream_dagster.platform.service import ProgressState
 from gamestream_dagster.platform.stack import Stack
+from gamestream_dagster.platform.supervisor import Supervisor
 from gamestream_dagster.settings import load_settings
 
 OPTIONAL = {"valkey", "ranks"}
@@ -25,6 +26,20 @@ def test_the_servers_of_the_ranks_are_there_where_they_are_wanted(tmp_path: Path
     (tmp_path / "home").mkdir(exist_ok=True)
     (tmp_path / "home" / "profile.yaml").write_text("ranks: all\n", encoding="utf-8")
     assert names(tmp_path / "home") == set(catalogue.services())
+
+
+@pytest.mark.parametrize(("statename", "listed"), [("STOPPED", False), ("RUNNING", True)])
+def test_a_server_that_is_not_wanted_is_listed_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statename: str, listed: bool
+) -> None:
+    """The supervisor knows every server, wanted or not."""
+    states = {name: {"statename": "STOPPED", "pid": 0} for name in catalogue.services()}
+    states["ranks"] = {"statename": statename, "pid": 0}
+    monkeypatch.setattr(Supervisor, "running", lambda _: True)
+    monkeypatch.setattr(Supervisor, "states", lambda _: states)
+    found = names(tmp_path / "home")
+    assert ("ranks" in found) is listed
+    assert "valkey" not in found
 
 
 def test_a_server_that_is_asked_for_and_not_wanted_is_told(tmp_path: Path) -> None:
@@ -62,3 +77,7 @@ def test_an_address_replaces_the_embedded_valkey_and_holds_no_password(tmp_path:
         with pytest.raises(SettingsError, match="valkey_url") as refused:
             load_settings(home=tmp_path, valkey_url=wrong)
         assert "canary" not in str(refused.value)
+
+
+def test_the_status_of_servers_that_are_not_wanted_is_empty(tmp_path: Path) -> None:
+    assert Stack(load_settings(home=tmp_path / "home", port_base=20000)).status(("valkey", "ranks")) == []
