@@ -171,7 +171,7 @@ def test_proxies_come_from_the_environment(tmp_path: Any, monkeypatch: pytest.Mo
     assert load_settings(home=tmp_path / "h").ingest_trusted_proxies == ("127.0.0.1", "10.0.0.0/8")
 
 
-@pytest.mark.parametrize("storage", ["async+nowhere://x", "async+mongodb://127.0.0.1:1"])
+@pytest.mark.parametrize("storage", ["async+nowhere://x", "async+memcached://127.0.0.1:1"])
 def test_a_storage_that_cannot_be_used_is_a_sentence(storage: str) -> None:
     with pytest.raises(SettingsError, match="'ingest_limits_storage'"):
         Rates(limits_of(IngestSettings(ingest_limits_storage=storage)))
