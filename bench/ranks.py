@@ -25,6 +25,7 @@ from gamestream_dagster.http_server.key_store import KeyStore
 from gamestream_dagster.http_server.keys import Scope
 from gamestream_dagster.serving_api.ranks.ranked import ranked_of
 from gamestream_dagster.serving_api.ranks.store import BATCH, RankStore, SetKeys, SetState
+from gamestream_dagster.serving_api.ranks.totals_topic import incarnation
 from gamestream_dagster.settings import Settings
 
 SQL = Path(__file__).with_name("sql")
@@ -97,9 +98,7 @@ def fill_valkey(settings: Settings, options: RanksOptions) -> None:
     """As the loader leaves the set; there is no loader."""
     topic = ranked_of(settings).output.topic
     admin = KafkaAdmin(settings.kafka)
-    topic_id = admin.topic_id(topic)
-    if topic_id is None:
-        raise BenchError(f"there is no topic {topic}; run `gamestream apply --home {settings.home}`")
+    topic_id = incarnation(admin, topic)
     whole = SetState(admin.end_offsets(topic) or {0: 0}, complete=True, reason="made for a benchmark")
     with client(settings) as opened:
         store = RankStore(opened, SetKeys(topic_id), settings.valkey)

@@ -38,26 +38,25 @@ def status(home: Home = None, port_base: PortBase = None, as_json: AsJson = Fals
         from gamestream_dagster.reconciliation.model.cut import shown
         from gamestream_dagster.serving_api.ranks.ranked import ranked_of
         from gamestream_dagster.serving_api.ranks.store import RankStore, SetKeys
+        from gamestream_dagster.serving_api.ranks.totals_topic import incarnation
 
         ranked = ranked_of(settings)
-        topic_id = KafkaAdmin(settings.kafka).topic_id(ranked.output.topic)
+        keys = SetKeys(incarnation(KafkaAdmin(settings.kafka), ranked.output.topic))
         with client(settings) as opened:
-            store = RankStore(opened, SetKeys(topic_id), settings.valkey) if topic_id else None
-            state, players = (store.state(), store.players()) if store else (None, 0)
+            store = RankStore(opened, keys, settings.valkey)
+            state, players = store.state(), store.players()
     if as_json:
-        found = {"board": ranked.board.name, "players": players, "state": state and json.loads(state.packed())}
+        found = {"board": ranked.board.name, "players": players, "state": json.loads(state.packed())}
         _write(found)
         return
-    whole = "not loaded" if state is None else "complete" if state.complete else "being loaded"
+    whole = "complete" if state.complete else "being loaded"
     data.print(Text(f"board    {ranked.board.name}, from {ranked.output.topic}"))
     data.print(Text(f"players  {players:,}   {whole}"))
-    if state and state.low is not None and state.high is not None:
+    if state.low is not None and state.high is not None:
         at = datetime.fromtimestamp(state.loaded_ms / 1000, UTC)
         data.print(
             Text(f"cut      {state.topic} {shown(state.low)} to {shown(state.high)}   {at:%Y-%m-%d %H:%M:%S} UTC")
         )
-    elif state is None:
-        data.print(Text(f"cut      unknown: there is no topic {ranked.output.topic}; make it with `gamestream apply`"))
     else:
         data.print(Text(f"cut      unknown: {state.reason or 'nothing is loaded yet'}"))
 

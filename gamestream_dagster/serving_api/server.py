@@ -26,6 +26,7 @@ from gamestream_dagster.serving_api.metrics import metrics_of
 from gamestream_dagster.serving_api.ranks.answering import PlayerRanks
 from gamestream_dagster.serving_api.ranks.ranked import ranked_of
 from gamestream_dagster.serving_api.ranks.reader import RankReader
+from gamestream_dagster.serving_api.ranks.totals_topic import incarnation
 from gamestream_dagster.serving_api.reading import BoardReader
 from gamestream_dagster.settings import Ranks, Settings
 
@@ -77,7 +78,7 @@ def ranks_of(settings: Settings) -> PlayerRanks | None:
         return None
     ranked, kafka = ranked_of(settings), KafkaAdmin(settings.kafka, KAFKA_SECONDS)
     reader = RankReader(async_client(settings, RANKS_SECONDS), settings.valkey)
-    return PlayerRanks(ranked, reader, lambda: kafka.topic_id(ranked.output.topic))
+    return PlayerRanks(ranked, reader, lambda: incarnation(kafka, ranked.output.topic))
 
 
 def parts_of(settings: Settings, database: Engine) -> Parts:

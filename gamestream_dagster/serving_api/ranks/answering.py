@@ -39,7 +39,7 @@ class PlayerRanks:
     Args:
         ranked: the board.
         reader: of the set.
-        topic_id: asks Kafka for the id of the topic of totals; blocks.
+        topic_id: asks Kafka for the id of the topic of totals; blocks. Raises ServiceError.
         clock: seconds.
     """
 
@@ -47,7 +47,7 @@ class PlayerRanks:
         self,
         ranked: Ranked,
         reader: ReadRanks,
-        topic_id: Callable[[], TopicId | None],
+        topic_id: Callable[[], TopicId],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ranked = ranked
@@ -55,6 +55,7 @@ class PlayerRanks:
         self._ask_id = topic_id
         self._clock = clock
         self._topic_id: TopicId | None = None
+        self._failure: ServiceError = TransientServiceError("Kafka", "it was not asked yet", "ask again in a moment")
         self._asked_at = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
@@ -115,18 +116,16 @@ class PlayerRanks:
             if self._topic_id is None:
                 await asyncio.shield(self._asking)
         if self._topic_id is None:
-            raise TransientServiceError(
-                "Kafka", f"the topic {self._ranked.output.topic} is not known", "make it with `gamestream apply`"
-            )
+            raise self._failure.with_traceback(None)  # it would grow with each request
         return self._topic_id
 
     async def _look(self) -> None:
         try:
-            self._topic_id = await asyncio.to_thread(self._ask_id) or self._topic_id
-            self._asked_at = self._clock()
-        except ServiceError:
-            self._asked_at = self._clock()
+            self._topic_id = await asyncio.to_thread(self._ask_id)
+        except ServiceError as error:
+            self._failure = error
         finally:
+            self._asked_at = self._clock()
             self._asking = None
 
 

@@ -23,7 +23,7 @@ from gamestream_dagster.serving_api.job_records import JobRecords
 from gamestream_dagster.serving_api.ranks.loader import Loader, TopicEnds
 from gamestream_dagster.serving_api.ranks.ranked import Ranked, ranked_of
 from gamestream_dagster.serving_api.ranks.store import RankStore, SetKeys
-from gamestream_dagster.serving_api.ranks.totals_topic import TotalsTopic
+from gamestream_dagster.serving_api.ranks.totals_topic import TotalsTopic, incarnation
 from gamestream_dagster.settings import Settings
 
 IDENTITY_SECONDS: Final = 5.0
@@ -81,10 +81,7 @@ def opened(settings: Settings, ranked: Ranked) -> Iterator[tuple[Loader, Check]]
         ServiceError: a server does not answer, or there is no such topic yet.
     """
     admin, topic = KafkaAdmin(settings.kafka, KAFKA_SECONDS), ranked.output.topic
-    topic_id = admin.topic_id(topic)
-    described = admin.describe(topic)
-    if described is None or topic_id is None:
-        raise NotFoundError("Kafka", f"there is no topic {topic}", "make it with `gamestream apply`")
+    topic_id = incarnation(admin, topic)
     beginnings = admin.beginning_offsets(topic)
     with ExitStack() as stack:
         store = RankStore(stack.enter_context(client(settings)), SetKeys(topic_id), settings.valkey)

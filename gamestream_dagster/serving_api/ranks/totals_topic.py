@@ -4,14 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from gamestream_dagster.clients.errors import TransientServiceError
+from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
+from gamestream_dagster.clients.topic_identity import TopicId
 from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.serving_api.ranks.ranked import Ranked
+
+
+class AsksId(Protocol):
+    """The part of `KafkaAdmin` that is asked."""
+
+    def topic_id(self, topic: str) -> TopicId | None:
+        """The topic's incarnation; None where the broker has no ids."""
+        ...
+
+
+def incarnation(kafka: AsksId, topic: str) -> TopicId:
+    """The id of a topic as it is now: a set of ranks is of one incarnation.
+
+    Raises:
+        NotFoundError: there is no such topic.
+        TerminalServiceError: the broker gives topics no ids.
+    """
+    found = kafka.topic_id(topic)
+    if found is None:
+        raise TerminalServiceError(
+            "Kafka", "the broker gives topics no ids, by which ranks are kept", "use a broker of version 2.8 or later"
+        )
+    return found
+
 
 _BIGINT: Final = range(-(2**63), 2**63)
 

@@ -23,6 +23,7 @@ from gamestream_dagster.reconciliation.recompute.factory import open_recompute
 from gamestream_dagster.serving_api.ranks.loader import ROUND_SECONDS
 from gamestream_dagster.serving_api.ranks.ranked import ranked_of
 from gamestream_dagster.serving_api.ranks.store import EXACT_BELOW, RankStore, SetKeys, SetProof, SetState
+from gamestream_dagster.serving_api.ranks.totals_topic import incarnation
 from gamestream_dagster.settings import Settings
 
 MOST_SHOWN: Final = 20
@@ -71,11 +72,8 @@ def verify_ranks(settings: Settings, say: Callable[[str], None] = lambda _: None
         ArchiveError, ServiceError: the archive or a server cannot be read.
     """
     ranked, admin = ranked_of(settings), KafkaAdmin(settings.kafka)
-    topic_id = admin.topic_id(ranked.output.topic)
-    if topic_id is None:
-        raise CouldNotLookError(f"there is no topic {ranked.output.topic}", "make it with `gamestream apply`")
     source = source_of_board(ranked.output, stack_sources(settings))
-    keys = SetKeys(topic_id)
+    keys = SetKeys(incarnation(admin, ranked.output.topic))
     with client(settings) as opened:
         store = RankStore(opened, keys, settings.valkey)
         say("ranks")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.clients.errors import TransientServiceError
+from gamestream_dagster.clients.errors import NotFoundError, ServiceError, TransientServiceError
 from gamestream_dagster.clients.topic_identity import TopicId
 from gamestream_dagster.serving_api.ranks.answering import IDENTITY_SECONDS, PlayerRanks
 from gamestream_dagster.serving_api.ranks.ranked import ranked_boards
@@ -51,19 +51,22 @@ class FakeRanks:
             raise TransientServiceError("Valkey", "no answer", "see `gamestream status`")
 
 
+AWAY = TransientServiceError("Kafka", "no answer", "see `gamestream status`")
+
+
 class World:
     def __init__(self) -> None:
         self.ranks = FakeRanks()
-        self.topic_id: TopicId | None = TopicId("totals-1")
-        self.kafka_away = False
+        self.topic_id = TopicId("totals-1")
+        self.kafka_fails: ServiceError | None = None
         self.now = 0.0
         [ranked] = ranked_boards(OUTPUTS.values())
         self.api = ServingApi(ranks=PlayerRanks(ranked, self.ranks, self._ask, lambda: self.now))
         self.api.show("top_players", players(*range(300, 200, -10)))
 
-    def _ask(self) -> TopicId | None:
-        if self.kafka_away:
-            raise TransientServiceError("Kafka", "no answer", "see `gamestream status`")
+    def _ask(self) -> TopicId:
+        if self.kafka_fails:
+            raise self.kafka_fails
         return self.topic_id
 
 
@@ -140,12 +143,18 @@ def test_the_set_is_that_of_the_topic_that_kafka_has(world: World) -> None:
         if world.ranks.topics[-1] == "totals-2":
             break
     assert world.ranks.topics[-1] == "totals-2"
-    world.kafka_away = True
+    world.kafka_fails = AWAY
     world.now += IDENTITY_SECONDS
     assert world.api.get(f"{BOARD}/players/p25").json()["row"]["rank"] == 25, "the id of before"
 
 
-def test_before_the_topic_exists_there_are_no_ranks(world: World) -> None:
-    world.topic_id = None
-    assert world.api.get(f"{BOARD}/players/p25").status_code == 503
+@pytest.mark.parametrize("why", [AWAY, NotFoundError("Kafka", "there is no topic", "run `gamestream apply`")])
+def test_before_the_topic_is_known_there_are_no_ranks(world: World, why: ServiceError) -> None:
+    world.kafka_fails = why
+    for _ in range(2):
+        answer = world.api.get(f"{BOARD}/players/p25")
+        assert (answer.status_code, answer.json()["message"]) == (503, str(why))
     assert world.api.get(f"{BOARD}/players/p3").json()["origin"] == "board"
+    world.kafka_fails = None
+    world.now += IDENTITY_SECONDS
+    assert world.api.get(f"{BOARD}/players/p25").json()["row"]["rank"] == 25

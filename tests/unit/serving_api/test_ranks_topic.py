@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from confluent_kafka import KafkaError
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.clients.errors import TransientServiceError
+from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
+from gamestream_dagster.clients.topic_identity import TopicId
 from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.serving_api.ranks import totals_topic
 from gamestream_dagster.serving_api.ranks.ranked import ranked_boards
-from gamestream_dagster.serving_api.ranks.totals_topic import TotalsTopic
+from gamestream_dagster.serving_api.ranks.totals_topic import TotalsTopic, incarnation
 from gamestream_dagster.settings import Ranks
 
 [RANKED] = ranked_boards(load_boards(ranks=Ranks.ALL).values())
@@ -104,3 +105,15 @@ def test_a_position_that_kafka_no_longer_holds_is_an_error(topic: TotalsTopic) -
     consumer.messages = [Message(7, error=KafkaError(KafkaError._AUTO_OFFSET_RESET))]
     with pytest.raises(TransientServiceError, match="player-totals cannot be read"):
         topic.read(100, 1)
+
+
+def test_a_broker_without_ids_keeps_no_ranks() -> None:
+    class Kafka:
+        ids: ClassVar = {"player-totals": TopicId("one"), "older": None}
+
+        def topic_id(self, topic: str) -> TopicId | None:
+            return self.ids[topic]
+
+    assert incarnation(Kafka(), "player-totals") == "one"
+    with pytest.raises(TerminalServiceError, match="no ids"):
+        incarnation(Kafka(), "older")
