@@ -31,7 +31,8 @@ from gamestream_dagster.settings import Settings
 SQL = Path(__file__).with_name("sql")
 SERVERS = ("kafka", "registry", "postgres", "valkey", "api")
 OURS, POSTGRES = "serving API on Valkey", "Postgres alone"
-THREADS = 16
+THREADS = 8
+"""Connections: as many as our pool for Postgres gives."""
 WINDOW = 5
 GIVE_UP = 2.0
 """A contestant that is slower than the load is stopped after so many times the seconds."""
