@@ -18,7 +18,7 @@ from gamestream_dagster.platform.service import ServiceState
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
-from gamestream_dagster.settings import Settings, load_settings
+from gamestream_dagster.settings import Ranks, Settings, load_settings
 
 SERVERS = ("kafka", "registry", "postgres", "flink")
 # A benchmark reads in seconds the ids of minutes.
@@ -31,7 +31,11 @@ FLINK_OPTIONS = {**QUICK_PAGES, "taskmanager.numberOfTaskSlots": "12", "heartbea
 
 @contextmanager
 def stack_for(
-    given: Path | None, say: Say, servers: tuple[str, ...] = SERVERS, heap_mib: int = HEAP_MIB
+    given: Path | None,
+    say: Say,
+    servers: tuple[str, ...] = SERVERS,
+    heap_mib: int = HEAP_MIB,
+    ranks: Ranks = Ranks.BOARDS,
 ) -> Iterator[Settings]:
     """A stack with its topics and tables.
 
@@ -40,6 +44,7 @@ def stack_for(
         say: receives progress.
         servers: those that a temporary stack starts.
         heap_mib: of its TaskManager.
+        ranks: whose ranks a temporary stack keeps.
 
     Raises:
         BenchError: the given stack does not run.
@@ -53,7 +58,7 @@ def stack_for(
         provision(settings)
         yield settings
         return
-    with own_home(FLINK_OPTIONS, heap_mib) as settings:
+    with own_home(FLINK_OPTIONS, heap_mib, ranks) as settings:
         say(f"start a temporary stack: {', '.join(servers)}")
         try:
             Stack(settings).up(servers)
@@ -64,13 +69,15 @@ def stack_for(
 
 
 @contextmanager
-def own_home(flink_options: Mapping[str, str] = QUICK_PAGES, heap_mib: int = HEAP_MIB) -> Iterator[Settings]:
+def own_home(
+    flink_options: Mapping[str, str] = QUICK_PAGES, heap_mib: int = HEAP_MIB, ranks: Ranks = Ranks.BOARDS
+) -> Iterator[Settings]:
     """Settings of a new stack on free ports, in a folder that is removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="gamestream-"))
     try:
         home = folder / "home"
         home.mkdir()
-        profile = {"flink_options": dict(flink_options), "taskmanager_heap_mib": heap_mib}
+        profile = {"flink_options": dict(flink_options), "taskmanager_heap_mib": heap_mib, "ranks": ranks.value}
         (home / "profile.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
         yield load_settings(home=home, port_base=ports.free_base(random.randrange(29000, 31500, 20)))  # noqa: S311
     finally:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import intake, latency, peers, produce, proof, recompute, recovery, settle, state, streaming
+from bench import intake, latency, peers, produce, proof, ranks, recompute, recovery, settle, state, streaming
 from bench.archive import ArchiveOptions
 from bench.archive import measure as measure_archive
 from bench.results import BenchError, Result
 from bench.rounds import Say
 from bench.stacks import SERVERS, stack_for
-from gamestream_dagster.settings import Settings
+from gamestream_dagster.settings import Ranks, Settings
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ ON_STACK: dict[str, OnStack] = {
     "peers": _peers,
     "settle": _settle,
 }
-MEASURES = (*ON_STACK, "intake", "state", "recompute", "proof", "recovery")
+MEASURES = (*ON_STACK, "intake", "ranks", "state", "recompute", "proof", "recovery")
 
 
 def run(measure: str, choices: Choices, folder: Path, say: Say) -> list[Result]:
@@ -128,6 +128,10 @@ def run(measure: str, choices: Choices, folder: Path, say: Say) -> list[Result]:
         options = intake.IntakeOptions(choices.rounds, events // 8, events, choices.players[0], choices.seed)
         with stack_for(choices.stack, say, (*SERVERS, "ingest")) as settings:
             keep(intake.measure(settings, options, say))
+    if "ranks" in wanted:
+        with stack_for(choices.stack, say, ranks.SERVERS, ranks=Ranks.ALL) as settings:
+            options = ranks.RanksOptions(choices.rounds, choices.events_or(ranks.RanksOptions.players))
+            keep(ranks.measure(settings, options, say))
     if "state" in wanted:
         with stack_for(choices.stack, say, heap_mib=state.HEAP_MIB) as settings:
             keep(_state(settings, choices, say))

@@ -33,7 +33,7 @@ from gamestream_dagster.port_block import PORTS_PER_STACK, port_of
 
 ENV_PREFIX = "GAMESTREAM_"
 TASK_SLOTS = 10  # of the embedded TaskManager
-_SECRETS = ("postgres_password", "kafka_password", "registry_password", "ingest_signing_secret")
+_SECRETS = ("postgres_password", "kafka_password", "registry_password", "ingest_signing_secret", "valkey_password")
 # Settings of earlier versions, with what to write instead.
 _RETIRED = {"score_format": "write `topic_formats: {<topic>: avro}`, a format for each topic"}
 
@@ -62,6 +62,13 @@ class Season(StrEnum):
     HOURLY = "hourly"
     DAILY = "daily"  # from midnight in UTC
     WEEKLY = "weekly"  # from Monday, midnight in UTC
+
+
+class Ranks(StrEnum):
+    """Whose ranks are kept."""
+
+    BOARDS = "boards"  # of those on a board
+    ALL = "all"  # of every player, too: one more job, Valkey and a loader
 
 
 class StreamProfile(StrEnum):
@@ -138,6 +145,19 @@ class Settings(IngestSettings, ApiSettings):
     season: Season = Field(
         default=Season.NONE, description="Seasons beside the boards of all time: none, hourly, daily or weekly."
     )
+    ranks: Ranks = Field(
+        default=Ranks.BOARDS, description="Whose ranks are kept: boards, or all for every player's (needs Valkey)."
+    )
+    valkey_url: str = Field(
+        default="",
+        pattern=r"^$|^(valkey|valkeys|redis|rediss)://[^@\s]+$",
+        description="Valkey or Redis that holds the ranks, such as valkey://host:6379/0, without credentials; empty: "
+        "the embedded one.",
+    )
+    valkey_user: str = Field(default="", description="User of a Valkey given by its address.")
+    valkey_password: SecretStr = Field(
+        default=SecretStr(""), description="Its password; empty: the file `<home>/secrets/valkey_password`."
+    )
     season_lateness_seconds: int = Field(
         default=3600,
         ge=0,
@@ -171,7 +191,7 @@ class Settings(IngestSettings, ApiSettings):
         pairs = [pair.partition("=") for pair in given.split(",") if pair.strip()]
         return {topic.strip(): encoding.strip() for topic, _, encoding in pairs}
 
-    EMBEDDED: ClassVar[tuple[str, ...]] = ("kafka", "registry", "flink", "postgres")
+    EMBEDDED: ClassVar[tuple[str, ...]] = ("kafka", "registry", "flink", "postgres", "valkey")
 
     def port(self, server: str) -> int:
         """Port of an embedded server, by its key in `STANDARD_PORTS`."""
@@ -188,6 +208,8 @@ class Settings(IngestSettings, ApiSettings):
                 return self.origin("flink_rest_url") not in ("default", "stack")
             case "postgres":
                 return self.origin("postgres_port") not in ("default", "stack")
+            case "valkey":
+                return self.origin("valkey_url") not in ("default", "stack")
             case _:
                 raise SettingsError(f"{service!r} is not an external service; choose one of {', '.join(self.EMBEDDED)}")
 
@@ -245,7 +267,8 @@ class Settings(IngestSettings, ApiSettings):
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every credential of the stack, as texts to mask."""
-        return (self.postgres_password_value, *self.kafka.secrets, *self.registry.secrets)
+        valkey = (self.valkey_password_value,) if self.ranks is Ranks.ALL else ()
+        return (self.postgres_password_value, *self.kafka.secrets, *self.registry.secrets, *filter(None, valkey))
 
     def _secret(self, name: str) -> str:
         """A password that was given, or that stands in the file of its name under `<home>/secrets`; else empty."""
@@ -258,6 +281,17 @@ class Settings(IngestSettings, ApiSettings):
             return path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} cannot be read ({error}); write the password into it anew.") from error
+
+    @property
+    def valkey(self) -> str:
+        """Address of Valkey, without credentials."""
+        return self.valkey_url or f"valkey://127.0.0.1:{self.port('valkey')}"
+
+    @property
+    def valkey_password_value(self) -> str:
+        """Valkey's password: the given one, the embedded server's own (made on first use), or empty."""
+        given = self._secret("valkey_password")
+        return given if given or self.valkey_url else _home_secret(self.home, "embedded_valkey_password")
 
     @property
     def flink_rest(self) -> str:

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gamestream_dagster.catalogue.errors import CatalogueError, reasons
 from gamestream_dagster.catalogue.roles import ColumnRole, check_roles, known_roles
-from gamestream_dagster.settings import PROJECT_ROOT, Season
+from gamestream_dagster.settings import PROJECT_ROOT, Ranks, Season
 
 FLINK_SQL_DIR = PROJECT_ROOT / "flink_sql"
 OUTPUTS = "outputs"  # the folder of a job that holds a folder for each of its outputs
@@ -153,6 +153,7 @@ class Board(BaseModel):
     description: str
     owner: str
     reads: tuple[str, ...] = Field(default=(), description="Topics that the output's job reads.")
+    only_with_ranks: bool = Field(default=False, description="Its job is of the stack with `ranks: all` alone.")
     source: str | None = Field(
         default=None, description="Topic that the output is computed from, where its job reads several."
     )
@@ -250,12 +251,15 @@ class Board(BaseModel):
         return self.recompute_file.read_text(encoding="utf-8")
 
 
-def load_boards(root: Path = FLINK_SQL_DIR, season: Season | None = Season.NONE) -> dict[str, Board]:
+def load_boards(
+    root: Path = FLINK_SQL_DIR, season: Season | None = Season.NONE, ranks: Ranks = Ranks.BOARDS
+) -> dict[str, Board]:
     """Read every board under `root`, by name, in the order of the folders.
 
     Args:
         root: where the folders are.
         season: a stack's setting: with `NONE` boards of seasons are left out. None: every board.
+        ranks: a stack's setting: without `ALL` the outputs of jobs with `only_with_ranks` are left out.
 
     Raises:
         CatalogueError: a file is not usable, or two boards share a name or a topic.
@@ -270,7 +274,11 @@ def load_boards(root: Path = FLINK_SQL_DIR, season: Season | None = Season.NONE)
     if len(set(topics)) != len(topics):
         raise CatalogueError(f"Two outputs write to one topic: {sorted(topics)}; give one another `sinks.kafka.topic`")
     kept = season is not Season.NONE
-    return {name: board for name, board in boards.items() if kept or board.season_column is None}
+    return {
+        name: board
+        for name, board in boards.items()
+        if (kept or board.season_column is None) and (ranks is Ranks.ALL or not board.only_with_ranks)
+    }
 
 
 def load_output(path: Path) -> Board:
@@ -286,18 +294,24 @@ def load_output(path: Path) -> Board:
         known_roles(raw.get("columns"))
         raw["order"] = [_order_term(text) for text in raw.get("order", [])]
         job = path.parents[2]
-        return Board(name=path.parent.name, job=job.name, folder=path.parent, reads=_reads(job), **raw)
+        described = _job(job)
+        known = {"reads": _reads(described), "only_with_ranks": described.get("only_with_ranks") is True}
+        return Board(name=path.parent.name, job=job.name, folder=path.parent, **known, **raw)
     except ValidationError as error:
         raise CatalogueError(f"{path} cannot be used: {reasons(error)}") from error
     except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
         raise CatalogueError(f"{path} cannot be used: {error}") from error
 
 
-def _reads(job: Path) -> tuple[str, ...]:
-    """What job.yaml lists; what else is in it is checked where jobs are read (`flink_jobs.spec.catalogue`)."""
-    path = job / "job.yaml"
+def _job(folder: Path) -> dict[str, Any]:
+    """job.yaml as it is; what is in it is checked where jobs are read (`flink_jobs.spec.catalogue`)."""
+    path = folder / "job.yaml"
     described = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    listed = cast("dict[str, Any]", described).get("reads") if isinstance(described, dict) else None
+    return cast("dict[str, Any]", described) if isinstance(described, dict) else {}
+
+
+def _reads(described: dict[str, Any]) -> tuple[str, ...]:
+    listed = described.get("reads")
     return tuple(str(topic) for topic in cast("list[Any]", listed)) if isinstance(listed, list) else ()
 
 

@@ -45,8 +45,8 @@ def refresh_definitions(settings: Settings, say: Say) -> None:
     from gamestream_dagster.clients.dagster_graphql import RELOAD_TIMEOUT_SECONDS
     from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 
-    wanted = {asset_names.job_name(name) for name in load_jobs(season=settings.season)}
-    outputs = load_boards(season=settings.season).values()
+    wanted = {asset_names.job_name(name) for name in load_jobs(season=settings.season, ranks=settings.ranks)}
+    outputs = load_boards(season=settings.season, ranks=settings.ranks).values()
     wanted |= {asset_names.board_name(output.name) for output in outputs if output.sinks.postgres is not None}
     expected = {"/".join(name) for name in wanted}
     failure = "it may show outdated jobs and boards until `gamestream down` and `gamestream up`"

@@ -134,7 +134,8 @@ def wait_until_read(settings: Settings, limit_seconds: float = READ_LIMIT_SECOND
     from gamestream_dagster.flink_jobs.observe.caught_up import CatchingUp, records_of
     from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 
-    jobs = CatchingUp(KafkaAdmin(settings.kafka), records_of(settings.kafka), load_jobs(season=settings.season))
+    specs = load_jobs(season=settings.season, ranks=settings.ranks)
+    jobs = CatchingUp(KafkaAdmin(settings.kafka), records_of(settings.kafka), specs)
     deadline = time.monotonic() + limit_seconds
     while left := jobs.left():
         if time.monotonic() > deadline:
@@ -152,7 +153,7 @@ def _show_end(settings: Settings, seconds: float) -> None:
     from gamestream_dagster.reconciliation.observe.sinks import read_tables, visible
     from gamestream_dagster.reconciliation.results.store import last_runs
 
-    boards = load_boards(season=settings.season)
+    boards = load_boards(season=settings.season, ranks=settings.ranks)
     with open_engine(settings) as engine:
         rows = read_tables(engine, list(boards.values()))
         last = last_runs(engine, 1)[-1]

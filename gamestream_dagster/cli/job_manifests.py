@@ -109,7 +109,11 @@ def _targets(settings: Settings, job: str | None, folder: Path) -> list[Target]:
     from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
     from gamestream_dagster.flink_jobs.target.targets import target_for
 
-    specs = [load_job(job, folder)] if job else list(load_jobs(folder, season=settings.season).values())
+    specs = (
+        [load_job(job, folder)]
+        if job
+        else list(load_jobs(folder, season=settings.season, ranks=settings.ranks).values())
+    )
     return [target_for(settings, spec, secretless) for spec in specs]
 
 

@@ -45,7 +45,7 @@ def list_jobs(
 
     settings = settings_from(home, port_base)
     with sentences():
-        specs = catalogue.load_jobs(folder, season=settings.season)
+        specs = catalogue.load_jobs(folder, season=settings.season, ranks=settings.ranks)
         rows = [(spec, *_seen(settings, name, folder)) for name, spec in specs.items()]
     if as_json:
         print_json(

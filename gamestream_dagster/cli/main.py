@@ -31,6 +31,7 @@ GROUPS = (
     "trace",
     "ledger",
     "keys",
+    "ranks",
     "reconcile",
     "archive",
     "repair",

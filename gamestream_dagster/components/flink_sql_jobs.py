@@ -31,7 +31,7 @@ from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
-from gamestream_dagster.settings import Season, load_settings
+from gamestream_dagster.settings import Ranks, Season, load_settings
 from gamestream_dagster.warehouse.described_tables import board_table
 
 # what the job manager writes for every job
@@ -67,12 +67,15 @@ class FlinkSqlJobs(dg.Component, dg.Model, dg.Resolvable):
         root = context.project_root / self.catalogue_dir
         if not root.is_dir():
             raise ValueError(f"catalogue_dir {self.catalogue_dir!r} is not a folder of {context.project_root.name}")
-        return build_job_definitions(root, self.health_interval_seconds, load_settings().season)
+        kept = load_settings()
+        return build_job_definitions(root, self.health_interval_seconds, kept.season, kept.ranks)
 
 
-def build_job_definitions(root: Path, health_interval_seconds: int, season: Season = Season.NONE) -> dg.Definitions:
+def build_job_definitions(
+    root: Path, health_interval_seconds: int, season: Season = Season.NONE, ranks: Ranks = Ranks.BOARDS
+) -> dg.Definitions:
     """Definitions of every job under `root` that a stack with this setting keeps."""
-    jobs = load_jobs(root, season=season)
+    jobs = load_jobs(root, season=season, ranks=ranks)
     assets: list[dg.AssetsDefinition] = []
     for spec in jobs.values():
         assets.append(_job_asset(spec))

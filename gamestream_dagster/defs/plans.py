@@ -25,7 +25,8 @@ def show_plans(context: dg.OpExecutionContext, config: PlanConfig, flink_jobs: d
     """One row per job with its steps, and its deployments."""
     metadata: dict[str, dg.MetadataValue] = {}
     rows: list[tuple[str, str, str, str, str]] = []
-    for name in config.jobs or list(load_jobs(season=load_settings().season)):
+    kept = load_settings()
+    for name in config.jobs or list(load_jobs(season=kept.season, ranks=kept.ranks)):
         with explained(f"plan the job {name}", job=name):
             made = flink_jobs.plan(name, choice=config.choice)
             past = flink_jobs.history(name, _SHOWN)

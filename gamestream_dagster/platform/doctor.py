@@ -21,7 +21,7 @@ from gamestream_dagster.settings import Settings
 DISK_GIB = 4  # jars, a day of events, checkpoints, archive
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LOOPBACK = ("127.", "::1", "::ffff:127.")
-SECRETS = ("postgres_password", "ingest_signing_secret")
+SECRETS = ("postgres_password", "ingest_signing_secret", "valkey_password")
 
 
 class CheckState(StrEnum):

@@ -54,6 +54,8 @@ class Service:
     stop_seconds: int = 30  # then it is killed
     # Why the service cannot start at present though nothing is wrong; None when it can.
     missing: Callable[[Settings], str | None] = lambda _: None
+    # Whether the settings make it a part of the stack.
+    wanted: Callable[[Settings], bool] = lambda _: True
 
 
 @dataclass(frozen=True)

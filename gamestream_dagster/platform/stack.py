@@ -63,6 +63,9 @@ class Stack:
             PlatformError: something cannot start; this call's servers are stopped again.
         """
         chosen = catalogue.select(only)
+        for service in chosen if only is not None else ():
+            if not service.wanted(self._settings):
+                self._progress(service.name, ProgressState.SKIPPED, "the settings leave it out")
         layout.make_home(self._settings)
         with self._lock():
             self._check_same_ports()
@@ -133,10 +136,18 @@ class Stack:
                 )
 
     def status(self, only: Sequence[str] | None = None) -> list[ServiceStatus]:
-        """State of these services (None: of all), each asked through its own API, in parallel."""
+        """State of these services (None: of all), each asked through its own API, in parallel.
+
+        One that the settings leave out is listed only while it still runs.
+        """
         states = self._supervisor.states() if self._supervisor.running() else {}
-        services = [service for service in catalogue.services().values() if only is None or service.name in only]
-        with ThreadPoolExecutor(len(services)) as pool:
+        alive = {name for name, info in states.items() if info["statename"] in ALIVE}
+        services = [
+            service
+            for service in catalogue.services().values()
+            if (only is None or service.name in only) and (service.wanted(self._settings) or service.name in alive)
+        ]
+        with ThreadPoolExecutor(max(1, len(services))) as pool:
             return list(pool.map(lambda service: self._status_of(service, states.get(service.name)), services))
 
     def _status_of(self, service: Service, info: dict | None) -> ServiceStatus:
@@ -161,6 +172,8 @@ class Stack:
         return service.external is not None and self._settings.is_external(service.external)
 
     def _to_start(self, service: Service, fresh: bool) -> bool:
+        if not service.wanted(self._settings):
+            return False
         if self._is_external(service):
             why = service.probe(self._settings)
             if why:

@@ -37,7 +37,7 @@ class JobProvider:
 
     def names(self) -> list[str]:
         """Jobs of the catalogue."""
-        return list(load_jobs(season=self._settings.season))
+        return list(load_jobs(season=self._settings.season, ranks=self._settings.ranks))
 
     def observe(self, names: Iterable[str]) -> list[ResourceStatus]:
         """What the job manager would do about each; a job whose state is unknown affects no other."""

@@ -44,7 +44,7 @@ def open_providers(settings: Settings, say: Callable[[str], None] = lambda _: No
     with ExitStack() as stack:
         engine = stack.enter_context(open_engine(settings))
         registry = stack.enter_context(Registry(settings.registry))
-        boards = load_boards(season=settings.season)
+        boards = load_boards(season=settings.season, ranks=settings.ranks)
         found: list[Provider] = [
             MigrationProvider(engine),
             TableProvider(load_metadata(boards), engine),

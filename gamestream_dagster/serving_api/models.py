@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
+from gamestream_dagster.serving_api.views import Origin
+
 MOST_IDS: Final = 500
 MOST_ID_CHARACTERS: Final = 1000
 Cell = int | float | str | None
@@ -39,9 +41,10 @@ class Standing(_Body):
     """What every answer about a board says besides its rows."""
 
     board: str
+    origin: Origin = Field(description="board: its table in Postgres. ranks: the ranks of all players.")
     season: str | None = Field(description="Start of the season; null for a board of all time.")
     as_of: AsOf
-    read_at: str = Field(description="When the rows were read from Postgres.")
+    read_at: str = Field(description="When the rows were read, or the ranks were seen to be up to date.")
     settled_until: str | None = Field(
         description="Event time up to which nothing changes any more: end of the window, or of a closed season. Null: "
         "late events count at any time."
@@ -61,7 +64,7 @@ class BoardRow(_Body):
     rank: int
     id: str = Field(description="The player or team; several parts by commas.")
     value: Cell = Field(description="What the board is ordered by first.")
-    columns: dict[str, Cell] = Field(description="Every column.")
+    columns: dict[str, Cell] = Field(description="Every column; of ranks those of rank, player and total.")
     differing: list[str] = Field(description="Causes of the differences that the reconciliation found at this rank.")
 
 
@@ -78,14 +81,14 @@ class RowAnswer(Standing):
 
     row: BoardRow
     next: Ahead | None = Field(description="The row above; null for the first.")
-    rows_total: int = Field(description="Rows of the board.")
+    rows_total: int = Field(description="Rows of the board; of ranks all players.")
 
 
 class PageAnswer(Standing):
     """A page of a board. All pages that follow by `next` are of the same moment."""
 
     rows: list[BoardRow]
-    rows_total: int = Field(description="Rows of the board.")
+    rows_total: int = Field(description="Rows of the board; of ranks all players.")
     next: str | None = Field(description="Cursor of the next page; null: this is the last.")
 
 
@@ -94,7 +97,7 @@ class AroundAnswer(Standing):
 
     id: str
     rows: list[BoardRow] = Field(description="By rank, with the one that was asked for.")
-    rows_total: int = Field(description="Rows of the board.")
+    rows_total: int = Field(description="Rows of the board; of ranks all players.")
 
 
 class AmongAnswer(Standing):
@@ -102,7 +105,7 @@ class AmongAnswer(Standing):
 
     rows: list[BoardRow] = Field(description="Those on the board, by rank.")
     absent: list[str] = Field(description="Ids without a row on the board, in the order given.")
-    rows_total: int = Field(description="Rows of the board.")
+    rows_total: int = Field(description="Rows of the board; of ranks all players.")
 
 
 class WhyAnswer(Standing):

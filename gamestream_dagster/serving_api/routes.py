@@ -14,12 +14,12 @@ from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season_named
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.http_server import body
-from gamestream_dagster.http_server.app import problem
 from gamestream_dagster.http_server.errors import bad_request, not_found, unavailable
 from gamestream_dagster.http_server.keys import Scope
 from gamestream_dagster.http_server.observed import FACTS
 from gamestream_dagster.http_server.routes import Health, Problem, address_of, bearer_of
 from gamestream_dagster.serving_api.answers import answer
+from gamestream_dagster.serving_api.asked import Asked
 from gamestream_dagster.serving_api.cursors import Cursor, expired, parse_cursor
 from gamestream_dagster.serving_api.explaining import MOST_LINES
 from gamestream_dagster.serving_api.models import (
@@ -151,10 +151,13 @@ async def get_row(
     request: Request, board: str, player: str, _: Body, __: Annotated[None, _only("season")], season: SeasonName = None
 ) -> Response:
     """Rank, value and the distance to the next better rank."""
+    ranks = Asked(_parts(request).ranks, board, season)
+    if (found := await ranks.tried(lambda known: known.row(player))) is not None:
+        return answer(request, found)
     view = await _view(_parts(request), board, season)
     place = view.place_of.get(player)
     if place is None:
-        return _absent(view)
+        return ranks.absent(view)
     more = {"row": view.data[place], "next": view.ahead(place), "rows_total": len(view.rows)}
     return answer(request, {**view.standing, **more})
 
@@ -170,10 +173,13 @@ async def get_around(
     window: Annotated[int, Query(ge=0, le=MOST_WINDOW, description="Most rows above, and most below.")] = 5,
 ) -> Response:
     """The row with its neighbours, fewer at the ends of the board."""
+    ranks = Asked(_parts(request).ranks, board, season)
+    if (found := await ranks.tried(lambda known: known.around(player, window))) is not None:
+        return answer(request, found)
     view = await _view(_parts(request), board, season)
     place = view.place_of.get(player)
-    if place is None:
-        return _absent(view)
+    if place is None or ranks.cut_short(view, place, window):
+        return ranks.absent(view)
     rows = view.data[max(0, place - window) : place + window + 1]
     return answer(request, {**view.standing, "id": player, "rows": rows, "rows_total": len(view.rows)})
 
@@ -187,9 +193,14 @@ async def post_among(
 ) -> Response:
     """Those of a list that are on the board, such as a player's friends."""
     ids = list(dict.fromkeys(_ids(content)))
+    ranks = Asked(_parts(request).ranks, board, season)
+    if (found := await ranks.tried(lambda known: known.among(ids))) is not None:
+        return answer(request, found)
     view = await _view(_parts(request), board, season)
     places = sorted(view.place_of[one] for one in ids if one in view.place_of)
     absent = [one for one in ids if one not in view.place_of]
+    if absent:
+        ranks.require()
     rows = [view.data[place] for place in places]
     return answer(request, {**view.standing, "rows": rows, "absent": absent, "rows_total": len(view.rows)})
 
@@ -289,11 +300,3 @@ def _ids(content: bytes) -> list[str]:
     if any(len(one) > MOST_ID_CHARACTERS for one in ids):
         raise bad_request("BAD_BODY", f"An id has at most {MOST_ID_CHARACTERS} characters.")
     return ids
-
-
-def _absent(view: View) -> Response:
-    message = (
-        f"It has no row among the {len(view.rows)} of {view.board.name} at this cut; "
-        f"GET /v1/players/ID/why?board={view.board.name} says why."
-    )
-    return problem(404, "NOT_ON_BOARD", message, **view.standing)

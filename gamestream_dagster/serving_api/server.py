@@ -11,6 +11,7 @@ from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.catalogue.sources import source_of_board, stack_sources
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import engine
+from gamestream_dagster.clients.valkey import async_client
 from gamestream_dagster.http_server.key_ring import KeyRing
 from gamestream_dagster.http_server.key_store import KeyStore
 from gamestream_dagster.http_server.rates import Limits, Rates
@@ -22,12 +23,18 @@ from gamestream_dagster.serving_api.explaining import explainer_of
 from gamestream_dagster.serving_api.held import HeldViews
 from gamestream_dagster.serving_api.job_records import JobRecords
 from gamestream_dagster.serving_api.metrics import metrics_of
+from gamestream_dagster.serving_api.ranks.answering import PlayerRanks
+from gamestream_dagster.serving_api.ranks.ranked import ranked_of
+from gamestream_dagster.serving_api.ranks.reader import RankReader
+from gamestream_dagster.serving_api.ranks.totals_topic import incarnation
 from gamestream_dagster.serving_api.reading import BoardReader
-from gamestream_dagster.settings import Settings
+from gamestream_dagster.settings import Ranks, Settings
 
 KAFKA_SECONDS: Final = 1.0
 """Longest wait for one answer of Kafka: without it a board is served with an unknown cut."""
 BODY_SECONDS: Final = 15.0
+RANKS_SECONDS: Final = 2.0
+"""Longest wait for Valkey."""
 
 
 def serve(settings: Settings) -> None:
@@ -65,6 +72,15 @@ def limits_of(settings: ApiSettings) -> Limits:
     )
 
 
+def ranks_of(settings: Settings) -> PlayerRanks | None:
+    """The ranks of all players, where the stack keeps them."""
+    if settings.ranks is not Ranks.ALL:
+        return None
+    ranked, kafka = ranked_of(settings), KafkaAdmin(settings.kafka, KAFKA_SECONDS)
+    reader = RankReader(async_client(settings, RANKS_SECONDS), settings.valkey)
+    return PlayerRanks(ranked, reader, lambda: incarnation(kafka, ranked.output.topic))
+
+
 def parts_of(settings: Settings, database: Engine) -> Parts:
     """What the routes work with on a real stack."""
     boards, sources = served_boards(settings), stack_sources(settings)
@@ -81,6 +97,7 @@ def parts_of(settings: Settings, database: Engine) -> Parts:
         seasons=reader.seasons,
         check=reader.check,
         explainer=explainer,
+        ranks=ranks_of(settings),
         keys=KeyRing(KeyStore(database)),
         rates=Rates(limits_of(settings)),
         signatures=Signatures(lambda: settings.ingest_signing_secret_value),

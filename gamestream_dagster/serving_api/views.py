@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
@@ -20,6 +21,14 @@ from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.reconciliation.model.order import beats, order_value
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.serving_api.cuts import Bracket
+
+
+class Origin(StrEnum):
+    """Where the rows of an answer were read."""
+
+    BOARD = "board"  # the board's table in Postgres
+    RANKS = "ranks"  # the ranks of all players in Valkey
+
 
 Row = dict[str, Any]
 """Values by column; times as datetimes in UTC, or as Postgres' text where Python has no such time."""
@@ -42,6 +51,7 @@ class View:
     """Event time up to which nothing changes any more; None where late events count for ever."""
     closed_at: datetime | None = None
     """When the season was closed, with its certificate."""
+    origin: Origin = Origin.BOARD
     faults: tuple[str, ...] = ()
     """What contradicts the board's own rules, a sentence each."""
 
@@ -50,6 +60,7 @@ class View:
         """What every answer about the board says, besides its rows."""
         return {
             "board": self.board.name,
+            "origin": self.origin.value,
             "season": self.season and self.season.label,
             "as_of": bracket_data(self.bracket),
             "read_at": moment(self.read_at),

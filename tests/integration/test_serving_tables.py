@@ -237,6 +237,7 @@ def test_postgres_away_and_back(server: Server) -> None:
 def test_status_and_the_end(server: Server) -> None:
     status = {one.name: one for one in Stack(server.settings).status()}["api"]
     assert (status.state, status.port) == (ServiceState.HEALTHY, server.settings.port("api"))
+    assert "valkey" not in {one.name for one in Stack(server.settings).status()}, "no ranks of all players are kept"
     before = server.pid()
     with ThreadPoolExecutor(4) as pool:
         stop = threading.Event()

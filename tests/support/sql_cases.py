@@ -18,10 +18,10 @@ from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, ColumnRole
 from gamestream_dagster.catalogue.seasons import season_named
 from gamestream_dagster.events.acceptance import FIELD_NAMES, outcomes
 from gamestream_dagster.events.outcome import Refused
-from gamestream_dagster.settings import Season
+from gamestream_dagster.settings import Ranks, Season
 
 Row = dict[str, Any]
-BOARDS = load_boards(season=Season.DAILY)
+BOARDS = load_boards(season=Season.DAILY, ranks=Ranks.ALL)
 FIELDS = frozenset({*FIELD_NAMES, "unknown"})
 PLACE = frozenset({"at", "kafka_at", "partition", "value"})
 DEFAULTS: Row = {"team_id": "t1", "team_name": "Lions", "readable_time": "", "event_type": "normal"}

@@ -13,7 +13,8 @@ from gamestream_dagster.settings import TopicProfile, load_settings
 from gamestream_dagster.warehouse.described_tables import load_metadata
 
 DRIFT_INTERVAL_SECONDS = 300
-BOARDS = load_boards(season=load_settings().season)
+_SETTINGS = load_settings()
+BOARDS = load_boards(season=_SETTINGS.season, ranks=_SETTINGS.ranks)
 METRICS = load_metrics()
 
 

@@ -49,7 +49,10 @@ def prune_states(settings: Settings, root: Path = FLINK_SQL_DIR) -> list[Pruned]
         store = PostgresDeploymentStore(engine)
         folders = {"savepoints": settings.savepoints_dir, "checkpoints": settings.checkpoints_dir}
         try:
-            return [prune_job(store, name, live, folders) for name in load_jobs(root, season=settings.season)]
+            return [
+                prune_job(store, name, live, folders)
+                for name in load_jobs(root, season=settings.season, ranks=settings.ranks)
+            ]
         except TerminalServiceError:  # the tables are not made yet: no job ever left a state
             return []
 

@@ -49,7 +49,7 @@ def stop_jobs(settings: Settings, tell: Tell, root: Path = FLINK_SQL_DIR) -> lis
     Raises:
         TransientServiceError: Flink gives no answer.
     """
-    known = load_jobs(root, season=settings.season)
+    known = load_jobs(root, season=settings.season, ranks=settings.ranks)
     with FlinkRest(settings.flink_rest) as flink:
         named = [parse_flink_job_name(job.name) for job in flink.jobs() if not job.state.ended]
     live = [name for name in known if any(one and one[0] == name for one in named)]
@@ -65,7 +65,7 @@ def jobs_to_resume(settings: Settings, *, lost: bool, root: Path = FLINK_SQL_DIR
     found: list[str] = []
     with open_engine(settings) as engine:
         store = PostgresDeploymentStore(engine)
-        for name in load_jobs(root, season=settings.season):
+        for name in load_jobs(root, season=settings.season, ranks=settings.ranks):
             try:
                 last = store.last(name)
             except NotFoundError:  # the tables are not made yet, so nothing was ever deployed

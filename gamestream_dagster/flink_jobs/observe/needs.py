@@ -85,7 +85,7 @@ def _topics(settings: Settings, needs: Needs) -> Iterator[str]:
     if not needs.topics:
         return
     there = KafkaAdmin(settings.kafka).topics()
-    known = load_topics(settings.topic_profile, boards=load_boards(season=settings.season))
+    known = load_topics(settings.topic_profile, boards=load_boards(season=settings.season, ranks=settings.ranks))
     for name in needs.topics:
         if name not in there:
             made = _made(name in known, f"declare it in {_TOPICS_FILE}, then run `gamestream apply`")
@@ -95,7 +95,10 @@ def _topics(settings: Settings, needs: Needs) -> Iterator[str]:
 def _tables(settings: Settings, needs: Needs) -> Iterator[str]:
     if not needs.tables:
         return
-    known = {*load_metadata(load_boards(season=settings.season)).tables, *map(ledger_part, stack_sources(settings))}
+    known = {
+        *load_metadata(load_boards(season=settings.season, ranks=settings.ranks)).tables,
+        *map(ledger_part, stack_sources(settings)),
+    }
     with _columns(settings) as columns_of:
         for name, columns in needs.tables.items():
             there = columns_of(name)

@@ -24,7 +24,7 @@ from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.rendered_sinks import rendered_sinks
 from gamestream_dagster.flink_jobs.spec.sql_text import Statement, TokenKind, split
 from gamestream_dagster.flink_jobs.spec.stream_outputs import STREAMS, streams_of
-from gamestream_dagster.settings import Season
+from gamestream_dagster.settings import Ranks, Season
 
 SOURCES_FOLDER = "_sources"
 JOB_NAME = re.compile(r"^[a-z][a-z0-9_]{0,50}_v[1-9][0-9]*$")
@@ -47,7 +47,10 @@ _SECRET_OPTION = re.compile(r"(password|passwd|secret|token|credential|api[.-]?k
 
 
 def load_jobs(
-    root: Path = FLINK_SQL_DIR, topics: Path = TOPICS_FILE, season: Season | None = Season.NONE
+    root: Path = FLINK_SQL_DIR,
+    topics: Path = TOPICS_FILE,
+    season: Season | None = Season.NONE,
+    ranks: Ranks = Ranks.BOARDS,
 ) -> dict[str, JobSpec]:
     """Every job folder under `root` that is wanted, by name, in alphabetical order.
 
@@ -56,6 +59,7 @@ def load_jobs(
         topics: declares which topics' events carry ids.
         season: a stack's setting: with `NONE` jobs that use the length of a season are left out. None: every job,
             whatever a stack keeps.
+        ranks: a stack's setting: without `ALL` jobs with `only_with_ranks` are left out.
 
     Raises:
         JobSpecError: a folder cannot be used; the message names the file and the mend.
@@ -64,7 +68,11 @@ def load_jobs(
     ids = load_dedup(topics)
     found = {path.parent.name: _load(path, root, ids) for path in sorted(root.glob("[!_]*/job.yaml"))}
     of_seasons = {name for name, spec in found.items() if any(OF_SEASONS in file.text for file in spec.files())}
-    return {name: spec for name, spec in found.items() if season is not Season.NONE or name not in of_seasons}
+    return {
+        name: spec
+        for name, spec in found.items()
+        if (season is not Season.NONE or name not in of_seasons) and (ranks is Ranks.ALL or not spec.only_with_ranks)
+    }
 
 
 def load_job(

@@ -100,6 +100,7 @@ class JobSpec(BaseModel):
     upgrade_mode: UpgradeMode = UpgradeMode.SAVEPOINT
     restart_nonce: int = Field(default=0, ge=0, description="Change it to have the job restarted from its state.")
     reads: tuple[str, ...] = Field(min_length=1, description="Kafka topics that the job reads.")
+    only_with_ranks: bool = Field(default=False, description="It is of the stack with `ranks: all` alone.")
     outputs: tuple[Board, ...] = Field(
         default=(), description="What it writes, in the order of the views in query.sql."
     )

@@ -24,6 +24,7 @@ from gamestream_dagster.serving_api.cuts import Bracket
 from gamestream_dagster.serving_api.explaining import Explainer
 from gamestream_dagster.serving_api.held import HeldViews
 from gamestream_dagster.serving_api.metrics import metrics_of
+from gamestream_dagster.serving_api.ranks.answering import PlayerRanks
 from gamestream_dagster.serving_api.server import limits_of
 from gamestream_dagster.serving_api.views import Row, View, faults_of, window_end
 from gamestream_dagster.settings import Season
@@ -90,7 +91,13 @@ class FakeReader:
 class ServingApi:
     """The whole application on fakes. Its calls run on one event loop."""
 
-    def __init__(self, proxies: tuple[str, ...] = (), wait_seconds: float = 5, **settings: Any) -> None:
+    def __init__(
+        self,
+        proxies: tuple[str, ...] = (),
+        wait_seconds: float = 5,
+        ranks: PlayerRanks | None = None,
+        **settings: Any,
+    ) -> None:
         self.reader, self.store = FakeReader(), FakeKeys()
         self.key = self.store.add(scopes=frozenset({Scope.READ}))
         self.now = 0.0
@@ -106,6 +113,7 @@ class ServingApi:
             seasons=self.reader.seasons,
             check=self.reader.check,
             explainer=explainer,
+            ranks=ranks,
             keys=KeyRing(self.store, lambda: self.now),
             rates=Rates(limits_of(ApiSettings(**settings))),
             signatures=Signatures(lambda: SERVER_SECRET),

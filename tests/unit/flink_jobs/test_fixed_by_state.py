@@ -18,7 +18,7 @@ from gamestream_dagster.flink_jobs.record.deployment import Deployment
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.spec.fixed import fixed_changes, max_parallelism
 from gamestream_dagster.flink_jobs.target.targets import Target, target_for
-from gamestream_dagster.settings import Season, Settings
+from gamestream_dagster.settings import Ranks, Season, Settings
 from tests.support.fakes.job_specs import OUTPUT, job_spec, target
 from tests.support.fakes.job_world import World
 
@@ -165,7 +165,7 @@ def test_a_job_without_state_takes_any_change(world: World) -> None:
 
 
 def test_every_job_of_ours_sets_it_and_deploys_with_it(tmp_path: Path) -> None:
-    for name, spec in load_jobs(season=Season.DAILY).items():
+    for name, spec in load_jobs(season=Season.DAILY, ranks=Ranks.ALL).items():
         assert yaml.safe_load((FLINK_SQL_DIR / name / "job.yaml").read_text())["max_parallelism"] == 128
         wanted = target_for(Settings(home=tmp_path), spec)
         assert wanted.options["pipeline.max-parallelism"] == "128"

@@ -13,7 +13,7 @@ from gamestream_dagster.flink_jobs.spec.fixed import PARALLELISM
 from gamestream_dagster.flink_jobs.target import parallelism as module
 from gamestream_dagster.flink_jobs.target.parallelism import parallelism_of
 from gamestream_dagster.flink_jobs.target.targets import target_for
-from gamestream_dagster.settings import Season, Settings, SettingsError, load_settings
+from gamestream_dagster.settings import Ranks, Season, Settings, SettingsError, load_settings
 from tests.support.fakes.job_questions import OLD, decide, record, seen
 from tests.support.fakes.job_specs import job_spec
 
@@ -51,7 +51,7 @@ def test_without_a_number_the_cores_are_those_of_this_machine(monkeypatch: pytes
 
 
 def test_our_own_jobs_follow_the_setting(tmp_path: Path) -> None:
-    for spec in load_jobs(season=Season.DAILY).values():
+    for spec in load_jobs(season=Season.DAILY, ranks=Ranks.ALL).values():
         narrow, broad = (target_for(load_settings(tmp_path, flink_cores=cores), spec) for cores in (2, 4))
         assert (narrow.options[PARALLELISM], broad.options[PARALLELISM]) == ("1", "2")
         assert narrow.fingerprint != broad.fingerprint  # it is taken up as a change

@@ -14,6 +14,7 @@ from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.record.observed import JobState, RestoreFacts, RestoreKind, RestorePoint
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.target.transactions import CONNECTOR_DEFAULT_SECONDS, transaction_timeout
+from gamestream_dagster.settings import Ranks
 from tests.support.fakes.job_questions import SAVEPOINT, decide, record, seen
 from tests.support.fakes.job_world import World
 
@@ -31,7 +32,7 @@ def test_the_timeout_is_read_from_the_exactly_once_sinks() -> None:
 
 
 def test_our_own_sinks_have_the_timeout_that_their_sql_says() -> None:
-    assert {transaction_timeout([spec.sinks.text]) for spec in load_jobs().values()} == {900.0}
+    assert {transaction_timeout([spec.sinks.text]) for spec in load_jobs(ranks=Ranks.ALL).values()} == {900.0}
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, LowLatency
 from gamestream_dagster.flink_jobs.spec.tuning import tuned
 from gamestream_dagster.flink_jobs.target.targets import target_for
 from gamestream_dagster.flink_jobs.target.transactions import transaction_timeout
-from gamestream_dagster.settings import Season, StreamProfile, load_settings
+from gamestream_dagster.settings import Ranks, Season, StreamProfile, load_settings
 
-JOBS = load_jobs(season=Season.DAILY)
+JOBS = load_jobs(season=Season.DAILY, ranks=Ranks.ALL)
 
 
 @pytest.mark.parametrize("spec", [spec for spec in JOBS.values() if spec.outputs], ids=lambda spec: spec.name)
