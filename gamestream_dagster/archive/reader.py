@@ -18,6 +18,7 @@ from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest,
 from gamestream_dagster.catalogue.sources import ColumnType
 
 NO_COLUMNS: Mapping[str, ColumnType] = MappingProxyType({})
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 _NOTHING_ARCHIVED = "nothing_archived"
 _COLUMNS_OF_3 = ("team_id", "team_name", "score")
 # Layout 3 archived score events alone, and kept values of any length.
@@ -40,6 +41,7 @@ def open_archive(
     topic_dir: Path,
     chapter: int | None = None,
     own_columns: Mapping[str, ColumnType] = NO_COLUMNS,
+    aliases: Mapping[str, str] = NO_ALIASES,
 ) -> OpenArchive:
     """Make the relation `archive` in `database`: the envelope, and columns of the event types; no row is read yet.
 
@@ -49,6 +51,7 @@ def open_archive(
         chapter: place of the chapter; default the newest one. Records of two incarnations are never in one relation.
         own_columns: columns of the event types that must be there, null where no file has them; others are there as
             the files have them.
+        aliases: further columns, by name, each with the column that it repeats; null where there is no such column.
 
     Raises:
         ArchiveForgedError: a file that the manifest names is gone or was changed.
@@ -59,7 +62,8 @@ def open_archive(
     verify_files(topic_dir, opened.files, mendable=opened is manifest.current)
     database.register(_NOTHING_ARCHIVED, archive_schema(own_columns).empty_table())
     try:
-        _relation(database, topic_dir, opened.files, own_columns).create_view("archive", replace=True)
+        rows = _relation(database, topic_dir, opened.files, own_columns)
+        _with_aliases(rows, aliases).create_view("archive", replace=True)
     except duckdb.Error as error:
         raise ArchiveDamagedError(
             f"The archive in {topic_dir} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}); "
@@ -86,6 +90,16 @@ def _relation(
         part.create_view(f"archived_{place}", replace=True)
     named = (_NOTHING_ARCHIVED, *(f"archived_{place}" for place in range(len(parts))))
     return database.sql(" UNION ALL BY NAME ".join(f"FROM {name}" for name in named))
+
+
+def _with_aliases(rows: duckdb.DuckDBPyRelation, aliases: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
+    """`aliases`: identifiers of the catalogue."""
+    named = [
+        f"{column if column in rows.columns else 'NULL::BIGINT'} AS {alias}"
+        for alias, column in aliases.items()
+        if alias not in rows.columns
+    ]
+    return rows.project(", ".join(("*", *named))) if named else rows
 
 
 def _of_shape(

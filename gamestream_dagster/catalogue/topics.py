@@ -81,6 +81,9 @@ class Dedup(BaseModel):
 
     key: tuple[EnvelopeColumn, ...] = Field(min_length=1, description="Columns of the envelope that name the event.")
     horizon: DurationMs
+    content: tuple[Identifier, ...] = Field(
+        default=(), description="Fields in which two records of one key must agree; default all, and the event time."
+    )
 
     @field_validator("horizon")
     @classmethod

@@ -33,11 +33,17 @@ Topic = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    app.command("simulate", rich_help_panel=panels.EVENTS)(simulate)
+    from gamestream_dagster.cli.transactions import transactions
+
+    simulating = typer.Typer(invoke_without_command=True)
+    simulating.callback()(simulate)
+    simulating.command("transactions")(transactions)
+    app.add_typer(simulating, name="simulate", rich_help_panel=panels.EVENTS)
     app.command("replay", rich_help_panel=panels.EVENTS)(replay)
 
 
 def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
+    context: typer.Context,
     rate: Annotated[float, typer.Option(help="Events per second, on average.")] = 100.0,
     events: Annotated[int | None, typer.Option(help="Stop after so many events.", show_default=False)] = None,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", show_default=False)] = None,
@@ -72,9 +78,11 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     as_json: AsJson = False,
 ) -> None:
     """Send score events of a simulated crowd, and write the truth about them beside the stream."""
+    if context.invoked_subcommand is not None:
+        return _nothing_before(context)
     given = dict(locals())
     settings = settings_from(home, port_base)
-    options = _options(given, _start_ms(start))
+    options = _options(given, start_millis(start))
     if no_truth and truth:
         raise CouldNotRun("--truth and --no-truth exclude each other; give one of them.")
     path = None if no_truth else truth or settings.home / "truth" / f"{options.start_ms}-{seed}.parquet"
@@ -82,6 +90,16 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     _print_simulation(result, as_json)
     if result.interrupted:
         raise typer.Exit(130)
+
+
+def _nothing_before(context: typer.Context) -> None:
+    """Options of scores are none of what a subcommand simulates."""
+    command = context.invoked_subcommand
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            raise CouldNotRun(f"{option} stands before {command}; write `gamestream simulate {command} {option} ...`.")
 
 
 def replay(  # noqa: PLR0917 - Typer reads the options from the signature
@@ -133,7 +151,8 @@ def _options(given: dict[str, Any], start_ms: int) -> SimulatorOptions:
         raise CouldNotRun(f"{name or 'The options'}: {first['msg']}.") from error
 
 
-def _start_ms(text: str | None) -> int:
+def start_millis(text: str | None) -> int:
+    """The time that `--start` gives, milliseconds since 1970; now without one."""
     if text is None:
         return int(time.time() * 1000)
     try:
@@ -151,7 +170,7 @@ def _simulate(
 ) -> SimulationResult:
     from gamestream_dagster.events.feed import simulate_into
 
-    with as_could_not_run(), _progress(options.events, "events") as advance:
+    with as_could_not_run(), progress(options.events, "events") as advance:
         return simulate_into(
             settings,
             options,
@@ -185,7 +204,7 @@ def _replay(
         elif shown == MAX_SHOWN + 1:
             talk.print("more bad lines follow; all are written aside", style="yellow")
 
-    with as_could_not_run(), _progress(None, file) as advance:
+    with as_could_not_run(), progress(None, file) as advance:
         return replay_into(
             settings,
             file,
@@ -253,7 +272,7 @@ def _write(data: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _progress(total: int | None, what: str) -> Iterator[Callable[[int, int | None], None]]:
+def progress(total: int | None, what: str) -> Iterator[Callable[[int, int | None], None]]:
     """A bar on stderr; nothing where stderr is no terminal."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 

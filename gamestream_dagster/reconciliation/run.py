@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gamestream_dagster.archive.errors import ArchiveError
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
-from gamestream_dagster.catalogue.sources import by_source, stack_sources
+from gamestream_dagster.catalogue.sources import by_source, source_of_board, stack_sources
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.errors import GamestreamError, sentence_of
@@ -81,6 +81,8 @@ def reconcile(
     """
     chosen = _choose(load_boards(root, settings.season), boards)
     sources = stack_sources(settings)
+    for board in chosen:
+        check_board(board, source_of_board(board, sources).text_columns)
     asked = Mode(mode)
     tasks = [
         Task(
@@ -147,8 +149,6 @@ def _choose(known: Mapping[str, Board], names: Sequence[str] | None) -> list[Boa
     chosen = [board for name, board in known.items() if (board.proven if not names else name in names)]
     if not chosen:
         raise BoardNotUsableError("No output has a recompute, so there is nothing to prove (docs/add-a-board.md).")
-    for board in chosen:
-        check_board(board)
     return chosen
 
 

@@ -59,7 +59,7 @@ class ArchiveDatabase:
             "preserve_insertion_order": False,
         }
         self._db = duckdb.connect(":memory:", config=config)
-        opened = open_archive(self._db, source.folder, source.chapter, source.own_columns)
+        opened = open_archive(self._db, source.folder, source.chapter, source.own_columns, source.aliases)
         self.manifest: Manifest = opened.manifest
         self.chapter: Chapter = opened.chapter
         self._db.execute(statement("recompute/no_copies"))
@@ -143,8 +143,9 @@ class ArchiveDatabase:
     def _find_copies(self) -> None:
         """Once, over the whole archive: the copies before a cut are those of the whole that lie before it."""
         if not self._copies_found:
-            self._db.execute(statement("recompute/repeated"))
-            self._db.execute(statement("recompute/copies", content=self.source.content))
+            ids = self.source.id_key
+            self._db.execute(statement("recompute/repeated", ids=ids))
+            self._db.execute(statement("recompute/copies", content=self.source.content, ids=ids))
             self._copies_found = True
 
     def _bind(self, at: EventsAt, sql: str) -> None:
@@ -182,7 +183,7 @@ class ArchiveDatabase:
         counted = ("counted_events",)
         self._make("recompute/counted_events", archive=archive)
         if at.hypothesis:
-            self._make("recompute/supposed_events", archive=archive)
+            self._make("recompute/supposed_events", archive=archive, named=self.source.named)
             counted = ("supposed_events",)
         if at.season is None:
             self._make("recompute/events", counted=counted)

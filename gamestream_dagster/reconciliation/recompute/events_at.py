@@ -34,6 +34,17 @@ class ArchiveSource:
 
     content: tuple[str, ...] = ("team_id", "team_name", "score", "event_time_millis")
     """Columns by which two records of one id can differ; default those of scores."""
+    id_key: tuple[str, ...] = ("user_id", "event_id")
+    """Columns that name an event; records of one such name are copies of the first."""
+    aliases: Mapping[str, str] = field(default_factory=lambda: {"points": "score"}, hash=False)
+    """Further names of columns; `points` is what outputs sum."""
+    named: tuple[str, ...] = ("user_id", "team_id")
+    """Columns without which a record is about nobody."""
+
+    @property
+    def digested(self) -> tuple[str, ...]:
+        """Columns of the event types that a digest of the archive covers; default those of scores."""
+        return tuple(self.own_columns) or ("team_id", "team_name", "score")
 
 
 @dataclass(frozen=True)
@@ -43,8 +54,8 @@ class Counterfactual:
     removed: tuple[Position, ...] = ()
     """Counted events to leave out."""
     added: tuple[Position, ...] = ()
-    """Items to count once more, each as often as it is listed: copies, refused records whose user, team and score can
-    be read, or counted events."""
+    """Items to count once more, each as often as it is listed: copies, counted events, or refused records of which the
+    `named` columns and what outputs sum can be read."""
 
     def __bool__(self) -> bool:
         return bool(self.removed or self.added)

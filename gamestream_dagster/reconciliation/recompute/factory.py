@@ -35,6 +35,9 @@ def open_recompute(
         chapter=chapter,
         own_columns=source.own_columns,
         content=source.content_columns,
+        id_key=source.dedup.key if source.dedup is not None else (),
+        aliases=source.aliases,
+        named=source.named_columns,
         late_ms=source.lateness_ms,
     )
     return ArchiveDatabase(opened, spill, engine=_engine(settings, say))
