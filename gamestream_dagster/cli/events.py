@@ -79,7 +79,8 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
 ) -> None:
     """Send score events of a simulated crowd, and write the truth about them beside the stream."""
     if context.invoked_subcommand is not None:
-        return _nothing_before(context)
+        _nothing_before(context)
+        return
     given = dict(locals())
     settings = settings_from(home, port_base)
     options = _options(given, start_millis(start))
