@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import latency, peers, produce, proof, recompute, recovery, state, streaming
+from bench import transactions as transactions_measure
 from bench.archive import ArchiveOptions
 from bench.archive import measure as measure_archive
 from bench.results import BenchError, Result
@@ -85,12 +86,18 @@ def _state(settings: Settings, asked: Choices, say: Say) -> Result:
     return state.measure(settings, options, say)
 
 
+def _transactions(settings: Settings, asked: Choices, say: Say) -> Result:
+    events = asked.events_or(transactions_measure.TransactionsOptions.events)
+    return transactions_measure.measure(settings, transactions_measure.TransactionsOptions(events, asked.seed), say)
+
+
 ON_STACK: dict[str, OnStack] = {
     "streaming": _streaming,
     "latency": _latency,
     "produce": _produce,
     "archive": _archive,
     "peers": _peers,
+    "transactions": _transactions,
 }
 MEASURES = (*ON_STACK, "state", "recompute", "proof", "recovery")
 

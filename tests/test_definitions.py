@@ -86,7 +86,7 @@ def test_lineage_has_no_loose_end() -> None:
     # written only where seasons are kept, and there by an asset of its own
     ends = {name for name in known if not users[name]} - {"table/closed_seasons_table"}
     # what reads the topics of the one and the files of the other is no asset yet
-    ends -= {"job/event_intake_v1", "archive/game_events_raw_archive"}
+    ends -= {"job/event_intake_v1", "archive/game_events_raw_archive", "archive/transactions_raw_archive"}
     ends -= {"topic/game_events_replays_topic"}  # only `gamestream dlq` reads and writes it
     assert {name.split("/")[0] for name in ends} == {"serving"}, f"nothing uses {sorted(ends)}"
     roots = {name.split("/")[0] for name, spec in known.items() if not list(spec.deps)}
@@ -95,6 +95,7 @@ def test_lineage_has_no_loose_end() -> None:
 
 def test_each_board_flows_from_topic_to_page() -> None:
     from gamestream_dagster.catalogue.boards import load_boards
+    from gamestream_dagster.catalogue.sources import load_sources, source_of_board
 
     upstream = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs().items()}
 
@@ -103,14 +104,14 @@ def test_each_board_flows_from_topic_to_page() -> None:
 
     for board in load_boards().values():
         expected = {
-            "topic/user_score_topic",
+            f"topic/{source_of_board(board, load_sources()).topic.replace('-', '_')}_topic",
             f"job/{board.job}",
             f"table/{board.name}_table",
             f"topic/{board.topic.replace('-', '_')}_topic",
         }
         assert expected <= ancestors(f"board/{board.name}")
         assert f"board/{board.name}" in ancestors("reconciliation/leaderboards")
-        assert f"board/{board.name}" in ancestors("serving/leaderboards_page")
+        assert (f"board/{board.name}" in ancestors("serving/leaderboards_page")) == board.ranked
 
 
 def test_workspace_and_project_name_one_location() -> None:

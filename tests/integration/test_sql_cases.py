@@ -129,9 +129,7 @@ def run(settings: Settings, case: Case, spec: JobSpec, topic: str) -> StatementR
 def over_case(spec: JobSpec, of: str, topic: str) -> JobSpec:
     """The job as it is, but for the source that reads `of`: another topic, and an end."""
     (source,) = (file for file in spec.sources if f"'topic' = '{of}'" in file.text)
-    changed = source.text.replace(
-        f"'topic' = '{of}'", f"'topic' = '{topic}',\n  'scan.bounded.mode' = 'latest-offset'"
-    )
+    changed = source.text.replace(f"'topic' = '{of}'", f"'topic' = '{topic}',\n  'scan.bounded.mode' = 'latest-offset'")
     files = tuple(SqlFile(path=file.path, text=changed) if file is source else file for file in spec.sources)
     return spec.model_copy(update={"sources": files})
 
