@@ -12,7 +12,7 @@ ORDER := $(if $(SEED),--randomly-seed=$(SEED))
 SERVERS_ORDER := $(if $(SEED),--randomly-seed=$(SEED),-p no:randomly)
 
 .DEFAULT_GOAL := help
-.PHONY: help install environment demo up down test unit lint format lock geo-table clean
+.PHONY: help install environment demo up down test unit lint format lock geo-table prometheus-tools clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -74,6 +74,13 @@ geo-table: $(INSTALLED)  ## Build the table of countries anew from Debian's pack
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && chmod 755 "$$folder" && cd "$$folder" && \
 	  apt-get -qq -o APT::Sandbox::User=root download tor-geoipdb && dpkg-deb --extract tor-geoipdb_*.deb . && cd $(CURDIR) && \
 	  $(BIN)/python -m gamestream_dagster.enrichment.geo_source "$$folder/usr/share/tor"
+
+# promtool and amtool are in no registry of Python packages; Debian's are single programs. Needs apt-get.
+prometheus-tools: $(INSTALLED)  ## promtool and amtool, into .venv, for the tests of the exported alerts
+	@folder=$(CURDIR)/$(VENV)/prometheus && mkdir -p "$$folder" && cd "$$folder" && \
+	  apt-get -qq -o APT::Sandbox::User=root download prometheus prometheus-alertmanager && \
+	  for package in *.deb; do dpkg-deb --extract "$$package" . || exit 1; done && \
+	  rm -f *.deb usr/bin/prometheus usr/bin/prometheus-alertmanager && rm -rf etc lib usr/share var
 
 clean:  ## Remove the environment and caches (not the data of a stack: that is `gamestream down --purge`)
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import yaml
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from gamestream_dagster.api_settings import ApiSettings
 from gamestream_dagster.connections import (
     KafkaConnection,
     RegistryConnection,
@@ -26,6 +27,7 @@ from gamestream_dagster.connections import (
     read_ca,
 )
 from gamestream_dagster.errors import SettingsError
+from gamestream_dagster.http_settings import url_of
 from gamestream_dagster.ingest_settings import IngestSettings
 from gamestream_dagster.port_block import PORTS_PER_STACK, port_of
 
@@ -76,7 +78,7 @@ class TopicProfile(StrEnum):
     PROD = "prod"
 
 
-class Settings(IngestSettings):
+class Settings(IngestSettings, ApiSettings):
     """Addresses, credentials and choices of one stack. Frozen: build another with `load_settings`."""
 
     # a value that is refused may be a password: pydantic's own message must not repeat it
@@ -280,9 +282,12 @@ class Settings(IngestSettings):
     @property
     def ingest_url(self) -> str:
         """Address of the HTTP API of intake, as this machine reaches it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.ingest_host)  # noqa: S104 - nothing listens here
-        host = host or (f"[{self.ingest_host}]" if ":" in self.ingest_host else self.ingest_host)
-        return f"http://{host}:{self.port('ingest')}"
+        return url_of(self.ingest_host, self.port("ingest"))
+
+    @property
+    def api_url(self) -> str:
+        """Address of the serving API, as this machine reaches it."""
+        return url_of(self.api_host, self.port("api"))
 
     @property
     def ingest_signing_secret_value(self) -> str:

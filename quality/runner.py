@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.postgres import engine, open_engine
 from quality.results import QualityError, QualityResult, SuiteResult, SuiteState
-from quality.suites import load_suites
+from quality.suites import load_suites, proof_suites
 
 if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
@@ -30,7 +30,8 @@ _SERIAL = threading.Lock()
 def run_suites(settings: Settings, suites: Sequence[str] | None = None) -> QualityResult:
     """Validate the suites (all, or those named) and build Data Docs under `<home>/reports/data_docs`.
 
-    The pages of selected suites go to `data_docs_selected` beside it, so that the pages of a full run stay complete.
+    The pages of the metrics' suites go to `data_docs_metrics` beside it, those of selected suites to
+    `data_docs_selected`, so that the pages of a full run stay complete.
 
     A suite whose table is missing fails with a reason. For a suite without rows, its `when_empty`
     decides.
@@ -51,9 +52,15 @@ def run_suites(settings: Settings, suites: Sequence[str] | None = None) -> Quali
         forget(gx_context)
         with postgres_source(gx_context, settings) as source:
             results = tuple(_run(source, suite, tables, settings) for suite in chosen)
-        folder = "data_docs" if len(chosen) == len(known) else "data_docs_selected"
-        index = publish(gx_context, settings.reports_dir / folder, results)
+        index = publish(gx_context, settings.reports_dir / _folder([suite.name for suite in chosen], settings), results)
         return QualityResult(suites=results, data_docs=index, seconds=round(time.monotonic() - started, 2))
+
+
+def _folder(chosen: Sequence[str], settings: Settings) -> str:
+    proofs = set(proof_suites(settings))
+    if proofs <= set(chosen):
+        return "data_docs"
+    return "data_docs_metrics" if set(chosen) == set(load_suites(settings)) - proofs else "data_docs_selected"
 
 
 def _choose(known: dict[str, Suite], names: Sequence[str] | None) -> list[Suite]:

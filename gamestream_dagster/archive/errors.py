@@ -13,6 +13,16 @@ class ArchiveError(GamestreamError):
 
 BEGIN_ANEW = "`gamestream archive --begin-at earliest`"
 
+HISTORY = "game-events-history"
+"""Name of the archive of events that did not come through Kafka (`history`), and its rows' `topic`."""
+
+
+def new_archive(topic_dir: Path) -> str:
+    """How to get a new archive in place of one that cannot be read, to end a sentence."""
+    if topic_dir.name == HISTORY:
+        return "move the folder away and give the files that it was made from to `gamestream backfill` again"
+    return f"begin a new archive with {BEGIN_ANEW}, which keeps the old folder aside"
+
 
 class TruncatedByRetentionError(ArchiveError):
     """Kafka has dropped records that were not archived: the range is lost."""

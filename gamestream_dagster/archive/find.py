@@ -16,6 +16,7 @@ from gamestream_dagster.archive.errors import (
     ArchiveForgedError,
     IndexUnusableError,
 )
+from gamestream_dagster.archive.history import history_source
 from gamestream_dagster.archive.id_index import (
     Index,
     IndexedFile,
@@ -77,7 +78,7 @@ class Found:
 
 
 def find_event(settings: Settings, event_id: str) -> Found:
-    """Every archived record with an event id, accepted or refused, in all archived topics.
+    """Every archived record with an event id, accepted or refused, in all archived topics and in the history.
 
     What was archived since the index was written is indexed first. Records that are not archived yet are not found.
 
@@ -93,7 +94,7 @@ def find_event(settings: Settings, event_id: str) -> Found:
     """
     records: list[ArchivedRecord] = []
     more = False
-    for source in stack_sources(settings).values():
+    for source in (*stack_sources(settings).values(), history_source(settings)):
         if source.archived and event_id:
             found = find_in(settings, source, event_id)
             records += found.records

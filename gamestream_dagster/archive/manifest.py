@@ -21,11 +21,12 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gamestream_dagster.archive.errors import (
-    BEGIN_ANEW,
     ArchiveBusyError,
     ArchiveDamagedError,
     ArchiveLayoutError,
+    new_archive,
 )
+from gamestream_dagster.archive.provenance import Backfilled
 from gamestream_dagster.clients.topic_identity import TopicId
 
 MANIFEST = "_manifest.json"
@@ -122,7 +123,7 @@ class Chapter(_Entry):
         default_factory=dict, description="First offset that it holds, by partition; 0 for those left out."
     )
     lost: tuple[LostRange, ...] = Field(default=(), description="What was gone from Kafka when it was opened.")
-    entries: tuple[Annotated[ArchivedFile | Replaced | Adoption, Field(discriminator="kind")], ...] = ()
+    entries: tuple[Annotated[ArchivedFile | Replaced | Adoption | Backfilled, Field(discriminator="kind")], ...] = ()
 
     @property
     def topic_id(self) -> TopicId | None:
@@ -178,7 +179,7 @@ class Chapter(_Entry):
         return found
 
 
-Entry = Chapter | ArchivedFile | Replaced | Adoption
+Entry = Chapter | ArchivedFile | Replaced | Adoption | Backfilled
 
 
 class Manifest(BaseModel):
@@ -226,7 +227,7 @@ class Manifest(BaseModel):
         opened = chapter.model_copy(update={"before": self.head})
         return self.model_copy(update={"chapters": (*self.chapters, opened)})
 
-    def extended(self, *entries: ArchivedFile | Replaced | Adoption) -> Manifest:
+    def extended(self, *entries: ArchivedFile | Replaced | Adoption | Backfilled) -> Manifest:
         """With more entries at the end of the newest chapter."""
         if not self.chapters:
             return self.opened(Chapter()).extended(*entries)
@@ -313,7 +314,7 @@ def load_manifest(topic_dir: Path) -> Manifest:
         what = getattr(broken, "path", None) or f"the chapter of {getattr(broken, 'opened_at', '') or 'its beginning'}"
         raise ArchiveDamagedError(
             f"{topic_dir / MANIFEST} was changed by hand: its entry {what} does not follow from the one before; "
-            f"restore the file from a backup, or begin a new archive with {BEGIN_ANEW}."
+            f"restore the file from a backup, or {new_archive(topic_dir)}."
         )
     return manifest
 
@@ -333,7 +334,7 @@ def _check_nothing_archived(topic_dir: Path) -> None:
     if found is not None:
         raise ArchiveDamagedError(
             f"{topic_dir / MANIFEST} is gone, though there are archived files ({found.name}); restore it from a "
-            f"backup, or begin a new archive with {BEGIN_ANEW}, which keeps the old folder aside."
+            f"backup, or {new_archive(topic_dir)}."
         )
 
 
@@ -346,8 +347,8 @@ def _layout(topic_dir: Path, stored: bytes) -> int:
 
 def _unreadable(topic_dir: Path, error: Exception) -> ArchiveDamagedError:
     return ArchiveDamagedError(
-        f"{topic_dir / MANIFEST} cannot be read ({type(error).__name__}); restore it from a backup, or begin the "
-        f"archive anew with {BEGIN_ANEW}, which keeps the old folder aside."
+        f"{topic_dir / MANIFEST} cannot be read ({type(error).__name__}); restore it from a backup, or "
+        f"{new_archive(topic_dir)}."
     )
 
 

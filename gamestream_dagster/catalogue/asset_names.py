@@ -9,9 +9,12 @@ from __future__ import annotations
 Name = tuple[str, str]
 
 RECONCILIATION: Name = ("reconciliation", "leaderboards")
+INTAKE_PROOF: Name = ("reconciliation", "intake")
 CLOSED_SEASONS: Name = ("serving", "closed_seasons")
 LEADERBOARDS_PAGE: Name = ("serving", "leaderboards_page")
 INGEST_API: Name = ("serving", "ingest_api")
+SERVING_API: Name = ("serving", "serving_api")
+ALERTS: Name = ("serving", "alerts")
 GEO_TABLE: Name = ("enrichment", "geo_table")
 DEVICE_TABLE: Name = ("enrichment", "device_table")
 
@@ -39,6 +42,11 @@ def job_name(job: str) -> Name:
 def board_name(board: str) -> Name:
     """`top_teams` -> board/top_teams."""
     return "board", board
+
+
+def metric_name(metric: str) -> Name:
+    """`active_users` -> metric/active_users."""
+    return "metric", metric
 
 
 def archive_name(topic: str) -> Name:

@@ -26,6 +26,8 @@ from gamestream_dagster.settings import TopicFormat, TopicProfile
 TOPICS_FILE = Path(__file__).with_name("topics.yaml")
 RAW_TOPIC = "game-events-raw"
 """Where the HTTP API, and backends directly, write game events."""
+CLOCK_TOPIC = "broker-clock"
+"""A record that is written here gets the broker's time."""
 TOPIC_NAME = re.compile(r"^[a-z][a-z0-9-]{0,248}$")
 
 _MINUTE_MS = 60_000

@@ -61,7 +61,8 @@ def archive(  # noqa: PLR0917 - one parameter an option
 ) -> None:
     """Archive the events up to the topic's end, and check that every offset is archived exactly once.
 
-    With --json one object a topic. Exit codes: 0 it is; 1 the archive has faults; 2 nothing could be archived.
+    With --json one object a line, for each topic. Exit codes: 0 it is; 1 the archive has faults; 2 nothing could be
+    archived.
     """
     settings = settings_from(home, port_base)
     if mend and begin_at is not None:
@@ -107,7 +108,7 @@ def _archive(settings: Settings, source: Source, *, mend: bool, begin_at: BeginA
     rows, records = sum(file.rows for file in files), sum(file.records for file in files)
     report(settings, [archive_event(result, rows, records)], _dim)
     if as_json:
-        typer.echo(json.dumps(_as_json(result, records, mended, faults), indent=2))
+        typer.echo(json.dumps(_as_json(result, records, mended, faults)))
     else:
         _show(result, records, len(files), mended, faults)
     return faults

@@ -6,7 +6,7 @@ import json
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     seasons.command("list")(list_seasons)
     seasons.command("close")(close)
     app.add_typer(seasons, name="season", rich_help_panel=panels.PROOF)
-    certificates = typer.Typer(help="Certificates: the proof of a board at an exact cut.", no_args_is_help=True)
+    certificates = typer.Typer(help="Certificates: the proof of a board or an experiment.", no_args_is_help=True)
     certificates.command("make")(make)
     certificates.command("verify")(verify)
     app.add_typer(certificates, name="certificate", rich_help_panel=panels.PROOF)
@@ -120,14 +120,21 @@ def make(
 
 def verify(
     file: Annotated[Path, typer.Argument(help="The certificate.")],
+    players: Annotated[
+        Path | None, typer.Option("--data", help="File of an experiment's players; default: beside the certificate.")
+    ] = None,
     home: Home = None,
     port_base: PortBase = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute a certificate from the archive.
+    """Recompute a certificate: of a board from the archive, of an experiment from its data.
 
     Exit codes: 0 it agrees; 1 it does not; 2 it could not be recomputed.
     """
+    from gamestream_dagster.experiments.certificate import is_experiment
+
+    if is_experiment(file):
+        _verify_experiment(file, players, as_json=as_json)
     from gamestream_dagster.reconciliation.certificates.certificate import Part, read_certificate
     from gamestream_dagster.reconciliation.certificates.certificate import verify as disagreements
 
@@ -149,6 +156,24 @@ def verify(
             )
     unknown = any(one.part in {Part.OFFSETS, Part.TOPIC} for one in found)
     raise typer.Exit(2 if unknown else int(bool(found)))
+
+
+def _verify_experiment(file: Path, players: Path | None, *, as_json: bool) -> NoReturn:
+    from gamestream_dagster.experiments.certificate import Part, read_experiment_certificate, verify_experiment
+
+    with as_could_not_run(), talk.status("recomputing"):
+        certificate = read_experiment_certificate(file)
+        # The name comes from the certificate: a path in it leads nowhere.
+        found = verify_experiment(certificate, players or file.parent / Path(certificate.file.name).name)
+    if as_json:
+        typer.echo(json.dumps([{"part": one.part.value, "sentence": one.sentence} for one in found], indent=2))
+    else:
+        for one in found:
+            data.print(Text(f"{one.part.value:8} {runnable(one.sentence)}"))
+        word = "does not agree" if found else "agrees"
+        counts = f"DISAGREEMENTS={len(found)} PLAYERS={certificate.readout.players}"
+        talk.print(Text(f"Done. {certificate.plan.experiment} {word}: {counts}"))
+    raise typer.Exit(2 if any(one.part is Part.GONE for one in found) else int(bool(found)))
 
 
 def _of_season(settings: Settings, board: str, season: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def demo(
     port_base: PortBase = None,
     crowd: Annotated[bool, typer.Option(help="Simulate a crowd beside the real scores.")] = True,
 ) -> None:
-    """Start everything, replay real NBA scores, simulate players, and prove the four boards."""
+    """Start everything, replay real NBA scores, have a crowd play over HTTP, and prove the four boards."""
     began = time.monotonic()
     platform.up(home, port_base, jobs=False)  # the step `deploy` brings them back
     settings = settings_from(home, port_base)
@@ -56,7 +56,7 @@ def _run_demo(settings: Settings, crowd: bool) -> None:
         _run_job(dagster, "provision", "topics, registry subjects and tables")
         _send_events(settings, crowd)
         _run_job(dagster, "deploy", "the Flink SQL jobs")
-        with _step("Flink reads the topic to its end"):
+        with _step("Flink reads the topics to their ends"):
             wait_until_read(settings)
         _run_job(dagster, "archive_and_reconcile", "archive, recompute, compare, Great Expectations")
 
@@ -74,8 +74,7 @@ def _run_job(dagster: DagsterGraphQL, job: str, what: str) -> None:
 
 
 def _send_events(settings: Settings, crowd: bool) -> None:
-    from gamestream_dagster.events.feed import replay_into, simulate_into
-    from gamestream_dagster.events.simulator import SimulatorOptions
+    from gamestream_dagster.events.feed import replay_into
 
     if _already_sent(settings):
         talk.print(styled("[green]✓[/] the topic holds events of an earlier demo: none are sent again"))
@@ -83,16 +82,33 @@ def _send_events(settings: Settings, crowd: bool) -> None:
     with _step("replay 13,874 real NBA shots of 2014-15") as note:
         shots = replay_into(settings, "nba", on_progress=lambda done, size: note(f"{done:,} of {size:,} bytes"))
         note(f"{shots.sent:,} sent")
-    if not crowd:
-        return
-    with _step("simulate a crowd: 3 % late, 2 % twice, 2 % bad") as note:
+    if crowd:
+        _play(settings)
+
+
+def _play(settings: Settings) -> None:
+    from gamestream_dagster.cli.events import answer_lines
+    from gamestream_dagster.cli.keys import key_for_now
+    from gamestream_dagster.events.feed import simulate_over_http
+    from gamestream_dagster.events.simulator import SimulatorOptions
+
+    with _step("a crowd plays over HTTP: 3 % late, 2 % twice, 2 % bad") as note, key_for_now(settings, "demo") as key:
         start = datetime.now(UTC) - timedelta(seconds=CROWD_SECONDS)
         options = SimulatorOptions(
             start_ms=int(start.timestamp() * 1000), rate=CROWD_RATE, duration=CROWD_SECONDS, **CROWD
         )
         truth = settings.home / "truth" / "demo.parquet"
-        sent = simulate_into(settings, options, truth=truth, paced=False)
-        note(f"{sent.sent:,} sent, truth in {truth}")
+        played = simulate_over_http(
+            settings.ingest_url,
+            key,
+            options,
+            truth=truth,
+            paced=False,
+            on_progress=lambda result: note(f"{result.sent:,} sent"),
+        )
+        note(f"{played.sent:,} sent, truth in {truth}")
+    for line in answer_lines(played.answers):
+        talk.print(styled("  [dim]{}[/]", line), soft_wrap=True)
 
 
 def _already_sent(settings: Settings) -> bool:
@@ -103,24 +119,18 @@ def _already_sent(settings: Settings) -> bool:
 
 
 def wait_until_read(settings: Settings, limit_seconds: float = READ_LIMIT_SECONDS) -> None:
-    """Until every job has committed the topic's end: that happens with a checkpoint, which also flushes the sinks."""
+    """Until every job has committed what its topics hold: with a checkpoint, which also flushes the sinks."""
     from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+    from gamestream_dagster.flink_jobs.observe.caught_up import CatchingUp, records_of
     from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 
-    admin = KafkaAdmin(settings.kafka)
-    # of a topic that it writes itself a job never reads the last offsets: they are markers of its own transactions
-    specs = load_jobs(season=settings.season).items()
-    waiting = {(job, topic) for job, spec in specs for topic in spec.reads if topic not in spec.topics_written}
+    jobs = CatchingUp(KafkaAdmin(settings.kafka), records_of(settings.kafka), load_jobs(season=settings.season))
     deadline = time.monotonic() + limit_seconds
-    while waiting:
-        job, topic = next(iter(waiting))
-        end, read = admin.end_offsets(topic), admin.committed(f"gamestream-{job}", topic)
-        if all(read.get(partition, 0) >= offset for partition, offset in end.items()):
-            waiting.discard((job, topic))
-            continue
+    while left := jobs.left():
         if time.monotonic() > deadline:
+            job, topic = left[0]
             raise CouldNotRun(
-                f"{job} has not read {topic} to its end within {limit_seconds:.0f} s (read {read}, end {end}). "
+                f"{job} has not read {topic} to its end within {limit_seconds:.0f} s. "
                 f"Look at it with: gamestream jobs show {job}"
             )
         time.sleep(0.5)

@@ -1,4 +1,4 @@
-"""`gamestream simulate` and `gamestream replay`: score events into Kafka."""
+"""`gamestream simulate` and `gamestream replay`: events into Kafka, or over the HTTP API."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 
 if TYPE_CHECKING:
+    from gamestream_dagster.events.http_sending import Answers
     from gamestream_dagster.events.replay import BadLine, ReplayResult, Wait
     from gamestream_dagster.events.simulation import SimulationResult
     from gamestream_dagster.events.simulator import SimulatorOptions
@@ -25,6 +27,14 @@ if TYPE_CHECKING:
 
 talk = Talk(stderr=True)
 MAX_SHOWN = 20  # bad lines shown one by one; all are in the rejects file
+
+
+class Via(StrEnum):
+    """How the simulator sends."""
+
+    KAFKA = "kafka"
+    HTTP = "http"
+
 
 Topic = Annotated[
     str | None, typer.Option("--topic", help="Another topic than that of topics.yaml.", show_default=False)
@@ -44,6 +54,13 @@ def register(app: typer.Typer) -> None:
 
 def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     context: typer.Context,
+    days: Annotated[
+        int | None,
+        typer.Option(
+            help="Whole lives of players for so many days, into the history of the archive (docs/simulator.md).",
+            show_default=False,
+        ),
+    ] = None,
     rate: Annotated[float, typer.Option(help="Events per second, on average.")] = 100.0,
     events: Annotated[int | None, typer.Option(help="Stop after so many events.", show_default=False)] = None,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", show_default=False)] = None,
@@ -72,22 +89,52 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
         Path | None, typer.Option(help="Parquet file of what was sent (default under the home).", show_default=False)
     ] = None,
     no_truth: Annotated[bool, typer.Option("--no-truth", help="Do not write it.")] = False,
+    via: Annotated[
+        Via,
+        typer.Option(
+            help="kafka: score events into the topic. http: game events of several types to the HTTP API; late is "
+            "there by 15 to 20 minutes."
+        ),
+    ] = Via.KAFKA,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="GAMESTREAM_INGEST_KEY",
+            help="With --via http: a key of the API; default: one for this run alone.",
+            show_default=False,
+        ),
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(help="With --via http: another API than the stack's own.", show_default=False)
+    ] = None,
+    batch: Annotated[int, typer.Option(help="With --via http: events in one request at most.", min=1, max=500)] = 500,
     topic: Topic = None,
     home: Home = None,
     port_base: PortBase = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send score events of a simulated crowd, and write the truth about them beside the stream."""
+    """Send the events of a simulated crowd, and write the truth about them beside the stream."""
     if context.invoked_subcommand is not None:
         _nothing_before(context)
         return
     given = dict(locals())
     settings = settings_from(home, port_base)
+    if days is not None:
+        from gamestream_dagster.cli.backfill import simulate_days
+
+        simulate_days(context, settings, given)
+        return
     options = _options(given, start_millis(start))
     if no_truth and truth:
         raise CouldNotRun("--truth and --no-truth exclude each other; give one of them.")
     path = None if no_truth else truth or settings.home / "truth" / f"{options.start_ms}-{seed}.parquet"
-    result = _simulate(settings, options, path, topic, paced=not as_fast_as_possible)
+    paced = not as_fast_as_possible
+    if via is Via.HTTP:
+        if topic is not None:
+            raise CouldNotRun("--topic is for --via kafka: the HTTP API writes to game-events-raw alone. Leave it out.")
+        result = _simulate_over_http(settings, options, path, key=key, url=url, batch=batch, paced=paced)
+    else:
+        result = _simulate(settings, options, path, topic, paced=paced)
     _print_simulation(result, as_json)
     if result.interrupted:
         raise typer.Exit(130)
@@ -182,6 +229,53 @@ def _simulate(
         )
 
 
+def _simulate_over_http(
+    settings: Settings,
+    options: SimulatorOptions,
+    truth: Path | None,
+    *,
+    key: str | None,
+    url: str | None,
+    batch: int,
+    paced: bool,
+) -> SimulationResult:
+    from gamestream_dagster.cli.keys import key_for_now
+    from gamestream_dagster.events.feed import simulate_over_http
+
+    if url is not None and key is None:
+        raise CouldNotRun("--url needs a key of that API; give it with --key, or in GAMESTREAM_INGEST_KEY.")
+    with (
+        as_could_not_run(),
+        progress(options.events, "events") as advance,
+        nullcontext(key) if key else key_for_now(settings, "simulator") as token,
+    ):
+        return simulate_over_http(
+            url or settings.ingest_url,
+            token,
+            options,
+            truth=truth,
+            paced=paced,
+            batch=batch,
+            on_progress=lambda result: advance(result.sent, options.events),
+            on_wait=_tell_pauses(),
+        )
+
+
+def _tell_pauses() -> Callable[[float, str], None]:
+    """Tells why events have to be sent again: each reason once, until it changes."""
+    told = ""
+
+    def tell(seconds: float, why: str) -> None:
+        nonlocal told
+        if why != told:
+            talk.print(
+                f"waiting {seconds:.1f} s, then the events are sent again: {why}", style="yellow", soft_wrap=True
+            )
+        told = why
+
+    return tell
+
+
 def _replay(
     settings: Settings,
     file: str,
@@ -238,9 +332,13 @@ def _duration(seconds: float) -> str:
 
 
 def _print_simulation(result: SimulationResult, as_json: bool) -> None:
+    from gamestream_dagster.events.http_simulation import HttpSimulationResult
+
     kinds = {kind: result.kinds.get(kind, 0) for kind in ("normal", "late", "dup", "bad")}
+    answers = result.answers if isinstance(result, HttpSimulationResult) else None
     if as_json:
         found = {"sent": result.sent, **kinds, "seconds": round(result.seconds, 3)}
+        found |= _answers_data(answers) if answers else {}
         _write({**found, "truth": str(result.truth) if result.truth else None, "interrupted": result.interrupted})
     counts = " ".join(f"{kind.upper()}={count}" for kind, count in kinds.items())
     stopped = "Stopped" if result.interrupted else "Done"
@@ -248,9 +346,35 @@ def _print_simulation(result: SimulationResult, as_json: bool) -> None:
         f"{stopped}. SENT={result.sent} {counts}  {result.seconds:.1f} s, {result.per_second:,.0f} events/s",
         soft_wrap=True,
     )
+    if answers:
+        for line in answer_lines(answers):
+            talk.print(line, soft_wrap=True)
     if result.truth:
         talk.print(f"truth: {result.truth}", soft_wrap=True)
     talk.print("Next: gamestream reconcile   |   gamestream board top_players")
+
+
+def _answers_data(answers: Answers) -> dict[str, Any]:
+    verdicts = {name: answers.verdicts.get(name, 0) for name in ("accepted", "duplicate", "refused")}
+    rest = {"late_topic": answers.late, "resent": answers.resent, "unconfirmed": answers.unconfirmed}
+    return {**verdicts, "reasons": dict(answers.refused), **rest, "waited_seconds": round(answers.waited_seconds, 3)}
+
+
+def answer_lines(answers: Answers) -> list[str]:
+    """What the HTTP API said, for people."""
+    counts = " ".join(
+        f"{name.upper()}={answers.verdicts.get(name, 0)}" for name in ("accepted", "duplicate", "refused")
+    )
+    lines = [f"verdicts: {counts}"]
+    if answers.refused:
+        lines.append("refused:  " + " ".join(f"{reason}={count}" for reason, count in answers.refused.most_common()))
+    if answers.late:
+        lines.append(f"late:     {answers.late} more than 10 minutes behind, for game-events-late")
+    if answers.resent:
+        lines.append(f"resent:   {answers.resent}, after {answers.waited_seconds:.1f} s of waiting")
+    if answers.unconfirmed:
+        lines.append(f"unknown:  {answers.unconfirmed} without a verdict; they may be stored")
+    return lines
 
 
 def _print_replay(result: ReplayResult, as_json: bool) -> None:

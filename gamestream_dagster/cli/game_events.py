@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    file: Annotated[str, typer.Argument(help="JSON lines or a JSON array, also gzipped; - for standard input.")],
+    file: Annotated[str, typer.Argument(help="JSON lines or a JSON array, also gzip or zstd; - for standard input.")],
     refused: Annotated[bool, typer.Option("--refused", help="Show only the refused events.")] = False,
     received: Annotated[
         str | None,

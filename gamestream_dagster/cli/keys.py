@@ -17,15 +17,15 @@ from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, settings_from
 
 if TYPE_CHECKING:
-    from gamestream_dagster.ingest.key_store import KeyStore, MadeKey
-    from gamestream_dagster.ingest.keys import StoredKey
+    from gamestream_dagster.http_server.key_store import KeyStore, MadeKey
+    from gamestream_dagster.http_server.keys import StoredKey
     from gamestream_dagster.settings import Settings
 
 talk = Talk(stderr=True)
 
-keys = typer.Typer(no_args_is_help=True, help="Keys of the HTTP API: who may send events.")
+keys = typer.Typer(no_args_is_help=True, help="Keys of the HTTP APIs: who may send events and read boards.")
 
-App = Annotated[str, typer.Option("--app", help="Name of the app that sends with it: small letters, digits, -.")]
+App = Annotated[str, typer.Option("--app", help="Name of the app that uses it: small letters, digits, -.")]
 Scopes = Annotated[list[str] | None, typer.Option("--scope", help="ingest or read; once for each (default: ingest).")]
 Signed = Annotated[bool, typer.Option("--signed", help="Requests must carry an HMAC-SHA256 signature, too.")]
 Overlap = Annotated[
@@ -49,7 +49,7 @@ def create(  # noqa: PLR0917 - Typer reads the options from the signature
     as_json: AsJson = False,
 ) -> None:
     """Make a key. It is printed on stdout, once: only a hash of it is stored."""
-    from gamestream_dagster.ingest.keys import Scope
+    from gamestream_dagster.http_server.keys import Scope
 
     known = {one.value: one for one in Scope}
     wanted = scope or [Scope.INGEST.value]
@@ -107,9 +107,22 @@ def revoke(key_id: KeyId, home: Home = None, port_base: PortBase = None, as_json
 
 
 @contextmanager
+def key_for_now(settings: Settings, app: str) -> Iterator[str]:
+    """A key with the scope `ingest` for one command; it is revoked afterwards."""
+    from gamestream_dagster.http_server.keys import Scope
+
+    with _store(settings) as store:
+        made = store.create(app, frozenset({Scope.INGEST}))
+        try:
+            yield made.token
+        finally:
+            store.revoke(made.key.key_id)
+
+
+@contextmanager
 def _store(settings: Settings) -> Iterator[KeyStore]:
     from gamestream_dagster.clients.postgres import open_engine
-    from gamestream_dagster.ingest.key_store import KeyStore
+    from gamestream_dagster.http_server.key_store import KeyStore
 
     with open_engine(settings) as engine:
         yield KeyStore(engine)
@@ -117,14 +130,14 @@ def _store(settings: Settings) -> Iterator[KeyStore]:
 
 def _id_of(given: str) -> str:
     """A key's id; also of a whole key, which somebody pastes by mistake."""
-    from gamestream_dagster.ingest.keys import parse
+    from gamestream_dagster.http_server.keys import parse
 
     whole = parse(given)
     return whole.key_id if whole else given
 
 
 def _print_made(settings: Settings, made: MadeKey, as_json: bool) -> None:
-    from gamestream_dagster.ingest.keys import signing_secret
+    from gamestream_dagster.http_server.keys import Scope, signing_secret
 
     secret = signing_secret(made.key.key_id, settings.ingest_signing_secret_value) if made.key.signed else None
     if as_json:
@@ -137,9 +150,12 @@ def _print_made(settings: Settings, made: MadeKey, as_json: bool) -> None:
     )
     if secret:
         talk.print(f"Signing secret: {secret}", soft_wrap=True)
-    talk.print(
-        f"Next: POST events to {settings.ingest_url}/v1/events; the guide is docs/ingest-api.md.", soft_wrap=True
-    )
+    if Scope.INGEST in made.key.scopes:
+        talk.print(
+            f"Next: POST events to {settings.ingest_url}/v1/events; the guide is docs/ingest-api.md.", soft_wrap=True
+        )
+    if Scope.READ in made.key.scopes:
+        talk.print(f"Next: GET {settings.api_url}/v1/boards; the guide is docs/serving-api.md.", soft_wrap=True)
 
 
 def _described(key: StoredKey) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.dagster_link import reconciliation_event, report
 from gamestream_dagster.cli.hints import Talk, runnable
+from gamestream_dagster.cli.intake_proof import prove_intake
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 from gamestream_dagster.cli.tables import print_table
 
@@ -85,9 +86,14 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
         EngineName | None,
         typer.Option(help="What recomputes the boards: duckdb here, or a batch job on Flink; default by the settings."),
     ] = None,
+    intake: Annotated[
+        bool, typer.Option("--intake", help="Prove intake instead: every game event has one fate, in the right topic.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare the boards with an independent recompute of the same events.
+
+    With --intake, compare the topics that intake writes with the archive's own judgement of every game event.
 
     Exit codes: 0 match, or explained by causes that the policy accepts; 1 different; 2 nothing could be compared.
     """
@@ -95,6 +101,10 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     from gamestream_dagster.settings import RecomputeEngine
 
     settings = settings_from(home, port_base)
+    if intake:
+        if board or sink or engine or mode is not ModeName.BRACKET:
+            raise CouldNotRun("--intake is about no board; leave --mode, --board, --sink and --engine out.")
+        prove_intake(settings, as_json=as_json)
     if engine is not None:
         settings = settings.model_copy(update={"recompute_engine": RecomputeEngine(engine.value)})
     with as_could_not_run(), talk.status("reconciling") as status:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,6 +42,7 @@ def why(
 ) -> None:
     """Why a player or team has the score shown: its events, those that do not count, and how far the next rank is."""
     from gamestream_dagster.reconciliation.model.values import Sink
+    from gamestream_dagster.reconciliation.why.as_json import json_parts
     from gamestream_dagster.reconciliation.why.explain_row import explain_row
     from gamestream_dagster.reconciliation.why.question import UnknownEntityError
 
@@ -50,7 +50,9 @@ def why(
 
     def use(found: Why) -> None:
         if as_json:
-            _print_json(found, None if everything else limit)
+            for part in json_parts(found, None if everything else limit):
+                typer.echo(part, nl=False)
+            typer.echo()
         else:
             _print(found, None if everything else limit)
 
@@ -109,22 +111,19 @@ def _value(column: Column, value: Any) -> str:
 
 def _sum_lines(found: Why, one: Sum, limit: int | None) -> Iterator[str]:
     """All the lines, or the first and the last and what those between add up to."""
+    from gamestream_dagster.reconciliation.why.as_json import left_out
+
     if limit is None:
         yield from map(_line, found.lines(one))
     else:
         first, last = found.ends(one, limit)
         yield from map(_line, first)
         if last:
-            left_out = _left_out(one.events, first, last)
-            yield f"  ... {left_out['events']:,} more, together {left_out['total']:+,} (--all shows them)"
+            rest = left_out(one.events, first, last)
+            yield f"  ... {rest['events']:,} more, together {rest['total']:+,} (--all shows them)"
         yield from map(_line, last)
     if one.late_events:
         yield f"  {one.late_events:,} of them, together {one.late_total:+,}, may have been late for the window"
-
-
-def _left_out(events: int, first: list[Row], last: list[Row]) -> dict[str, int]:
-    between = last[0]["total"] - last[0]["score"] - first[-1]["total"]
-    return {"events": events - len(first) - len(last), "total": between}
 
 
 def _line(row: Row) -> str:
@@ -182,55 +181,3 @@ def _neighbour(found: Why, side: str, row: Row) -> str:
         size = f"{int(abs(gap)):,}" if gap.denominator == 1 else f"{float(abs(gap)):.6g}"
         told = f"  ({size} {'ahead' if gap > 0 else 'behind'})" if gap else "  (equal)"
     return f"{side:9}  #{row[found.board.rank_column]}  {name}  {column} {row[column]}{told}"
-
-
-def _print_json(found: Why, limit: int | None) -> None:
-    """One JSON object, written line by line; ASCII alone, so that no name reaches a terminal raw."""
-    head = {
-        "board": found.board.name,
-        "entity": list(found.entity),
-        "sink": found.sink.value,
-        "topic": found.topic,
-        "shown": found.shown,
-        "recomputed": found.recomputed,
-        "low": {str(partition): offset for partition, offset in found.low.items()},
-        "cut": {str(partition): offset for partition, offset in found.cut.items()},
-        "adds_up": found.adds_up,
-        "standing": found.standing.value,
-        "sentence": found.sentence,
-        **{side: _neighbour_data(found, row) for side, row in _sides(found)},
-        "excluded_reasons": found.reasons,
-    }
-    typer.echo(json.dumps(head, default=str)[:-1] + ', "sums": [', nl=False)
-    for number, one in enumerate(found.sums):
-        sum_head = {name: getattr(one, name) for name in ("column", "key", "total", "events", "in_flight")}
-        sum_head |= {"late_events": one.late_events, "late_total": one.late_total}
-        first, last = (found.lines(one), []) if limit is None else found.ends(one, limit)
-        if isinstance(first, list) and last:
-            sum_head["left_out"] = _left_out(one.events, first, last)
-        typer.echo((", " if number else "") + json.dumps(sum_head, default=str)[:-1] + ', "lines": ', nl=False)
-        _echo_list(first, last)
-        typer.echo("}", nl=False)
-    typer.echo('], "excluded": ', nl=False)
-    _echo_list(*((found.excluded, []) if limit is None else found.excluded.ends(limit)))
-    typer.echo("}")
-
-
-def _sides(found: Why) -> Iterable[tuple[str, Row | None]]:
-    return (("above", found.above), ("below", found.below), ("last", found.last))
-
-
-def _neighbour_data(found: Why, row: Row | None) -> Mapping[str, Any] | None:
-    if row is None:
-        return None
-    gap = found.gap(row)
-    return {"row": row, "ahead_by": None if gap is None else int(gap) if gap.denominator == 1 else float(gap)}
-
-
-def _echo_list(*parts: Iterable[Row]) -> None:
-    separator = "["
-    for part in parts:
-        for row in part:
-            typer.echo(f"{separator}\n{json.dumps(row)}", nl=False)
-            separator = ","
-    typer.echo("[]" if separator == "[" else "]", nl=False)

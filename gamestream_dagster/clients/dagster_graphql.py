@@ -91,6 +91,16 @@ class RunOutcome:
 
 
 @dataclass(frozen=True)
+class EndedRun:
+    """A run that ended; epoch seconds."""
+
+    run_id: str
+    job: str
+    status: RunStatus
+    ended_at: float
+
+
+@dataclass(frozen=True)
 class CheckState:
     """The last result of one asset check; `status` is `NEVER_RUN` before its first."""
 
@@ -245,6 +255,25 @@ class DagsterGraphQL:
             f"{job!r} was not started ({result['__typename']}: {'; '.join(messages)})",
             "fix what it names and start it again",
         )
+
+    def newest_ended(self, limit: int = 200) -> dict[str, EndedRun]:
+        """The newest ended run of each job, among the newest `limit` runs.
+
+        Raises:
+            DagsterUnreachableError: no answer.
+            DagsterApiError: the reply is not a list of runs.
+        """
+        found = self.query("EndedRuns", {"limit": limit})["runsOrError"]
+        if found["__typename"] != "Runs":
+            raise DagsterApiError(SERVICE, f"no list of runs ({found.get('message', '')})", "look at its storage")
+        ended = [
+            EndedRun(one["runId"], one["jobName"], RunStatus(one["status"]), one["endTime"] or 0.0)
+            for one in found["results"]
+        ]
+        newest: dict[str, EndedRun] = {}
+        for one in sorted(ended, key=lambda run: run.ended_at):
+            newest[one.job] = one
+        return newest
 
     def run(self, run_id: str) -> RunOutcome:
         """The present state of the run, with failures when it has failed."""

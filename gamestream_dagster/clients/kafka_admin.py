@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 _EARLIEST = cast(OffsetSpec, OffsetSpec.earliest())  # typed as optional, never None
 _LATEST = cast(OffsetSpec, OffsetSpec.latest())
+_NEWEST = cast(OffsetSpec, OffsetSpec.max_timestamp())
 
 _COMMITS_NOTHING: dict[str, str | int | bool] = {"enable.auto.commit": False, "enable.auto.offset.store": False}
 
@@ -290,6 +291,14 @@ class KafkaAdmin:
         found = self._offsets(topic, spec, IsolationLevel.READ_UNCOMMITTED)
         return {partition: offset for partition, offset in found.items() if offset >= 0}
 
+    def newest_times(self, topic: str) -> dict[int, tuple[int, int]]:
+        """Offset and timestamp (milliseconds since 1970) of the newest record by time, by partition.
+
+        Empty partitions are left out.
+        """
+        found = self._list_offsets(topic, _NEWEST, IsolationLevel.READ_UNCOMMITTED)
+        return {partition: (one.offset, one.timestamp) for partition, one in found.items() if one.offset >= 0}
+
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Next offset that the group would read, by partition; partitions without a commit are left out.
 
@@ -336,20 +345,23 @@ class KafkaAdmin:
             time.sleep(_POLL_SECONDS)
 
     def _offsets(self, topic: str, spec: OffsetSpec, isolation: IsolationLevel) -> dict[int, int]:
+        return {partition: one.offset for partition, one in self._list_offsets(topic, spec, isolation).items()}
+
+    def _list_offsets(self, topic: str, spec: OffsetSpec, isolation: IsolationLevel) -> dict[int, Any]:
         what = f"read the offsets of topic {topic!r}"
         metadata = self._call(lambda: self.native.list_topics(timeout=self.timeout_seconds), what).topics.get(topic)
         if metadata is None or metadata.error is not None:
             raise NotFoundError("Kafka", f"there is no topic {topic!r}", "create it with `gamestream apply`")
         request = {TopicPartition(topic, partition): spec for partition in metadata.partitions}
 
-        def ask() -> dict[int, int]:
+        def ask() -> dict[int, Any]:
             futures = self._call(
                 lambda: self.native.list_offsets(
                     request, isolation_level=isolation, request_timeout=self.timeout_seconds
                 ),
                 what,
             )
-            return {part.partition: self._result(future, what).offset for part, future in futures.items()}
+            return {part.partition: self._result(future, what) for part, future in futures.items()}
 
         patiently = Retrying(
             retry=retry_if_exception(_leaders_move),

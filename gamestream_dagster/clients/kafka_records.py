@@ -7,8 +7,10 @@ that Kafka reports at a partition's end, never a count of offsets.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -16,6 +18,12 @@ from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.connections import KafkaConnection
 
 BATCH_RECORDS = 10_000
+
+
+Headers = Mapping[str, bytes | None]
+"""A record's headers, the last one of each name."""
+
+_Taken = tuple[dict[int, "Raw"], dict[int, int]]
 
 
 @dataclass
@@ -26,6 +34,8 @@ class Raw:
     timestamps: list[int] = field(default_factory=list[int])
     keys: list[bytes | None] = field(default_factory=list["bytes | None"])
     values: list[bytes | None] = field(default_factory=list["bytes | None"])
+    headers: list[Headers] = field(default_factory=list["Headers"])
+    """Empty unless they were asked for."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -48,6 +58,7 @@ def read_range(
     *,
     stall_seconds: float = 30,
     batch_records: int = BATCH_RECORDS,
+    with_headers: bool = False,
 ) -> Iterator[Chunk]:
     """Committed records from `start` up to, not including, `upto`, in bounded chunks.
 
@@ -58,6 +69,7 @@ def read_range(
         upto: where to stop, by partition.
         stall_seconds: limit without any progress.
         batch_records: maximum records per chunk.
+        with_headers: read the headers as well, which takes longer.
 
     Raises:
         TransientServiceError: Kafka did not return the records (no answer, or a transaction stays open).
@@ -82,17 +94,18 @@ def read_range(
     )
     try:
         consumer.assign([TopicPartition(topic, partition, start.get(partition, 0)) for partition in open_parts])
-        yield from _read(consumer, topic, open_parts, stall_seconds, batch_records)
+        take = partial(_by_partition, topic=topic, open_parts=open_parts, with_headers=with_headers)
+        yield from _read(consumer, topic, open_parts, stall_seconds, lambda: take(consumer.consume(batch_records, 0.2)))
     finally:
         consumer.close()
 
 
 def _read(
-    consumer: Consumer, topic: str, open_parts: dict[int, int], stall_seconds: float, batch_records: int
+    consumer: Consumer, topic: str, open_parts: dict[int, int], stall_seconds: float, take: Callable[[], _Taken]
 ) -> Iterator[Chunk]:
     deadline = time.monotonic() + stall_seconds
     while open_parts:
-        chunks, reached = _by_partition(consumer.consume(batch_records, timeout=0.2), topic, open_parts)
+        chunks, reached = take()
         for partition in chunks.keys() | reached.keys():
             raw = chunks.get(partition, Raw())
             after = raw.offsets[-1] + 1 if raw.offsets else 0
@@ -112,9 +125,7 @@ def _read(
             )
 
 
-def _by_partition(
-    messages: list[Message], topic: str, open_parts: Mapping[int, int]
-) -> tuple[dict[int, Raw], dict[int, int]]:
+def _by_partition(messages: list[Message], *, topic: str, open_parts: Mapping[int, int], with_headers: bool) -> _Taken:
     """The records of each partition, and the positions that are beyond a record."""
     chunks: dict[int, Raw] = {}
     reached: dict[int, int] = {}
@@ -142,7 +153,14 @@ def _by_partition(
             raw.timestamps.append(message.timestamp()[1])
             raw.keys.append(_bytes(message.key()))
             raw.values.append(_bytes(message.value()))
+            if with_headers:
+                raw.headers.append(_headers(message))
     return chunks, reached
+
+
+def _headers(message: Message) -> Headers:
+    found: list[tuple[str, Any]] = list(message.headers() or [])
+    return {name: _bytes(value) for name, value in found}
 
 
 def _bytes(value: object) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The check of the rate of dead letters, and the sensor that raises its alert."""
+"""The check of the rate of dead letters, and the sensor that reports it. The alert is the rule `high_dlq_rate`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from gamestream_dagster.alerts.store import Alert, Severity
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.components.keys import topic_key
 from gamestream_dagster.resources.dead_letters import DeadLetters
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 CHECK = "share_of_dead_letters"
 SENSOR = "dead_letter_rate"
-ALERT = "intake/dead_letters"
 DLQ = topic_key("game-events-dlq")
 _PASSED, _FAILED = "passed", "failed"
 
@@ -44,11 +42,11 @@ def rate_check() -> dg.AssetChecksDefinition:
 
 
 def rate_sensor(interval_seconds: int) -> dg.SensorDefinition:
-    """The sensor: reports the check when it changes, and keeps the alert."""
+    """The sensor: reports the check when it changes."""
 
     @dg.sensor(
         name=SENSOR,
-        description="An alert while more game events are refused than `ingest_dead_letter_share` allows.",
+        description="Reports when more game events are refused than `ingest_dead_letter_share` allows.",
         minimum_interval_seconds=interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING,
         asset_selection=[DLQ],
@@ -62,17 +60,12 @@ def rate_sensor(interval_seconds: int) -> dg.SensorDefinition:
 
 
 def tick(dead_letters: DeadLetters, cursor: str | None) -> dg.SensorResult:
-    """One look. A server that does not answer changes neither the alert nor the check."""
+    """One look. A server that does not answer does not change the check."""
     try:
         rate = dead_letters.rate()
-        now = _PASSED if rate.passed else _FAILED
-        if not rate.passed:
-            details = {"records": rate.records, "dead": rate.dead, "limit": rate.limit}
-            dead_letters.raise_alert(Alert(ALERT, SENSOR, Severity.WARNING, rate.sentence, details))
-        elif cursor != now:
-            dead_letters.clear_alert(ALERT)
     except ServiceError as error:
         return dg.SensorResult(skip_reason=f"Could not count the dead letters: {error}", cursor=cursor)
+    now = _PASSED if rate.passed else _FAILED
     return dg.SensorResult(
         skip_reason=rate.sentence, asset_events=[] if cursor == now else [_evaluation(rate)], cursor=now
     )

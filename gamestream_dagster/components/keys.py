@@ -24,6 +24,7 @@ class Group(StrEnum):
     PROVISIONING = "provisioning"  # topics, subjects, tables, enrichment data
     STREAMING = "streaming"  # Flink SQL jobs and their boards
     ARCHIVE = "archive"  # events copied to Parquet
+    METRICS = "metrics"  # settled days of game events
     RECONCILIATION = "reconciliation"  # boards against their recompute
     SERVING = "serving"  # pages and APIs
 
@@ -53,14 +54,22 @@ def board_key(board: str) -> dg.AssetKey:
     return dg.AssetKey(asset_names.board_name(board))
 
 
+def metric_key(metric: str) -> dg.AssetKey:
+    """Key of a settled metric."""
+    return dg.AssetKey(asset_names.metric_name(metric))
+
+
 def archive_key(topic: str) -> dg.AssetKey:
     """Key of a topic's archive."""
     return dg.AssetKey(asset_names.archive_name(topic))
 
 
 RECONCILIATION = dg.AssetKey(asset_names.RECONCILIATION)
+INTAKE_PROOF = dg.AssetKey(asset_names.INTAKE_PROOF)
 CLOSED_SEASONS = dg.AssetKey(asset_names.CLOSED_SEASONS)
 LEADERBOARDS_PAGE = dg.AssetKey(asset_names.LEADERBOARDS_PAGE)
 INGEST_API = dg.AssetKey(asset_names.INGEST_API)
+SERVING_API = dg.AssetKey(asset_names.SERVING_API)
+ALERTS = dg.AssetKey(asset_names.ALERTS)
 GEO_TABLE = dg.AssetKey(asset_names.GEO_TABLE)
 DEVICE_TABLE = dg.AssetKey(asset_names.DEVICE_TABLE)

@@ -57,7 +57,7 @@ class Change:
     raised: bool
     run: FinishedRun
     summary: str
-    severity: Severity = Severity.ERROR
+    severity: Severity = Severity.HIGH
 
 
 def follow(standing: Standing, runs: Sequence[FinishedRun]) -> tuple[Standing, list[Change]]:
@@ -82,7 +82,7 @@ def _step(standing: Standing, run: FinishedRun) -> tuple[Standing, list[Change]]
         if failures < IN_A_ROW:
             return replace(standing, failures=failures), []
         summary = f"Reconciliation could not run {failures} times in a row: {run.reason}"
-        raised = Change(COULD_NOT_RUN_ALERT, LOOKED, True, run, summary, Severity.ERROR)
+        raised = Change(COULD_NOT_RUN_ALERT, LOOKED, True, run, summary, Severity.HIGH)
         return replace(standing, failures=failures), [raised]
     changes: list[Change] = []
     if standing.failures >= IN_A_ROW:

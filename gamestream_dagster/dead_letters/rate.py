@@ -64,10 +64,16 @@ class Rate:
         return f"{found}, more than {self.limit:.1%}; see which with `gamestream dlq list --since 1h`."
 
 
-def rate_of_the_last_hour(
-    kafka: KafkaConnection, admin: Positions, limit: float, now: int, read: Any = read_range
+def recent_rate(
+    kafka: KafkaConnection,
+    admin: Positions,
+    limit: float,
+    now: int,
+    read: Any = read_range,
+    *,
+    window_ms: int = HOUR_MS,
 ) -> Rate:
-    """Count them.
+    """Count the records of the last `window_ms` milliseconds.
 
     Offsets have a hole after each transaction, so a range of offsets is an upper bound of its records. Where the bound
     already passes, nothing is read; otherwise the letters are counted.
@@ -75,8 +81,8 @@ def rate_of_the_last_hour(
     Raises:
         ServiceError: Kafka does not answer, or a topic is missing.
     """
-    records = sum(upto - start for start, upto in _range(admin, RAW_TOPIC, now - HOUR_MS).values())
-    found = _range(admin, DLQ_TOPIC, now - HOUR_MS)
+    records = sum(upto - start for start, upto in _range(admin, RAW_TOPIC, now - window_ms).values())
+    found = _range(admin, DLQ_TOPIC, now - window_ms)
     bound = Rate(records, sum(upto - start for start, upto in found.values()), limit)
     if bound.dead == 0 or (bound.passed and bound.is_judged) or bound.dead > MOST_COUNTED:
         return bound

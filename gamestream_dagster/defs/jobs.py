@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from gamestream_dagster.components.keys import DEVICE_TABLE, GEO_TABLE, LEADERBOARDS_PAGE, Group
+from gamestream_dagster.components.keys import DEVICE_TABLE, GEO_TABLE, INTAKE_PROOF, LEADERBOARDS_PAGE, Group
 from gamestream_dagster.defs.enrichment.assets import FEW_UNKNOWN
 from gamestream_dagster.defs.reconciliation.checks import DIFFERENCES_CHECK, LEDGER_CHECK
 from gamestream_dagster.defs.serving.assets import ANSWERS
@@ -20,7 +20,8 @@ STREAMED = _group(Group.STREAMING)
 JOBS = STREAMED & dg.AssetSelection.key_prefixes("job")
 BOARDS = STREAMED & dg.AssetSelection.key_prefixes("board")
 PAGE = dg.AssetSelection.checks(dg.AssetCheckKey(LEADERBOARDS_PAGE, ANSWERS))
-PROVEN = BOARDS | _group(Group.ARCHIVE) | _group(Group.RECONCILIATION) | TABLE_SUITES | ENRICHED | PAGE
+PROOFS = _group(Group.RECONCILIATION) - dg.AssetSelection.assets(INTAKE_PROOF)  # which has a schedule of its own
+PROVEN = BOARDS | _group(Group.ARCHIVE) | PROOFS | TABLE_SUITES | ENRICHED | PAGE
 
 provision = dg.define_asset_job(
     "provision",
@@ -42,7 +43,7 @@ archive_and_reconcile = dg.define_asset_job(
 )
 everything = dg.define_asset_job(
     "everything",
-    selection=dg.AssetSelection.all() | PAGE,
+    selection=(dg.AssetSelection.all() - _group(Group.METRICS)) | PAGE,  # metrics have a run for each day
     description="Provision, deploy, archive, reconcile and check the pages, in the order of the lineage.",
     tags={"gamestream/part": "everything"},
 )

@@ -2,11 +2,13 @@
 
 import dagster as dg
 
+from gamestream_dagster.resources.alerts import AlertRulesResource
 from gamestream_dagster.resources.boards import BoardTablesResource
 from gamestream_dagster.resources.dead_letters import DeadLettersResource
 from gamestream_dagster.resources.drill import DrillerResource
 from gamestream_dagster.resources.enrichment import EnrichmentResource
 from gamestream_dagster.resources.flink_jobs import FlinkJobsResource
+from gamestream_dagster.resources.metrics import MetricsResource
 from gamestream_dagster.resources.page import DashboardResource
 from gamestream_dagster.resources.provisioning import ProvisionerResource
 from gamestream_dagster.resources.quality import QualityResource
@@ -31,7 +33,9 @@ def resources() -> dg.Definitions:
             "quality": QualityResource(stack=stack),
             "dashboard": DashboardResource(stack=stack),
             "enrichment": EnrichmentResource(stack=stack),
+            "metrics": MetricsResource(stack=stack),
             "dead_letters": DeadLettersResource(stack=stack),
+            "alert_rules": AlertRulesResource(stack=stack),
             "driller": DrillerResource(stack=stack),
         },
         executor=dg.in_process_executor,

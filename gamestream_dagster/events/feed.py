@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gamestream_dagster.catalogue.sources import Source, score_source
+from gamestream_dagster.clients.ingest_api import MAX_EVENTS, IngestApi
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.avro import score_encoder
 from gamestream_dagster.events.file_lines import Renames
+from gamestream_dagster.events.http_sending import OnWait
+from gamestream_dagster.events.http_simulation import HttpSimulationResult, run_http_simulation
 from gamestream_dagster.events.pacing import LONGEST_WAIT_SECONDS
 from gamestream_dagster.events.producer import ScoreProducer
 from gamestream_dagster.events.readers import open_source
@@ -97,6 +100,33 @@ def simulate_into(
     target = _target(settings, topic)
     with _encoder(settings, target) as encode, ScoreProducer(settings.kafka, target.topic) as producer:
         return run_simulation(options, producer, truth, encode=encode, paced=paced, on_progress=on_progress)
+
+
+def simulate_over_http(
+    url: str,
+    key: str,
+    options: SimulatorOptions,
+    *,
+    truth: Path | None = None,
+    paced: bool = True,
+    batch: int = MAX_EVENTS,
+    on_progress: Callable[[SimulationResult], None] = lambda result: None,
+    on_wait: OnWait = lambda seconds, why: None,
+) -> HttpSimulationResult:
+    """Simulate a crowd that plays over the HTTP API.
+
+    Args:
+        url: root of the API.
+        key: of an app, with the scope `ingest`.
+        options, truth, paced, batch, on_progress, on_wait: as in `run_http_simulation`.
+
+    Raises:
+        SendingError, TerminalServiceError: see there; each says what to do.
+    """
+    with IngestApi(url, key) as api:
+        return run_http_simulation(
+            options, api, truth, batch=batch, paced=paced, on_progress=on_progress, on_wait=on_wait
+        )
 
 
 def _target(settings: Settings, topic: str | None) -> Source:

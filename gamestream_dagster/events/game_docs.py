@@ -34,7 +34,7 @@ to begin with:
 {_EXAMPLE}
 ```
 
-`gamestream events validate FILE` judges your samples (JSON lines or a JSON array, also gzipped; `-` reads standard
+`gamestream events validate FILE` judges your samples (JSON lines or a JSON array, also gzip or zstd; `-` reads standard
 input), `gamestream events types` lists the types, and `gamestream events schema TYPE` prints a JSON Schema
 (`--format avro`: an Avro schema).
 

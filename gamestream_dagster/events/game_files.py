@@ -1,4 +1,4 @@
-"""Files of game events: JSON lines, or one JSON array, both also gzipped. Holds one event at a time."""
+"""Files of game events: JSON lines, or one JSON array, both also packed by gzip or zstd. Holds one event at a time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Final, NamedTuple
 
+import zstandard
+
 from gamestream_dagster.events.file_lines import GZIP_MARK, MAX_LINE, UTF8_MARK, ReadingError, bounded_lines
 
+ZSTD_MARK: Final = b"\x28\xb5\x2f\xfd"
+
+_ZSTD_WINDOW: Final = 128 << 20  # bytes of memory that a file may ask for; `zstd --ultra -22` stays within it
+_ZSTD_PIECE: Final = 1 << 11  # packed bytes at once: they can become 40,000 times as many
 _CHUNK: Final = 1 << 16
 _HEAD: Final = 1 << 16  # bytes that the layout is told from
 _SPACE: Final = b" \t\r\n"
@@ -36,9 +42,11 @@ def samples(file: BinaryIO, name: str) -> Iterator[Sample]:
         ReadingError: the file cannot be read to its end.
     """
     with _readable(name):
-        magic, stream = _begin(file, lambda head: len(head) >= len(GZIP_MARK))
+        magic, stream = _begin(file, lambda head: len(head) >= len(ZSTD_MARK))
         if magic.startswith(GZIP_MARK):
             stream = gzip.GzipFile(fileobj=stream)
+        elif magic.startswith(ZSTD_MARK):
+            stream = io.BufferedReader(_Unpacked(stream))
         head, stream = _begin(stream, lambda head: b"\n" in head.lstrip(_SPACE))
         marked = len(UTF8_MARK) if head.startswith(UTF8_MARK) else 0
         space = len(head) - len(head[marked:].lstrip(_SPACE))
@@ -78,12 +86,45 @@ class _Again(io.RawIOBase):
         return len(piece)
 
 
+class _Unpacked(io.RawIOBase):
+    """A zstd file, of one frame or several, as it was before. The library's reader takes half a file for a whole."""
+
+    def __init__(self, packed: Any) -> None:
+        self._packed = packed
+        self._frames = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        self._frame = self._frames.decompressobj()
+        self._begun = False
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill a buffer, or less than that."""
+        while not self._left:
+            piece = (self._frame.unused_data if self._frame.eof else b"") or self._packed.read1(_ZSTD_PIECE)
+            if not piece:
+                if self._begun and not self._frame.eof:
+                    raise zstandard.ZstdError("it ends too early")
+                return 0
+            if self._frame.eof:
+                self._frame = self._frames.decompressobj()
+            self._begun = True
+            self._left = memoryview(self._frame.decompress(piece))
+        given, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(given)] = given
+        return len(given)
+
+
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ReadingError(f"{name} is not a whole gzip file ({error}); compress it again.") from error
+    except zstandard.ZstdError as error:
+        raise ReadingError(f"{name} is not a whole zstd file ({error}); compress it again.") from error
     except OSError as error:
         raise ReadingError(f"{name} cannot be read ({error.strerror or error}); give another file.") from error
 

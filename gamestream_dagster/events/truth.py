@@ -24,22 +24,24 @@ SCHEMA: Final = pa.schema(
     [
         ("number", pa.int64()),  # order of sending
         ("kind", pa.string()),  # normal | late | dup | bad
-        ("reason", pa.string()),  # of a bad record
+        ("reason", pa.string()),  # of a bad record; over HTTP also of any other that counts on no board, such as LATE
         ("user_id", pa.string()),
         ("team_id", pa.string()),
         ("team_name", pa.string()),
         ("score", pa.int64()),
         ("event_time_millis", pa.int64()),
         ("event_id", pa.string()),
-        ("partition", pa.int32()),
+        ("partition", pa.int32()),  # null: the HTTP API refused the event
         ("offset", pa.int64()),
+        ("event_type", pa.string()),  # over HTTP also others than `score`
     ]
 )
 
 
 class Truth:
     """Writes the truth beside the stream: `<path>` (records), `<stem>.players.parquet`, `<stem>.teams.parquet` and
-    `<stem>.json` (counts by kind and reason). Only delivered records are in it. Use as a context manager.
+    `<stem>.json` (counts by kind and reason). Only records that were delivered, or refused by the HTTP API, are in it.
+    Use as a context manager.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,27 +61,36 @@ class Truth:
     def on_delivered(self, record: SimulatedRecord) -> Callable[[int, int], None]:
         """A delivery callback that stores the record with its position in the topic."""
 
-        def note(partition: int, offset: int) -> None:
-            event = record.event
-            self._rows.append(
-                (
-                    record.number,
-                    record.kind.value,
-                    record.reason.value if record.reason else None,
-                    event.user_id,
-                    event.team_id,
-                    event.team_name,
-                    event.score,
-                    event.event_time_millis,
-                    event.event_id,
-                    partition,
-                    offset,
-                )
-            )
-            if len(self._rows) >= ROWS_IN_GROUP:
-                self._write_group()
+        return lambda partition, offset: self.add(record, partition, offset, record.reason)
 
-        return note
+    def add(
+        self,
+        record: SimulatedRecord,
+        partition: int | None,
+        offset: int | None,
+        reason: str | None,
+        event_type: str = "score",
+    ) -> None:
+        """Store a record, its position in the topic, and why it counts on no board (None: it counts)."""
+        event = record.event
+        self._rows.append(
+            (
+                record.number,
+                record.kind.value,
+                reason,
+                event.user_id,
+                event.team_id,
+                event.team_name,
+                event.score,
+                event.event_time_millis,
+                event.event_id,
+                partition,
+                offset,
+                event_type,
+            )
+        )
+        if len(self._rows) >= ROWS_IN_GROUP:
+            self._write_group()
 
     def close(self) -> None:
         """Write the remaining rows, then the totals."""
@@ -96,7 +107,7 @@ class Truth:
 
 
 def write_totals(path: Path) -> None:
-    """Totals of counted events (no bad records, each event once) by player and team, and counts by kind and reason."""
+    """Totals of the scores that count (without a reason, each once) by player and team; counts by kind and reason."""
     stem = path.with_suffix("")
     sql = Path(__file__).with_name("truth_totals.sql").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="gamestream-truth-") as spill, duckdb.connect() as connection:

@@ -1,8 +1,8 @@
--- Totals of a simulation, from its records (the view `truth`). A late record counts like any other; of an event that was
--- sent more than once the first record by position counts.
+-- Totals of a simulation, from its records (the view `truth`). A record with a reason does not count; a late one of the
+-- score topic counts like any other. Of an event that was sent more than once the first record by position counts.
 CREATE VIEW counted AS
 FROM truth
-WHERE kind <> 'bad'
+WHERE kind <> 'bad' AND reason IS NULL AND event_type = 'score'
 QUALIFY event_id IS NULL
   OR row_number() OVER (PARTITION BY user_id, event_id ORDER BY "partition", "offset") = 1;
 

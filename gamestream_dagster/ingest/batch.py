@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from gamestream_dagster.ingest.errors import RequestRefusedError, bad_request, too_large
+from gamestream_dagster.http_server.errors import RequestRefusedError, bad_request, too_large
 
 MAX_EVENTS: Final = 500
 EXAMPLE: Final = '{"events": [...]}'

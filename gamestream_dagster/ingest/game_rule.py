@@ -24,11 +24,17 @@ class GameRule:
         """What becomes of an event that reaches Kafka at this time."""
         found = self._judge.judge(value, kafka_timestamp_ms)
         if isinstance(found, GameRefused):
-            return Judged(reason=found.reason.value, sentence=f"{found.detail[:1].upper()}{found.detail[1:]}.")
+            return Judged(reason=found.reason.value, sentence=_sentence(found))
         note, sentence = (found.remark.value, _UNKNOWN) if found.remark else (None, "")
         if found.late:
             note, sentence = "LATE", _LATE
         return Judged(found.event_id, found.user_id, found.digest, note=note, sentence=sentence)
+
+
+def _sentence(refused: GameRefused) -> str:
+    """The detail as a sentence; a field keeps its name."""
+    named = refused.field is not None and refused.detail.startswith(refused.field)
+    return f"{refused.detail if named else refused.detail[:1].upper() + refused.detail[1:]}."
 
 
 @cache

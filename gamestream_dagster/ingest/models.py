@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gamestream_dagster.fates.model import Evidence, Outcome
 from gamestream_dagster.ingest.batch import MAX_EVENTS
 from gamestream_dagster.ingest.door import Verdict
 
@@ -39,11 +40,53 @@ class BatchAnswer(_Body):
     verdicts: list[EventVerdict] = Field(max_length=MAX_EVENTS)
 
 
-class Problem(_Body):
-    """A request refused as a whole: nothing of it was stored."""
+class RecordPlace(_Body):
+    """Where a record is in Kafka."""
 
-    code: str = Field(description="A fixed word for programs.")
-    message: str = Field(description="What happened, and what to do next.")
+    topic: str
+    partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+    time: int = Field(description="When Kafka took it, epoch milliseconds.")
+
+
+class ReceivedOverHttp(_Body):
+    """How the API received an event."""
+
+    key_id: str
+    app: str
+    time: int | None = Field(description="Epoch milliseconds.")
+
+
+class RecordTrace(_Body):
+    """What became of one record."""
+
+    raw: RecordPlace
+    raw_topic_is_current: bool = Field(description="The topic was not created again since.")
+    event_type: str | None
+    player: int = Field(ge=1, description="Tells the players of one id apart; says nothing about who they are.")
+    received: ReceivedOverHttp | None
+    received_note: str | None = Field(description="Why `received` is null.")
+    outcome: Outcome
+    evidence: Evidence = Field(description="output: the record that intake wrote was found; judgement: by the rule.")
+    reason: str | None = Field(description="Why it is a dead letter.")
+    field: str | None = Field(description="What the reason is about.")
+    written: RecordPlace | None = Field(description="The record that intake wrote.")
+    copy_of: RecordPlace | None = Field(description="The record that came first with this id and player.")
+    scores: list[RecordPlace]
+    boards: list[str] = Field(description="Boards that count it.")
+    archive_file: str | None
+
+
+class EventTrace(_Body):
+    """What became of the records under one id, by Kafka time."""
+
+    event_id: str
+    found: bool
+    records: list[RecordTrace]
+    direct_scores: list[RecordPlace] = Field(description="Scores under the id that their sender wrote directly.")
+    direct_scores_boards: list[str]
+    looked: list[str] = Field(description="How far was looked, a sentence for each topic.")
+    more: bool = Field(description="There are more records than are told.")
 
 
 class ServerTime(_Body):
@@ -57,9 +100,3 @@ class Schemas(_Body):
     """JSON Schemas of the events."""
 
     event_types: dict[str, dict[str, Any]] = Field(description="The schema of a whole event, by its `event_type`.")
-
-
-class Health(_Body):
-    """The server runs."""
-
-    status: str

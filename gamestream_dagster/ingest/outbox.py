@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
-from gamestream_dagster.ingest.errors import unavailable
+from gamestream_dagster.http_server.errors import unavailable
 from gamestream_dagster.ingest.remembered import Receipt
 
 WATCH_SECONDS: Final = 2.0

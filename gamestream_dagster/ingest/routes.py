@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from fastapi import APIRouter, Request
-from jinja2 import Environment, FileSystemLoader
 from starlette.responses import Response
 
-from gamestream_dagster.ingest import body, metrics
+from gamestream_dagster.http_server import body
+from gamestream_dagster.http_server.errors import bad_request, unavailable
+from gamestream_dagster.http_server.keys import Scope, StoredKey
+from gamestream_dagster.http_server.observed import FACTS
+from gamestream_dagster.http_server.routes import NO_STORE, Health, Problem, address_of, bearer_of
 from gamestream_dagster.ingest.batch import MAX_EVENTS, split
 from gamestream_dagster.ingest.door import RETRY_SECONDS, Sender
-from gamestream_dagster.ingest.errors import bad_request, unavailable
-from gamestream_dagster.ingest.keys import Scope, StoredKey
-from gamestream_dagster.ingest.models import BatchAnswer, Health, Problem, Schemas, ServerTime
-from gamestream_dagster.ingest.observed import FACTS
+from gamestream_dagster.ingest.models import BatchAnswer, EventTrace, Schemas, ServerTime
 
 if TYPE_CHECKING:
     from gamestream_dagster.ingest.app import Parts
 
 router = APIRouter()
 
-_NO_STORE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_CSP: Final = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 _MEANINGS: Final = {
     400: "The request cannot be understood.",
     401: "No valid key, or a wrong signature.",
     403: "The key lacks the scope.",
+    404: "No record has the id.",
     408: "The body came too slowly.",
     413: "Over a limit on size.",
     415: "A media type, charset or content coding that is not understood.",
@@ -85,7 +82,7 @@ def _parts(request: Request) -> Parts:
 
 
 def _json(value: Any, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(value), 200, {**_NO_STORE, **(headers or {})}, "application/json")
+    return Response(orjson.dumps(value), 200, {**NO_STORE, **(headers or {})}, "application/json")
 
 
 @router.post(
@@ -102,7 +99,7 @@ async def post_events(request: Request) -> Response:
     """
     received_ms = time.time_ns() // 1_000_000
     parts = _parts(request)
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     await parts.rates.request_from(address)
     key = await parts.keys.check(_token(request), Scope.INGEST)
     request.scope[FACTS]["app"] = key.app
@@ -134,6 +131,30 @@ async def _take(
     return _json(answer.body(), {"Retry-After": str(RETRY_SECONDS)} if counts.get("retry") else None)
 
 
+@router.get(
+    "/v1/events/{event_id:path}",
+    summary="What became of an event",
+    response_model=EventTrace,
+    responses=_problems(400, 401, 403, 404, 429, 503),
+    openapi_extra={"security": [{"key": []}]},
+)
+async def get_event(request: Request, event_id: str) -> Response:
+    """Every record under the id: received, raw record, fate, score, boards. The key needs the scope `read`.
+
+    The answer says nothing about the player, and holds no content. It takes from milliseconds to seconds.
+    """
+    parts = _parts(request)
+    await parts.rates.request_from(request.client.host if request.client else "")
+    key = await parts.keys.check(_token(request), Scope.READ)
+    request.scope[FACTS]["app"] = key.app
+    _check_names([name for name, _ in request.query_params.multi_items()], ())
+    signed = parts.signatures.announced(key, request.headers)
+    if signed is not None:
+        parts.signatures.check(key, signed, b"")
+    await parts.rates.request_with(key.key_id)
+    return _json(await parts.fates.trace(event_id, key.app))
+
+
 @router.get("/v1/time", summary="The server's time", response_model=ServerTime, responses=_problems(429))
 async def get_time(request: Request) -> Response:
     """For the offset of a client's clock: no key is needed."""
@@ -149,12 +170,6 @@ async def get_schemas(request: Request) -> Response:
     return _json(_parts(request).schemas())
 
 
-@router.get("/healthz", summary="Whether the server runs", response_model=Health)
-async def get_health() -> Response:
-    """Answers as long as the process can serve requests."""
-    return _json({"status": "ok"})
-
-
 @router.get("/readyz", summary="Whether events can be taken", response_model=Health, responses=_problems(503))
 async def get_ready(request: Request) -> Response:
     """503 while Kafka does not answer, or the topic does not exist."""
@@ -162,35 +177,15 @@ async def get_ready(request: Request) -> Response:
     return _json({"status": "ready"})
 
 
-@router.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
-async def get_metrics(request: Request) -> Response:
-    """In Prometheus's text format."""
-    return Response(_parts(request).metrics.text(), 200, _NO_STORE, metrics.MEDIA_TYPE)
-
-
-@router.get("/docs", include_in_schema=False)
-async def get_docs(request: Request) -> Response:
-    """The OpenAPI document as a page that needs nothing from other hosts."""
-    await _open_to_all(request)
-    page = _template("docs.html.jinja").render(api=request.app.openapi())
-    return Response(page, 200, {**_NO_STORE, "Content-Security-Policy": _CSP}, "text/html; charset=utf-8")
-
-
 async def _open_to_all(request: Request) -> None:
-    await _parts(request).rates.request_from(request.client.host if request.client else "")
+    await _parts(request).rates.request_from(address_of(request))
 
 
 def _token(request: Request) -> str | None:
     """The key of a request: of the header, or for a beacon of the query."""
-    given = request.headers.getlist("authorization")
-    if len(given) > 1:
-        raise bad_request("REPEATED_HEADER", "The header authorization is given more than once; send it once.")
-    if given:
-        scheme, _, token = given[0].partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else None
-    if body.is_beacon(request.headers):
+    if "authorization" not in request.headers and body.is_beacon(request.headers):
         return request.query_params.get("key")
-    return None
+    return bearer_of(request)
 
 
 def _dry_run(request: Request) -> bool:
@@ -207,12 +202,7 @@ def _dry_run(request: Request) -> bool:
             raise bad_request("BAD_PARAMETER", "`dry_run` is true or false.")
 
 
-def _check_names(names: list[str], known: Iterable[str]) -> None:
+def _check_names(names: list[str], known: Collection[str]) -> None:
     if len(set(names)) < len(names) or not set(names) <= set(known):
-        raise bad_request("BAD_PARAMETER", "The only query parameter is `dry_run`, given once.")
-
-
-@cache
-def _template(name: str) -> Any:
-    folder = Path(__file__).parent
-    return Environment(loader=FileSystemLoader(folder), autoescape=True, trim_blocks=True).get_template(name)
+        wanted = "The only query parameter is `dry_run`, given once." if known else "There are no query parameters."
+        raise bad_request("BAD_PARAMETER", wanted)

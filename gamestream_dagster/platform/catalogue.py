@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from gamestream_dagster.platform import dagster, dashboard, flink, ingest, kafka, postgres, registry
+from gamestream_dagster.platform import api, dagster, dashboard, flink, ingest, kafka, postgres, registry
 from gamestream_dagster.platform.errors import UnknownServiceError
 from gamestream_dagster.platform.service import Service
 
@@ -13,7 +13,7 @@ from gamestream_dagster.platform.service import Service
 @cache
 def services() -> dict[str, Service]:
     """Every service by name."""
-    modules = (kafka, registry, postgres, ingest, flink, dagster, dashboard)
+    modules = (kafka, registry, postgres, ingest, api, flink, dagster, dashboard)
     return {service.name: service for module in modules for service in module.SERVICES}
 
 

@@ -1,12 +1,10 @@
-"""The rate of dead letters of one stack, and its alert."""
+"""The rate of dead letters of one stack."""
 
 import time
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from gamestream_dagster.alerts.store import Alert, PostgresAlerts
-from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.settings import Settings
 
 if TYPE_CHECKING:
@@ -14,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class DeadLetters:
-    """Counts dead letters in Kafka and keeps the alert in Postgres."""
+    """Counts dead letters in Kafka."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -26,20 +24,10 @@ class DeadLetters:
             ServiceError: Kafka does not answer, or a topic is missing.
         """
         from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-        from gamestream_dagster.dead_letters.rate import rate_of_the_last_hour
+        from gamestream_dagster.dead_letters.rate import recent_rate
 
         kafka, limit = self._settings.kafka, self._settings.ingest_dead_letter_share
-        return rate_of_the_last_hour(kafka, KafkaAdmin(kafka), limit, int(time.time() * 1000))
-
-    def raise_alert(self, alert: Alert) -> bool:
-        """Raise or update the alert; True when it began now."""
-        with open_engine(self._settings) as engine:
-            return PostgresAlerts(engine).raise_alert(alert)
-
-    def clear_alert(self, alert_id: str) -> bool:
-        """Clear the alert; True when it was active."""
-        with open_engine(self._settings) as engine:
-            return PostgresAlerts(engine).clear_alert(alert_id)
+        return recent_rate(kafka, KafkaAdmin(kafka), limit, int(time.time() * 1000))
 
 
 class DeadLettersResource(dg.ConfigurableResource[DeadLetters]):

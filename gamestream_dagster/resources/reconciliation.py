@@ -12,6 +12,7 @@ from gamestream_dagster.settings import Settings
 if TYPE_CHECKING:
     from gamestream_dagster.archive.writer import ArchiveResult
     from gamestream_dagster.reconciliation.certificates.seasons import ClosedSeason
+    from gamestream_dagster.reconciliation.intake.model import IntakeProof
     from gamestream_dagster.reconciliation.run import ReconciliationRun
 
 
@@ -67,6 +68,12 @@ class Reconciler:
         from gamestream_dagster.reconciliation.run import reconcile
 
         return reconcile(self._settings, mode="bracket", boards=list(boards))
+
+    def prove_intake(self) -> "IntakeProof":
+        """Compare the topics that intake writes with the archive's judgement of the raw topic."""
+        from gamestream_dagster.reconciliation.intake.run import reconcile_intake
+
+        return reconcile_intake(self._settings)
 
     def close_seasons(self) -> "list[ClosedSeason]":
         """Close the seasons that have ended."""

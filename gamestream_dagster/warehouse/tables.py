@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     Double,
     ForeignKey,
     Integer,
     MetaData,
+    Numeric,
     Table,
     Text,
     UniqueConstraint,
@@ -20,6 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
 from gamestream_dagster.catalogue.boards import Board, CatalogueError, ColumnType, load_boards
+from gamestream_dagster.catalogue.metrics import Metric, MetricType, load_metrics
 from gamestream_dagster.warehouse.comments import describe
 from gamestream_dagster.warehouse.ledger_parts import PREFIX
 
@@ -197,6 +201,62 @@ alerts = Table(
     Column("summary", Text, nullable=False),
     Column("details", JSONB),
     Column("cleared_at", _time()),
+    Column("announced_at", _time()),
+)
+
+alert_states = Table(
+    "alert_states",
+    system,
+    Column("alert_id", Text, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("labels", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("evaluated_at", Double, nullable=False),
+    Column("pending_since", Double),
+    Column("fired_at", Double),
+    Column("told_blind", Boolean, nullable=False),
+    Column("value", Double),
+    Column("message", Text, nullable=False),
+    Column("why", Text, nullable=False),
+)
+
+alert_samples = Table(
+    "alert_samples",
+    system,
+    Column("series", Text, primary_key=True),
+    Column("at", Double, primary_key=True, autoincrement=False),
+    Column("labels", Text, primary_key=True),
+    Column("value", Double, nullable=False),
+)
+
+alert_silences = Table(
+    "alert_silences",
+    system,
+    Column("silence_id", Text, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("labels", JSONB, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", _time(), nullable=False),
+    Column("ends_at", _time(), nullable=False),
+)
+
+alert_messages = Table(
+    "alert_messages",
+    system,
+    Column("message_id", Text, primary_key=True),
+    Column("alert_id", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("details", JSONB),
+    Column("created_at", _time(), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", _time(), nullable=False),
+    Column("finished_at", _time()),
+    Column("last_error", Text),
 )
 
 ingest_keys = Table(
@@ -211,6 +271,43 @@ ingest_keys = Table(
     Column("expires_at", _time()),
     Column("revoked_at", _time()),
     Column("replaces", Text),
+)
+
+metric_settlements = Table(
+    "metric_settlements",
+    system,
+    Column("metric", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("settle_version", Integer, primary_key=True, autoincrement=False),
+    Column("settled_at", _time(), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("file", Text, nullable=False),
+    Column("file_sha256", Text, nullable=False),
+    Column("chapter", Integer),
+    Column("archived_upto", JSONB),
+    Column("complete_at", JSONB),
+    Column("inputs", JSONB, nullable=False),
+    Column("late_events", BigInteger, nullable=False),
+    Column("failed_checks", JSONB, nullable=False),
+)
+
+metric_settlement_events = Table(
+    "metric_settlement_events",
+    system,
+    Column("metric", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("settle_version", Integer, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("chapter", Integer, nullable=False),
+    Column("partition_id", Integer, nullable=False),
+    Column("record_offset", BigInteger, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("user_id", Text),
+    Column("event_type", Text, nullable=False),
+    Column("event_time", _time(), nullable=False),
 )
 
 describe(system)
@@ -254,11 +351,49 @@ def board_table(board: Board, metadata: MetaData) -> Table:
     return Table(board.name, metadata, *columns, comment=board.description)
 
 
-def load_metadata(boards: Mapping[str, Board] | None = None) -> MetaData:
-    """Every table that should be in Postgres: the system's, then those of `boards` (default: the project's).
+METRIC_TYPES: dict[MetricType, TypeEngine] = {
+    MetricType.BIGINT: BigInteger(),
+    MetricType.DOUBLE: Double(),
+    MetricType.DECIMAL: Numeric(38, 6),
+    MetricType.STRING: Text(),
+    MetricType.DATE: Date(),
+    MetricType.TIMESTAMP: TIMESTAMP(timezone=True, precision=3),
+    MetricType.JSON: JSONB(),
+}
+
+
+def metric_table(metric: Metric, metadata: MetaData) -> Table:
+    """The table of one settled metric; of a divided one each day is a part.
 
     Raises:
-        CatalogueError: a board's description is not usable.
+        CatalogueError: a system table has the metric's name.
+    """
+    if is_system_table(metric.name):
+        raise CatalogueError(
+            f"{metric.folder}: {metric.name!r} is the name of a system table; give the metric's folder another name"
+        )
+    columns = [
+        Column(
+            name,
+            METRIC_TYPES[column.type],
+            primary_key=name in metric.key,
+            autoincrement=False,
+            nullable=name not in metric.required,
+            comment=f"{column.meaning} [{column.unit}]" if column.unit else column.meaning,
+        )
+        for name, column in metric.columns.items()
+    ]
+    divided: dict[str, Any] = {"postgresql_partition_by": f"RANGE ({metric.partition})"} if metric.divided else {}
+    return Table(metric.name, metadata, *columns, comment=" ".join(metric.definition.split()), **divided)
+
+
+def load_metadata(boards: Mapping[str, Board] | None = None, metrics: Mapping[str, Metric] | None = None) -> MetaData:
+    """Every table that should be in Postgres: the system's, then those of `boards` and of the settled `metrics`.
+
+    Default: the project's.
+
+    Raises:
+        CatalogueError: a description is not usable, or two tables have one name.
     """
     metadata = MetaData(naming_convention=NAMING)
     for table in system.tables.values():
@@ -266,4 +401,8 @@ def load_metadata(boards: Mapping[str, Board] | None = None) -> MetaData:
     for board in (load_boards() if boards is None else boards).values():
         if board.sinks.postgres is not None:
             board_table(board, metadata)
+    for metric in (load_metrics() if metrics is None else metrics).values():
+        if metric.name in metadata.tables and not is_system_table(metric.name):
+            raise CatalogueError(f"{metric.folder}: a board has this name; give the metric's folder another name")
+        metric_table(metric, metadata)
     return metadata

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gamestream_dagster.catalogue.asset_names import archive_name
 from gamestream_dagster.catalogue.boards import Board, load_boards
+from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.catalogue.sources import Source, stack_sources
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ LEDGER = "ledger"
 
 
 def suite_names(settings: Settings) -> tuple[str, ...]:
-    """Every suite, without importing Great Expectations: the outputs, the differences, the archives, the ledger."""
+    """Every suite, without importing Great Expectations: outputs, differences, archives, ledger, metrics."""
+    return (*proof_suites(settings), *load_metrics())
+
+
+def proof_suites(settings: Settings) -> tuple[str, ...]:
+    """The suites of boards and their proofs: all but those of the settled metrics."""
     return (*_in_postgres(settings), DIFFERENCES, *archive_suites(settings), LEDGER)
 
 
@@ -34,10 +40,11 @@ def _in_postgres(settings: Settings) -> dict[str, Board]:
 
 def load_suites(settings: Settings) -> dict[str, Suite]:
     """Every suite by name, in the order of `suite_names()`; nothing is connected to yet."""
-    from quality.suites import archive, board, differences, ledger
+    from quality.suites import archive, board, differences, ledger, metric
 
     suites = [board.suite(described) for described in _in_postgres(settings).values()]
     suites.append(differences.suite(DIFFERENCES))
     suites += [archive.suite(name, source, settings) for name, source in archive_suites(settings).items()]
     suites.append(ledger.suite(LEDGER))
+    suites += [metric.suite(described) for described in load_metrics().values()]
     return {suite.name: suite for suite in suites}

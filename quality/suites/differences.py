@@ -22,7 +22,9 @@ def suite(name: str) -> Suite:
     return Suite(
         name=name,
         title="Differences",
-        rows=PostgresRows(tables=("differences", "reconciliation_runs"), select=query("differences")),
+        rows=PostgresRows(
+            tables=("differences", "reconciliation_runs", "reconciliation_topics"), select=query("differences")
+        ),
         expectations=(
             gxe.ExpectTableRowCountToBeBetween(min_value=1, description="A finished run exists"),
             gxe.ExpectColumnValuesToNotBeNull(column="run_id", description="Every row belongs to a run"),
@@ -48,8 +50,8 @@ def _nothing_compared() -> str:
     recorded = sa.case((sa.func.jsonb_typeof(boards) == "array", boards), else_=unknown)
     others = sa.func.jsonb_array_elements_text(recorded).table_valued("board").render_derived(name="compared")
     about_sums = sa.exists(sa.select(others.c.board).where(others.c.board.not_in(windowed)))
-    accepted = sa.cast(sa.column("ledger", JSONB)["accepted"].astext, sa.BigInteger)
-    rightly = sa.and_(sa.column("verdict") == "MATCH", sa.or_(accepted == 0, sa.not_(about_sums)))
+    none_accepted = sa.column("accepted_events", sa.Numeric) == 0
+    rightly = sa.and_(sa.column("verdict") == "MATCH", sa.or_(none_accepted, sa.not_(about_sums)))
     nothing = sa.func.coalesce(sa.column("rows_compared", sa.Integer), 0) == 0
     return as_text(
         sa.select(sa.text("*")).select_from(BATCH).where(nothing, sa.func.coalesce(rightly, sa.false()).is_(sa.false()))

@@ -30,7 +30,7 @@ LOGICAL = ("timestamp-micros", "timestamp-millis", "local-timestamp-nanos")
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command that reads records in Java."""
-    return compiled("AvroProbe", tmp_path_factory.mktemp("probe"))
+    return compiled(tmp_path_factory.mktemp("probe"), "AvroProbe")["AvroProbe"]
 
 
 def in_java(probe: list[str], records: list[tuple[Any, bytes]]) -> list[str]:

@@ -275,8 +275,8 @@ def test_brackets_on_a_running_stream_give_no_false_alarm(boards):
     boards.drain()
     final = reconcile(boards.settings, "drained")
     assert final.verdict is Verdict.MATCH, (final.reason, final.differences[:3])
-    assert final.ledger is not None
-    assert final.ledger.balanced
+    assert final.only.ledger is not None
+    assert final.only.ledger.balanced
 
 
 def test_all_boards_are_described(boards):

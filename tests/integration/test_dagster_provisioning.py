@@ -16,11 +16,15 @@ def launch(settings: Settings) -> dg.ExecuteInProcessResult:
     from gamestream_dagster.definitions import defs
 
     found = defs()
-    keys = [spec.key for spec in found.resolve_all_asset_specs() if spec.group_name == "provisioning"]
-    assets = [one for one in found.assets or [] if isinstance(one, dg.AssetsDefinition) and one.keys & set(keys)]
-    checks = [one for one in found.asset_checks or [] if {key.asset_key for key in one.check_keys} <= set(keys)]
-    selected: list[Any] = [*assets, *checks]
-    return dg.materialize(selected, resources={"provisioner": Provisioner(settings)}, raise_on_error=False)
+    keys = {spec.key for spec in found.resolve_all_asset_specs() if spec.group_name == "provisioning"}
+    assets = [one for one in found.assets or [] if isinstance(one, dg.AssetsDefinition) and one.keys & keys]
+    checks = [one for one in found.asset_checks or [] if {key.asset_key for key in one.check_keys} <= keys]
+    resources = {"provisioner": Provisioner(settings)}
+    # others of the group, such as the enrichment tables, provision nothing
+    selected: list[Any] = [
+        one for one in (*assets, *checks) if one.required_resource_keys <= {"io_manager", *resources}
+    ]
+    return dg.materialize(selected, resources=resources, raise_on_error=False)
 
 
 def test_assets_create_what_is_missing_once_and_report_drift_without_mending_it(stack: Settings) -> None:

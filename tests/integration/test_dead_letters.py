@@ -62,11 +62,6 @@ class Player:
         assert producer.flush(30) == 0
         drain(self.settings, job=JOB)
 
-    def drain(self) -> None:
-        """Until the job has read everything: a record after the transaction's marker, which no reader commits."""
-        event = {"event_id": f"{self.name}-{time.time_ns()}", "event_type": "player_join", "event_time": _now()}
-        self.send({**event, "user_id": self.name})
-
     @property
     def replay(self) -> Replay:
         reader = DeadLetterReader(self.settings.kafka)
@@ -76,7 +71,7 @@ class Player:
     def run(self) -> ReplayPlan:
         with Replayer(self.settings.kafka) as sender:
             plan, _ = self.replay.carry_out(sender)
-        self.drain()
+        drain(self.settings, job=JOB)
         return plan
 
     def scores(self, topic: str = SCORES) -> list[str]:
@@ -170,5 +165,5 @@ def test_the_command(intake: Settings, tmp_path: Path) -> None:
     done, again = call(*replay, "--yes"), call(*replay, "--yes")
     assert (done["counts"], again["counts"]) == ({"enriched": 1}, {"replayed": 1})
     assert call("show", "shown")[0]["replayed_as"]["position"] == done["letters"][0]["sent_as"]
-    player.drain()
+    drain(intake, job=JOB)
     assert player.scores() == ["shown"]

@@ -19,10 +19,8 @@ import pytest
 from gamestream_dagster.catalogue.game_rules import rules_document
 from gamestream_dagster.enrichment.geo_table import UNKNOWN, pack
 from gamestream_dagster.enrichment.tables import DEVICE_FILE, GEO_FILE, PACKAGED, Tables, publish_all
-from gamestream_dagster.platform import flink, flink_formats, jars
-from gamestream_dagster.platform.java import java
+from tests.support.java_probe import compiled
 
-PROBES = [Path(__file__).parent / "java" / "gamestream" / f"{name}.java" for name in ("EnrichmentProbe", "RowsProbe")]
 COLUMNS = ("event_id", "reason", "country", "geo_version", "device_category", "device_tier", "device_version")
 WRITTEN = (
     "", " ", ":", "::", ":::", "::1", "1::", "1::2::3", "::ffff:81.2.69.142", "::ffff:81.2.69.256", "::81.2.69.142",
@@ -36,32 +34,28 @@ WRITTEN = (
 
 
 @pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command that looks up texts in Java; its last part is the class."""
-    lib = flink.distribution_jars()
-    (compiler,) = jars.for_use(jars.JarUse.COMPILER)
-    classes = tmp_path_factory.mktemp("probe")
-    path = ":".join(map(str, [flink_formats.format_jar(lib), *lib]))
-    options = ("-source", "17", "-target", "17", "-nowarn", "-encoding", "UTF-8", "-cp", path, "-d", str(classes))
-    subprocess.run([str(java()), "-jar", str(compiler.path), *options, *map(str, PROBES)], check=True)
-    return [str(java()), "-cp", f"{classes}:{path}", "gamestream.EnrichmentProbe"]
+def probes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The commands that look up texts in Java, and that read events as rows."""
+    return compiled(tmp_path_factory.mktemp("probe"), "EnrichmentProbe", "RowsProbe")
 
 
-def in_java(probe: list[str], texts: list[str], folder: Path | None = None) -> list[dict[str, Any]]:
+def in_java(probes: dict[str, list[str]], texts: list[str], folder: Path | None = None) -> list[dict[str, Any]]:
     environment = {name: value for name, value in os.environ.items() if name != "GAMESTREAM_ENRICHMENT_DIR"}
     if folder is not None:
         environment["GAMESTREAM_ENRICHMENT_DIR"] = str(folder)
     given = "".join(f"{text.encode().hex()}\n" for text in texts)
-    done = subprocess.run(probe, input=given, capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        probes["EnrichmentProbe"], input=given, capture_output=True, text=True, check=True, env=environment
+    )
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(found) == len(texts), done.stdout[:500]
     return found
 
 
-def rows(probe: list[str], *events: Mapping[str, Any]) -> list[dict[str, Any]]:
+def rows(probes: dict[str, list[str]], *events: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the format makes of events: the columns of enrichment."""
     given = "".join(f"{json.dumps(event).encode().hex()}\n" for event in events)
-    command = [*probe[:-1], "gamestream.RowsProbe", *COLUMNS]
+    command = [*probes["RowsProbe"], *COLUMNS]
     done = subprocess.run(command, input=f"{rules_document()}\n{given}", capture_output=True, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
@@ -101,36 +95,36 @@ def models(chance: random.Random) -> list[str]:
     return found
 
 
-def test_java_and_python_look_up_alike(probe: list[str], tmp_path: Path) -> None:
+def test_java_and_python_look_up_alike(probes: dict[str, list[str]], tmp_path: Path) -> None:
     chance = random.Random(11)
     texts = [*WRITTEN, *addresses(chance), *models(chance)]
     tables = Tables(tmp_path)
-    found = in_java(probe, texts)
+    found = in_java(probes, texts)
     wanted = [in_python(tables, text) for text in texts]
     unlike = [one for one in zip(texts, found, wanted, strict=True) if one[1] != one[2]]
     assert not unlike, (len(unlike), unlike[:3])
     assert len({one["country"] for one in found}) > 80
 
 
-def test_published_tables_win_and_broken_ones_do_not(probe: list[str], tmp_path: Path) -> None:
+def test_published_tables_win_and_broken_ones_do_not(probes: dict[str, list[str]], tmp_path: Path) -> None:
     publish_all(tmp_path)
     ranges = [(0, UNKNOWN), (1 << 24, "SE")]
     (tmp_path / GEO_FILE).write_bytes(pack(ranges, [(0, UNKNOWN)], {"version": "test-2099-01-01"}))
     (tmp_path / DEVICE_FILE).write_text("{}")
-    [found] = in_java(probe, ["81.2.69.142"], tmp_path)
+    [found] = in_java(probes, ["81.2.69.142"], tmp_path)
     assert (found["country"], found["geo"]) == ("SE", "test-2099-01-01")
     assert found["devices"] == Tables(tmp_path / "none").devices.version
 
 
 @pytest.mark.parametrize("spoil", ["cut", "magic", "empty"])
-def test_broken_geo_table_leaves_that_of_the_jar(probe: list[str], tmp_path: Path, spoil: str) -> None:
+def test_broken_geo_table_leaves_that_of_the_jar(probes: dict[str, list[str]], tmp_path: Path, spoil: str) -> None:
     whole = (PACKAGED / GEO_FILE).read_bytes()
     (tmp_path / GEO_FILE).write_bytes({"cut": whole[:-1], "magic": b"x" + whole[1:], "empty": b""}[spoil])
-    [found] = in_java(probe, ["81.2.69.142"], tmp_path)
+    [found] = in_java(probes, ["81.2.69.142"], tmp_path)
     assert found["country"] == "GB"
 
 
-def test_the_format_enriches_accepted_events_and_drops_the_address(probe: list[str], tmp_path: Path) -> None:
+def test_the_format_enriches_accepted_events_and_drops_addresses(probes: dict[str, list[str]], tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     geo, devices = tables.geo.version, tables.devices.version
     plain = {"event_id": "e", "user_id": "u", "event_type": "player_join", "event_time": "2026-01-31T12:00:00Z"}
@@ -145,6 +139,6 @@ def test_the_format_enriches_accepted_events_and_drops_the_address(probe: list[s
         ({"ip_address": 7}, (None,) * 5),
         ({"event_type": "none", "ip_address": "81.2.69.142"}, (None,) * 5),
     ]
-    found = rows(probe, *(plain | fields for fields, _ in sent))
+    found = rows(probes, *(plain | fields for fields, _ in sent))
     assert [tuple(one[name] for name in COLUMNS[2:]) for one in found] == [wanted for _, wanted in sent]
     assert [one["reason"] for one in found] == [*[None] * 7, "WRONG_TYPE", "UNKNOWN_EVENT_TYPE"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,16 +17,24 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
+from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.enrichment.geo_table import pack
 from gamestream_dagster.enrichment.tables import GEO_FILE, LOOK_SECONDS, Tables, replace_file
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent
 from gamestream_dagster.events.tail import records_between
+from gamestream_dagster.fates.outputs import OUTPUT_TOPICS, Fate
 from gamestream_dagster.flink_jobs.control.manager import apply_job, workbench
 from gamestream_dagster.flink_jobs.spec.job_spec import flink_job_name
-from gamestream_dagster.ingest.door import GEO_HEADER
+from gamestream_dagster.ingest.door import APP_HEADER, GEO_HEADER, KEY_HEADER, RECEIVED_HEADER
+from gamestream_dagster.platform.stack import Stack
+from gamestream_dagster.reconciliation.intake.model import FateKind, IntakeProof
+from gamestream_dagster.reconciliation.intake.run import reconcile_intake
+from gamestream_dagster.reconciliation.model.values import Cause, Verdict
+from gamestream_dagster.reconciliation.observe.boards import Limits
 from gamestream_dagster.settings import Settings
+from tests.support.cli import gamestream
 from tests.support.game_event_cases import NOW, all_cases
 from tests.support.spoilt_events import spoilt
 from tests.support.world import World, cancel_jobs, drain, provision, stamped_by_producers
@@ -100,44 +111,58 @@ def send(settings: Settings, sent: list[Record]) -> None:
     assert producer.flush(60) == 0
 
 
-def held(settings: Settings, topic: str) -> list[dict[str, Any]]:
-    """Every committed record of a topic."""
+def held(settings: Settings, topic: str, since: Mapping[int, int] | None = None) -> list[dict[str, Any]]:
+    """Every committed record of a topic, from these offsets on."""
     ends = KafkaAdmin(settings.kafka).end_offsets(topic)
-    records = records_between(settings.kafka, topic, dict.fromkeys(ends, 0), ends)
+    records = records_between(settings.kafka, topic, since or dict.fromkeys(ends, 0), ends)
     return [orjson.loads(record.value or b"") for record in records]
 
 
-def test_every_record_ends_where_the_judge_says_and_once(intake: Settings) -> None:
-    sent = list(records())
-    expected = Fates()
+@dataclass(frozen=True)
+class Judged:
+    """What was sent, where it should end, and what each topic holds of it."""
+
+    sent: int
+    expected: Fates
+    found: dict[str, list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def judged(intake: Settings) -> Judged:
+    sent, expected = list(records()), Fates()
+    admin = KafkaAdmin(intake.kafka)
+    before = {topic: admin.end_offsets(topic) for topic in (ENRICHED, LATE, DEAD, SCORES)}
     with stamped_by_producers(intake, RAW):
         send(intake, sent)
         for record in sent:
             expected.take(record)
         drain(intake, job=JOB)
+    return Judged(len(sent), expected, {topic: held(intake, topic, since) for topic, since in before.items()})
+
+
+def test_every_record_ends_where_the_judge_says_and_once(judged: Judged) -> None:
+    expected, found = judged.expected, judged.found
     for topic, wanted in ((ENRICHED, expected.enriched), (LATE, expected.late)):
-        found = held(intake, topic)
-        assert Counter(one["digest"] for one in found) == Counter(one.digest for one in wanted), topic
-        by_digest = {one["digest"]: one for one in found}
+        assert Counter(one["digest"] for one in found[topic]) == Counter(one.digest for one in wanted), topic
+        by_digest = {one["digest"]: one for one in found[topic]}
         for event in wanted:
             shown = by_digest[event.digest]
             assert (shown["event_id"], shown.get("user_id"), shown["event_type"], shown["properties"]) == (
                 event.event_id, event.user_id, event.event_type, event.properties,
             )  # fmt: skip
             assert shown["event_time_millis"] == event.event_time_millis
-    dead = held(intake, DEAD)
+    dead = found[DEAD]
     assert Counter(one["reason"] for one in dead) == Counter(reason for reason, _ in expected.dead)
-    by_place = {one["source_offset"]: one for one in dead}
-    assert len(by_place) == len(dead), "no record is dead twice"
-    assert len(held(intake, ENRICHED)) + len(held(intake, LATE)) + len(dead) + expected.copies == len(sent)
+    assert len({one["source_offset"] for one in dead}) == len(dead), "no record is dead twice"
+    assert len(found[ENRICHED]) + len(found[LATE]) + len(dead) + expected.copies == judged.sent
     assert expected.copies > 20
     assert {"DUP_CONFLICT", "NOT_UTF8", "TOO_OLD", "FUTURE_TIMESTAMP"} <= {reason for reason, _ in expected.dead}
 
 
-def test_scores_go_to_the_boards_own_topic(intake: Settings) -> None:
-    expected = {one["event_id"]: one for one in held(intake, ENRICHED) if one["event_type"] == "score"}
+def test_scores_go_to_the_boards_own_topic(judged: Judged) -> None:
+    expected = {one["event_id"]: one for one in judged.found[ENRICHED] if one["event_type"] == "score"}
     wanted = {event_id for event_id, one in expected.items() if one["environment"] == "production"}
-    found = held(intake, SCORES)
+    found = judged.found[SCORES]
     assert {one["event_id"] for one in found} == wanted
     assert len(found) == len(wanted) > 0
     for one in found:
@@ -196,6 +221,142 @@ def test_a_new_table_is_used_without_a_new_deployment(intake: Settings) -> None:
         assert (row["country"], row["geo_version"]) == ("AQ", "test-2099-01-01")
     finally:
         replace_file(path, before)
+
+
+def proven(settings: Settings) -> IntakeProof:
+    return reconcile_intake(settings, limits=Limits(checkpoint=60, job_running=120))
+
+
+def send_fates(settings: Settings, name: str) -> None:
+    """An event that counts, its copy, other content under its id; a score; a late event; a refused one."""
+    player = {"user_id": "u-secret", "event_type": "player_join", "event_time": round(time.time() * 1000)}
+    score = {"team_id": "t", "team_name": "T", "score": 7}
+    events = [
+        {"event_id": f"{name}-1", **player},
+        {"event_id": f"{name}-1", **player},
+        {"event_id": f"{name}-1", **player, "platform": "ios"},
+        {"event_id": f"{name}-2", **player, "event_type": "score", "properties": score},
+        {"event_id": f"{name}-3", **player, "event_time": player["event_time"] - 700_000},
+        {"event_id": f"{name}-4", **player, "event_type": "no_such_type"},
+    ]
+    headers = {KEY_HEADER: b"k1", APP_HEADER: b"game", RECEIVED_HEADER: b"1"}
+    producer = Producer(settings.kafka.options())
+    for event in events:
+        producer.produce(RAW, orjson.dumps(event), key=event["user_id"], headers=headers)
+    assert producer.flush(60) == 0
+
+
+def test_every_raw_position_has_one_fate(intake: Settings) -> None:
+    """All that the tests before have sent: spoilt records, copies, conflicts, times of producers."""
+    send_fates(intake, "fate")
+    drain(intake, job=JOB)
+    proof = proven(intake)
+    assert proof.verdict is Verdict.MATCH, proof.reason
+    records = sum(file.records for file in load_manifest(intake.archive_dir / RAW).files)
+    assert proof.judged == records
+    written = {one.topic: one.records for one in proof.outputs}
+    assert {topic: proof.fates[fate] for fate, topic in OUTPUT_TOPICS.items()} == written
+    assert proof.fates[Fate.COPY] > 0
+    assert proof.scores > 0
+
+
+def test_the_trace_of_events_archived_and_just_sent(intake: Settings) -> None:
+    """Of each kind one event that is archived, and one of a moment ago."""
+    send_fates(intake, "old")
+    drain(intake, job=JOB)
+    ended = gamestream(intake, "archive")
+    assert ended.returncode == 0, ended.words
+    send_fates(intake, "new")
+    drain(intake, job=JOB)
+    for name in ("old", "new"):
+        [one, copy, conflict] = traced(intake, f"{name}-1")
+        assert [one["outcome"], copy["outcome"], conflict["outcome"]] == ["enriched", "copy", "dead letter"]
+        assert conflict["reason"] == "DUP_CONFLICT"
+        assert copy["copy_of"]["offset"] == conflict["copy_of"]["offset"] == one["raw"]["offset"]
+        assert one["received"]["key_id"] == "k1"
+        assert one["received"]["app"] == "game"
+        [score] = traced(intake, f"{name}-2")
+        assert [score["outcome"], score["written"]["topic"]] == ["enriched", ENRICHED]
+        assert [place["topic"] for place in score["scores"]] == [SCORES]
+        assert "top_players" in score["boards"]
+        [late] = traced(intake, f"{name}-3")
+        assert [late["outcome"], late["boards"], late["written"]["topic"]] == ["late", [], LATE]
+        [dead] = traced(intake, f"{name}-4")
+        assert [dead["outcome"], dead["reason"], dead["written"]["topic"]] == [
+            "dead letter",
+            "UNKNOWN_EVENT_TYPE",
+            DEAD,
+        ]
+        assert (dead["archive_file"] is not None) is (name == "old")
+    unknown = gamestream(intake, "trace", "nobody-sent-this")
+    assert unknown.returncode == 1
+    assert "No record has this id." in unknown.words
+    assert "looked game-events-raw: the archive up to" in unknown.words
+    shown = gamestream(intake, "trace", "new-2")
+    assert shown.returncode == 0
+    assert "counted by" in shown.words
+    assert "u-secret" not in shown.words
+
+
+def traced(settings: Settings, event_id: str) -> list[dict[str, Any]]:
+    ended = gamestream(settings, "trace", event_id, "--json")
+    assert ended.returncode == 0, ended.words
+    assert "u-secret" not in ended.stdout
+    return orjson.loads(ended.stdout)["records"]
+
+
+def test_a_proof_while_events_flow_and_a_taskmanager_is_killed(intake: Settings) -> None:
+    """What is between the cuts may be written or not, and no record is named that is on its way."""
+    stop = threading.Event()
+
+    def play() -> None:
+        producer = Producer(intake.kafka.options())
+        number = 0
+        while not stop.wait(0.01):
+            number += 1
+            fields = {"event_id": f"flow-{number}", "user_id": f"u{number % 50}", "event_type": "player_join"}
+            value = orjson.dumps({**fields, "event_time": round(time.time() * 1000)})
+            for _ in range(1 + number % 2):
+                producer.produce(RAW, value, key=fields["user_id"])
+        producer.flush(60)
+
+    player = threading.Thread(target=play)
+    player.start()
+    try:
+        first = proven(intake)
+        [taskmanager] = Stack(intake).status(["flink-taskmanager"])
+        assert taskmanager.pid is not None
+        os.kill(taskmanager.pid, signal.SIGKILL)
+        second = proven(intake)
+    finally:
+        stop.set()
+        player.join()
+    for proof in (first, second):
+        assert proof.verdict is Verdict.MATCH, proof.reason
+    assert second.judged > first.judged
+
+
+def test_what_another_hand_writes_into_the_outputs_is_named(intake: Settings, world: World) -> None:
+    """It stays in the topics: no other test may count them afterwards."""
+    world.spoil()
+    producer = Producer(intake.kafka.options())
+    row = looked_up(intake, "doubled")
+    place = {"raw_partition": row["raw_partition"], "raw_offset": row["raw_offset"]}
+    producer.produce(ENRICHED, orjson.dumps(row), key="u1")
+    producer.produce(LATE, orjson.dumps({**row, **place, "raw_offset": 10**9}), key="u1")
+    producer.produce(DEAD, b"not of the job", key="u1")
+    assert producer.flush(60) == 0
+    proof = proven(intake)
+    assert proof.verdict is Verdict.DIFFERENT
+    found = {(one.kind, one.first_offset, one.cause) for one in proof.faults}
+    assert (FateKind.DOUBLED, row["raw_offset"], Cause.UNEXPLAINED) in found
+    assert (FateKind.FOREIGN, 10**9, Cause.EDITED_BY_HAND) in found
+    assert proof.fault_records == {FateKind.DOUBLED: 1, FateKind.FOREIGN: 2}
+    ended = gamestream(intake, "reconcile", "--intake", "--json")
+    assert ended.returncode == 1
+    told = orjson.loads(ended.stdout)
+    assert told["verdict"] == "DIFFERENT"
+    assert {one["kind"] for one in told["faults"]} == {"DOUBLED", "FOREIGN"}
 
 
 def test_an_id_is_forgotten_after_the_horizon(intake: Settings, world: World) -> None:

@@ -28,7 +28,7 @@ Record = tuple[bytes | None, int]
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command that judges records in Java."""
-    return compiled("GameProbe", tmp_path_factory.mktemp("probe"))
+    return compiled(tmp_path_factory.mktemp("probe"), "GameProbe")["GameProbe"]
 
 
 def in_java(probe: list[str], records: list[Record]) -> list[dict[str, Any]]:

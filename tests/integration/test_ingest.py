@@ -20,11 +20,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.events.feed import simulate_over_http
+from gamestream_dagster.events.simulation import SimulationResult
+from gamestream_dagster.events.simulator import SimulatorOptions
 from gamestream_dagster.platform import layout
 from gamestream_dagster.platform.service import ServiceState
 from gamestream_dagster.platform.stack import Stack
@@ -336,6 +340,55 @@ def test_a_stop_under_load_loses_nothing_acknowledged(server: Server, blow: sign
         until(lambda: _pid_or_none(server) not in (process, None), "another process runs")
         load.goes_on()
     load.check()
+
+
+def test_the_truth_of_a_simulated_crowd_is_what_the_topic_holds(server: Server, tmp_path: Path) -> None:
+    shares = ("--late", "3", "--dup", "3", "--bad", "3")
+    how = ("--events", "3000", "--rate", "5000", "--batch", "100", "--as-fast-as-possible", "--json")
+    ended = gamestream(
+        server.settings, "simulate", "--via", "http", *how, *shares, "--truth", str(tmp_path / "t.parquet")
+    )
+    assert ended.returncode == 0, ended.words
+    told = json.loads(ended.stdout)
+    assert told["sent"] == 3000 == told["accepted"] + told["duplicate"] + told["refused"]
+    assert (told["duplicate"], told["refused"], told["late_topic"]) == (told["dup"], told["bad"], told["late"])
+    _is_in_the_topic(server, tmp_path / "t.parquet", told["accepted"])
+    assert {one["app"]: one["state"] for one in server.keys("list")}["simulator"] == "revoked"
+
+
+def test_a_server_that_stops_under_the_crowd_costs_no_event(server: Server, tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def kill(result: SimulationResult) -> None:
+        if result.sent >= 1000 and not killed:
+            killed.append(server.pid())
+            os.kill(killed[0], signal.SIGTERM)
+
+    options = SimulatorOptions(start_ms=int(time.time() * 1000), seed=2, rate=5000, events=3000, dup=3)
+    result = simulate_over_http(
+        server.settings.ingest_url,
+        server.key,
+        options,
+        truth=tmp_path / "t.parquet",
+        paced=False,
+        batch=50,
+        on_progress=kill,
+    )
+    assert killed
+    assert result.sent == 3000
+    assert result.answers.resent
+    _is_in_the_topic(server, tmp_path / "t.parquet", None)
+
+
+def _is_in_the_topic(server: Server, truth: Path, accepted: int | None) -> None:
+    """Each event that has a position is there, and none is there twice."""
+    rows = duckdb.sql(f'SELECT event_id, "partition", "offset" FROM \'{truth}\' WHERE "offset" IS NOT NULL').fetchall()
+    stored = records(server.settings)
+    assert rows
+    assert all(json.loads(stored[partition, offset].value())["event_id"] == name for name, partition, offset in rows)
+    of_this_run = [message for message in stored.values() if rows[0][0].partition("-")[0].encode() in message.value()]
+    if accepted is not None:
+        assert len(of_this_run) == accepted == len({(partition, offset) for _, partition, offset in rows})
 
 
 def _pid_or_none(server: Server) -> int | None:

@@ -103,7 +103,7 @@ def test_an_alert_keeps_its_first_time_until_it_is_cleared(database: Settings) -
 def test_only_the_first_raise_and_the_clearing_are_transitions_and_sources_do_not_mix(database: Settings) -> None:
     with open_engine(database) as engine:
         store = PostgresAlerts(engine)
-        job = Alert("job/a_v1", "job/a_v1", Severity.ERROR, "parked", {"choices": ["--keep"]})
+        job = Alert("job/a_v1", "job/a_v1", Severity.HIGH, "parked", {"choices": ["--keep"]})
         assert [store.raise_alert(job), store.raise_alert(replace(job, summary="still"))] == [True, False]
         Verdicts(database).raise_alert("b", Severity.CRITICAL, "first", {})
         assert [one.alert.alert_id for one in store.standing()] == ["job/a_v1", "b"]

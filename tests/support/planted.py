@@ -111,11 +111,12 @@ WHERE rnk <= {ROWS};
 
 
 def provision(settings: Settings, root: Path) -> dict[str, Board]:
-    """Topics and tables of the planted boards."""
+    """The topics and tables of these boards that do not exist."""
     boards = load_boards(root)
     admin = KafkaAdmin(settings.kafka)
     for board in boards.values():
-        admin.create(board.topic, 1, {"cleanup.policy": "compact"})
+        if admin.describe(board.topic) is None:
+            admin.create(board.topic, 1, {"cleanup.policy": "compact"})
     with open_engine(settings) as engine, engine.begin() as connection:
         create_missing(connection, load_metadata(boards))
     return boards

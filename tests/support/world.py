@@ -19,6 +19,7 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.flink_jobs.control.manager import apply_job
+from gamestream_dagster.flink_jobs.observe.caught_up import CatchingUp, records_of
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec, parse_flink_job_name
 from gamestream_dagster.provisioning import manager
@@ -135,13 +136,12 @@ def drain(settings: Settings, limit_seconds: float = 90, *, root: Path = FLINK_S
         root: where their folders are.
         job: this one; None: every job with boards.
     """
-    admin = KafkaAdmin(settings.kafka)
     specs = board_jobs(root) if job is None else {job: load_job(job, root)}
-    waiting = [(name, topic) for name, spec in specs.items() for topic in spec.reads]
+    jobs = CatchingUp(KafkaAdmin(settings.kafka), records_of(settings.kafka), specs)
     deadline = time.monotonic() + limit_seconds
     with FlinkRest(settings.flink_rest) as flink:
-        while waiting := [one for one in waiting if _behind(admin, *one)]:
-            assert time.monotonic() < deadline, f"{waiting} not read within {limit_seconds:.0f} s"
+        while left := jobs.left():
+            assert time.monotonic() < deadline, f"{left} not read within {limit_seconds:.0f} s"
             for live in flink.jobs():
                 if parse_flink_job_name(live.name) and not live.state.ended:
                     with suppress(ServiceError):  # it is coming back from a failure
@@ -166,11 +166,6 @@ def stamped_by_producers(settings: Settings, topic: str) -> Iterator[None]:
         yield
     finally:
         stamp("LogAppendTime")
-
-
-def _behind(admin: KafkaAdmin, job: str, topic: str) -> bool:
-    ends, read = admin.end_offsets(topic), admin.committed(f"gamestream-{job}", topic)
-    return any(read.get(partition, 0) < end for partition, end in ends.items())
 
 
 def _delete(path: Path) -> None:

@@ -6,9 +6,10 @@ from typing import Final
 import dagster as dg
 
 from gamestream_dagster.components.keys import DEFAULT_OWNER, DEVICE_TABLE, GEO_TABLE, Group
+from gamestream_dagster.enrichment.shares import Share
 from gamestream_dagster.enrichment.tables import DEVICE_FILE, GEO_FILE
 from gamestream_dagster.errors import GamestreamError
-from gamestream_dagster.resources.enrichment import Enrichment, Share
+from gamestream_dagster.resources.enrichment import Enrichment
 from gamestream_dagster.resources.failures import explained
 
 FEW_UNKNOWN: Final = "few_unknown"

@@ -1,4 +1,4 @@
-"""The dead letters of intake: the check of their rate and the sensor behind its alert."""
+"""The dead letters of intake: the check of their rate and the sensor that reports it."""
 
 from gamestream_dagster.components.dead_letter_rate import rate_check, rate_sensor
 

@@ -1,6 +1,7 @@
 """What must exist before anything streams: topics, registry subjects, Postgres tables."""
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.catalogue.topics import load_topics
 from gamestream_dagster.components.columns import column_schema
 from gamestream_dagster.components.drift_sensor import drift_sensor
@@ -13,6 +14,7 @@ from gamestream_dagster.warehouse.tables import load_metadata
 
 DRIFT_INTERVAL_SECONDS = 300
 BOARDS = load_boards(season=load_settings().season)
+METRICS = load_metrics()
 
 
 def _topics() -> list[Described]:
@@ -46,15 +48,17 @@ def _subjects() -> list[Described]:
 def _tables() -> list[Described]:
     found = []
     for table in load_metadata(BOARDS).sorted_tables:
-        board = BOARDS.get(table.name)
+        board, metric = BOARDS.get(table.name), METRICS.get(table.name)
+        told = f"Rows of the board {board.title}. {board.description}" if board else table.comment or ""
+        about = {"board": table.name} if board else {"metric": table.name} if metric else {"system": "true"}
         found.append(
             Described(
                 key=table_key(table.name),
                 name=table.name,
-                description=f"Rows of the board {board.title}. {board.description}" if board else table.comment or "",
-                owner=board.owner if board else DEFAULT_OWNER,
+                description=f"Rows of the metric {metric.title}. {told}" if metric else told,
+                owner=board.owner if board else metric.owner if metric else DEFAULT_OWNER,
                 facts={"dagster/column_schema": column_schema(table)},
-                tags={"board": board.name} if board else {"system": "true"},
+                tags=about,
             )
         )
     return found

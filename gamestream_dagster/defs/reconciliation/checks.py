@@ -5,14 +5,15 @@ from collections.abc import Iterator
 import dagster as dg
 
 from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.components.keys import RECONCILIATION, archive_key, board_key, table_key
+from gamestream_dagster.catalogue.metrics import load_metrics
+from gamestream_dagster.components.keys import RECONCILIATION, archive_key, board_key, metric_key, table_key
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.quality import QualitySuites
 from gamestream_dagster.resources.verdicts import SAMPLE_COLUMNS, BoardVerdict, DifferenceSample, Verdicts
 from gamestream_dagster.settings import load_settings
 from quality.results import Severity, SuiteResult, SuiteState
-from quality.suites import DIFFERENCES, LEDGER, archive_suites, suite_names
+from quality.suites import DIFFERENCES, LEDGER, archive_suites, proof_suites, suite_names
 
 MATCHES = "matches_recompute"
 EXPECTATIONS = "expectations"
@@ -25,6 +26,7 @@ _SUBJECTS = {
     DIFFERENCES: table_key(DIFFERENCES),
     **{suite: archive_key(source.topic) for suite, source in archive_suites(_SETTINGS).items()},
     LEDGER: table_key(LEDGER),
+    **{metric: metric_key(metric) for metric in load_metrics()},
 }
 
 
@@ -126,7 +128,7 @@ def _sentence(found: DifferenceSample) -> str:
             additional_deps=[RECONCILIATION],
             description=f"Great Expectations suite `{suite}`. Without rows it holds only where none are right.",
         )
-        for suite in suite_names(_SETTINGS)
+        for suite in proof_suites(_SETTINGS)
     ],
     can_subset=True,
 )
@@ -136,6 +138,34 @@ def expectations_hold(
     verdicts: dg.ResourceParam[Verdicts],
 ) -> Iterator[dg.AssetCheckResult]:
     """One result a suite, with the rows that were evaluated and the Data Docs; none for a suite that cannot run yet."""
+    yield from _validated(context, quality, verdicts)
+
+
+@dg.multi_asset_check(
+    name="metric_expectations_hold",
+    description="The Great Expectations suites of the settled metrics over their newest days, with Data Docs.",
+    specs=[
+        dg.AssetCheckSpec(
+            EXPECTATIONS,
+            asset=metric_key(metric),
+            description=f"Great Expectations suite `{metric}` over the newest settled day.",
+        )
+        for metric in load_metrics()
+    ],
+    can_subset=True,
+)
+def metric_expectations_hold(
+    context: dg.AssetCheckExecutionContext,
+    quality: dg.ResourceParam[QualitySuites],
+    verdicts: dg.ResourceParam[Verdicts],
+) -> Iterator[dg.AssetCheckResult]:
+    """One result a metric, as `expectations_hold`."""
+    yield from _validated(context, quality, verdicts)
+
+
+def _validated(
+    context: dg.AssetCheckExecutionContext, quality: QualitySuites, verdicts: Verdicts
+) -> Iterator[dg.AssetCheckResult]:
     names = [suite for suite in suite_names(_SETTINGS) if suite_check_key(suite) in context.selected_asset_check_keys]
     with explained(f"run the suites {', '.join(names)}"):
         found = quality.run(names)

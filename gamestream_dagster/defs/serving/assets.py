@@ -10,6 +10,7 @@ from gamestream_dagster.components.keys import (
     INGEST_API,
     LEADERBOARDS_PAGE,
     RECONCILIATION,
+    SERVING_API,
     Group,
     board_key,
     table_key,
@@ -19,6 +20,7 @@ from gamestream_dagster.resources.page import Dashboard, PageAnswer
 from gamestream_dagster.settings import load_settings
 
 ANSWERS = "answers"
+_BOARDS = [name for name, board in load_boards(season=load_settings().season).items() if board.ranked]
 
 # An external asset: the page reads Postgres whenever somebody opens it, so it is never materialised and never stale.
 leaderboards_page = dg.AssetSpec(
@@ -28,10 +30,7 @@ leaderboards_page = dg.AssetSpec(
     owners=[DEFAULT_OWNER],
     kinds={"streamlit"},
     tags={"surface": "dashboard"},
-    deps=[
-        *(board_key(name) for name, board in load_boards(season=load_settings().season).items() if board.ranked),
-        RECONCILIATION,
-    ],
+    deps=[*map(board_key, _BOARDS), RECONCILIATION],
 )
 
 # External, too: a server that writes whenever a game sends.
@@ -43,6 +42,17 @@ ingest_api = dg.AssetSpec(
     kinds={"fastapi"},
     tags={"surface": "api"},
     deps=[topic_key(RAW_TOPIC), table_key("ingest_keys"), GEO_TABLE],
+)
+
+# External, too: it reads Postgres whenever a game asks.
+serving_api = dg.AssetSpec(
+    SERVING_API,
+    description="The HTTP API of the boards: rows, ranks and proofs at a known cut, for games and pages.",
+    group_name=Group.SERVING.value,
+    owners=[DEFAULT_OWNER],
+    kinds={"fastapi"},
+    tags={"surface": "api"},
+    deps=[*map(board_key, _BOARDS), RECONCILIATION, table_key("ingest_keys")],
 )
 
 

@@ -108,7 +108,7 @@ class Workbench:
 
     def raise_alert(self, summary: str, details: Mapping[str, Any]) -> None:
         """Let the job's alert stand, under the id and source `job/<name>`."""
-        self.alerts.raise_alert(Alert(self._alert, self._alert, Severity.ERROR, summary, details))
+        self.alerts.raise_alert(Alert(self._alert, self._alert, Severity.HIGH, summary, details))
 
     def clear_alert(self) -> None:
         """End the job's alert, if it stands."""

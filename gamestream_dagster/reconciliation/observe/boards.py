@@ -78,14 +78,19 @@ class BoardObserver:
     topic: str
     limits: Limits = field(default_factory=Limits)
 
-    def look(self, boards: Sequence[Board], sinks: Sequence[Sink]) -> Observation:
+    def look(self, boards: Sequence[Board], sinks: Sequence[Sink], more_jobs: Sequence[str] = ()) -> Observation:
         """One observation of `boards`, which may belong to several jobs.
+
+        Args:
+            boards: to be read.
+            sinks: where to read them. With Kafka, the transactions of the low cut are committed.
+            more_jobs: jobs whose cut is wanted though no board of theirs is.
 
         Raises:
             CouldNotLookError: a job does not run, or completes no checkpoint within the limit.
             ServiceError: a server gives no answer.
         """
-        jobs = sorted({board.job for board in boards})
+        jobs = sorted({*(board.job for board in boards), *more_jobs})
         self.check_topic(jobs)  # first: a job whose topic is gone or another one may never run again
         deadline = time.monotonic() + self.limits.checkpoint + self.limits.job_running
         while True:

@@ -29,9 +29,6 @@ class ArchiveSource:
     """Place of the archive's chapter; None: the newest one."""
     own_columns: Mapping[str, ColumnType] = field(default_factory=dict[str, ColumnType], hash=False)
     """Columns of the event types, which are there even where nothing is archived."""
-    late_ms: int = field(kw_only=True)
-    """An event further behind the newest one is late: its slice of a window may have been counted already."""
-
     content: tuple[str, ...] = ("team_id", "team_name", "score", "event_time_millis")
     """Columns by which two records of one id can differ; default those of scores."""
     id_key: tuple[str, ...] = ("user_id", "event_id")
@@ -40,6 +37,8 @@ class ArchiveSource:
     """Further names of columns; `points` is what outputs sum."""
     named: tuple[str, ...] = ("user_id", "team_id")
     """Columns without which a record is about nobody."""
+    late_ms: int = field(kw_only=True)
+    """An event further behind the newest one is late: its slice of a window may have been counted already."""
 
     @property
     def digested(self) -> tuple[str, ...]:

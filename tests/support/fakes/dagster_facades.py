@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.clients.errors import TransientServiceError
+from gamestream_dagster.dead_letters.rate import Rate
+from gamestream_dagster.enrichment.shares import Shares, counted
 from gamestream_dagster.enrichment.tables import Table, publish
 from gamestream_dagster.flink_jobs.control.looking import Look, left_unfinished
 from gamestream_dagster.flink_jobs.plan.model import Choice, Decision, Plan
@@ -21,7 +24,6 @@ from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.resources.boards import BoardRows
-from gamestream_dagster.resources.enrichment import Shares, counted
 from gamestream_dagster.resources.page import PageAnswer
 from gamestream_dagster.resources.reconciliation import Holdings
 from quality.results import ExpectationResult, QualityResult, Severity, SuiteResult
@@ -232,6 +234,18 @@ class FakeEnrichment:
         if isinstance(self._found, Exception):
             raise self._found
         return self._found
+
+
+class FakeDeadLetters:
+    """One rate, or None for a broker that does not answer."""
+
+    def __init__(self, found: Rate | None = None) -> None:
+        self.found = found
+
+    def rate(self) -> Rate:
+        if self.found is None:
+            raise TransientServiceError("Kafka", "no answer", "try again")
+        return self.found
 
 
 class FakeQuality:

@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 
+from gamestream_dagster.dead_letters.rate import Rate
 from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
     Difference,
@@ -26,6 +27,7 @@ from tests.support.fakes.dagster_facades import (
     FakeArchive,
     FakeBoards,
     FakeDashboard,
+    FakeDeadLetters,
     FakeEnrichment,
     FakeFlinkJobs,
     FakeProvisioner,
@@ -111,6 +113,7 @@ def launch(
         "verdicts": FakeVerdicts(finished()),
         "quality": FakeQuality(),
         "dashboard": FakeDashboard(),
+        "dead_letters": FakeDeadLetters(Rate(records=1000, dead=0, limit=0.05)),
         "enrichment": FakeEnrichment(),
     }
     external = {key for key in wanted if not any(key in one.keys for one in known)}

@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,18 +17,21 @@ from confluent_kafka import KafkaError, KafkaException
 
 from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.http_server.key_ring import KeyRing
+from gamestream_dagster.http_server.keys import NewSecret, Scope, StoredKey, hash_of, new_secret
+from gamestream_dagster.http_server.rates import Bodies, Rates
+from gamestream_dagster.http_server.signing import Signatures
 from gamestream_dagster.ingest.app import Parts, build
 from gamestream_dagster.ingest.door import Door, Judged
+from gamestream_dagster.ingest.fates import TraceProcess
 from gamestream_dagster.ingest.game_rule import event_schemas
 from gamestream_dagster.ingest.geo import UNKNOWN, Located
-from gamestream_dagster.ingest.key_ring import KeyRing
-from gamestream_dagster.ingest.keys import NewSecret, Scope, StoredKey, hash_of, new_secret
 from gamestream_dagster.ingest.metrics import Metrics
 from gamestream_dagster.ingest.outbox import Outbox
-from gamestream_dagster.ingest.rates import Bodies, Rates
 from gamestream_dagster.ingest.remembered import Remembered
-from gamestream_dagster.ingest.signing import Signatures
+from gamestream_dagster.ingest.server import limits_of
 from gamestream_dagster.ingest_settings import IngestSettings
+from gamestream_dagster.settings import Settings
 
 TOPIC = "game-events-raw"
 SERVER_SECRET = "of the server"
@@ -195,23 +199,26 @@ class Api:
         )
         self.remembered = Remembered(self.settings.ingest_remembered_events, lambda: self.now)
         self.bodies = Bodies()
+        self.fates = TraceProcess(Settings(), make=lambda: ThreadPoolExecutor(1))
         self.ring = KeyRing(self.store, lambda: self.now)
         self.parts = Parts(
             door=Door(FakeRule(), self.outbox, self.remembered, nowhere),
             outbox=self.outbox,
             keys=self.ring,
-            rates=Rates(self.settings),
+            rates=Rates(limits_of(self.settings)),
             bodies=self.bodies,
             signatures=Signatures(lambda: SERVER_SECRET),
             metrics=Metrics(lambda: self.outbox.state.ready, lambda: self.bodies.held, lambda: len(self.remembered)),
             body_seconds=body_seconds,
             schemas=event_schemas,
+            fates=self.fates,
         )
         self.app = build(self.parts, proxies)
         self.runner = asyncio.Runner()
         self.look()
 
     def close(self) -> None:
+        self.fates.close()
         self.outbox.close(1)
         self.runner.close()
 

@@ -157,7 +157,12 @@ def test_the_written_archive_is_read_judged_and_counted(tmp_path: Path) -> None:
     assert file.path.startswith("chapter=1/date=2023-11-14/hour=22/")
     [counts] = read_partitions(folder, GAME_EVENTS).to_dict("records")
     assert (counts["records"], counts["accepted"], counts["accepted_incomplete"]) == (5, 4, 0)
-    source = ArchiveSource(folder, own_columns=GAME_EVENTS.own_columns, content=GAME_EVENTS.content_columns)
+    source = ArchiveSource(
+        folder,
+        own_columns=GAME_EVENTS.own_columns,
+        content=GAME_EVENTS.content_columns,
+        late_ms=GAME_EVENTS.lateness_ms,
+    )
     with ArchiveDatabase(source, tmp_path, 1) as archive:
         at = archive.at({0: 5})
         [totals] = query_minutes(archive, at, "totals")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 
 from gamestream_dagster.cli import events as module
 from gamestream_dagster.cli.options import CouldNotRun
+from gamestream_dagster.clients.ingest_api import BatchReply, EventVerdict
 from gamestream_dagster.events import feed, transactions
 from tests.support.kept_records import KeptRecords
 
@@ -160,3 +163,70 @@ def test_options_of_transactions_that_cannot_be_used(call, arguments, named):
     result = call(*arguments)
     assert isinstance(result.exception, CouldNotRun)
     assert named in str(result.exception)
+
+
+class Door:
+    """The HTTP API as the client sees it: refuses what has no player."""
+
+    last: Door
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url, self.key = url, key
+        self.events: list[bytes] = []
+        Door.last = self
+
+    def __enter__(self) -> Door:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def send(self, events: Sequence[bytes]) -> BatchReply:
+        self.events += events
+        return BatchReply(tuple(self.verdict(event) for event in events))
+
+    def verdict(self, event: bytes) -> EventVerdict:
+        if b'"user_id":null' in event:
+            return EventVerdict("refused", "MISSING_FIELD", "user_id is missing")
+        return EventVerdict("accepted", "LATE" if b"late" in event else None, None, 0, len(self.events))
+
+
+@pytest.fixture
+def door(monkeypatch):
+    monkeypatch.setattr(feed, "IngestApi", Door)
+    monkeypatch.setattr("gamestream_dagster.cli.keys.key_for_now", lambda settings, app: nullcontext(f"key of {app}"))
+
+
+OVER_HTTP = ("simulate", "--via", "http", "--events", "600", "--as-fast-as-possible")
+
+
+@pytest.mark.usefixtures("door")
+def test_simulate_over_http_with_a_key_of_its_own(call, tmp_path):
+    result = call(*OVER_HTTP, "--bad", "50", "--batch", "100", "--json")
+    assert result.exit_code == 0, result.stderr
+    data = json.loads(result.stdout)
+    assert data["sent"] == len(Door.last.events) == data["accepted"] + data["refused"] == 600
+    assert data["reasons"] == {"MISSING_FIELD": data["refused"]}
+    assert Path(data["truth"]).is_relative_to(tmp_path / "home")
+    assert f"refused:  MISSING_FIELD={data['refused']}" in result.stderr
+    assert (Door.last.url, Door.last.key) == ("http://127.0.0.1:8000", "key of simulator")
+
+
+@pytest.mark.usefixtures("door")
+def test_simulate_over_http_to_another_api(call, monkeypatch):
+    monkeypatch.setenv("GAMESTREAM_INGEST_KEY", "gsk_given")
+    result = call(*OVER_HTTP, "--url", "http://other:1", "--no-truth")
+    assert result.exit_code == 0, result.stderr
+    assert (Door.last.url, Door.last.key) == ("http://other:1", "gsk_given")
+    assert "gsk_given" not in result.output
+
+
+@pytest.mark.usefixtures("door")
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [(("--topic", "user-score"), "--topic is for --via kafka"), (("--url", "http://other:1"), "GAMESTREAM_INGEST_KEY")],
+)
+def test_what_does_not_go_with_http(call, more, said):
+    result = call(*OVER_HTTP, *more)
+    assert isinstance(result.exception, CouldNotRun)
+    assert said in str(result.exception)

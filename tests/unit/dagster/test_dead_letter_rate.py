@@ -7,59 +7,31 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from gamestream_dagster.alerts.store import Alert
-from gamestream_dagster.clients.errors import TransientServiceError
-from gamestream_dagster.components.dead_letter_rate import ALERT, rate_check, tick
+from gamestream_dagster.components.dead_letter_rate import rate_check, tick
 from gamestream_dagster.dead_letters.rate import Rate
+from tests.support.fakes.dagster_facades import FakeDeadLetters
 
 GOOD, BAD = Rate(1000, 10, 0.05), Rate(1000, 90, 0.05)
 
 
-class FakeDeadLetters:
-    """What the resource gives."""
-
-    def __init__(self, found: Rate | None) -> None:
-        self.found = found
-        self.alerts: list[tuple[str, str]] = []
-
-    def rate(self) -> Rate:
-        if self.found is None:
-            raise TransientServiceError("Kafka", "no answer", "try again")
-        return self.found
-
-    def raise_alert(self, alert: Alert) -> bool:
-        self.alerts.append(("raised", alert.alert_id))
-        return True
-
-    def clear_alert(self, alert_id: str) -> bool:
-        self.alerts.append(("cleared", alert_id))
-        return True
-
-
-def look(found: Rate | None, cursor: str | None) -> tuple[dg.SensorResult, list[tuple[str, str]]]:
+def look(found: Rate | None, cursor: str | None) -> dg.SensorResult:
     fake: Any = FakeDeadLetters(found)
-    return tick(fake, cursor), fake.alerts
+    return tick(fake, cursor)
 
 
-def test_the_alert_is_raised_kept_and_cleared() -> None:
-    first, alerts = look(GOOD, None)
-    assert [event.passed for event in first.asset_events] == [True]
-    assert alerts == [("cleared", ALERT)]
-    quiet, alerts = look(GOOD, first.cursor)
-    assert (quiet.asset_events, alerts) == ([], [])
-    bad, alerts = look(BAD, quiet.cursor)
-    assert [event.passed for event in bad.asset_events] == [False]
-    assert alerts == [("raised", ALERT)]
-    still, alerts = look(BAD, bad.cursor)
-    assert (still.asset_events, alerts) == ([], [("raised", ALERT)])
-    again, alerts = look(GOOD, still.cursor)
-    assert ([event.passed for event in again.asset_events], alerts) == ([True], [("cleared", ALERT)])
+def test_the_check_is_reported_when_it_changes() -> None:
+    cursor, reported = None, list[list[bool]]()
+    for found in (GOOD, GOOD, BAD, BAD, GOOD):
+        result = look(found, cursor)
+        reported.append([event.passed for event in result.asset_events])
+        cursor = result.cursor
+    assert reported == [[True], [], [False], [], [True]]
 
 
 def test_a_silent_server_changes_nothing() -> None:
     for cursor in (None, "failed"):
-        result, alerts = look(None, cursor)
-        assert (result.asset_events, alerts, result.cursor) == ([], [], cursor)
+        result = look(None, cursor)
+        assert (result.asset_events, result.cursor) == ([], cursor)
         assert "Could not count the dead letters: Kafka: no answer" in (result.skip_reason.skip_message or "")
 
 

@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 
 from gamestream_dagster.clients.errors import TransientServiceError
+from gamestream_dagster.enrichment.shares import Share, Shares, counted
 from gamestream_dagster.enrichment.tables import Tables
-from gamestream_dagster.resources.enrichment import Share, Shares, counted
 from tests.support.fakes.dagster_facades import FakeEnrichment
 from tests.support.fakes.dagster_runs import evaluations, failure, launch
 

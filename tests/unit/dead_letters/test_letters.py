@@ -13,7 +13,7 @@ from gamestream_dagster.dead_letters.errors import DeadLetterError
 from gamestream_dagster.dead_letters.fixes import read_fixes
 from gamestream_dagster.dead_letters.letter import DeadLetter, Position, judged_again, letter_of, position_of
 from gamestream_dagster.dead_letters.planning import Fate, draft, preview, settled
-from gamestream_dagster.dead_letters.rate import rate_of_the_last_hour
+from gamestream_dagster.dead_letters.rate import recent_rate
 from gamestream_dagster.dead_letters.reading import DLQ_TOPIC, Seen
 from gamestream_dagster.dead_letters.selection import Selection, known_reasons
 from gamestream_dagster.events.game_judge import GameEventJudge
@@ -202,6 +202,6 @@ def test_the_rate_counts_letters_not_offsets(good: int, dead: int, passed: bool,
     for _ in range(dead):
         broker.append(DLQ_TOPIC, b"{}")
         broker.append(DLQ_TOPIC, None, state="marker")
-    rate = rate_of_the_last_hour(KafkaConnection("nowhere:1"), Admin(broker), 0.05, NOW, broker.read)
+    rate = recent_rate(KafkaConnection("nowhere:1"), Admin(broker), 0.05, NOW, broker.read)
     assert rate.passed is passed
     assert said in rate.sentence

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gamestream_dagster.http_server.errors import RequestRefusedError
 from gamestream_dagster.ingest.batch import split, with_member, without_member
-from gamestream_dagster.ingest.errors import RequestRefusedError
 
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -200,7 +200,7 @@ def test_no_address_and_no_key_is_logged(api: Api, caplog: pytest.LogCaptureFixt
     api.post([event(1, ip_address="203.0.113.9", note="canary-text")])
     api.post(b"canary-text", token="gsk_canary")
     api.request("GET", "/v1/canary-path?canary=1")
-    lines = [record.getMessage() for record in caplog.records if record.name == "gamestream.ingest.access"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "gamestream.access"]
     assert [json.loads(line)["route"] for line in lines] == ["/v1/events", "/v1/events", "unmatched"]
     assert json.loads(lines[0])["accepted"] == 1
     told = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("gamestream"))

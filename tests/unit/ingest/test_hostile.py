@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from gamestream_dagster.ingest.keys import Scope, signature, signing_secret
-from gamestream_dagster.ingest.models import Problem
+from gamestream_dagster.http_server.keys import Scope, signature, signing_secret
+from gamestream_dagster.http_server.routes import Problem
 from tests.support.fakes.ingest import SERVER_SECRET, Api, event, verdicts
 
 GOOD = b'{"event_id":"g","user_id":"u"}'

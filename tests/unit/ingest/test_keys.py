@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gamestream_dagster.ingest import key_ring
-from gamestream_dagster.ingest.key_ring import FRESH_SECONDS, STALE_SECONDS, KeyRing
-from gamestream_dagster.ingest.keys import Scope, hash_of, new_secret, parse, signature, signing_secret
+from gamestream_dagster.http_server import key_ring
+from gamestream_dagster.http_server.key_ring import FRESH_SECONDS, STALE_SECONDS, KeyRing
+from gamestream_dagster.http_server.keys import Scope, hash_of, new_secret, parse, signature, signing_secret
 from tests.support.fakes.ingest import Api, FakeKeys, event, verdicts
 
 NOW = datetime.now(UTC)

@@ -18,11 +18,15 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
 )
 
+from gamestream_dagster.fates.model import Trace
+from gamestream_dagster.http_server.keys import Scope
+from gamestream_dagster.ingest import fates
 from tests.support.fakes.ingest import Api, event
+from tests.support.fakes.traces import ENRICHED as RECORD
 
 OPERATIONS = {
     ("POST", "/v1/events"), ("GET", "/v1/time"), ("GET", "/v1/schemas"), ("GET", "/healthz"), ("GET", "/readyz"),
-    ("GET", "/metrics"),
+    ("GET", "/metrics"), ("GET", "/v1/events/{event_id}"),
 }  # fmt: skip
 CHECKS = [
     not_a_server_error, content_type_conformance, response_headers_conformance, response_schema_conformance,
@@ -33,7 +37,10 @@ EXAMPLES = 100
 @pytest.fixture(scope="module")
 def running() -> Iterator[Api]:
     made = Api(ingest_rate_per_address="1000000/second", ingest_rate_per_key="1000000/second")
-    yield made
+    made.key = made.store.add(scopes=frozenset(Scope))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fates, "trace_event", lambda _, event_id: Trace(event_id, (RECORD,), (), (), ("all",)))
+        yield made
     made.close()
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from gamestream_dagster.errors import SettingsError
-from gamestream_dagster.ingest.errors import RequestRefusedError
-from gamestream_dagster.ingest.rates import Bodies, Rates, site_of
+from gamestream_dagster.http_server.errors import RequestRefusedError
+from gamestream_dagster.http_server.rates import Bodies, Rates, site_of
+from gamestream_dagster.ingest.server import limits_of
 from gamestream_dagster.ingest_settings import IngestSettings
 from gamestream_dagster.settings import load_settings
 from tests.support.fakes.ingest import Api, event
@@ -173,11 +174,11 @@ def test_proxies_come_from_the_environment(tmp_path: Any, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("storage", ["async+nowhere://x", "async+valkey://127.0.0.1:1"])
 def test_a_storage_that_cannot_be_used_is_a_sentence(storage: str) -> None:
     with pytest.raises(SettingsError, match="'ingest_limits_storage'"):
-        Rates(IngestSettings(ingest_limits_storage=storage))
+        Rates(limits_of(IngestSettings(ingest_limits_storage=storage)))
 
 
 def test_limits_end_with_their_window() -> None:
-    rates = Rates(IngestSettings(ingest_rate_per_key="1/second"))
+    rates = Rates(limits_of(IngestSettings(ingest_rate_per_key="1/second")))
 
     async def run() -> None:
         await rates.request_with("k")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 import uvicorn
 
-from gamestream_dagster.ingest.server import configuration
+from gamestream_dagster.http_server.running import configuration
 from gamestream_dagster.platform.ingest import probe
 from gamestream_dagster.port_block import STANDARD_PORTS
 from gamestream_dagster.settings import Settings

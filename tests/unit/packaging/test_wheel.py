@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_wheel_holds_the_product_without_benchmarks_and_tests() -> None:
     held = {Path(file.distribution_path) for file in WheelBuilder(str(ROOT)).recurse_included_files()}
-    assert {path.parts[0] for path in held} == {"gamestream_dagster", "quality", "flink_sql", "pyproject.toml"}
+    parts = {"gamestream_dagster", "quality", "flink_sql", "batch_sql", "pyproject.toml"}
+    assert {path.parts[0] for path in held} == parts
     assert Path("gamestream_dagster/cli/bench.py") in held
     assert not [path for path in held if "benchmarks" in path.parts]
 

@@ -8,7 +8,17 @@ import uuid
 
 import pytest
 
-from gamestream_dagster.platform import catalogue, class_archives, dagster, dashboard, flink, ingest, kafka, postgres
+from gamestream_dagster.platform import (
+    api,
+    catalogue,
+    class_archives,
+    dagster,
+    dashboard,
+    flink,
+    ingest,
+    kafka,
+    postgres,
+)
 from gamestream_dagster.platform.errors import ServiceFailedError, UnknownServiceError
 from gamestream_dagster.port_block import STANDARD_PORTS
 from gamestream_dagster.settings import load_settings
@@ -78,7 +88,9 @@ def test_dagster_names_the_password_but_does_not_hold_it(settings):
     assert dagster.code(settings).environment["GAMESTREAM_POSTGRES_PASSWORD"] == "canary-4711"
 
 
-@pytest.mark.parametrize("make", [dagster.code, dagster.webserver, dagster.daemon, dashboard.program, ingest.program])
+@pytest.mark.parametrize(
+    "make", [dagster.code, dagster.webserver, dagster.daemon, dashboard.program, ingest.program, api.program]
+)
 def test_no_command_line_holds_the_password_or_an_open_address(settings, make):
     command = " ".join(make(settings).command)
     assert "canary-4711" not in command

@@ -7,6 +7,7 @@ import yaml
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
 
 from gamestream_dagster.catalogue.boards import CatalogueError, load_boards
+from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.settings import Season
 from gamestream_dagster.warehouse import migrate
 from gamestream_dagster.warehouse.drift import describe, key_drift
@@ -15,7 +16,7 @@ from gamestream_dagster.warehouse.tables import SYSTEM_TABLES, load_metadata, sy
 
 def test_every_board_is_a_table_with_its_key_and_its_columns_in_order():
     metadata, boards = load_metadata(), load_boards()
-    assert set(metadata.tables) == set(SYSTEM_TABLES) | set(boards)
+    assert set(metadata.tables) == set(SYSTEM_TABLES) | set(boards) | set(load_metrics())
     for board in boards.values():
         table = metadata.tables[board.name]
         assert [column.name for column in table.columns] == list(board.columns)
@@ -31,7 +32,7 @@ def test_board_with_a_system_tables_name_is_refused():
 def test_loading_twice_shares_nothing():
     first, second = load_metadata(), load_metadata({})
     assert first.tables["ledger"] is not second.tables["ledger"]
-    assert set(second.tables) == set(SYSTEM_TABLES)
+    assert set(second.tables) == set(SYSTEM_TABLES) | set(load_metrics())
 
 
 def test_migrations_are_in_one_line():

@@ -23,7 +23,7 @@ public final class EnrichmentProbe {
             told.put("geo", Tables.geo().version);
             told.put("devices", Tables.devices().version);
             StringBuilder written = new StringBuilder();
-            StrictJson.write(written, told);
+            CanonicalJson.write(written, told);
             out.println(written);
         }
     }

@@ -33,7 +33,7 @@ public final class RowsProbe {
             for (int column = 0; column < columns.length; column++) {
                 told.put(columns[column], row.isNullAt(column) ? null : row.getString(column).toString());
             }
-            StrictJson.write(out, told);
+            CanonicalJson.write(out, told);
             out.append('\n');
         }
         new PrintStream(System.out, true, StandardCharsets.UTF_8).print(out);

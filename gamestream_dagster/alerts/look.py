@@ -1,0 +1,102 @@
+"""One evaluation of every rule: from samples and the states before to the states after. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from gamestream_dagster.alerts.evaluation import Element, evaluate
+from gamestream_dagster.alerts.machine import Standing, step
+from gamestream_dagster.alerts.rules import Book, Rule
+from gamestream_dagster.alerts.samples import NOTHING, Labels, SeriesReader, written
+from gamestream_dagster.alerts.store import Change
+
+Key = tuple[str, Labels]
+"""Name of the rule, and labels."""
+MOST_INSTANCES: Final = 200
+"""Label sets of one rule; further ones are left out, so that a series gone wild cannot fill the table."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One alert after an evaluation."""
+
+    rule: Rule
+    labels: Labels
+    standing: Standing
+    change: Change | None
+    value: float | None
+    message: str
+    evidence: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    why: str = ""
+    """Why there is no data."""
+    has_ended: bool = False
+    """The label set is gone and nothing is open: nothing need be remembered."""
+
+    @property
+    def key(self) -> Key:
+        """Rule and labels."""
+        return (self.rule.name, self.labels)
+
+    @property
+    def alert_id(self) -> str:
+        """The id in the table `alerts`."""
+        return written(self.rule.name, self.labels)
+
+
+def look(
+    book: Book, series: SeriesReader, failed: Mapping[str, str], before: Mapping[Key, Standing], now: float
+) -> list[Evaluated]:
+    """Evaluate every rule with a condition.
+
+    Args:
+        book: the rules.
+        series: samples, with those collected now.
+        failed: sources that did not answer, with a sentence.
+        before: the states after the last evaluation.
+        now: epoch seconds.
+    """
+    found: list[Evaluated] = []
+    for rule in book.rules:
+        if rule.condition:
+            sources = {name: book.series[name].source for name in rule.parsed.series}
+            silent = {name: f"{source}: {failed[source]}" for name, source in sources.items() if source in failed}
+            found += _of_rule(rule, series, silent, before, now)
+    return found
+
+
+def _of_rule(
+    rule: Rule, series: SeriesReader, silent: Mapping[str, str], before: Mapping[Key, Standing], now: float
+) -> list[Evaluated]:
+    """One rule; `silent`: why a series of it could not be collected."""
+    blind = frozenset(silent)
+    verdict = evaluate(rule.parsed, series, now, blind)
+    elements = {one.labels: one for one in verdict.elements[:MOST_INSTANCES]}
+    known = {labels for name, labels in before if name == rule.name}
+    missing = f"no sample of {', '.join(verdict.missing)}" if verdict.missing else ""
+    why = "; ".join(dict.fromkeys(silent.values())) or missing
+    if not elements and not known:
+        elements = {(): Element((), float("nan"), None)}
+    done = [_stepped(rule, one, before.get((rule.name, one.labels), Standing()), now, why) for one in elements.values()]
+    for labels in sorted(known - set(elements)):
+        # a label set that is gone is over, if its source answered: a series ends with what it is about
+        gone = Element(labels, float("nan"), None if silent or (verdict.missing and not elements) else False)
+        stepped = _stepped(rule, gone, before[rule.name, labels], now, why or "its series ended")
+        done.append(replace(stepped, has_ended=gone.holds is False))
+    return done
+
+
+def _stepped(rule: Rule, element: Element, before: Standing, now: float, why: str) -> Evaluated:
+    after, change = step(before, element.holds, now, rule.lasts.total_seconds())
+    value = None if element.value != element.value else element.value
+    return Evaluated(
+        rule=rule,
+        labels=element.labels,
+        standing=after,
+        change=change,
+        value=value,
+        message=rule.told(dict(element.labels), element.value),
+        evidence=element.evidence,
+        why="" if element.holds is not None else (why or "0/0"),
+    )

@@ -1,0 +1,1 @@
+"""Whole lives of simulated players: who installs when, what they do each day, and the truth about it."""

@@ -1,0 +1,1 @@
+"""Experiments: frozen plans, assignment, estimates, the readout and its certificate. No Dagster in here."""

@@ -1,0 +1,1 @@
+"""The fate of a game event: in which topic intake put it, and what one event id became. No Flink, no Dagster."""

@@ -1,0 +1,192 @@
+"""The records under one id: those of the archive, and those that are not archived yet, from the ends of the topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from gamestream_dagster.archive.decode import decode
+from gamestream_dagster.archive.errors import ArchiveDamagedError
+from gamestream_dagster.archive.find import ArchivedRecord, find_in
+from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.writer import open_decoding
+from gamestream_dagster.catalogue.sources import Source
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.clients.kafka_records import Chunk, Raw, read_range
+from gamestream_dagster.clients.topic_identity import other_incarnation
+from gamestream_dagster.settings import Settings
+
+MOST_SCANNED = 500_000
+"""Positions of one partition, before its end, that are read for records which are not archived yet."""
+
+MOST_FOUND = 1_000
+
+_DETAILS = """
+SELECT "partition", "offset", late, digest, field
+FROM read_parquet($paths, union_by_name = true, hive_partitioning = false)
+WHERE event_id = $event_id
+"""
+
+ReadRange = Callable[..., Iterator[Chunk]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of an archived topic under the id."""
+
+    topic: str
+    partition: int
+    offset: int
+    time: int
+    """Kafka's, milliseconds."""
+    user_id: str | None
+    event_type: str | None
+    reason: str | None
+    field: str | None = None
+    late: bool = False
+    digest: str | None = None
+    current: bool = True
+    file: str | None = None
+
+
+@dataclass
+class Records:
+    """What was found in one topic, and how far was looked."""
+
+    found: list[Record] = field(default_factory=list[Record])
+    looked: str = ""
+    more: bool = False
+
+
+def records_of(
+    settings: Settings, source: Source, event_id: str, admin: KafkaAdmin, read: ReadRange = read_range
+) -> Records:
+    """Every record of a topic with an event id: archived, or still at the topic's end.
+
+    Args:
+        settings: the stack.
+        source: an archived stream.
+        event_id: as the sender gave it.
+        admin: asks for positions.
+        read: reads a range of a topic.
+
+    Raises:
+        ArchiveError: the archive cannot be read.
+        ServiceError: Kafka does not answer, or there is no such topic.
+    """
+    folder = settings.archive_dir / source.topic
+    found = find_in(settings, source, event_id)
+    manifest = load_manifest(folder)  # after the search: it covers at least what was searched
+    gone = other_incarnation(manifest.current.topic_id, admin.topic_id(source.topic))
+    records = Records(more=found.more)
+    details = _details(source, found.records, event_id)
+    for one in found.records:
+        records.found.append(_archived(settings, one, details.get((one.partition, one.offset), {}), gone=gone))
+    upto = {} if gone else manifest.current.archived_upto
+    begins = admin.beginning_offsets(source.topic)
+    ends = admin.end_offsets(source.topic, read_committed=True)
+    start = {part: max(upto.get(part, 0), begins.get(part, 0), end - MOST_SCANNED) for part, end in ends.items()}
+    known = {(one.partition, one.offset) for one in records.found if one.current}
+    for one in _scanned(settings, source, event_id, read(settings.kafka, source.topic, start, ends)):
+        if (one.partition, one.offset) not in known:
+            records.found.append(one)
+    records.looked = _looked(source.topic, upto, begins, start, ends)
+    records.more = records.more or len(records.found) > MOST_FOUND
+    records.found = sorted(records.found, key=lambda one: (one.time, one.partition, one.offset))[:MOST_FOUND]
+    return records
+
+
+def _details(
+    source: Source, found: Sequence[ArchivedRecord], event_id: str
+) -> Mapping[tuple[int, int], Mapping[str, Any]]:
+    """What the archive of game events has beyond the envelope; nothing for other streams."""
+    if source.game is None or not found:
+        return {}
+    paths = sorted({str(one.file) for one in found if one.current})
+    if not paths:
+        return {}
+    try:
+        with duckdb.connect(":memory:", config={"memory_limit": "256MiB", "threads": 2}) as database:
+            rows = database.execute(_DETAILS, {"paths": paths, "event_id": event_id}).fetchall()
+    except duckdb.Error as error:
+        raise ArchiveDamagedError(
+            f"The archive of {source.topic} cannot be read ({type(error).__name__}); read the file again from Kafka "
+            "with `gamestream archive --mend`, or restore it from a backup."
+        ) from error
+    return {(row[0], row[1]): dict(zip(("late", "digest", "field"), row[2:], strict=True)) for row in rows}
+
+
+def _archived(settings: Settings, one: ArchivedRecord, details: Mapping[str, Any], *, gone: bool) -> Record:
+    return Record(
+        one.topic,
+        one.partition,
+        one.offset,
+        one.kafka_timestamp,
+        one.user_id,
+        one.event_type,
+        one.reason,
+        field=details.get("field"),
+        late=bool(details.get("late")),
+        digest=details.get("digest"),
+        current=one.current and not gone,
+        file=str(one.file.relative_to(settings.archive_dir)),
+    )
+
+
+def _scanned(settings: Settings, source: Source, event_id: str, chunks: Iterator[Chunk]) -> Iterator[Record]:
+    """Decodes only records that may hold the id: its bytes are in them, or an escape that can hide it."""
+    needle = event_id.encode(errors="surrogatepass")
+    with open_decoding(settings, source) as made:
+        for chunk in chunks:
+            kept = Raw()
+            raw = chunk.raw
+            for offset, at, key, value in zip(raw.offsets, raw.timestamps, raw.keys, raw.values, strict=True):
+                if value is not None and (needle in value or b"\\" in value):
+                    kept.offsets.append(offset)
+                    kept.timestamps.append(at)
+                    kept.keys.append(key)
+                    kept.values.append(value)
+            if len(kept):
+                yield from _matching(decode(made, chunk.partition, kept).to_pylist(), event_id)
+
+
+def _matching(rows: Sequence[Mapping[str, Any]], event_id: str) -> Iterator[Record]:
+    for row in rows:
+        if row["event_id"] == event_id:
+            yield Record(
+                row["topic"],
+                row["partition"],
+                row["offset"],
+                row["kafka_timestamp"],
+                row["user_id"],
+                row["event_type"],
+                row["reason"],
+                field=row.get("field"),
+                late=bool(row.get("late")),
+                digest=row.get("digest"),
+            )
+
+
+def _looked(
+    topic: str,
+    upto: Mapping[int, int],
+    begins: Mapping[int, int],
+    start: Mapping[int, int],
+    ends: Mapping[int, int],
+) -> str:
+    """One sentence: the archive, what Kafka holds beyond it, and what is in neither."""
+    parts: list[str] = []
+    if upto:
+        parts.append("the archive up to " + " ".join(f"p{part}@{offset}" for part, offset in sorted(upto.items())))
+    scanned = [f"p{part}@{at}..{ends[part] - 1}" for part, at in sorted(start.items()) if at < ends[part]]
+    if scanned:
+        parts.append("in Kafka " + " ".join(scanned))
+    told = f"{topic}: {' and '.join(parts) or 'nothing is in it'}"
+    left = {part: max(upto.get(part, 0), begins.get(part, 0)) for part in start}
+    unseen = [f"p{part}@{left[part]}..{at - 1}" for part, at in sorted(start.items()) if left[part] < at]
+    if unseen:
+        told += f"; not {' '.join(unseen)}, which `gamestream archive` indexes"
+    return told

@@ -1,0 +1,1 @@
+"""Settled metrics: days of game events from the archive, computed by DuckDB, kept in Postgres. No Flink, no Dagster."""

@@ -1,0 +1,1 @@
+"""Collects the series that alerts are evaluated over, and exports them."""

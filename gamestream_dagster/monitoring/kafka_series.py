@@ -1,0 +1,80 @@
+"""Series about topics: the newest event, dead letters, unknown countries."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gamestream_dagster.alerts.samples import Sample, labels_of
+from gamestream_dagster.catalogue.topics import RAW_TOPIC
+from gamestream_dagster.clients.errors import NotFoundError, ServiceError
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
+from gamestream_dagster.connections import KafkaConnection
+from gamestream_dagster.dead_letters.rate import recent_rate
+from gamestream_dagster.dead_letters.reading import DeadLetterReader, Seen
+from gamestream_dagster.dead_letters.selection import Selection
+from gamestream_dagster.monitoring.enriched import newest_shares
+from gamestream_dagster.settings import Settings
+
+WRITTEN_BY_GAMES: Final = (RAW_TOPIC, "user-score")
+RATE_MINUTES: Final = 10
+_SAMPLE_EVENTS: Final = 500
+_SAMPLE_LETTERS: Final = 3
+_HOUR_SECONDS: Final = 3600.0
+
+
+def newest_events(settings: Settings, now: float) -> list[Sample]:
+    """`hours_since_last_event` of each topic that games write to and that holds a record."""
+    admin = KafkaAdmin(settings.kafka)
+    found: list[Sample] = []
+    for topic in WRITTEN_BY_GAMES:
+        try:
+            newest = admin.newest_times(topic)
+        except NotFoundError:
+            continue
+        if not newest:
+            continue
+        partition, (offset, millis) = max(newest.items(), key=lambda one: one[1][1])
+        hours = max(0.0, now - millis / 1000) / _HOUR_SECONDS
+        evidence = {"newest": f"p{partition}@{offset}", "time": millis}
+        found.append(Sample("hours_since_last_event", labels_of({"topic": topic}), now, hours, evidence))
+    return found
+
+
+def dead_letters(settings: Settings, now: float) -> list[Sample]:
+    """Events and dead letters per minute of the last ten minutes; the newest letters as evidence."""
+    millis = int(now * 1000)
+    since = millis - RATE_MINUTES * 60_000
+    try:
+        rate = recent_rate(settings.kafka, KafkaAdmin(settings.kafka), 1.0, millis, window_ms=RATE_MINUTES * 60_000)
+    except NotFoundError:
+        return []
+    # the rate's own sample is an upper bound where nothing need be judged exactly
+    evidence = {"letters": rate.dead, "newest": _newest_letters(settings.kafka, since)} if rate.dead else {}
+    return [
+        Sample("total_events_per_minute", (), now, rate.records / RATE_MINUTES),
+        Sample("dlq_events_per_minute", (), now, rate.dead / RATE_MINUTES, evidence),
+    ]
+
+
+def _newest_letters(kafka: KafkaConnection, since: int) -> list[str]:
+    """Position, reason and event id of some letters; an error here is no reason to lose the count."""
+    found: list[str] = []
+    try:
+        for letter in DeadLetterReader(kafka).letters(Selection(since=since), seen=Seen()):
+            found.append(f"{letter.place} {letter.reason} event {letter.event_id or 'without id'}")
+            if len(found) == _SAMPLE_LETTERS:
+                break
+    except ServiceError as error:
+        return [f"not read: {error.reason}"]
+    return found
+
+
+def unknown_countries(settings: Settings, now: float) -> list[Sample]:
+    """Share of the newest enriched events about a player without a country; nothing without such events."""
+    country = newest_shares(settings, _SAMPLE_EVENTS).country
+    if not country.events:
+        return []
+    return [
+        Sample("unknown_country_share", (), now, country.unknown_share, {"unknown": country.unknown}),
+        Sample("unknown_country_events", (), now, float(country.events)),
+    ]

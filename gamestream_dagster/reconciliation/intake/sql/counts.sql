@@ -1,0 +1,2 @@
+-- How many positions have each fate and verdict.
+SELECT fate, verdict, count(*) AS records FROM judged GROUP BY fate, verdict

@@ -1,0 +1,299 @@
+"""The routes of the serving API."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season_named
+from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.http_server import body
+from gamestream_dagster.http_server.app import problem
+from gamestream_dagster.http_server.errors import bad_request, not_found, unavailable
+from gamestream_dagster.http_server.keys import Scope
+from gamestream_dagster.http_server.observed import FACTS
+from gamestream_dagster.http_server.routes import Health, Problem, address_of, bearer_of
+from gamestream_dagster.serving_api.answers import answer
+from gamestream_dagster.serving_api.cursors import Cursor, expired, parse_cursor
+from gamestream_dagster.serving_api.explaining import MOST_LINES
+from gamestream_dagster.serving_api.models import (
+    MOST_ID_CHARACTERS,
+    AmongAnswer,
+    AroundAnswer,
+    BoardsAnswer,
+    Ids,
+    NotOnBoard,
+    PageAnswer,
+    RowAnswer,
+    WhyAnswer,
+)
+from gamestream_dagster.serving_api.reading import BoardUnreadableError, NoSuchSeasonError
+from gamestream_dagster.serving_api.views import View, tie_rule
+
+if TYPE_CHECKING:
+    from gamestream_dagster.serving_api.app import Parts
+
+MOST_ROWS: Final = 1000
+MOST_WINDOW: Final = 100
+_MEANINGS: Final = {
+    304: "The answer is the one that `If-None-Match` names.",
+    400: "The request cannot be understood.",
+    401: "No valid key, or a wrong signature.",
+    403: "The key lacks the scope `read`.",
+    404: "There is no such board or season, or no row of this player or team.",
+    408: "The body came too slowly.",
+    410: "The cursor's list is no longer held: ask for the first page again.",
+    413: "Over a limit on size.",
+    415: "A media type, charset or content coding that is not understood.",
+    429: "Over a limit on rate; `Retry-After` says when to come again.",
+    503: "Postgres is away, or a table cannot be read; `Retry-After` says when to come again.",
+}
+_IDS: Final = {"required": True, "content": {"application/json": {"schema": Ids.model_json_schema()}}}
+
+
+def _parts(request: Request) -> Parts:
+    return request.app.state.parts
+
+
+async def _reader(request: Request) -> bytes:
+    """Check limits and key; gives the request's body."""
+    parts = _parts(request)
+    await parts.rates.request_from(address_of(request))
+    key = await parts.keys.check(bearer_of(request), Scope.READ)
+    request.scope[FACTS]["app"] = key.app
+    await parts.rates.request_with(key.key_id)
+    signed = parts.signatures.announced(key, request.headers)
+    sent = b""
+    if request.method == "POST":
+        form = body.form_of(request.headers)
+        sent = await body.read_body(request.stream(), form, parts.body_seconds)
+    if signed is not None:
+        parts.signatures.check(key, signed, sent)
+    return body.inflate(sent, form) if request.method == "POST" else sent
+
+
+def _only(*known: str) -> Any:
+    """Refuses other query parameters: with a slip in `limit` the answer would be another one than was meant."""
+
+    async def check(request: Request) -> None:
+        given = [name for name, _ in request.query_params.multi_items()]
+        if len(set(given)) < len(given) or not set(given) <= set(known):
+            takes = f"the query parameters {', '.join(known)}, each once" if known else "no query parameters"
+            raise bad_request("BAD_PARAMETER", f"This path takes {takes}.")
+
+    return Depends(check)
+
+
+Body = Annotated[bytes, Depends(_reader)]
+SeasonName = Annotated[
+    str | None, Query(max_length=40, description="Start of a season, such as 2026-11-21; default: the newest.")
+]
+router = APIRouter()
+
+
+def _problems(*statuses: int, absent: bool = False) -> dict[int | str, dict[str, Any]]:
+    models: dict[int, Any] = {304: None, 404: NotOnBoard | Problem if absent else Problem}
+    return {one: {"model": models.get(one, Problem), "description": _MEANINGS[one]} for one in statuses}
+
+
+def _route(path: str, model: Any, summary: str, *statuses: int, method: str = "GET", **extra: Any) -> Any:
+    usual = (304, 400, 401, 403, 429, 503)
+    return router.api_route(
+        path,
+        methods=[method],
+        summary=summary,
+        response_model=model,
+        responses=_problems(*sorted({*usual, *statuses}), absent=model in (RowAnswer, AroundAnswer)),
+        openapi_extra={"security": [{"key": []}], **extra},
+    )
+
+
+@_route("/v1/boards", BoardsAnswer, "List the boards")
+async def get_boards(request: Request, _: Body, __: Annotated[None, _only()]) -> Response:
+    """Every board with its columns, order and seasons."""
+    parts = _parts(request)
+    found = [await _about(parts, board) for board in parts.boards.values()]
+    return answer(request, {"boards": found})
+
+
+@_route("/v1/boards/{board}", PageAnswer, "A page of a board", 404, 410)
+async def get_board(
+    request: Request,
+    board: str,
+    _: Body,
+    __: Annotated[None, _only("season", "limit", "cursor")],
+    season: SeasonName = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS, description="Most rows of the page.")] = 100,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+) -> Response:
+    """The rows by rank. The pages that `next` leads to are of the same moment: they neither overlap nor skip."""
+    parts = _parts(request)
+    if cursor is None:
+        view, place = await _view(parts, board, season), 0
+    else:
+        view, place = _pinned(parts, _board(parts, board), season, parse_cursor(cursor))
+    end = place + limit
+    more = end < len(view.rows)
+    if more:
+        parts.views.pin(view)
+    page = {"rows": view.data[place:end], "rows_total": len(view.rows)}
+    return answer(request, {**view.standing, **page, "next": str(Cursor(view.view_id, end)) if more else None})
+
+
+@_route("/v1/boards/{board}/players/{player:path}", RowAnswer, "The row of a player or team", 404)
+async def get_row(
+    request: Request, board: str, player: str, _: Body, __: Annotated[None, _only("season")], season: SeasonName = None
+) -> Response:
+    """Rank, value and the distance to the next better rank."""
+    view = await _view(_parts(request), board, season)
+    place = view.place_of.get(player)
+    if place is None:
+        return _absent(view)
+    more = {"row": view.data[place], "next": view.ahead(place), "rows_total": len(view.rows)}
+    return answer(request, {**view.standing, **more})
+
+
+@_route("/v1/boards/{board}/around/{player:path}", AroundAnswer, "The rows around a player or team", 404)
+async def get_around(
+    request: Request,
+    board: str,
+    player: str,
+    _: Body,
+    __: Annotated[None, _only("season", "window")],
+    season: SeasonName = None,
+    window: Annotated[int, Query(ge=0, le=MOST_WINDOW, description="Most rows above, and most below.")] = 5,
+) -> Response:
+    """The row with its neighbours, fewer at the ends of the board."""
+    view = await _view(_parts(request), board, season)
+    place = view.place_of.get(player)
+    if place is None:
+        return _absent(view)
+    rows = view.data[max(0, place - window) : place + window + 1]
+    return answer(request, {**view.standing, "id": player, "rows": rows, "rows_total": len(view.rows)})
+
+
+@_route(
+    "/v1/boards/{board}/among", AmongAnswer, "The rows of some players or teams", 404, 408, 413, 415, method="POST",
+    requestBody=_IDS,
+)  # fmt: skip
+async def post_among(
+    request: Request, board: str, content: Body, __: Annotated[None, _only("season")], season: SeasonName = None
+) -> Response:
+    """Those of a list that are on the board, such as a player's friends."""
+    ids = list(dict.fromkeys(_ids(content)))
+    view = await _view(_parts(request), board, season)
+    places = sorted(view.place_of[one] for one in ids if one in view.place_of)
+    absent = [one for one in ids if one not in view.place_of]
+    rows = [view.data[place] for place in places]
+    return answer(request, {**view.standing, "rows": rows, "absent": absent, "rows_total": len(view.rows)})
+
+
+@_route("/v1/players/{player:path}/why", WhyAnswer, "Why a player or team has its row", 404)
+async def get_why(
+    request: Request,
+    player: str,
+    _: Body,
+    __: Annotated[None, _only("board", "limit")],
+    board: Annotated[str, Query(description="Which board.")],
+    limit: Annotated[int, Query(ge=1, le=MOST_LINES, description="Events at each end of a long list.")] = 5,
+) -> Response:
+    """The events behind a row, those that do not count, and the row by a recompute of them. Takes seconds."""
+    parts = _parts(request)
+    view = await _view(parts, board, None)
+    found = await parts.explainer.why(view.board, player, limit)
+    return answer(request, {**view.standing, "why": orjson.loads(found)})
+
+
+@router.get("/readyz", summary="Whether boards can be read", response_model=Health, responses=_problems(503))
+async def get_ready(request: Request) -> Response:
+    """503 while Postgres does not answer."""
+    try:
+        await asyncio.to_thread(_parts(request).check)
+    except ServiceError as error:
+        raise unavailable("BOARDS_UNAVAILABLE", str(error)) from error
+    return answer(request, {"status": "ready"})
+
+
+async def _about(parts: Parts, board: Board) -> dict[str, Any]:
+    try:
+        seasons = await asyncio.to_thread(parts.seasons, board)
+    except BoardUnreadableError:
+        seasons = []  # the board's own path says why
+    except ServiceError as error:
+        raise unavailable("BOARDS_UNAVAILABLE", str(error)) from error
+    return {
+        "name": board.name,
+        "title": board.title,
+        "description": board.description,
+        "rows": board.rows,
+        "id_columns": list(board.entity),
+        "tie_rule": tie_rule(board),
+        "topic": parts.topics[board.name],
+        "columns": {
+            name: {"type": column.type.value, "role": column.role.value, "meaning": column.meaning}
+            for name, column in board.columns.items()
+        },
+        "seasons": None if board.season_column is None else [season.label for season in seasons],
+    }
+
+
+def _board(parts: Parts, name: str) -> Board:
+    if name not in parts.boards:
+        raise not_found("NO_SUCH_BOARD", f"There is no such board; the boards are {', '.join(parts.boards)}.")
+    return parts.boards[name]
+
+
+async def _view(parts: Parts, name: str, season: str | None) -> View:
+    board = _board(parts, name)
+    span = None if season is None else _season(parts, board, season)
+    try:
+        return await parts.views.view(board, span)
+    except NoSuchSeasonError as error:
+        raise not_found("NO_SUCH_SEASON", str(error)) from error
+    except (ServiceError, BoardUnreadableError) as error:
+        raise unavailable("BOARDS_UNAVAILABLE", str(error)) from error
+
+
+def _season(parts: Parts, board: Board, name: str) -> SeasonSpan:
+    if board.season_column is None:
+        raise bad_request("NO_SEASONS", f"{board.name} is of all time: leave `season` out.")
+    try:
+        return season_named(parts.season, name)
+    except SeasonError as error:
+        raise bad_request("BAD_PARAMETER", str(error)) from error
+
+
+def _pinned(parts: Parts, board: Board, season: str | None, cursor: Cursor) -> tuple[View, int]:
+    view = parts.views.pinned(cursor.view_id)
+    if view is None:
+        raise expired()
+    if view.board.name != board.name or (season is not None and _season(parts, board, season) != view.season):
+        raise bad_request("BAD_CURSOR", "The cursor is of another board or season; send `next` of the page before.")
+    return view, min(cursor.place, len(view.rows))
+
+
+def _ids(content: bytes) -> list[str]:
+    try:
+        ids = Ids.model_validate_json(content, strict=True).ids
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise bad_request(
+            "BAD_BODY", f'Send {{"ids": ["p1", "p2"]}} with at most 500 texts: {first["msg"]}.'
+        ) from error
+    if any(len(one) > MOST_ID_CHARACTERS for one in ids):
+        raise bad_request("BAD_BODY", f"An id has at most {MOST_ID_CHARACTERS} characters.")
+    return ids
+
+
+def _absent(view: View) -> Response:
+    message = (
+        f"It has no row among the {len(view.rows)} of {view.board.name} at this cut; "
+        f"GET /v1/players/ID/why?board={view.board.name} says why."
+    )
+    return problem(404, "NOT_ON_BOARD", message, **view.standing)
