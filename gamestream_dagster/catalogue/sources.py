@@ -71,6 +71,8 @@ class Source:
     archived: bool = True
     """Every record is kept in the archive."""
     subject_naming: SubjectNaming = SubjectNaming.TOPIC
+    copy_of: str | None = None
+    """The stream whose records it holds, each once and unchanged, under other keys."""
     game: GameCatalogue | None = None
     """Its records are game events, judged by this catalogue; None: they are judged by `event_types`."""
 
@@ -170,6 +172,8 @@ def load_sources(
         for topic, entry in load_declared(path).items()
         if entry.event_types or entry.rule is RecordRule.GAME_EVENTS
     }
+    for source in sources.values():
+        _check_copy(source, sources, path)
     for topic in formats:
         if topic not in sources:
             raise CatalogueError(
@@ -277,10 +281,21 @@ def _source(
         lateness_ms=entry.lateness,
         archived=entry.archive,
         subject_naming=entry.subjects,
+        copy_of=entry.copy_of,
         game=load_game_events() if entry.rule is RecordRule.GAME_EVENTS else None,
     )
     _check(source, path)
     return source
+
+
+def _check_copy(source: Source, sources: Mapping[str, Source], path: Path) -> None:
+    if source.copy_of is None:
+        return
+    original = sources.get(source.copy_of)
+    if original is None or not (source.archived and original.archived):
+        raise CatalogueError(f"{path}: `copy_of` of {source.topic!r} must name a stream, and both need `archive: true`")
+    if (original.event_types, original.format) != (source.event_types, source.format):
+        raise CatalogueError(f"{path}: {source.topic!r} and {original.topic!r} differ in `event_types` or `format`")
 
 
 def _check(source: Source, path: Path) -> None:

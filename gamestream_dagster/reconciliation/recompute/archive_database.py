@@ -11,6 +11,7 @@ import duckdb
 
 from gamestream_dagster.archive.manifest import Chapter, Manifest
 from gamestream_dagster.archive.reader import numbers, open_archive, texts
+from gamestream_dagster.catalogue.sources import ColumnType
 from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource, Entities, EventsAt, Position
@@ -82,6 +83,14 @@ class ArchiveDatabase:
     def close(self) -> None:
         """Free memory and spilled files."""
         self._db.close()
+
+    def attach(self, relation: str, folder: Path, own_columns: Mapping[str, ColumnType]) -> None:
+        """Have the archive of another topic as a relation beside this one's.
+
+        Raises:
+            ArchiveError: a file of it is gone, was changed, or cannot be read.
+        """
+        open_archive(self._db, folder, own_columns=own_columns, relation=relation)
 
     def at(self, cut: Cut, low: Cut | None = None) -> EventsAt:
         """Everybody's events before a cut, of all time; `low` as in `EventsAt`."""
