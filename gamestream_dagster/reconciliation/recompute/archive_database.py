@@ -194,7 +194,10 @@ class ArchiveDatabase:
         if at.hypothesis:
             self._make("recompute/supposed_events", archive=archive, named=self.source.named)
             counted = ("supposed_events",)
-        if at.season is None:
+        if at.since is not None:
+            self._db.execute(statement("recompute/since"), {"since": at.since})
+            self._make("recompute/recent_events", counted=counted)
+        elif at.season is None:
             self._make("recompute/events", counted=counted)
         else:
             self._db.execute(statement("recompute/season"), {"first": at.season.start, "after": at.season.end})
@@ -219,7 +222,7 @@ class ArchiveDatabase:
 
 def _shape(at: EventsAt) -> tuple[object, ...]:
     """What the definition of `events` depends on, beside the tables that it reads."""
-    return at.entities is None, bool(at.hypothesis), at.season
+    return at.entities is None, bool(at.hypothesis), at.season, at.since
 
 
 def _positions(listed: Sequence[Position]) -> object:

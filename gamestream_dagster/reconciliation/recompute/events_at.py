@@ -86,6 +86,8 @@ class EventsAt:
     """Lower cut of a bracket: says which of the events came since. A partition that is left out stands at 0."""
     season: SeasonSpan | None = None
     """Only events with a time in it; None: all of them."""
+    since: int | None = None
+    """Only events that Kafka took at this time or later, milliseconds, in place of a season; None: all of them."""
     hypothesis: Counterfactual = _AS_ARCHIVED
     entities: Entities | None = None
     """Only events of these; None: of everybody."""
@@ -98,7 +100,7 @@ class EventsAt:
     @property
     def as_archived(self) -> bool:
         """Whether these are everybody's events with nothing supposed."""
-        return not self.hypothesis and self.entities is None
+        return not self.hypothesis and self.entities is None and self.since is None
 
     def at_low(self) -> Self:
         """The same at the lower cut."""
