@@ -106,7 +106,7 @@ def _held(settings: Settings, topic: str) -> Iterator[bytes]:
 
 
 def _check(settings: Settings, wanted: dict[str, set[int]]) -> None:
-    """Each id passed once, with an amount that was sent; of a conflict under two keys either one may be re-keyed first."""
+    """Each id passed once, with an amount that was sent: of a conflict under two keys either may be re-keyed first."""
     found = dict[str, int]()
     for value in _held(settings, UNIQUE):
         one = orjson.loads(value)
