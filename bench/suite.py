@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import latency, peers, produce, proof, recompute, recovery, state, streaming
+from bench import latency, peers, produce, proof, recompute, recovery, settle, state, streaming
 from bench import transactions as transactions_measure
 from bench.archive import ArchiveOptions
 from bench.archive import measure as measure_archive
@@ -86,6 +86,11 @@ def _state(settings: Settings, asked: Choices, say: Say) -> Result:
     return state.measure(settings, options, say)
 
 
+def _settle(settings: Settings, asked: Choices, say: Say) -> Result:
+    events = asked.events_or(settle.SettleOptions.events)
+    return settle.measure(settings, settle.SettleOptions(asked.rounds, events, asked.players[-1], asked.seed), say)
+
+
 def _transactions(settings: Settings, asked: Choices, say: Say) -> Result:
     events = asked.events_or(transactions_measure.TransactionsOptions.events)
     return transactions_measure.measure(settings, transactions_measure.TransactionsOptions(events, asked.seed), say)
@@ -97,6 +102,7 @@ ON_STACK: dict[str, OnStack] = {
     "produce": _produce,
     "archive": _archive,
     "peers": _peers,
+    "settle": _settle,
     "transactions": _transactions,
 }
 MEASURES = (*ON_STACK, "state", "recompute", "proof", "recovery")

@@ -14,6 +14,20 @@ class GamestreamError(Exception):
     """A failed operation. The message is a sentence that says what happened and what to do next."""
 
 
+class InstructedError(GamestreamError):
+    """An error made of what is wrong and what to do next.
+
+    Args:
+        reason: what is wrong, without a full stop.
+        instruction: what to do next, as a clause.
+    """
+
+    def __init__(self, reason: str, instruction: str) -> None:
+        super().__init__(f"{reason}; {instruction}.")
+        self.reason = reason
+        self.instruction = instruction
+
+
 class SettingsError(GamestreamError):
     """An invalid setting; the message names it, its origin and a valid value."""
 

@@ -40,6 +40,8 @@ FIRST_PORT, PORTS_OF_A_WORKER, WORKERS = 28000, 1700, 2
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+os.environ.pop("COLUMNS", None)  # xdist sets it; a table in a pipe is as wide as its content
+
 # A limit for an example fails on a machine that has other things to do; nor may CI fail by chance.
 hypothesis.settings.register_profile(
     "gamestream", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

@@ -23,16 +23,24 @@ days AS (
   SELECT
     user_id,
     count(*) AS events,
-    count(DISTINCT parameters ->> '$.level_id') FILTER (WHERE event_name = 'level_start') AS levels_played,
+    min("timestamp") AS first_event_at,
+    max("timestamp") AS last_event_at,
+    -- CASE and not FILTER: only the events that count are parsed
+    count(DISTINCT CASE WHEN event_name = 'level_start' THEN parameters ->> '$.level_id' END) AS levels_played,
     count(*) FILTER (WHERE event_name = 'level_complete') AS levels_completed,
-    sum(CAST(parameters ->> '$.duration_sec' AS DECIMAL(38, 6)))
-      FILTER (WHERE event_name IN ('level_complete', 'level_fail')) AS seconds,
     sum(
       CASE
+        WHEN event_name IN ('level_complete', 'level_fail') THEN
+          CAST(parameters ->> '$.duration_sec' AS DECIMAL(38, 6))
+      END
+    ) AS seconds,
+    sum(
+      CASE
+        WHEN event_name <> 'item_purchase' THEN NULL
         WHEN parameters ->> '$.price_usd' IS NOT NULL THEN CAST(parameters ->> '$.price_usd' AS DECIMAL(38, 6))
         WHEN parameters ->> '$.currency' = 'USD' THEN CAST(parameters ->> '$.price' AS DECIMAL(38, 6))
       END
-    ) FILTER (WHERE event_name = 'item_purchase') AS revenue
+    ) AS revenue
   FROM of_players
   WHERE event_date = $day
   GROUP BY user_id
@@ -45,6 +53,8 @@ SELECT
   days.levels_played,
   days.levels_completed,
   CAST(coalesce(days.seconds, 0) AS DOUBLE) / 60 AS playtime_minutes,
-  coalesce(days.revenue, 0) AS revenue_usd
+  coalesce(days.revenue, 0) AS revenue_usd,
+  days.first_event_at,
+  days.last_event_at
 FROM days
 LEFT JOIN sessions USING (user_id)

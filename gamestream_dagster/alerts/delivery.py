@@ -22,6 +22,8 @@ from gamestream_dagster.alerts.store import Change, Severity
 MOST_SINGLE: Final = 10
 """Waiting messages of a route that are sent one by one; more become one message."""
 MOST_CLAIMED: Final = 200
+MOST_ATTEMPTS: Final = 6
+"""After so many a message no longer holds back those behind it."""
 BUDGET_SECONDS: Final = 15.0
 _LOCK_KEY: Final = 7_201_620
 _MOST_EVIDENCE: Final = 12
@@ -110,7 +112,9 @@ def _of_route(
 ) -> tuple[int, str | None]:
     with engine.begin() as connection:
         due = messages.claim(connection, route, MOST_CLAIMED)
-    parcels: list[Sequence[Waiting]] = [due] if len(due) > MOST_SINGLE else [[one] for one in due]
+    # what a service refuses again and again may be the message itself: the next try is another text
+    together = len(due) > MOST_SINGLE or (len(due) > 1 and due[0].attempts >= MOST_ATTEMPTS)
+    parcels: list[Sequence[Waiting]] = [due] if together else [[one] for one in due]
     count = 0
     for parcel in parcels:
         if is_over():
@@ -140,7 +144,7 @@ def letter(message: Waiting, link: str) -> Letter:
     if "runbook" in details:
         lines.append(f"runbook    {details['runbook']}")
     lines.append(f"look       {link}  |  gamestream alerts list")
-    title = f"{_VERB[message.change]} {message.severity.value}: {message.alert_id}"
+    title = _one_line(f"{_VERB[message.change]} {message.severity.value}: {message.alert_id}")
     return Letter(title, "\n".join(lines), message.change, message.severity)
 
 
@@ -148,7 +152,7 @@ def digest(parcel: Sequence[Waiting], link: str) -> Letter:
     """Many messages as one: a route that was down, or a storm, must not become a flood."""
     worst = min(parcel, key=lambda one: list(Severity)[::-1].index(one.severity))
     lines = [
-        f"{one.created_at:%H:%M:%S} {_VERB[one.change]} {one.severity.value}: {one.alert_id}: {one.summary}"
+        _one_line(f"{one.created_at:%H:%M:%S} {_VERB[one.change]} {one.severity.value}: {one.alert_id}: {one.summary}")
         for one in parcel[:50]
     ]
     lines += [f"and {len(parcel) - 50} more"] if len(parcel) > 50 else []
@@ -162,8 +166,13 @@ def evidence_lines(evidence: Mapping[str, Any]) -> list[str]:
     for name, facts in list(evidence.items())[:_MOST_EVIDENCE]:
         inner = facts.items() if isinstance(facts, Mapping) else [("", facts)]
         told = ", ".join(f"{key} {value}" if key else str(value) for key, value in inner)
-        lines.append(f"{name}: {told}"[:500])
+        lines.append(_one_line(f"{name}: {told}")[:500])
     return lines
+
+
+def _one_line(text: str) -> str:
+    """Without control characters: a name that came with an event must not add lines or headers."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _others(details: Mapping[str, Any]) -> dict[str, Any]:

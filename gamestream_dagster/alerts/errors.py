@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.errors import GamestreamError, InstructedError
 
 
 class AlertsError(GamestreamError):
@@ -24,15 +24,5 @@ class RuleError(AlertsError):
         self.reason = reason
 
 
-class ExpressionError(AlertsError):
-    """A condition is not in the subset of PromQL that both evaluators share.
-
-    Args:
-        reason: what is wrong, without a full stop.
-        instruction: what to write instead, as a clause.
-    """
-
-    def __init__(self, reason: str, instruction: str) -> None:
-        super().__init__(f"{reason}; {instruction}.")
-        self.reason = reason
-        self.instruction = instruction
+class ExpressionError(AlertsError, InstructedError):
+    """A condition is not in the subset of PromQL that both evaluators share."""

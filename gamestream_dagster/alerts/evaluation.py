@@ -49,7 +49,7 @@ def evaluate(condition: Condition, series: SeriesReader, at: float, blind: froze
     """Evaluate at a time (epoch seconds). Pure, apart from `series`; those in `blind` could not be collected."""
     walk = _Evaluation(series, at, blind)
     found = walk.of(condition.tree)
-    assert not isinstance(found, float)  # noqa: S101 - `parse` refuses numbers
+    assert isinstance(found, list)  # noqa: S101 - `parse` refuses numbers
     unique: dict[Labels, Element] = {}
     for element in found:
         unique.setdefault(element.labels, element)
@@ -71,7 +71,7 @@ class _Evaluation:
                 return self.of(tree.expr)
             case promql.UnaryExpr():
                 inner = self.of(tree.expr)
-                return -inner if isinstance(inner, float) else [replace(one, value=-one.value) for one in inner]
+                return [replace(one, value=-one.value) for one in inner] if isinstance(inner, list) else -inner
             case promql.VectorSelector():
                 return self._selected(tree)
             case promql.Call():
@@ -83,7 +83,7 @@ class _Evaluation:
 
     def _vector(self, tree: Any) -> list[Element]:
         found = self.of(tree)
-        return [Element((), found)] if isinstance(found, float) else found
+        return found if isinstance(found, list) else [Element((), found)]
 
     def _selected(self, selector: Any) -> list[Element]:
         samples = self._series.instant(selector.name, self._at - offset_seconds(selector))
@@ -104,7 +104,7 @@ class _Evaluation:
         if name in OVER_TIME:
             return self._over_time(name, tree.args[0])
         limit = self.of(tree.args[1]) if len(tree.args) > 1 else 0.0
-        apply = _of_values(name, limit if isinstance(limit, float) else math.nan)
+        apply = _of_values(name, math.nan if isinstance(limit, list) else limit)
         return [replace(one, value=apply(one.value)) for one in self._vector(tree.args[0])]
 
     def _over_time(self, name: str, matrix: Any) -> list[Element]:
@@ -123,17 +123,18 @@ class _Evaluation:
     def _joined(self, tree: Any) -> list[Element] | float:
         symbol, modifier = str(tree.op), tree.modifier
         left, right = self.of(tree.lhs), self.of(tree.rhs)
-        if isinstance(left, float) and isinstance(right, float):
+        if not isinstance(left, list) and not isinstance(right, list):
             return _number(symbol, left, right)
         if symbol in SETS:
-            vectors = [[Element((), one)] if isinstance(one, float) else one for one in (left, right)]
+            vectors = [one if isinstance(one, list) else [Element((), one)] for one in (left, right)]
             return _SETS[symbol](vectors[0], vectors[1], _key(modifier))
         keep = bool(modifier is not None and modifier.return_bool)
-        if isinstance(right, float):
-            assert not isinstance(left, float)  # noqa: S101 - the case of two numbers is above
+        if isinstance(left, list) and not isinstance(right, list):
             return [_combined(symbol, one, Element((), right), one.labels, keep) for one in left]
-        if isinstance(left, float):
+        if isinstance(right, list) and not isinstance(left, list):
             return [_combined(symbol, Element((), left), one, one.labels, keep, shown=one.value) for one in right]
+        assert isinstance(left, list)  # noqa: S101 - the cases with numbers are above
+        assert isinstance(right, list)  # noqa: S101 - as above
         return _matched(symbol, left, right, modifier, keep)
 
 

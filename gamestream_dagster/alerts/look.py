@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -27,12 +28,16 @@ class Evaluated:
     standing: Standing
     change: Change | None
     value: float | None
-    message: str
     evidence: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     why: str = ""
     """Why there is no data."""
     has_ended: bool = False
     """The label set is gone and nothing is open: nothing need be remembered."""
+
+    @property
+    def message(self) -> str:
+        """What people are told, with the value."""
+        return self.rule.told(dict(self.labels), math.nan if self.value is None else self.value)
 
     @property
     def key(self) -> Key:
@@ -72,8 +77,10 @@ def _of_rule(
     """One rule; `silent`: why a series of it could not be collected."""
     blind = frozenset(silent)
     verdict = evaluate(rule.parsed, series, now, blind)
-    elements = {one.labels: one for one in verdict.elements[:MOST_INSTANCES]}
     known = {labels for name, labels in before if name == rule.name}
+    # those with a state first: an alert that is open must not lose its place to a new label set
+    ordered = sorted(verdict.elements, key=lambda one: one.labels not in known)
+    elements = {one.labels: one for one in ordered[:MOST_INSTANCES]}
     missing = f"no sample of {', '.join(verdict.missing)}" if verdict.missing else ""
     why = "; ".join(dict.fromkeys(silent.values())) or missing
     if not elements and not known:
@@ -89,14 +96,13 @@ def _of_rule(
 
 def _stepped(rule: Rule, element: Element, before: Standing, now: float, why: str) -> Evaluated:
     after, change = step(before, element.holds, now, rule.lasts.total_seconds())
-    value = None if element.value != element.value else element.value
+    value = None if math.isnan(element.value) else element.value
     return Evaluated(
         rule=rule,
         labels=element.labels,
         standing=after,
         change=change,
         value=value,
-        message=rule.told(dict(element.labels), element.value),
         evidence=element.evidence,
         why="" if element.holds is not None else (why or "0/0"),
     )

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from gamestream_dagster.alerts.rules import Book, Route
 from gamestream_dagster.alerts.silences import Silence, in_force
-from gamestream_dagster.alerts.store import UNROUTED, Alert, Change, Severity, new_message_id
+from gamestream_dagster.alerts.store import UNROUTED, Alert, Change, Severity, insert_message, severity_of
 from gamestream_dagster.warehouse.tables import alert_messages, alerts
 
 EXPIRES_AFTER: Final = timedelta(days=1)
@@ -55,14 +55,14 @@ def route_messages(connection: Connection, book: Book) -> int:
     unannounced = select(alerts).where(alerts.c.cleared_at.is_(None), alerts.c.announced_at.is_(None))
     for row in connection.execute(unannounced.order_by(alerts.c.raised_at)).all():
         if covering(book, silences, row.alert_id, row.details) is None:
-            alert = Alert(row.alert_id, row.source, Severity(row.severity), row.summary, row.details or {})
+            alert = Alert(row.alert_id, row.source, severity_of(row.severity), row.summary, row.details or {})
             made += _announce(connection, book, Change.RAISED, alert)
     connection.execute(alert_messages.delete().where(own.finished_at < func.now() - KEPT))
     return made
 
 
 def _route(connection: Connection, book: Book, row: Row[Any], silences: Iterable[Silence]) -> int:
-    alert = Alert(row.alert_id, "", Severity(row.severity), row.summary, row.details or {})
+    alert = Alert(row.alert_id, "", severity_of(row.severity), row.summary, row.details or {})
     change = Change(row.change)
     if change is Change.RAISED:
         silenced = covering(book, silences, alert.alert_id, alert.details) is not None
@@ -92,21 +92,7 @@ def _announce(connection: Connection, book: Book, change: Change, alert: Alert) 
         connection.execute(mine.values(announced_at=announced))
     routes = book.routes_of(alert.severity)
     for route in routes:
-        connection.execute(
-            alert_messages.insert().values(
-                message_id=new_message_id(),
-                alert_id=alert.alert_id,
-                route=route.name,
-                change=change.value,
-                severity=alert.severity.value,
-                summary=alert.summary,
-                details=dict(alert.details),
-                created_at=func.now(),
-                state="waiting",
-                attempts=0,
-                next_attempt_at=func.now(),
-            )
-        )
+        insert_message(connection, change, alert, route.name, "waiting")
     return len(routes)
 
 
@@ -126,7 +112,7 @@ def claim(connection: Connection, route: Route, most: int) -> list[Waiting]:
             alert_id=row.alert_id,
             route=row.route,
             change=Change(row.change),
-            severity=Severity(row.severity),
+            severity=severity_of(row.severity),
             summary=row.summary,
             details=row.details or {},
             created_at=row.created_at,

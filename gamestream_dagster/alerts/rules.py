@@ -23,6 +23,8 @@ from gamestream_dagster.alerts.store import Severity
 FOLDER: Final = Path(__file__).parent
 ALERTS_FILE: Final = "alerts.yaml"
 NAME: Final = "^[a-z][a-z0-9_]{0,62}$"
+WAREHOUSE: Final = "warehouse"
+"""Source of the series that are the result of a query of their own."""
 VARIABLE: Final = "^GAMESTREAM_ALERTS_[A-Z0-9_]+$"
 _DURATION: Final = re.compile(r"([0-9]{1,5})(s|m|h|d)")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -128,6 +130,8 @@ class Book(_Entry):
     rules: tuple[Rule, ...]
     series: Mapping[str, Series]
     routes: tuple[Route, ...]
+    queries: Mapping[str, str] = Field(default_factory=dict)
+    """SQL of the series of the source `warehouse`, by name."""
     objectives: tuple[Objective, ...] = ()
 
     def rule(self, name: str) -> Rule:
@@ -173,7 +177,7 @@ def load_book(home: Path | None = None) -> Book:
     """The alerts of a stack.
 
     Args:
-        home: its home; with an `alerts.yaml`, whose entries replace ours by name.
+        home: its home; with an `alerts.yaml`, whose entries replace ours by name, and `series/*.sql` of its series.
 
     Raises:
         RuleError: an entry is wrong, or names a series that nothing collects.
@@ -185,13 +189,40 @@ def load_book(home: Path | None = None) -> Book:
     objectives = _entries(Objective, _read(FOLDER / "objectives.yaml"), "objectives", "objectives.yaml")
     rules = _entries(Rule, alerts, "alerts", ALERTS_FILE)
     routes = _entries(Route, alerts, "routes", ALERTS_FILE)
-    if unknown := sorted(set(extra) - {"alerts", "routes"}):
-        raise RuleError(str(own), f"{unknown[0]!r} is unknown", "write `alerts:` and `routes:`")
+    if unknown := sorted(set(extra) - {"alerts", "routes", "series"}):
+        raise RuleError(str(own), f"{unknown[0]!r} is unknown", "write `alerts:`, `routes:` and `series:`")
+    queries = _queries(series.values(), FOLDER)
+    if home is not None:
+        more = _own_series(extra, str(own), series)
+        queries |= _queries(more.values(), home)
+        series |= more
     rules = _replaced((*rules, *_burning(objectives)), _entries(Rule, extra, "alerts", str(own)))
     routes = _replaced(routes, _entries(Route, extra, "routes", str(own)))
     for rule in rules:
         _check_series(rule, series)
-    return Book(rules=rules, series=series, routes=routes, objectives=objectives)
+    return Book(rules=rules, series=series, routes=routes, queries=queries, objectives=objectives)
+
+
+def _own_series(extra: Mapping[str, Any], where: str, ours: Mapping[str, Series]) -> dict[str, Series]:
+    found = {one.name: one for one in _entries(Series, extra, "series", where)}
+    for name, one in found.items():
+        if name in ours:
+            raise RuleError(f"{where}, {name}", "a series of ours has this name", "give yours another one")
+        if one.source != WAREHOUSE:
+            raise RuleError(f"{where}, {name}", f"source {one.source!r}", f"write `source: {WAREHOUSE}`")
+    return found
+
+
+def _queries(series: Iterable[Series], folder: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in series:
+        if one.source == WAREHOUSE:
+            path = folder / "series" / f"{one.name}.sql"
+            try:
+                found[one.name] = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise RuleError(f"{one.name}", f"{path} cannot be read", "write the query into it") from error
+    return found
 
 
 def _check_series(rule: Rule, series: Mapping[str, Series]) -> None:

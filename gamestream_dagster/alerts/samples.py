@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -84,3 +85,32 @@ class Recorded:
             for labels, samples in self._all.get(series, {}).items()
         }
         return {labels: samples for labels, samples in found.items() if samples}
+
+
+class Timeline:
+    """Samples of a stretch of the past, read at any time in it.
+
+    Args:
+        samples: in any order.
+        step_seconds: between two samples of a series; the newest one of a step is what was collected in it.
+    """
+
+    def __init__(self, samples: Iterable[Sample], step_seconds: float) -> None:
+        self._step = step_seconds
+        self._all: dict[str, dict[Labels, tuple[list[float], list[Sample]]]] = {}
+        for sample in sorted(samples, key=lambda one: one.at):
+            times, found = self._all.setdefault(sample.series, {}).setdefault(sample.labels, ([], []))
+            times.append(sample.at)
+            found.append(sample)
+
+    def instant(self, series: str, at: float) -> list[Sample]:
+        """The sample of each label set in the step that ends at a time."""
+        return [found[-1] for found in self.window(series, at - self._step, at).values()]
+
+    def window(self, series: str, since: float, upto: float) -> dict[Labels, list[Sample]]:
+        """Samples with `since < at <= upto`, oldest first, by labels."""
+        cut = {
+            labels: found[bisect_right(times, since) : bisect_right(times, upto)]
+            for labels, (times, found) in self._all.get(series, {}).items()
+        }
+        return {labels: samples for labels, samples in cut.items() if samples}

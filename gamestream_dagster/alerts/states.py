@@ -148,9 +148,11 @@ def _alert(one: Evaluated) -> Alert:
         "runbook": one.rule.runbook,
         "evidence": _plain(one.evidence),
     }
-    if one.why:
+    summary = one.message
+    if one.value is None:
         facts["no_data"] = one.why
-    return Alert(one.alert_id, SOURCE, one.rule.severity, one.message, facts)
+        summary = f"It was firing, and there is no data: nobody knows whether it is over ({one.why})"
+    return Alert(one.alert_id, SOURCE, one.rule.severity, summary, facts)
 
 
 def _finite(value: float | None) -> float | str | None:

@@ -33,6 +33,11 @@ class Severity(StrEnum):
     CRITICAL = "critical"  # a number that people see may be wrong
 
 
+def severity_of(word: str) -> Severity:
+    """Of a row. A word that another hand wrote into it must not keep every other alert back."""
+    return Severity(word) if word in [one.value for one in Severity] else Severity.HIGH
+
+
 class Change(StrEnum):
     """What a message is about."""
 
@@ -96,7 +101,7 @@ class PostgresAlerts:
         with self._engine.connect() as connection:
             return [
                 Standing(
-                    Alert(row.alert_id, row.source, Severity(row.severity), row.summary, row.details or {}),
+                    Alert(row.alert_id, row.source, severity_of(row.severity), row.summary, row.details or {}),
                     row.raised_at,
                 )
                 for row in connection.execute(query)
@@ -128,30 +133,35 @@ def clear_on(connection: Connection, alert_id: str) -> bool:
     cleared = connection.execute(statement.values(cleared_at=func.now()).returning(alerts)).first()
     if cleared is None:
         return False
-    severity = Severity(cleared.severity)
+    severity = severity_of(cleared.severity)
     write_message(connection, Change.CLEARED, Alert(alert_id, cleared.source, severity, cleared.summary))
     return True
 
 
 def write_message(connection: Connection, change: Change, alert: Alert) -> None:
     """A message for the routes; it counts once the transaction is committed."""
+    insert_message(connection, change, alert, UNROUTED, "new")
+
+
+def insert_message(connection: Connection, change: Change, alert: Alert, route: str, state: str) -> None:
+    """A row of the outbox, due at once."""
     connection.execute(
         alert_messages.insert().values(
-            message_id=new_message_id(),
+            message_id=_new_message_id(),
             alert_id=alert.alert_id,
-            route=UNROUTED,
+            route=route,
             change=change.value,
             severity=alert.severity.value,
             summary=alert.summary,
             details=dict(alert.details),
             created_at=func.now(),
-            state="new",
+            state=state,
             attempts=0,
             next_attempt_at=func.now(),
         )
     )
 
 
-def new_message_id() -> str:
+def _new_message_id() -> str:
     """Sorts by the time at which it was made."""
     return f"{time.time_ns():016x}-{secrets.token_hex(4)}"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, cast
 
 from gamestream_dagster.archive.backfill import Origin
 from gamestream_dagster.events.file_lines import ReadingError
@@ -35,7 +35,7 @@ def file_to_backfill(
     if file == STANDARD_INPUT:
         name = "standard input"
         stream = _Hashed(sys.stdin.buffer, on_bytes)
-        yield Origin(name, by, samples(stream, "Standard input"), stream.sha256, rejects=rejects)
+        yield Origin(name, by, samples(cast("BinaryIO", stream), "Standard input"), stream.sha256, rejects=rejects)
         return
     path = Path(file)
     try:
@@ -49,7 +49,7 @@ def file_to_backfill(
             )
         if not path.is_file():  # a pipe can be read once
             stream = _Hashed(opened, on_bytes)
-            yield Origin(path.name, by, samples(stream, file), stream.sha256, rejects=rejects)
+            yield Origin(path.name, by, samples(cast("BinaryIO", stream), file), stream.sha256, rejects=rejects)
             return
         known = hashlib.file_digest(opened, "sha256").hexdigest()
         opened.seek(0)
@@ -61,7 +61,7 @@ def file_to_backfill(
                 raise ReadingError(f"{file} changed while it was read; run the command again when it is complete.")
             return found
 
-        yield Origin(path.name, by, samples(stream, file), sha256, rejects, known)
+        yield Origin(path.name, by, samples(cast("BinaryIO", stream), file), sha256, rejects, known)
 
 
 class _Hashed:
@@ -73,7 +73,7 @@ class _Hashed:
         self._hash = hashlib.sha256()
         self._read = 0
 
-    def read1(self, size: int = -1) -> bytes:
+    def read1(self, size: int = -1, /) -> bytes:
         """Some bytes; none at the end."""
         piece: bytes = self._stream.read1(size)
         self._hash.update(piece)

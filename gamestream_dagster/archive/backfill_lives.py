@@ -11,6 +11,7 @@ from gamestream_dagster.archive.backfill import BackfillResult, Origin, backfill
 from gamestream_dagster.archive.refused_lines import RefusedLine
 from gamestream_dagster.events.game_files import Sample
 from gamestream_dagster.events.lives.answers import COMPLETE, truth_of
+from gamestream_dagster.events.lives.dirt import Dirt
 from gamestream_dagster.events.lives.lines import EventLines
 from gamestream_dagster.events.lives.options import LivesOptions
 from gamestream_dagster.events.lives.play import Lives
@@ -35,7 +36,7 @@ def backfill_lives(
         options: what to simulate.
         by: who backfills.
         truth: folder for the truth; it is written where it is missing. None: nowhere.
-        rejects: file for refused events; the simulator makes none.
+        rejects: file for refused events.
         on_progress: receives the number of events, now and then.
         on_day: receives the day that is being simulated, from 0.
         on_refused: receives each refused event.
@@ -57,13 +58,15 @@ def backfill_lives(
 def _events(options: LivesOptions, truth: Path | None, on_day: Callable[[int], None]) -> Iterator[Sample]:
     """The events, in the order of their times within each day; the truth is complete after the last one."""
     lives = Lives(options)
-    lines = EventLines(options, lives.people)
+    lines, dirt = EventLines(options, lives.people), Dirt(options)
     number = 0
     with nullcontext() if truth is None else truth_of(options, lives.people, truth) as files:
         for day, played in lives.days():
             on_day(day)
             if files is not None:
                 files.add(played)
-            for line in lines.of(played):
+            for line in dirt(lines.of(played)):
                 number += 1
                 yield Sample(number, line)
+        if files is not None:
+            files.notes["dirt"] = dirt.told

@@ -10,7 +10,6 @@ from typing import Any, Final, Self
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.history_rows import PLACE
@@ -123,24 +122,27 @@ class Staging:
             if not len(wanted):
                 continue
             for batch in self._batches(day, (PLACE, "line", "event_id", "value")):
-                yield from batch.filter(pc.is_in(batch.column(PLACE), pa.array(wanted))).to_pylist()
+                yield from batch.filter(_among(batch, wanted)).to_pylist()
 
     def kept(self, day: int) -> Iterator[pa.Table]:
         """Rows of a date that are archived, in the file's order; after `find_copies`."""
-        dropped = pa.array(self._dropped(day, "true"))
+        dropped = self._dropped(day, "true")
         for batch in self._batches(day, None):
-            left = batch
-            if len(dropped):
-                left = batch.filter(pc.invert(pc.is_in(batch.column(PLACE), dropped)))
+            left = batch.filter(_among(batch, dropped, not_among=True)) if len(dropped) else batch
             if left.num_rows:
                 yield left
 
     def _dropped(self, day: int, condition: str) -> np.ndarray[Any, Any]:
         query = f"SELECT place FROM dropped WHERE partition = $day AND {condition}"  # noqa: S608 - no input
-        return self._open.execute(query, {"day": day}).fetchnumpy()["place"]
+        return np.asarray(self._open.execute(query, {"day": day}).fetchnumpy()["place"])
 
     def _batches(self, day: int, columns: Sequence[str] | None) -> Iterator[pa.Table]:
         for path in sorted((self.folder / f"day={day}").glob("*.parquet")):
             with pq.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):
                     yield file.read_row_group(group, columns=None if columns is None else list(columns))
+
+
+def _among(rows: pa.Table, places: np.ndarray[Any, Any], *, not_among: bool = False) -> pa.Array:
+    """Which rows are among the places, or are not."""
+    return pa.array(np.isin(rows.column(PLACE).to_numpy(), places, invert=not_among))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import date, timedelta
 from enum import StrEnum
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -28,6 +29,9 @@ EVENT_TYPES = "event_types"
 DEVICE_MODELS = "device_models"
 BASE_RELATIONS = frozenset({GAME_EVENTS, EVENT_TYPES, DEVICE_MODELS})
 """Relations that every query may read beside other metrics; `metrics.compute` makes them."""
+
+MOST_DAYS = 400
+"""Days that a metric can look back: more than a year, for what has no beginning, such as balances."""
 
 HAS_ROWS = "has_rows"
 KEY_IS_UNIQUE = "key_is_unique"
@@ -90,7 +94,9 @@ class Metric(BaseModel):
     source: str = Field(min_length=1, description="Where the definition comes from.")
     partition: Identifier
     key: tuple[Identifier, ...] = Field(min_length=1)
-    window_days: int = Field(default=1, ge=1, le=400, description="Days up to its own that it reads of other metrics.")
+    windows: dict[Identifier, Annotated[int, Field(ge=1, le=MOST_DAYS)]] = Field(
+        default_factory=dict, description="Days up to its own that it reads of a metric; of others its own day alone."
+    )
     lateness: str = Field(default="A late event settles the day again, with the next version.")
     empty: CheckSeverity = Field(default=CheckSeverity.WARN, description="What a day without rows is.")
     columns: dict[Identifier, MetricColumn]
@@ -141,10 +147,20 @@ class Metric(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all that its rows depend on beside its input: the query, columns and window."""
+        """Digest of all that its rows depend on beside its input: the query, columns and windows."""
         columns = ",".join(f"{name}:{one.type.value}" for name, one in self.columns.items())
-        text = "\n".join((self.sql, columns, ",".join(self.key), str(self.window_days)))
+        windows = ",".join(f"{name}:{days}" for name, days in sorted(self.windows.items()))
+        text = "\n".join((self.sql, columns, ",".join(self.key), windows))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def window_of(self, upstream: str) -> int:
+        """How many days up to its own it reads of a metric."""
+        return self.windows.get(upstream, 1)
+
+    def days_of(self, upstream: str, day: date, first: date) -> list[date]:
+        """The days that it reads of a metric for a day, oldest first; none before `first`."""
+        window = (day - timedelta(days=back) for back in reversed(range(self.window_of(upstream))))
+        return [one for one in window if one >= first]
 
     def blocks(self, check: str) -> bool:
         """Whether nothing is computed from a day that breaks a check. A day without rows is red, and blocks nothing."""
@@ -171,6 +187,10 @@ def load_metrics(folder: Path = BATCH_SQL_DIR) -> dict[str, Metric]:
     """
     found = {path.parent.name: _metric_of(path) for path in sorted(folder.glob(f"*/{DESCRIPTION}"))}
     for metric in found.values():
+        if strange := [name for name in metric.windows if name not in metric.upstream]:
+            raise CatalogueError(
+                f"{metric.folder / DESCRIPTION} has a window of {strange[0]!r}, which it does not read; remove it"
+            )
         unknown = [name for name in metric.upstream if name not in found]
         if unknown:
             raise CatalogueError(

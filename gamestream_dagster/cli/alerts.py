@@ -7,21 +7,19 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gamestream_dagster.cli import panels
+from gamestream_dagster.cli import alerts_output, panels
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from gamestream_dagster.alerts.overview import Line
-    from gamestream_dagster.alerts.silences import Silence
 
 talk = Talk(stderr=True)
 STALE_SECONDS = 300.0
@@ -55,10 +53,10 @@ def list_alerts(
         seen = overview(connection, book)
     lines = [line for line in seen.lines if everything or line.state != "ok"]
     if as_json:
-        _write({"evaluated_at": _moment(seen.evaluated_at), "waiting": seen.waiting,
+        _write({"evaluated_at": alerts_output.moment(seen.evaluated_at), "waiting": seen.waiting,
                 "alerts": [line.as_data() for line in lines]})  # fmt: skip
     else:
-        _print(lines)
+        alerts_output.print_lines(lines)
     _say_age(seen.evaluated_at)
     for route, count in seen.waiting.items():
         variable = next((one.address_in for one in book.routes if one.name == route), "")
@@ -141,10 +139,62 @@ def silence(  # noqa: PLR0917 - Typer reads the options from the signature
                 found = list(in_force(connection))
                 told = f"{len(found)} silences." if found else "No silence is in force."
     if as_json:
-        _write([_silence_data(one) for one in found])
+        _write([alerts_output.silence_data(one) for one in found])
     else:
-        _print_silences(found)
+        alerts_output.print_silences(found)
     talk.print(told)
+
+
+@alerts.command()
+def backtest(  # noqa: PLR0917 - Typer reads the options from the signature
+    since: Annotated[str, typer.Option("--from", help="First minute: ISO with zone, such as 2026-11-01T00:00Z.")],
+    until: Annotated[str | None, typer.Option("--to", help="Last minute (default: now).")] = None,
+    incidents: Annotated[
+        Path | None, typer.Option("--incidents", help="YAML file of what did happen: precision and recall.")
+    ] = None,
+    at_least: Annotated[
+        float, typer.Option("--at-least", min=0, max=1, help="Exit code 1 below this precision or recall.")
+    ] = 0.0,
+    home: Home = None,
+    port_base: PortBase = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the rules would have said about the past, by the ledger and the proofs; nobody is told."""
+    from gamestream_dagster.alerts.backtest import backtest as run
+    from gamestream_dagster.alerts.backtest import incidents_of, score, untried
+    from gamestream_dagster.alerts.rules import load_book
+    from gamestream_dagster.monitoring.history import PAST_SERIES, past_samples
+
+    settings = settings_from(home, port_base)
+    begin, end = _instant("--from", since), _instant("--to", until) if until else time.time()
+    if end <= begin:
+        raise CouldNotRun("--to is not after --from; change one of the two.")
+    with as_could_not_run():
+        book = load_book(settings.home)
+        known = incidents_of(_yaml(incidents), incidents.name, book) if incidents else []
+        with _connection(home, port_base) as connection:
+            samples = list(past_samples(connection, settings, begin - max(book.kept.values(), default=0.0), end))
+        missing = untried(book, PAST_SERIES)
+        tried = book.model_copy(update={"rules": tuple(one for one in book.rules if missing.get(one.name) == ())})
+        episodes = run(tried, samples, begin - begin % 60, end)
+    found = score(episodes, known)
+    if as_json:
+        _write(alerts_output.backtest_data(episodes, found, missing))
+    else:
+        alerts_output.print_episodes(episodes)
+    names = sorted(name for name, series in missing.items() if series)
+    talk.print(f"Not tried, since the stack keeps no past of their series: {', '.join(names)}.")
+    if not known:
+        talk.print(f"Done. EPISODES={len(episodes)} RULES={len(tried.rules)}")
+        return
+    for incident in found.missed:
+        talk.print(f"Nobody would have been told of {incident.name} ({', '.join(incident.rules)}).")
+    precision, recall = found.precision, found.recall
+    shares = f"PRECISION={alerts_output.share(precision)} RECALL={alerts_output.share(recall)}"
+    counts = f"FALSE={len(found.false)} MISSED={len(found.missed)} INCIDENTS={len(known)}"
+    talk.print(f"Done. {shares} EPISODES={len(episodes)} {counts}")
+    if min(precision if precision is not None else 1.0, recall if recall is not None else 1.0) < at_least:
+        raise typer.Exit(1)
 
 
 @alerts.command()
@@ -183,44 +233,6 @@ def _connection(home: Path | None, port_base: int | None) -> Iterator[Connection
         raise CouldNotRun("The tables of the alerts are missing; create them with `gamestream apply`.") from error
 
 
-def _print(lines: list[Line]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from gamestream_dagster.cli.tables import print_table
-
-    table = Table("ALERT", "STATUS", "SEVERITY", "SINCE", "MESSAGE", box=None, pad_edge=False)
-    for line in lines:
-        told = f"{line.message} ({line.why})" if line.why else line.message
-        cells = (line.alert_id, line.state, line.severity, _moment(line.since) or "", told)
-        table.add_row(*(Text(cell) for cell in cells))
-    print_table(table)
-
-
-def _print_silences(found: list[Silence]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from gamestream_dagster.cli.tables import print_table
-
-    table = Table("SILENCE", "ALERT", "LABELS", "UNTIL", "REASON", box=None, pad_edge=False)
-    for one in found:
-        labels = ",".join(f"{name}={value}" for name, value in one.labels.items())
-        cells = (one.silence_id, one.rule, labels, _moment(one.ends_at.timestamp()) or "", one.reason)
-        table.add_row(*(Text(cell) for cell in cells))
-    print_table(table)
-
-
-def _silence_data(one: Silence) -> dict[str, Any]:
-    return {
-        "silence_id": one.silence_id,
-        "alert": one.rule,
-        "labels": dict(one.labels),
-        "until": _moment(one.ends_at.timestamp()),
-        "reason": one.reason,
-    }
-
-
 def _say_age(evaluated_at: float | None) -> None:
     if evaluated_at is None:
         talk.print(
@@ -228,8 +240,8 @@ def _say_age(evaluated_at: float | None) -> None:
         )
     elif time.time() - evaluated_at > STALE_SECONDS:
         talk.print(
-            f"Mind: the rules were last evaluated at {_moment(evaluated_at)}; see `gamestream status` and the sensor "
-            "alert_rules in Dagster."
+            f"Mind: the rules were last evaluated at {alerts_output.moment(evaluated_at)}; see `gamestream status` and "
+            "the sensor alert_rules in Dagster."
         )
 
 
@@ -249,8 +261,25 @@ def _duration(text: str) -> timedelta:
         raise CouldNotRun(f"--for {text!r} is no duration; write 30m, 2h or 3d.") from error
 
 
-def _moment(at: float | None) -> str | None:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at is not None else None
+def _instant(option: str, text: str) -> float:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CouldNotRun(f"{option} {text!r} is no time; write 2026-11-01T00:00Z.") from error
+    if at.tzinfo is None:
+        raise CouldNotRun(f"{option} {text!r} has no zone; add Z for UTC.")
+    return at.timestamp()
+
+
+def _yaml(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CouldNotRun(f"{path} cannot be read ({error.strerror}); give the path of a YAML file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CouldNotRun(f"{path} is no YAML ({' '.join(str(error).split())}); correct it.") from error
 
 
 def _write(value: Any) -> None:

@@ -14,9 +14,10 @@ import typer
 from rich.table import Table
 
 from gamestream_dagster.cli import panels
-from gamestream_dagster.cli.events import progress
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
+from gamestream_dagster.cli.progress import line_teller, progress
+from gamestream_dagster.cli.simulated import explicit
 from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
 
 talk = Talk(stderr=True)
-MAX_SHOWN: Final = 20  # refused lines shown one by one; all are in the rejects file
 PLAYERS: Final = 20_000
-_WITH_DAYS: Final = {"days", "players", "seed", "start", "truth", "no_truth", "home", "port_base", "as_json"}
+_WITH_DAYS: Final = {
+    "days", "players", "seed", "start", "dup", "bad", "truth", "no_truth", "live", "home", "port_base", "as_json",
+}  # fmt: skip
+_WITH_LIVE: Final = {"duration", "topic"}
 
 
 def register(app: typer.Typer) -> None:
@@ -74,32 +77,51 @@ def backfill(  # noqa: PLR0917 - Typer reads the options from the signature
         raise CouldNotRun("Give either a file (- for standard input) or --days; --runs lists the earlier backfills.")
     if days is not None:
         options = _lives(days, players, seed, start)
-        _backfill_lives(settings, options, settings.home / "truth" / options.name, _who(by), rejects, as_json=as_json)
+        truth = settings.home / "truth" / options.name
+        if _backfill_lives(settings, options, truth, _who(by), rejects, as_json=as_json):
+            raise typer.Exit(1)
         return
-    if given := _explicit(context, {"players", "seed", "start"}):
+    if given := explicit(context, {"players", "seed", "start"}):
         raise CouldNotRun(f"{given[0]} belongs to --days; leave it out with a file.")
-    _backfill_file(settings, file or "", _who(by), rejects, as_json=as_json)
+    if _backfill_file(settings, file or "", _who(by), rejects, as_json=as_json):
+        raise typer.Exit(1)
 
 
 def simulate_days(context: typer.Context, settings: Settings, given: Mapping[str, Any]) -> None:
     """`gamestream simulate --days`."""
-    others = _explicit(context, given.keys() - _WITH_DAYS)
+    others = explicit(context, given.keys() - _WITH_DAYS - (_WITH_LIVE if given["live"] else set()))
     if others:
         raise CouldNotRun(f"{others[0]} does not go with --days; whole lives have their own world (docs/simulator.md).")
     if given["no_truth"] and given["truth"]:
         raise CouldNotRun("--truth and --no-truth exclude each other; give one of them.")
-    options = _lives(given["days"], given["players"], given["seed"], given["start"])
+    options = _lives(given["days"], given["players"], given["seed"], given["start"], dup=given["dup"], bad=given["bad"])
     truth = None if given["no_truth"] else given["truth"] or settings.home / "truth" / options.name
-    _backfill_lives(settings, options, truth, _who(None), None, as_json=given["as_json"])
+    refused = _backfill_lives(settings, options, truth, _who(None), None, as_json=given["as_json"])
+    if given["live"]:
+        _go_on_live(settings, options, given["duration"], given["topic"])
+    if refused:
+        raise typer.Exit(1)
 
 
-def _explicit(context: typer.Context, names: set[str]) -> list[str]:
-    """Those of the options that were given, as they are written."""
-    asked = {name for name in names if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"}
-    return sorted(f"--{name.replace('_', '-')}" for name in asked)
+def _go_on_live(settings: Settings, options: LivesOptions, seconds: float | None, topic: str | None) -> None:
+    from gamestream_dagster.events.lives.live import go_on_live
+
+    talk.print("Going on live; Ctrl-C ends it.")
+    with as_could_not_run(), progress(talk, None, "events") as advance:
+        result = go_on_live(
+            settings, options, seconds=seconds, topic=topic, on_progress=lambda found: advance(found.sent, None)
+        )
+    stopped = "Stopped" if result.interrupted else "Done"
+    talk.print(
+        f"{stopped}. SENT={result.sent}  {result.seconds:.1f} s\nNext: gamestream topic tail game-events-enriched"
+    )
+    if result.interrupted:
+        raise typer.Exit(130)
 
 
-def _lives(days: int, players: int | None, seed: int, start: str | None) -> LivesOptions:
+def _lives(
+    days: int, players: int | None, seed: int, start: str | None, *, dup: float = 0.0, bad: float = 0.0
+) -> LivesOptions:
     from pydantic import ValidationError
 
     from gamestream_dagster.events.lives.options import LivesOptions
@@ -110,16 +132,16 @@ def _lives(days: int, players: int | None, seed: int, start: str | None) -> Live
     except ValueError as error:
         raise CouldNotRun(f"--start {start!r} is not a date; write it as 2026-01-31.") from error
     try:
-        options = LivesOptions(
-            start=first, days=days, players=players or (PLAYERS if players is None else 0), seed=seed
-        )
+        count = PLAYERS if players is None else players
+        options = LivesOptions(start=first, days=days, players=count, seed=seed, dup=dup, bad=bad)
     except ValidationError as error:
         found = error.errors()[0]
-        raise CouldNotRun(f"--{found['loc'][0]}: {found['msg']}.") from error
-    if first.year < 2001 or options.end > today + timedelta(days=1):
+        name = f"--{found['loc'][0]}" if found["loc"] else "The options"
+        raise CouldNotRun(f"{name}: {found['msg']}.") from error
+    if first.year < 2001 or options.end > today:
         raise CouldNotRun(
-            f"The lives of {first} to {options.end - timedelta(days=1)} are not history; let them end today at the "
-            "latest, and begin in 2001 or later."
+            f"The lives of {first} to {options.end - timedelta(days=1)} are not history; let them end yesterday (UTC) "
+            "at the latest, and begin in 2001 or later."
         )
     return options
 
@@ -133,27 +155,30 @@ def _who(given: str | None) -> str:
         return "unknown"
 
 
-def _backfill_file(settings: Settings, file: str, by: str, rejects: Path | None, *, as_json: bool) -> None:
+def _backfill_file(settings: Settings, file: str, by: str, rejects: Path | None, *, as_json: bool) -> bool:
+    """True if lines were refused."""
     from gamestream_dagster.archive.backfill import backfill as run
     from gamestream_dagster.archive.backfill_files import STANDARD_INPUT, file_to_backfill
 
     path = Path(file)
     size = path.stat().st_size if file != STANDARD_INPUT and path.is_file() else None
     aside = rejects or _rejects(settings, "standard-input" if file == STANDARD_INPUT else path.name.partition(".")[0])
-    with as_could_not_run(), _nothing_added(), progress(size, file) as advance:
-        show = _shown_refusals()
+    with as_could_not_run(), _nothing_added(), progress(talk, size, file) as advance:
+        show = _refusals()
         with file_to_backfill(file, by=by, rejects=aside, on_bytes=lambda read: advance(read, size)) as origin:
             result = run(settings, origin, on_refused=show)
     _report(result, None, as_json=as_json)
+    return bool(result.refused)
 
 
 def _backfill_lives(
     settings: Settings, options: LivesOptions, truth: Path | None, by: str, rejects: Path | None, *, as_json: bool
-) -> None:
+) -> bool:
+    """True if events were refused."""
     from gamestream_dagster.archive.backfill_lives import backfill_lives
 
     aside = rejects or _rejects(settings, options.name)
-    with as_could_not_run(), _nothing_added(), progress(options.days, "days") as advance:
+    with as_could_not_run(), _nothing_added(), progress(talk, options.days, "days") as advance:
         result = backfill_lives(
             settings,
             options,
@@ -161,9 +186,10 @@ def _backfill_lives(
             truth=truth,
             rejects=aside,
             on_day=lambda day: advance(day, options.days),
-            on_refused=_shown_refusals(),
+            on_refused=_refusals(),
         )
     _report(result, truth, as_json=as_json)
+    return bool(result.refused)
 
 
 def _rejects(settings: Settings, name: str) -> Path:
@@ -181,18 +207,9 @@ class _nothing_added:  # noqa: N801 - reads as a sentence
             talk.print("Nothing was added: a backfill counts as a whole. Run the command again.")
 
 
-def _shown_refusals() -> Callable[[RefusedLine], None]:
-    shown = 0
-
-    def show(refused: RefusedLine) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= MAX_SHOWN:
-            talk.print(f"line {refused.line}: {refused.reason}: {refused.detail}", style="yellow", soft_wrap=True)
-        elif shown == MAX_SHOWN + 1:
-            talk.print("more refused lines follow; all are written aside", style="yellow")
-
-    return show
+def _refusals() -> Callable[[RefusedLine], None]:
+    tell = line_teller(talk, "refused")
+    return lambda refused: tell(refused.line, f"{refused.reason}: {refused.detail}")
 
 
 def _report(result: BackfillResult, truth: Path | None, *, as_json: bool) -> None:
@@ -220,8 +237,6 @@ def _report(result: BackfillResult, truth: Path | None, *, as_json: bool) -> Non
     if result.not_indexed is not None:
         talk.print(f"index: {result.not_indexed}", soft_wrap=True)
     talk.print("Next: gamestream backfill --runs")
-    if result.refused:
-        raise typer.Exit(1)
 
 
 def _as_json(result: BackfillResult, truth: Path | None) -> dict[str, Any]:
@@ -257,7 +272,21 @@ def _print_runs(settings: Settings, *, as_json: bool) -> None:
     if not found:
         talk.print("Nothing was backfilled yet: gamestream backfill FILE")
         return
-    table = Table("run", "at", "by", "what", "events", "accepted", "copies", "refused", "days", "rule", "SHA-256")
+    table = Table(
+        "RUN",
+        "AT",
+        "BY",
+        "WHAT",
+        "EVENTS",
+        "ACCEPTED",
+        "COPIES",
+        "REFUSED",
+        "DAYS",
+        "RULE",
+        "SHA-256",
+        box=None,
+        pad_edge=False,
+    )
     for one in found:
         table.add_row(*_row(one))
     print_table(table)

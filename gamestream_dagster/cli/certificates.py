@@ -134,7 +134,7 @@ def verify(
     from gamestream_dagster.experiments.certificate import is_experiment
 
     if is_experiment(file):
-        _verify_experiment(file, players, as_json=as_json)
+        _verify_experiment(settings_from(home, port_base), file, players, as_json=as_json)
     from gamestream_dagster.reconciliation.certificates.certificate import Part, read_certificate
     from gamestream_dagster.reconciliation.certificates.certificate import verify as disagreements
 
@@ -158,13 +158,12 @@ def verify(
     raise typer.Exit(2 if unknown else int(bool(found)))
 
 
-def _verify_experiment(file: Path, players: Path | None, *, as_json: bool) -> NoReturn:
-    from gamestream_dagster.experiments.certificate import Part, read_experiment_certificate, verify_experiment
+def _verify_experiment(settings: Settings, file: Path, players: Path | None, *, as_json: bool) -> NoReturn:
+    from gamestream_dagster.experiments.certificate import UNKNOWN, read_experiment_certificate, verify_experiment
 
     with as_could_not_run(), talk.status("recomputing"):
         certificate = read_experiment_certificate(file)
-        # The name comes from the certificate: a path in it leads nowhere.
-        found = verify_experiment(certificate, players or file.parent / Path(certificate.file.name).name)
+        found = verify_experiment(certificate, settings, file.parent, players)
     if as_json:
         typer.echo(json.dumps([{"part": one.part.value, "sentence": one.sentence} for one in found], indent=2))
     else:
@@ -173,7 +172,7 @@ def _verify_experiment(file: Path, players: Path | None, *, as_json: bool) -> No
         word = "does not agree" if found else "agrees"
         counts = f"DISAGREEMENTS={len(found)} PLAYERS={certificate.readout.players}"
         talk.print(Text(f"Done. {certificate.plan.experiment} {word}: {counts}"))
-    raise typer.Exit(2 if any(one.part is Part.GONE for one in found) else int(bool(found)))
+    raise typer.Exit(2 if any(one.part in UNKNOWN for one in found) else int(bool(found)))
 
 
 def _of_season(settings: Settings, board: str, season: str) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -17,16 +17,17 @@ import typer
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
+from gamestream_dagster.cli.progress import line_teller, progress
+from gamestream_dagster.cli.simulated import refuse_options_before
 
 if TYPE_CHECKING:
     from gamestream_dagster.events.http_sending import Answers
-    from gamestream_dagster.events.replay import BadLine, ReplayResult, Wait
+    from gamestream_dagster.events.replay import ReplayResult, Wait
     from gamestream_dagster.events.simulation import SimulationResult
     from gamestream_dagster.events.simulator import SimulatorOptions
     from gamestream_dagster.settings import Settings
 
 talk = Talk(stderr=True)
-MAX_SHOWN = 20  # bad lines shown one by one; all are in the rejects file
 
 
 class Via(StrEnum):
@@ -61,6 +62,16 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
             show_default=False,
         ),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="With --days: then go on live, into game-events-raw, for --duration seconds.")
+    ] = False,
+    regions: Annotated[
+        bool,
+        typer.Option(
+            "--regions",
+            help="Game events of 1,000 players in NA, EU and ASIA who join, buy and defeat enemies, one every 100 ms.",
+        ),
+    ] = False,
     rate: Annotated[float, typer.Option(help="Events per second, on average.")] = 100.0,
     events: Annotated[int | None, typer.Option(help="Stop after so many events.", show_default=False)] = None,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", show_default=False)] = None,
@@ -113,9 +124,12 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     port_base: PortBase = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send the events of a simulated crowd, and write the truth about them beside the stream."""
+    """Send the events of a simulated crowd, and write the truth about them beside the stream.
+
+    With --days: game events of whole lives, straight into the archive. With --regions: game events of a simple game.
+    """
     if context.invoked_subcommand is not None:
-        _nothing_before(context)
+        refuse_options_before(context)
         return
     given = dict(locals())
     settings = settings_from(home, port_base)
@@ -123,6 +137,11 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
         from gamestream_dagster.cli.backfill import simulate_days
 
         simulate_days(context, settings, given)
+        return
+    if regions:
+        from gamestream_dagster.cli.regions import simulate_regions
+
+        simulate_regions(context, settings, given, start_millis(start))
         return
     options = _options(given, start_millis(start))
     if no_truth and truth:
@@ -138,16 +157,6 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     _print_simulation(result, as_json)
     if result.interrupted:
         raise typer.Exit(130)
-
-
-def _nothing_before(context: typer.Context) -> None:
-    """Options of scores are none of what a subcommand simulates."""
-    command = context.invoked_subcommand
-    for name in context.params:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            option = f"--{name.replace('_', '-')}"
-            raise CouldNotRun(f"{option} stands before {command}; write `gamestream simulate {command} {option} ...`.")
 
 
 def replay(  # noqa: PLR0917 - Typer reads the options from the signature
@@ -218,7 +227,7 @@ def _simulate(
 ) -> SimulationResult:
     from gamestream_dagster.events.feed import simulate_into
 
-    with as_could_not_run(), progress(options.events, "events") as advance:
+    with as_could_not_run(), progress(talk, options.events, "events") as advance:
         return simulate_into(
             settings,
             options,
@@ -246,7 +255,7 @@ def _simulate_over_http(
         raise CouldNotRun("--url needs a key of that API; give it with --key, or in GAMESTREAM_INGEST_KEY.")
     with (
         as_could_not_run(),
-        progress(options.events, "events") as advance,
+        progress(talk, options.events, "events") as advance,
         nullcontext(key) if key else key_for_now(settings, "simulator") as token,
     ):
         return simulate_over_http(
@@ -289,17 +298,8 @@ def _replay(
     from gamestream_dagster.events.feed import replay_into
     from gamestream_dagster.events.readers import renames_of
 
-    shown = 0
-
-    def show(bad: BadLine) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= MAX_SHOWN:
-            talk.print(f"line {bad.number}: {bad.reason}: {bad.detail}", style="yellow", soft_wrap=True)
-        elif shown == MAX_SHOWN + 1:
-            talk.print("more bad lines follow; all are written aside", style="yellow")
-
-    with as_could_not_run(), progress(None, file) as advance:
+    tell = line_teller(talk, "bad")
+    with as_could_not_run(), progress(talk, None, file) as advance:
         return replay_into(
             settings,
             file,
@@ -309,7 +309,7 @@ def _replay(
             rejects=rejects,
             topic=topic,
             on_progress=advance,
-            on_bad=show,
+            on_bad=lambda bad: tell(bad.number, f"{bad.reason}: {bad.detail}"),
             on_wait=_tell_wait,
         )
 
@@ -394,14 +394,3 @@ def _print_replay(result: ReplayResult, as_json: bool) -> None:
 
 def _write(data: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(data) + "\n")
-
-
-@contextmanager
-def progress(total: int | None, what: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on stderr; nothing where stderr is no terminal."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=talk, transient=True, disable=not talk.is_terminal) as display:
-        task = display.add_task(what, total=total)
-        yield lambda done, size: display.update(task, completed=done, total=size)

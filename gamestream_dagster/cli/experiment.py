@@ -15,13 +15,16 @@ from rich.text import Text
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.hints import Talk
-from gamestream_dagster.cli.options import AsJson, CouldNotRun, as_could_not_run
+from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
     from gamestream_dagster.experiments.certificate import ExperimentCertificate
     from gamestream_dagster.experiments.plan import Plan
     from gamestream_dagster.experiments.readout import ArmRead, Readout
+    from gamestream_dagster.settings import Settings
+
+_PLANS = {".yaml", ".yml"}
 
 data = PlainConsole(width=200, soft_wrap=True)
 talk = Talk(stderr=True)
@@ -33,34 +36,34 @@ def register(app: typer.Typer) -> None:
 
 
 def experiment(
-    file: Annotated[
-        Path, typer.Argument(help="CSV (also .gz): userid, version, sum_gamerounds, retention_1, retention_7.")
+    source: Annotated[
+        Path, typer.Argument(help="CSV (also .gz) of players, or a plan (.yaml) of players from the archive.")
     ],
+    *,
     plan: Annotated[
-        Path | None, typer.Option(help="Frozen plan (YAML): variants, metrics, horizon. Default: equal shares.")
+        Path | None, typer.Option(help="Frozen plan of a CSV: variants, metrics, horizon. Default: equal shares.")
     ] = None,
     control: Annotated[
         str | None, typer.Option(help="Version to compare with, without a plan; default: the first by name.")
     ] = None,
     certificate: Annotated[Path | None, typer.Option(help="Write the certificate of the readout to this file.")] = None,
     as_json: AsJson = False,
+    home: Home = None,
+    port_base: PortBase = None,
 ) -> None:
     """Compare the arms of an experiment: counts, sample ratio, differences with intervals, corrected p-values.
 
     Exit codes: 0 read, or too early; 1 blocked by a sample ratio mismatch; 2 could not run.
     """
-    from gamestream_dagster.experiments.certificate import certify_file
-    from gamestream_dagster.experiments.plan import load_plan
-    from gamestream_dagster.experiments.player_file import PlayerFile, plan_of_file
     from gamestream_dagster.experiments.readout import Status
     from gamestream_dagster.experiments.sentence import sentence
 
-    if plan is not None and control is not None:
-        raise CouldNotRun("The plan names the control; leave out --control, or --plan.")
-    source = PlayerFile(file)
+    settings = settings_from(home, port_base)
     with as_could_not_run(), talk.status("reading"):
-        found = load_plan(plan) if plan is not None else plan_of_file(source, control)
-        made = certify_file(source, found, datetime.now(UTC))
+        if source.suffix.lower() in _PLANS:
+            made = _from_archive(settings, source, plan, control)
+        else:
+            made = _from_file(source, plan, control)
     told = sentence(made.readout, made.plan)
     if certificate is not None:
         _write(made, certificate)
@@ -69,13 +72,34 @@ def experiment(
     else:
         _print(made.readout, made.plan)
         data.print(Text(told))
-    _done(made, certificate, file)
+    _done(made, certificate, source)
     raise typer.Exit(int(made.readout.status is Status.BLOCKED))
+
+
+def _from_file(source: Path, plan: Path | None, control: str | None) -> ExperimentCertificate:
+    from gamestream_dagster.experiments.certificate import certify_file
+    from gamestream_dagster.experiments.plan import load_plan
+    from gamestream_dagster.experiments.player_file import PlayerFile, plan_of_file
+
+    if plan is not None and control is not None:
+        raise CouldNotRun("The plan names the control; leave out --control, or --plan.")
+    file = PlayerFile(source)
+    found = load_plan(plan) if plan is not None else plan_of_file(file, control)
+    return certify_file(file, found, datetime.now(UTC))
+
+
+def _from_archive(settings: Settings, source: Path, plan: Path | None, control: str | None) -> ExperimentCertificate:
+    from gamestream_dagster.experiments.certificate import certify_archive
+    from gamestream_dagster.experiments.plan import load_plan
+
+    if plan is not None or control is not None:
+        raise CouldNotRun(f"{source} is the plan, which names the control; leave out --plan and --control.")
+    return certify_archive(settings, load_plan(source))
 
 
 def _as_data(made: ExperimentCertificate, told: str) -> dict[str, Any]:
     content = made.model_dump(mode="json")
-    kept = {name: content[name] for name in ("plan", "plan_digest", "file", "libraries")}
+    kept = {name: content[name] for name in ("plan", "plan_digest", "file", "cut", "libraries") if content[name]}
     return {"sentence": told, **content["readout"], **kept}
 
 
@@ -89,10 +113,12 @@ def _write(made: ExperimentCertificate, path: Path) -> None:
 
 def _done(made: ExperimentCertificate, path: Path | None, source: Path) -> None:
     readout = made.readout
-    counts = f"PLAYERS={readout.players} CROSSOVERS={readout.crossovers} PLAN={made.plan_digest[:12]}"
+    waiting = f" WAITING={readout.waiting}" if made.cut is not None else ""
+    left_out = f"CROSSOVERS={readout.crossovers}{waiting}"
+    counts = f"PLAYERS={readout.players} {left_out} PLAN={made.plan_digest[:12]}"
     talk.print(Text(f"Done. {readout.status} SRM={readout.split.status} {counts}"))
     if path is not None:
-        beside = path.parent.resolve() == source.parent.resolve()
+        beside = made.file is None or path.parent.resolve() == source.parent.resolve()
         where = "" if beside else f" --data {shlex.quote(str(source))}"
         talk.print(Text(f"Next: gamestream certificate verify {shlex.quote(str(path))}{where}"))
 

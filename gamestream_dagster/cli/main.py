@@ -38,6 +38,7 @@ GROUPS = (
     "certificates",
     "experiment",
     "alerts",
+    "exporter",
     "lint",
     "bench",
     "drill",

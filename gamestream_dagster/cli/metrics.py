@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
@@ -30,6 +31,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_metrics)
     group.command("show")(show)
     group.command("backfill")(backfill)
+    group.command("explain")(explain)
     app.add_typer(group, name="metrics", rich_help_panel=panels.PROOF)
 
 
@@ -124,6 +126,34 @@ def backfill(  # noqa: PLR0917 - one parameter an option
     if not as_json:
         _say_end(done)
     raise typer.Exit(2 if done.failed else 1 if done.broken else 0)
+
+
+def explain(  # noqa: PLR0917 - one parameter an option
+    metric: Annotated[str, typer.Argument(metavar="METRIC", help="retention")],
+    player: Annotated[str, typer.Option("--player", help="A player's user_id.")],
+    time_zone: Annotated[
+        str, typer.Option("--time-zone", help="Of a PostHog project, such as Europe/Stockholm.")
+    ] = "UTC",
+    home: Home = None,
+    port_base: PortBase = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what Unity, PlayFab, Amplitude and PostHog say about one player's retention, and why they differ."""
+    from gamestream_dagster.metrics.explain import explain_retention
+
+    if metric != "retention":
+        raise CouldNotRun(f"There is no explanation of {metric!r}; write `gamestream metrics explain retention`.")
+    try:
+        zone = ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise CouldNotRun(f"--time-zone {time_zone!r} is no time zone; write one such as Europe/Stockholm.") from None
+    settings = settings_from(home, port_base)
+    with as_could_not_run():
+        found = explain_retention(settings, player, zone)
+    if as_json:
+        typer.echo(json.dumps(metrics_output.explained(found), default=str))
+    else:
+        metrics_output.print_explained(found)
 
 
 @contextmanager

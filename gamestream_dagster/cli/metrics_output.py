@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -15,6 +15,7 @@ from gamestream_dagster.cli.tables import print_table
 if TYPE_CHECKING:
     from gamestream_dagster.catalogue.metrics import Metric
     from gamestream_dagster.metrics.backfill import Step
+    from gamestream_dagster.metrics.explain import Explained
     from gamestream_dagster.metrics.model import Settled
 
 data = PlainConsole(width=None if sys.stdout.isatty() else 200)
@@ -55,7 +56,7 @@ def _status(days: Sequence[Settled], outdated: Sequence[date], broken: Sequence[
 
 def print_summaries(rows: Sequence[Mapping[str, Any]]) -> None:
     """The table of `metrics list`."""
-    table = Table("METRIC", "READS", "DAYS", "FIRST", "LAST", "RESETTLED", "STATUS", "TITLE")
+    table = Table("METRIC", "READS", "DAYS", "FIRST", "LAST", "RESETTLED", "STATUS", "TITLE", box=None, pad_edge=False)
     for row in rows:
         shown = (row["days"], row["first"] or "", row["last"] or "", row["resettled"])
         table.add_row(row["metric"], ", ".join(row["reads"]), *map(str, shown), row["status"], row["title"])
@@ -73,7 +74,7 @@ def definition(metric: Metric) -> dict[str, Any]:
         "source": metric.source,
         "key": list(metric.key),
         "reads": list(metric.reads),
-        "window_days": metric.window_days,
+        "windows": {name: metric.window_of(name) for name in metric.upstream},
         "columns": {
             name: {"type": one.type.value, "unit": one.unit, "meaning": one.meaning}
             for name, one in metric.columns.items()
@@ -104,20 +105,24 @@ def print_definition(told: Mapping[str, Any]) -> None:
     data.print(styled("[bold]{}[/]  {}", told["metric"], told["title"]))
     data.print(told["definition"], soft_wrap=True)
     data.print(f"grain    {told['grain']}; key {', '.join(told['key'])}", soft_wrap=True)
-    data.print(f"reads    {', '.join(told['reads'])}, {told['window_days']} days up to its own")
+    windows = told["windows"]
+    read = [f"{name} ({windows[name]} days)" if windows.get(name, 1) > 1 else name for name in told["reads"]]
+    data.print(f"reads    {', '.join(read)}")
     data.print(f"source   {told['source']}", soft_wrap=True)
-    columns = Table("COLUMN", "TYPE", "UNIT", "MEANING")
+    columns = Table("COLUMN", "TYPE", "UNIT", "MEANING", box=None, pad_edge=False)
     for name, one in told["columns"].items():
         columns.add_row(name, one["type"], one["unit"], one["meaning"])
     print_table(columns)
-    checks = Table("CHECK", "SEVERITY", "HOLDS")
+    checks = Table("CHECK", "SEVERITY", "HOLDS", box=None, pad_edge=False)
     for name, one in told["checks"].items():
         checks.add_row(name, one["severity"], one["holds"])
     print_table(checks)
     if not told["settled"]:
         data.print("No day is settled.")
         return
-    days = Table("DAY", "VERSION", "REASON", "SETTLED AT", "ROWS", "LATE EVENTS", "FAILED CHECKS")
+    days = Table(
+        "DAY", "VERSION", "REASON", "SETTLED AT", "ROWS", "LATE EVENTS", "FAILED CHECKS", box=None, pad_edge=False
+    )
     for one in told["settled"]:
         shown = (one["day"], one["settle_version"], one["reason"], f"{one['settled_at']:%Y-%m-%d %H:%M:%S}")
         days.add_row(*map(str, shown), f"{one['rows']:,}", f"{one['late_events']:,}", ", ".join(one["failed_checks"]))
@@ -175,7 +180,7 @@ def print_day(told: Mapping[str, Any]) -> None:
     if not rows:
         data.print("The day has no row.")
         return
-    table = Table(*(name.upper() for name in rows[0]))
+    table = Table(*(name.upper() for name in rows[0]), box=None, pad_edge=False)
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     print_table(table)
@@ -212,3 +217,52 @@ def print_step(done: Step) -> None:
     )
     for check in made.failed:
         data.print(styled("[red]CHECK[/]    {}  {}  {}: {} rows", done.day, done.metric, check.holds, check.broken))
+
+
+def explained(found: Explained) -> dict[str, Any]:
+    """The answers about one player."""
+    return {
+        "player": found.player,
+        "installed_at": found.installed_at,
+        "known_until": found.known_until,
+        "answers": [
+            {
+                "day_n": one.day_n,
+                "product": one.product,
+                "retained": one.retained,
+                "begins": one.begins,
+                "ends": one.ends,
+                "event": one.event,
+            }
+            for one in found.answers
+        ],
+    }
+
+
+def print_explained(found: Explained) -> None:
+    """The answers about one player, and why some are not ours."""
+    data.print(
+        f"player {found.player}  first event {_at(found.installed_at)} UTC, settled until {_at(found.known_until)} UTC",
+        soft_wrap=True,
+    )
+    products = list(dict.fromkeys(one.product for one in found.answers))
+    table = Table("DAY", *products, box=None, pad_edge=False)
+    for day_n in dict.fromkeys(one.day_n for one in found.answers):
+        words = {one.product: _RETAINED[one.retained] for one in found.answers if one.day_n == day_n}
+        table.add_row(f"D{day_n}", *(words[product] for product in products))
+    print_table(table)
+    for day_n in dict.fromkeys(one.day_n for one in found.answers):
+        for one in found.differing(day_n):
+            when = f"the player came at {_at(one.event)}" if one.event else "the player did not come then"
+            data.print(
+                f"D{day_n}  {one.product} says {_RETAINED[one.retained]}: its day is {_at(one.begins)} to "
+                f"{_at(one.ends)} UTC, and {when}",
+                soft_wrap=True,
+            )
+
+
+_RETAINED = {True: "yes", False: "no", None: "not known yet"}
+
+
+def _at(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gamestream_dagster.cli.events import progress, start_millis
+from gamestream_dagster.cli.events import start_millis
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
+from gamestream_dagster.cli.progress import progress
 
 if TYPE_CHECKING:
     from gamestream_dagster.events.transactions import TransactionOptions, TransactionsResult
@@ -66,7 +67,7 @@ def transactions(  # noqa: PLR0917 - Typer reads the options from the signature
     path = truth or settings.home / "truth" / f"transactions-{options.start_ms}-{seed}.jsonl"
     from gamestream_dagster.events.transactions import simulate_transactions
 
-    with as_could_not_run(), progress(options.events, "transactions") as advance:
+    with as_could_not_run(), progress(talk, options.events, "transactions") as advance:
         result = simulate_transactions(
             settings,
             options,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -159,7 +159,7 @@ def _by_partition(messages: list[Message], *, topic: str, open_parts: Mapping[in
 
 
 def _headers(message: Message) -> Headers:
-    found: list[tuple[str, Any]] = list(message.headers() or [])
+    found = cast("list[tuple[str, Any]]", message.headers() or [])
     return {name: _bytes(value) for name, value in found}
 
 

@@ -32,7 +32,7 @@ from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 from gamestream_dagster.settings import Season, load_settings
-from gamestream_dagster.warehouse.tables import board_table
+from gamestream_dagster.warehouse.described_tables import board_table
 
 # what the job manager writes for every job
 RECORDS = ("deployments", "incidents")

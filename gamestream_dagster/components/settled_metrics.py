@@ -19,14 +19,15 @@ from gamestream_dagster.components.keys import DEVICE_TABLE, Group, archive_key,
 from gamestream_dagster.components.metrics_sensor import metrics_automation
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.metrics import Metrics
-from gamestream_dagster.warehouse.tables import metric_settlement_events, metric_settlements, metric_table, system
+from gamestream_dagster.warehouse.described_tables import metric_table
+from gamestream_dagster.warehouse.tables import metric_settlement_events, metric_settlements, system
 
 if TYPE_CHECKING:
     from gamestream_dagster.metrics.compute import CheckResult
     from gamestream_dagster.metrics.model import Settlement
 
-# Events are at most 30 days older than the archive that holds them, and no archive is older than this.
-DAYS = dg.DailyPartitionsDefinition(start_date="2025-01-01", timezone="UTC")
+# No archive is older than 2025; partitions of which a metric reads the 400 days before must exist.
+DAYS = dg.DailyPartitionsDefinition(start_date="2023-01-01", timezone="UTC")
 _SEVERITY = {CheckSeverity.FAIL: dg.AssetCheckSeverity.ERROR, CheckSeverity.WARN: dg.AssetCheckSeverity.WARN}
 
 
@@ -60,7 +61,7 @@ def _metric_asset(metric: Metric) -> dg.AssetsDefinition:
             "grain": metric.grain,
             "source": metric.source,
             "lateness": metric.lateness,
-            "window_days": metric.window_days,
+            "windows": dict(metric.windows),
         },
         partitions_def=DAYS,
         deps=_deps(metric),
@@ -89,8 +90,13 @@ def _scratch() -> Any:
 
 
 def _deps(metric: Metric) -> list[dg.AssetDep]:
-    window = dg.TimeWindowPartitionMapping(start_offset=1 - metric.window_days, end_offset=0)
-    deps = [dg.AssetDep(metric_key(name), partition_mapping=window) for name in metric.upstream]
+    deps = [
+        dg.AssetDep(
+            metric_key(name),
+            partition_mapping=dg.TimeWindowPartitionMapping(start_offset=1 - metric.window_of(name), end_offset=0),
+        )
+        for name in metric.upstream
+    ]
     tables = (metric.name, metric_settlements.name, metric_settlement_events.name)
     deps += [dg.AssetDep(table_key(table)) for table in tables]
     if metric.reads_events:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from gamestream_dagster.errors import GamestreamError, Transient
+from gamestream_dagster.errors import InstructedError, Transient
 
 
-class DeadLetterError(GamestreamError):
-    """A request about dead letters that cannot be met.
-
-    Args:
-        reason: what is wrong, without a full stop.
-        instruction: what to do next, as a clause.
-    """
-
-    def __init__(self, reason: str, instruction: str) -> None:
-        super().__init__(f"{reason}; {instruction}.")
-        self.reason = reason
-        self.instruction = instruction
+class DeadLetterError(InstructedError):
+    """A request about dead letters that cannot be met."""
 
 
 class FixFileError(DeadLetterError):

@@ -7,6 +7,7 @@ from gamestream_dagster.resources.boards import BoardTablesResource
 from gamestream_dagster.resources.dead_letters import DeadLettersResource
 from gamestream_dagster.resources.drill import DrillerResource
 from gamestream_dagster.resources.enrichment import EnrichmentResource
+from gamestream_dagster.resources.experiments import ExperimentsResource
 from gamestream_dagster.resources.flink_jobs import FlinkJobsResource
 from gamestream_dagster.resources.metrics import MetricsResource
 from gamestream_dagster.resources.page import DashboardResource
@@ -34,6 +35,7 @@ def resources() -> dg.Definitions:
             "dashboard": DashboardResource(stack=stack),
             "enrichment": EnrichmentResource(stack=stack),
             "metrics": MetricsResource(stack=stack),
+            "experiments": ExperimentsResource(stack=stack),
             "dead_letters": DeadLettersResource(stack=stack),
             "alert_rules": AlertRulesResource(stack=stack),
             "driller": DrillerResource(stack=stack),

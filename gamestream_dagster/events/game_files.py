@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 import zstandard
 
@@ -16,6 +16,14 @@ from gamestream_dagster.events.file_lines import GZIP_MARK, MAX_LINE, UTF8_MARK,
 
 ZSTD_MARK: Final = b"\x28\xb5\x2f\xfd"
 
+_OTHER_MARKS: Final = {
+    b"PAR1": "a Parquet file",
+    b"Obj\x01": "an Avro file",
+    b"PK\x03\x04": "a zip file",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+}
+_MARK_BYTES: Final = 6
 _ZSTD_WINDOW: Final = 128 << 20  # bytes of memory that a file may ask for; `zstd --ultra -22` stays within it
 _ZSTD_PIECE: Final = 1 << 11  # packed bytes at once: they can become 40,000 times as many
 _CHUNK: Final = 1 << 16
@@ -32,7 +40,15 @@ class Sample(NamedTuple):
     problem: str = ""  # why it is no event of the file at all
 
 
-def samples(file: BinaryIO, name: str) -> Iterator[Sample]:
+class Pieces(Protocol):
+    """A stream that is read piece by piece."""
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Some bytes; none at the end."""
+        ...
+
+
+def samples(file: BinaryIO | Pieces, name: str) -> Iterator[Sample]:
     """The events of a file, in order. Blank lines are skipped.
 
     An array, and an object that begins with a line `{`, may be written over several lines. Everything else has one
@@ -42,7 +58,8 @@ def samples(file: BinaryIO, name: str) -> Iterator[Sample]:
         ReadingError: the file cannot be read to its end.
     """
     with _readable(name):
-        magic, stream = _begin(file, lambda head: len(head) >= len(ZSTD_MARK))
+        magic, stream = _begin(file, lambda head: len(head) >= _MARK_BYTES)
+        _check_readable(magic, name)
         if magic.startswith(GZIP_MARK):
             stream = gzip.GzipFile(fileobj=stream)
         elif magic.startswith(ZSTD_MARK):
@@ -115,6 +132,14 @@ class _Unpacked(io.RawIOBase):
         given, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
         buffer[: len(given)] = given
         return len(given)
+
+
+def _check_readable(magic: bytes, name: str) -> None:
+    for mark, kind in _OTHER_MARKS.items():
+        if magic.startswith(mark):
+            raise ReadingError(
+                f"{name} is {kind}; give JSON lines or a JSON array, as they are or packed by gzip or zstd."
+            )
 
 
 @contextmanager

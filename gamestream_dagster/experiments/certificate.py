@@ -7,21 +7,28 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gamestream_dagster.archive.digests import sha256_of
-from gamestream_dagster.experiments.errors import ExperimentCertificateError, PlayersError
+from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.catalogue.topics import RAW_TOPIC
+from gamestream_dagster.clients.topic_identity import TopicId
+from gamestream_dagster.experiments.archive_players import archived_players
+from gamestream_dagster.experiments.errors import ExperimentCertificateError, PlanError, PlayersError
 from gamestream_dagster.experiments.plan import Plan
 from gamestream_dagster.experiments.player_file import PlayerFile
 from gamestream_dagster.experiments.readout import Readout, library_versions, read_out
+from gamestream_dagster.reconciliation.certificates.pinned import ArchivePart, chapter_of, other_events
+from gamestream_dagster.reconciliation.certificates.pinned import Disagreement as BoardDisagreement
+from gamestream_dagster.settings import Settings
 
 KIND: Final = "experiment"
 VERSION: Final = 1
@@ -44,18 +51,36 @@ class FileData(_Part):
     sha256: str
 
 
+class CutData(_Part):
+    """The events that the players were read from: those of an archived topic before a cut."""
+
+    topic: str
+    topic_id: TopicId | None = Field(description="Kafka's id of the topic that the offsets belong to.")
+    offsets: dict[int, int] = Field(description="The cut: next offset by partition.")
+    holds_from: dict[int, int] = Field(description="Where the archive began, by partition; 0 for those left out.")
+    archive_head: str = Field(description="Digest of the archive's newest entry then: it pins every file before it.")
+    archive: dict[int, ArchivePart] = Field(description="By partition; those without a record are left out.")
+
+
 class ExperimentCertificate(_Part):
     """A readout with what it was computed from. Every digest is SHA-256 in hex digits."""
 
     kind: Literal["experiment"]
     version: Literal[1]
-    file: FileData
+    file: FileData | None = Field(default=None, description="Of players from a file.")
+    cut: CutData | None = Field(default=None, description="Of players from the archive.")
     plan: Plan
     plan_digest: str
     readout: Readout
     libraries: dict[str, str] = Field(description="Versions of what computed the numbers.")
     made_at: datetime
     digest: str = Field(description="Of everything above, as canonical JSON.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.file is None) == (self.cut is None):
+            raise ValueError("it has either a `file` or a `cut`")
+        return self
 
 
 class Part(StrEnum):
@@ -65,7 +90,14 @@ class Part(StrEnum):
     PLAN = "PLAN"  # the plan is not that of its digest
     DATA = "DATA"  # the file with the players is another one
     GONE = "GONE"  # the file with the players is not there: nothing can be recomputed
+    ARCHIVE = "ARCHIVE"  # the archive holds other events before the cut, or its log was written anew
+    OFFSETS = "OFFSETS"  # the archive does not hold the range at all: nothing can be recomputed
+    TOPIC = "TOPIC"  # the archive holds no chapter of the certificate's topic: nothing can be recomputed
     NUMBERS = "NUMBERS"  # the recomputed readout has other numbers
+
+
+UNKNOWN: Final = frozenset({Part.GONE, Part.OFFSETS, Part.TOPIC})
+"""With one of these nothing could be recomputed."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +120,36 @@ def certify_file(file: PlayerFile, plan: Plan, as_of: datetime) -> ExperimentCer
         PlayersError: the players cannot be compared, or the file changed meanwhile.
     """
     data, readout = _read(file, plan, as_of)
+    return _sealed(plan, readout, file=data)
+
+
+def certify_archive(settings: Settings, plan: Plan) -> ExperimentCertificate:
+    """Read an experiment from the archive of a stack as far as it goes, and certify what was read.
+
+    Raises:
+        PlanError: the plan measures what no event has.
+        PlayersError: nobody was exposed.
+        ArchiveError: the archive cannot be read.
+    """
+    with archived_players(settings) as players:
+        readout = read_out(plan, players.sample(plan), players.as_of)
+        archive = players.archive
+        cut = CutData(
+            topic=RAW_TOPIC,
+            topic_id=archive.chapter.topic_id,
+            offsets=dict(players.at.cut),
+            holds_from=dict(archive.chapter.begins),
+            archive_head=archive.manifest.head,
+            archive={part: ArchivePart.model_validate(held) for part, held in players.digests().items()},
+        )
+    return _sealed(plan, readout, cut=cut)
+
+
+def _sealed(plan: Plan, readout: Readout, **data: FileData | CutData) -> ExperimentCertificate:
     content: dict[str, Any] = {
         "kind": KIND,
         "version": VERSION,
-        "file": data,
+        **data,
         "plan": plan,
         "plan_digest": plan.digest,
         "readout": readout,
@@ -142,27 +200,68 @@ def read_experiment_certificate(path: Path) -> ExperimentCertificate:
         ) from error
 
 
-def verify_experiment(certificate: ExperimentCertificate, data: Path) -> list[Disagreement]:
+def verify_experiment(
+    certificate: ExperimentCertificate, settings: Settings, beside: Path, data: Path | None = None
+) -> list[Disagreement]:
     """What does not agree between a certificate, its plan and its data; nothing: all of it holds.
 
     Args:
         certificate: as it was read.
-        data: the file with the players.
+        settings: the stack with the archive, of a certificate over one.
+        beside: folder of the certificate, in which its file is looked for.
+        data: where the file is; default: beside the certificate.
+
+    Raises:
+        ArchiveError: the archive cannot be read.
     """
     found = [*_of_itself(certificate)]
+    if certificate.cut is not None:
+        return [*found, *_of_cut(certificate, certificate.cut, settings)]
+    if certificate.file is None:
+        raise ValueError("a certificate has a file or a cut")
+    # The name comes from the certificate: a path in it leads nowhere.
+    return [*found, *_of_file(certificate, certificate.file, data or beside / Path(certificate.file.name).name)]
+
+
+def _of_file(certificate: ExperimentCertificate, held: FileData, data: Path) -> Iterator[Disagreement]:
     if not data.is_file():
         sentence = f"{data} is not there, so nothing can be recomputed; bring it back, or name it with --data"
-        return [*found, Disagreement(Part.GONE, sentence)]
+        yield Disagreement(Part.GONE, sentence)
+        return
     now = sha256_of(data)
-    if now != certificate.file.sha256:
-        then = certificate.file.sha256
-        sentence = f"{data} is not the file of then (SHA-256 {now[:12]}, not {then[:12]})"
-        return [*found, Disagreement(Part.DATA, sentence)]
+    if now != held.sha256:
+        sentence = f"{data} is not the file of then (SHA-256 {now[:12]}, not {held.sha256[:12]})"
+        yield Disagreement(Part.DATA, sentence)
+        return
     try:
         _, readout = _read(PlayerFile(data), certificate.plan, certificate.readout.as_of)
     except PlayersError as error:
-        return [*found, Disagreement(Part.NUMBERS, f"the plan cannot be read from the file: {error.reason}")]
-    return [*found, *_other_numbers(certificate, readout)]
+        yield Disagreement(Part.NUMBERS, f"the plan cannot be read from the file: {error.reason}")
+        return
+    yield from _other_numbers(certificate, readout)
+
+
+def _of_cut(certificate: ExperimentCertificate, held: CutData, settings: Settings) -> Iterator[Disagreement]:
+    if held.topic != RAW_TOPIC:
+        yield Disagreement(Part.TOPIC, f"it is of the topic {held.topic!r}, exposures are in {RAW_TOPIC}")
+        return
+    place, about = chapter_of(load_manifest(settings.archive_dir / held.topic), held)
+    yield from _as_ours(about)
+    if place is None:
+        return
+    with archived_players(settings, chapter=place, cut=held.offsets) as players:
+        yield from _as_ours(other_events(players.digests(), held))
+        try:
+            readout = read_out(certificate.plan, players.sample(certificate.plan), players.as_of)
+        except (PlanError, PlayersError) as error:
+            yield Disagreement(Part.NUMBERS, f"the plan cannot be read from the archive: {error.reason}")
+            return
+    yield from _other_numbers(certificate, readout)
+
+
+def _as_ours(found: Iterable[BoardDisagreement]) -> Iterator[Disagreement]:
+    for one in found:
+        yield Disagreement(Part(one.part.value), one.sentence)
 
 
 def _read(file: PlayerFile, plan: Plan, as_of: datetime) -> tuple[FileData, Readout]:

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.errors import InstructedError
 
 
-class ExperimentError(GamestreamError):
-    """A readout that cannot be made.
-
-    Args:
-        reason: what is wrong, without a full stop.
-        instruction: what to do next, as a clause.
-    """
-
-    def __init__(self, reason: str, instruction: str) -> None:
-        super().__init__(f"{reason}; {instruction}.")
-        self.reason = reason
-        self.instruction = instruction
+class ExperimentError(InstructedError):
+    """A readout that cannot be made."""
 
 
 class PlanError(ExperimentError):

@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from gamestream_dagster.experiments.sample import Moments
+from gamestream_dagster.experiments.plan import MetricKind
+from gamestream_dagster.experiments.sample import Before, Moments
+from gamestream_dagster.experiments.sequential import always_valid_p, half_width, tuned
 
 _LEAST_EXPECTED: Final = 5
 """Cochran's rule: below it in any cell of the table, the normal approximation is not used."""
+_FAR: Final = 1_000
+"""Standard deviations from 0 of the means that tea-tasting is given."""
 _MOST_ENUMERATED: Final = 1_000_000
 """Players for which scipy's Fisher test takes milliseconds; it takes a minute for 10^9."""
 
@@ -29,6 +33,8 @@ class Method(StrEnum):
     FISHER = "Fisher's exact test"
     BINOMIAL = "exact binomial test"  # Fisher's limit, for more players than it can enumerate
     WELCH = "Welch's t-test"
+    CUPED = "Welch's t-test, CUPED"  # of what the values before the experiment do not explain
+    ALWAYS_VALID = "confidence sequence"  # holds at every look
     NONE = "none"
 
 
@@ -83,7 +89,7 @@ def _proportion_test(successes_0: int, players_0: int, successes: int, players: 
 
     with warnings.catch_warnings():  # its odds ratio divides by zero, and is not used
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = test_proportions_2indep(successes, players, successes_0, players_0, method="score", compare="diff")
+        found: Any = test_proportions_2indep(successes, players, successes_0, players_0, method="score", compare="diff")
     return float(found.pvalue), Method.SCORE
 
 
@@ -93,7 +99,8 @@ def _exact_test(successes_0: int, players_0: int, successes: int, players: int) 
     all_players, hits = players_0 + players, successes_0 + successes
     if all_players <= _MOST_ENUMERATED:
         table = [[successes, players - successes], [successes_0, players_0 - successes_0]]
-        return min(1.0, float(fisher_exact(table).pvalue)), Method.FISHER
+        exact: Any = fisher_exact(table)
+        return min(1.0, float(exact.pvalue)), Method.FISHER
     # The smallest margin of the table is tiny beside the players: its members are drawn as if with replacement.
     trials, found, chance = min(
         (players, successes, hits / all_players),
@@ -104,8 +111,15 @@ def _exact_test(successes_0: int, players_0: int, successes: int, players: int) 
     return float(binomtest(found, trials, chance).pvalue), Method.BINOMIAL
 
 
-def compare_means(control: Moments, variant: Moments, alpha: float) -> Estimate:
-    """Difference of two means; arguments as in `compare_proportions`."""
+def compare_means(control: Moments, variant: Moments, alpha: float, *, use_t: bool = True) -> Estimate:
+    """Difference of two means, adjusted by their values before the experiment where these are known.
+
+    Args:
+        control: as in `compare_proportions`.
+        variant: likewise.
+        alpha: likewise.
+        use_t: by Student's distribution; else by the normal one.
+    """
     difference = variant.mean - control.mean
     if min(control.count, variant.count) < 2:
         return Estimate(difference, None, None, 1.0, Method.NONE, "an arm has fewer than two players")
@@ -114,17 +128,76 @@ def compare_means(control: Moments, variant: Moments, alpha: float) -> Estimate:
         return Estimate(difference, None, None, 1.0, Method.NONE, note)
     from tea_tasting.metrics import Mean
 
-    found = Mean("value", use_t=True, equal_var=False, confidence_level=1 - alpha).analyze_aggregates(
-        _aggregates(control), _aggregates(variant)
-    )
+    covariate = "before" if _has_before(control, variant) else None
+    metric = Mean("value", covariate, use_t=use_t, equal_var=False, confidence_level=1 - alpha)
+    origin = control.mean - _FAR * (abs(difference) + math.sqrt(control.variance) + math.sqrt(variant.variance))
+    found = metric.analyze_aggregates(_aggregates(control, origin), _aggregates(variant, origin))
     low, high = float(found.effect_size_ci_lower), float(found.effect_size_ci_upper)
-    return Estimate(difference, low, high, float(found.pvalue), Method.WELCH)
+    method = Method.CUPED if covariate else Method.WELCH
+    return Estimate(float(found.effect_size), low, high, float(found.pvalue), method)
 
 
-def _aggregates(moments: Moments) -> Any:
+def _has_before(control: Moments, variant: Moments) -> bool:
+    """Whether values before the experiment tell players apart; else they adjust nothing."""
+    befores = [one.before for one in (control, variant) if one.before is not None]
+    return len(befores) == 2 and any(one.variance > 0 for one in befores)
+
+
+def _aggregates(moments: Moments, origin: float) -> Any:
+    """Moments as tea-tasting takes them, counted from an origin.
+
+    A difference does not depend on it. Its interval of the ratio of two means, which we do not use, does: the
+    exponential in it overflows for means near 0.
+    """
     from tea_tasting.aggr import Aggregates
 
-    return Aggregates(count_=moments.count, mean_={"value": moments.mean}, var_={"value": moments.variance})
+    before = moments.before or Before(0.0, 0.0, 0.0)
+    return Aggregates(
+        count_=moments.count,
+        mean_={"value": moments.mean - origin, "before": before.total / moments.count},
+        var_={"value": moments.variance, "before": before.variance},
+        cov_={("value", "before"): before.covariance},
+    )
+
+
+def compare_at_any_time(
+    kind: MetricKind, control: Moments, variant: Moments, alpha: float, planned_players: float
+) -> Estimate:
+    """Difference that may be looked at after every player.
+
+    Args:
+        kind: proportion or mean.
+        control: with `sequential.LEAST_PLAYERS` players at least.
+        variant: likewise.
+        alpha: the interval covers at all times with probability 1 - alpha.
+        planned_players: in both arms, where the interval is narrowest.
+    """
+    fixed = (
+        _near_normal(control, variant, alpha)
+        if kind is MetricKind.PROPORTION
+        else compare_means(control, variant, alpha, use_t=False)
+    )
+    if fixed.low is None or fixed.high is None:
+        return fixed
+    from scipy.stats import norm
+
+    error = (fixed.high - fixed.low) / 2 / float(norm.isf(alpha / 2))
+    players, mixture = control.count + variant.count, tuned(planned_players, alpha)
+    half = float(half_width(error, players, mixture, alpha))
+    p_value = float(always_valid_p(fixed.difference, error, players, mixture))
+    low, high = fixed.difference - half, fixed.difference + half
+    return Estimate(fixed.difference, low, high, p_value, Method.ALWAYS_VALID)
+
+
+def _near_normal(control: Moments, variant: Moments, alpha: float) -> Estimate:
+    """The raw difference of two rates, with an interval as wide as Agresti and Caffo's, which has a width at 0."""
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    low, high = confint_proportions_2indep(
+        variant.total, variant.count, control.total, control.count, method="agresti-caffo", compare="diff", alpha=alpha
+    )
+    difference, half = variant.mean - control.mean, float(high - low) / 2
+    return Estimate(difference, difference - half, difference + half, 1.0, Method.NONE)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -133,7 +206,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
         return []
     from statsmodels.stats.multitest import multipletests
 
-    return [min(1.0, float(one)) for one in multipletests(p_values, method="holm")[1]]
+    corrected: Any = multipletests(p_values, method="holm")[1]
+    return [min(1.0, float(one)) for one in corrected]
 
 
 def least_players_for_mean(skewness: float | None) -> float:

@@ -12,17 +12,36 @@ from typing import Annotated, Any, Final, Self
 
 import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
+from gamestream_dagster.catalogue.durations import DurationMs
 from gamestream_dagster.experiments.errors import PlanError
 
 MOST_VARIANTS: Final = 20
 MOST_METRICS: Final = 50
 _MOST_BYTES: Final = 256 * 1024
 _PROBLEMS_SHOWN: Final = 5
+_UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+
+
+def _duration_text(millis: int) -> str:
+    unit, length = next((unit, length) for unit, length in _UNITS.items() if millis % length == 0)
+    return f"{millis // length}{unit}"
+
 
 Name = Annotated[StrictStr, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Duration = Annotated[DurationMs, PlainSerializer(_duration_text, return_type=str)]
+"""Milliseconds, read from and written as a text such as `7d`."""
 Players = Annotated[int, Field(ge=2, le=10**12, strict=True)]
 
 
@@ -49,7 +68,7 @@ class Better(StrEnum):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class Metric(_Part):
@@ -59,6 +78,33 @@ class Metric(_Part):
     role: Role = Role.SECONDARY
     better: Better = Better.HIGHER
     column: Name | None = Field(default=None, description="Column of a file; default: the metric's name.")
+    covariate: Name | None = Field(
+        default=None, description="Column of a file with the player's value before the experiment: CUPED."
+    )
+    event: Name | None = Field(
+        default=None, description="Type of game events, for players from the archive: at least one, or how many."
+    )
+    sum: Name | None = Field(default=None, description="Number among the event's properties that is added up.")
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        if self.kind is MetricKind.PROPORTION and (self.covariate is not None or self.sum is not None):
+            raise ValueError("`covariate` and `sum` belong to kind `mean`")
+        if self.sum is not None and self.event is None:
+            raise ValueError("`sum` names a property of `event`, which is missing")
+        return self
+
+
+def _with_moments(given: Any, *names: str) -> Any:
+    """The days and times that YAML has read as such: a day is its beginning, and both are UTC."""
+    if not isinstance(given, dict):
+        return given
+    found = dict(given)
+    for name in names:
+        if isinstance(day := found.get(name), date):
+            moment = day if isinstance(day, datetime) else datetime.combine(day, time(), UTC)
+            found[name] = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return found
 
 
 class Horizon(_Part):
@@ -70,10 +116,7 @@ class Horizon(_Part):
     @model_validator(mode="before")
     @classmethod
     def _day(cls, given: Any) -> Any:
-        if isinstance(given, dict) and isinstance(day := given.get("date"), date):
-            moment = day if isinstance(day, datetime) else datetime.combine(day, time(), UTC)
-            return given | {"date": moment if moment.tzinfo else moment.replace(tzinfo=UTC)}
-        return given
+        return _with_moments(given, "date")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -84,10 +127,52 @@ class Horizon(_Part):
         return self
 
 
+class Sequential(_Part):
+    """A result that may be read at any time: wider intervals that hold at every look."""
+
+    players: Players = Field(description="In all arms together; where the intervals are narrowest.")
+
+
 class Stop(_Part):
     """When the result may be read."""
 
-    horizon: Horizon
+    horizon: Horizon | None = None
+    sequential: Sequential | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.horizon is None) == (self.sequential is None):
+            raise ValueError("write either `horizon` or `sequential`")
+        return self
+
+
+class Exposure(_Part):
+    """Which first exposures count, of players from the archive."""
+
+    since: datetime | None = Field(default=None, alias="from", description="Earlier exposures are none.")
+    until: datetime | None = Field(default=None, description="Who is first exposed then or later takes no part.")
+    window: Duration | None = Field(
+        default=None, description="What counts of each player after the exposure; who had less time has to wait."
+    )
+    pre_period: Duration | None = Field(
+        default=None, description="Before the exposure: the covariate of each mean (CUPED)."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _days(cls, given: Any) -> Any:
+        return _with_moments(given, "from", "until")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        for name, moment in (("from", self.since), ("until", self.until)):
+            if moment is not None and moment.tzinfo is None:
+                raise ValueError(f"`{name}` has no zone; add Z for UTC")
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError("`from` is not before `until`")
+        if 0 in {self.window, self.pre_period}:
+            raise ValueError("`window` and `pre_period` are longer than 0")
+        return self
 
 
 class Plan(_Part):
@@ -100,6 +185,7 @@ class Plan(_Part):
     variants: dict[Name, Positive] = Field(description="Planned share of the players, or weight, by variant.")
     metrics: dict[Name, Metric]
     stop: Stop | None = Field(default=None, description="None: read whenever somebody likes, so exploratory.")
+    exposure: Exposure = Exposure()
     alpha: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.05
     power: Annotated[float, Field(ge=0.5, le=0.999)] = 0.8
 

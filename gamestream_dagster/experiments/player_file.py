@@ -15,8 +15,9 @@ from typing import Any, Final
 import duckdb
 
 from gamestream_dagster.experiments.errors import PlayersError
+from gamestream_dagster.experiments.moments import arms_of, places_of
 from gamestream_dagster.experiments.plan import MOST_VARIANTS, Metric, MetricKind, Plan, Role
-from gamestream_dagster.experiments.sample import Arm, Moments, Sample
+from gamestream_dagster.experiments.sample import Sample
 from gamestream_dagster.experiments.statements import statement
 
 PLAYER_COLUMN: Final = "userid"
@@ -49,8 +50,10 @@ class PlayerFile:
             PlayersError: a column is missing, a value is none of its column, a player stands twice in a version, or
                 the file cannot be read.
         """
-        metrics = list(plan.metrics)
-        with self._opened([plan.column_of(metric) for metric in metrics]) as database:
+        with_before = {name: metric.covariate for name, metric in plan.metrics.items() if metric.covariate is not None}
+        places = places_of(list(plan.metrics), with_before)
+        columns = [plan.column_of(one.metric) for one in places] + list(with_before.values())
+        with self._opened(columns) as database:
             _refuse_nameless(database, self.path)
             found = [name for (name,) in database.execute("SELECT DISTINCT variant FROM file_rows").fetchall()]
             if unknown := sorted(set(found) - set(plan.variants)):
@@ -58,9 +61,13 @@ class PlayerFile:
                     f"{self.path} has the version {unknown[0]!r}, the plan has {', '.join(plan.variants)}",
                     "correct `variants` before you look at results, or the file",
                 )
-            _refuse_values(database, self.path, plan)
+            _refuse_values(database, self.path, plan, columns)
             crossovers = _leave_out_repeated(database, self.path)
-            return Sample(_arms(database, plan), crossovers)
+            moments = database.execute(statement("moments")).fetchall()
+            pairs = [(one.place, one.before) for one in places if one.before is not None]
+            given = {"places": [place for place, _ in pairs], "befores": [before for _, before in pairs]}
+            covariances = database.execute(statement("covariances"), given).fetchall() if pairs else []
+            return Sample(arms_of(plan, places, moments, covariances), crossovers)
 
     def versions(self) -> list[str]:
         """The versions that the file has, for a file without a plan, in order.
@@ -210,22 +217,21 @@ def _refuse_nameless(database: duckdb.DuckDBPyConnection, path: Path) -> None:
         )
 
 
-def _refuse_values(database: duckdb.DuckDBPyConnection, path: Path, plan: Plan) -> None:
-    metrics = list(plan.metrics.items())
-    proportions = [place for place, (_, metric) in enumerate(metrics, start=1) if metric.kind is MetricKind.PROPORTION]
+def _refuse_values(database: duckdb.DuckDBPyConnection, path: Path, plan: Plan, columns: Sequence[str]) -> None:
+    kinds = [metric.kind for metric in plan.metrics.values()]
+    proportions = [place for place, kind in enumerate(kinds, start=1) if kind is MetricKind.PROPORTION]
     values = {"proportions": proportions or [0], "most": _MOST_NUMBER}
     found = database.execute(statement("file_refused"), values).fetchall()
     if not found:
         return
     place, count = found[0]
-    name, metric = metrics[place - 1]
-    is_proportion = metric.kind is MetricKind.PROPORTION
+    is_proportion = place in proportions
     given = {"place": place, "most": _MOST_NUMBER, "proportion": is_proportion}
     row, text = _one(database, statement("file_first_refused"), given)
     shown = "empty" if not text else repr(text if len(text) <= 40 else f"{text[:40]}...")
     wanted = "0 or 1, or false or true" if is_proportion else f"a number between -{_MOST_NUMBER:.0e} and its opposite"
     raise PlayersError(
-        f"`{plan.column_of(name)}` of {path} has {count:,} values that cannot be used, the first is {shown} in row "
+        f"`{columns[place - 1]}` of {path} has {count:,} values that cannot be used, the first is {shown} in row "
         f"{row:,}; it must be {wanted}",
         "correct them, or leave these players out for a reason that does not depend on their arm",
     )
@@ -246,19 +252,6 @@ def _leave_out_repeated(database: duckdb.DuckDBPyConnection, path: Path) -> int:
         )
     database.execute(statement("file_players"))
     return crossovers
-
-
-def _arms(database: duckdb.DuckDBPyConnection, plan: Plan) -> tuple[Arm, ...]:
-    metrics = list(plan.metrics)
-    found: dict[tuple[str, str], Moments] = {}
-    for variant, place, count, total, variance, skewness in database.execute(statement("moments")).fetchall():
-        found[variant, metrics[place - 1]] = Moments(count, total, variance or 0.0, skewness)
-    nobody = Moments(0, 0.0, 0.0)
-    arms = []
-    for variant in plan.variants:
-        moments = {metric: found.get((variant, metric), nobody) for metric in metrics}
-        arms.append(Arm(variant, next(iter(moments.values())).count, moments))
-    return tuple(arms)
 
 
 def _one(database: duckdb.DuckDBPyConnection, query: str, values: dict[str, Any] | None = None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gamestream_dagster.experiments.plan import MetricKind
 from gamestream_dagster.experiments.sample import Moments
 
@@ -33,14 +35,16 @@ def _of_proportion(rate: float, players_0: int, players: int, alpha: float, powe
     from statsmodels.stats.proportion import power_proportions_2indep
 
     def lacking(difference: float) -> float:
-        found = power_proportions_2indep(difference, rate, players, ratio=players_0 / players, alpha=alpha)
+        ratio: Any = players_0 / players  # typed as an integer, and used as a number
+        found: Any = power_proportions_2indep(difference, rate, players, ratio=ratio, alpha=alpha)
         return float(found.power) - power
 
     # The direction with more room; 1 - rate itself would be a rate without variance.
     largest = (1 - rate) * (1 - 1e-9) if rate <= 0.5 else -rate * (1 - 1e-9)
     if lacking(largest) < 0:
         return None
-    return abs(float(brentq(lacking, 0.0, largest)))
+    least: Any = brentq(lacking, 0.0, largest)
+    return abs(float(least))
 
 
 def _of_mean(variance: float, players_0: int, players: int, alpha: float, power: float) -> float:

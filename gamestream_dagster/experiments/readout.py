@@ -6,7 +6,7 @@ split there are no differences.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import metadata
@@ -18,14 +18,16 @@ from gamestream_dagster.experiments.errors import PlayersError
 from gamestream_dagster.experiments.estimates import (
     Estimate,
     Method,
+    compare_at_any_time,
     compare_means,
     compare_proportions,
     holm,
     least_players_for_mean,
 )
-from gamestream_dagster.experiments.plan import Better, Horizon, Metric, MetricKind, Plan, Role
+from gamestream_dagster.experiments.plan import Better, Metric, MetricKind, Plan, Role, Stop
 from gamestream_dagster.experiments.power import smallest_effect
 from gamestream_dagster.experiments.sample import Arm, Moments, Sample
+from gamestream_dagster.experiments.sequential import LEAST_PLAYERS
 from gamestream_dagster.experiments.srm import Srm, SrmStatus, check_split
 
 _LIBRARIES: Final = ("gamestream", "duckdb", "numpy", "scipy", "statsmodels", "tea-tasting")
@@ -98,7 +100,9 @@ class Comparison(_Part):
     method: Method
     significant: bool
     improves: bool | None = Field(description="Whether the difference goes the wanted way; None where it is 0.")
-    detectable: float | None = Field(description="Smallest difference that this many players show at the power.")
+    detectable: float | None = Field(
+        description="Smallest difference that these players show at the plan's power; None of a sequential result."
+    )
     note: str | None
 
 
@@ -110,6 +114,7 @@ class Readout(_Part):
     outcomes: dict[str, Outcome] = Field(description="By variant other than the control.")
     players: int = Field(description="In the arms.")
     crossovers: int = Field(description="Seen in two variants, in no arm.")
+    waiting: int = Field(default=0, description="Whose window is not over, in no arm yet.")
     split: SplitRead
     arms: list[ArmRead]
     comparisons: list[Comparison]
@@ -134,7 +139,7 @@ def read_out(plan: Plan, sample: Sample, as_of: datetime) -> Readout:
     if not whole:
         raise PlayersError(f"No player of {plan.experiment} is in one arm alone", "see how players are assigned")
     split = check_split(players, plan.shares)
-    early = plan.stop is not None and not _reached(plan.stop.horizon, whole, as_of)
+    early = plan.stop is not None and not _reached(plan.stop, players, as_of)
     status = Status.BLOCKED if split.status is SrmStatus.BLOCK else Status.EARLY if early else Status.READ
     comparisons = [*_compared(plan, sample)] if status is Status.READ else []
     return Readout(
@@ -143,6 +148,7 @@ def read_out(plan: Plan, sample: Sample, as_of: datetime) -> Readout:
         outcomes=_outcomes(plan, comparisons) if status is Status.READ else {},
         players=whole,
         crossovers=sample.crossovers,
+        waiting=sample.waiting,
         split=SplitRead(
             status=split.status, p_value=split.p_value, chi_square=split.chi_square, deviation=split.deviation
         ),
@@ -159,10 +165,12 @@ def library_versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in _LIBRARIES}
 
 
-def _reached(horizon: Horizon, players: int, as_of: datetime) -> bool:
-    if horizon.players is not None:
-        return players >= horizon.players
-    return horizon.date is not None and as_of >= horizon.date
+def _reached(stop: Stop, players: Mapping[str, int], as_of: datetime) -> bool:
+    if stop.horizon is None:
+        return min(players.values()) >= LEAST_PLAYERS
+    if stop.horizon.players is not None:
+        return sum(players.values()) >= stop.horizon.players
+    return stop.horizon.date is not None and as_of >= stop.horizon.date
 
 
 def _arm(arm: Arm, whole: int, plan: Plan, *, with_metrics: bool) -> ArmRead:
@@ -186,7 +194,7 @@ def _compared(plan: Plan, sample: Sample) -> Iterator[Comparison]:
     arms = {arm.variant: arm for arm in sample.arms}
     control = arms[plan.control]
     pairs = [(name, metric, arms[variant]) for name, metric in plan.metrics.items() for variant in plan.treatments]
-    estimates = [_estimate(metric, control.metrics[name], arm.metrics[name], plan) for name, metric, arm in pairs]
+    estimates = [_estimate(plan, name, control, arm) for name, _, arm in pairs]
     family = [place for place, (_, metric, _) in enumerate(pairs) if metric.role is not Role.GUARDRAIL]
     corrected = dict(zip(family, holm([estimates[place].p_value for place in family]), strict=True))
     for place, ((name, metric, arm), estimate) in enumerate(zip(pairs, estimates, strict=True)):
@@ -207,14 +215,24 @@ def _compared(plan: Plan, sample: Sample) -> Iterator[Comparison]:
             method=estimate.method,
             significant=decides < plan.alpha,
             improves=up is (metric.better is Better.HIGHER) if estimate.difference else None,
-            detectable=smallest_effect(metric.kind, control.metrics[name], arm.metrics[name], plan.alpha, plan.power),
+            detectable=_detectable(plan, name, control, arm),
             note=estimate.note,
         )
 
 
-def _estimate(metric: Metric, control: Moments, variant: Moments, plan: Plan) -> Estimate:
-    compare = compare_proportions if metric.kind is MetricKind.PROPORTION else compare_means
-    return compare(control, variant, plan.alpha)
+def _estimate(plan: Plan, name: str, control: Arm, arm: Arm) -> Estimate:
+    kind, pair = plan.metrics[name].kind, (control.metrics[name], arm.metrics[name])
+    if plan.stop is not None and plan.stop.sequential is not None:
+        planned = plan.stop.sequential.players * (plan.shares[control.variant] + plan.shares[arm.variant])
+        return compare_at_any_time(kind, *pair, plan.alpha, planned)
+    return (compare_proportions if kind is MetricKind.PROPORTION else compare_means)(*pair, plan.alpha)
+
+
+def _detectable(plan: Plan, name: str, control: Arm, arm: Arm) -> float | None:
+    if plan.stop is not None and plan.stop.sequential is not None:
+        return None
+    kind = plan.metrics[name].kind
+    return smallest_effect(kind, control.metrics[name], arm.metrics[name], plan.alpha, plan.power)
 
 
 def _outcomes(plan: Plan, comparisons: list[Comparison]) -> dict[str, Outcome]:

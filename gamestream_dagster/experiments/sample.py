@@ -10,6 +10,16 @@ from gamestream_dagster.experiments.plan import Plan
 
 
 @dataclass(frozen=True)
+class Before:
+    """The value of a metric before the experiment, over the players of an arm."""
+
+    total: float
+    variance: float
+    covariance: float
+    """With the metric."""
+
+
+@dataclass(frozen=True)
 class Moments:
     """One metric over the players of an arm."""
 
@@ -21,6 +31,8 @@ class Moments:
     """Sample variance (n - 1); 0 for fewer than two players."""
     skewness: float | None = None
     """None for fewer than three players, or without variance."""
+    before: Before | None = None
+    """None where no value before the experiment is known."""
 
     @property
     def mean(self) -> float:
@@ -44,6 +56,8 @@ class Sample:
     arms: tuple[Arm, ...]
     crossovers: int
     """Players seen in two variants or more: they are in no arm."""
+    waiting: int = 0
+    """Players whose window is not over: they are in no arm yet."""
 
 
 class Players(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gamestream_dagster.experiments.plan import MetricKind, Plan, Role
 from gamestream_dagster.experiments.readout import Comparison, Outcome, Readout, Status
+from gamestream_dagster.experiments.sequential import LEAST_PLAYERS
 
 
 def sentence(readout: Readout, plan: Plan) -> str:
@@ -53,10 +54,12 @@ def _blocked(readout: Readout) -> str:
 
 def _early(readout: Readout, plan: Plan) -> str:
     horizon = plan.stop.horizon if plan.stop is not None else None
-    if horizon is not None and horizon.date is not None:
+    if horizon is None:
+        waits = f"for {LEAST_PLAYERS} players in each arm"
+    elif horizon.date is not None:
         waits = f"until {horizon.date:%Y-%m-%d %H:%M} UTC"
     else:
-        waits = f"for {horizon.players if horizon else 0:,} players, {readout.players:,} are in"
+        waits = f"for {horizon.players or 0:,} players, {readout.players:,} are in"
     return f"Too early: the plan waits {waits}; until then only the quality of the data is shown."
 
 

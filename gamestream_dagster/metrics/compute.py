@@ -13,6 +13,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
+from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.catalogue.metrics import (
     DEVICE_MODELS,
     EVENT_TYPES,
@@ -44,6 +45,9 @@ DUCKDB_TYPES = {
     MetricType.TIMESTAMP: "TIMESTAMP",
     MetricType.JSON: "VARCHAR",
 }
+
+_days_by_archive: dict[tuple[Path, str], dict[date, int]] = {}
+"""Of the archive that was read last, by folder and head of its manifest."""
 
 SettledFiles = Mapping[str, Mapping[date, Path]]
 """Files of settled days, by metric and day."""
@@ -140,9 +144,18 @@ class MetricsDatabase:
         return self._upto
 
     def days_with_events(self) -> dict[date, int]:
-        """Days that have accepted events of production, with their number, copies included."""
-        _ = self.upto
-        return dict(self._db.execute(statement("days_with_events")).fetchall())
+        """Days that have accepted events of production, with their number, copies included.
+
+        A process counts them once for each state of the archive: it reads the times of all events.
+        """
+        head = load_manifest(self._topic_dir).head if self._upto is None else self._upto.head
+        known = _days_by_archive.get((self._topic_dir, head))
+        if known is None:
+            head = self.upto.head
+            known = dict(self._db.execute(statement("days_with_events")).fetchall())
+            _days_by_archive.clear()
+            _days_by_archive[self._topic_dir, head] = known
+        return known
 
     def compute(self, metric: Metric, day: date, files: SettledFiles, target: Path) -> Computed:
         """Compute a day into a Parquet file, and check its rows.
@@ -219,9 +232,9 @@ class MetricsDatabase:
             self._bind_day(day)
         if DEVICE_MODELS in metric.reads:
             self._make_device_models()
-        first = day - timedelta(days=metric.window_days - 1)
         for name in metric.upstream:
-            paths = [str(path) for at, path in sorted(files.get(name, {}).items()) if first <= at <= day]
+            known = files.get(name, {})
+            paths = [str(known[at]) for at in metric.days_of(name, day, date.min) if at in known]
             if paths:
                 self._db.read_parquet(paths, union_by_name=True).create_view(name, replace=True)
             else:

@@ -43,20 +43,26 @@ def page(metric: Metric) -> str:
 
 
 def _facts(metric: Metric) -> str:
-    window = "its own day" if metric.window_days == 1 else f"the {metric.window_days} days up to its own"
-    read = [f"[`{name}`]({name}.md)" if name in metric.upstream else f"`{name}`" for name in metric.reads]
+    read = [_read(metric, name) for name in metric.reads]
     kept = "for ever" if metric.kept_days is None else f"{metric.kept_days} days"
     rows = [
         ("grain", metric.grain),
         ("key", ", ".join(f"`{name}`" for name in metric.key)),
         ("partition", f"`{metric.partition}`, a day in UTC"),
-        ("reads", f"{', '.join(read)}: {window}"),
+        ("reads", ", ".join(read)),
         ("late events", metric.lateness),
         ("kept", kept),
         ("owner", metric.owner),
         ("source", metric.source),
     ]
     return _table(("", ""), rows)
+
+
+def _read(metric: Metric, name: str) -> str:
+    if name not in metric.upstream:
+        return f"`{name}`"
+    days = metric.window_of(name)
+    return f"[`{name}`]({name}.md)" + (f" ({days} days)" if days > 1 else "")
 
 
 def _wrapped(text: str) -> str:

@@ -85,7 +85,7 @@ def _why(
     if any(name in due for name in metric.upstream):
         return Why.INPUTS
     for name in metric.upstream:
-        for at in days_between(max(begins, day - timedelta(days=metric.window_days - 1)), day):
+        for at in metric.days_of(name, day, begins):
             now = known.get((name, at))
             if settled.inputs.get(name, {}).get(at) != (None if now is None else now.version):
                 return Why.INPUTS

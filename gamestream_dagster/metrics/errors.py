@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from gamestream_dagster.errors import GamestreamError, Transient
+from gamestream_dagster.errors import InstructedError, Transient
 
 
-class MetricError(GamestreamError):
-    """A metric could not be settled or read.
-
-    Args:
-        reason: what happened, without a full stop.
-        instruction: what to do next, as a clause.
-    """
-
-    def __init__(self, reason: str, instruction: str) -> None:
-        super().__init__(f"{reason}; {instruction}.")
-        self.reason = reason
-        self.instruction = instruction
+class MetricError(InstructedError):
+    """A metric could not be settled or read."""
 
 
 class DayNotCompleteError(MetricError, Transient):

@@ -20,7 +20,7 @@ class Reason(StrEnum):
     FIRST = "FIRST"  # the day was never settled before
     LATE_EVENTS = "LATE_EVENTS"  # events of the day were archived after it was settled
     INPUTS = "INPUTS"  # a day that it is computed from has a new version
-    DEFINITION = "DEFINITION"  # the query, the columns or the window changed
+    DEFINITION = "DEFINITION"  # the query, columns or windows changed, or the device table
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 from gamestream_dagster.archive.digests import sha256_of
@@ -42,8 +42,16 @@ def metrics_dir(settings: Settings) -> Path:
 
 
 @contextmanager
-def open_settler(settings: Settings, metrics: Mapping[str, Metric] | None = None) -> Iterator[Settler]:
-    """Whoever settles days of a stack. It reads the archive as it is at the first use, for all that it settles."""
+def open_settler(
+    settings: Settings, metrics: Mapping[str, Metric] | None = None, is_complete: IsComplete | None = None
+) -> Iterator[Settler]:
+    """Whoever settles days of a stack. It reads the archive as it is at the first use, for all that it settles.
+
+    Args:
+        settings: the stack.
+        metrics: all of them; default: the project's.
+        is_complete: whether a day is complete; default: Kafka is asked.
+    """
     folder = metrics_dir(settings)
     source = game_source(settings)
     spill = settings.home / "tmp" / "metrics"
@@ -62,7 +70,7 @@ def open_settler(settings: Settings, metrics: Mapping[str, Metric] | None = None
             scratch=scratch,
             store=store,
             database=database,
-            is_complete=lambda day: day_completeness(settings, source, day),
+            is_complete=is_complete or (lambda day: day_completeness(settings, source, day)),
         )
 
 
@@ -179,14 +187,12 @@ class Settler:
     def _inputs(self, metric: Metric, day: date) -> _Inputs:
         files: dict[str, dict[date, Path]] = {}
         versions: dict[str, dict[date, int]] = {}
-        first = day - timedelta(days=metric.window_days - 1)
-        begins = self.first_day() or first
-        window = (first + timedelta(days=place) for place in range(metric.window_days))
-        wanted = [at for at in window if at >= begins]
-        settled = {(one.metric, one.day): one for one in self.store.newest(metric.upstream, first, day)}
+        begins = self.first_day() or day
         for name in metric.upstream:
-            for at in wanted:
-                found = settled.get((name, at))
+            days = metric.days_of(name, day, begins)
+            settled = {one.day: one for one in self.store.newest([name], days[0], day)}
+            for at in days:
+                found = settled.get(at)
                 again = f"settle it with `gamestream metrics backfill --from {at} --to {day}`"
                 if found is None:
                     raise NotSettledError(f"{metric.name} of {day} needs {name} of {at}, which is not settled", again)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -39,6 +39,8 @@ class ArchivedUpto:
 
     chapter: int
     offsets: Mapping[int, int]
+    head: str = field(default="", compare=False)
+    """Digest of the manifest's newest entry then."""
 
 
 def open_archive_of_all_time(
@@ -79,7 +81,8 @@ def open_archive_of_all_time(
             database.read_parquet(paths, hive_partitioning=False, union_by_name=True).create_view(name, replace=True)
             parts.append(f"SELECT *, {number} AS chapter FROM {name}")
     database.execute(f"CREATE OR REPLACE TEMP VIEW archive AS {' UNION ALL BY NAME '.join(parts)}")
-    return ArchivedUpto(len(manifest.chapters), {**manifest.current.begins, **manifest.archived_upto})
+    offsets = {**manifest.current.begins, **manifest.archived_upto}
+    return ArchivedUpto(len(manifest.chapters), offsets, manifest.head)
 
 
 def _is_new(file: ArchivedFile, chapter: int, after: ArchivedUpto) -> bool:

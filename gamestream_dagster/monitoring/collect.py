@@ -9,7 +9,7 @@ from functools import partial
 
 from gamestream_dagster.alerts.samples import Sample, labels_of
 from gamestream_dagster.errors import sentence_of
-from gamestream_dagster.monitoring import dagster_series, flink_series, kafka_series, proof_series
+from gamestream_dagster.monitoring import dagster_series, flink_series, kafka_series, proof_series, warehouse_series
 from gamestream_dagster.settings import Settings
 
 Source = Callable[[Settings, float], list[Sample]]
@@ -24,6 +24,7 @@ SOURCES: Mapping[str, Source] = {
     "dagster": dagster_series.dagster_runs,
     "verdicts": proof_series.verdicts,
     "messages": proof_series.messages,
+    "warehouse": warehouse_series.warehouse,
 }
 """By the name that `series.yaml` gives them."""
 

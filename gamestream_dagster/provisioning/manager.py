@@ -30,7 +30,7 @@ from gamestream_dagster.provisioning.subjects import SubjectProvider
 from gamestream_dagster.provisioning.tables import MigrationProvider, TableProvider
 from gamestream_dagster.provisioning.topics import TopicProvider
 from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import load_metadata
+from gamestream_dagster.warehouse.described_tables import load_metadata
 
 Providers = Mapping[ResourceKind, Provider]
 

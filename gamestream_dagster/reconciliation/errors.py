@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.errors import GamestreamError, InstructedError
 
 
 class ReconciliationError(GamestreamError):
     """Root of this package's errors; raised only as one of the classes below."""
 
 
-class CouldNotLookError(ReconciliationError):
-    """No verdict is possible now (job down, no checkpoint, archive behind): the run ends as `COULD_NOT_RUN`.
-
-    Args:
-        reason: the obstacle, without a full stop.
-        instruction: what to do next, as a clause.
-    """
-
-    def __init__(self, reason: str, instruction: str) -> None:
-        super().__init__(f"{reason}; {instruction}.")
-        self.reason = reason
-        self.instruction = instruction
+class CouldNotLookError(ReconciliationError, InstructedError):
+    """No verdict is possible now (job down, no checkpoint, archive behind): the run ends as `COULD_NOT_RUN`."""
 
 
 class BoardNotUsableError(ReconciliationError):

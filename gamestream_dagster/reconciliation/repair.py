@@ -36,7 +36,7 @@ from gamestream_dagster.reconciliation.model.values import (
 )
 from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Change, is_whole
 from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import board_table
+from gamestream_dagster.warehouse.described_tables import board_table
 
 BEHIND_THE_JOB = frozenset({Cause.SINK_LAG, Cause.STALE_ROW, Cause.EDITED_BY_HAND})
 _FLUSH_SECONDS = 20.0

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, Select, TableClause
 
 from gamestream_dagster.catalogue.boards import Board, ColumnType
-from gamestream_dagster.warehouse.tables import BOARD_TYPES
+from gamestream_dagster.warehouse.described_tables import BOARD_TYPES
 
 # no column of a board has spaces in its name
 _AGE: Final = "age of the row"

@@ -14,6 +14,7 @@ from cachetools import LRUCache, TLRUCache
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.serving_api.views import View
 
 FRESH_SECONDS: Final = 1.0
@@ -60,7 +61,7 @@ class HeldViews:
         self._clock = clock
         self._newest: LRUCache[Name, _Entry] = LRUCache(_MOST_VIEWS)
         self._reading: dict[Name, asyncio.Task[View]] = {}
-        self._failed: LRUCache[Name, tuple[float, ServiceError]] = LRUCache(_MOST_VIEWS)
+        self._failed: LRUCache[Name, tuple[float, GamestreamError]] = LRUCache(_MOST_VIEWS)
         self._threads = ThreadPoolExecutor(_THREADS, "boards")
         self._pinned: TLRUCache[str, View] = TLRUCache(
             MOST_PINNED_ROWS,
@@ -83,9 +84,9 @@ class HeldViews:
             return entry.view
         failed_at, failure = self._failed.get(name, (float("-inf"), None))
         if failure is not None and now - failed_at < PAUSE_SECONDS:
-            if entry is not None and age < AWAY_SECONDS:
+            if entry is not None and age < AWAY_SECONDS and isinstance(failure, ServiceError):
                 return entry.view
-            raise failure
+            raise failure.with_traceback(None)  # it would grow with each request
         task = self._read(name, board, season)
         if entry is not None and age < STALE_SECONDS:
             return entry.view
@@ -127,7 +128,7 @@ class HeldViews:
         began = self._clock()
         try:
             view = await asyncio.get_running_loop().run_in_executor(self._threads, self._reader.read, board, season)
-        except ServiceError as error:
+        except GamestreamError as error:
             self._failed[name] = (self._clock(), error)
             raise
         self._newest[name] = _Entry(view, began)

@@ -19,8 +19,9 @@ from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
 from gamestream_dagster.catalogue.sources import load_sources
 from gamestream_dagster.clients.errors import TerminalServiceError
+from gamestream_dagster.warehouse.described_tables import load_metadata
 from gamestream_dagster.warehouse.ledger_parts import PREFIX, create_parts
-from gamestream_dagster.warehouse.tables import job_ledger, load_metadata
+from gamestream_dagster.warehouse.tables import job_ledger
 
 MIGRATIONS_DIR = Path(__file__).with_name("migrations")
 VERSION_TABLE = "alembic_version"

@@ -52,7 +52,7 @@ def _shape(metric: Metric) -> Iterator[Expectation]:
 def _rules(metric: Metric) -> Iterator[Expectation]:
     for check in metric.checks.values():
         # the condition is of the catalogue, like the rest of the metric's SQL
-        select = f"SELECT * FROM {{batch}} AS broken WHERE ({check.where}) IS NOT TRUE"  # noqa: S608
+        select = f"SELECT * FROM {{batch}} WHERE ({check.where}) IS NOT TRUE"  # noqa: S608
         yield no_rows(select, check.holds, _SEVERITY[check.severity])
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import load_metadata
+from gamestream_dagster.warehouse.described_tables import load_metadata
 from tests.support.fakes.board_rows import HOSTILE, difference, fill, own_database, reconciled, write
 
 BOARDS = {name: board for name, board in load_boards().items() if board.ranked}

@@ -58,7 +58,7 @@ class Sender:
 
 
 @dataclass
-class World:
+class OnCall:
     settings: Settings
     office: Office
 
@@ -89,16 +89,16 @@ class World:
 
 
 @pytest.fixture
-def world(stack: Settings) -> Iterator[World]:
+def on_call(stack: Settings) -> Iterator[OnCall]:
     with own_database(stack) as settings:
-        yield World(settings, Office())
+        yield OnCall(settings, Office())
 
 
-def test_people_are_told_once_of_each_transition_over_restarts(world: World) -> None:
+def test_people_are_told_once_of_each_transition_over_restarts(on_call: OnCall) -> None:
     told = []
     for hours in (0.1, 2, 2.5, 0.1, 0.1):
-        world.round(hours)  # each round opens everything anew, as after a restart
-        told.append(world.office.take())
+        on_call.round(hours)  # each round opens everything anew, as after a restart
+        told.append(on_call.office.take())
     assert told == [
         [],
         [f"oncall: FIRING critical: {OLD}", f"team: FIRING critical: {OLD}"],
@@ -106,115 +106,115 @@ def test_people_are_told_once_of_each_transition_over_restarts(world: World) -> 
         [f"oncall: RESOLVED critical: {OLD}", f"team: RESOLVED critical: {OLD}"],
         [],
     ]
-    (row,) = world.execute(sa.select(alerts))
+    (row,) = on_call.execute(sa.select(alerts))
     assert row.details["evidence"]['hours_since_last_event{topic="a"}'] == {"value": 2.5, "newest": "p0@17"}
     assert row.cleared_at is not None
 
 
-def test_a_source_that_does_not_answer_neither_resolves_nor_fires(world: World) -> None:
-    world.round(2)
-    world.office.take()
-    blind = world.round(None)
+def test_a_source_that_does_not_answer_neither_resolves_nor_fires(on_call: OnCall) -> None:
+    on_call.round(2)
+    on_call.office.take()
+    blind = on_call.round(None)
     assert "Could not collect kafka: Kafka: no answer" in blind.sentence
-    assert world.office.take() == [f"oncall: NO DATA critical: {OLD}", f"team: NO DATA critical: {OLD}"]
-    world.round(None)
-    world.round(2)
-    assert world.office.take() == []
-    world.round(0)
-    assert len(world.office.take()) == 2
+    assert on_call.office.take() == [f"oncall: NO DATA critical: {OLD}", f"team: NO DATA critical: {OLD}"]
+    on_call.round(None)
+    on_call.round(2)
+    assert on_call.office.take() == []
+    on_call.round(0)
+    assert len(on_call.office.take()) == 2
 
 
-def test_a_crash_between_writing_and_sending_loses_no_message(world: World) -> None:
-    world.round(2, environment={})  # nobody can be told
-    assert world.office.take() == []
-    world.round(2)
-    assert len(world.office.take()) == 2
+def test_a_crash_between_writing_and_sending_loses_no_message(on_call: OnCall) -> None:
+    on_call.round(2, environment={})  # nobody can be told
+    assert on_call.office.take() == []
+    on_call.round(2)
+    assert len(on_call.office.take()) == 2
 
 
-def test_a_refused_message_waits_and_the_end_does_not_overtake_it(world: World) -> None:
-    world.office.down = frozenset({"json://team"})
-    first = world.round(2)
+def test_a_refused_message_waits_and_the_end_does_not_overtake_it(on_call: OnCall) -> None:
+    on_call.office.down = frozenset({"json://team"})
+    first = on_call.round(2)
     assert first.delivered.failed == ("route team: the service did not take the message",)
-    world.round(0)
-    assert world.office.take() == [f"oncall: FIRING critical: {OLD}", f"oncall: RESOLVED critical: {OLD}"]
-    world.office.down = frozenset()
-    world.round(0)
-    assert world.office.take() == []  # not due yet
-    world.execute(alert_messages.update().values(next_attempt_at=sa.func.now()))
-    world.round(0)
-    assert world.office.take() == [f"team: FIRING critical: {OLD}", f"team: RESOLVED critical: {OLD}"]
-    (attempts,) = world.execute(sa.select(sa.func.max(alert_messages.c.attempts)))
+    on_call.round(0)
+    assert on_call.office.take() == [f"oncall: FIRING critical: {OLD}", f"oncall: RESOLVED critical: {OLD}"]
+    on_call.office.down = frozenset()
+    on_call.round(0)
+    assert on_call.office.take() == []  # not due yet
+    on_call.execute(alert_messages.update().values(next_attempt_at=sa.func.now()))
+    on_call.round(0)
+    assert on_call.office.take() == [f"team: FIRING critical: {OLD}", f"team: RESOLVED critical: {OLD}"]
+    (attempts,) = on_call.execute(sa.select(sa.func.max(alert_messages.c.attempts)))
     assert attempts[0] == 2
 
 
-def test_many_waiting_messages_become_one_and_a_day_old_one_is_given_up(world: World) -> None:
-    with open_engine(world.settings) as engine:
+def test_many_waiting_messages_become_one_and_a_day_old_one_is_given_up(on_call: OnCall) -> None:
+    with open_engine(on_call.settings) as engine:
         for number in range(12):
             PostgresAlerts(engine).raise_alert(Alert(f"job/a{number}", "job", Severity.HIGH, "parked"))
-    assert world.round(0).delivered.sent == 24
-    assert world.office.take() == ["oncall: 12 messages about alerts", "team: 12 messages about alerts"]
-    world.round(2, environment={})
-    world.execute(alert_messages.update().values(created_at=sa.func.now() - sa.text("interval '25 hours'")))
-    assert world.round(2).delivered.expired == 2
-    assert world.office.take() == []
+    assert on_call.round(0).delivered.sent == 24
+    assert on_call.office.take() == ["oncall: 12 messages about alerts", "team: 12 messages about alerts"]
+    on_call.round(2, environment={})
+    on_call.execute(alert_messages.update().values(created_at=sa.func.now() - sa.text("interval '25 hours'")))
+    assert on_call.round(2).delivered.expired == 2
+    assert on_call.office.take() == []
 
 
-def test_a_silenced_alert_is_raised_and_told_when_the_silence_ends(world: World) -> None:
-    code, shown = world.command("silence", "data_freshness", "--for", "1h", "--reason", "night", "--json")
+def test_a_silenced_alert_is_raised_and_told_when_the_silence_ends(on_call: OnCall) -> None:
+    code, shown = on_call.command("silence", "data_freshness", "--for", "1h", "--reason", "night", "--json")
     assert code == 0
     (silence,) = json.loads(shown)
-    world.round(2)
-    assert world.office.take() == []
-    code, shown = world.command("list", "--json")
+    on_call.round(2)
+    assert on_call.office.take() == []
+    code, shown = on_call.command("list", "--json")
     lines = {one["alert_id"]: one for one in json.loads(shown)["alerts"]}
     assert (code, lines[OLD]["state"]) == (0, "silenced")
     assert "night" in lines[OLD]["why"]
-    assert world.command("silence", "--end", silence["silence_id"])[0] == 0
-    world.round(2)
-    assert world.office.take() == [f"oncall: FIRING critical: {OLD}", f"team: FIRING critical: {OLD}"]
-    assert world.command("list")[0] == 1
-    with open_engine(world.settings) as engine, engine.begin() as link, pytest.raises(AlertsError, match="in force"):
+    assert on_call.command("silence", "--end", silence["silence_id"])[0] == 0
+    on_call.round(2)
+    assert on_call.office.take() == [f"oncall: FIRING critical: {OLD}", f"team: FIRING critical: {OLD}"]
+    assert on_call.command("list")[0] == 1
+    with open_engine(on_call.settings) as engine, engine.begin() as link, pytest.raises(AlertsError, match="in force"):
         end_silence(link, silence["silence_id"])
 
 
-def test_an_alert_that_comes_and_goes_under_a_silence_is_never_told(world: World) -> None:
-    assert world.command("silence", "data_freshness", "--label", "topic=a", "--reason", "night")[0] == 0
+def test_an_alert_that_comes_and_goes_under_a_silence_is_never_told(on_call: OnCall) -> None:
+    assert on_call.command("silence", "data_freshness", "--label", "topic=a", "--reason", "night")[0] == 0
     for hours in (2, 0, 2, 0):
-        world.round(hours)
-    assert world.office.take() == []
+        on_call.round(hours)
+    assert on_call.office.take() == []
 
 
-def test_an_alert_of_a_sensor_is_told_like_one_of_a_rule(world: World) -> None:
-    with open_engine(world.settings) as engine:
+def test_an_alert_of_a_sensor_is_told_like_one_of_a_rule(on_call: OnCall) -> None:
+    with open_engine(on_call.settings) as engine:
         store = PostgresAlerts(engine)
         parked = Alert("job/a_v1", "job/a_v1", Severity.HIGH, "parked")
         store.raise_alert(parked)
         store.raise_alert(parked)
-        world.round(0)
-        assert world.office.take() == ["oncall: FIRING high: job/a_v1", "team: FIRING high: job/a_v1"]
-        lines = {one["alert_id"]: one for one in json.loads(world.command("list", "--json")[1])["alerts"]}
+        on_call.round(0)
+        assert on_call.office.take() == ["oncall: FIRING high: job/a_v1", "team: FIRING high: job/a_v1"]
+        lines = {one["alert_id"]: one for one in json.loads(on_call.command("list", "--json")[1])["alerts"]}
         assert (lines["job/a_v1"]["state"], lines["job/a_v1"]["name"]) == ("firing", "job_parked")
         store.clear_alert("job/a_v1")
         store.raise_alert(parked)  # it ended and began between two rounds
-    world.round(0)
-    assert [one for one in world.office.take() if one.startswith("team")] == [
+    on_call.round(0)
+    assert [one for one in on_call.office.take() if one.startswith("team")] == [
         "team: RESOLVED high: job/a_v1",
         "team: FIRING high: job/a_v1",
     ]
 
 
-def test_only_series_that_a_condition_looks_back_at_are_kept_and_a_rule_that_is_gone_ends(world: World) -> None:
-    world.round(2, board_is_correct=0, reconciliation_age_seconds=5)
-    assert {row.series for row in world.execute(sa.select(alert_samples))} == {"board_is_correct"}
+def test_only_series_that_a_condition_looks_back_at_are_kept_and_a_rule_that_is_gone_ends(on_call: OnCall) -> None:
+    on_call.round(2, board_is_correct=0, reconciliation_age_seconds=5)
+    assert {row.series for row in on_call.execute(sa.select(alert_samples))} == {"board_is_correct"}
     stale = {"rule": "gone", "labels": {}, "state": "firing", "since": 1, "evaluated_at": 1, "told_blind": False}
-    world.execute(alert_states.insert().values(alert_id="gone", message="m", why="", **stale))
-    world.round(2)
-    assert "gone" not in {row.rule for row in world.execute(sa.select(alert_states))}
-    assert NEW not in {row.alert_id for row in world.execute(sa.select(alerts).where(alerts.c.cleared_at.is_(None)))}
+    on_call.execute(alert_states.insert().values(alert_id="gone", message="m", why="", **stale))
+    on_call.round(2)
+    assert "gone" not in {row.rule for row in on_call.execute(sa.select(alert_states))}
+    assert NEW not in {row.alert_id for row in on_call.execute(sa.select(alerts).where(alerts.c.cleared_at.is_(None)))}
 
 
-def test_the_list_before_the_first_round_says_so(world: World) -> None:
-    code, shown = world.command("list", "--json")
+def test_the_list_before_the_first_round_says_so(on_call: OnCall) -> None:
+    code, shown = on_call.command("list", "--json")
     found = json.loads(shown)
     assert (code, found["evaluated_at"]) == (0, None)
     assert {one["why"] for one in found["alerts"]} == {"never evaluated"}

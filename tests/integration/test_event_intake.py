@@ -71,13 +71,15 @@ class Fates:
         (self.late if outcome.late else self.enriched).append(outcome)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def intake(world: World) -> Settings:
+    """For each test, since some of them spoil it."""
     return world.hold("intake", _deployed)
 
 
 def _deployed(settings: Settings) -> Settings:
     provision(settings)
+    KafkaAdmin(settings.kafka).configure(RAW, {"retention.ms": "-1"})  # cases are years old: retention would end them
     apply_job(settings, JOB)
     return settings
 
@@ -128,8 +130,8 @@ class Judged:
 
 
 @pytest.fixture(scope="module")
-def judged(intake: Settings) -> Judged:
-    sent, expected = list(records()), Fates()
+def judged(world: World) -> Judged:
+    intake, sent, expected = world.hold("intake", _deployed), list(records()), Fates()
     admin = KafkaAdmin(intake.kafka)
     before = {topic: admin.end_offsets(topic) for topic in (ENRICHED, LATE, DEAD, SCORES)}
     with stamped_by_producers(intake, RAW):
@@ -359,8 +361,9 @@ def test_what_another_hand_writes_into_the_outputs_is_named(intake: Settings, wo
     assert {one["kind"] for one in told["faults"]} == {"DOUBLED", "FOREIGN"}
 
 
-def test_an_id_is_forgotten_after_the_horizon(intake: Settings, world: World) -> None:
+def test_an_id_is_forgotten_after_the_horizon(world: World) -> None:
     """The horizon is set in the compiled plan alone: Flink must do as the plan says."""
+    intake = world.hold("intake", _deployed, in_any_state=True)
     world.spoil()
     cancel_jobs(intake)
     name = flink_job_name(JOB, "0" * 64, 9)

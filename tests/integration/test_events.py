@@ -13,6 +13,8 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import date
+from itertools import takewhile
 from pathlib import Path
 
 import duckdb
@@ -29,8 +31,14 @@ from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.acceptance import Decoded, judge
 from gamestream_dagster.events.avro import AvroDecoder, AvroFormatError, score_encoder
 from gamestream_dagster.events.feed import replay_into, simulate_into
+from gamestream_dagster.events.game_judge import GameEventJudge
+from gamestream_dagster.events.game_outcome import GameEvent
+from gamestream_dagster.events.lives.live import go_on_live, live_events
+from gamestream_dagster.events.lives.options import LivesOptions
 from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.events.producer import ScoreProducer, SendingError
+from gamestream_dagster.events.region_play import RegionOptions
+from gamestream_dagster.events.region_simulation import simulate_regions
 from gamestream_dagster.events.score_event import ScoreEvent
 from gamestream_dagster.events.simulation import run_simulation
 from gamestream_dagster.events.simulator import SimulatorOptions, simulate
@@ -333,3 +341,33 @@ def test_ctrl_c_ends_a_simulation_in_order(stack: Settings, topic: str, tmp_path
     assert "Traceback" not in told
     count = duckdb.sql(f"SELECT count(*) FROM '{truth}'").fetchall()[0][0]
     assert count == sum(KafkaAdmin(stack.kafka).end_offsets(topic).values())
+
+
+def test_lives_go_on_live_when_they_happen(stack: Settings, topic: str):
+    options = LivesOptions(start=date(2026, 1, 1), days=1, players=40_000)
+    evening = options.end_ms + 19 * 3_600_000
+    wanted = list(takewhile(lambda event: event.at_ms <= evening + 40_000, live_events(options, evening)))
+    assert len(wanted) > 2
+    result = go_on_live(stack, options, seconds=(wanted[2].at_ms - evening) / 1000, topic=topic, from_ms=evening)
+    assert (result.interrupted, result.sent) == (False, 3)
+    found = [one for messages in consume(stack, topic).values() for one in messages]
+    assert {(one.key(), one.value()) for one in found} == {(e.user_id.encode(), e.line.encode()) for e in wanted[:3]}
+    assert result.seconds >= (wanted[2].at_ms - evening) / 1000 - 0.1, "each event waits until it happens"
+
+
+def test_players_of_three_regions_are_in_the_topic_as_the_truth_says(stack: Settings, topic: str, tmp_path: Path):
+    options = RegionOptions(start_ms=int(time.time() * 1000), rate=500, events=400)
+    result = simulate_regions(stack, options, truth=tmp_path / "truth.json", topic=topic)
+    assert (result.sent, result.interrupted) == (400, False)
+    assert result.seconds > 0.7, "each event waits until it is due"
+    rule, found = GameEventJudge(), defaultdict[tuple[str, str], int](int)
+    for message in (one for messages in consume(stack, topic).values() for one in messages):
+        event = rule.judge(message.value(), message.timestamp()[1])
+        assert isinstance(event, GameEvent), event
+        assert ((event.user_id or "").encode(), event.late, event.remark) == (message.key(), False, None)
+        found[event.region or "", event.event_type] += 1
+    told = defaultdict[tuple[str, str], int](int)
+    for row in json.loads((tmp_path / "truth.json").read_text())["events_by_minute"]:
+        told[row["region"], row["event_type"]] += row["events"]
+    assert found == told
+    assert len(found) == 9

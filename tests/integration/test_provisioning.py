@@ -41,8 +41,9 @@ from gamestream_dagster.provisioning.topics import TopicProvider
 from gamestream_dagster.reconciliation.results.store import last_judged
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse import migrate
+from gamestream_dagster.warehouse.described_tables import load_metadata
 from gamestream_dagster.warehouse.drift import find_drift
-from gamestream_dagster.warehouse.tables import SYSTEM_TABLES, load_metadata
+from gamestream_dagster.warehouse.tables import SYSTEM_TABLES
 from tests.support import cli
 from tests.support.cli import Ended
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -35,6 +36,16 @@ class Server:
     def get(self, path: str, **headers: str) -> httpx.Response:
         return self.http.get(self.settings.api_url + path, headers={"Authorization": f"Bearer {self.key}", **headers})
 
+    def fresh(self, path: str) -> dict[str, Any]:
+        """The answer read after this call; a view may be served for a while after it was read."""
+        asked = datetime.now(UTC)
+        for _ in range(LIMIT_SECONDS * 10):
+            found = self.get(path).json()
+            if datetime.fromisoformat(found["read_at"]) > asked:
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"{path}: still as of {found['read_at']}")
+
     def post(self, path: str, content: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.key}"}
         return self.http.post(self.settings.api_url + path, json=content, headers=headers)
@@ -60,10 +71,9 @@ def server(boards: Boards) -> Iterator[Server]:
 
 def test_every_board_is_served_as_it_stands_between_its_cuts(server: Server, boards: Boards) -> None:
     boards.drain()
-    time.sleep(1.1)  # what was read before is older than a view may be
     ends = KafkaAdmin(boards.settings.kafka).end_offsets("user-score")
     for name, board in load_boards().items():
-        found = server.get(f"/v1/boards/{name}").json()
+        found = server.fresh(f"/v1/boards/{name}")
         rows = boards.rows(name)
         assert [row["rank"] for row in found["rows"]] == [row[board.rank_column] for row in rows]
         for served, row in zip(found["rows"], rows, strict=True):
@@ -77,15 +87,14 @@ def test_every_board_is_served_as_it_stands_between_its_cuts(server: Server, boa
 
 def test_a_reconciliation_is_what_verified_a_board(server: Server, boards: Boards) -> None:
     run = reconcile(boards.settings)
-    time.sleep(1.1)
-    found = server.get(BOARD).json()
+    found = server.fresh(BOARD)
     assert (found["verified_by"]["run"], found["verified_by"]["verdict"]) == (run.run_id, run.verdict.value)
 
 
 def test_row_neighbours_friends_and_why_agree(server: Server, boards: Boards) -> None:
     rows = boards.rows("top_players")
     first, second = rows[0], rows[1]
-    answer = server.get(f"{BOARD}/players/{second['user_id']}").json()
+    answer = server.fresh(f"{BOARD}/players/{second['user_id']}")
     assert answer["next"] == {
         "rank": 1, "id": first["user_id"], "ahead_by": first["total_score"] - second["total_score"],
     }  # fmt: skip

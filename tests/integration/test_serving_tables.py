@@ -48,7 +48,8 @@ class Server:
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60, trust_env=False))
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return self.http.get(self.settings.api_url + path, headers={"Authorization": f"Bearer {self.key}", **headers})
+        given = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return self.http.get(self.settings.api_url + path, headers={**given, **headers})
 
     def pid(self, service: str = "api") -> int:
         return Supervisor(self.settings).states()[service]["pid"]

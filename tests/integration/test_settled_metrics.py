@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from confluent_kafka import Producer
 
 from gamestream_dagster.archive.writer import archive_topic
-from gamestream_dagster.catalogue.metrics import load_metrics
+from gamestream_dagster.catalogue.metrics import load_metrics, with_upstream
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.metrics import settle, store
@@ -22,8 +22,10 @@ from gamestream_dagster.metrics.compute import MetricsDatabase
 from gamestream_dagster.metrics.errors import MetricBusyError
 from gamestream_dagster.metrics.store import open_store
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.described_tables import load_metadata
 from gamestream_dagster.warehouse.drift import find_drift
-from gamestream_dagster.warehouse.tables import load_metadata
+from quality.results import SuiteState
+from quality.runner import run_suites
 from tests.support.cli import gamestream
 from tests.support.fakes.streams import GAME_EVENTS
 from tests.support.world import World, provision
@@ -31,7 +33,8 @@ from tests.support.world import World, provision
 TODAY = datetime.now(UTC).date()
 LAST = TODAY - timedelta(days=2)
 FIRST = LAST - timedelta(days=1)
-METRICS = load_metrics()
+METRICS = with_upstream(("level_metrics", "revenue_daily", "active_users"), load_metrics())
+HOLDS = SuiteState.HOLDS
 ODD = "it's \"\\N,\n"
 
 
@@ -77,8 +80,9 @@ def days(world: World) -> Iterator[Settings]:
     world.spoil()
 
 
-def backfill(settings: Settings, *more: str) -> list[dict[str, Any]]:
-    ended = gamestream(settings, "metrics", "backfill", "--from", str(FIRST), "--to", str(LAST), "--json", *more)
+def backfill(settings: Settings, *names: str) -> list[dict[str, Any]]:
+    chosen = [part for name in names or METRICS for part in ("--metric", name)]
+    ended = gamestream(settings, "metrics", "backfill", "--from", str(FIRST), "--to", str(LAST), "--json", *chosen)
     assert ended.returncode == 0, ended.words
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
@@ -114,6 +118,10 @@ def test_days_are_settled_again_with_equal_rows_and_a_late_event_raises_the_vers
 
     with open_engine(days) as engine, engine.connect() as link:
         assert find_drift(link, load_metadata()) == {}, "parts of days are no drift"
+    assert {one.suite: one.state for one in run_suites(days, list(METRICS)).suites} == dict.fromkeys(METRICS, HOLDS)
+    with open_engine(days) as engine, engine.begin() as link:
+        link.execute(sa.text("UPDATE level_metrics SET pass_rate = 2"))
+    assert [one.state.value for one in run_suites(days, ["level_metrics"]).suites] == ["FAILS"]
     again = backfill(days)
     assert not any(one["changed"] for one in again)
     assert tables(days) == rows
@@ -166,7 +174,7 @@ STEPS: list[tuple[Any, str]] = [
 def test_a_run_that_is_killed_in_any_step_and_run_again_gives_the_same_rows(
     days: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backfill(days, "--metric", "level_metrics")
+    backfill(days, "level_metrics")
     for number, (where, what) in enumerate(STEPS):
         late = {"user_id": f"eve{number}", "event_type": 1001, "event_time": at(FIRST, "20:00:00"), "level_id": 8}
         send(days, [late], f"late{number}-")
@@ -174,10 +182,10 @@ def test_a_run_that_is_killed_in_any_step_and_run_again_gives_the_same_rows(
         with monkeypatch.context() as patch:
             patch.setattr(where, what, kill_after(0, getattr(where, what)))
             with pytest.raises(Killed):
-                backfill(days, "--metric", "level_metrics")
+                backfill(days, "level_metrics")
         assert tables(days) == before, "readers see the old rows until all new ones are there"
         assert versions(days) == known
-        backfill(days, "--metric", "level_metrics")
+        backfill(days, "level_metrics")
         assert versions(days)["events", FIRST] == versions(days)["level_metrics", FIRST] == number + 2
         assert len(tables(days)["events"]) == number + 6
     folders = [

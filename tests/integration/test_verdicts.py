@@ -19,7 +19,7 @@ from gamestream_dagster.reconciliation.results.store import last_runs
 from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.verdicts import Verdicts
 from gamestream_dagster.settings import Season, Settings
-from gamestream_dagster.warehouse.tables import board_table, load_metadata
+from gamestream_dagster.warehouse.described_tables import board_table, load_metadata
 from tests.support.fakes.board_rows import difference, own_database, reconciled, write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gamestream_dagster.experiments.plan import Metric, MetricKind, Plan, Role, plan_of
-from gamestream_dagster.experiments.sample import Arm, Moments, Sample
+from gamestream_dagster.experiments.sample import Arm, Before, Moments, Sample
 
 COLUMNS = ("userid", "version", "sum_gamerounds", "retention_1", "retention_7")
 
@@ -26,6 +27,13 @@ def of_values(values: Sequence[float]) -> Moments:
     """Moments of numbers."""
     array = np.asarray(values, dtype=float)
     return Moments(len(array), float(array.sum()), float(array.var(ddof=1)) if len(array) > 1 else 0.0)
+
+
+def with_before(values: Sequence[float], before: Sequence[float]) -> Moments:
+    """Moments of numbers whose players have a value from before the experiment."""
+    then = of_values(before)
+    covariance = float(np.cov(np.asarray(values, float), np.asarray(before, float))[0, 1])
+    return replace(of_values(values), before=Before(then.total, then.variance, covariance))
 
 
 def plan(**changes: Any) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -61,17 +61,15 @@ def computed_days(
     """Days of a metric, after those that it reads, from the archive in `folder / "archive"`."""
     database = MetricsDatabase(folder / "archive", GAME_EVENTS, folder / "spill", DEVICES)
     database.declare(metrics)
-    begins = min(database.days_with_events(), default=None)
+    filled = database.days_with_events()  # what other metrics read has no rows on days without events
     files: dict[str, dict[date, Path]] = {}
     computed: dict[tuple[str, date], Computed] = {}
 
     def compute(one: Metric, day: date) -> Computed:
         if (one.name, day) not in computed:
             for name in one.upstream:
-                for back in range(one.window_days):
-                    at = day - timedelta(days=back)
-                    if begins is not None and at >= begins:
-                        files.setdefault(name, {})[at] = compute(metrics[name], at).path
+                for at in filter(filled.__contains__, one.days_of(name, day, date.min)):
+                    files.setdefault(name, {})[at] = compute(metrics[name], at).path
             target = folder / one.name / f"{day}.parquet"
             computed[one.name, day] = database.compute(one, day, files, target)
         return computed[one.name, day]

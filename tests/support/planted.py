@@ -17,8 +17,8 @@ from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_board
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.described_tables import load_metadata
 from gamestream_dagster.warehouse.migrate import create_missing
-from gamestream_dagster.warehouse.tables import load_metadata
 
 ROWS = 40
 

@@ -10,7 +10,7 @@ from gamestream_dagster.components.provisioned import Described, provisioned
 from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.provisioning.specs import load_subjects
 from gamestream_dagster.settings import TopicProfile, load_settings
-from gamestream_dagster.warehouse.tables import load_metadata
+from gamestream_dagster.warehouse.described_tables import load_metadata
 
 DRIFT_INTERVAL_SECONDS = 300
 BOARDS = load_boards(season=load_settings().season)

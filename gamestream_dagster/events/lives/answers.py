@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -32,6 +32,10 @@ ANSWERS: Final = (
     "levels",
     "revenue",
     "retention",
+    "user_days",
+    "payers",
+    "ltv",
+    "churn",
     "sessions_daily",
     "economy",
     "wallets",
@@ -65,7 +69,7 @@ def truth_of(options: LivesOptions, people: People, folder: Path) -> Iterator[Li
         with LifeFiles(partial / LIVES) as files:
             yield files
         pq.write_table(_players(options, people), partial / LIVES / "players.parquet", compression="zstd")
-        _write_answers(options, partial)
+        _write_answers(options, partial, files.notes)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -96,7 +100,7 @@ def _players(options: LivesOptions, people: People) -> pa.Table:
     )
 
 
-def _write_answers(options: LivesOptions, folder: Path) -> None:
+def _write_answers(options: LivesOptions, folder: Path, notes: dict[str, Any]) -> None:
     spill = folder / "spill"
     with duckdb.connect(
         str(folder / "answers.duckdb"),
@@ -113,12 +117,13 @@ def _write_answers(options: LivesOptions, folder: Path) -> None:
             given = {"from": options.start, "upto": options.end}
             database.execute(statement, {name: given[name] for name in statement.named_parameters})
         for name in ANSWERS:
-            pq.write_table(database.table(name).to_arrow_table(), folder / f"{name}.parquet", compression="zstd")
+            database.table(name).write_parquet(str(folder / f"{name}.parquet"), compression="zstd")
     (folder / "answers.duckdb").unlink()
     shutil.rmtree(spill, ignore_errors=True)
     document = {
         "options": options.model_dump(mode="json"),
         "experiment_begins": str(options.start + timedelta(days=experiment_day(options.days))),
+        **notes,
         **constants(),
     }
     (folder / COMPLETE).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

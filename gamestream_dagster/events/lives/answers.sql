@@ -103,6 +103,70 @@ SELECT cohort, day_n, count(*) AS players, count(*) FILTER (on_day) AS retained,
   count(*) FILTER (on_or_after) AS retained_unbounded
 FROM told GROUP BY cohort, day_n ORDER BY cohort, day_n;
 
+-- Columns as the third seed names them, and their parts. `events` counts everything that the player's game sent.
+CREATE TABLE user_days AS
+WITH sent AS (
+  SELECT player, session, start_ms AS at_ms FROM sessions WHERE part = 0
+  UNION ALL SELECT player, session, end_ms FROM sessions WHERE "left"
+  UNION ALL SELECT player, session, start_ms FROM attempts
+  UNION ALL SELECT player, session, end_ms FROM attempts
+  UNION ALL SELECT player, session, at_ms FROM purchases
+  UNION ALL SELECT player, session, at_ms FROM refunds
+  UNION ALL SELECT player, session, at_ms FROM wallet_moves
+  UNION ALL SELECT player, session, at_ms FROM acts
+  UNION ALL SELECT player, session, at_ms FROM exposures
+), daily AS (
+  SELECT player, day_of(at_ms) AS date, count(*) AS events, count(DISTINCT session) AS sessions FROM sent GROUP BY ALL
+), started AS (
+  SELECT player, day_of(start_ms) AS date, count(DISTINCT level) AS levels_played FROM attempts GROUP BY ALL
+), ended AS (
+  SELECT player, day_of(end_ms) AS date, count(*) FILTER (passed) AS levels_completed,
+    sum(end_ms - start_ms) / 1000 AS level_seconds FROM attempts GROUP BY ALL
+), quit AS (
+  SELECT player, day_of(end_ms) AS date, sum(end_ms - begin_ms) / 1000 AS session_seconds
+  FROM sessions WHERE "left" GROUP BY ALL
+), paid AS (SELECT player, day_of(at_ms) AS date, sum(usd) AS gross FROM purchases GROUP BY ALL)
+SELECT user_id, date, events, sessions, coalesce(levels_played, 0) AS levels_played,
+  coalesce(levels_completed, 0) AS levels_completed, coalesce(level_seconds, 0) AS level_seconds,
+  coalesce(session_seconds, 0) AS session_seconds, usd(coalesce(gross, 0)) AS gross_usd
+FROM daily JOIN counted USING (player) LEFT JOIN started USING (player, date) LEFT JOIN ended USING (player, date)
+  LEFT JOIN quit USING (player, date) LEFT JOIN paid USING (player, date)
+ORDER BY user_id, date;
+
+CREATE TABLE payers AS
+WITH bought AS (SELECT player, min(at_ms) AS first_ms, count(*) AS purchases, sum(usd) AS gross FROM purchases GROUP BY ALL),
+  returned AS (SELECT player, count(*) AS refunds, sum(usd) AS refunded FROM refunds GROUP BY ALL)
+SELECT user_id, installs.date AS cohort, bought.first_ms AS first_purchase_ms,
+  (bought.first_ms - installs.first_ms) / 1000 AS seconds_to_first_purchase, purchases, usd(gross) AS gross_usd,
+  coalesce(refunds, 0) AS refunds, usd(coalesce(refunded, 0)) AS refunded_usd
+FROM bought JOIN counted USING (player) JOIN installs USING (player) LEFT JOIN returned USING (player)
+ORDER BY user_id;
+
+-- What a cohort has paid up to and with its day N; N as far as it lies within the simulation.
+CREATE TABLE ltv AS
+WITH paid AS (
+  SELECT player, at_ms, usd AS gross, 0 AS refunded FROM purchases
+  UNION ALL SELECT player, at_ms, 0, usd FROM refunds
+), sizes AS (SELECT date AS cohort, count(*) AS players FROM installs GROUP BY date)
+SELECT cohort, day_n, any_value(players) AS players, usd(coalesce(sum(gross), 0)) AS gross_usd,
+  usd(coalesce(sum(gross - refunded), 0)) AS net_usd
+FROM sizes CROSS JOIN (SELECT unnest([0, 1, 3, 7, 14, 30]) AS day_n)
+  LEFT JOIN (SELECT installs.date AS paid_by, day_of(at_ms) AS paid_on, gross, refunded
+             FROM paid JOIN installs USING (player)) ON paid_by = cohort AND paid_on <= cohort + day_n
+WHERE cohort + day_n < $upto::DATE
+GROUP BY cohort, day_n ORDER BY cohort, day_n;
+
+-- Known only here: who will ever play again. A player is alive from the first session to the last day of its life.
+CREATE TABLE churn AS
+WITH ends AS (
+  SELECT installs.date AS first_day, greatest(leaves_after, installs.date) AS last_day
+  FROM installs JOIN players USING (player)
+)
+SELECT dates.date, count(*) AS installed, count(*) FILTER (last_day >= dates.date) AS alive,
+  count(*) FILTER (last_day = dates.date) AS last_day
+FROM dates JOIN ends ON first_day <= dates.date
+GROUP BY dates.date ORDER BY dates.date;
+
 -- A session belongs to the day on which it started. One `session_id` with a pause of over 30 minutes is two.
 CREATE TABLE sessions_daily AS
 SELECT day_of(start_ms) AS date, count(*) AS sessions, count(DISTINCT session) AS session_ids,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -26,6 +26,14 @@ from gamestream_dagster.events.lives.tables import ACTS, REASONS, Played, Table
 _RELEASE_DAYS = 14  # a new version of the game every so many days
 
 
+class _Part(NamedTuple):
+    """Events of one type: times, players and JSON lines."""
+
+    times: Numbers
+    players: Numbers
+    lines: list[str]
+
+
 class EventLines:
     """Writes the events of one simulation.
 
@@ -42,16 +50,20 @@ class EventLines:
 
     def of(self, played: Played) -> Iterator[bytes]:
         """The events of a day and block of players."""
-        parts = [part for part in self._parts(played) if len(part[0])]
+        return (line.encode() for _, _, line in self.timed(played))
+
+    def timed(self, played: Played) -> Iterator[tuple[int, int, str]]:
+        """The same with time and player."""
+        parts = [part for part in self._parts(played) if len(part.times)]
         if not parts:
             return
-        times = np.concatenate([part[0] for part in parts])
-        lines = [line for _, found in parts for line in found]
-        for place in np.argsort(times, kind="stable"):
-            yield lines[place].encode()
+        times, players = (np.concatenate([part[place] for part in parts]) for place in (0, 1))
+        lines = [line for part in parts for line in part.lines]
+        for place in np.argsort(times, kind="stable").tolist():
+            yield int(times[place]), int(players[place]), lines[place]
 
-    def _parts(self, played: Played) -> Iterator[tuple[Numbers, list[str]]]:
-        """Times and lines by type."""
+    def _parts(self, played: Played) -> Iterator[_Part]:
+        """The events by type."""
         yield from self._of_sessions(played["sessions"])
         yield from self._of_attempts(played["attempts"])
         yield from self._of_money(played["purchases"], played["refunds"])
@@ -61,7 +73,7 @@ class EventLines:
 
     def _lines(  # noqa: PLR0917 - the parts of an event
         self, table: Table, number: str, mark: str, kind: str, times: Numbers, properties: Iterable[str]
-    ) -> tuple[Numbers, list[str]]:
+    ) -> _Part:
         """Events of one type.
 
         Args:
@@ -80,7 +92,7 @@ class EventLines:
             f'"event_type":"{kind}","event_time":"{at}Z","app_version":"{app}","properties":{{{inside}}}}}'
             for one, player, session, at, inside, app in zip(*columns, version, strict=True)
         ]
-        return times, lines
+        return _Part(times, table["player"], lines)
 
     def _versions(self, times: Numbers) -> list[str]:
         releases = (times - self._options.start_ms) // (_RELEASE_DAYS * DAY_MS)
@@ -98,7 +110,7 @@ class EventLines:
             found = self._heads[player] = orjson.dumps(fields).decode()[1:-1]
         return found
 
-    def _of_sessions(self, table: Table) -> Iterator[tuple[Numbers, list[str]]]:
+    def _of_sessions(self, table: Table) -> Iterator[_Part]:
         joined = _rows(table, table["part"] == 0)
         texts = (f'"level":{level}' for level in joined["level"].tolist())
         yield self._lines(joined, "session", "j", "player_join", joined["begin_ms"], texts)
@@ -107,7 +119,7 @@ class EventLines:
         texts = (f'"duration_sec":{one},"reason":"quit"' for one in seconds)
         yield self._lines(left, "session", "l", "player_leave", left["end_ms"], texts)
 
-    def _of_attempts(self, table: Table) -> Iterator[tuple[Numbers, list[str]]]:
+    def _of_attempts(self, table: Table) -> Iterator[_Part]:
         levels = (f'"level_id":{level}' for level in table["level"].tolist())
         yield self._lines(table, "attempt", "a", "level_start", table["start_ms"], levels)
         for kind, passed in (("level_complete", True), ("level_fail", False)):
@@ -123,7 +135,7 @@ class EventLines:
             )
             yield self._lines(some, "attempt", "e", kind, some["end_ms"], texts)
 
-    def _of_money(self, purchases: Table, refunds: Table) -> Iterator[tuple[Numbers, list[str]]]:
+    def _of_money(self, purchases: Table, refunds: Table) -> Iterator[_Part]:
         currencies = [PLACES[place].currency for place in self._people.place[purchases["player"]]]
         texts = (
             f'"item":"{ITEMS[item].name}","price":"{price}","currency":"{currency}","price_usd":"{usd}"'
@@ -142,7 +154,7 @@ class EventLines:
         )
         yield self._lines(refunds, "purchase", "r", "refund", refunds["at_ms"], texts)
 
-    def _of_moves(self, table: Table) -> Iterator[tuple[Numbers, list[str]]]:
+    def _of_moves(self, table: Table) -> Iterator[_Part]:
         for kind, word, earned in (("currency_earned", "source", True), ("currency_spent", "sink", False)):
             some = _rows(table, (table["amount"] > 0) == earned)
             texts = (
@@ -153,7 +165,7 @@ class EventLines:
             )
             yield self._lines(some, "move", "w", kind, some["at_ms"], texts)
 
-    def _of_acts(self, table: Table) -> Iterator[tuple[Numbers, list[str]]]:
+    def _of_acts(self, table: Table) -> Iterator[_Part]:
         for number, kind in enumerate(ACTS):
             some = _rows(table, table["kind"] == number)
             texts = (self._act(kind, what) for what in some["what"].tolist())
@@ -172,7 +184,7 @@ class EventLines:
             case _:
                 return f'"other_user_id":"{self._ids[what]}"'
 
-    def _of_exposures(self, table: Table) -> tuple[Numbers, list[str]]:
+    def _of_exposures(self, table: Table) -> _Part:
         texts = (f'"experiment":"{EXPERIMENT}","variant":"{ARMS[arm]}"' for arm in table["arm"].tolist())
         return self._lines(table, "exposure", "v", "experiment_exposure", table["at_ms"], texts)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 Numbers = np.ndarray[Any, np.dtype[Any]]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the simulated world. The same options of another version give other lives."""
 
 MINUTE_MS: Final = 60_000
@@ -32,13 +32,21 @@ class LivesOptions(BaseModel):
     start: date = Field(description="First UTC date.")
     days: int = Field(ge=1, le=366)
     players: int = Field(default=20_000, ge=1, le=MOST_PLAYERS)
+    dup: float = Field(default=0.0, ge=0, le=100, description="Copies, per cent of the events.")
+    bad: float = Field(default=0.0, ge=0, le=100, description="Events to be refused, per cent of the good ones.")
     world: int = Field(default=VERSION, description="Version of the simulated world.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.dup + self.bad > 100:
+            raise ValueError("dup and bad together are over 100 per cent; make one smaller")
+        return self
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def prefix(self) -> str:
-        """Begins every id, so that two simulations never share one."""
-        text = self.model_dump_json(exclude={"prefix"})
+        """Begins every id, so that two simulations never share one. Dirt changes no life."""
+        text = self.model_dump_json(exclude={"prefix", "dup", "bad"})
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
@@ -59,7 +67,8 @@ class LivesOptions(BaseModel):
     @property
     def name(self) -> str:
         """For provenance and for the folder of the truth."""
-        return f"lives-{self.start:%Y%m%d}-{self.days}d-{self.players}p-{self.prefix}"
+        dirt = f"-dup{self.dup:g}-bad{self.bad:g}" if self.dup or self.bad else ""
+        return f"lives-{self.start:%Y%m%d}-{self.days}d-{self.players}p-{self.prefix}{dirt}"
 
 
 class Place(NamedTuple):

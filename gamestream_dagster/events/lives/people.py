@@ -20,6 +20,7 @@ from gamestream_dagster.events.lives.options import (
     Numbers,
 )
 
+_CHANGED: Final = ("level", "wallet", "exposed", "both_arms", "in_guild", "last_purchase", "last_usd")
 _LAUNCH_DAYS: Final = 3.0  # most players come in the first days of the game
 
 
@@ -53,6 +54,15 @@ class People:
         self.in_guild = np.zeros(count, bool)
         self.last_purchase = np.full(count, -1, np.int64)
         self.last_usd = np.zeros(count, np.int64)
+
+    def state(self, players: Numbers) -> dict[str, Numbers]:
+        """What a session can change of some players."""
+        return {name: getattr(self, name)[..., players].copy() for name in _CHANGED}
+
+    def restore(self, players: Numbers, state: dict[str, Numbers], unplayed: Numbers) -> None:
+        """Take back a session that those of the players in `unplayed` (a mask) did not play."""
+        for name, before in state.items():
+            getattr(self, name)[..., players[unplayed]] = before[..., unplayed]
 
     def ids(self, options: LivesOptions) -> list[str]:
         """`user_id` of every player."""

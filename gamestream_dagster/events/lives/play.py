@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -56,18 +57,25 @@ class Lives:
     def __init__(self, options: LivesOptions) -> None:
         self.options = options
         self.people = People(options)
-        self._numbers = dict.fromkeys(("session", "attempt", "purchase", "move", "act", "exposure"), 0)
+        self._numbers: Counter[str] = Counter()
 
     def days(self) -> Iterator[tuple[int, Played]]:
         """What was played, by day (from 0) and block of players: a session is in the day on which it was to start."""
         for day in range(self.options.days):
-            for first in range(0, self.options.players, BLOCK):
-                members = np.arange(first, min(first + BLOCK, self.options.players))
-                rng = np.random.default_rng([self.options.seed, 1, day, first])
-                yield day, self._day(day, members, rng)
+            for played in self.day(day, 0, self.options.end_ms):
+                yield day, played
 
-    def _day(self, day: int, members: Numbers, rng: np.random.Generator) -> Played:
-        people = self.people
+    def day(self, day: int, from_ms: int, upto_ms: int) -> Iterator[Played]:
+        """What was played on the next day, by block of players: the sessions that lie within the two times.
+
+        A session that does not is not played: it leaves no trace in the state of its player.
+        """
+        for first in range(0, self.options.players, BLOCK):
+            members = np.arange(first, min(first + BLOCK, self.options.players))
+            yield self._play(day, members, from_ms, upto_ms)
+
+    def _play(self, day: int, members: Numbers, from_ms: int, upto_ms: int) -> Played:
+        people, rng = self.people, np.random.default_rng([self.options.seed, 1, day, int(members[0])])
         who = people.playing(members, day, rng)
         log = Log()
         sessions = np.minimum(1 + rng.poisson(0.7, len(who)), _MOST_SESSIONS)
@@ -77,10 +85,14 @@ class Lives:
             on = np.flatnonzero(sessions > number)
             players = who[on]
             start = np.maximum(starts[on, number], people.free_at[players])
+            begun = start >= from_ms
+            players, start, before = players[begun], start[begun], people.state(players[begun])
             session = _Session(self, log, rng, day, players=players, start=start)
             session.play()
             people.free_at[players] = session.clock + GAP_MS + rng.integers(MINUTE_MS, 90 * MINUTE_MS, len(players))
-            dropped.append(session.ids[session.clock >= self.options.end_ms])
+            unplayed = session.clock >= upto_ms
+            people.restore(players, before, unplayed)
+            dropped.append(session.ids[unplayed])
         return log.played(np.concatenate(dropped) if dropped else np.zeros(0, np.int64))
 
     def _starts(self, who: Numbers, day: int, rng: np.random.Generator) -> Numbers:
@@ -94,7 +106,7 @@ class Lives:
     def next_numbers(self, kind: str, count: int) -> Numbers:
         """Numbers that no row of the table has yet."""
         first = self._numbers[kind]
-        self._numbers[kind] = first + count
+        self._numbers[kind] += count
         return np.arange(first, first + count)
 
 
@@ -113,6 +125,7 @@ class _Session:
         self.clock = start.copy()
         self.part = np.zeros(len(players), np.int64)
         self.level = self.people.level[players].copy()
+        self.joined_at_level = self.level.copy()
 
     def play(self) -> None:
         """From joining to leaving."""
@@ -152,7 +165,7 @@ class _Session:
             last=np.array([last]),
             left=left,
             begin_ms=self.begin[on],
-            level=self.level[on],
+            level=self.joined_at_level[on],
         )
 
     def _pause(self, on: Numbers) -> None:

@@ -17,7 +17,8 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.record.inputs import Inputs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
 from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import closed_seasons, load_metadata
+from gamestream_dagster.warehouse.described_tables import load_metadata
+from gamestream_dagster.warehouse.tables import closed_seasons
 
 _LIMIT_SECONDS = 30.0
 

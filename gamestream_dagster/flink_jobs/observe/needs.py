@@ -23,8 +23,8 @@ from gamestream_dagster.flink_jobs.linter.statements import Kind
 from gamestream_dagster.flink_jobs.linter.tables import Table, declared
 from gamestream_dagster.flink_jobs.target.targets import Target
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.described_tables import load_metadata
 from gamestream_dagster.warehouse.ledger_parts import PREFIX, ledger_part
-from gamestream_dagster.warehouse.tables import load_metadata
 
 _AVRO_FORMATS = ("gamestream-avro", "avro-confluent")
 _TOPICS_FILE = "gamestream_dagster/catalogue/topics.yaml"

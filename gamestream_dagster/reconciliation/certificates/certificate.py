@@ -9,20 +9,25 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest
+from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season_named
 from gamestream_dagster.catalogue.sources import Source, source_of_board, stack_sources
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
+from gamestream_dagster.reconciliation.certificates.pinned import (
+    ArchivePart,
+    Disagreement,
+    Part,
+    chapter_of,
+    other_events,
+)
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model.cut import shown
 from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows
@@ -41,15 +46,6 @@ _MOST_BYTES = 50_000_000
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ArchivePart(_Part):
-    """What the archive held of one partition before the cut."""
-
-    rows: int
-    first_offset: int
-    last_offset: int
-    digest: str = Field(description="Of all columns that count, whatever files they are in (see archive_digest.sql).")
 
 
 class Certificate(_Part):
@@ -80,25 +76,6 @@ class Certificate(_Part):
     fingerprint: str | None = Field(description="Of the job that streamed them.")
     made_at: str
     digest: str = Field(description="Of everything above.")
-
-
-class Part(StrEnum):
-    """What of a certificate can disagree."""
-
-    FILE = "FILE"  # the file was changed after it was made
-    ROWS = "ROWS"  # the recompute gives other rows
-    SQL = "SQL"  # recompute.sql or output.yaml are not those of then
-    ARCHIVE = "ARCHIVE"  # the archive holds other events before the cut, or its log was written anew
-    OFFSETS = "OFFSETS"  # the archive does not hold the range at all: nothing can be recomputed
-    TOPIC = "TOPIC"  # the archive holds no chapter of the certificate's topic: nothing can be recomputed
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """One thing that does not agree, in a sentence."""
-
-    part: Part
-    sentence: str
 
 
 @dataclass(frozen=True)
@@ -215,17 +192,13 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
     if certificate.topic != source.topic:
         sentence = f"it is of the topic {certificate.topic!r}, and {board.name} is computed from {source.topic} here"
         return [*found, Disagreement(Part.TOPIC, sentence)]
-    manifest = load_manifest(settings.archive_dir / source.topic)
-    place, about = _chapter(manifest, certificate)
+    place, about = chapter_of(load_manifest(settings.archive_dir / source.topic), certificate)
     found += about
     if place is None:
         return found
-    missing = [*_missing(manifest.chapters[place], certificate)]
-    if missing:
-        return found + missing
     with open_recompute(settings, source, chapter=place) as archive:
         at = archive.at(certificate.offsets)
-        found += _other_events(digests(archive, at), certificate)
+        found += other_events(digests(archive, at), certificate)
         rows = board_rows(archive, replace(at, season=span), board)
     return found + _other_rows(board, certificate, rows)
 
@@ -257,85 +230,6 @@ def _sql(board: Board, certificate: Certificate) -> Iterator[Disagreement]:
         if now != then:
             sentence = f"{name} of {board.name} is not the one of then ({now[:12]}, not {then[:12]})"
             yield Disagreement(Part.SQL, sentence)
-
-
-def _chapter(manifest: Manifest, certificate: Certificate) -> tuple[int | None, list[Disagreement]]:
-    """The chapter that the certificate was made from, and what is wrong with the archive's log as it knows it."""
-    if not manifest.chapters:
-        empty = f"the archive of {manifest.topic} holds nothing, so nothing can be recomputed; bring it back"
-        gone = [
-            _gone(partition, held.first_offset, held.last_offset) for partition, held in certificate.archive.items()
-        ]
-        return None, gone or [Disagreement(Part.TOPIC, empty)]
-    if certificate.archive_head is None:
-        place = _chapter_by_range(manifest, certificate)
-        return place, [*_other_origin(manifest.chapters[place], certificate)]
-    place = manifest.chapter_pinned_by(certificate.archive_head)
-    if place is not None:
-        return place, [*_other_origin(manifest.chapters[place], certificate)]
-    known = [at for at, one in enumerate(manifest.chapters) if one.topic_id == certificate.topic_id]
-    if not known:
-        held = ", ".join(dict.fromkeys(incarnation(one.topic_id) for one in manifest.chapters))
-        sentence = f"it is of the topic {incarnation(certificate.topic_id)}, the archive holds {held}; bring it back"
-        return None, [Disagreement(Part.TOPIC, sentence)]
-    begins = [at for at in known if manifest.chapters[at].begins == certificate.holds_from]
-    sentence = f"the archive's log no longer has the entry {certificate.archive_head[:12]}: it was written anew since"
-    return (begins or known)[-1], [Disagreement(Part.ARCHIVE, sentence)]
-
-
-def _other_origin(chapter: Chapter, certificate: Certificate) -> Iterator[Disagreement]:
-    """Where the certificate claims another topic or another beginning than the chapter that it was made from."""
-    if other_incarnation(certificate.topic_id, chapter.topic_id):
-        yield Disagreement(
-            Part.ARCHIVE,
-            f"it says that it is of the topic {incarnation(certificate.topic_id)}, the archive's chapter is of "
-            f"{incarnation(chapter.topic_id)}",
-        )
-    if certificate.version > 1 and certificate.holds_from != chapter.begins:
-        then, now = shown(certificate.holds_from) or "offset 0", shown(chapter.begins) or "offset 0"
-        yield Disagreement(Part.ARCHIVE, f"it says that it holds from {then}, the archive's chapter begins at {now}")
-
-
-def _chapter_by_range(manifest: Manifest, certificate: Certificate) -> int:
-    """The oldest chapter that holds the whole range of a certificate without a topic id; else the newest one.
-
-    Chapters of other incarnations came later: such a certificate was made before the archive knew of any.
-    """
-    whole = [at for at, one in enumerate(manifest.chapters) if not [*_missing(one, certificate)]]
-    return whole[0] if whole else len(manifest.chapters) - 1
-
-
-def _missing(manifest: Chapter, certificate: Certificate) -> Iterator[Disagreement]:
-    """Offsets below the cut that no file of the archive covers."""
-    for partition, offset in certificate.offsets.items():
-        held = certificate.archive.get(partition)
-        if held is None:
-            continue  # no record of it came before the cut
-        reached = manifest.archived_upto.get(partition, 0)
-        first = min((file.from_offset for file in manifest.files if file.partition == partition), default=offset)
-        if first > held.first_offset:
-            yield _gone(partition, held.first_offset, min(first, offset) - 1)
-        if reached < offset and first < offset:
-            yield _gone(partition, reached, offset - 1)
-    for one in manifest.breaks():
-        if one.hole and one.first_offset < certificate.offsets.get(one.partition, 0):
-            yield _gone(one.partition, one.first_offset, one.last_offset)
-
-
-def _gone(partition: int, first: int, last: int) -> Disagreement:
-    return Disagreement(Part.OFFSETS, f"the archive lacks p{partition}@{first}..{last}; bring it back and verify again")
-
-
-def _other_events(now: Mapping[int, Row], certificate: Certificate) -> Iterator[Disagreement]:
-    for partition in sorted({*now, *certificate.archive}):
-        then, found = certificate.archive.get(partition), now.get(partition)
-        if then is None or found is None or found["rows"] != then.rows:
-            count, before = found["rows"] if found else 0, then.rows if then else 0
-            sentence = f"the archive holds {count:,} rows of partition {partition} before the cut, not {before:,}"
-            yield Disagreement(Part.ARCHIVE, sentence)
-        elif ArchivePart.model_validate(found) != then:
-            sentence = f"the archive holds other events of partition {partition} before the cut than it did"
-            yield Disagreement(Part.ARCHIVE, sentence)
 
 
 def _other_rows(board: Board, certificate: Certificate, rows: list[Row]) -> list[Disagreement]:

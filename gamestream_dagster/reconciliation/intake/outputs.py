@@ -1,5 +1,8 @@
 """Streams the outputs of intake into a DuckDB table: a row of numbers for each record, in bounded memory."""
 
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# (pyarrow has no types.)
 from __future__ import annotations
 
 import time

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import load_metadata
+from gamestream_dagster.warehouse.described_tables import load_metadata
 
 HOSTILE = "<script>alert(1)</script>"
 PLAYERS = ("ada", "bo", HOSTILE, "dina", "émile", "Zoë", "gus", "hana", "ivo", "jun")

@@ -45,6 +45,14 @@ def test_every_rule_is_exported_with_an_expression_that_parses(folder: Path) -> 
     assert rules["job_parked"]["expr"] == 'gamestream_alert_raised{alert_id=~"job/.*"} == 1'
 
 
+def test_what_is_deployed_is_what_is_exported(folder: Path) -> None:
+    for name, place in ((RULES_FILE, "prometheus"), (ROUTES_FILE, "alertmanager")):
+        deployed = PROJECT_ROOT / "deploy" / place / name
+        assert deployed.read_text(encoding="utf-8") == (folder / name).read_text(encoding="utf-8"), (
+            f"write it anew: gamestream alerts export --out DIR, then copy {name} to {deployed.parent}"
+        )
+
+
 def test_the_routes_hold_no_address(folder: Path) -> None:
     written = yaml.safe_load((folder / ROUTES_FILE).read_text(encoding="utf-8"))
     assert [one["receiver"] for one in written["route"]["routes"]] == ["oncall", "team"]
@@ -60,6 +68,9 @@ def test_promtool_finds_the_same_states(folder: Path) -> None:
         [promtool, "check", "rules", str(folder / RULES_FILE)], capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stderr
+    scrape = str(PROJECT_ROOT / "deploy" / "prometheus" / "prometheus.yml")
+    configured = subprocess.run([promtool, "check", "config", scrape], capture_output=True, text=True, check=False)
+    assert configured.returncode == 0, configured.stderr
     tests = sorted(str(path) for path in folder.glob("*.tests.yml"))
     done = subprocess.run([promtool, "test", "rules", *tests], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import orjson
 import pyarrow.parquet as pq
 import pytest
 
@@ -77,6 +79,30 @@ QUESTIONS = {
         SELECT epoch_ms(first)::DATE AS date, count(*) AS sessions, count(DISTINCT session_id) AS session_ids,
           count(DISTINCT user_id) AS players, sum(last - first) / 1000 AS seconds
         FROM played GROUP BY date ORDER BY date""",
+    "user_days": """
+        SELECT user_id, date, count(*) AS events, count(DISTINCT session_id) AS sessions,
+          count(DISTINCT p->>'level_id') FILTER (event_type = 'level_start') AS levels_played,
+          count(*) FILTER (event_type = 'level_complete') AS levels_completed,
+          coalesce(sum((p->>'price_usd')::DECIMAL(18, 3)) FILTER (event_type = 'item_purchase'), 0) AS gross_usd,
+          round(coalesce(sum((p->>'duration_sec')::DOUBLE) FILTER (event_type = 'player_leave'), 0), 3)
+            AS session_seconds,
+          round(coalesce(sum((p->>'duration_sec')::DOUBLE) FILTER (event_type LIKE 'level_%'), 0), 3) AS level_seconds
+        FROM events GROUP BY user_id, date ORDER BY user_id, date""",
+    "payers": """
+        WITH fresh AS (SELECT user_id, min(event_time_millis) AS first FROM events GROUP BY ALL)
+        SELECT user_id, epoch_ms(any_value(first))::DATE AS cohort,
+          min(event_time_millis) FILTER (event_type = 'item_purchase') AS first_purchase_ms,
+          count(*) FILTER (event_type = 'item_purchase') AS purchases,
+          count(*) FILTER (event_type = 'refund') AS refunds,
+          coalesce(sum((p->>'price_usd')::DECIMAL(18, 3)) FILTER (event_type = 'refund'), 0) AS refunded_usd
+        FROM events JOIN fresh USING (user_id) GROUP BY user_id HAVING purchases > 0 ORDER BY user_id""",
+    "ltv": f"""
+        WITH fresh AS (SELECT user_id, min(date) AS cohort FROM events GROUP BY ALL)
+        SELECT cohort, day_n, count(DISTINCT user_id) AS players,
+          coalesce(sum(CASE event_type WHEN 'item_purchase' THEN 1 WHEN 'refund' THEN -1 END
+            * (p->>'price_usd')::DECIMAL(18, 3)) FILTER (date <= cohort + day_n), 0) AS net_usd
+        FROM events JOIN fresh USING (user_id) CROSS JOIN (SELECT unnest([0, 1, 3, 7, 14, 30]) AS day_n)
+        WHERE cohort + day_n < {AFTER} GROUP BY cohort, day_n ORDER BY cohort, day_n""",
     "economy": """
         SELECT date, p->>'currency' AS currency,
           coalesce(sum((p->>'amount')::INT) FILTER (event_type = 'currency_earned'), 0)::BIGINT AS earned,
@@ -168,6 +194,26 @@ def test_every_event_is_accepted_and_within_the_days(world: World) -> None:
     assert counted == (result.accepted, result.accepted, 14, 0)
     sandbox = world.database.execute("SELECT count(*) FROM archive WHERE environment = 'sandbox'").fetchone()
     assert sandbox != (0,), "testers play too"
+
+
+def test_churn_is_what_the_players_lives_say(world: World) -> None:
+    new, churn = told(world, "active_users", ["new_players"]), told(world, "churn", ["installed", "alive", "last_day"])
+    assert [row[0] for row in churn] == list(accumulate(row[0] for row in new))
+    assert all(alive <= installed for installed, alive, _ in churn)
+    gone = [installed - alive for installed, alive, _ in churn]
+    assert [after - before for before, after in pairwise(gone)] == [row[2] for row in churn[:-1]]
+
+
+def test_dirt_is_told_and_changes_no_answer(world: World, tmp_path: Path) -> None:
+    own = Settings(home=tmp_path / "home")
+    dirty = OPTIONS.model_copy(update={"players": 60, "days": 4, "dup": 3.0, "bad": 4.0})
+    result = fill(own, tmp_path / "truth", dirty)
+    document = orjson.loads((tmp_path / "truth" / "truth.json").read_bytes())
+    assert document["dirt"] == {"copies": result.copies, "refused": dict(sorted(result.refused.items()))}
+    assert result.copies > 20
+    assert len(result.refused) == 12, "every kind"
+    clean = fill(own, None, dirty.model_copy(update={"dup": 0.0, "bad": 0.0}))
+    assert (clean.accepted, clean.copies) == (0, result.accepted), "the same lives, all there already"
 
 
 def test_no_wallet_is_ever_overdrawn(world: World) -> None:

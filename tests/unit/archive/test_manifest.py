@@ -62,7 +62,7 @@ def test_holes_and_overlaps_are_named_with_their_offsets():
 
 def test_a_damaged_manifest_says_what_to_do(tmp_path):
     (tmp_path / "_manifest.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ArchiveDamagedError, match="restore it from a backup, or begin the archive anew"):
+    with pytest.raises(ArchiveDamagedError, match="restore it from a backup, or begin a new archive with"):
         load_manifest(tmp_path)
 
 

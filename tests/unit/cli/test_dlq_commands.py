@@ -30,7 +30,6 @@ def broker() -> Broker:
 
 @pytest.fixture
 def call(broker: Broker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
-    monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it
     monkeypatch.setattr(dlq, "_reader", lambda _: broker.reader())
     monkeypatch.setattr(dlq, "_now", lambda: broker.now)
     monkeypatch.setattr(transaction, "Replayer", lambda _: broker.replayer())

@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from gamestream_dagster.cli import events as module
+from gamestream_dagster.cli import progress
 from gamestream_dagster.cli.options import CouldNotRun
 from gamestream_dagster.clients.ingest_api import BatchReply, EventVerdict
 from gamestream_dagster.events import feed, transactions
@@ -67,7 +68,7 @@ def test_replay_with_bad_lines_exits_1_and_shows_them(call, tmp_path):
     assert Path(data["rejects"]).read_text().count("\n") == 50
     assert "line 2: NOT_JSON: " in result.stderr
     assert "SENT=1 BAD=50  NOT_JSON=50" in result.stderr
-    assert result.stderr.count("line ") == module.MAX_SHOWN
+    assert result.stderr.count("line ") == progress.MAX_SHOWN
 
 
 def test_the_sample_by_its_name(call):

@@ -7,6 +7,7 @@ import io
 import json
 
 import pytest
+import zstandard
 
 from gamestream_dagster.events import game_files
 from gamestream_dagster.events.file_lines import ReadingError
@@ -74,3 +75,24 @@ def test_a_broken_gzip_file_is_said() -> None:
         found(data[:-20])
     with pytest.raises(ReadingError, match="is not a whole gzip file"):
         found(data[:12] + b"\xff" * 20)
+
+
+@pytest.mark.parametrize("size", [2_000, 200_000])
+def test_zstd_files_of_one_frame_and_of_several(size: int) -> None:
+    lines = b'{"a":1}\n' * size
+    packed = zstandard.compress(lines)
+    assert len(found(packed)) == size
+    assert [line for line, _ in found(packed + zstandard.compress(b'{"b":1}'))][-1] == size + 1
+
+
+def test_a_broken_zstd_file_is_said() -> None:
+    data = zstandard.compress(b"".join(b'{"a":%d}\n' % number for number in range(1000)))
+    for broken in (data[:-20], data[:12], data[:40] + b"\xff" * 40, data + b"more"):
+        with pytest.raises(ReadingError, match="is not a whole zstd file"):
+            found(broken)
+
+
+@pytest.mark.parametrize("mark", [b"PAR1", b"Obj\x01", b"PK\x03\x04", b"BZh9", b"\xfd7zXZ\x00"])
+def test_files_of_other_kinds_are_said(mark: bytes) -> None:
+    with pytest.raises(ReadingError, match="give JSON lines or a JSON array"):
+        found(mark + b"\x00" * 100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 from gamestream_dagster.events.lives import play
 from gamestream_dagster.events.lives.answers import COMPLETE, LIVES, truth_of
 from gamestream_dagster.events.lives.lines import EventLines
+from gamestream_dagster.events.lives.live import live_events
 from gamestream_dagster.events.lives.options import LivesOptions, pass_chance
 from gamestream_dagster.events.lives.play import Lives
 from gamestream_dagster.events.lives.tables import SCHEMAS, Table
@@ -86,6 +88,29 @@ def test_sessions_of_a_player_never_overlap_and_pauses_are_long() -> None:
     paused = same & (session[1:] == session[:-1])
     assert paused.sum() > 10
     assert (sessions["end_ms"] >= sessions["start_ms"]).all()
+
+
+def test_lives_go_on_where_the_history_ends() -> None:
+    history = [orjson.loads(line) for line in lines(SMALL)]
+    from_ms = SMALL.end_ms + 5 * 3_600_000
+    found = list(islice(live_events(SMALL, from_ms), 400))
+    live = [orjson.loads(event.line) for event in found]
+    times = [event.at_ms for event in found]
+    assert times == sorted(times)
+    assert times[0] >= from_ms
+    assert not {one["event_id"] for one in history} & {one["event_id"] for one in live}
+    assert {one["user_id"] for one in live} <= {one["user_id"] for one in history}
+    assert [event.user_id for event in found] == [one["user_id"] for one in live]
+    reached = Counter[str]()
+    for one in history:
+        if one["event_type"] == "level_complete":
+            reached[one["user_id"]] = max(reached[one["user_id"]], one["properties"]["level_id"] + 1)
+    first = {one["user_id"]: one["properties"]["level"] for one in reversed(live) if one["event_type"] == "player_join"}
+    assert first
+    assert {user: level for user, level in first.items() if reached[user]} == {
+        user: reached[user] for user in first if reached[user]
+    }, "a player goes on at the level reached"
+    assert len(list(live_events(LivesOptions(start=START, days=2, players=3), SMALL.end_ms))) < 100_000, "it ends"
 
 
 def test_the_truth_is_whole_or_not_there(tmp_path: Path) -> None:

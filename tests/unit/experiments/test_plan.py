@@ -59,7 +59,10 @@ def test_every_decision_changes_the_digest(change):
 
 
 def test_a_plan_survives_json():
-    one = plan(stop={"horizon": {"date": datetime(2026, 12, 1, tzinfo=UTC)}})
+    one = plan(
+        stop={"horizon": {"date": datetime(2026, 12, 1, tzinfo=UTC)}},
+        exposure={"from": datetime(2026, 11, 1, tzinfo=UTC), "window": "7d", "pre_period": "36h"},
+    )
     assert Plan.model_validate_json(one.model_dump_json()) == one
     assert Plan.model_validate_json(one.model_dump_json()).digest == one.digest
 
@@ -94,7 +97,14 @@ def test_a_day_is_its_beginning_in_utc(tmp_path: Path):
         ({"stop": {"horizon": {"players": 5, "date": "2026-12-01T00:00:00Z"}}}, "either `date` or `players`"),
         ({"stop": {"horizon": {"players": -5}}}, "`stop.horizon.players`"),
         ({"stop": {"horizon": {"players": "many"}}}, "`stop.horizon.players`"),
-        ({"stop": {}}, "`stop.horizon`"),
+        ({"stop": {}}, "either `horizon` or `sequential`"),
+        ({"stop": {"sequential": {"players": 1}}}, "`stop.sequential.players`"),
+        ({"exposure": {"window": 7}}, "not a duration"),
+        ({"exposure": {"window": "0d"}}, "longer than 0"),
+        ({"exposure": {"from": "2026-12-02T00:00:00Z", "until": "2026-12-01T00:00:00Z"}}, "not before"),
+        ({"exposure": {"from": "2026-12-02T00:00:00"}}, "has no zone"),
+        ({"metrics": {"kept": {"kind": "proportion", "role": "primary", "sum": "price"}}}, "belong to kind `mean`"),
+        ({"metrics": {"kept": {"kind": "mean", "role": "primary", "sum": "price"}}}, "which is missing"),
         ({"alpha": 1.0}, "`alpha`"),
         ({"alpha": 0}, "`alpha`"),
         ({"power": 2}, "`power`"),
@@ -120,10 +130,11 @@ def test_a_wrong_plan_is_one_sentence_with_the_place(change, said):
         ("a: [", "is not YAML"),
         ("? [a, b]\n: c\n", "is not YAML"),
         (b"\xff\xfe\x00", "is not"),
-        ("a: " + "[" * 5000, "is not YAML"),
-        ("x" * 300_000, "larger than any plan"),
+        pytest.param("a: " + "[" * 5000, "is not YAML", id="nested too deep"),
+        pytest.param("x" * 300_000, "larger than any plan", id="too large"),
         ("a: !!python/object:os.system x", "is not YAML"),
     ],
+    ids=["twice", "twice at the top", "list", "empty", "open", "list as key", "binary", "deep", "large", "object"],
 )
 def test_a_file_that_is_no_plan(tmp_path: Path, text: str | bytes, said: str):
     with pytest.raises(PlanError, match=said):

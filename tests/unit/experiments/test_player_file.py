@@ -86,7 +86,7 @@ def test_players_in_two_versions_are_left_out_and_counted(tmp_path: Path):
         (GOOD.replace("retention_7", "retention_8", 1), "lacks `retention_7`"),
         (GOOD.replace("userid,version", "user,version"), "lacks `userid`; its first line is 'user, version"),
         ("1,a,3,True,False\n", "lacks `userid`, `version`"),
-        (GOOD.replace("retention_1,", "userid,", 1), "lacks `retention_1`"),
+        (GOOD.replace("retention_1,", "userid,", 1), "has the column `userid` twice"),
         (f"{HEADER},version\n1,a,3,1,0,a\n2,b,3,1,0,b\n", "has the column `version` twice"),
         (f"{HEADER}\n", "a header and no rows"),
         ("", "has no first line"),
@@ -160,9 +160,19 @@ def test_a_file_larger_than_the_memory_is_read(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "large.csv"
     with path.open("w") as file:
         file.write(HEADER + "\n")
-        for start in range(0, 600_000, 1_000):
+        for start in range(0, 300_000, 1_000):
             file.writelines(
                 f"player-{n:040d},{'ab'[n % 2]},{n % 7},{n % 3 // 2},0\n" for n in range(start, start + 1_000)
             )
     found = read(path)
-    assert [arm.players for arm in found.arms] == [300_000, 300_000]
+    assert [arm.players for arm in found.arms] == [150_000, 150_000]
+
+
+def test_a_column_from_before_the_experiment_is_the_covariate(tmp_path: Path):
+    path = written(tmp_path, "userid,version,spent,earlier\n1,a,2,1\n2,a,4,2\n3,b,5,4\n4,b,9,6\n")
+    spent = {"metrics": {"spent": {"kind": "mean", "role": "primary", "covariate": "earlier"}}}
+    before = [arm.metrics["spent"].before for arm in PlayerFile(path).sample(plan(**spent)).arms]
+    assert [(one.total, one.variance, one.covariance) for one in before if one] == [(3, 0.5, 1), (10, 2, 4)]
+    path.write_text(path.read_text().replace(",6\n", ",none\n"))
+    with pytest.raises(PlayersError, match=r"`earlier` .* first is 'none' in row 5"):
+        PlayerFile(path).sample(plan(**spent))

@@ -30,7 +30,7 @@ def test_a_clear_difference():
     assert found.status is Status.READ
     assert found.outcomes == {"b": Outcome.BETTER}
     assert (one.difference, one.relative) == (pytest.approx(0.1), pytest.approx(1 / 3))
-    assert told == ("b is better than a: kept +10.00 points (95 % interval +5.82 to +14.12, Holm p = 2.6e-06).")
+    assert told == ("b is better than a: kept +10.00 points (95 % interval +5.82 to +14.13, Holm p = 2.8e-06).")
 
 
 def test_the_wanted_direction_is_that_of_the_plan():
@@ -46,7 +46,7 @@ def test_no_difference_names_the_least_p():
     assert found.outcomes == {"b": Outcome.NOT_SHOWN}
     assert told == (
         "b is not shown to differ from a: the least p is kept +0.10 points "
-        "(95 % interval -3.92 to +4.12, Holm p = 0.96)."
+        "(95 % interval -3.91 to +4.11, Holm p = 0.96)."
     )
 
 
@@ -101,7 +101,7 @@ def test_holm_is_over_variants_and_metrics_without_guardrails():
     arms = {
         "a": three(300, [1, 2, 3, 4], 10),
         "b": three(345, [1, 2, 3, 4], 10),
-        "c": three(350, [2, 3, 4, 4], 40),
+        "c": three(360, [2, 3, 4, 4], 40),
     }
     found, told = read(sample(arms), metrics=METRICS, variants={"a": 1, "b": 1, "c": 1})
     tested = [one for one in found.comparisons if one.metric != "crashes"]
@@ -110,10 +110,7 @@ def test_holm_is_over_variants_and_metrics_without_guardrails():
     assert all(one.holm_p_value is None for one in found.comparisons if one.metric == "crashes")
     by_place = {(one.metric, one.variant): one for one in found.comparisons}
     assert by_place["kept", "b"].p_value < 0.05 < by_place["kept", "b"].p_value * 4
-    assert found.outcomes == {
-        "b": Outcome.NOT_SHOWN if not by_place["kept", "b"].significant else Outcome.BETTER,
-        "c": Outcome.MIXED,
-    }
+    assert found.outcomes == {"b": Outcome.NOT_SHOWN, "c": Outcome.MIXED}
     assert "c is better in one metric and worse in another than a: kept" in told
     assert "crashes +3.00 points" in told
 

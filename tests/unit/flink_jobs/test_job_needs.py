@@ -18,8 +18,8 @@ from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.spec.catalogue import load_job, load_jobs
 from gamestream_dagster.flink_jobs.target.targets import Target, target_for
 from gamestream_dagster.settings import Season, Settings, TopicFormat
+from gamestream_dagster.warehouse.described_tables import load_metadata
 from gamestream_dagster.warehouse.ledger_parts import ledger_part
-from gamestream_dagster.warehouse.tables import load_metadata
 from tests.support.fakes.job_specs import target
 from tests.support.fakes.job_world import World
 

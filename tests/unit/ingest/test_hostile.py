@@ -265,8 +265,8 @@ REQUESTS: dict[str, tuple[str, dict[str, str | None], int, str]] = {
     "dry_run twice": ("/v1/events?dry_run=true&dry_run=false", {}, 400, "BAD_PARAMETER"),
     "a NUL in the query": ("/v1/events?%00=1", {}, 400, "BAD_PARAMETER"),
     "bytes in the query": ("/v1/events?dry_run=%ff%fe", {}, 400, "BAD_PARAMETER"),
-    "a slash more": ("/v1/events/", {}, 404, "NO_SUCH_PATH"),
-    "dots": ("/v1/../v1/events/..%2f..%2fetc/passwd", {}, 404, "NO_SUCH_PATH"),
+    "a slash more": ("/v1/events/", {}, 405, "METHOD_NOT_ALLOWED"),
+    "dots": ("/v1/../v1/events/..%2f..%2fetc/passwd", {}, 405, "METHOD_NOT_ALLOWED"),
     "another version": ("/v2/events", {}, 404, "NO_SUCH_PATH"),
     "capitals": ("/V1/EVENTS", {}, 404, "NO_SUCH_PATH"),
 }

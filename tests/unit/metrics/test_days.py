@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest
-from gamestream_dagster.catalogue.metrics import load_metrics
+from gamestream_dagster.catalogue.metrics import load_metrics, with_upstream
 from gamestream_dagster.clients.topic_identity import TopicId
 from gamestream_dagster.components.metrics_sensor import tick, yesterday
 from gamestream_dagster.metrics.completeness import Completeness, day_completeness, judged
@@ -20,7 +20,7 @@ from gamestream_dagster.metrics.watching import LateDays, Scanned, followed
 from gamestream_dagster.settings import load_settings
 from tests.support.fakes.streams import GAME_EVENTS
 
-METRICS = load_metrics()
+METRICS = with_upstream(("level_metrics", "revenue_daily", "active_users"), load_metrics())
 DAY = date(2026, 3, 1)
 ONE = timedelta(days=1)
 END = datetime(2026, 3, 2, 0, 10, tzinfo=UTC)
@@ -103,8 +103,7 @@ def all_settled(first: date, last: date) -> list[Settled]:
     for place in range((last - first).days + 1):
         day = first + timedelta(days=place)
         for metric in METRICS.values():
-            window = [day - timedelta(days=back) for back in range(metric.window_days)]
-            inputs = {name: {at: 1 for at in window if at >= first} for name in metric.upstream}
+            inputs = {name: dict.fromkeys(metric.days_of(name, day, first), 1) for name in metric.upstream}
             upto = ArchivedUpto(1, {0: 10}) if metric.reads_events else None
             found.append(settled(metric.name, day, inputs=inputs, upto=upto))
     return found

@@ -6,12 +6,12 @@ from datetime import date
 
 import dagster as dg
 
-from gamestream_dagster.catalogue.metrics import KEY_IS_UNIQUE, CheckSeverity, load_metrics
+from gamestream_dagster.catalogue.metrics import KEY_IS_UNIQUE, CheckSeverity, load_metrics, with_upstream
 from gamestream_dagster.components.settled_metrics import build_metric_definitions
 from gamestream_dagster.metrics.compute import CheckResult
 from gamestream_dagster.metrics.model import Reason, Settlement
 
-METRICS = load_metrics()
+METRICS = with_upstream(("level_metrics", "revenue_daily", "active_users"), load_metrics())
 
 
 class Facade:

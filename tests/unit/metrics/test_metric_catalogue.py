@@ -10,7 +10,7 @@ import yaml
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.errors import CatalogueError
 from gamestream_dagster.catalogue.metrics import load_metrics, relations_of, with_upstream
-from gamestream_dagster.warehouse.tables import load_metadata
+from gamestream_dagster.warehouse.described_tables import load_metadata
 
 HERE = Path("query.sql")
 SMALL = {
@@ -92,7 +92,8 @@ def test_a_new_metric_is_a_folder_and_its_table_follows(tmp_path: Path) -> None:
         ({"key": ["n"]}, "the key must hold the partition"),
         ({"partition": "n", "key": ["n"]}, "must be a date"),
         ({"partition": "day"}, "there is no column 'day'"),
-        ({"window_days": 0}, "window_days"),
+        ({"windows": {"events": 0}}, "windows"),
+        ({"windows": {"events": 401}}, "windows"),
         ({"colour": "red"}, "colour"),
         ({"checks": {"has_rows": {"severity": "warn", "holds": "x", "where": "true"}}}, "every metric has the check"),
         ({"checks": {"x": {"severity": "maybe", "holds": "x", "where": "true"}}}, "severity"),

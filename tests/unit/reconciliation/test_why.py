@@ -15,6 +15,7 @@ from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.model.values import Sink
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.why.answer import LinesDoNotAddUpError, Standing, Why
+from gamestream_dagster.reconciliation.why.as_json import json_parts
 from gamestream_dagster.reconciliation.why.explain_row import parse_entity
 from gamestream_dagster.reconciliation.why.question import Question, UnknownEntityError
 from tests.support import reference_model as model
@@ -136,9 +137,8 @@ def screen(found: Why, capsys, limit: int | None = 5) -> str:
     return capsys.readouterr().out
 
 
-def in_json(found: Why, capsys, limit: int | None = 5) -> dict:
-    cli._print_json(found, limit)
-    return json.loads(capsys.readouterr().out)
+def in_json(found: Why, limit: int | None = 5) -> dict:
+    return json.loads("".join(json_parts(found, limit)))
 
 
 def test_who_is_known_but_not_in_the_window_is_no_stranger(tmp_path, capsys):
@@ -227,7 +227,7 @@ def test_who_is_too_low_for_the_board_has_a_rank_and_a_distance_to_its_last_row(
         found = asked(archive, "top_players", "p11", world.cut, shown=players(world.truth()))
         assert found.standing is Standing.NOT_ON_BOARD
         assert found.recomputed["rnk"] == 12
-        told = in_json(found, capsys)
+        told = in_json(found)
         assert (told["last"]["row"]["user_id"], told["last"]["ahead_by"]) == ("p09", 2)
 
 
@@ -244,7 +244,7 @@ def test_a_long_list_is_shortened_and_the_rest_is_added_up(tmp_path, capsys, lim
     world = World({0: [Sent("a", n, at=n) for n in range(1, 41)] + [Sent("a", -1, at=50) for _ in range(1500)]})
     with opened(world, tmp_path) as archive:
         found = asked(archive, "top_players", "a", world.cut)
-        told = in_json(found, capsys, limit)
+        told = in_json(found, limit)
         [one] = told["sums"]
         left_out = one.get("left_out", {"events": 0, "total": 0})
         assert sum(line["score"] for line in one["lines"]) + left_out["total"] == one["total"] == 820
@@ -268,8 +268,7 @@ def test_hostile_names_begin_no_line_and_move_no_cursor(tmp_path, capsys):
             assert not {"\x1b", "\x9b", "\u202e", "\t"} & set(out)
             assert "[bold]y" in out, "markup is text"
             assert sum(line.startswith("shown") for line in out.splitlines()) == 1
-            cli._print_json(found, 5)
-            raw = capsys.readouterr().out
+            raw = "".join(json_parts(found, 5))
             assert raw.isascii()
             assert "\x1b" not in raw
             assert json.loads(raw)["entity"] == [entity]

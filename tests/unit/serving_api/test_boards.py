@@ -294,6 +294,19 @@ def test_a_table_that_is_not_there_is_503_with_what_to_do(api: ServingApi) -> No
     answer = api.get(BOARD)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
     assert "gamestream apply" in answer.json()["message"]
+    assert {api.get(BOARD).status_code for _ in range(5)} == {503}
+    assert api.reader.reads == 1, "it is left alone for a second"
+    api.reader.error = None
+    api.now += held.PAUSE_SECONDS
+    assert api.get(BOARD).status_code == 200
+
+
+def test_a_table_that_was_changed_is_not_covered_up_by_what_was_read_before(api: ServingApi) -> None:
+    api.show("top_players", players(3))
+    assert api.get(BOARD).status_code == 200
+    api.reader.error = reading.BoardUnreadableError("the table top_players does not exist", "make it")
+    api.now += held.STALE_SECONDS
+    assert [api.get(BOARD).status_code for _ in range(2)] == [503, 503]
 
 
 def test_season_view_is_not_the_newest_one(api: ServingApi) -> None:

@@ -10,8 +10,9 @@ from gamestream_dagster.catalogue.boards import CatalogueError, load_boards
 from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.settings import Season
 from gamestream_dagster.warehouse import migrate
+from gamestream_dagster.warehouse.described_tables import load_metadata
 from gamestream_dagster.warehouse.drift import describe, key_drift
-from gamestream_dagster.warehouse.tables import SYSTEM_TABLES, load_metadata, system
+from gamestream_dagster.warehouse.tables import SYSTEM_TABLES, system
 
 
 def test_every_board_is_a_table_with_its_key_and_its_columns_in_order():

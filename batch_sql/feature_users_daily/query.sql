@@ -1,0 +1,4 @@
+SELECT parameters ->> '$.feature' AS feature, user_id, $day AS date, count(*) AS uses
+FROM events
+WHERE event_name = 'feature_used'
+GROUP BY ALL

@@ -1,0 +1,1 @@
+SELECT variant, count(*) AS players FROM assigned GROUP BY variant
