@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import NewPartitions
 from sqlalchemy import text
 
 from gamestream_dagster.catalogue.boards import load_boards
@@ -60,6 +61,9 @@ class Till:
         self.settings = settings
         self.sent: list[TransactionRecord] = []
         provision(settings)
+        topic = load_boards()[OUTPUT].topic
+        several = KafkaAdmin(settings.kafka).native.create_partitions([NewPartitions(topic, 3)])  # as in production
+        several[topic].result(20)
         self.job_id = apply_job(settings, JOB).flink_job_id
         stamp_by(settings, RAW, "CreateTime")
         self._send_copies()
