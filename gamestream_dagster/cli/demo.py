@@ -154,6 +154,7 @@ def _show_end(settings: Settings, seconds: float) -> None:
     from gamestream_dagster.reconciliation.results.store import last_runs
 
     boards = load_boards(season=settings.season, ranks=settings.ranks)
+    boards = {name: board for name, board in boards.items() if board.ranked}
     with open_engine(settings) as engine:
         rows = read_tables(engine, list(boards.values()))
         last = last_runs(engine, 1)[-1]
