@@ -28,7 +28,7 @@ from tests.support.fakes.provisioned import FakeKafkaAdmin, FakeRegistry
 from tests.support.fakes.streams import SCORES
 
 NO_ANSWER = TransientServiceError("Kafka", "no answer", "start it")
-SUBJECTS = tuple(load_subjects())
+SUBJECTS = tuple(load_subjects({SCORES.topic: SCORES}))
 REFUSED = TerminalServiceError("Kafka", "not allowed", "grant the right")
 
 
