@@ -39,7 +39,7 @@ class Truth:
 
 def boards() -> dict[str, Board]:
     """The measured boards: those of all time."""
-    return load_boards(season=Season.NONE)
+    return {name: board for name, board in load_boards(season=Season.NONE).items() if board.ranked}
 
 
 def truth(settings: Settings, dataset: Dataset, ends: Mapping[int, int]) -> Truth:

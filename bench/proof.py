@@ -154,7 +154,7 @@ def records(events: int) -> Iterator[Record]:
 
 def prepare(home: Path) -> dict[str, Any]:
     """Store what a correct stream shows and counts: the final boards, and each job's minutes."""
-    boards = load_boards()
+    boards = {name: board for name, board in load_boards().items() if board.ranked}
     high = load_manifest(home / TOPIC).archived_upto
     with recompute(home) as opened:
         at = opened.at(high)
@@ -175,7 +175,7 @@ def prepare(home: Path) -> dict[str, Any]:
 
 def one_round(home: Path) -> dict[str, Any]:
     """Examine four boards and balance the ledger; then the bare scan."""
-    boards = list(load_boards().values())
+    boards = [board for board in load_boards().values() if board.ranked]
     expected = orjson.loads((home / "expected.json").read_bytes())
     high = load_manifest(home / TOPIC).archived_upto
     jobs = sorted({board.job for board in boards})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import latency, peers, produce, proof, recompute, recovery, settle, state, streaming
+from bench import transactions as transactions_measure
 from bench.archive import ArchiveOptions
 from bench.archive import measure as measure_archive
 from bench.results import BenchError, Result
@@ -90,6 +91,11 @@ def _settle(settings: Settings, asked: Choices, say: Say) -> Result:
     return settle.measure(settings, settle.SettleOptions(asked.rounds, events, asked.players[-1], asked.seed), say)
 
 
+def _transactions(settings: Settings, asked: Choices, say: Say) -> Result:
+    events = asked.events_or(transactions_measure.TransactionsOptions.events)
+    return transactions_measure.measure(settings, transactions_measure.TransactionsOptions(events, asked.seed), say)
+
+
 ON_STACK: dict[str, OnStack] = {
     "streaming": _streaming,
     "latency": _latency,
@@ -97,6 +103,7 @@ ON_STACK: dict[str, OnStack] = {
     "archive": _archive,
     "peers": _peers,
     "settle": _settle,
+    "transactions": _transactions,
 }
 MEASURES = (*ON_STACK, "state", "recompute", "proof", "recovery")
 

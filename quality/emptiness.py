@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -150,6 +151,8 @@ def recomputed_rows(settings: Settings, board: Board, cuts: Cuts) -> int:
                 return 0
             span = season_at(settings.season, max(newest.values()))
             at = replace(at, season=span)
+        if board.retention is not None:
+            at = replace(at, since=round(time.time() * 1000) - board.retention)
         return len(board_rows(archive, at, board))
 
 

@@ -89,6 +89,7 @@ def test_lineage_has_no_loose_end() -> None:
     # written only where seasons are kept, and there by an asset of its own
     ends = {name for name in known if not users[name]} - {"table/closed_seasons_table"}
     ends -= {"reconciliation/intake"}  # people look at its checks
+    ends -= {"archive/transactions_raw_archive"}  # kept to read the originals of what was re-keyed
     ends = {name for name in ends if not name.startswith("metric/")}  # analysts read the tables
     ends -= {"topic/game_events_replays_topic"}  # only `gamestream dlq` reads and writes it
     assert {name.split("/")[0] for name in ends} == {"serving"}, f"nothing uses {sorted(ends)}"
@@ -98,6 +99,7 @@ def test_lineage_has_no_loose_end() -> None:
 
 def test_each_board_flows_from_topic_to_page() -> None:
     from gamestream_dagster.catalogue.boards import load_boards
+    from gamestream_dagster.catalogue.sources import load_sources, source_of_board
 
     upstream = {name: {dep.asset_key.to_user_string() for dep in spec.deps} for name, spec in specs().items()}
 
@@ -106,7 +108,7 @@ def test_each_board_flows_from_topic_to_page() -> None:
 
     for board in load_boards().values():
         expected = {
-            "topic/user_score_topic",
+            f"topic/{source_of_board(board, load_sources()).topic.replace('-', '_')}_topic",
             f"job/{board.job}",
             f"table/{board.name}_table",
             f"topic/{board.topic.replace('-', '_')}_topic",
@@ -164,6 +166,7 @@ def test_the_quarter_hourly_proof_is_the_archive_the_comparison_and_their_checks
     layer = loaded().get_repository_def().get_job("reconcile").asset_layer
     executed = {key.to_user_string() for key in layer.executable_asset_keys}
     archives = {"archive/game_events_raw_archive", "archive/user_score_archive"}
+    archives |= {"archive/transactions_keyed_archive", "archive/transactions_raw_archive"}
     assert executed == archives | {"reconciliation/leaderboards"}
     checks = {key.name for key in layer.asset_graph.asset_check_keys}
     own = {"verdict", "no_unexplained", "ledger_balances", "could_look"}

@@ -18,7 +18,8 @@ from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest,
 from gamestream_dagster.catalogue.sources import ColumnType
 
 NO_COLUMNS: Mapping[str, ColumnType] = MappingProxyType({})
-_NOTHING_ARCHIVED = "nothing_archived"
+NO_ALIASES: Mapping[str, str] = MappingProxyType({})
+_NOTHING = "of_nothing"
 _COLUMNS_OF_3 = ("team_id", "team_name", "score")
 # Layout 3 archived score events alone, and kept values of any length.
 _ENVELOPE_OF_3 = (
@@ -40,8 +41,11 @@ def open_archive(
     topic_dir: Path,
     chapter: int | None = None,
     own_columns: Mapping[str, ColumnType] = NO_COLUMNS,
+    aliases: Mapping[str, str] = NO_ALIASES,
+    *,
+    relation: str = "archive",
 ) -> OpenArchive:
-    """Make the relation `archive` in `database`: the envelope, and columns of the event types; no row is read yet.
+    """Make a relation in `database`: the envelope, and columns of the event types; no row is read yet.
 
     Args:
         database: where.
@@ -49,6 +53,8 @@ def open_archive(
         chapter: place of the chapter; default the newest one. Records of two incarnations are never in one relation.
         own_columns: columns of the event types that must be there, null where no file has them; others are there as
             the files have them.
+        aliases: further columns, by name, each with the column that it repeats; null where there is no such column.
+        relation: its name; another one for each archive that is open at a time.
 
     Raises:
         ArchiveForgedError: a file that the manifest names is gone or was changed.
@@ -57,9 +63,10 @@ def open_archive(
     manifest = load_manifest(topic_dir)
     opened = manifest.current if chapter is None else manifest.chapters[chapter]
     verify_files(topic_dir, opened.files, mendable=opened is manifest.current)
-    database.register(_NOTHING_ARCHIVED, archive_schema(own_columns).empty_table())
+    database.register(f"{relation}_{_NOTHING}", archive_schema(own_columns).empty_table())
     try:
-        _relation(database, topic_dir, opened.files, own_columns).create_view("archive", replace=True)
+        rows = _relation(database, topic_dir, opened.files, own_columns, relation)
+        _with_aliases(rows, aliases).create_view(relation, replace=True)
     except duckdb.Error as error:
         raise ArchiveDamagedError(
             f"The archive in {topic_dir} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}); "
@@ -73,6 +80,7 @@ def _relation(
     topic_dir: Path,
     files: Sequence[ArchivedFile],
     own_columns: Mapping[str, ColumnType],
+    relation: str,
 ) -> duckdb.DuckDBPyRelation:
     """The rows of the files. Files of one shape are read at once; event types gain columns over time."""
     shapes: dict[tuple[str, ...] | None, list[str]] = {}
@@ -83,9 +91,19 @@ def _relation(
     if len(parts) == 1 and own_columns.keys() <= held:
         return parts[0]
     for place, part in enumerate(parts):
-        part.create_view(f"archived_{place}", replace=True)
-    named = (_NOTHING_ARCHIVED, *(f"archived_{place}" for place in range(len(parts))))
+        part.create_view(f"{relation}_{place}", replace=True)
+    named = (f"{relation}_{_NOTHING}", *(f"{relation}_{place}" for place in range(len(parts))))
     return database.sql(" UNION ALL BY NAME ".join(f"FROM {name}" for name in named))
+
+
+def _with_aliases(rows: duckdb.DuckDBPyRelation, aliases: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
+    """`aliases`: identifiers of the catalogue."""
+    named = [
+        f"{column if column in rows.columns else 'NULL::BIGINT'} AS {alias}"
+        for alias, column in aliases.items()
+        if alias not in rows.columns
+    ]
+    return rows.project(", ".join(("*", *named))) if named else rows
 
 
 def _of_shape(

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, cast
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gamestream_dagster.catalogue.durations import DurationMs
 from gamestream_dagster.catalogue.errors import CatalogueError, reasons
 from gamestream_dagster.catalogue.roles import ColumnRole, check_roles, known_roles
 from gamestream_dagster.settings import PROJECT_ROOT, Season
@@ -160,6 +161,9 @@ class Board(BaseModel):
     rows: int = Field(default=10_000, gt=0, le=1_000_000, description="Ranks of a board; otherwise the most rows.")
     order: tuple[OrderTerm, ...] = ()
     window: Window | None = None
+    retention: DurationMs | None = Field(
+        default=None, description="A row that was last written longer ago may be gone; None: rows stay."
+    )
     columns: dict[Identifier, Column]
 
     @model_validator(mode="after")
@@ -199,6 +203,8 @@ class Board(BaseModel):
             raise ValueError("`order` needs a column with the role `rank`; an output without ranks has neither")
         if ranks and ("rows" not in self.model_fields_set or self.rows > MOST_RANKS):
             raise ValueError(f"a board needs `rows`, the number of its ranks, at most {MOST_RANKS}")
+        if ranks and self.retention is not None:
+            raise ValueError("`retention` is for an output without ranks: the rows of a board replace each other")
         if not ranks and self.season_column is not None:
             raise ValueError(f"column {self.season_column!r} is a season: only a board has seasons, so add ranks")
 

@@ -79,6 +79,9 @@ class EventType(BaseModel):
     avro: AvroName
     envelope: Envelope
     fields: dict[Identifier, EventField]
+    measure: Identifier | None = Field(
+        default=None, description="The integer field that outputs sum (role `sum`); None: events are only counted."
+    )
 
     @model_validator(mode="after")
     def _fields_fit(self) -> EventType:
@@ -88,6 +91,10 @@ class EventType(BaseModel):
                 raise ValueError(f"`envelope` says that {part} is the field {name!r}, which is not in `fields`")
             if self.fields[name].type != getattr(kinds, part):
                 raise ValueError(f"field {name!r} is the envelope's {part}, so it must be a {getattr(kinds, part)}")
+        if self.measure is not None and (
+            self.measure not in self.fields or self.fields[self.measure].type is not FieldType.INTEGER
+        ):
+            raise ValueError(f"`measure` names {self.measure!r}, which must be an integer of `fields`")
         for name, field in self.fields.items():
             if iskeyword(name) or name == "remark":
                 raise ValueError(f"field {name!r} has a reserved name; give it another one")

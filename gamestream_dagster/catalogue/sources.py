@@ -37,6 +37,9 @@ _JUDGED = ("outcome", "reason", "remark", "event_id", "user_id", "event_time_mil
 RESERVED_COLUMNS = frozenset((*_POSITION, *_JUDGED))
 """Columns of every archive (`archive.decode`)."""
 
+POINTS = "points"
+"""In every archive the name of the column that outputs sum."""
+
 
 class ColumnType(StrEnum):
     """Type of an archive's column."""
@@ -68,6 +71,8 @@ class Source:
     archived: bool = True
     """Every record is kept in the archive."""
     subject_naming: SubjectNaming = SubjectNaming.TOPIC
+    copy_of: str | None = None
+    """The stream whose records it holds, each once and unchanged, under other keys."""
     game: GameCatalogue | None = None
     """Its records are game events, judged by this catalogue; None: they are judged by `event_types`."""
 
@@ -108,7 +113,41 @@ class Source:
     @property
     def content_columns(self) -> tuple[str, ...]:
         """Columns of the archive by which two deliveries of one event can differ."""
-        return ("digest",) if self.game is not None else (*self.own_columns, "event_time_millis")
+        if self.game is not None:
+            return ("digest",)
+        if self.dedup is not None and self.dedup.content:
+            return tuple(self._enveloped.get(name, name) for name in self.dedup.content)
+        return (*self.own_columns, "event_time_millis")
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Further names of the archive's columns: `points` for what outputs sum, and the event types' own names."""
+        measure = next((event.measure for event in self.event_types if event.measure is not None), POINTS)
+        return {POINTS: measure} | {name: column for name, column in self._enveloped.items() if name != column}
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """Texts of an event that an output may name as key, label, choice, or in `over`."""
+        own = [name for name, kind in self.own_columns.items() if kind is ColumnType.STRING]
+        enveloped = [name for name, column in self._enveloped.items() if column in ("event_id", "event_type")]
+        return ("user_id", *own, *(name for name in enveloped if name != "event_id"))
+
+    @property
+    def named_columns(self) -> tuple[str, ...]:
+        """Columns of the archive without which a record is about nobody: its required texts that cannot be empty."""
+        found = {
+            self._enveloped.get(name, name): None
+            for event in self.event_types
+            for name, field in event.fields.items()
+            if field.required and field.min_length
+        }
+        return tuple(found)
+
+    @property
+    def _enveloped(self) -> dict[str, str]:
+        """Columns of the envelope, by the field of an event type that each holds."""
+        parts = (event.envelope.model_dump(exclude_none=True) for event in self.event_types)
+        return {name: column for part in parts for column, name in part.items()}
 
 
 def load_sources(
@@ -133,6 +172,8 @@ def load_sources(
         for topic, entry in load_declared(path).items()
         if entry.event_types or entry.rule is RecordRule.GAME_EVENTS
     }
+    for source in sources.values():
+        _check_copy(source, sources, path)
     for topic in formats:
         if topic not in sources:
             raise CatalogueError(
@@ -240,10 +281,21 @@ def _source(
         lateness_ms=entry.lateness,
         archived=entry.archive,
         subject_naming=entry.subjects,
+        copy_of=entry.copy_of,
         game=load_game_events() if entry.rule is RecordRule.GAME_EVENTS else None,
     )
     _check(source, path)
     return source
+
+
+def _check_copy(source: Source, sources: Mapping[str, Source], path: Path) -> None:
+    if source.copy_of is None:
+        return
+    original = sources.get(source.copy_of)
+    if original is None or not (source.archived and original.archived):
+        raise CatalogueError(f"{path}: `copy_of` of {source.topic!r} must name a stream, and both need `archive: true`")
+    if (original.event_types, original.format) != (source.event_types, source.format):
+        raise CatalogueError(f"{path}: {source.topic!r} and {original.topic!r} differ in `event_types` or `format`")
 
 
 def _check(source: Source, path: Path) -> None:
@@ -262,11 +314,18 @@ def _check(source: Source, path: Path) -> None:
             f"{path}: the event types of {source.topic!r} must name one field as `event_type` of their envelope, which "
             "says what a record is"
         )
+    if len({event.measure for event in source.event_types} - {None}) > 1:
+        raise CatalogueError(f"{path}: the event types of {source.topic!r} differ in `measure`")
     for event in source.event_types:
+        for name in source.dedup.content if source.dedup is not None else ():
+            if name not in event.fields or not event.fields[name].archived:
+                raise CatalogueError(
+                    f"{path}: `dedup` of {source.topic!r} compares {name!r}, no archived field of {event.name!r}"
+                )
         if source.dedup is not None and "event_id" in source.dedup.key and event.envelope.event_id is None:
             raise CatalogueError(f"{path}: `dedup` of {source.topic!r} needs an event id, which {event.name!r} has not")
         for name, field in event.own_columns.items():
-            if name in RESERVED_COLUMNS:
+            if name in RESERVED_COLUMNS or (name == POINTS and event.measure != POINTS):
                 raise CatalogueError(f"{path}: field {name!r} of {event.name!r} has the name of an archive's column")
             if columns.setdefault(name, field).type is not field.type:
                 raise CatalogueError(f"{path}: the event types of {source.topic!r} differ in the type of {name!r}")

@@ -83,6 +83,9 @@ class Dedup(BaseModel):
 
     key: tuple[EnvelopeColumn, ...] = Field(min_length=1, description="Columns of the envelope that name the event.")
     horizon: DurationMs
+    content: tuple[Identifier, ...] = Field(
+        default=(), description="Fields in which two records of one key must agree; default all, and the event time."
+    )
 
     @field_validator("horizon")
     @classmethod
@@ -116,6 +119,9 @@ class Declared(_Common):
     subjects: SubjectNaming = SubjectNaming.TOPIC
     dedup: Dedup | None = Field(default=None, description="None: events carry no ids, and no copy is told.")
     lateness: DurationMs = Field(default=0, description="How far the watermark stays behind the newest event.")
+    copy_of: TopicName | None = Field(
+        default=None, description="The stream whose records it holds, each once and unchanged, under other keys."
+    )
     archive: bool = Field(default=False, description="Every record is kept as Parquet, for recompute and proofs.")
 
     @model_validator(mode="after")

@@ -142,7 +142,7 @@ def _show_end(settings: Settings, seconds: float) -> None:
     from gamestream_dagster.reconciliation.observe.sinks import read_tables, visible
     from gamestream_dagster.reconciliation.results.store import last_runs
 
-    boards = load_boards(season=settings.season)
+    boards = {name: one for name, one in load_boards(season=settings.season).items() if one.ranked}
     with open_engine(settings) as engine:
         rows = read_tables(engine, list(boards.values()))
         last = last_runs(engine, 1)[-1]

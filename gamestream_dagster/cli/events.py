@@ -18,6 +18,7 @@ from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 from gamestream_dagster.cli.progress import line_teller, progress
+from gamestream_dagster.cli.simulated import refuse_options_before
 
 if TYPE_CHECKING:
     from gamestream_dagster.events.http_sending import Answers
@@ -43,7 +44,12 @@ Topic = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    app.command("simulate", rich_help_panel=panels.EVENTS)(simulate)
+    from gamestream_dagster.cli.transactions import transactions
+
+    simulating = typer.Typer(invoke_without_command=True)
+    simulating.callback()(simulate)
+    simulating.command("transactions")(transactions)
+    app.add_typer(simulating, name="simulate", rich_help_panel=panels.EVENTS)
     app.command("replay", rich_help_panel=panels.EVENTS)(replay)
 
 
@@ -122,6 +128,9 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
 
     With --days: game events of whole lives, straight into the archive. With --regions: game events of a simple game.
     """
+    if context.invoked_subcommand is not None:
+        refuse_options_before(context)
+        return
     given = dict(locals())
     settings = settings_from(home, port_base)
     if days is not None:
@@ -132,9 +141,9 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     if regions:
         from gamestream_dagster.cli.regions import simulate_regions
 
-        simulate_regions(context, settings, given, _start_ms(start))
+        simulate_regions(context, settings, given, start_millis(start))
         return
-    options = _options(given, _start_ms(start))
+    options = _options(given, start_millis(start))
     if no_truth and truth:
         raise CouldNotRun("--truth and --no-truth exclude each other; give one of them.")
     path = None if no_truth else truth or settings.home / "truth" / f"{options.start_ms}-{seed}.parquet"
@@ -199,7 +208,8 @@ def _options(given: dict[str, Any], start_ms: int) -> SimulatorOptions:
         raise CouldNotRun(f"{name or 'The options'}: {first['msg']}.") from error
 
 
-def _start_ms(text: str | None) -> int:
+def start_millis(text: str | None) -> int:
+    """The time that `--start` gives, milliseconds since 1970; now without one."""
     if text is None:
         return int(time.time() * 1000)
     try:

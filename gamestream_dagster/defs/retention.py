@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from gamestream_dagster.components.markdown import markdown_table
+from gamestream_dagster.resources.boards import BoardTables
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 
@@ -48,11 +49,22 @@ def old_states(context: dg.OpExecutionContext, flink_jobs: dg.ResourceParam[Flin
     )
 
 
-@dg.job(description="Throws away old runs and old states of the jobs.", tags={"gamestream/part": "prune"})
+@dg.op(description="Deletes rows of outputs past their retention, from the table and from the topic.")
+def old_rows(context: dg.OpExecutionContext, boards: dg.ResourceParam[BoardTables]) -> None:
+    """Outputs with a key for each event would grow without bound."""
+    with explained("forget old rows of outputs"):
+        context.add_output_metadata(boards.forget_old_rows())
+
+
+@dg.job(
+    description="Throws away old runs, old states of the jobs, and old rows of outputs.",
+    tags={"gamestream/part": "prune"},
+)
 def prune() -> None:
-    """Two independent ops."""
+    """Independent ops."""
     old_runs()
     old_states()
+    old_rows()
 
 
 prune_daily = dg.ScheduleDefinition(

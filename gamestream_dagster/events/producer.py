@@ -107,7 +107,7 @@ class ScoreProducer:
 
     def send(
         self,
-        key: bytes,
+        key: bytes | None,
         value: bytes | None,
         on_delivered: OnDelivered | None = None,
         on_refused: OnRefused | None = None,
@@ -115,7 +115,7 @@ class ScoreProducer:
         """Hand one record over; waits while the local queue is full.
 
         Args:
-            key: the record's key.
+            key: the record's key; None: Kafka chooses the partition.
             value: the record's value.
             on_delivered: receives partition and offset.
             on_refused: called when the broker refuses this record as too large, which then is not a failed delivery.
@@ -125,7 +125,7 @@ class ScoreProducer:
             SendingError: the key is empty (Java would choose another partition), or the queue stays full
                 because nothing is delivered.
         """
-        if not key:
+        if key == b"":
             raise SendingError(
                 "A record needs a key: an empty one goes to another partition than from Java's producer."
             )

@@ -15,10 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gamestream_dagster.archive.errors import ArchiveError
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
-from gamestream_dagster.catalogue.sources import by_source, stack_sources
+from gamestream_dagster.catalogue.sources import by_source, source_of_board, stack_sources
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.errors import GamestreamError, sentence_of
+from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import (
@@ -66,7 +67,7 @@ def reconcile(
         settings: the stack.
         mode: a `Mode`: `bracket` (no pause), `drained` (input has stopped: equality), `savepoint` (the jobs stop with a
             savepoint and go on), `transactional` (the Kafka boards as readers with read_committed see them).
-        boards: names; default all.
+        boards: names; default all whose job was ever deployed.
         sinks: `postgres`, `kafka`; default by mode.
         limits: how long to wait for what.
         root: folder of the jobs and boards.
@@ -79,8 +80,11 @@ def reconcile(
     Raises:
         BoardNotUsableError: a board's description or recompute cannot be used, or there is no such board.
     """
-    chosen = _choose(load_boards(root, settings.season), boards)
+    known = _choose(load_boards(root, settings.season), boards)
+    chosen = known if boards else _of_deployed_jobs(settings, known)
     sources = stack_sources(settings)
+    for board in chosen:
+        check_board(board, source_of_board(board, sources).text_columns)
     asked = Mode(mode)
     tasks = [
         Task(
@@ -108,6 +112,9 @@ def reconcile(
     )
     with open_engine(settings) as engine:
         run = _finished(tasks, engine, run, started)
+        if left_out := [board.name for board in known if board not in chosen]:
+            reason = f"{run.reason}; not proven, because its job was never deployed: {', '.join(left_out)}"
+            run = replace(run, reason=reason)
         return _keep(settings, engine, run)
 
 
@@ -147,8 +154,15 @@ def _choose(known: Mapping[str, Board], names: Sequence[str] | None) -> list[Boa
     chosen = [board for name, board in known.items() if (board.proven if not names else name in names)]
     if not chosen:
         raise BoardNotUsableError("No output has a recompute, so there is nothing to prove (docs/add-a-board.md).")
-    for board in chosen:
-        check_board(board)
+    return chosen
+
+
+def _of_deployed_jobs(settings: Settings, chosen: list[Board]) -> list[Board]:
+    """The outputs that somebody can have seen; all, where none was deployed or Postgres cannot say."""
+    with suppress(ServiceError, SQLAlchemyError), open_engine(settings) as engine:
+        store = PostgresDeploymentStore(engine)
+        deployed = {job for job in {board.job for board in chosen} if store.last(job) is not None}
+        return [board for board in chosen if board.job in deployed] or chosen
     return chosen
 
 

@@ -14,7 +14,7 @@ from gamestream_dagster.archive.errors import ArchiveRewrittenError
 from gamestream_dagster.archive.manifest import Manifest
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.catalogue.sources import Source
+from gamestream_dagster.catalogue.sources import Source, source_named, stack_sources
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.topic_identity import TopicId, TopicState
@@ -25,11 +25,13 @@ from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory,
 from gamestream_dagster.reconciliation.compare.examine import examine, still_there
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.ledger.balance import ARCHIVE, balance, write_ledger
+from gamestream_dagster.reconciliation.ledger.copied import copy_faults
 from gamestream_dagster.reconciliation.model.cut import Cut, check_beginning, earliest, shown
 from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
     JobCut,
     LedgerBalance,
+    LedgerFault,
     Mode,
     Row,
     Sink,
@@ -84,6 +86,7 @@ class Task:
         with ExitStack() as closing:
             flink = closing.enter_context(FlinkRest(self.settings.flink_rest))
             looker = BoardObserver(engine, flink, KafkaAdmin(self.settings.kafka), self.source.topic, self.limits)
+            copied = self._copied(looker)
             looks = _Looks(self, looker, closing)
             first = sum(len(result.differences) for result in looks.first())
             looks.again()
@@ -91,14 +94,15 @@ class Task:
             self._check_log(engine, archive.manifest, seen.topic_id)
             self.say("ledger")
             low = {job: cut.low for job, cut in seen.jobs.items()}
-            ledger = balance(archive, archive.at(seen.high), seen.counted, low)
+            counted = balance(archive, archive.at(seen.high), seen.counted, low)
             write_ledger(engine, archive, archive.at(seen.high))
+            ledger = replace(counted, faults=(*counted.faults, *self._unlike_original(looks, copied)))
             proof = replace(self.nothing_seen(""), jobs=tuple(seen.jobs.values()), high=seen.high, ledger=ledger)
             damaged = [fault.sentence for fault in ledger.faults if fault.where == ARCHIVE]
             if damaged:
                 reason = f"the archive cannot judge: {'; '.join(damaged)}; mend it with `gamestream archive --mend`"
                 return replace(proof, reason=reason)
-            results = self._explained(engine, looks, ledger)
+            results = self._explained(engine, looks, counted)
             events = events_between(archive, archive.at(seen.high, _low(seen.jobs.values())))
         found = sum(len(result.differences) for result in results)
         verdict = _verdict(results, ledger)
@@ -115,6 +119,24 @@ class Task:
             bracket_events=events,
             unconfirmed=max(0, first - found),
         )
+
+    def _copied(self, looker: BoardObserver) -> Cut:
+        """Of a copy of another topic: up to where that was surely copied, asked before the look makes a checkpoint."""
+        if self.source.copy_of is None:
+            return {}
+        jobs = sorted({board.job for board in self.boards})
+        return earliest(looker.kafka.committed(f"gamestream-{job}", self.source.copy_of) for job in jobs)
+
+    def _unlike_original(self, looks: _Looks, copied: Cut) -> list[LedgerFault]:
+        """Of a copy of another topic: what it lacks, and what it has beyond it."""
+        if self.source.copy_of is None:
+            return []
+        original = source_named(self.source.copy_of, stack_sources(self.settings))
+        end = looks.looker.kafka.end_offsets(original.topic)
+        archive_topic(self.settings, original, end)
+        at = looks.archive.at(looks.seen.high)
+        folder = self.settings.archive_dir / original.topic
+        return copy_faults(looks.archive, at, original, folder, low=copied, high=end)
 
     def nothing_seen(self, reason: str) -> TopicProof:
         """What is said of the topic when its boards could not be compared."""

@@ -1,11 +1,12 @@
 """Reads the boards as they stand in Postgres."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
-from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.serving.queries import stored_rows
 from gamestream_dagster.settings import Settings
@@ -41,6 +42,17 @@ class BoardTables:
             check_tables(connection, [board])
             rows = tuple(tuple(row.values.values()) for row in stored_rows(connection, board, MOST_SHOWN))
         return BoardRows(columns=tuple(board.columns), rows=rows)
+
+    def forget_old_rows(self) -> dict[str, int]:
+        """Delete rows past the retention of their output; returns how many, by output with a retention.
+
+        Raises:
+            ServiceError: Kafka or Postgres does not answer.
+        """
+        from gamestream_dagster.serving.forgetting import forget_old_rows
+
+        kept = [one for one in load_boards(season=self._settings.season).values() if one.retention is not None]
+        return {one.name: forget_old_rows(self._settings, one, round(time.time() * 1000)) for one in kept}
 
 
 class BoardTablesResource(dg.ConfigurableResource[BoardTables]):

@@ -57,7 +57,7 @@ def deploy_boards(settings: Settings) -> Boards:
     provision(settings)
     replay_into(settings, "nba")
     deploy(settings)
-    return Boards(settings, {board: board_rows(settings, board) for board in load_boards()})
+    return Boards(settings, {board: board_rows(settings, board) for board, one in load_boards().items() if one.ranked})
 
 
 def board_rows(settings: Settings, board: str) -> list[dict[str, Any]]:

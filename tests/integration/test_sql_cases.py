@@ -74,7 +74,7 @@ def test_flink_gives_the_rows_where_events_carry_no_ids(stack: Settings, name: s
 def expect(settings: Settings, case: Case, spec: JobSpec) -> None:
     """The rows of the case, from this variant of its job."""
     with topic_of(settings, case) as topic:
-        changes = run(settings, case, over_case(spec, topic), topic)
+        changes = run(settings, case, over_case(spec, case.source.topic, topic), topic)
     for board in case.boards:
         held, seen = fold(board, changes)
         if board.window is None:
@@ -126,12 +126,10 @@ def run(settings: Settings, case: Case, spec: JobSpec, topic: str) -> StatementR
         gateway.close()
 
 
-def over_case(spec: JobSpec, topic: str) -> JobSpec:
-    """The job as it is, but for its source: another topic, and an end."""
-    (source,) = (file for file in spec.sources if "'topic' = 'user-score'" in file.text)
-    changed = source.text.replace(
-        "'topic' = 'user-score'", f"'topic' = '{topic}',\n  'scan.bounded.mode' = 'latest-offset'"
-    )
+def over_case(spec: JobSpec, of: str, topic: str) -> JobSpec:
+    """The job as it is, but for the source that reads `of`: another topic, and an end."""
+    (source,) = (file for file in spec.sources if f"'topic' = '{of}'" in file.text)
+    changed = source.text.replace(f"'topic' = '{of}'", f"'topic' = '{topic}',\n  'scan.bounded.mode' = 'latest-offset'")
     files = tuple(SqlFile(path=file.path, text=changed) if file is source else file for file in spec.sources)
     return spec.model_copy(update={"sources": files})
 

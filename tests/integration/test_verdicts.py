@@ -55,7 +55,7 @@ def test_a_board_has_the_newest_run_that_was_about_it(database: Settings) -> Non
     assert not found["team_mvps"].run.looked
 
     with open_engine(database) as engine:
-        boards = load_boards()
+        boards = {name: board for name, board in load_boards().items() if board.ranked}
         snapshot = read_snapshot(engine, boards)
     assert snapshot.problem is None
     assert snapshot.last is not None

@@ -22,7 +22,6 @@ from tests.support.fakes.streams import SCORES
 from tests.support.reference_model import Event
 
 TOPIC = "user-score"
-MADE = decoding(SCORES)
 
 
 def value_of(event: Event) -> bytes:
@@ -43,7 +42,9 @@ def make_archive(topic_dir: Path, events: Sequence[Event], refused: Sequence[tup
     return archive_records(topic_dir, values)
 
 
-def archive_records(topic_dir: Path, values: Mapping[tuple[int, int], tuple[bytes, int]]) -> Path:
+def archive_records(
+    topic_dir: Path, values: Mapping[tuple[int, int], tuple[bytes, int]], source: Source = SCORES
+) -> Path:
     """Parquet and manifest of records: (partition, offset) to the value and the Kafka timestamp."""
     topic_dir.mkdir(parents=True, exist_ok=True)
     files: list[ArchivedFile] = []
@@ -54,14 +55,15 @@ def archive_records(topic_dir: Path, values: Mapping[tuple[int, int], tuple[byte
             raw.timestamps.append(timestamp)
             raw.keys.append(b"key")
             raw.values.append(value)
-        table = decode(MADE, partition, raw)
+        made = decoding(source)
+        table = decode(made, partition, raw)
         # The recompute must not depend on the order of rows.
         shuffled = table.take(pa.array(sorted(range(table.num_rows), key=lambda i: hash((i, 7)) % 1009)))
         path = topic_dir / f"{partition}-{raw.offsets[0]}-{raw.offsets[-1]}.parquet"
-        pq.write_table(shuffled.cast(MADE.schema), path)
-        files.append(_archived(path, partition, raw.offsets, table.num_rows, tuple(SCORES.own_columns)))
+        pq.write_table(shuffled.cast(made.schema), path)
+        files.append(_archived(path, partition, raw.offsets, table.num_rows, tuple(source.own_columns)))
     begins = {file.partition: file.from_offset for file in files}
-    save_manifest(topic_dir, Manifest(topic=TOPIC).opened(Chapter(begins=begins)).extended(*files))
+    save_manifest(topic_dir, Manifest(topic=source.topic).opened(Chapter(begins=begins)).extended(*files))
     return topic_dir
 
 

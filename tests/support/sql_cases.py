@@ -1,4 +1,4 @@
-"""The cases `flink_sql/<job>/tests/<case>/`: records of `user-score`, and the rows that the boards show after them.
+"""The cases `flink_sql/<job>/tests/<case>/`: records of a stream, and the rows that the outputs show after them.
 
 Each case goes through real Flink and through the DuckDB recompute; flink_sql/README.md says how to write one.
 """
@@ -16,13 +16,14 @@ import yaml
 
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, ColumnRole, ColumnType, load_boards
 from gamestream_dagster.catalogue.seasons import season_named
-from gamestream_dagster.events.acceptance import FIELD_NAMES, outcomes
+from gamestream_dagster.catalogue.sources import Source, load_sources, source_of_board
+from gamestream_dagster.events.acceptance import outcomes
 from gamestream_dagster.events.outcome import Refused
 from gamestream_dagster.settings import Season
 
 Row = dict[str, Any]
 BOARDS = load_boards(season=Season.DAILY)
-FIELDS = frozenset({*FIELD_NAMES, "unknown"})
+SOURCES = load_sources()
 PLACE = frozenset({"at", "kafka_at", "partition", "value"})
 DEFAULTS: Row = {"team_id": "t1", "team_name": "Lions", "readable_time": "", "event_type": "normal"}
 # The ratio's float is for people: Flink rounds it from a decimal of 19 places.
@@ -49,6 +50,7 @@ class Case:
 
     job: str
     name: str
+    source: Source
     records: tuple[Record, ...]
     expected: Mapping[str, list[Row]] = field(repr=False)
     ticks: Mapping[str, Mapping[int, list[Row]]] = field(repr=False)
@@ -80,6 +82,7 @@ def _case(folder: Path) -> Case:
     assert wanted, f"{where}/expect.yaml must give the rows of one output at least"
     assert wanted.keys() <= set(known), f"{where}/expect.yaml gives other outputs than {', '.join(known)}"
     boards = {name: BOARDS[name] for name in known if name in wanted}
+    source = source_of_board(next(iter(boards.values())), SOURCES)
     start = given["start_millis"]
     expected: dict[str, list[Row]] = {}
     ticks: dict[str, dict[int, list[Row]]] = {}
@@ -101,10 +104,10 @@ def _case(folder: Path) -> Case:
             for tick, rows in wanted[name].items()
         }
         assert ticks[name], f"{where}: give the rows of {name} for one tick at least"
-    defaults = DEFAULTS | given.get("defaults", {})
-    records = _records(given["records"], defaults, start, where)
+    defaults = (DEFAULTS if source.type_names == ("score",) else {}) | given.get("defaults", {})
+    records = _records(given["records"], defaults, start, where, source)
     _no_late_record(records, [board for board in boards.values() if board.window], where)
-    return Case(job, folder.name, records, expected, ticks)
+    return Case(job, folder.name, source, records, expected, ticks)
 
 
 def _yaml(path: Path) -> Row:
@@ -133,11 +136,12 @@ def _expected(board: Board, rank: int, row: Row, where: str, tick: int | None = 
     return {name: full[name] for name in board.columns}
 
 
-def _records(given: Sequence[Row], defaults: Row, start: int, where: str) -> tuple[Record, ...]:
+def _records(given: Sequence[Row], defaults: Row, start: int, where: str, source: Source) -> tuple[Record, ...]:
+    fields = {"unknown", *(name for event in source.event_types for name in event.fields)}
     records: list[Record] = []
     next_offset: dict[int, int] = {}
     for one in given:
-        _only(one, FIELDS | PLACE, where)
+        _only(one, fields | PLACE, where)
         partition, at = one.get("partition", 0), one.get("at", 0)
         if "value" in one:
             value = one["value"].encode()

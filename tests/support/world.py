@@ -114,8 +114,9 @@ def provision(settings: Settings) -> None:
 
 
 def board_jobs(root: Path = FLINK_SQL_DIR) -> dict[str, JobSpec]:
-    """The jobs that write boards or other outputs, by name."""
-    return {name: spec for name, spec in load_jobs(root).items() if spec.outputs}
+    """The jobs that write boards, by name; under another root also those that write outputs without ranks."""
+    wanted = (lambda output: output.ranked) if root == FLINK_SQL_DIR else (lambda output: True)
+    return {name: spec for name, spec in load_jobs(root).items() if any(map(wanted, spec.outputs))}
 
 
 def deploy(settings: Settings) -> None:

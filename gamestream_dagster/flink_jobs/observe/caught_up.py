@@ -57,6 +57,13 @@ class CatchingUp:
         Raises:
             ServiceError: Kafka does not answer.
         """
+        while self._look():
+            pass
+        return sorted(self._left)
+
+    def _look(self) -> bool:
+        """Ask about each that is left; True: one was read, so that the end of what it writes is known now."""
+        before = len(self._left)
         for name, topic in sorted(self._left):
             if self._grows(name, topic):
                 continue  # where it ends is known when the jobs that write it have read their own
@@ -65,10 +72,11 @@ class CatchingUp:
                 ends = self._ends[topic] = self._kafka.end_offsets(topic)
             if not self._unread(name, topic, ends):
                 self._left.discard((name, topic))
-        return sorted(self._left)
+        return len(self._left) < before
 
     def _grows(self, reader: str, topic: str) -> bool:
-        return any(topic in self._jobs[name].topics_written for name, _ in self._left if name != reader)
+        others = (name for name, read in self._left if (name, read) != (reader, topic))
+        return any(topic in self._jobs[name].topics_written for name in others)
 
     def _unread(self, job: str, topic: str, ends: Mapping[int, int]) -> bool:
         visible = self._kafka.end_offsets(topic, read_committed=True)

@@ -14,7 +14,7 @@ from sqlalchemy.types import TypeEngine
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnType
 from gamestream_dagster.flink_jobs.spec.job_spec import SqlFile
-from gamestream_dagster.flink_jobs.spec.stream_outputs import StreamOutput
+from gamestream_dagster.flink_jobs.spec.stream_outputs import StreamColumn, StreamOutput, StreamType
 from gamestream_dagster.warehouse.ledger_parts import JOB_KEY, ledger_part
 from gamestream_dagster.warehouse.tables import job_ledger
 
@@ -103,15 +103,21 @@ def _sinks(job: str, output: Board) -> list[_Sink]:
 
 def _stream_table(job: str, stream: StreamOutput) -> str:
     return _filled(
-        "stream_sink",
+        "stream_sink" if stream.value is None else "stream_sink_of_bytes",
         job_name=job,
         output=stream.name,
-        columns=", ".join(f"{_quoted(name)} {column.type.value.upper()}" for name, column in stream.columns.items()),
+        columns=", ".join(f"{_quoted(name)} {_stream_type(column)}" for name, column in stream.columns.items()),
         topic=stream.topic,
         key=stream.key,
         delivery=stream.delivery,
         transaction_timeout_ms=str(stream.transaction_timeout_seconds * 1000),
     )
+
+
+def _stream_type(column: StreamColumn) -> str:
+    if column.type is StreamType.TIMESTAMP:
+        return "TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'"
+    return column.type.value.upper()
 
 
 def _quoted(name: str) -> str:

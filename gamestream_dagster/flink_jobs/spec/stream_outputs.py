@@ -29,6 +29,7 @@ class StreamType(StrEnum):
     INTEGER = "integer"
     BOOLEAN = "boolean"
     BYTES = "bytes"  # Base64 in the JSON
+    TIMESTAMP = "timestamp"  # the record's Kafka time, and no field of the JSON
 
 
 class StreamColumn(BaseModel):
@@ -51,12 +52,31 @@ class StreamOutput(BaseModel):
     key: Identifier = Field(description="The column whose text is the record key; null where it is null.")
     delivery: Literal["exactly-once", "at-least-once"] = "exactly-once"
     transaction_timeout_seconds: int = Field(default=900, gt=0, description="How long Kafka keeps an open transaction.")
+    value: Identifier | None = Field(
+        default=None, description="The column whose bytes are the record's value; None: a JSON object of the columns."
+    )
+    time: Identifier | None = Field(
+        default=None, description="The column that is the record's Kafka time; None: the writer's clock."
+    )
     columns: dict[Identifier, StreamColumn] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _key_is_a_text(self) -> StreamOutput:
         if self.key not in self.columns or self.columns[self.key].type is not StreamType.STRING:
             raise ValueError(f"`key` {self.key!r} must be a string of `columns`")
+        return self
+
+    @model_validator(mode="after")
+    def _value_and_time_fit(self) -> StreamOutput:
+        times = [name for name, column in self.columns.items() if column.type is StreamType.TIMESTAMP]
+        if times != ([] if self.time is None else [self.time]):
+            raise ValueError(f"`time` {self.time!r} must be the one timestamp of `columns`")
+        if self.value is None:
+            return self
+        if self.value not in self.columns or self.columns[self.value].type is not StreamType.BYTES:
+            raise ValueError(f"`value` {self.value!r} must be a column of bytes")
+        if surplus := sorted(self.columns.keys() - {self.key, self.value, self.time}):
+            raise ValueError(f"the record is the bytes of `value`, which leaves no place for {', '.join(surplus)}")
         return self
 
 

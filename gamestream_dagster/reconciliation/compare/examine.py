@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.compare.bracket import compare_bracket
@@ -51,7 +52,10 @@ def examine(
                 raise BoardNotUsableError(f"{board.name} has seasons: their length is in the settings.")
             results += compare_seasons(archive, at, board, shown, settings)
         else:
-            low_rows = board_rows(archive, at.at_low(), board, rows=depth(board))
+            low = at.at_low()
+            if board.retention is not None:  # older rows may be there or not
+                low = replace(low, since=seen.at_millis - board.retention)
+            low_rows = board_rows(archive, low, board, rows=depth(board))
             if board.job not in histories:  # what one board asked for, another need not scan for again
                 same_job = [one for one in boards if one.job == board.job]
                 histories[board.job] = history_between(archive, at, same_job)

@@ -11,6 +11,7 @@ import duckdb
 
 from gamestream_dagster.archive.manifest import Chapter, Manifest
 from gamestream_dagster.archive.reader import numbers, open_archive, texts
+from gamestream_dagster.catalogue.sources import ColumnType
 from gamestream_dagster.reconciliation.model.cut import Cut
 from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource, Entities, EventsAt, Position
@@ -59,7 +60,7 @@ class ArchiveDatabase:
             "preserve_insertion_order": False,
         }
         self._db = duckdb.connect(":memory:", config=config)
-        opened = open_archive(self._db, source.folder, source.chapter, source.own_columns)
+        opened = open_archive(self._db, source.folder, source.chapter, source.own_columns, source.aliases)
         self.manifest: Manifest = opened.manifest
         self.chapter: Chapter = opened.chapter
         self._db.execute(statement("recompute/no_copies"))
@@ -82,6 +83,14 @@ class ArchiveDatabase:
     def close(self) -> None:
         """Free memory and spilled files."""
         self._db.close()
+
+    def attach(self, relation: str, folder: Path, own_columns: Mapping[str, ColumnType]) -> None:
+        """Have the archive of another topic as a relation beside this one's.
+
+        Raises:
+            ArchiveError: a file of it is gone, was changed, or cannot be read.
+        """
+        open_archive(self._db, folder, own_columns=own_columns, relation=relation)
 
     def at(self, cut: Cut, low: Cut | None = None) -> EventsAt:
         """Everybody's events before a cut, of all time; `low` as in `EventsAt`."""
@@ -143,8 +152,9 @@ class ArchiveDatabase:
     def _find_copies(self) -> None:
         """Once, over the whole archive: the copies before a cut are those of the whole that lie before it."""
         if not self._copies_found:
-            self._db.execute(statement("recompute/repeated"))
-            self._db.execute(statement("recompute/copies", content=self.source.content))
+            ids = self.source.id_key
+            self._db.execute(statement("recompute/repeated", ids=ids))
+            self._db.execute(statement("recompute/copies", content=self.source.content, ids=ids))
             self._copies_found = True
 
     def _bind(self, at: EventsAt, sql: str) -> None:
@@ -182,9 +192,12 @@ class ArchiveDatabase:
         counted = ("counted_events",)
         self._make("recompute/counted_events", archive=archive)
         if at.hypothesis:
-            self._make("recompute/supposed_events", archive=archive)
+            self._make("recompute/supposed_events", archive=archive, named=self.source.named)
             counted = ("supposed_events",)
-        if at.season is None:
+        if at.since is not None:
+            self._db.execute(statement("recompute/since"), {"since": at.since})
+            self._make("recompute/recent_events", counted=counted)
+        elif at.season is None:
             self._make("recompute/events", counted=counted)
         else:
             self._db.execute(statement("recompute/season"), {"first": at.season.start, "after": at.season.end})
@@ -209,7 +222,7 @@ class ArchiveDatabase:
 
 def _shape(at: EventsAt) -> tuple[object, ...]:
     """What the definition of `events` depends on, beside the tables that it reads."""
-    return at.entities is None, bool(at.hypothesis), at.season
+    return at.entities is None, bool(at.hypothesis), at.season, at.since
 
 
 def _positions(listed: Sequence[Position]) -> object:

@@ -18,7 +18,7 @@ from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
 EVENT_COLUMNS = ("user_id", "team_id", "team_name", "event_type")
-"""Text columns of an event that a board may name in `entity`, `over`, `label` and `choice`."""
+"""Text columns of a score that a board may name in `entity`, `over`, `label` and `choice`."""
 
 ALL_ROWS = 2**31
 """More ranks than any board can have."""
@@ -137,8 +137,12 @@ def _body(board: Board) -> str:
     return board.recompute_sql.rstrip().rstrip(";")
 
 
-def check_board(board: Board) -> None:
+def check_board(board: Board, columns: Sequence[str] = EVENT_COLUMNS) -> None:
     """See that a board can be reconciled by its description alone.
+
+    Args:
+        board: its description.
+        columns: text columns of the events that it is computed from; default those of scores.
 
     Raises:
         BoardNotUsableError: names the file, what is wrong and the mend.
@@ -161,7 +165,7 @@ def check_board(board: Board) -> None:
         if column.role is ColumnRole.VALUE and board.window is None:
             raise BoardNotUsableError(f"{file}: {name!r} has the role `value`, which needs a `window`.")
     for name in named:
-        if name not in EVENT_COLUMNS:
+        if name not in columns:
             raise BoardNotUsableError(
-                f"{file}: {name!r} is no text column of an event; use one of {', '.join(EVENT_COLUMNS)}."
+                f"{file}: {name!r} is no text column of an event; use one of {', '.join(columns)}."
             )

@@ -31,8 +31,19 @@ class ArchiveSource:
     """Columns of the event types, which are there even where nothing is archived."""
     content: tuple[str, ...] = ("team_id", "team_name", "score", "event_time_millis")
     """Columns by which two records of one id can differ; default those of scores."""
+    id_key: tuple[str, ...] = ("user_id", "event_id")
+    """Columns that name an event; records of one such name are copies of the first."""
+    aliases: Mapping[str, str] = field(default_factory=lambda: {"points": "score"}, hash=False)
+    """Further names of columns; `points` is what outputs sum."""
+    named: tuple[str, ...] = ("user_id", "team_id")
+    """Columns without which a record is about nobody."""
     late_ms: int = field(kw_only=True)
     """An event further behind the newest one is late: its slice of a window may have been counted already."""
+
+    @property
+    def digested(self) -> tuple[str, ...]:
+        """Columns of the event types that a digest of the archive covers; default those of scores."""
+        return tuple(self.own_columns) or ("team_id", "team_name", "score")
 
 
 @dataclass(frozen=True)
@@ -42,8 +53,8 @@ class Counterfactual:
     removed: tuple[Position, ...] = ()
     """Counted events to leave out."""
     added: tuple[Position, ...] = ()
-    """Items to count once more, each as often as it is listed: copies, refused records whose user, team and score can
-    be read, or counted events."""
+    """Items to count once more, each as often as it is listed: copies, counted events, or refused records of which the
+    `named` columns and what outputs sum can be read."""
 
     def __bool__(self) -> bool:
         return bool(self.removed or self.added)
@@ -75,6 +86,8 @@ class EventsAt:
     """Lower cut of a bracket: says which of the events came since. A partition that is left out stands at 0."""
     season: SeasonSpan | None = None
     """Only events with a time in it; None: all of them."""
+    since: int | None = None
+    """Only events that Kafka took at this time or later, milliseconds, in place of a season; None: all of them."""
     hypothesis: Counterfactual = _AS_ARCHIVED
     entities: Entities | None = None
     """Only events of these; None: of everybody."""
@@ -87,7 +100,7 @@ class EventsAt:
     @property
     def as_archived(self) -> bool:
         """Whether these are everybody's events with nothing supposed."""
-        return not self.hypothesis and self.entities is None
+        return not self.hypothesis and self.entities is None and self.since is None
 
     def at_low(self) -> Self:
         """The same at the lower cut."""

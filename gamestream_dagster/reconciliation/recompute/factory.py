@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
@@ -28,16 +29,23 @@ def open_recompute(
     """
     spill = settings.home / "tmp" / "recompute"
     spill.mkdir(parents=True, exist_ok=True)
-    folder, ids = settings.archive_dir / source.topic, source.dedup is not None
-    opened = ArchiveSource(
+    opened = archive_of(settings.archive_dir / source.topic, source, chapter=chapter)
+    return ArchiveDatabase(opened, spill, engine=_engine(settings, say))
+
+
+def archive_of(folder: Path, source: Source, *, chapter: int | None = None) -> ArchiveSource:
+    """The archive of a stream in a folder; `chapter`: its place, default the newest one."""
+    return ArchiveSource(
         folder,
-        event_ids=ids,
+        event_ids=source.dedup is not None,
         chapter=chapter,
         own_columns=source.own_columns,
         content=source.content_columns,
+        id_key=source.dedup.key if source.dedup is not None else (),
+        aliases=source.aliases,
+        named=source.named_columns,
         late_ms=source.lateness_ms,
     )
-    return ArchiveDatabase(opened, spill, engine=_engine(settings, say))
 
 
 def _engine(settings: Settings, say: Callable[[str], None]) -> BoardEngine | None:

@@ -16,7 +16,7 @@ def season_starts(archive: ArchiveDatabase, at: EventsAt, length: int, shift: in
 
 def digests(archive: ArchiveDatabase, at: EventsAt) -> dict[int, Row]:
     """What the archive holds before the cut, by partition (see archive_digest.sql); one scan for each cut."""
-    found = archive.scan_once(at, statement("recompute/archive_digest"))
+    found = archive.scan_once(at, statement("recompute/archive_digest", own=archive.source.digested))
     return {row["partition"]: {name: row[name] for name in row if name != "partition"} for row in found}
 
 

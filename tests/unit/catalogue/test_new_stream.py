@@ -55,7 +55,8 @@ def catalogue(tmp_path: Path) -> Path:
     (tmp_path / "topics.yaml").write_text(yaml.safe_dump(topics), encoding="utf-8")
     folder = tmp_path / "event_types"
     folder.mkdir()
-    (folder / "score.yaml").write_bytes((EVENT_TYPES_DIR / "score.yaml").read_bytes())
+    for described in EVENT_TYPES_DIR.glob("*.yaml"):
+        (folder / described.name).write_bytes(described.read_bytes())
     for name, own in EVENT_TYPES.items():
         fields = {
             "event_id": {"type": "string", "required": True, "min_length": 1, "description": "Id."},
@@ -105,7 +106,8 @@ def test_topic_and_subjects_are_planned(catalogue: Path) -> None:
 
 def test_each_archived_topic_has_an_asset(catalogue: Path) -> None:
     keys = {tuple(asset.key.path) for asset in build_archive_definitions(sources(catalogue).values()).assets or ()}
-    assert keys == {archive_name(topic) for topic in ("user-score", RAW_TOPIC, TOPIC, "arena-score")}
+    known = ("user-score", RAW_TOPIC, "transactions-raw", "transactions-keyed")
+    assert keys == {archive_name(topic) for topic in (*known, TOPIC, "arena-score")}
 
 
 def test_the_archive_has_the_envelope_and_the_columns_of_all_event_types(catalogue: Path, tmp_path: Path) -> None:

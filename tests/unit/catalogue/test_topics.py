@@ -44,7 +44,12 @@ def test_what_makes_two_records_one_is_a_setting_of_the_topic(tmp_path: Path):
     dedup = load_sources()[SCORE_TOPIC].dedup
     assert dedup is not None
     assert (dedup.key, dedup.horizon) == (("user_id", "event_id"), 12 * 60_000)
-    assert load_dedup() == {SCORE_TOPIC: dedup, "game-events-raw": dedup}
+    declared = load_dedup()
+    assert declared["game-events-raw"] == dedup
+    assert {topic: one.key for topic, one in declared.items() if one != dedup} == {
+        "transactions-raw": ("event_id",),
+        "transactions-keyed": ("event_id",),
+    }
     without = _edited(tmp_path, dedup=None)
     assert load_sources(without)[SCORE_TOPIC].dedup is None
     assert SCORE_TOPIC not in load_dedup(without)
@@ -77,6 +82,7 @@ def _edited(tmp_path: Path, **changes: object) -> Path:
         ({"dedup": {"key": [], "horizon": "12m"}}, "key"),
         ({"dedup": {"key": ["score"], "horizon": "12m"}}, "event_id"),
         ({"dedup": {"key": ["user_id"], "horizon": "12m", "field": "id"}}, "field"),
+        ({"dedup": {"key": ["user_id"], "horizon": "12m", "content": ["No name"]}}, "not an identifier"),
         ({"format": "protobuf"}, "json"),
         ({"lateness": "soon"}, "not a duration"),
         ({"event_types": []}, "`archive` needs `event_types`"),

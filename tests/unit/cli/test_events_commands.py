@@ -15,7 +15,7 @@ from gamestream_dagster.cli import events as module
 from gamestream_dagster.cli import progress
 from gamestream_dagster.cli.options import CouldNotRun
 from gamestream_dagster.clients.ingest_api import BatchReply, EventVerdict
-from gamestream_dagster.events import feed
+from gamestream_dagster.events import feed, transactions
 from tests.support.kept_records import KeptRecords
 
 GOOD = b'{"user_id":"u","team_id":"t","team_name":"n","score":1,"event_time_millis":1}\n'
@@ -139,6 +139,31 @@ def test_names_that_look_like_markup_are_told_as_they_are(call, tmp_path):
     message = str(call("replay", str(path)).exception)
     assert f"{path} lacks the columns" in message
     assert "it has [/team], [bold]x." in message
+
+
+def test_simulated_transactions_and_what_must_pass(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(transactions, "ScoreProducer", Sink)
+    result = call("simulate", "transactions", "--events", "300", "--as-fast-as-possible", "--json")
+    assert result.exit_code == 0
+    data = json.loads(result.stdout)
+    assert Sink.last.topic == "transactions-raw"
+    assert data["sent"] == 300 == data["normal"] + data["dup"] + data["conflict"] + data["bad"]
+    passed = [json.loads(line) for line in Path(data["truth"]).read_text().splitlines()]
+    assert len(passed) == data["unique"] == len({one["transaction_id"] for one in passed})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("simulate", "--rate", "5", "transactions"), "simulate transactions --rate"),
+        (("simulate", "transactions", "--dup", "80", "--conflict", "30"), "over 100 per cent"),
+        (("simulate", "transactions", "--start", "yesterday"), "not a time"),
+    ],
+)
+def test_options_of_transactions_that_cannot_be_used(call, arguments, named):
+    result = call(*arguments)
+    assert isinstance(result.exception, CouldNotRun)
+    assert named in str(result.exception)
 
 
 class Door:

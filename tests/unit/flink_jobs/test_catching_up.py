@@ -99,3 +99,15 @@ def test_events_that_come_meanwhile_are_not_waited_for(broker: Broker):
     broker.ends[SCORES] = 20
     everything_read(broker, {RAW: 0, SCORES: 5})
     assert waiting.left() == []
+
+
+def test_a_topic_that_a_job_writes_for_itself_ends_when_it_has_read_the_other_one(broker: Broker):
+    job, raw, keyed = "transactions_v1", "transactions-raw", "transactions-keyed"
+    broker.ends, broker.records = {raw: 3, keyed: 2}, {raw: set(range(3)), keyed: set(range(2))}
+    broker.read[job] = 2
+    waiting = jobs(broker)
+    assert set(waiting.left()) == {(job, raw), (job, keyed)}
+    broker.ends[keyed], broker.records[keyed], broker.read[job] = 4, set(range(4)), 3
+    assert waiting.left() == [(job, keyed)]
+    broker.read[job] = 4
+    assert waiting.left() == []

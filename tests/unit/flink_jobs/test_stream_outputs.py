@@ -14,15 +14,9 @@ from gamestream_dagster.flink_jobs.errors import JobSpecError
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.spec.stream_outputs import streams_of
 
-RIGHT = {
-    "topic": "user-score",
-    "description": "Scores.",
-    "key": "user_id",
-    "columns": {
-        "user_id": {"type": "string", "description": "The player."},
-        "variant": {"type": "bytes", "description": "A reserved word."},
-    },
-}
+TEXT = {"type": "string", "description": "A text."}
+COLUMNS = {"user_id": TEXT, "variant": {"type": "bytes", "description": "A reserved word."}}
+RIGHT = {"topic": "user-score", "description": "Scores.", "key": "user_id", "columns": COLUMNS}
 
 
 def folder(root: Path, **changes: object) -> Path:
@@ -54,6 +48,11 @@ def test_a_stream_output_is_read(tmp_path: Path) -> None:
         ({"columns": {"a b": {"type": "string", "description": "x"}}}, "is not an identifier"),
         ({"delivery": "at-most-once"}, "delivery"),
         ({"partitions": 4}, "partitions: Extra inputs"),
+        ({"value": "nobody"}, "`value` 'nobody' must be a column of bytes"),
+        ({"value": "user_id"}, "`value` 'user_id' must be a column of bytes"),
+        ({"value": "variant", "columns": {**COLUMNS, "team": TEXT}}, "leaves no place for team"),
+        ({"time": "nobody"}, "`time` 'nobody' must be the one timestamp"),
+        ({"columns": {**COLUMNS, "at": {"type": "timestamp", "description": "x"}}}, "must be the one timestamp"),
     ],
 )
 def test_a_broken_file_is_refused_with_its_field(tmp_path: Path, changes: dict[str, object], named: str) -> None:
@@ -99,3 +98,12 @@ def test_what_sql_decides_about_times_is_what_the_catalogue_says() -> None:
     assert f"reason IN ({before}) THEN reason" in sql
     query = (FLINK_SQL_DIR / "event_intake_v1" / "query.sql").read_text(encoding="utf-8")
     assert [reason for reason in reasons if f"WHEN '{reason}' THEN" not in query] == [GameReason.DUP_CONFLICT]
+
+
+def test_a_stream_of_bytes_keeps_them_and_their_kafka_time() -> None:
+    spec = load_jobs()["transactions_v1"]
+    table = next(part for part in spec.sinks.text.split(";") if "TABLE transactions_keyed_stream" in part)
+    assert "`kafka_time` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'" in table
+    assert "'value.format' = 'raw'" in table
+    assert "'value.fields-include' = 'EXCEPT_KEY'" in table
+    assert "'key.fields' = 'transaction_id'" in table

@@ -11,10 +11,12 @@ import yaml
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.seasons import length_millis, season_at, shift_millis
+from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.factory import archive_of
 from gamestream_dagster.reconciliation.recompute.facts import season_starts
 from gamestream_dagster.settings import Season
-from tests.support.archive_maker import archive_records, open_folder
+from tests.support.archive_maker import archive_records
 from tests.support.sql_cases import FLINK_SQL_DIR, Case, assert_rows, load_cases
 
 CASES = load_cases()
@@ -23,10 +25,11 @@ CASES = load_cases()
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_recompute_gives_the_rows(case: Case, tmp_path: Path):
     folder = archive_records(
-        tmp_path / "user-score",
+        tmp_path / case.source.topic,
         {(record.partition, record.offset): (record.value, record.kafka_time) for record in case.records},
+        case.source,
     )
-    with open_folder(folder, tmp_path) as archive:
+    with ArchiveDatabase(archive_of(folder, case.source), tmp_path) as archive:
         at = archive.at(case.cut)
         for board in case.boards:
             if board.season_column is not None:

@@ -16,7 +16,7 @@ from tests.support.archive_maker import archive_records
 from tests.support.fakes.streams import SCORE_TOPIC
 
 NOW = 1_764_000_000_000
-BOARDS = load_boards(season=Season.HOURLY)
+BOARDS = {name: board for name, board in load_boards(season=Season.HOURLY).items() if board.ranked}
 ALL = frozenset(range(4))
 
 

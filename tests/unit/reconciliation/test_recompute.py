@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gamestream_dagster.catalogue.boards import Column, ColumnRole, ColumnType, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
+from gamestream_dagster.catalogue.sources import load_sources, source_of_board
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.ledger.minutes import read_minutes
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
@@ -270,7 +271,7 @@ def test_records_are_counted_by_position(tmp_path):
 
 @pytest.mark.parametrize("board", DESCRIBED.values(), ids=DESCRIBED.keys())
 def test_the_boards_of_the_project_can_be_reconciled(board):
-    check_board(board)
+    check_board(board, source_of_board(board, load_sources()).text_columns)
 
 
 def test_a_column_that_is_no_event_field_is_refused_with_the_file():

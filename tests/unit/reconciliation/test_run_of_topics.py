@@ -41,6 +41,11 @@ class Proofs:
         self.found = {name.replace("_", "-"): one for name, one in found.items()}
         self.asked: list[tuple[str, list[str]]] = []
         self.kept: list[ReconciliationRun] = []
+        self.never_deployed: set[str] = set()
+
+    def last(self, job: str) -> object:
+        """As the store of deployments: the newest one of a job."""
+        return None if job in self.never_deployed else object()
 
     def run(self, task: Task, _engine: Any) -> TopicProof:
         topic = task.source.topic
@@ -80,6 +85,7 @@ def proofs(monkeypatch: pytest.MonkeyPatch) -> Proofs:
     monkeypatch.setattr(reconciliations, "stack_sources", lambda _: {"user-score": SCORES, ARENA: scores_in(ARENA)})
     monkeypatch.setattr(reconciliations, "open_engine", opened)
     monkeypatch.setattr(reconciliations, "_keep", keep)
+    monkeypatch.setattr(reconciliations, "PostgresDeploymentStore", lambda _: found)
     monkeypatch.setattr(Task, "run", lambda task, engine: found.run(task, engine))  # noqa: PLW0108 - a method again
     return found
 
@@ -105,6 +111,22 @@ def test_each_topic_is_proven_by_itself_and_all_of_it_is_one_run(proofs: Proofs,
 def test_boards_of_one_topic_are_about_that_topic_alone(proofs: Proofs, tmp_path: Path) -> None:
     run = run_of(tmp_path, boards=["arena_players"])
     assert (run.only.topic, run.reason) == (ARENA, "it is MATCH")
+
+
+def test_an_output_whose_job_was_never_deployed_is_left_out_by_name(proofs: Proofs, tmp_path: Path) -> None:
+    proofs.never_deployed = {"arena_v1"}
+    run = run_of(tmp_path)
+    assert [topic for topic, _ in proofs.asked] == ["user-score"]
+    assert run.verdict is Verdict.MATCH
+    assert run.reason.endswith("not proven, because its job was never deployed: arena_players")
+    run_of(tmp_path, boards=["arena_players"])
+    assert proofs.asked[-1] == (ARENA, ["arena_players"])
+
+
+def test_where_no_job_was_ever_deployed_each_is_asked(proofs: Proofs, tmp_path: Path) -> None:
+    proofs.never_deployed = {"arena_v1", load_boards()["top_players"].job}
+    run_of(tmp_path)
+    assert [topic for topic, _ in proofs.asked] == ["user-score", ARENA]
 
 
 @pytest.mark.parametrize(

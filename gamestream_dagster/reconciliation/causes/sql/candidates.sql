@@ -4,7 +4,7 @@
 SELECT
   ${keys.over},
   records."partition", records."offset", records.item, records.kafka_timestamp, records.event_time_millis,
-  records.score, records.event_id, records.reason, records.remark, records.copy, records.since_previous, records.late_by,
+  records.points AS score, records.event_id, records.reason, records.remark, records.copy, records.since_previous, records.late_by,
   records.conflict, records.first_partition, records.first_offset, records.first_item,
   records.event_time_millis >= $from_time AND records.event_time_millis < $to_time AS counts_here
 FROM records
@@ -14,7 +14,7 @@ WHERE records."offset" < cut.high_offset
   AND (
     (
       records.event_time_millis >= $from_time AND records.event_time_millis < $to_time
-      AND (records.copy OR records.remark IS NOT NULL OR (records.reason IS NOT NULL AND records.score IS NOT NULL)
+      AND (records.copy OR records.remark IS NOT NULL OR (records.reason IS NOT NULL AND records.points IS NOT NULL)
         OR records.late_by > $delay)
     )
     OR (records.copy AND records.first_partition <> records."partition")

@@ -2,7 +2,7 @@
 SELECT
   ${records.over},
   records."partition", records."offset", records.item, records.kafka_timestamp, records.event_time_millis,
-  records.score, records.event_id, records.reason, records.remark, records.copy, records.since_previous, records.late_by,
+  records.points AS score, records.event_id, records.reason, records.remark, records.copy, records.since_previous, records.late_by,
   records.conflict, records.first_partition, records.first_offset, records.first_item
 FROM records
 JOIN cut ON records."partition" = cut."partition"

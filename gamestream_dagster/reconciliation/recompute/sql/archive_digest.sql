@@ -11,8 +11,8 @@ FROM (
     archive."partition",
     archive."offset",
     json_array(
-      archive."offset", archive.item, archive.kafka_timestamp, archive.user_id, archive.team_id, archive.team_name,
-      archive.score, archive.event_time_millis, archive.event_type, archive.event_id, archive.reason, sha256(archive.value)
+      archive."offset", archive.item, archive.kafka_timestamp, archive.user_id, ${archive.own},
+      archive.event_time_millis, archive.event_type, archive.event_id, archive.reason, sha256(archive.value)
     )::VARCHAR AS line
   FROM archive
   JOIN cut ON archive."partition" = cut."partition"

@@ -1,5 +1,5 @@
--- The best member of each key before the low cut: greatest sum of scores, then smallest name.
-SELECT ${keys.over}, ${events.member}, sum(score)::BIGINT AS total
+-- The best member of each key before the low cut: greatest sum of points, then smallest name.
+SELECT ${keys.over}, ${events.member}, sum(points)::BIGINT AS total
 FROM events
 JOIN keys USING (${over})
 WHERE "offset" < low_offset

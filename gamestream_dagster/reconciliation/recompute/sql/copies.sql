@@ -1,4 +1,4 @@
--- The copies of events: accepted records whose (user_id, event_id) an earlier accepted one carries. The first by position
+-- The copies of events: accepted records whose ids (${ids}) an earlier accepted one carries. The first by position
 -- counts: by offset in its partition, and where an id is in several partitions (a producer keyed it wrongly), of their first
 -- records the one that Kafka took first, then the one in the smaller partition.
 -- since_previous: milliseconds of Kafka time since the previous record of the same id.
@@ -18,7 +18,7 @@ FROM (
   SELECT
     *,
     row_number() OVER (
-      PARTITION BY user_id, event_id ORDER BY place_in_partition > 1, kafka_timestamp, "partition", "offset", item
+      PARTITION BY ${ids} ORDER BY place_in_partition > 1, kafka_timestamp, "partition", "offset", item
     ) AS place
   FROM (
     SELECT
@@ -29,14 +29,14 @@ FROM (
       user_id,
       event_id,
       (${content}) AS content,
-      row_number() OVER (PARTITION BY user_id, event_id, "partition" ORDER BY "offset", item) AS place_in_partition
+      row_number() OVER (PARTITION BY ${ids}, "partition" ORDER BY "offset", item) AS place_in_partition
     FROM archive
-    SEMI JOIN repeated ON hash(archive.user_id, archive.event_id) = repeated.digest
+    SEMI JOIN repeated ON hash(${archive.ids}) = repeated.digest
     WHERE reason IS NULL AND event_id <> '' -- an empty id is no id
   )
 )
 WINDOW in_order AS (
-  PARTITION BY user_id, event_id ORDER BY place > 1, kafka_timestamp, "partition", "offset", item
+  PARTITION BY ${ids} ORDER BY place > 1, kafka_timestamp, "partition", "offset", item
 )
 QUALIFY place > 1;
 DROP TABLE repeated;

@@ -6,7 +6,7 @@ SELECT digest
 FROM (
   SELECT digest, lag(digest) OVER (ORDER BY digest) AS previous
   FROM (
-    SELECT hash(user_id, event_id) AS digest
+    SELECT hash(${ids}) AS digest
     FROM archive
     WHERE reason IS NULL AND event_id <> ''
   )

@@ -13,5 +13,5 @@ FROM ${archive} AS archive
 JOIN added
   ON archive."partition" = added."partition" AND archive."offset" = added."offset" AND archive.item = added.item
 JOIN cut ON archive."partition" = cut."partition"
-WHERE archive.user_id IS NOT NULL AND archive.team_id IS NOT NULL AND archive.score IS NOT NULL
+WHERE list_count([${archive.named}]) = len([${archive.named}]) AND archive.points IS NOT NULL
   AND archive."offset" < cut.high_offset

@@ -5,7 +5,7 @@ CREATE OR REPLACE TEMP TABLE ${table} AS
 SELECT
   row_number() OVER (ORDER BY records."partition", records."offset", records.item) AS place,
   records."partition", records."offset", records.item, records.kafka_timestamp, records.event_time_millis,
-  records.score, records.event_id,
+  records.points AS score, records.event_id,
   CASE
     WHEN records.reason IS NOT NULL THEN records.reason
     WHEN records.conflict THEN 'DUP_CONFLICT'

@@ -4,8 +4,8 @@ CREATE OR REPLACE TEMP TABLE ${table} AS
 SELECT
   row_number() OVER in_order AS place,
   records."partition", records."offset", records.item, records.kafka_timestamp, records.event_time_millis,
-  records.score, records.event_id,
-  (sum(records.score) OVER in_order)::BIGINT AS total,
+  records.points AS score, records.event_id,
+  (sum(records.points) OVER in_order)::BIGINT AS total,
   records."offset" >= cut.low_offset AS in_flight,
   CASE WHEN records.late_by > $delay THEN records.late_by END AS late_by
 FROM records
