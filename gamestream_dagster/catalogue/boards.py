@@ -42,6 +42,7 @@ class ColumnType(StrEnum):
     STRING = "string"
     DOUBLE = "double"
     TIMESTAMP = "timestamp"
+    BOOLEAN = "boolean"
 
 
 class Column(BaseModel):
@@ -83,6 +84,10 @@ class Column(BaseModel):
                 return "End of the window that the row belongs to, in event time; not part of the window."
             case ColumnRole.SEASON:
                 return "Start of the season that the row belongs to, UTC."
+            case ColumnRole.NEWEST:
+                return "Kafka time of the newest event that the row counts."
+            case ColumnRole.FINAL:
+                return f"Whether the watermark has passed the minute that begins at {self.of}."
 
 
 class Window(BaseModel):

@@ -67,6 +67,11 @@ def load_jobs(
     return {name: spec for name, spec in found.items() if season is not Season.NONE or name not in of_seasons}
 
 
+def default_jobs(jobs: Mapping[str, JobSpec]) -> dict[str, JobSpec]:
+    """The jobs that are deployed without being named."""
+    return {name: spec for name, spec in jobs.items() if not spec.on_request}
+
+
 def load_job(
     name: str,
     root: Path = FLINK_SQL_DIR,
