@@ -31,8 +31,8 @@ def bench(  # noqa: PLR0917 - Typer reads the options from the signature
     measure: Annotated[
         str,
         typer.Argument(
-            help="streaming, latency, recompute, proof, settle, archive, peers, produce, recovery, state, transactions, "
-            "charts, all."
+            help="streaming, latency, recompute, proof, settle, archive, peers, produce, recovery, state, "
+            "transactions, charts, all."
         ),
     ] = "all",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds after a discarded warm-up.")] = 5,

@@ -20,7 +20,7 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.events.producer import ScoreProducer
 from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import board_table
+from gamestream_dagster.warehouse.described_tables import board_table
 
 MOST_ROWS: Final = 100_000
 """Rows of an output that one run forgets at most; their keys are held in memory."""

@@ -184,8 +184,9 @@ def test_what_passed_is_in_both_sinks_and_proven(till: Till) -> None:
     run = till.reconcile()
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
     assert {(one.sink, one.rows_compared) for one in run.boards} == {(sink, len(rows)) for sink in Sink}
-    assert run.ledger is not None
-    assert (run.ledger.records, run.ledger.accepted) == (len(till.sent), len(rows))
+    ledger = run.only.ledger
+    assert ledger is not None
+    assert (ledger.records, ledger.accepted) == (len(till.sent), len(rows))
 
 
 def test_a_row_that_somebody_changed_is_found_and_named(till: Till) -> None:

@@ -14,7 +14,7 @@ from gamestream_dagster.clients.kafka_records import Chunk, Raw
 from gamestream_dagster.serving import forgetting
 from gamestream_dagster.serving.forgetting import forget_old_rows, old_keys
 from gamestream_dagster.settings import Settings
-from gamestream_dagster.warehouse.tables import board_table
+from gamestream_dagster.warehouse.described_tables import board_table
 
 BOARD = load_boards()["transaction_ids"]
 DAY = 86_400_000
