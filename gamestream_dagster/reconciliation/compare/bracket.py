@@ -100,13 +100,8 @@ def _check_values(findings: Findings, rows: Sequence[Row], history: History) -> 
             case ColumnRole.RATIO:
                 for row in rows:
                     check_shown_ratio(findings, name, column, row)
-            case ColumnRole.NEWEST:
-                times = history.newest(board.entity, entities)
-                for row, entity in zip(rows, entities, strict=True):
-                    _check_newest(findings, row, name, times.get(entity))
-            case ColumnRole.FINAL:
-                for row in rows:
-                    check_final(findings, row, name, column, history.watermarks())
+            case ColumnRole.NEWEST | ColumnRole.FINAL:
+                _check_times(findings, rows, name, history)
             case _:
                 pass
 
@@ -132,6 +127,18 @@ def _check_sum(findings: Findings, row: Row, name: str, allowed: SumRange | None
         )
 
 
+def _check_times(findings: Findings, rows: Sequence[Row], name: str, history: History) -> None:
+    """What a row says about itself: its newest event, and whether its minute has ended."""
+    board = findings.board
+    if board.columns[name].role is ColumnRole.FINAL:
+        for row in rows:
+            _check_final(findings, row, name, history.watermarks())
+        return
+    times = history.newest(board.entity, [entity_of(board, row) for row in rows])
+    for row in rows:
+        _check_newest(findings, row, name, times.get(entity_of(board, row)))
+
+
 def _check_newest(findings: Findings, row: Row, name: str, allowed: TimeRange | None) -> None:
     value = row[name]
     if allowed is not None and allowed.allows(value):
@@ -147,9 +154,9 @@ def _check_newest(findings: Findings, row: Row, name: str, allowed: TimeRange | 
     )
 
 
-def check_final(findings: Findings, row: Row, name: str, column: Column, watermarks: Watermarks) -> None:
+def _check_final(findings: Findings, row: Row, name: str, watermarks: Watermarks) -> None:
     """See that a row is final only when the watermark can have passed its minute, and then is soon."""
-    closes = int(row[column.of or ""]) + MINUTE_MS - 1
+    closes = int(row[findings.board.columns[name].of or ""]) + MINUTE_MS - 1
     if row[name] and not watermarks.may_have_passed(closes):
         told = "the watermark has not passed the minute: more events of it can come"
     elif not row[name] and watermarks.has_surely_passed(closes):

@@ -60,9 +60,8 @@ class ArchiveDatabase:
             "preserve_insertion_order": False,
         }
         self._db = duckdb.connect(":memory:", config=config)
-        opened = open_archive(
-            self._db, source.folder, source.chapter, source.own_columns, source.aliases, source.derived
-        )
+        columns = source.own_columns, source.aliases
+        opened = open_archive(self._db, source.folder, source.chapter, *columns, derived=source.derived)
         self.manifest: Manifest = opened.manifest
         self.chapter: Chapter = opened.chapter
         self._db.execute(statement("recompute/no_copies"))
