@@ -92,13 +92,12 @@ class LabelRange:
 class TimeRange:
     """Newest Kafka time of a row's events between the cuts, milliseconds."""
 
-    low: int | None
-    """At the low cut; None: there was no event yet."""
+    low: int
     high: int
 
     def allows(self, value: object) -> bool:
         """Whether the newest time can have been `value` at some moment between the cuts."""
-        return isinstance(value, int) and (self.low or 0) <= value <= self.high
+        return isinstance(value, int) and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
--- The greatest Kafka time of the events of each key, before the low and before the high cut.
+-- The greatest Kafka time of the events of each key: least, if only those before the low cut count, or only the first one; and
+-- before the high cut.
 SELECT
   ${keys.over},
-  max(kafka_timestamp) FILTER (WHERE "offset" < low_offset) AS low_newest,
+  coalesce(max(kafka_timestamp) FILTER (WHERE "offset" < low_offset), min(kafka_timestamp)) AS low_newest,
   max(kafka_timestamp) AS high_newest
 FROM events
 JOIN keys USING (${over})
