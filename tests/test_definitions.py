@@ -165,7 +165,7 @@ def test_reconciliation_runs_every_15_minutes_and_jobs_are_watched_from_the_star
 def test_the_quarter_hourly_proof_is_the_archive_the_comparison_and_their_checks() -> None:
     layer = loaded().get_repository_def().get_job("reconcile").asset_layer
     executed = {key.to_user_string() for key in layer.executable_asset_keys}
-    archives = {"archive/game_events_raw_archive", "archive/user_score_archive"}
+    archives = {"archive/game_events_raw_archive", "archive/game_events_enriched_archive", "archive/user_score_archive"}
     archives |= {"archive/transactions_keyed_archive", "archive/transactions_raw_archive"}
     assert executed == archives | {"reconciliation/leaderboards"}
     checks = {key.name for key in layer.asset_graph.asset_check_keys}
