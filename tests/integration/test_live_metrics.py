@@ -38,6 +38,7 @@ TYPES: dict[str, dict[str, Any]] = {
     "level_complete": {"level_id": 0, "moves_used": 9},
     "item_purchase": {"item": "gems", "price": "4.99", "currency": "USD"},
     "feature_used": {"feature": "map"},
+    "experiment_exposure": {},
 }
 
 
@@ -55,6 +56,8 @@ def game_events(seed: int, begin: int, millis: int, events: int) -> Iterator[dic
             "event_time": max(begin, at - chance.choice([0, 0, 0, 90_000])),
             "region": chance.choice(["NA", "EU", None]),
             "environment": chance.choice(["production"] * 9 + ["sandbox"]),
+            "experiment": "easier" if kind == "experiment_exposure" else None,
+            "variant": chance.choice("ab") if kind == "experiment_exposure" else None,
             "properties": properties,
             "kafka_time": at,
         }
@@ -123,6 +126,13 @@ def test_each_minute_counts_the_events_that_were_sent(live: Live) -> None:
     regions = Counter((minute_of(one), one["region"] or "unknown") for one in live.counted)
     by_region = live.table("events_by_region_1min")
     assert {(row["minute"], row["region"]): row["events"] for row in by_region} == regions
+    bought = Counter(minute_of(one) for one in live.counted if one["event_type"] == "item_purchase")
+    revenue = {row["minute"]: (row["purchases"], row["gross_micros"]) for row in live.table("revenue_1min")}
+    assert revenue == {minute: (count, count * 4_990_000) for minute, count in bought.items()}
+    used = Counter(minute_of(one) for one in live.counted if one["event_type"] == "feature_used")
+    assert {row["minute"]: row["uses"] for row in live.table("feature_adoption_1min")} == used
+    seen = Counter((minute_of(one), one["variant"]) for one in live.counted if one["variant"])
+    assert {(row["minute"], row["variant"]): row["exposures"] for row in live.table("ab_live")} == seen
 
 
 def test_minutes_are_final_when_the_watermark_has_passed_them(live: Live) -> None:
