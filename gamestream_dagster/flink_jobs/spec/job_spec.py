@@ -133,7 +133,7 @@ class JobSpec(BaseModel):
     )
     expires: Expiry | None = Field(default=None, description="None: no state of an aggregate ever expires.")
     on_request: bool = Field(
-        default=False, description="Deployed by `gamestream jobs apply <job>` alone, until it was deployed once."
+        default=False, description="Deployed only where somebody names it; afterwards it is a job like the others."
     )
     query: SqlFile
     sinks: SqlFile = Field(description="Rendered from `outputs`.")

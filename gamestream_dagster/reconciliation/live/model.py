@@ -37,7 +37,7 @@ MEANINGS: Mapping[DayCause, str] = {
     DayCause.SINCE_SETTLED: "archived after the day was settled: the next version counts it",
     DayCause.LOST: "not in its topic, though intake has passed later records; see `gamestream reconcile --intake`",
     DayCause.FOREIGN: "in game-events-enriched, and no raw record has its id",
-    DayCause.LIVE_ROWS: "the table is not what the topic gives; see `gamestream reconcile --board events_agg_1min`",
+    DayCause.LIVE_ROWS: "the table is not what the topic gives; see `gamestream reconcile`",
     DayCause.SETTLED_ROWS: "the settled table is not what the archive gives; settle the day again",
 }
 
