@@ -21,6 +21,7 @@ from gamestream_dagster.serving_api.cuts import Cuts
 from gamestream_dagster.serving_api.explaining import explainer_of
 from gamestream_dagster.serving_api.held import HeldViews
 from gamestream_dagster.serving_api.job_records import JobRecords
+from gamestream_dagster.serving_api.live import LiveMetrics, live_metrics
 from gamestream_dagster.serving_api.metrics import metrics_of
 from gamestream_dagster.serving_api.reading import BoardReader
 from gamestream_dagster.settings import Settings
@@ -81,6 +82,7 @@ def parts_of(settings: Settings, database: Engine) -> Parts:
         seasons=reader.seasons,
         check=reader.check,
         explainer=explainer,
+        live=LiveMetrics(database, live_metrics(settings)),
         keys=KeyRing(KeyStore(database)),
         rates=Rates(limits_of(settings)),
         signatures=Signatures(lambda: settings.ingest_signing_secret_value),

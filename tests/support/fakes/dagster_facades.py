@@ -187,7 +187,7 @@ class FakeReconciler:
         self._run = run
         self.boards: list[str] = []
 
-    def run(self, boards: Sequence[str]) -> Any:
+    def run(self, boards: Sequence[str] | None = None) -> Any:
         self.boards = list(boards)
         if isinstance(self._run, Exception):
             raise self._run
