@@ -43,7 +43,7 @@ class Kind(StrEnum):
 
     NORMAL = "normal"  # a transaction for the first time
     DUP = "dup"  # the exact bytes of an earlier record
-    CONFLICT = "conflict"  # the id of an earlier record with another amount
+    CONFLICT = "conflict"  # id and key of an earlier record with another amount
     BAD = "bad"  # refused by the acceptance rule
 
 
@@ -172,6 +172,7 @@ class _Run:
         self.rng = random.Random(options.seed)  # noqa: S311 - a simulation, not a secret
         self.prefix = hashlib.sha256(f"{options.seed}:{options.start_ms}".encode()).hexdigest()[:10]
         self.passed: deque[TransactionRecord] = deque(maxlen=REMEMBERED)
+        self.keyed: deque[TransactionRecord] = deque(maxlen=REMEMBERED)
         self.bad_made = 0
 
     def record(self, number: int, now: float) -> TransactionRecord:
@@ -182,15 +183,20 @@ class _Run:
             value = _BAD[self.bad_made % len(_BAD)](made)
             self.bad_made += 1
             return TransactionRecord(now, Kind.BAD, made, self._key(made), value)
-        if chance < options.bad + options.dup + options.conflict and self.passed:
-            first = self.passed[self.rng.randrange(len(self.passed))]
-            if chance < options.bad + options.dup:
+        if chance < options.bad + options.dup:
+            if self.passed:
+                first = self.passed[self.rng.randrange(len(self.passed))]
                 return first._replace(due_ms=now, kind=Kind.DUP, key=self._key(first.transaction))
+        elif chance < options.bad + options.dup + options.conflict and self.keyed:
+            # under the key of the first one: else either may be re-keyed first, and nobody knows which must pass
+            first = self.keyed[self.rng.randrange(len(self.keyed))]
             other = {**first.transaction, "amount": self.rng.randrange(10**6) + 10**6}
-            return TransactionRecord(now, Kind.CONFLICT, other, self._key(other), orjson.dumps(other))
+            return TransactionRecord(now, Kind.CONFLICT, other, first.key, orjson.dumps(other))
         made = self._transaction(number, now)
         record = TransactionRecord(now, Kind.NORMAL, made, self._key(made), orjson.dumps(made))
         self.passed.append(record)
+        if record.key is not None:
+            self.keyed.append(record)
         return record
 
     def _transaction(self, number: int, now: float) -> dict[str, object]:

@@ -152,20 +152,21 @@ def drain(settings: Settings, limit_seconds: float = 90, *, root: Path = FLINK_S
 @contextmanager
 def stamped_by_producers(settings: Settings, topic: str) -> Iterator[None]:
     """As on a topic that is not ours: cases whose time is judged against the record's need its timestamp as given."""
-    setting, admin = "message.timestamp.type", KafkaAdmin(settings.kafka)
-
-    def stamp(kind: str) -> None:
-        admin.configure(topic, {setting: kind})
-        deadline = time.monotonic() + 20
-        while (found := admin.describe(topic)) is None or found.config[setting] != kind:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    stamp("CreateTime")
+    stamp_by(settings, topic, "CreateTime")
     try:
         yield
     finally:
-        stamp("LogAppendTime")
+        stamp_by(settings, topic, "LogAppendTime")
+
+
+def stamp_by(settings: Settings, topic: str, kind: str) -> None:
+    """Have records of a topic stamped by their producers (`CreateTime`) or by the broker (`LogAppendTime`)."""
+    setting, admin = "message.timestamp.type", KafkaAdmin(settings.kafka)
+    admin.configure(topic, {setting: kind})
+    deadline = time.monotonic() + 20
+    while (found := admin.describe(topic)) is None or found.config[setting] != kind:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _delete(path: Path) -> None:

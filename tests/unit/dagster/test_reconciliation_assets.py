@@ -7,6 +7,7 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
+from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.defs.reconciliation.assets import CHECKS
 from gamestream_dagster.reconciliation.model.values import (
     Cause,
@@ -41,7 +42,7 @@ def test_match_clears_the_alert_and_passes_every_check() -> None:
     result = launch("reconciliation/leaderboards", reconciler=reconciler, verdicts=verdicts)
     assert result.success
     assert verdicts.alerts == {}
-    assert set(reconciler.boards) == {"top_teams", "top_players", "team_mvps", "hot_streaks"}
+    assert set(reconciler.boards) == set(load_boards())
     found = evaluations(result)
     assert {name: one.passed for (_, name), one in found.items()} == dict.fromkeys(CHECKS, True)
     shown = metadata(result, "reconciliation/leaderboards")

@@ -27,6 +27,7 @@ from gamestream_dagster.provisioning.topics import TopicProvider
 from tests.support.fakes.provisioned import FakeKafkaAdmin, FakeRegistry
 
 NO_ANSWER = TransientServiceError("Kafka", "no answer", "start it")
+SUBJECTS = tuple(load_subjects())
 REFUSED = TerminalServiceError("Kafka", "not allowed", "grant the right")
 
 
@@ -74,10 +75,9 @@ def test_no_answer_is_unknown_and_not_missing_and_leaves_the_other_kinds_alone()
     assert states == {
         "a": ResourceState.UNKNOWN,
         "b": ResourceState.UNKNOWN,
-        "user-score-value": ResourceState.MISSING,
-    }
+    } | dict.fromkeys(SUBJECTS, ResourceState.MISSING)
     assert plan.statuses[0].details == (str(NO_ANSWER),)
-    assert [step.name for step in plan.steps] == ["user-score-value"]
+    assert [step.name for step in plan.steps] == list(SUBJECTS)
     assert plan.exit_code == 2
 
 
@@ -97,7 +97,7 @@ def test_stale_plan_creates_only_what_is_still_missing():
     open_ = providers(admin, "a")
     plan = make_plan(observe_all(open_))
     admin.topics["a"] = TopicDescription("a", 7, 1, {}, ())
-    [topic, _] = apply_steps(open_, plan)
+    topic = apply_steps(open_, plan)[0]
     assert (topic.outcome, topic.status.state) == (Outcome.NOTHING_TO_DO, ResourceState.DRIFTED)
     assert admin.topics["a"].partitions == 7
 
@@ -111,9 +111,9 @@ def test_failed_step_is_told_the_others_go_on_and_jobs_wait():
     jobs = CountingJobs()
     open_ = {**providers(FakeKafkaAdmin(refuses=REFUSED), "a"), ResourceKind.JOB: jobs}
     results = apply_steps(open_, make_plan(observe_all(open_)))
-    assert [result.outcome for result in results] == [Outcome.FAILED, Outcome.DONE, Outcome.FAILED]
+    assert [result.outcome for result in results] == [Outcome.FAILED, *(Outcome.DONE for _ in SUBJECTS), Outcome.FAILED]
     assert results[0].error == str(REFUSED)
-    assert "topic a failed" in results[2].error
+    assert "topic a failed" in results[-1].error
     assert jobs.deployed == []
 
 
@@ -121,7 +121,11 @@ def test_jobs_come_last_and_are_deployed_when_all_stands():
     jobs = CountingJobs()
     open_ = {ResourceKind.JOB: jobs, **providers(FakeKafkaAdmin(), "a")}
     plan = make_plan(observe_all(open_))
-    assert [step.kind for step in plan.steps] == [ResourceKind.TOPIC, ResourceKind.SUBJECT, ResourceKind.JOB]
+    assert [step.kind for step in plan.steps] == [
+        ResourceKind.TOPIC,
+        *(ResourceKind.SUBJECT for _ in SUBJECTS),
+        ResourceKind.JOB,
+    ]
     apply_steps(open_, plan)
     assert jobs.deployed == ["boards_v1"]
 

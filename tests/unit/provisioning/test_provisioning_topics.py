@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gamestream_dagster.catalogue.topics import Topic, load_topics
+from gamestream_dagster.catalogue.topics import Topic, load_declared, load_topics
 from gamestream_dagster.clients.kafka_admin import TopicDescription
 from gamestream_dagster.provisioning.model import ResourceState, make_plan
 from gamestream_dagster.provisioning.topics import TopicProvider, same_setting, topic_status
@@ -69,9 +69,11 @@ def test_topics_of_a_foreign_broker_are_never_changed_and_the_command_is_told():
     assert (right.state, right.details) == (ResourceState.PRESENT, ())
 
 
-def test_every_topic_of_the_catalogue_is_stamped_by_the_broker():
+def test_every_topic_of_the_catalogue_is_stamped_by_the_broker_but_copies_that_keep_the_time_of_the_original():
+    copies = {name for name, entry in load_declared().items() if entry.copy_of is not None}
     for topic in load_topics(TopicProfile.LAPTOP).values():
-        assert topic.config["message.timestamp.type"] == "LogAppendTime", topic.name
+        stamped = "CreateTime" if topic.name in copies else "LogAppendTime"
+        assert topic.config["message.timestamp.type"] == stamped, topic.name
 
 
 def test_more_partitions_than_described_are_drift_too():

@@ -39,6 +39,6 @@ def test_it_is_recorded_and_raised(monkeypatch, tmp_path: Path, error: BaseExcep
     monkeypatch.setattr(module, "last_runs", lambda *_: [])
     monkeypatch.setattr(module, "write_report", no_room)
     with pytest.raises(type(error)) as caught:
-        module.reconcile(load_settings(home=tmp_path))
+        module.reconcile(load_settings(home=tmp_path), boards=["top_teams"])
     assert caught.value is error
     assert [(run.verdict, reason in run.reason) for run in kept] == [(Verdict.COULD_NOT_RUN, True)]
