@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 from typing import Any
 
 import orjson
@@ -15,11 +16,17 @@ import pytest
 from confluent_kafka import Producer
 from sqlalchemy import text
 
+from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 from gamestream_dagster.flink_jobs.control.manager import apply_job
+from gamestream_dagster.metrics.completeness import Completeness
+from gamestream_dagster.metrics.settle import open_settler
+from gamestream_dagster.metrics.source import game_source
+from gamestream_dagster.reconciliation.live.model import DayCause
+from gamestream_dagster.reconciliation.live.run import reconcile_day
 from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.repair import apply_repair, plan_repair
@@ -31,6 +38,7 @@ INTAKE, METRICS, RAW = "event_intake_v1", "game_metrics_v1", "game-events-raw"
 MINUTE = 60_000
 BEGIN = (int(time.time() * 1000) // MINUTE - 40) * MINUTE
 PLAYERS, EVENTS = 60, 3_000
+LATE_AFTER, LATE_BY = 10 * MINUTE, 11 * MINUTE
 OUTPUTS = [name for name, board in load_boards().items() if board.job == METRICS]
 TYPES: dict[str, dict[str, Any]] = {
     "player_join": {},
@@ -53,7 +61,7 @@ def game_events(seed: int, begin: int, millis: int, events: int) -> Iterator[dic
             "event_id": f"{seed}-{number}",
             "user_id": f"p{number % PLAYERS}",
             "event_type": kind,
-            "event_time": max(begin, at - chance.choice([0, 0, 0, 90_000])),
+            "event_time": max(begin, at - chance.choice([*[0] * 40, *[90_000] * 9, LATE_BY])),
             "region": chance.choice(["NA", "EU", None]),
             "environment": chance.choice(["production"] * 9 + ["sandbox"]),
             "experiment": "easier" if kind == "experiment_exposure" else None,
@@ -104,8 +112,16 @@ class Live:
         return reconcile(self.settings, mode, OUTPUTS, list(Sink))
 
     @property
+    def enriched(self) -> list[dict[str, Any]]:
+        return [one for one in self.sent if not is_late(one)]
+
+    @property
     def counted(self) -> list[dict[str, Any]]:
-        return [one for one in self.sent if one["environment"] == "production"]
+        return [one for one in self.enriched if one["environment"] == "production"]
+
+
+def is_late(event: dict[str, Any]) -> bool:
+    return event["kafka_time"] - event["event_time"] > LATE_AFTER
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +152,7 @@ def test_each_minute_counts_the_events_that_were_sent(live: Live) -> None:
 
 
 def test_minutes_are_final_when_the_watermark_has_passed_them(live: Live) -> None:
-    newest = max(one["event_time"] for one in live.sent)
+    newest = max(one["event_time"] for one in live.enriched)
     for row in live.table("events_by_region_1min"):
         closes = row["minute"] + 11 * MINUTE
         # each of the partitions has events of the last seconds
@@ -155,7 +171,7 @@ def test_both_sinks_are_what_the_recompute_gives(live: Live) -> None:
         (name, sink): rows[name] for name in OUTPUTS for sink in Sink
     }
     [ledger] = run.ledgers
-    assert (ledger.records, ledger.accepted) == (len(live.sent), len(live.sent))
+    assert (ledger.records, ledger.accepted) == (len(live.enriched), len(live.enriched))
 
 
 def test_a_row_that_somebody_changed_is_named_and_repaired(live: Live) -> None:
@@ -173,6 +189,38 @@ def test_a_row_that_somebody_changed_is_named_and_repaired(live: Live) -> None:
     }
     apply_repair(live.settings, run, plan_repair(run))
     assert live.reconcile().verdict is Verdict.MATCH
+
+
+def test_live_and_settled_differ_by_what_came_late(live: Live) -> None:
+    live.drain()
+    day = datetime.fromtimestamp(BEGIN / 1000, UTC).date()
+    archive_topic(live.settings, game_source(live.settings))
+    with open_settler(live.settings, is_complete=lambda one: Completeness(one, True, "")) as settler:
+        for name in ("events", "event_counts"):
+            settler.settle(settler.metrics[name], day)
+    proof = reconcile_day(live.settings, day)
+    late = Counter(
+        one["event_type"]
+        for one in live.sent
+        if is_late(one) and one["environment"] == "production" and day_of(one) == day
+    )
+    assert {one.event_type: one.causes for one in proof.types if one.causes} == {
+        name: {DayCause.LATE: -count} for name, count in late.items()
+    }, proof
+    assert proof.verdict is Verdict.EXPLAINED
+    first = "SELECT min(minute) FROM events_agg_1min WHERE event_type = 'player_join'"
+    edit = f"UPDATE events_agg_1min SET events = events + 2 WHERE event_type = 'player_join' AND minute = ({first})"
+    assert live.sql(edit) == 1
+    edited = reconcile_day(live.settings, day)
+    assert edited.verdict is Verdict.DIFFERENT
+    assert {one.event_type for one in edited.types if DayCause.LIVE_ROWS in one.causes} == {"player_join"}
+    run = live.reconcile()
+    apply_repair(live.settings, run, plan_repair(run))
+    assert reconcile_day(live.settings, day).verdict is Verdict.EXPLAINED
+
+
+def day_of(event: dict[str, Any]) -> date:
+    return datetime.fromtimestamp(event["event_time"] / 1000, UTC).date()
 
 
 def test_rows_match_while_events_flow(live: Live) -> None:
