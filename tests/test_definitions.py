@@ -171,10 +171,18 @@ def test_reconciliation_runs_every_15_minutes_and_jobs_are_watched_from_the_star
         assert repository.get_sensor_def(name).default_status is dg.DefaultSensorStatus.RUNNING
 
 
+def test_a_job_on_request_is_deployed_by_its_own_asset_alone() -> None:
+    repository = loaded().get_repository_def()
+    for name in ("deploy", "everything"):
+        executed = {key.to_user_string() for key in repository.get_job(name).asset_layer.executable_asset_keys}
+        assert "job/leaderboards_v1" in executed
+        assert "job/game_metrics_v1" not in executed
+
+
 def test_the_quarter_hourly_proof_is_the_archive_the_comparison_and_their_checks() -> None:
     layer = loaded().get_repository_def().get_job("reconcile").asset_layer
     executed = {key.to_user_string() for key in layer.executable_asset_keys}
-    archives = {"archive/game_events_raw_archive", "archive/user_score_archive"}
+    archives = {"archive/game_events_raw_archive", "archive/game_events_enriched_archive", "archive/user_score_archive"}
     archives |= {"archive/transactions_keyed_archive", "archive/transactions_raw_archive"}
     assert executed == archives | {"reconciliation/leaderboards"}
     checks = {key.name for key in layer.asset_graph.asset_check_keys}

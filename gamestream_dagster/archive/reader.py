@@ -43,6 +43,7 @@ def open_archive(
     own_columns: Mapping[str, ColumnType] = NO_COLUMNS,
     aliases: Mapping[str, str] = NO_ALIASES,
     *,
+    derived: Mapping[str, str] = NO_ALIASES,
     relation: str = "archive",
 ) -> OpenArchive:
     """Make a relation in `database`: the envelope, and columns of the event types; no row is read yet.
@@ -54,6 +55,7 @@ def open_archive(
         own_columns: columns of the event types that must be there, null where no file has them; others are there as
             the files have them.
         aliases: further columns, by name, each with the column that it repeats; null where there is no such column.
+        derived: further columns, by name, each an expression over all of these; a column of that name is replaced.
         relation: its name; another one for each archive that is open at a time.
 
     Raises:
@@ -66,7 +68,7 @@ def open_archive(
     database.register(f"{relation}_{_NOTHING}", archive_schema(own_columns).empty_table())
     try:
         rows = _relation(database, topic_dir, opened.files, own_columns, relation)
-        _with_aliases(rows, aliases).create_view(relation, replace=True)
+        _with_derived(_with_aliases(rows, aliases), derived).create_view(relation, replace=True)
     except duckdb.Error as error:
         raise ArchiveDamagedError(
             f"The archive in {topic_dir} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}); "
@@ -104,6 +106,15 @@ def _with_aliases(rows: duckdb.DuckDBPyRelation, aliases: Mapping[str, str]) -> 
         if alias not in rows.columns
     ]
     return rows.project(", ".join(("*", *named))) if named else rows
+
+
+def _with_derived(rows: duckdb.DuckDBPyRelation, derived: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
+    """`derived`: identifiers and expressions of the catalogue."""
+    if not derived:
+        return rows
+    kept = [name for name in rows.columns if name not in derived]
+    listed = [f'"{name}"' for name in kept] + [f"{sql} AS {name}" for name, sql in derived.items()]
+    return rows.project(", ".join(listed))
 
 
 def _of_shape(

@@ -42,6 +42,18 @@ class ColumnType(StrEnum):
     STRING = "string"
     DOUBLE = "double"
     TIMESTAMP = "timestamp"
+    BOOLEAN = "boolean"
+
+
+_MEANINGS = {
+    ColumnRole.RANK: "Rank on the board, from 1.",
+    ColumnRole.KEY: "Identifies whom the row is about.",
+    ColumnRole.LABEL: "Name to show: the greatest text, by bytes, that an accepted event carried.",
+    ColumnRole.VALUE: "Integer computed from the events of the row's window.",
+    ColumnRole.AS_OF: "End of the window that the row belongs to, in event time; not part of the window.",
+    ColumnRole.SEASON: "Start of the season that the row belongs to, UTC.",
+    ColumnRole.NEWEST: "Kafka time of the newest event that the row counts.",
+}
 
 
 class Column(BaseModel):
@@ -63,26 +75,18 @@ class Column(BaseModel):
         if self.description:
             return self.description
         match self.role:
-            case ColumnRole.RANK:
-                return "Rank on the board, from 1."
-            case ColumnRole.KEY:
-                return "Identifies whom the row is about."
-            case ColumnRole.LABEL:
-                return "Name to show: the greatest text, by bytes, that an accepted event carried."
             case ColumnRole.SUM:
                 return f"Sum of the scores of all accepted events, by {' and '.join(self.over)}."
             case ColumnRole.COUNT:
                 return f"Number of accepted events, by {' and '.join(self.over)}."
-            case ColumnRole.VALUE:
-                return "Integer computed from the events of the row's window."
             case ColumnRole.CHOICE:
                 return f"Who has the greatest {self.of} within the row's key."
             case ColumnRole.RATIO:
                 return f"({self.numerator}) / ({self.denominator}), as a double."
-            case ColumnRole.AS_OF:
-                return "End of the window that the row belongs to, in event time; not part of the window."
-            case ColumnRole.SEASON:
-                return "Start of the season that the row belongs to, UTC."
+            case ColumnRole.FINAL:
+                return f"Whether the watermark has passed the minute that begins at {self.of}."
+            case _:
+                return _MEANINGS[self.role]
 
 
 class Window(BaseModel):

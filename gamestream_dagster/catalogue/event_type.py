@@ -79,6 +79,10 @@ class EventType(BaseModel):
     avro: AvroName
     envelope: Envelope
     fields: dict[Identifier, EventField]
+    derived: dict[Identifier, str] = Field(
+        default_factory=dict,
+        description="Further columns for outputs, each a DuckDB expression over those of the archive.",
+    )
     measure: Identifier | None = Field(
         default=None, description="The integer field that outputs sum (role `sum`); None: events are only counted."
     )
@@ -102,8 +106,8 @@ class EventType(BaseModel):
                 raise ValueError(f"`min_length` of field {name!r} is 0, or 1 for a text that must not be empty")
             if field.max_ahead is not None and name != self.envelope.event_time_millis:
                 raise ValueError(f"`max_ahead` of field {name!r}: only the event time has it")
-        if self.time.max_ahead is None or not (self.time.required and self.fields[self.envelope.user_id].required):
-            raise ValueError("the user id and the event time must be `required`, and the event time needs `max_ahead`")
+        if self.time.max_ahead is None or not self.time.required:
+            raise ValueError("the event time must be `required` and needs `max_ahead`")
         return self
 
     def __hash__(self) -> int:

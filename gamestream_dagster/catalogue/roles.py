@@ -21,6 +21,8 @@ class ColumnRole(StrEnum):
     RATIO = "ratio"  # numerator / denominator; compared by the integers, never as a float
     AS_OF = "as_of"  # end of the window that the row belongs to
     SEASON = "season"  # start of the season that the row belongs to; part of the table's key and of the topic's
+    NEWEST = "newest"  # greatest Kafka time of the row's events; grows only
+    FINAL = "final"  # whether the watermark has passed the minute that the key column in `of` begins
 
 
 # Role -> the type it must have (None: any), the fields it needs. No other field of a column may be set.
@@ -35,6 +37,8 @@ _SHAPES: dict[ColumnRole, tuple[str | None, tuple[str, ...]]] = {
     ColumnRole.RATIO: ("double", ("numerator", "denominator")),
     ColumnRole.AS_OF: ("timestamp", ()),
     ColumnRole.SEASON: ("timestamp", ()),
+    ColumnRole.NEWEST: ("timestamp", ()),
+    ColumnRole.FINAL: ("boolean", ("of",)),
 }
 _FIELDS = ("over", "of", "numerator", "denominator")
 _COUNTS = frozenset({"counter", "number", "counts"})
@@ -83,6 +87,8 @@ def check_roles(columns: Mapping[str, Any], window: Any, recompute: str) -> Iter
         yield from _of_window(name, column.role, window)
         if column.role is ColumnRole.CHOICE and column.of in columns and columns[column.of].role not in _INTEGERS:
             yield f"column {name!r} is chosen by {column.of!r}, which must have the role `sum` or `value`"
+        if column.role is ColumnRole.FINAL and column.of in columns and not _is_minute(columns[column.of]):
+            yield f"column {name!r} is `final` by {column.of!r}, which must be a timestamp with the role `key`"
         if column.role is ColumnRole.RATIO:
             yield from _factors(name, column, columns)
         if column.role is ColumnRole.SUM and _counted(name, recompute):
@@ -90,6 +96,10 @@ def check_roles(columns: Mapping[str, Any], window: Any, recompute: str) -> Iter
                 f"column {name!r} has the role `sum`, a sum of points, and recompute.sql makes it with COUNT; give it "
                 "the role `count`"
             )
+
+
+def _is_minute(column: Any) -> bool:
+    return column.role is ColumnRole.KEY and column.type == "timestamp"
 
 
 def _of_window(name: str, role: ColumnRole, window: Any) -> Iterator[str]:

@@ -126,11 +126,17 @@ class Source:
         return {POINTS: measure} | {name: column for name, column in self._enveloped.items() if name != column}
 
     @property
+    def derived(self) -> dict[str, str]:
+        """Columns beyond the archive's that outputs may name, by name: DuckDB expressions over the archive's."""
+        return {name: sql for event in self.event_types for name, sql in event.derived.items()}
+
+    @property
     def text_columns(self) -> tuple[str, ...]:
         """Texts of an event that an output may name as key, label, choice, or in `over`."""
         own = [name for name, kind in self.own_columns.items() if kind is ColumnType.STRING]
         enveloped = [name for name, column in self._enveloped.items() if column in ("event_id", "event_type")]
-        return ("user_id", *own, *(name for name in enveloped if name != "event_id"))
+        found = ("user_id", *own, *(name for name in enveloped if name != "event_id"), *self.derived)
+        return tuple(dict.fromkeys(found))
 
     @property
     def named_columns(self) -> tuple[str, ...]:

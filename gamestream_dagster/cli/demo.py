@@ -132,9 +132,9 @@ def wait_until_read(settings: Settings, limit_seconds: float = READ_LIMIT_SECOND
     """Until every job has committed what its topics hold: with a checkpoint, which also flushes the sinks."""
     from gamestream_dagster.clients.kafka_admin import KafkaAdmin
     from gamestream_dagster.flink_jobs.observe.caught_up import CatchingUp, records_of
-    from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+    from gamestream_dagster.flink_jobs.spec.catalogue import default_jobs, load_jobs
 
-    specs = load_jobs(season=settings.season, ranks=settings.ranks)
+    specs = default_jobs(load_jobs(season=settings.season, ranks=settings.ranks))
     jobs = CatchingUp(KafkaAdmin(settings.kafka), records_of(settings.kafka), specs)
     deadline = time.monotonic() + limit_seconds
     while left := jobs.left():

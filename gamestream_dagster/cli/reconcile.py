@@ -18,6 +18,7 @@ from gamestream_dagster.cli.console import PlainConsole
 from gamestream_dagster.cli.dagster_link import reconciliation_event, report
 from gamestream_dagster.cli.hints import Talk, runnable
 from gamestream_dagster.cli.intake_proof import prove_intake
+from gamestream_dagster.cli.live_day import prove_day
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 from gamestream_dagster.cli.tables import print_table
 
@@ -92,11 +93,21 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     hours: Annotated[
         float | None, typer.Option(min=0.1, help="With --intake: only events of the last so many hours; default all.")
     ] = None,
+    metrics: Annotated[
+        datetime | None,
+        typer.Option(
+            "--metrics",
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="Compare live event counts of a settled day with the settled ones instead.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare the boards with an independent recompute of the same events.
 
-    With --intake, compare the topics that intake writes with the archive's own judgement of every game event.
+    With --intake, compare the topics that intake writes with the archive's own judgement of every game event. With
+    --metrics, compare the live event counts of a day with the settled ones, and split each difference into causes.
 
     Exit codes: 0 match, or explained by causes that the policy accepts; 1 different; 2 nothing could be compared.
     """
@@ -104,12 +115,18 @@ def reconcile(  # noqa: PLR0917 - one parameter an option
     from gamestream_dagster.settings import RecomputeEngine
 
     settings = settings_from(home, port_base)
+    if intake and metrics is not None:
+        raise CouldNotRun("--intake and --metrics are two proofs; run one after the other.")
     if intake:
         if board or sink or engine or mode is not ModeName.BRACKET:
             raise CouldNotRun("--intake is about no board; leave --mode, --board, --sink and --engine out.")
         prove_intake(settings, hours, as_json=as_json)
     if hours is not None:
         raise CouldNotRun("--hours is for the proof of intake; add --intake, or leave it out.")
+    if metrics is not None:
+        if board or sink or engine or mode is not ModeName.BRACKET:
+            raise CouldNotRun("--metrics is about a day; leave --mode, --board, --sink and --engine out.")
+        prove_day(settings, metrics.date(), as_json=as_json)
     if engine is not None:
         settings = settings.model_copy(update={"recompute_engine": RecomputeEngine(engine.value)})
     with as_could_not_run(), talk.status("reconciling") as status:

@@ -34,6 +34,9 @@ from gamestream_dagster.resources.flink_jobs import FlinkJobs
 from gamestream_dagster.settings import Ranks, Season, load_settings
 from gamestream_dagster.warehouse.described_tables import board_table
 
+ON_REQUEST = "gamestream/on_request"
+"""Tag of a job that is deployed only when it is named."""
+
 # what the job manager writes for every job
 RECORDS = ("deployments", "incidents")
 
@@ -108,7 +111,11 @@ def _job_asset(spec: JobSpec) -> dg.AssetsDefinition:
         group_name=Group.STREAMING.value,
         owners=list(spec.owners),
         kinds={"flink", "sql"},
-        tags={"layer": "streaming", "upgrade_mode": spec.upgrade_mode.value},
+        tags={
+            "layer": "streaming",
+            "upgrade_mode": spec.upgrade_mode.value,
+            **({ON_REQUEST: "true"} if spec.on_request else {}),
+        },
         deps=job_dependencies(spec),
         code_version=spec.code_version,
         metadata={

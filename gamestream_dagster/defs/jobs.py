@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from gamestream_dagster.components.flink_sql_jobs import ON_REQUEST
 from gamestream_dagster.components.keys import DEVICE_TABLE, GEO_TABLE, INTAKE_PROOF, LEADERBOARDS_PAGE, Group
 from gamestream_dagster.defs.enrichment.assets import FEW_UNKNOWN
 from gamestream_dagster.defs.reconciliation.checks import DIFFERENCES_CHECK, INTAKE_CHECKS, LEDGER_CHECK
@@ -17,7 +18,8 @@ TABLE_SUITES = dg.AssetSelection.checks(DIFFERENCES_CHECK, LEDGER_CHECK, *INTAKE
 ENRICHED = dg.AssetSelection.checks(*(dg.AssetCheckKey(key, FEW_UNKNOWN) for key in (GEO_TABLE, DEVICE_TABLE)))
 PROVISIONED = _group(Group.PROVISIONING) - TABLE_SUITES - ENRICHED
 STREAMED = _group(Group.STREAMING)
-JOBS = STREAMED & dg.AssetSelection.key_prefixes("job")
+REQUESTED = dg.AssetSelection.tag(ON_REQUEST, "true")
+JOBS = STREAMED & dg.AssetSelection.key_prefixes("job") - REQUESTED
 BOARDS = STREAMED & dg.AssetSelection.key_prefixes("board")
 PAGE = dg.AssetSelection.checks(dg.AssetCheckKey(LEADERBOARDS_PAGE, ANSWERS))
 PROOFS = _group(Group.RECONCILIATION) - dg.AssetSelection.assets(INTAKE_PROOF)  # which has a schedule of its own
@@ -43,7 +45,7 @@ archive_and_reconcile = dg.define_asset_job(
 )
 everything = dg.define_asset_job(
     "everything",
-    selection=(dg.AssetSelection.all() - _group(Group.METRICS)) | PAGE,  # metrics have a run for each day
+    selection=(dg.AssetSelection.all() - _group(Group.METRICS) - REQUESTED) | PAGE,  # metrics have a run for each day
     description="Provision, deploy, archive, reconcile and check the pages, in the order of the lineage.",
     tags={"gamestream/part": "everything"},
 )

@@ -30,7 +30,7 @@ from gamestream_dagster.events.producer import SendingError
 from gamestream_dagster.events.simulator import SimulatorOptions
 from gamestream_dagster.flink_jobs.control import manager as jobs_manager
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
-from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.catalogue import default_jobs, load_jobs
 from gamestream_dagster.platform.errors import PlatformError
 from gamestream_dagster.provisioning import manager as provisioning
 from gamestream_dagster.provisioning.model import Outcome, ResourceKind
@@ -175,7 +175,7 @@ def _fault_free(site: Site) -> Boards:
 
 @contextmanager
 def _site(settings: Settings, options: DrillOptions, say: Say) -> Iterator[Site]:
-    jobs = tuple(load_jobs(season=settings.season))
+    jobs = tuple(default_jobs(load_jobs(season=settings.season)))
     _provision(settings, say)
     for job in jobs:
         say(f"deploy {job}")

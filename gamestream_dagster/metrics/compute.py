@@ -13,6 +13,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
+from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.catalogue.metrics import (
     DEVICE_MODELS,
     EVENT_TYPES,
@@ -198,11 +199,7 @@ class MetricsDatabase:
             most: how many to return at most.
         """
         self._bind_day(day)
-        offsets = {
-            "partition": pa.array(list(settled.offsets), pa.int64()),
-            "offset": pa.array(list(settled.offsets.values()), pa.int64()),
-        }
-        self._db.register("settled_upto", pa.table(offsets))
+        self._db.register("settled_upto", _offsets(settled))
         sql = statement("causing_events")
         bounds = {"chapter": settled.chapter, "history": settled.of_history(day)}
         found = self._db.execute(f"SELECT * FROM ({sql}) LIMIT {int(most)}", bounds).fetchall()
@@ -211,6 +208,32 @@ class MetricsDatabase:
             [(count,)] = self._db.execute(f"SELECT count(*) FROM ({sql})", bounds).fetchall()
         self._db.unregister("settled_upto")
         return count, [CausingEvent(*row) for row in found]
+
+    def attach(self, relation: str, folder: Path, source: Source) -> None:
+        """Have the newest chapter of another stream's archive as a relation.
+
+        Raises:
+            ArchiveError: a file is gone or was changed.
+        """
+        open_archive(self._db, folder, own_columns=source.own_columns, relation=relation)
+
+    def of_day(self, day: date, sql: str, settled: ArchivedUpto | None, **values: int) -> list[dict[str, Any]]:
+        """The rows of a statement over the day's `game_events`, `archive`, and `settled_upto` as in `causing_events`.
+
+        Args:
+            day: UTC.
+            sql: one statement; it may use `$chapter` and `$history`, those of `settled`.
+            settled: up to where the archive was read when the day was settled; None: not at all.
+            values: its further parameters.
+        """
+        self._bind_day(day)
+        upto = settled or ArchivedUpto(0, {})
+        self._db.register("settled_upto", _offsets(upto))
+        cursor = self._db.execute(sql, {"chapter": upto.chapter, "history": upto.of_history(day), **values})
+        names = [column[0] for column in cursor.description or []]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        self._db.unregister("settled_upto")
+        return rows
 
     def write_csv(self, metric: Metric, source: Path, target: Path) -> None:
         """The rows of a file as CSV for Postgres: every text quoted, null left empty."""
@@ -337,6 +360,15 @@ class MetricsDatabase:
             ),
         ]
         return Computed(path, rows, f"{rows}-{digest or 0:032x}", tuple(checks))
+
+
+def _offsets(upto: ArchivedUpto) -> pa.Table:
+    return pa.table(
+        {
+            "partition": pa.array(list(upto.offsets), pa.int64()),
+            "offset": pa.array(list(upto.offsets.values()), pa.int64()),
+        }
+    )
 
 
 def _listed(names: Sequence[str] | Mapping[str, object]) -> str:

@@ -10,7 +10,7 @@ from gamestream_dagster.clients.errors import ServiceError, TerminalServiceError
 from gamestream_dagster.flink_jobs.control import manager
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
 from gamestream_dagster.flink_jobs.plan.planner import Decision, Plan
-from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.catalogue import default_jobs, load_jobs
 from gamestream_dagster.provisioning.errors import ProvisioningError
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState, ResourceStatus
 from gamestream_dagster.settings import Settings
@@ -44,13 +44,19 @@ class JobProvider:
         with self._engine.connect() as connection:
             recorded = inspect(connection).has_table(deployments.name)
         if not recorded:
+            named = default_jobs(load_jobs(season=self._settings.season))
             change = "observe, and deploy if it does not run, once the table `deployments` exists"
-            return [ResourceStatus(self.kind, name, ResourceState.MISSING, change=change) for name in names]
+            return [
+                ResourceStatus(self.kind, name, ResourceState.MISSING, change=change) if name in named else _left(name)
+                for name in names
+            ]
         return [self._observe_one(name) for name in names]
 
     def _observe_one(self, name: str) -> ResourceStatus:
         try:
-            return job_status(manager.plan_job(self._settings, name))
+            planned = manager.plan_job(self._settings, name)
+            wanted = default_jobs(load_jobs(season=self._settings.season))
+            return _left(name) if planned.decision is Decision.DEPLOY and name not in wanted else job_status(planned)
         except (FlinkJobError, ServiceError) as error:
             return ResourceStatus(self.kind, name, ResourceState.UNKNOWN, (str(error),))
 
@@ -72,6 +78,12 @@ class JobProvider:
     def delete(self, name: str) -> None:
         """A job is stopped, not deleted."""
         self.holdings(name)
+
+
+def _left(name: str) -> ResourceStatus:
+    """Of a job that is deployed on request, and was not yet."""
+    details = (f"not deployed: only on request, with `gamestream jobs apply {name}`",)
+    return ResourceStatus(ResourceKind.JOB, name, ResourceState.PRESENT, details)
 
 
 def job_status(planned: Plan) -> ResourceStatus:

@@ -63,11 +63,11 @@ class Reconciler:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def run(self, boards: Sequence[str]) -> "ReconciliationRun":
-        """Compare the boards with their recompute in `bracket` mode."""
+    def run(self, boards: Sequence[str] | None = None) -> "ReconciliationRun":
+        """Compare boards with their recompute in `bracket` mode; default: all whose job was ever deployed."""
         from gamestream_dagster.reconciliation.run import reconcile
 
-        return reconcile(self._settings, mode="bracket", boards=list(boards))
+        return reconcile(self._settings, mode="bracket", boards=None if boards is None else list(boards))
 
     def prove_intake(self) -> "IntakeProof":
         """Compare the topics that intake writes with the archive's judgement of the raw topic, over the last day."""

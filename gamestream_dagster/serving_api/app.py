@@ -19,6 +19,7 @@ from gamestream_dagster.http_server.signing import Signatures
 from gamestream_dagster.serving_api import routes
 from gamestream_dagster.serving_api.explaining import Explainer
 from gamestream_dagster.serving_api.held import HeldViews
+from gamestream_dagster.serving_api.live import LiveMetrics
 from gamestream_dagster.serving_api.ranks.answering import PlayerRanks
 from gamestream_dagster.settings import Season
 
@@ -38,6 +39,7 @@ class Parts:
     check: Callable[[], None]
     """Sees that Postgres answers; blocks."""
     explainer: Explainer
+    live: LiveMetrics
     ranks: PlayerRanks | None
     """Of all players of one board, where the stack keeps them."""
     keys: KeyRing

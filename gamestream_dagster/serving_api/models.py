@@ -142,6 +142,30 @@ class BoardsAnswer(_Body):
     boards: list[BoardAbout]
 
 
+class MetricProof(_Body):
+    """The newest reconciliation that compared a live metric."""
+
+    run: str
+    verdict: str = Field(description="MATCH, EXPLAINED, DIFFERENT or COULD_NOT_RUN.")
+    finished_at: str
+
+
+class MetricAnswer(_Body):
+    """Rows of a live metric, in the order of their keys."""
+
+    metric: str
+    title: str
+    since: str = Field(alias="from", description="First minute.")
+    to: str = Field(description="First minute that is no more part of it.")
+    read_at: str
+    verified_by: MetricProof | None = Field(description="Null: never reconciled.")
+    columns: dict[str, ColumnAbout]
+    rows: list[dict[str, bool | Cell]] = Field(
+        description="`final` is false while the minute can still change; `as_of` is the Kafka time of its newest event."
+    )
+    next: str | None = Field(description="Cursor of the next page; null: this is the last.")
+
+
 class Ids(_Body):
     """Whose rows are wanted."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import orjson
@@ -18,6 +19,7 @@ from gamestream_dagster.http_server.errors import bad_request, not_found, unavai
 from gamestream_dagster.http_server.keys import Scope
 from gamestream_dagster.http_server.observed import FACTS
 from gamestream_dagster.http_server.routes import Health, Problem, address_of, bearer_of
+from gamestream_dagster.serving_api import live
 from gamestream_dagster.serving_api.answers import answer
 from gamestream_dagster.serving_api.asked import Asked
 from gamestream_dagster.serving_api.cursors import Cursor, expired, parse_cursor
@@ -28,6 +30,7 @@ from gamestream_dagster.serving_api.models import (
     AroundAnswer,
     BoardsAnswer,
     Ids,
+    MetricAnswer,
     NotOnBoard,
     PageAnswer,
     RowAnswer,
@@ -203,6 +206,26 @@ async def post_among(
         ranks.require()
     rows = [view.data[place] for place in places]
     return answer(request, {**view.standing, "rows": rows, "absent": absent, "rows_total": len(view.rows)})
+
+
+@_route("/v1/metrics/{metric}", MetricAnswer, "The minutes of a live metric", 404)
+async def get_metric(
+    request: Request,
+    metric: str,
+    *,
+    _: Body,
+    __: Annotated[None, _only("from", "to", "limit", "cursor")],
+    since: Annotated[
+        datetime | None, Query(alias="from", description="First minute, with a zone; default: an hour ago.")
+    ] = None,
+    to: Annotated[datetime | None, Query(description="First minute that is no more part of it.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_ROWS, description="Most rows of the page.")] = 100,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+) -> Response:
+    """The rows of the minutes from `from` to `to`. A later page is read anew: open minutes may have changed."""
+    return answer(
+        request, await live.answered(_parts(request).live, metric, since=since, until=to, cursor=cursor, limit=limit)
+    )
 
 
 @_route("/v1/players/{player:path}/why", WhyAnswer, "Why a player or team has its row", 404)

@@ -22,6 +22,7 @@ from gamestream_dagster.serving_api.cuts import Cuts
 from gamestream_dagster.serving_api.explaining import explainer_of
 from gamestream_dagster.serving_api.held import HeldViews
 from gamestream_dagster.serving_api.job_records import JobRecords
+from gamestream_dagster.serving_api.live import LiveMetrics, live_metrics
 from gamestream_dagster.serving_api.metrics import metrics_of
 from gamestream_dagster.serving_api.ranks.answering import PlayerRanks
 from gamestream_dagster.serving_api.ranks.ranked import ranked_of
@@ -98,6 +99,7 @@ def parts_of(settings: Settings, database: Engine) -> Parts:
         check=reader.check,
         explainer=explainer,
         ranks=ranks_of(settings),
+        live=LiveMetrics(database, live_metrics(settings)),
         keys=KeyRing(KeyStore(database)),
         rates=Rates(limits_of(settings)),
         signatures=Signatures(lambda: settings.ingest_signing_secret_value),

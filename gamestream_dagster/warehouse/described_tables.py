@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Date, Double, MetaData, Numeric, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, Double, MetaData, Numeric, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.types import TypeEngine
 
@@ -18,6 +18,7 @@ BOARD_TYPES: dict[ColumnType, TypeEngine] = {
     ColumnType.BIGINT: BigInteger(),
     ColumnType.STRING: Text(),
     ColumnType.DOUBLE: Double(),
+    ColumnType.BOOLEAN: Boolean(),
     ColumnType.TIMESTAMP: TIMESTAMP(timezone=True, precision=3),  # Flink's and Kafka's times are milliseconds
 }
 

@@ -96,7 +96,8 @@ def _case(folder: Path) -> Case:
             ]
             continue
         if board.window is None:
-            expected[name] = [_expected(board, rank, row, where) for rank, row in enumerate(wanted[name] or [], 1)]
+            rows = (_timed(board, row, start) for row in wanted[name] or [])
+            expected[name] = [_expected(board, rank, row, where) for rank, row in enumerate(rows, 1)]
             continue
         assert start % (board.window.tick_seconds * 1000) == 0, f"{where}: start_millis is no tick of {name}"
         ticks[name] = {
@@ -119,6 +120,12 @@ def _yaml(path: Path) -> Row:
 def _only(found: Iterable[str], allowed: Iterable[str], where: str) -> None:
     unknown = set(found) - set(allowed)
     assert not unknown, f"{where}: {', '.join(sorted(unknown))} is unknown; use {', '.join(sorted(allowed))}"
+
+
+def _timed(board: Board, row: Row, start: int) -> Row:
+    """A case gives times as milliseconds after its start."""
+    times = {name for name, column in board.columns.items() if column.type is ColumnType.TIMESTAMP}
+    return {name: start + value if name in times else value for name, value in row.items()}
 
 
 def _expected(board: Board, rank: int, row: Row, where: str, tick: int | None = None) -> Row:
@@ -147,6 +154,8 @@ def _records(given: Sequence[Row], defaults: Row, start: int, where: str, source
             value = one["value"].encode()
         else:
             event = {"event_time_millis": start + at} | defaults | one
+            if isinstance(event.get("properties"), dict):  # JSON as text, as in every enriched event
+                event["properties"] = orjson.dumps(event["properties"]).decode()
             value = orjson.dumps({name: text for name, text in event.items() if name not in PLACE})
         offset = next_offset.get(partition, 0)
         next_offset[partition] = offset + 1

@@ -64,7 +64,7 @@ def reconcile_leaderboards(
 ) -> dg.MaterializeResult:
     """Compare once. Differences fail the checks of the boards; only a run that could not look fails the run."""
     with explained("reconcile the boards"):
-        run = reconciler.run(list(BOARDS))
+        run = reconciler.run()
         _keep_alert(verdicts, run)
     if run.verdict is Verdict.COULD_NOT_RUN:
         # the next tick of the schedule is the retry: what stood in the way is rarely gone in seconds

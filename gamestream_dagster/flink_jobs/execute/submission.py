@@ -14,6 +14,7 @@ from gamestream_dagster.clients.flink_literal import literal
 from gamestream_dagster.clients.flink_sql_gateway import GatewaySession, SqlGateway
 from gamestream_dagster.flink_jobs.errors import SubmissionRejectedError
 from gamestream_dagster.flink_jobs.plan.model import Compatibility
+from gamestream_dagster.flink_jobs.spec.job_spec import Expiry
 from gamestream_dagster.flink_jobs.target.render import RenderedJob
 
 RECOVERY_PATH = "execution.state-recovery.path"
@@ -68,7 +69,7 @@ class GatewaySubmitter:
             if restore:
                 session.set(RECOVERY_PATH, restore)
             try:
-                if rendered.id_horizon_ms is None and rendered.aggregate_batch is None:
+                if not rendered.edits_the_plan:
                     return session.submit(rendered.statement_set)
                 return self._submit_plan(job, session, rendered)
             finally:
@@ -78,7 +79,8 @@ class GatewaySubmitter:
     def _submit_plan(self, job: str, session: GatewaySession, rendered: RenderedJob) -> str:
         """Submit the compiled plan, with what no SQL and no option can say."""
         if self._plans_dir is None:
-            if rendered.id_horizon_ms is None:  # slower, and as right
+            if rendered.id_horizon_ms is None:
+                # slower, or with a state that grows, and as right
                 return session.submit(rendered.statement_set)
             raise SubmissionRejectedError(
                 f"Flink cannot be told how long {job} keeps the ids of events: that takes a folder which this machine "
@@ -91,6 +93,8 @@ class GatewaySubmitter:
             plan = with_id_horizon(plan, rendered.id_horizon_ms, rendered.id_key, rendered.id_topics)
         if rendered.aggregate_batch is not None:
             plan = with_aggregate_batch(plan, rendered.aggregate_batch)
+        if rendered.expires is not None:
+            plan = with_expiry(plan, rendered.expires)
         plan = numbered(plan)
         path = self._plans_dir / f"{uuid.uuid4().hex}.json"
         try:
@@ -201,6 +205,31 @@ def with_aggregate_batch(compiled: str, rows: int) -> str:
     for node in found:
         node["configuration"] |= {"table.exec.mini-batch.enabled": "true", "table.exec.mini-batch.size": str(rows)}
     return json.dumps(plan)
+
+
+def with_expiry(compiled: str, expires: Expiry) -> str:
+    """A compiled plan whose aggregates without a window that group by a column forget a group after a while.
+
+    Raises:
+        SubmissionRejectedError: the plan has no such aggregate.
+    """
+    plan = cast("dict[str, Any]", json.loads(compiled))
+    found = [node for node in plan["nodes"] if expires.by in _grouped_by(node)]
+    if not found:
+        raise SubmissionRejectedError(
+            f"No aggregate of the plan groups by {expires.by} without a window; correct `expires` of job.yaml"
+        )
+    for node in found:
+        for state in node["state"]:
+            state["ttl"] = f"{expires.after} ms"
+    return json.dumps(plan)
+
+
+def _grouped_by(node: dict[str, Any]) -> list[str]:
+    """The columns by which an aggregate without a window groups; of any other operator none."""
+    if not node["type"].startswith("stream-exec-group-aggregate"):
+        return []
+    return _columns(node["outputType"])[: len(node["grouping"])]
 
 
 def numbered(compiled: str) -> str:

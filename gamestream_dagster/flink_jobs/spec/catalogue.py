@@ -75,6 +75,11 @@ def load_jobs(
     }
 
 
+def default_jobs(jobs: Mapping[str, JobSpec]) -> dict[str, JobSpec]:
+    """The jobs that are deployed without being named."""
+    return {name: spec for name, spec in jobs.items() if not spec.on_request}
+
+
 def load_job(
     name: str,
     root: Path = FLINK_SQL_DIR,

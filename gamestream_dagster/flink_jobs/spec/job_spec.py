@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gamestream_dagster.catalogue.boards import Board, Identifier
+from gamestream_dagster.catalogue.durations import DurationMs
 from gamestream_dagster.flink_jobs.spec.fixed import DEFAULT_MAX_PARALLELISM, MOST_MAX_PARALLELISM, PARALLELISM
 from gamestream_dagster.flink_jobs.spec.sql_text import canonical
 from gamestream_dagster.flink_jobs.spec.stream_outputs import StreamOutput
@@ -72,6 +73,20 @@ class LowLatency(BaseModel):
     )
 
 
+class Expiry(BaseModel):
+    """The field `expires` of a job.yaml: groups of aggregates without a window that their job forgets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: Identifier = Field(description="Aggregates that group by this column forget a group.")
+    after: DurationMs = Field(gt=0, description="So long after its last change, by the job's clock.")
+
+    @property
+    def oldest_state_hours(self) -> float:
+        """A state that is older is not restored: groups would have expired in it, and would begin again at 0."""
+        return self.after / 2 / 3_600_000
+
+
 class SqlFile(BaseModel):
     """One SQL file: where it stands, relative to the root of the jobs, and its text."""
 
@@ -117,6 +132,10 @@ class JobSpec(BaseModel):
         gt=0,
         description="Rows that an unbounded aggregate gathers at most between two watermarks; None: as `flink` says.",
     )
+    expires: Expiry | None = Field(default=None, description="None: no state of an aggregate ever expires.")
+    on_request: bool = Field(
+        default=False, description="Deployed only where somebody names it; afterwards it is a job like the others."
+    )
     query: SqlFile
     sinks: SqlFile = Field(description="Rendered from `outputs`.")
     max_parallelism: int = Field(
@@ -150,6 +169,20 @@ class JobSpec(BaseModel):
                 f"{PARALLELISM} is {written} and max_parallelism {self.max_parallelism}; a job runs with at "
                 "most that many parallel tasks"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _state_is_younger_than_its_expiry(self) -> JobSpec:
+        """A state older than half the expiry is refused by default, and by any value that the job's folder may give."""
+        if self.expires is None or self.limits.restore_age_hours <= self.expires.oldest_state_hours:
+            return self
+        if "restore_age_hours" in self.limits.model_fields_set:
+            raise ValueError(
+                f"limits.restore_age_hours is {self.limits.restore_age_hours:g}, and `expires` allows at most "
+                f"{self.expires.oldest_state_hours:g}, half of `after`: older states have lost groups"
+            )
+        limits = self.limits.model_copy(update={"restore_age_hours": self.expires.oldest_state_hours})
+        object.__setattr__(self, "limits", limits)
         return self
 
     @model_validator(mode="after")
@@ -196,7 +229,12 @@ class JobSpec(BaseModel):
             "flink": dict(sorted(self.flink.items())),
             "restart_nonce": self.restart_nonce,
         }
-        edits = {"id_horizon_ms": self.id_horizon_ms, "aggregate_batch": self.aggregate_batch}
+        expires = None if self.expires is None else self.expires.model_dump()
+        edits = {
+            "id_horizon_ms": self.id_horizon_ms,
+            "aggregate_batch": self.aggregate_batch,
+            "expires": expires,
+        }
         return behaviour | {key: value for key, value in edits.items() if value is not None}
 
     def fingerprint(self, options: Mapping[str, str], values: Mapping[str, Any], formats: Formats) -> str:

@@ -23,7 +23,16 @@ RENDERED = "sinks.sql (rendered)"
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _LEDGER_TYPES: dict[type[TypeEngine[Any]], str] = {Text: "STRING", Integer: "INT", BigInteger: "BIGINT"}
-_TYPES = {ColumnType.BIGINT: "BIGINT", ColumnType.STRING: "STRING", ColumnType.DOUBLE: "DOUBLE"}
+_TYPES = {
+    ColumnType.BIGINT: "BIGINT",
+    ColumnType.STRING: "STRING",
+    ColumnType.DOUBLE: "DOUBLE",
+    ColumnType.BOOLEAN: "BOOLEAN",
+}
+_RESERVED = frozenset(
+    {"second", "minute", "hour", "day", "week", "month", "year", "date", "time", "timestamp", "value", "final", "user"}
+)
+"""Words of SQL that a column is likely to have as its name."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ class _Sink:
 
 
 def _sinks(job: str, output: Board) -> list[_Sink]:
-    common = {"job_name": job, "output": output.name, "key": ", ".join(output.key_columns)}
+    common = {"job_name": job, "output": output.name, "key": ", ".join(map(_named, output.key_columns))}
     made: list[_Sink] = []
     if output.sinks.kafka is not None:
         kafka = output.sinks.kafka
@@ -120,6 +129,11 @@ def _stream_type(column: StreamColumn) -> str:
     return column.type.value.upper()
 
 
+def _named(name: str) -> str:
+    """Quoted only where it must be: the text of a job's sinks is part of its fingerprint."""
+    return _quoted(name) if name in _RESERVED else name
+
+
 def _quoted(name: str) -> str:
     """A game may name a field with a reserved word of SQL."""
     return f"`{name}`"
@@ -143,7 +157,9 @@ def _ledger(views: LedgerViews, suffix: str) -> _Sink:
 
 
 def _columns(output: Board, *, as_text: bool) -> str:
-    return ", ".join(f"{name} {_type(output, name, column, as_text)}" for name, column in output.columns.items())
+    return ", ".join(
+        f"{_named(name)} {_type(output, name, column, as_text)}" for name, column in output.columns.items()
+    )
 
 
 def _type(output: Board, name: str, column: Column, as_text: bool) -> str:
@@ -158,9 +174,9 @@ def _insert(output: Board, kind: str, *, as_text: bool) -> str:
     In a key the view gives the text itself: a cast in the INSERT would hide from the planner that it is the key.
     """
     selected = [
-        f"CAST({name} AS STRING) || '+00'"
+        f"CAST({_named(name)} AS STRING) || '+00'"
         if as_text and column.type is ColumnType.TIMESTAMP and name not in output.key_columns
-        else name
+        else _named(name)
         for name, column in output.columns.items()
     ]
     return _filled("insert", table=f"{output.name}_{kind}", columns=", ".join(selected), view=output.name)

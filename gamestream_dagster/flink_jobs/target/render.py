@@ -21,7 +21,7 @@ from gamestream_dagster.catalogue.sources import stack_sources
 from gamestream_dagster.clients.flink_literal import literal, masked
 from gamestream_dagster.connections import KafkaConnection, RegistryConnection
 from gamestream_dagster.flink_jobs.errors import RenderError
-from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Formats, JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Expiry, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, Token, TokenKind, split
 from gamestream_dagster.settings import Settings, TopicFormat
 
@@ -134,6 +134,12 @@ class RenderedJob:
     id_key: tuple[str, ...] = ()  # columns by which copies are told
     id_topics: int = 1  # topics of which it drops copies
     aggregate_batch: int | None = None  # rows that an aggregate gathers at most
+    expires: Expiry | None = None  # which groups of aggregates are forgotten
+
+    @property
+    def edits_the_plan(self) -> bool:
+        """Whether no SQL and no option says all that the job needs."""
+        return (self.id_horizon_ms, self.aggregate_batch, self.expires) != (None, None, None)
 
     @property
     def statement_set_body(self) -> str:
@@ -163,6 +169,7 @@ def render(spec: JobSpec, bindings: Bindings, formats: Formats = ALL_JSON) -> Re
         id_key=spec.id_key,
         id_topics=max(1, len(spec.ledgers)),
         aggregate_batch=spec.aggregate_batch,
+        expires=spec.expires,
     )
 
 

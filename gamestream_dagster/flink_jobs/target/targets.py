@@ -13,7 +13,7 @@ from typing import Any
 from gamestream_dagster.catalogue.sources import load_sources, stack_sources
 from gamestream_dagster.flink_jobs.record.deployment import Deployment
 from gamestream_dagster.flink_jobs.spec.fixed import MAX_PARALLELISM, PARALLELISM
-from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, LEDGER_TABLE, Formats, JobSpec, SqlFile
+from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, LEDGER_TABLE, Expiry, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.tuning import tuned
 from gamestream_dagster.flink_jobs.target.parallelism import parallelism_of
 from gamestream_dagster.flink_jobs.target.render import Bindings, RenderedJob, bindings_for, render
@@ -78,6 +78,7 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
         "id_horizon_ms": ran.get("id_horizon_ms"),
         "id_key": tuple(ran.get("id_key", ("user_id", "event_id"))),  # earlier records know no other
         "aggregate_batch": ran.get("aggregate_batch"),
+        "expires": None if ran.get("expires") is None else Expiry.model_construct(**ran["expires"]),
     }
     then = settings.model_copy(update={"topic_formats": {**settings.topic_formats, **_formats_then(ran)}})
     # a value such as the length of a season belongs to the state: that of then, not of now
@@ -131,5 +132,6 @@ def what_ran(target: Target) -> dict[str, Any]:
         "id_horizon_ms": spec.id_horizon_ms,
         "id_key": list(spec.id_key),
         "aggregate_batch": spec.aggregate_batch,
+        "expires": None if spec.expires is None else spec.expires.model_dump(),
         "writes": [output.name for output in spec.outputs],
     }

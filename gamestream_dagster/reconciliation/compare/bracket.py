@@ -16,8 +16,10 @@ from gamestream_dagster.reconciliation.compare.findings import (
 )
 from gamestream_dagster.reconciliation.model.input_history import Best, History
 from gamestream_dagster.reconciliation.model.order import beats, in_order
-from gamestream_dagster.reconciliation.model.ranges import LabelRange, SumRange
+from gamestream_dagster.reconciliation.model.ranges import LabelRange, SumRange, TimeRange, Watermarks
 from gamestream_dagster.reconciliation.model.values import Difference, DifferenceKind, Entity, Row, Sink
+
+MINUTE_MS = 60_000
 
 
 def value_differences(board: Board, sink: Sink, row: Row, history: History) -> list[Difference]:
@@ -98,6 +100,8 @@ def _check_values(findings: Findings, rows: Sequence[Row], history: History) -> 
             case ColumnRole.RATIO:
                 for row in rows:
                     check_shown_ratio(findings, name, column, row)
+            case ColumnRole.NEWEST | ColumnRole.FINAL:
+                _check_times(findings, rows, name, history)
             case _:
                 pass
 
@@ -121,6 +125,52 @@ def _check_sum(findings: Findings, row: Row, name: str, allowed: SumRange | None
             streamed=value,
             recomputed={"low": allowed.low, "high": allowed.high},
         )
+
+
+def _check_times(findings: Findings, rows: Sequence[Row], name: str, history: History) -> None:
+    """What a row says about itself: its newest event, and whether its minute has ended."""
+    board = findings.board
+    if board.columns[name].role is ColumnRole.FINAL:
+        for row in rows:
+            _check_final(findings, row, name, history.watermarks())
+        return
+    times = history.newest(board.entity, [entity_of(board, row) for row in rows])
+    for row in rows:
+        _check_newest(findings, row, name, times.get(entity_of(board, row)))
+
+
+def _check_newest(findings: Findings, row: Row, name: str, allowed: TimeRange | None) -> None:
+    value = row[name]
+    if allowed is not None and allowed.allows(value):
+        return
+    recomputed = None if allowed is None else {"low": allowed.low, "high": allowed.high}
+    findings.add(
+        DifferenceKind.VALUE,
+        f"{name} is {value!r}; the newest event of the row between the two cuts gives {recomputed}",
+        row,
+        column=name,
+        streamed=value,
+        recomputed=recomputed,
+    )
+
+
+def _check_final(findings: Findings, row: Row, name: str, watermarks: Watermarks) -> None:
+    """See that a row is final only when the watermark can have passed its minute, and then is soon."""
+    closes = int(row[findings.board.columns[name].of or ""]) + MINUTE_MS - 1
+    if row[name] and not watermarks.may_have_passed(closes):
+        told = "the watermark has not passed the minute: more events of it can come"
+    elif not row[name] and watermarks.has_surely_passed(closes):
+        told = "the watermark has passed the minute"
+    else:
+        return
+    findings.add(
+        DifferenceKind.VALUE,
+        f"{name} is {row[name]}, but {told}",
+        row,
+        column=name,
+        streamed=row[name],
+        recomputed=not row[name],
+    )
 
 
 def _check_label(findings: Findings, row: Row, name: str, allowed: LabelRange) -> None:

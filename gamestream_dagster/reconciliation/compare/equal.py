@@ -56,7 +56,7 @@ def _compare_row(findings: Findings, streamed: Row, recomputed: Row) -> None:
     board = findings.board
     before = len(findings.found)
     for name, column in board.columns.items():
-        if column.role in (ColumnRole.RANK, ColumnRole.KEY, ColumnRole.AS_OF):
+        if column.role in (ColumnRole.RANK, ColumnRole.KEY, ColumnRole.AS_OF, ColumnRole.FINAL):
             continue
         if column.role is ColumnRole.RATIO:
             check_shown_ratio(findings, name, column, streamed)

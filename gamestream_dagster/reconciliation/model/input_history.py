@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.reconciliation.model.ranges import LabelRange, SumRange
+from gamestream_dagster.reconciliation.model.ranges import LabelRange, SumRange, TimeRange, Watermarks
 from gamestream_dagster.reconciliation.model.values import Entity
 
 DEPTH = 5
@@ -40,6 +40,14 @@ class History(Protocol):
 
     def labels(self, entity: tuple[str, ...], column: str, keys: Sequence[Entity]) -> Mapping[Entity, LabelRange]:
         """Range of the greatest text of each key."""
+        ...
+
+    def newest(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
+        """Range of the newest Kafka time of each key; keys without any event before the high cut are left out."""
+        ...
+
+    def watermarks(self) -> Watermarks:
+        """How far the events move the watermark."""
         ...
 
     def best(self, entity: tuple[str, ...], choice: str, keys: Sequence[Entity]) -> Mapping[Entity, Best]:

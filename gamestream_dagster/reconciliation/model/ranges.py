@@ -15,6 +15,7 @@ from itertools import accumulate
 MAX_STEPS = 5_000
 _MAX_SET = 50_000
 _MAX_BITS = 1 << 20
+SETTLING_MS = 60_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,34 @@ class LabelRange:
         allowed = [] if self.low is None else [self.low]
         allowed += sorted(name for name in self.later if name != self.low and self.allows(name))[:5]
         return " or ".join(repr(name) for name in allowed) or "no name"
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """Newest Kafka time of a row's events between the cuts, milliseconds."""
+
+    low: int
+    high: int
+
+    def allows(self, value: object) -> bool:
+        """Whether the newest time can have been `value` at some moment between the cuts."""
+        return isinstance(value, int) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Watermarks:
+    """Watermarks that the events before the low and before the high cut give, milliseconds; None: none yet."""
+
+    low: int | None
+    high: int | None
+
+    def may_have_passed(self, moment: int) -> bool:
+        """Whether a job can have passed a moment (milliseconds) at some time between the cuts."""
+        return self.high is not None and self.high >= moment
+
+    def has_surely_passed(self, moment: int) -> bool:
+        """Whether a job has passed it: by a minute, for a restored job begins to count its watermark anew."""
+        return self.low is not None and self.low >= moment + SETTLING_MS
 
 
 def _set_size(groups: Sequence[Sequence[int]]) -> int:

@@ -163,6 +163,8 @@ def read_value(value: Any, kind: ColumnType) -> Any:
             fine = isinstance(value, int) and not isinstance(value, bool) and value in _BIGINT
         case ColumnType.STRING:
             fine = isinstance(value, str)
+        case ColumnType.BOOLEAN:
+            fine = isinstance(value, bool)
     return value if fine else Unreadable(_text(value))
 
 

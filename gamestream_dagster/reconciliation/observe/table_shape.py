@@ -26,6 +26,7 @@ _TYPES: Mapping[ColumnType, str] = {
     ColumnType.BIGINT: "bigint",
     ColumnType.STRING: "text",
     ColumnType.DOUBLE: "double precision",
+    ColumnType.BOOLEAN: "boolean",
     ColumnType.TIMESTAMP: "timestamp(3) with time zone",
 }
 

@@ -60,11 +60,13 @@ class ArchiveDatabase:
             "preserve_insertion_order": False,
         }
         self._db = duckdb.connect(":memory:", config=config)
-        opened = open_archive(self._db, source.folder, source.chapter, source.own_columns, source.aliases)
+        columns = source.own_columns, source.aliases
+        opened = open_archive(self._db, source.folder, source.chapter, *columns, derived=source.derived)
         self.manifest: Manifest = opened.manifest
         self.chapter: Chapter = opened.chapter
         self._db.execute(statement("recompute/no_copies"))
         self._db.execute(statement("recompute/records"))
+        self._db.execute(statement("recompute/late_ms"), {"late_ms": source.late_ms})
         self._copies_found = not source.event_ids
         self._bound: EventsAt | None = None
         self._totals_summed: bool | None = None
@@ -186,6 +188,7 @@ class ArchiveDatabase:
             "high_offset": [at.cut[partition] for partition in partitions],
         }
         self._make("recompute/cut", {"given_cut": numbers(columns)})
+        self._db.execute(statement("recompute/watermark"))
 
     def _bind_events(self, at: EventsAt) -> None:
         archive = ("archive",) if at.entities is None else ("focus",)

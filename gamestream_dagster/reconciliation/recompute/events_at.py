@@ -35,6 +35,8 @@ class ArchiveSource:
     """Columns that name an event; records of one such name are copies of the first."""
     aliases: Mapping[str, str] = field(default_factory=lambda: {"points": "score"}, hash=False)
     """Further names of columns; `points` is what outputs sum."""
+    derived: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """Columns of the event types that are computed from others, by name."""
     named: tuple[str, ...] = ("user_id", "team_id")
     """Columns without which a record is about nobody."""
     late_ms: int = field(kw_only=True)

@@ -43,6 +43,7 @@ def archive_of(folder: Path, source: Source, *, chapter: int | None = None) -> A
         content=source.content_columns,
         id_key=source.dedup.key if source.dedup is not None else (),
         aliases=source.aliases,
+        derived=source.derived,
         named=source.named_columns,
         late_ms=source.lateness_ms,
     )

@@ -30,6 +30,11 @@ def unread_between(archive: ArchiveDatabase, at: EventsAt) -> int:
     return int(archive.scan(at, statement("recompute/unread_between"))[0]["records"])
 
 
+def watermark(archive: ArchiveDatabase, at: EventsAt) -> int | None:
+    """The watermark that the events give, milliseconds; None while a partition has no accepted event."""
+    return archive.scan_once(at, statement("recompute/watermark_millis"))[0]["millis"]
+
+
 def newest_event_times(archive: ArchiveDatabase, at: EventsAt) -> dict[int, int]:
     """Newest event time by partition, milliseconds; partitions without an accepted event are left out."""
     return {row["partition"]: row["newest"] for row in archive.scan(at, statement("recompute/event_time"))}

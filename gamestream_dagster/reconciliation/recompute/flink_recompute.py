@@ -56,6 +56,7 @@ _TYPES = {
     ColumnType.BIGINT: "BIGINT",
     ColumnType.STRING: "STRING",
     ColumnType.DOUBLE: "DOUBLE",
+    ColumnType.BOOLEAN: "BOOLEAN",
     ColumnType.TIMESTAMP: "BIGINT",  # milliseconds, as in the recompute
 }
 

@@ -8,10 +8,11 @@ from typing import Any
 from gamestream_dagster.archive.reader import texts
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.reconciliation.model.input_history import Best
-from gamestream_dagster.reconciliation.model.ranges import MAX_STEPS, LabelRange, SumRange
+from gamestream_dagster.reconciliation.model.ranges import MAX_STEPS, LabelRange, SumRange, TimeRange, Watermarks
 from gamestream_dagster.reconciliation.model.values import Entity, Row
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
+from gamestream_dagster.reconciliation.recompute.facts import watermark
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
 
@@ -24,6 +25,7 @@ class DuckHistory:
         self._groups = groups
         self._sums: dict[tuple[str, ...], dict[Entity, SumRange | None]] = {}
         self._labels: dict[tuple[str, ...], dict[Entity, LabelRange]] = {}
+        self._watermarks: Watermarks | None = None
         self._best: dict[tuple[str, ...], dict[Entity, Best]] = {}
 
     def sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
@@ -69,6 +71,19 @@ class DuckHistory:
         for row in self._ask(entity, [key for key in keys if key not in known], sql):
             known[_key(entity, row)] = LabelRange(row["low_label"], frozenset(row["later_labels"] or ()))
         return known
+
+    def newest(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
+        """Range of the newest Kafka time of each key."""
+        rows = self._ask(over, keys, statement("recompute/newest", over=over))
+        return {_key(over, row): TimeRange(row["low_newest"], row["high_newest"]) for row in rows}
+
+    def watermarks(self) -> Watermarks:
+        """How far the events move the watermark."""
+        if self._watermarks is None:
+            self._watermarks = Watermarks(
+                watermark(self._archive, self._at.at_low()), watermark(self._archive, self._at)
+            )
+        return self._watermarks
 
     def best(self, entity: tuple[str, ...], choice: str, keys: Sequence[Entity]) -> Mapping[Entity, Best]:
         """Best member of each key at the low cut."""

@@ -185,10 +185,10 @@ class FakeReconciler:
 
     def __init__(self, run: Any) -> None:
         self._run = run
-        self.boards: list[str] = []
+        self.boards: Sequence[str] | None = ()
 
-    def run(self, boards: Sequence[str]) -> Any:
-        self.boards = list(boards)
+    def run(self, boards: Sequence[str] | None = None) -> Any:
+        self.boards = boards
         if isinstance(self._run, Exception):
             raise self._run
         return self._run

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from sqlalchemy import create_engine
 
 from gamestream_dagster.api_settings import ApiSettings
 from gamestream_dagster.catalogue.boards import Board, load_boards
@@ -23,6 +24,7 @@ from gamestream_dagster.serving_api.app import Parts, build
 from gamestream_dagster.serving_api.cuts import Bracket
 from gamestream_dagster.serving_api.explaining import Explainer
 from gamestream_dagster.serving_api.held import HeldViews
+from gamestream_dagster.serving_api.live import LiveMetrics, Page, time_column
 from gamestream_dagster.serving_api.metrics import metrics_of
 from gamestream_dagster.serving_api.ranks.answering import PlayerRanks
 from gamestream_dagster.serving_api.server import limits_of
@@ -32,6 +34,7 @@ from tests.support.fakes.ingest import CLIENT, SERVER_SECRET, FakeKeys
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BOARDS = load_boards(season=Season.DAILY)
+LIVE = {name: one for name, one in BOARDS.items() if time_column(one) is not None}
 DAY = 86_400_000
 
 
@@ -88,6 +91,23 @@ class FakeReader:
             raise TransientServiceError("Postgres", "nothing listens", "start it with `gamestream up`")
 
 
+class FakeLive(LiveMetrics):
+    """Live metrics of a Postgres that tests change, in the order of their keys."""
+
+    def __init__(self) -> None:
+        super().__init__(create_engine("postgresql+psycopg://nowhere"), LIVE)
+        self.rows: dict[str, list[dict[str, Any]]] = {}
+        self.away = False
+
+    def read(self, metric: Board, since: datetime, until: datetime, after: Sequence[Any] | None, most: int) -> Page:
+        if self.away:
+            raise TransientServiceError("Postgres", "nothing listens", "start it with `gamestream up`")
+        keys = metric.key_columns
+        found = [row for row in self.rows.get(metric.name, []) if since <= row["minute"] < until]
+        left = [row for row in found if after is None or [row[name] for name in keys] > list(after)]
+        return Page(left[:most], len(left) > most, BEGAN, run())
+
+
 class ServingApi:
     """The whole application on fakes. Its calls run on one event loop."""
 
@@ -105,6 +125,7 @@ class ServingApi:
         self.asked: list[tuple[str, str, int]] = []
         self.explain = lambda board, who, limit: '{"sentence": "it adds up"}'
         explainer = Explainer(self._explained, wait_seconds)
+        self.live = FakeLive()
         self.parts = Parts(
             boards=BOARDS,
             topics=dict.fromkeys(BOARDS, "user-score"),
@@ -114,6 +135,7 @@ class ServingApi:
             check=self.reader.check,
             explainer=explainer,
             ranks=ranks,
+            live=self.live,
             keys=KeyRing(self.store, lambda: self.now),
             rates=Rates(limits_of(ApiSettings(**settings))),
             signatures=Signatures(lambda: SERVER_SECRET),

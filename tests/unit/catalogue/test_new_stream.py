@@ -106,7 +106,7 @@ def test_topic_and_subjects_are_planned(catalogue: Path) -> None:
 
 def test_each_archived_topic_has_an_asset(catalogue: Path) -> None:
     keys = {tuple(asset.key.path) for asset in build_archive_definitions(sources(catalogue).values()).assets or ()}
-    known = ("user-score", RAW_TOPIC, "transactions-raw", "transactions-keyed")
+    known = ("user-score", RAW_TOPIC, "game-events-enriched", "transactions-raw", "transactions-keyed")
     assert keys == {archive_name(topic) for topic in (*known, TOPIC, "arena-score")}
 
 

@@ -26,6 +26,7 @@ OPERATIONS = {
     ("GET", "/v1/boards/{board}/players/{player}"),
     ("GET", "/v1/boards/{board}/around/{player}"),
     ("POST", "/v1/boards/{board}/among"),
+    ("GET", "/v1/metrics/{metric}"),
     ("GET", "/v1/players/{player}/why"),
     ("GET", "/healthz"),
     ("GET", "/readyz"),

@@ -24,4 +24,4 @@ SELECT
 FROM records
 JOIN cut ON records."partition" = cut."partition"
 WHERE records."offset" < cut.high_offset
-GROUP BY partition_id, "minute"
+GROUP BY ALL

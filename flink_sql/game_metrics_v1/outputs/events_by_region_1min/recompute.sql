@@ -1,0 +1,9 @@
+-- The counts by DuckDB, over the events before a cut. `minute` is null for events that no metric counts.
+SELECT
+  minute, region,
+  count(*) AS events,
+  max(kafka_timestamp) AS as_of,
+  coalesce((SELECT millis FROM watermark) >= minute + 59999, false) AS final
+FROM events
+WHERE minute IS NOT NULL
+GROUP BY minute, region

@@ -1,0 +1,1 @@
+SELECT millis FROM watermark
