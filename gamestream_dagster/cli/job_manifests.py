@@ -83,8 +83,8 @@ def manifests(
         )
     for name in operator.without_horizon(targets):
         speak(
-            f"{name}: under the SQL runner it keeps the id of every event for ever (the horizon stands in a compiled "
-            "plan, which a script cannot give): right boards, and a state that grows; use RocksDB there"
+            f"{name}: under the SQL runner its state never expires (the time to live of ids and groups stands in a "
+            "compiled plan, which a script cannot set). Its outputs are right, and its state grows; use RocksDB there"
         )
     _write(made, out)
 

@@ -134,12 +134,13 @@ def script(rendered: RenderedJob, job: str, options: Mapping[str, str]) -> str:
 
 
 def without_horizon(targets: Iterable[Target]) -> list[str]:
-    """Jobs whose event ids never expire under the operator's runner.
+    """Jobs whose state never expires under the operator's runner: ids of events, or the groups of `expires`.
 
-    The horizon is a time to live in a compiled plan, which a script cannot set. The boards stay correct:
-    copies are dropped for ever, and that state grows with every event.
+    The time to live stands in a compiled plan, which a script cannot set. The outputs stay correct: copies are dropped
+    for ever, groups are kept for ever, and that state grows.
     """
-    return [target.spec.name for target in targets if target.rendered.id_horizon_ms is not None]
+    rendered = {target.spec.name: target.rendered for target in targets}
+    return [name for name, one in rendered.items() if one.id_horizon_ms is not None or one.expires is not None]
 
 
 def local_addresses(targets: Iterable[Target]) -> list[str]:

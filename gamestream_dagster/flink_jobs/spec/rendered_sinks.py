@@ -29,9 +29,11 @@ _TYPES = {
     ColumnType.DOUBLE: "DOUBLE",
     ColumnType.BOOLEAN: "BOOLEAN",
 }
-_RESERVED = frozenset(
-    {"second", "minute", "hour", "day", "week", "month", "year", "date", "time", "timestamp", "value", "final", "user"}
-)
+_RESERVED = frozenset({
+    "second", "minute", "hour", "day", "week", "month", "year", "date", "time", "timestamp", "value", "final", "user",
+    "variant", "start", "end", "result", "method", "position", "language", "range", "row", "rows", "rank", "percent",
+    "offset", "order", "group", "match", "interval",
+})  # fmt: skip
 """Words of SQL that a column is likely to have as its name."""
 
 
