@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import quote
-
 import streamlit as st
 
 from gamestream_dagster.dashboard import source
-from gamestream_dagster.settings import REPORTS_PATH
+from gamestream_dagster.dashboard.markup import header
+from gamestream_dagster.dashboard.pages.report import PAGE
+from gamestream_dagster.dashboard.reading import Problem, look_at_postgres
+from gamestream_dagster.dashboard.reports import address_of, safe_report
+from gamestream_dagster.reconciliation.results.proofs import FinishedRun, newest_run
+from gamestream_dagster.warehouse.tables import reconciliation_runs
 
 HEIGHT = 1100
 REFRESH_SECONDS = 3
@@ -16,16 +18,23 @@ REFRESH_SECONDS = 3
 
 def render() -> None:
     """Draw the page; called by Streamlit at each visit."""
+    st.html(header(PAGE, source.theme(), source.links()))
     _newest()
+
+
+@st.cache_data(ttl=REFRESH_SECONDS * 0.8, show_spinner=False)
+def _last() -> FinishedRun | Problem | None:
+    return look_at_postgres(
+        source.engine(), lambda link, present: newest_run(link) if reconciliation_runs.name in present else None
+    )
 
 
 @st.fragment(run_every=REFRESH_SECONDS)
 def _newest() -> None:
-    snapshot = source.snapshot()
-    if snapshot.problem:
-        st.info(f"{snapshot.problem.title}. Next: `{snapshot.problem.command}`")
+    last, settings = _last(), source.settings()
+    if isinstance(last, Problem):
+        st.info(f"{last.title}. Next: `{last.command}`")
         return
-    last, settings = snapshot.last, source.settings()
     found = safe_report(settings.reports_dir, last.report_path if last else None)
     docs = settings.reports_dir / "data_docs" / "index.html"
     links: list[str] = []
@@ -39,18 +48,6 @@ def _newest() -> None:
         st.info("No report yet. Next: `gamestream reconcile`")
         return
     # by address, not as text: links to earlier reports work, and the route's content policy applies
-    address = f"/{REPORTS_PATH}/{quote(found.relative_to(settings.reports_dir.resolve()).as_posix())}"
-    st.iframe(address, height=HEIGHT, alt="Report of the last reconciliation")
+    st.iframe(address_of(settings.reports_dir, found), height=HEIGHT, alt="Report of the last reconciliation")
     st.caption("The same report as a file")
     st.code(str(found), language=None)
-
-
-def safe_report(reports: Path, stored: str | None) -> Path | None:
-    """The report's file, if it is HTML below `reports`; else None."""
-    if not stored:
-        return None
-    root = reports.resolve()
-    path = (root / stored).resolve()
-    inside = path.is_relative_to(root)
-    usable = inside and path.suffix == ".html" and path.is_file()
-    return path if usable else None
