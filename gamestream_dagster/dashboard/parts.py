@@ -152,6 +152,8 @@ class Panel:
     links: Sequence[Link] = ()
     is_wide: bool = False
     """Takes the whole width of the page."""
+    is_tall: bool = False
+    """Stands beside two panels that are shorter."""
 
 
 def doc(page: str, anchor: str = "") -> str:

@@ -49,15 +49,19 @@ def look_at(look: Callable[[], T], command: str = "gamestream status") -> T | Pr
         return problem_of(error)
     except GamestreamError as error:
         if isinstance(error, ServiceError):
-            return Problem(f"{error.service} does not answer", f"{error.reason}; {error.instruction}.", command)
+            return Problem(f"{error.service} does not answer", _sentence(error.reason), command)
         return Problem("This cannot be read", sentence_of(error), command)
 
 
 def problem_of(error: ServiceError | DBAPIError) -> Problem:
     """What a failed read of Postgres means for a reader."""
     if isinstance(error, ServiceError):
-        return Problem("Postgres does not answer", str(error), "gamestream up")
+        return Problem("Postgres does not answer", _sentence(error.reason), "gamestream up")
     if getattr(error.orig, "sqlstate", "") == _CANCELLED:
         return Problem("Postgres was too slow", "The query was cancelled at its time limit.", "gamestream status")
     reason = str(error.orig).splitlines()[0] if error.orig else "no reason given"
     return Problem("Postgres could not be read", f"{reason}.", "gamestream plan")
+
+
+def _sentence(reason: str) -> str:
+    return f"{reason[:1].upper()}{reason[1:]}."

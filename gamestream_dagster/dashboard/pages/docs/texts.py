@@ -30,7 +30,8 @@ def listed(folder: Path = DOCS) -> dict[str, list[tuple[str, str]]]:
         name = path.relative_to(folder).with_suffix("").as_posix()
         if _NAME.fullmatch(name):
             title = _TITLE.search(path.read_text(encoding="utf-8"))
-            found.setdefault(name.rpartition("/")[0], []).append((name, title[1] if title else name))
+            words = title[1].partition(": `")[0] if title else name.rpartition("/")[2]
+            found.setdefault(name.rpartition("/")[0], []).append((name, words.replace("_", " ")))
     return found
 
 

@@ -134,7 +134,7 @@ def _alerts_tile(look: Platform) -> Tile:
 
 def panels(look: Platform, wanted: Wanted, flink_url: str) -> list[Panel]:
     """The page under the tiles: what asks for somebody first."""
-    return [_alerts(look), _services(look), _jobs(look, wanted, flink_url), _lag(look), _topics(look, wanted)]
+    return [_alerts(look), _services(look), _lag(look), _jobs(look, wanted, flink_url), _topics(look, wanted)]
 
 
 def _of_problem(problem: Problem) -> list[Part]:
@@ -198,10 +198,12 @@ def _services(look: Platform) -> Panel:
     )  # fmt: skip
     rows = [_service(one) for one in sick_first]
     parts: list[Part] = [Table(columns, rows)]
-    sick = [one.name for one in look.services if one.state not in _WELL]
+    sick = [one.name for one in sick_first if one.state not in _WELL]
     if sick:
-        parts.append(Note(f"Not healthy: {', '.join(sick)}.", f"gamestream logs {sick[0]}"))
-    return Panel("services", "Servers", about, parts)
+        stopped = all(one.state is ServiceState.STOPPED for one in look.services if one.name in sick)
+        command = "gamestream up" if stopped else f"gamestream logs {sick[0]}"
+        parts.append(Note(f"Not healthy: {', '.join(sick)}.", command))
+    return Panel("services", "Servers", about, parts, is_tall=True)
 
 
 def _service(one: ServiceStatus) -> tuple[Cell, ...]:

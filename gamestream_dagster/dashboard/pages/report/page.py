@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from gamestream_dagster.dashboard import source
-from gamestream_dagster.dashboard.markup import header
+from gamestream_dagster.dashboard.markup import header, markup
 from gamestream_dagster.dashboard.pages.report import PAGE
 from gamestream_dagster.dashboard.reading import Problem, look_at_postgres
 from gamestream_dagster.dashboard.reports import address_of, safe_report
@@ -33,19 +33,20 @@ def _last() -> FinishedRun | Problem | None:
 def _newest() -> None:
     last, settings = _last(), source.settings()
     if isinstance(last, Problem):
-        st.info(f"{last.title}. Next: `{last.command}`")
+        st.html(markup("problem", problem=last, theme=source.theme()))
         return
     found = safe_report(settings.reports_dir, last.report_path if last else None)
     docs = settings.reports_dir / "data_docs" / "index.html"
     links: list[str] = []
     if found is not None:
-        links.append(f"[The report on its own page]({settings.report_url(found)})")
+        links.append(f"[The report on its own page]({address_of(settings.reports_dir, found)})")
     if docs.exists():
-        links.append(f"[Data Docs of Great Expectations]({settings.report_url(docs)})")
+        links.append(f"[Data Docs of Great Expectations]({address_of(settings.reports_dir, docs)})")
     if links:
         st.markdown(" · ".join(links))
     if found is None:
-        st.info("No report yet. Next: `gamestream reconcile`")
+        nothing = Problem("No report yet", "Each proof of the boards writes one.", "gamestream reconcile")
+        st.html(markup("problem", problem=nothing, theme=source.theme()))
         return
     # by address, not as text: links to earlier reports work, and the route's content policy applies
     st.iframe(address_of(settings.reports_dir, found), height=HEIGHT, alt="Report of the last reconciliation")

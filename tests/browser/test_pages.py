@@ -1,0 +1,160 @@
+"""The pages beside the boards, in a real browser over real servers: numbers, empty states, narrow, dark, keyboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Page, expect
+
+from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.clients.postgres import engine
+from gamestream_dagster.dashboard.navigation import load_pages
+from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.described_tables import load_metadata
+from tests.support.fakes.board_rows import HOSTILE, counted, difference, fill, own_database, reconciled, write
+
+pytestmark = pytest.mark.any_boards
+Serve = Callable[..., str]
+BOARDS = [name for name, board in load_boards().items() if board.ranked]
+RENDERED = [one for one in load_pages() if one.name not in ("leaderboards", "report", "docs")]
+
+
+def panel(page: Page, name: str):  # noqa: ANN201 - a Locator
+    return page.locator(f'[data-panel="{name}"]')
+
+
+def proven(database: Settings) -> None:
+    """A history: a match, a run with an unexplained row, a run that could not look, and a match again."""
+    balance = counted(database) | {"balanced": True}
+    reconciled(database, boards=BOARDS, seconds=4.0, ledger=balance)
+    run_id = reconciled(database, "DIFFERENT", rows_different=1, rows_unexplained=1, boards=BOARDS, seconds=5.0)
+    difference(database, run_id, entity=HOSTILE, streamed=1, recomputed=1103)
+    reconciled(database, "COULD_NOT_RUN", reason="no checkpoint", boards=BOARDS, seconds=1.0)
+    reconciled(database, boards=BOARDS, seconds=4.0, ledger=balance)
+    minute = datetime.now(UTC).replace(second=0, microsecond=0)
+    counts = {"received": 100, "accepted": 90, "duplicate": 4, "refused": 6, "retry": 0}
+    table = load_metadata().tables["ingest_counts"]
+    write(database, sa.insert(table).values(key_id="k", minute=minute, **counts))
+
+
+def test_quality_shows_verdicts_causes_and_ledgers(
+    stack: Settings, serve: Serve, page: Page, screenshots: Path
+) -> None:
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    with own_database(stack) as database:
+        fill(database)
+        proven(database)
+        page.goto(f"{serve(database)}/quality")
+        expect(panel(page, "boards").locator("tbody tr")).to_have_count(len(BOARDS))
+        expect(panel(page, "boards").get_by_text("MATCH")).to_have_count(len(BOARDS))
+        marks = panel(page, "trend").locator(".gs-col b")
+        expect(marks).to_have_text(["✓", "✗", "?", "✓"])
+        expect(panel(page, "causes").get_by_text("UNEXPLAINED").first).to_be_visible()
+        expect(panel(page, "causes").get_by_text(HOSTILE)).to_be_visible()
+        ledger = panel(page, "ledger").locator("tbody tr")
+        expect(ledger).to_contain_text("600")
+        expect(ledger.get_by_text("balanced", exact=True)).to_be_visible()
+        expect(panel(page, "intake").get_by_text("all answered")).to_be_visible()
+        page.screenshot(path=screenshots / "quality.png", full_page=True)
+
+        reconciled(database, "DIFFERENT", rows_different=2, boards=BOARDS)
+        expect(marks).to_have_count(5)
+        expect(panel(page, "boards").get_by_text("DIFFERENT")).to_have_count(len(BOARDS))
+    assert not dialogs
+
+
+def test_platform_shows_kafka_and_flink_and_survives_without_them(
+    stack: Settings, serve: Serve, page: Page, screenshots: Path
+) -> None:
+    servers = {"GAMESTREAM_KAFKA_BOOTSTRAP": stack.kafka.bootstrap, "GAMESTREAM_FLINK_REST_URL": stack.flink_rest}
+    with own_database(stack) as database:
+        page.goto(f"{serve(database, **servers)}/platform")
+        expect(panel(page, "jobs").get_by_text("leaderboards_v1")).to_be_visible()
+        expect(panel(page, "jobs").get_by_text(re.compile("slots free"))).to_be_visible()
+        expect(panel(page, "services").get_by_text("kafka", exact=True)).to_be_visible()
+        expect(panel(page, "topics").locator(".gs-note.gs-warn")).to_have_count(0)
+        expect(panel(page, "alerts")).to_contain_text("No rule was evaluated yet")
+        page.screenshot(path=screenshots / "platform.png", full_page=True)
+        # a server of its own where Kafka and Flink are away: their panels say so, the others stand
+        page.goto(f"{serve(database)}/platform")
+        expect(panel(page, "topics")).to_contain_text("Kafka does not answer")
+        expect(panel(page, "jobs")).to_contain_text("Flink does not answer")
+        expect(panel(page, "alerts")).to_contain_text("No rule was evaluated yet")
+        expect(panel(page, "lag")).to_contain_text("No job has counted a record yet")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_fit_a_phone_and_a_desk_in_both_themes(
+    stack: Settings, serve: Serve, page: Page, screenshots: Path, scheme: str
+) -> None:
+    page.emulate_media(color_scheme=scheme)  # pyright: ignore[reportArgumentType]
+    with own_database(stack) as database:
+        fill(database)
+        proven(database)
+        address = serve(database)
+        for width in (390, 1440):
+            page.set_viewport_size({"width": width, "height": 900})
+            for found in load_pages():
+                page.goto(f"{address}/{found.path}")
+                expect(page.get_by_role("heading", name=found.page.title, exact=True, level=1)).to_be_visible()
+                if found in RENDERED:
+                    expect(page.locator(".gs-panel").first).to_be_visible()
+                wider = page.locator('[data-testid="stMain"]').evaluate("one => one.scrollWidth - one.clientWidth")
+                assert wider <= 0, (found.name, width)
+                page.screenshot(path=screenshots / f"{found.name}-{scheme}-{width}.png", full_page=True)
+
+
+def test_a_page_without_tables_says_what_to_do_and_recovers_by_itself(
+    stack: Settings, serve: Serve, page: Page
+) -> None:
+    with own_database(stack, tables=False) as database:
+        address = serve(database)
+        for name, command in (("quality", "gamestream apply"), ("platform", "gamestream apply")):
+            page.goto(f"{address}/{name}")
+            expect(page.locator(".gs-note").get_by_text(command).first).to_be_visible()
+        page.goto(f"{address}/quality")
+        expect(panel(page, "trend").get_by_text("gamestream apply")).to_be_visible()
+        tables = engine(database)
+        load_metadata().create_all(tables)
+        tables.dispose()
+        expect(panel(page, "trend").get_by_text("gamestream reconcile")).to_be_visible()
+
+
+def test_a_server_that_goes_and_comes_back(stack: Settings, serve: Serve, page: Page) -> None:
+    """Its database is gone for the page: the same as a Postgres that does not answer, and no other test notices."""
+    with own_database(stack) as database:
+        fill(database)
+        proven(database)
+        page.goto(f"{serve(database)}/quality")
+        expect(panel(page, "boards").locator("tbody tr")).to_have_count(len(BOARDS))
+        name = database.postgres_database
+        server = engine(stack).execution_options(isolation_level="AUTOCOMMIT")
+        with server.connect() as link:
+            link.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            link.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+            expect(page.locator(".gs-problem")).to_contain_text("Postgres does not answer")
+            expect(page.get_by_role("heading", name="Quality", level=1)).to_be_visible()
+            link.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        server.dispose()
+        expect(panel(page, "boards").locator("tbody tr")).to_have_count(len(BOARDS))
+
+
+def test_the_navigation_works_with_the_keyboard(stack: Settings, serve: Serve, page: Page) -> None:
+    with own_database(stack) as database:
+        fill(database)
+        page.goto(serve(database))
+        expect(page.locator(".gs-row").first).to_be_visible()
+        link = page.get_by_role("link", name="Quality", exact=True).first
+        link.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Quality", level=1)).to_be_visible()
+        page.locator(".gs-tile").first.focus()
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile("docs\\?page=causes"))
+        expect(page.get_by_role("heading", name="Why a row differs: the causes")).to_be_visible()
