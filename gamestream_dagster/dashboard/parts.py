@@ -158,7 +158,7 @@ class Panel:
 
 def doc(page: str, anchor: str = "") -> str:
     """Address of a page of the docs, such as `runbooks/high_kafka_lag`, relative to every page."""
-    return f"docs?page={page}" + (f"#{anchor}" if anchor else "")
+    return f"manual?page={page}" + (f"#{anchor}" if anchor else "")
 
 
 def chart_of(

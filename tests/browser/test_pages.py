@@ -21,10 +21,10 @@ from tests.support.fakes.board_rows import HOSTILE, counted, difference, fill, o
 pytestmark = pytest.mark.any_boards
 Serve = Callable[..., str]
 BOARDS = [name for name, board in load_boards().items() if board.ranked]
-RENDERED = [one for one in load_pages() if one.name not in ("leaderboards", "report", "docs")]
+RENDERED = [one for one in load_pages() if one.name not in ("leaderboards", "report", "manual")]
 
 
-def panel(page: Page, name: str):  # noqa: ANN201 - a Locator
+def panel(page: Page, name: str):
     return page.locator(f'[data-panel="{name}"]')
 
 
@@ -52,6 +52,7 @@ def test_quality_shows_verdicts_causes_and_ledgers(
         proven(database)
         page.goto(f"{serve(database)}/quality")
         expect(panel(page, "boards").locator("tbody tr")).to_have_count(len(BOARDS))
+        expect(page.get_by_text("Page not found")).to_have_count(0)
         expect(panel(page, "boards").get_by_text("MATCH")).to_have_count(len(BOARDS))
         marks = panel(page, "trend").locator(".gs-col b")
         expect(marks).to_have_text(["✓", "✗", "?", "✓"])

@@ -71,7 +71,7 @@ def test_a_badge_is_told_by_its_words_and_a_link_by_its_address() -> None:
 
 def test_a_page_of_the_dashboard_opens_in_its_place_and_a_report_beside_it() -> None:
     html = drawn(tiles=(Tile("a", "1", "", doc("causes", "repair")), Tile("b", "2", "", "/reports/run.html")))
-    assert 'href="docs?page=causes#repair">' in html
+    assert 'href="manual?page=causes#repair">' in html
     assert 'href="/reports/run.html" target="_blank"' in html
 
 

@@ -150,7 +150,7 @@ def test_a_firing_alert_links_its_runbook() -> None:
     fires = look(records=Records(frozenset(), {}, {}, (), Overview((line,), NOW.timestamp(), {"chat": 2})))
     assert tile(fires, "Alerts") == ("1", Tone.BAD)
     html = drawn("auto", [], [page(fires)["alerts"]])
-    assert 'href="docs?page=runbooks/high_kafka_lag"' in html
+    assert 'href="manual?page=runbooks/high_kafka_lag"' in html
     assert "2 messages of the route chat" in html
     old = look(records=Records(frozenset(), {}, {}, (), Overview((line,), NOW.timestamp() - 3600, {})))
     assert any(isinstance(one, Note) and "1 h ago" in one.text for one in page(old)["alerts"].parts)

@@ -202,7 +202,8 @@ def _bar(run: Row, longest: float, report: ReportUrl) -> Bar:
 
 
 def _causes(proofs: Proofs) -> Panel:
-    about = f"Why rows differed in the last {plural(len(proofs.runs), 'run')}, and rows of the newest that has some."
+    runs = plural(len(proofs.runs), "run") if proofs.runs else "runs"
+    about = f"Why rows differed in the last {runs}, and rows of the newest that has some."
     links = (Link("what each cause means", doc("causes")),)
     if not proofs.causes:
         text = "No row differed in these runs." if proofs.runs else _no_runs(proofs)
@@ -282,7 +283,7 @@ def _ledger(proofs: Proofs, report: ReportUrl) -> Panel:
     ]
     parts: list[Part] = [Table(columns, rows)]
     for one in proofs.ledgers:
-        parts += [Note(str(fault), PROVE, Tone.BAD) for fault in (one["ledger"].get("faults") or [])[:3]]
+        parts += [Note(f"{fault}.", PROVE, Tone.BAD) for fault in (one["ledger"].get("faults") or [])[:3]]
     for topic, minutes in proofs.minutes.items():
         if minutes:
             parts.append(_minutes(topic, minutes))
@@ -346,10 +347,9 @@ def _intake(proofs: Proofs) -> Panel:
         parts.append(Note("No event came over HTTP in the last hour.", "gamestream simulate --via http --rate 200"))
     else:
         parts.append(_http_minutes(proofs))
-    parts.append(
-        Note("The proof that every event has exactly one fate runs on demand.", "gamestream reconcile --intake")
-    )
-    return Panel("intake", "Ledger of intake", about, parts, links=links)
+    text = "Dagster proves every hour that each event has exactly one fate. To prove it now:"
+    parts.append(Note(text, "gamestream reconcile --intake"))
+    return Panel("intake", "Ledger of intake", about, parts, links=links, is_wide=True)
 
 
 def _http_minutes(proofs: Proofs) -> Chart:

@@ -47,4 +47,4 @@ def _linked(label: str, target: str, name: str, folder: Path) -> str:
     if not inside:
         return label
     page = file.resolve().relative_to(folder.resolve()).with_suffix("").as_posix()
-    return f"[{label}](docs?page={page}{f'#{anchor}' if anchor else ''})"
+    return f"[{label}](manual?page={page}{f'#{anchor}' if anchor else ''})"

@@ -1,4 +1,4 @@
-"""Draws the page *Docs*."""
+"""Draws the page *Manual*."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import streamlit as st
 
 from gamestream_dagster.dashboard import source
 from gamestream_dagster.dashboard.markup import header
-from gamestream_dagster.dashboard.pages.docs import PAGE
-from gamestream_dagster.dashboard.pages.docs.texts import listed, text_of
+from gamestream_dagster.dashboard.pages.manual import PAGE
+from gamestream_dagster.dashboard.pages.manual.texts import listed, text_of
 
 _PARTS = {"": "How things work", "metrics": "Settled metrics", "runbooks": "Runbooks"}
 
@@ -18,7 +18,7 @@ def render() -> None:
     name = st.query_params.get("page", "")
     text = text_of(name) if name else None
     if text is not None:
-        st.markdown("[← All pages](docs)")
+        st.markdown("[← All pages](manual)")
         st.markdown(text)
         return
     if name:
@@ -27,5 +27,5 @@ def render() -> None:
     if not pages:
         st.info("The docs are part of a checkout of gamestream, and this installation has none.")
     for column, (folder, found) in zip(st.columns(max(1, len(pages))), pages.items(), strict=False):
-        lines = "\n".join(f"- [{title}](docs?page={path})" for path, title in found)
+        lines = "\n".join(f"- [{title}](manual?page={path})" for path, title in found)
         column.markdown(f"#### {_PARTS.get(folder, folder.capitalize())}\n\n{lines}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gamestream_dagster.alerts.rules import load_book
-from gamestream_dagster.dashboard.pages.docs.texts import DOCS, listed, text_of
+from gamestream_dagster.dashboard.pages.manual.texts import DOCS, listed, text_of
 
 
 def test_every_page_of_the_docs_is_listed_and_readable() -> None:
@@ -33,7 +33,7 @@ def test_links_lead_to_the_dashboards_own_pages(tmp_path: Path) -> None:
     text = "[a](../other.md#part) [b](https://example.org/x) [c](../../README.md) [d](#here) ![picture](x.png)"
     (tmp_path / "runbooks" / "one.md").write_text(text, encoding="utf-8")
     assert text_of("runbooks/one", tmp_path) == (
-        "[a](docs?page=other#part) [b](https://example.org/x) c [d](#here) *picture*"
+        "[a](manual?page=other#part) [b](https://example.org/x) c [d](#here) *picture*"
     )
 
 
