@@ -232,7 +232,9 @@ def size(octets: float | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """`0.3 s`, `12 s`, `13 min`, `2 h 3 min`, `3 d 4 h`."""
+    """`250 ms`, `3.2 s`, `12 s`, `13 min`, `2 h 3 min`, `3 d 4 h`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = int(seconds)

@@ -67,6 +67,9 @@ def test_quality_shows_verdicts_causes_and_ledgers(
         reconciled(database, "DIFFERENT", rows_different=2, boards=BOARDS)
         expect(marks).to_have_count(5)
         expect(panel(page, "boards").get_by_text("DIFFERENT")).to_have_count(len(BOARDS))
+        run_id = reconciled(database, "DIFFERENT", rows_different=1, boards=BOARDS)
+        difference(database, run_id, board="top_teams")
+        expect(panel(page, "boards").get_by_text("DIFFERENT")).to_have_count(1)
     assert not dialogs
 
 
@@ -101,8 +104,8 @@ def test_pages_fit_a_phone_and_a_desk_in_both_themes(
         address = serve(database)
         for width in (390, 1440):
             page.set_viewport_size({"width": width, "height": 900})
-            for found in load_pages():
-                page.goto(f"{address}/{found.path}")
+            for place, found in enumerate(load_pages()):
+                page.goto(f"{address}/{found.path if place else ''}")
                 expect(page.get_by_role("heading", name=found.page.title, exact=True, level=1)).to_be_visible()
                 if found in RENDERED:
                     expect(page.locator(".gs-panel").first).to_be_visible()

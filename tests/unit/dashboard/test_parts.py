@@ -91,7 +91,7 @@ def test_numbers_for_people() -> None:
     assert [short(value) for value in (0, 950, 9_500, 12_300_000, 0.25)] == ["0", "950", "9.5k", "12.3M", "0.25"]
     assert [size(value) for value in (None, 0, 2048, 5 << 30)] == ["–", "0 B", "2.0 KiB", "5.0 GiB"]
     assert [span(value) for value in (0.25, 59, 60, 3_700, 90_000)] == [
-        "0.2 s",
+        "250 ms",
         "59 s",
         "1 min",
         "1 h 1 min",

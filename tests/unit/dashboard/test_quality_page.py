@@ -9,7 +9,7 @@ from typing import Any
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.dashboard.markup import panels as drawn
-from gamestream_dagster.dashboard.pages.quality.proofs import Proofs
+from gamestream_dagster.dashboard.pages.quality.proofs import Differing, Proofs
 from gamestream_dagster.dashboard.pages.quality.suites import DocsRun, Suite, read_runs
 from gamestream_dagster.dashboard.pages.quality.view import panels, tiles
 from gamestream_dagster.dashboard.parts import Chart, Note, Panel, Table, Tone
@@ -85,6 +85,22 @@ def test_a_run_that_could_not_look_proves_nothing() -> None:
     table = page(proofs)["boards"].parts[0]
     assert isinstance(table, Table)
     assert {row[2].text for row in table.rows} == {"–"}
+
+
+def test_a_board_is_judged_by_its_own_rows() -> None:
+    runs = {name: finished("DIFFERENT") for name in NAMES}
+    differing = {"top_players": Differing(1, False), "hot_streaks": Differing(2, True)}
+    proofs = Proofs(NOW, runs=[run("DIFFERENT")], by_board=runs, differing=differing)
+    table = page(proofs)["boards"].parts[0]
+    assert isinstance(table, Table)
+    told = {row[0].text: (row[1].text, row[2].text) for row in table.rows}
+    assert told["Top players"] == ("DIFFERENT", "1")
+    assert told["Hot streaks"] == ("EXPLAINED", "2")
+    assert told["Top teams"] == ("MATCH", "0")
+    assert tile(proofs, "Boards proven")[:2] == ("3 of 4", Tone.WARN)
+    # no row differs: what is wrong lies elsewhere, and nothing is called proven
+    elsewhere = Proofs(NOW, runs=[run("DIFFERENT")], by_board=runs)
+    assert tile(elsewhere, "Boards proven")[:2] == ("0 of 4", Tone.WARN)
 
 
 def test_the_trend_shows_each_verdict_by_a_sign_and_links_its_report() -> None:

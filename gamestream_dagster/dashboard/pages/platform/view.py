@@ -320,8 +320,9 @@ def _lag(look: Platform) -> Panel:
         note = Note("The table job_ledger does not exist yet.", "gamestream apply") if missing else None
         parts: list[Part] = [note or Note("No job has counted a record yet.", "gamestream simulate --rate 200")]
         return Panel("lag", "Lag", about, parts, links=links)
+    hint = "The marker that a transaction leaves at the end of a partition counts as one record"
     most = max((one.lag or 0 for one in lines), default=0) or 1
-    columns = (Column("job"), Column("topic"), Column("waiting", is_number=True), Column("read up to", is_number=True))
+    columns = (Column("job"), Column("topic"), Column("waiting", True, hint), Column("read up to", is_number=True))
     rows = [_lag_row(one, most) for one in lines]
     parts = [Table(columns, rows)]
     if isinstance(look.topics, Problem):

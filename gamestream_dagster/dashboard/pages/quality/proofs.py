@@ -31,6 +31,14 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Differing:
+    """Rows of a board that differ; `accepted` if the policy accepts all of them."""
+
+    rows: int
+    accepted: bool
+
+
+@dataclass(frozen=True)
 class Proofs:
     """One read. Rows are as the tables have them; empty where there are none yet, or where a table is missing."""
 
@@ -40,8 +48,8 @@ class Proofs:
     runs: Sequence[Row] = ()
     """The newest finished runs, newest first."""
     by_board: Mapping[str, FinishedRun] = field(default_factory=dict[str, FinishedRun])
-    differing: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Rows that differ in the newest run of each board."""
+    differing: Mapping[str, Differing] = field(default_factory=dict[str, Differing])
+    """What differs in the newest run of each board; nothing for a board without differences."""
     causes: Sequence[Row] = ()
     """Differences of `runs` by cause."""
     rows: Sequence[Row] = ()
@@ -96,12 +104,14 @@ def _runs(link: Connection, boards: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _differing(link: Connection, by_board: Mapping[str, FinishedRun]) -> dict[str, int]:
+def _differing(link: Connection, by_board: Mapping[str, FinishedRun]) -> dict[str, Differing]:
     found = differences.c
     ours = sa.tuple_(found.run_id, found.board).in_([(run.run_id, board) for board, run in by_board.items()])
     place = sa.func.coalesce(sa.cast(found.rnk, sa.Text), found.entity)
-    query = sa.select(found.board, sa.func.count(place.distinct()).label("rows")).where(ours).group_by(found.board)
-    return {row.board: row.rows for row in link.execute(query)} if by_board else {}
+    accepted = sa.func.coalesce(sa.func.bool_and(found.accepted), False)
+    rows = sa.func.count(place.distinct())
+    query = sa.select(found.board, rows.label("rows"), accepted.label("accepted")).where(ours).group_by(found.board)
+    return {row.board: Differing(row.rows, row.accepted) for row in link.execute(query)} if by_board else {}
 
 
 def _causes(link: Connection, ids: Sequence[str]) -> list[Row]:

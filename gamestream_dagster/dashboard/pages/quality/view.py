@@ -33,6 +33,7 @@ from gamestream_dagster.dashboard.parts import (
     span,
 )
 from gamestream_dagster.reconciliation.model.values import Cause
+from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.reconciliation.results.report_view import MEANING
 
 TONES = {"MATCH": Tone.GOOD, "EXPLAINED": Tone.PLAIN, "DIFFERENT": Tone.BAD, "COULD_NOT_RUN": Tone.WARN}
@@ -72,7 +73,7 @@ def _newest(proofs: Proofs, report: ReportUrl) -> Tile:
 
 
 def _proven(proofs: Proofs, boards: Sequence[Board]) -> Tile:
-    looked = [name for name, run in proofs.by_board.items() if run.verdict in ("MATCH", "EXPLAINED")]
+    looked = [name for name, run in proofs.by_board.items() if verdict_of(run, proofs, name) in ("MATCH", "EXPLAINED")]
     good = bool(boards) and len(looked) == len(boards)
     return Tile(
         "Boards proven",
@@ -148,15 +149,29 @@ def _board(proofs: Proofs, board: Board, report: ReportUrl) -> tuple[Cell, ...]:
     if run is None:
         return (Cell(board.title), Cell("not verified yet", tone=Tone.WARN), Cell("–"), Cell("never"))
     age = proofs.read_at - run.finished_at
-    differing = proofs.differing.get(board.name, 0)
+    verdict, differing = verdict_of(run, proofs, board.name), proofs.differing.get(board.name)
+    rows = differing.rows if differing else 0
+    tone = TONES.get(verdict, Tone.WARN)
     return (
         Cell(board.title),
-        Cell(
-            in_words(run.verdict), tone=TONES.get(run.verdict, Tone.WARN), hint=run.reason, href=report(run.report_path)
-        ),
-        Cell(count(differing) if run.looked else "–"),
+        Cell(in_words(verdict), tone=tone, hint=run.reason, href=report(run.report_path)),
+        Cell(count(rows) if run.looked else "–"),
         Cell(ago(age), hint=f"Run {run.run_id}, {clock(run.finished_at)} UTC"),
     )
+
+
+def verdict_of(run: FinishedRun, proofs: Proofs, board: str) -> str:
+    """The verdict about one board: that of its run is also about the other boards of the topic.
+
+    A run that differs without a differing row found its fault elsewhere, and stays DIFFERENT for each board.
+    """
+    same = [name for name, one in proofs.by_board.items() if one.run_id == run.run_id]
+    if not run.looked or not any(name in proofs.differing for name in same):
+        return run.verdict
+    differing = proofs.differing.get(board)
+    if differing is None:
+        return "MATCH"
+    return "EXPLAINED" if differing.accepted else "DIFFERENT"
 
 
 def _no_runs(proofs: Proofs) -> str:
