@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import engine
@@ -24,8 +25,21 @@ BOARDS = [name for name, board in load_boards().items() if board.ranked]
 RENDERED = [one for one in load_pages() if one.name not in ("leaderboards", "report", "manual")]
 
 
-def panel(page: Page, name: str):
+def panel(page: Page, name: str) -> Locator:
     return page.locator(f'[data-panel="{name}"]')
+
+
+@contextmanager
+def unreachable(database: Settings, stack: Settings) -> Iterator[None]:
+    """The database takes no connection: for a page the same as a Postgres that is down, and no other test notices."""
+    name = database.postgres_database
+    server = engine(stack).execution_options(isolation_level="AUTOCOMMIT")
+    with server.connect() as link:
+        link.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        link.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        yield
+        link.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    server.dispose()
 
 
 def proven(database: Settings) -> None:
@@ -70,6 +84,18 @@ def test_quality_shows_verdicts_causes_and_ledgers(
         run_id = reconciled(database, "DIFFERENT", rows_different=1, boards=BOARDS)
         difference(database, run_id, board="top_teams")
         expect(panel(page, "boards").get_by_text("DIFFERENT")).to_have_count(1)
+
+        with unreachable(database, stack):
+            expect(page.locator(".gs-problem")).to_contain_text("Postgres does not answer")
+            expect(page.get_by_role("heading", name="Quality", level=1)).to_be_visible()
+        expect(panel(page, "boards").locator("tbody tr")).to_have_count(len(BOARDS))
+
+        panel(page, "causes").get_by_role("link", name="what each cause means").focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Why a row differs: the causes")).to_be_visible()
+        page.get_by_role("link", name="Platform", exact=True).first.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Platform", level=1)).to_be_visible()
     assert not dialogs
 
 
@@ -93,22 +119,24 @@ def test_platform_shows_kafka_and_flink_and_survives_without_them(
         expect(panel(page, "lag")).to_contain_text("No job has counted a record yet")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_fit_a_phone_and_a_desk_in_both_themes(
-    stack: Settings, serve: Serve, page: Page, screenshots: Path, scheme: str
+    stack: Settings, serve: Serve, page: Page, screenshots: Path
 ) -> None:
-    page.emulate_media(color_scheme=scheme)  # pyright: ignore[reportArgumentType]
     with own_database(stack) as database:
         fill(database)
         proven(database)
         address = serve(database)
-        for width in (390, 1440):
+        for scheme, width in (("light", 1440), ("dark", 390)):
+            page.emulate_media(color_scheme=scheme)  # pyright: ignore[reportArgumentType]
             page.set_viewport_size({"width": width, "height": 900})
             for place, found in enumerate(load_pages()):
                 page.goto(f"{address}/{found.path if place else ''}")
                 expect(page.get_by_role("heading", name=found.page.title, exact=True, level=1)).to_be_visible()
                 if found in RENDERED:
                     expect(page.locator(".gs-panel").first).to_be_visible()
+                    paper = page.locator(".gs-panel").first.evaluate("one => getComputedStyle(one).backgroundColor")
+                    brightness = sum(map(int, re.findall(r"\d+", paper)[:3]))
+                    assert (brightness < 200) == (scheme == "dark"), (found.name, paper)
                 wider = page.locator('[data-testid="stMain"]').evaluate("one => one.scrollWidth - one.clientWidth")
                 assert wider <= 0, (found.name, width)
                 page.screenshot(path=screenshots / f"{found.name}-{scheme}-{width}.png", full_page=True)
@@ -119,46 +147,11 @@ def test_a_page_without_tables_says_what_to_do_and_recovers_by_itself(
 ) -> None:
     with own_database(stack, tables=False) as database:
         address = serve(database)
-        for name, command in (("quality", "gamestream apply"), ("platform", "gamestream apply")):
-            page.goto(f"{address}/{name}")
-            expect(page.locator(".gs-note").get_by_text(command).first).to_be_visible()
+        page.goto(f"{address}/platform")
+        expect(panel(page, "alerts").get_by_text("gamestream apply")).to_be_visible()
         page.goto(f"{address}/quality")
         expect(panel(page, "trend").get_by_text("gamestream apply")).to_be_visible()
         tables = engine(database)
         load_metadata().create_all(tables)
         tables.dispose()
         expect(panel(page, "trend").get_by_text("gamestream reconcile")).to_be_visible()
-
-
-def test_a_server_that_goes_and_comes_back(stack: Settings, serve: Serve, page: Page) -> None:
-    """Its database is gone for the page: the same as a Postgres that does not answer, and no other test notices."""
-    with own_database(stack) as database:
-        fill(database)
-        proven(database)
-        page.goto(f"{serve(database)}/quality")
-        expect(panel(page, "boards").locator("tbody tr")).to_have_count(len(BOARDS))
-        name = database.postgres_database
-        server = engine(stack).execution_options(isolation_level="AUTOCOMMIT")
-        with server.connect() as link:
-            link.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-            link.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-            expect(page.locator(".gs-problem")).to_contain_text("Postgres does not answer")
-            expect(page.get_by_role("heading", name="Quality", level=1)).to_be_visible()
-            link.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        server.dispose()
-        expect(panel(page, "boards").locator("tbody tr")).to_have_count(len(BOARDS))
-
-
-def test_the_navigation_works_with_the_keyboard(stack: Settings, serve: Serve, page: Page) -> None:
-    with own_database(stack) as database:
-        fill(database)
-        page.goto(serve(database))
-        expect(page.locator(".gs-row").first).to_be_visible()
-        link = page.get_by_role("link", name="Quality", exact=True).first
-        link.focus()
-        page.keyboard.press("Enter")
-        expect(page.get_by_role("heading", name="Quality", level=1)).to_be_visible()
-        page.locator(".gs-tile").first.focus()
-        page.keyboard.press("Enter")
-        expect(page).to_have_url(re.compile("docs\\?page=causes"))
-        expect(page.get_by_role("heading", name="Why a row differs: the causes")).to_be_visible()

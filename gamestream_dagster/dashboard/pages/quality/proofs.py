@@ -188,5 +188,5 @@ def _intake(link: Connection) -> Row | None:
     return dict(row) if row["records"] is not None else None
 
 
-def _rows(link: Connection, query: sa.Select[Any]) -> list[Row]:
+def _rows(link: Connection, query: sa.Executable) -> list[Row]:
     return [dict(row) for row in link.execute(query).mappings()]
