@@ -195,7 +195,9 @@ def test_a_suite_that_fails_comes_first_and_turns_the_tile_red() -> None:
     docs = DocsRun(
         Path("/d/index.html"), NOW, (suite("a", "HOLDS", 3), suite("b", "FAILS", 2), suite("c", "NOT_RUN", 0))
     )
-    table = page(Proofs(NOW), (docs,))["suites"].parts[0]
+    panel = page(Proofs(NOW), (docs,))["suites"]
+    table = panel.parts[0]
     assert isinstance(table, Table)
-    assert [row[0].text for row in table.rows] == ["b", "c", "a"]
+    assert [row[0].text for row in table.rows] == ["b", "a"]
+    assert "for want of rows: c." in notes(panel)
     assert tile(Proofs(NOW), "Expectations", (docs,))[:2] == ("5 of 9", Tone.BAD)

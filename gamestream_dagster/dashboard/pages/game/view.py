@@ -56,7 +56,21 @@ def _tile(one: Shown, settled: Settled) -> Tile:
 
 
 def panels(settled: Settled, metrics: Sequence[Shown]) -> list[Panel]:
-    """A panel for each metric."""
+    """A panel for each metric; one for all of them before the first day."""
+    if not settled.standing:
+        names = ", ".join(one.metric.title for one in metrics)
+        notes = list(dict.fromkeys(_empty(one.metric, settled) for one in metrics))
+        about = f"Once one is, this page shows: {names}."
+        return [
+            Panel(
+                "none",
+                "No day is settled yet",
+                about,
+                notes,
+                links=(Link("how a day is settled", doc("metrics")),),
+                is_wide=True,
+            )
+        ]
     return [_panel(one, settled) for one in metrics]
 
 
@@ -79,7 +93,7 @@ def _panel(one: Shown, settled: Settled) -> Panel:
 def _empty(metric: Metric, settled: Settled) -> Note:
     if settled.missing & {metric.name, "metric_settlements"}:
         return Note("The table does not exist yet.", APPLY)
-    return Note("No day is settled yet; Dagster settles each day at 02:00 UTC. To settle days now:", SETTLE)
+    return Note("Dagster settles each day at 02:00 UTC. To settle days now:", SETTLE)
 
 
 def _badges(standing: Standing, settled: Settled) -> tuple[Badge, ...]:

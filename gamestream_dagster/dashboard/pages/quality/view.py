@@ -395,14 +395,15 @@ def _suites(runs: Sequence[DocsRun], now: datetime, file_url: FileUrl) -> Panel:
         Column("suite"), Column("state"), Column("expectations", is_number=True), Column("rows", is_number=True),
         Column("result"),
     )  # fmt: skip
-    order = {"FAILS": 0, "NOT_RUN": 1, "HOLDS": 2}
-    rows = [
-        _suite(suite, run, file_url)
-        for run in runs
-        for suite in sorted(run.suites, key=lambda one: order.get(one.state, 0))
-    ]
+    ran = [(suite, run) for run in runs for suite in run.suites if suite.state != "NOT_RUN"]
+    waiting = [suite for run in runs for suite in run.suites if suite.state == "NOT_RUN"]
+    rows = [_suite(*one, file_url) for one in sorted(ran, key=lambda one: one[0].state != "FAILS")]
     parts: list[Part] = [Table(columns, rows)] if rows else []
-    if not rows:
+    if waiting:
+        names = ", ".join(one.title for one in waiting)
+        text = f"Not run yet, for want of rows: {names}. Data Docs say what each waits for."
+        parts.append(Note(text))
+    if not parts:
         parts.append(Note("These Data Docs hold no results for this page yet; the next run of the suites adds them."))
     links = [Link(f"Data Docs, {ago(now - run.built_at)}", file_url(run.index)) for run in runs]
     return Panel("suites", "Great Expectations", about, parts, links=links, is_wide=True)
