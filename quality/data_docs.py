@@ -8,6 +8,7 @@ same pages get our style sheet and a policy that forbids everything else, and th
 # (Great Expectations re-exports its public names without saying so to type checkers.)
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
@@ -44,6 +45,7 @@ def publish(context: EphemeralDataContext, folder: Path, results: tuple[SuiteRes
         _build(context, new)
         pages = _make_local(new)
         (new / "index.html").write_text(_index(results, pages), encoding="utf-8")
+        (new / "results.json").write_text(_results(results, pages), encoding="utf-8")
         new.chmod(0o755)
         _replace(folder, new)
     finally:
@@ -87,6 +89,24 @@ def _index(results: tuple[SuiteResult, ...], pages: dict[str, str]) -> str:
         state=QualityResult(results, PAGES, 0.0).state,
         built=datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
     )
+
+
+def _results(results: tuple[SuiteResult, ...], pages: dict[str, str]) -> str:
+    """The suites for programs: the dashboard shows them without reading a page."""
+    suites = [
+        {
+            "suite": one.suite,
+            "title": one.title,
+            "state": one.state.value,
+            "evaluated": one.evaluated,
+            "expectations": len(one.expectations),
+            "held": sum(each.success for each in one.expectations),
+            "sentence": one.sentence(),
+            "page": pages.get(one.suite),
+        }
+        for one in results
+    ]
+    return json.dumps({"built_at": datetime.now(UTC).isoformat(), "suites": suites})
 
 
 def _replace(folder: Path, new: Path) -> None:

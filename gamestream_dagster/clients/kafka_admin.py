@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -279,6 +280,38 @@ class KafkaAdmin:
     def beginning_offsets(self, topic: str) -> dict[int, int]:
         """Offset of the oldest record, by partition."""
         return self._offsets(topic, _EARLIEST, IsolationLevel.READ_UNCOMMITTED)
+
+    def ranges(self) -> dict[str, dict[int, tuple[int, int] | None]]:
+        """Beginning and end offsets of every topic but Kafka's internal ones, by partition. Three requests.
+
+        None where the broker gives no offset, as for a partition without a leader.
+        """
+        what = "read the offsets of all topics"
+        metadata = self._call(lambda: self.native.list_topics(timeout=self.timeout_seconds), what).topics
+        parts = [
+            TopicPartition(name, partition)
+            for name, one in metadata.items()
+            if not name.startswith("__") and one.error is None
+            for partition in one.partitions
+        ]
+        found: dict[str, dict[int, tuple[int, int] | None]] = {}
+        if not parts:
+            return found
+        begins, ends = (
+            self._call(
+                lambda spec=spec: self.native.list_offsets(
+                    dict.fromkeys(parts, spec), request_timeout=self.timeout_seconds
+                ),
+                what,
+            )
+            for spec in (_EARLIEST, _LATEST)
+        )
+        for part in parts:
+            pair: tuple[int, int] | None = None
+            with suppress(ServiceError):
+                pair = self._result(begins[part], what).offset, self._result(ends[part], what).offset
+            found.setdefault(part.topic, {})[part.partition] = pair
+        return found
 
     def end_offsets(self, topic: str, read_committed: bool = False) -> dict[int, int]:
         """Next offset to be written, by partition; with `read_committed`, the first one of an open transaction."""

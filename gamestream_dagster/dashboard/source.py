@@ -1,16 +1,16 @@
-"""What all sessions share: one engine, and one look at Postgres a second, however many readers there are."""
+"""What all sessions share: the settings, and one engine for short reads."""
 
 from __future__ import annotations
 
 import streamlit as st
 from sqlalchemy import Engine
 
-from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.clients import postgres
-from gamestream_dagster.dashboard.snapshot import Snapshot, read_snapshot
 from gamestream_dagster.settings import Settings, load_settings
 
 REFRESH_SECONDS = 1.0
+SLOW_REFRESH_SECONDS = 5.0
+"""Of pages about what changes with a run or a day; also how long their reads are shared."""
 STATEMENT_TIMEOUT_SECONDS = 2
 
 
@@ -21,17 +21,16 @@ def settings() -> Settings:
 
 
 @st.cache_resource(show_spinner=False)
-def boards() -> dict[str, Board]:
-    """Every board that the stack keeps, from `flink_sql/`: the outputs with ranks."""
-    return {name: board for name, board in load_boards(season=settings().season).items() if board.ranked}
-
-
-@st.cache_data(ttl=REFRESH_SECONDS * 0.8, show_spinner=False)
-def snapshot() -> Snapshot:
-    """The newest look at Postgres, at most a refresh old."""
-    return read_snapshot(_engine(), boards())
-
-
-@st.cache_resource(show_spinner=False)
-def _engine() -> Engine:
+def engine() -> Engine:
+    """For short reads: a statement that takes longer than two seconds is cancelled."""
     return postgres.engine(settings(), statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS)
+
+
+def theme() -> str:
+    """`light`, `dark`, or `auto` where the browser has not said."""
+    return st.context.theme.type or "auto"
+
+
+def links() -> list[tuple[str, str]]:
+    """The other surfaces of the stack."""
+    return [("Dagster", settings().dagster_url), ("Flink", settings().flink_rest)]

@@ -82,18 +82,21 @@ def screenshots(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def serve(stack: Settings, tmp_path: Path) -> Iterator[Callable[[Settings], str]]:
-    """Start the dashboard over a database, as the platform does but on a free port; gives its address."""
+def serve(stack: Settings, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Start the dashboard over a database, as the platform does but on a free port; gives its address.
+
+    More names and values are those of its environment.
+    """
     with ExitStack() as running:
 
-        def start(database: Settings) -> str:
+        def start(database: Settings, **environment: str) -> str:
             settings = database.model_copy(
                 update={
                     "port_base": ports.free_base(31600),
                     "postgres_port": stack.postgres_port or stack.port("postgres"),
                 }
             )
-            process = running.enter_context(_process(settings, tmp_path))
+            process = running.enter_context(_process(settings, tmp_path, environment))
             address = settings.dashboard_url
             _wait_for(process, f"{address}/_stcore/health", tmp_path)
             return address
@@ -104,7 +107,7 @@ def serve(stack: Settings, tmp_path: Path) -> Iterator[Callable[[Settings], str]
 class _process:  # noqa: N801 - a context manager, used like a function
     """The dashboard's process; gone when the block ends."""
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
+    def __init__(self, settings: Settings, folder: Path, more: dict[str, str]) -> None:
         dashboard.prepare(settings)
         program = dashboard.program(settings)
         environment = {
@@ -113,6 +116,7 @@ class _process:  # noqa: N801 - a context manager, used like a function
             "GAMESTREAM_PORT_BASE": str(settings.port_base),
             "GAMESTREAM_POSTGRES_PORT": str(settings.postgres_port),
             "GAMESTREAM_POSTGRES_DATABASE": settings.postgres_database,
+            **more,
         }
         self.log = (folder / "dashboard.log").open("w")
         self.process = subprocess.Popen(

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from gamestream_dagster.alerts.store import Alert, PostgresAlerts, Severity
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.dashboard.snapshot import read_snapshot
+from gamestream_dagster.dashboard.pages.leaderboards.snapshot import read_snapshot
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.results.store import last_runs

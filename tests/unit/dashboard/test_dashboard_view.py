@@ -14,9 +14,16 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.dashboard.files import report_files
 from gamestream_dagster.dashboard.markup import markup
-from gamestream_dagster.dashboard.report import safe_report
-from gamestream_dagster.dashboard.snapshot import Proof, Snapshot, read_snapshot
-from gamestream_dagster.dashboard.view import Tone, ago, badges, board_view, in_reading_order, remember, subject_column
+from gamestream_dagster.dashboard.pages.leaderboards.snapshot import Proof, Snapshot, read_snapshot
+from gamestream_dagster.dashboard.pages.leaderboards.view import (
+    badges,
+    board_view,
+    in_reading_order,
+    remember,
+    subject_column,
+)
+from gamestream_dagster.dashboard.parts import Tone, ago
+from gamestream_dagster.dashboard.reports import safe_report
 from gamestream_dagster.settings import load_settings
 from tests.support.fakes.board_rows import HOSTILE, board_rows
 from tests.support.fakes.verdicts import finished
@@ -141,7 +148,7 @@ def test_hostile_names_are_text(name: str) -> None:
     rows = [dict(row) for row in board_rows()["top_players"]]
     rows[0] |= {"user_id": name, "team_name": name}
     view = board_view(BOARDS["top_players"], looked(rows={"top_players": tuple(rows)}), None)
-    html = markup("boards", boards=[view], theme="auto")
+    html = markup("leaderboards/boards", boards=[view], theme="auto")
     assert "<script" not in html
     assert "<img" not in html
     assert '" onmouseover' not in html

@@ -5,34 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole, ColumnType
-from gamestream_dagster.dashboard.snapshot import Proof, Row, Snapshot
+from gamestream_dagster.dashboard.pages.leaderboards.snapshot import Proof, Row, Snapshot
+from gamestream_dagster.dashboard.parts import Badge, Tone, ago
 
 # Reconciliation runs every 15 minutes: a proof older than two runs is marked as old.
 PROOF_IS_OLD_AFTER = timedelta(minutes=30)
 WINDOW_IS_OLD_AFTER = timedelta(minutes=1)
 RUNNING = "RUNNING"
-
-
-class Tone(StrEnum):
-    """How a badge looks."""
-
-    GOOD = "good"  # proven, or as it should be
-    LIVE = "live"  # moving now
-    WARN = "warn"  # not proven, or old
-    BAD = "bad"  # a number is wrong, or its job is down
-    PLAIN = "plain"  # for the record
-
-
-@dataclass(frozen=True)
-class Badge:
-    """A small label; `hint` is its tooltip."""
-
-    label: str
-    tone: Tone
-    hint: str
 
 
 @dataclass(frozen=True)
@@ -237,15 +218,6 @@ def is_part_of_whole(board: Board, column: Column) -> bool:
 def in_words(name: str) -> str:
     """`total_score` -> `total score`."""
     return name.replace("_", " ")
-
-
-def ago(age: timedelta) -> str:
-    """A short age: just now, 3 min ago, 5 h ago, 2 d ago. No seconds, which would change at every refresh."""
-    seconds = age.total_seconds()
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit} ago"
-    return "just now"
 
 
 def _stem(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The data of the pages, from one Postgres snapshot; independent of Streamlit."""
+"""The boards and their proofs from one Postgres snapshot; independent of Streamlit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.clients.errors import ServiceError
+from gamestream_dagster.dashboard.reading import Problem, problem_of
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.observe.table_shape import check_tables
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun, newest_by_board, newest_run
@@ -20,15 +21,6 @@ from gamestream_dagster.serving.queries import loaded, shown_rows
 from gamestream_dagster.warehouse.tables import deployments, differences, reconciliation_runs
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why there is nothing to show, and the command that fixes it."""
-
-    title: str
-    sentence: str
-    command: str
 
 
 @dataclass(frozen=True)
@@ -79,11 +71,8 @@ def read_snapshot(engine: Engine, boards: Mapping[str, Board]) -> Snapshot:
             )
     except CouldNotLookError as error:
         return Snapshot(now, problem=Problem("A board's table was changed", str(error), "gamestream plan"))
-    except ServiceError as error:
-        return Snapshot(now, problem=Problem("Postgres does not answer", str(error), "gamestream up"))
-    except DBAPIError as error:
-        reason = str(error.orig).splitlines()[0] if error.orig else "no reason given"
-        return Snapshot(now, problem=Problem("Postgres could not be read", f"{reason}.", "gamestream plan"))
+    except (ServiceError, DBAPIError) as error:
+        return Snapshot(now, problem=problem_of(error))
 
 
 def _no_tables() -> Problem:

@@ -1,0 +1,266 @@
+"""From settled days to tiles and panels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from gamestream_dagster.catalogue.metrics import Metric, MetricColumn, MetricType
+from gamestream_dagster.dashboard.pages.game.settled import ROWS, Row, Settled, Standing
+from gamestream_dagster.dashboard.pages.game.shapes import Shape, Shown, is_money, is_share
+from gamestream_dagster.dashboard.parts import (
+    Badge,
+    Cell,
+    Column,
+    Link,
+    Note,
+    Panel,
+    Part,
+    Table,
+    Tile,
+    Tiles,
+    Tone,
+    ago,
+    chart_of,
+    doc,
+    per_cent,
+    plural,
+    short,
+)
+
+SETTLE: Final = "gamestream archive && gamestream metrics backfill --from DAY --to DAY"
+APPLY: Final = "gamestream apply"
+# A day is settled at 02:00 UTC of the next one: what is older than that has waited.
+_OLD = timedelta(days=2)
+_TILES: Final = 6
+_COHORTS: Final = 31
+
+
+def tiles(settled: Settled, metrics: Sequence[Shown]) -> list[Tile]:
+    """The main number of each series on its newest day, against the week before."""
+    found = [_tile(one, settled) for one in metrics if one.shape is Shape.SERIES and settled.rows.get(one.metric.name)]
+    return found[:_TILES]
+
+
+def _tile(one: Shown, settled: Settled) -> Tile:
+    rows = settled.rows[one.metric.name]
+    newest = rows[-1]
+    about = f"{in_words(one.main)}, {_day(newest[one.metric.partition])}"
+    change = _change(rows, one.main, one.metric.partition)
+    if change:
+        about = f"{about}, {change}"
+    value = number(one.metric.columns[one.main], newest[one.main])
+    return Tile(one.metric.title.removesuffix(" by day"), value, about, f"#gs-{one.metric.name}")
+
+
+def panels(settled: Settled, metrics: Sequence[Shown]) -> list[Panel]:
+    """A panel for each metric; one for all of them before the first day."""
+    if not settled.standing:
+        names = ", ".join(one.metric.title for one in metrics)
+        notes = list(dict.fromkeys(_empty(one.metric, settled) for one in metrics))
+        about = f"Once one is, this page shows: {names}."
+        return [
+            Panel(
+                "none",
+                "No day is settled yet",
+                about,
+                notes,
+                links=(Link("how a day is settled", doc("metrics")),),
+                is_wide=True,
+            )
+        ]
+    return [_panel(one, settled) for one in metrics]
+
+
+def _panel(one: Shown, settled: Settled) -> Panel:
+    metric, rows = one.metric, settled.rows.get(one.metric.name, ())
+    standing = settled.standing.get(metric.name)
+    badges = _badges(standing, settled) if standing else ()
+    parts = _parts(one, rows, standing) if standing else [_empty(metric, settled)]
+    return Panel(
+        metric.name,
+        metric.title,
+        _first_sentence(metric.definition),
+        parts,
+        badges,
+        (Link("definition", doc(f"metrics/{metric.name}")),),
+        is_wide=bool(rows) and (one.shape is Shape.COHORTS or (one.shape is Shape.TABLE and len(one.measures) > 5)),
+    )
+
+
+def _empty(metric: Metric, settled: Settled) -> Note:
+    if settled.missing & {metric.name, "metric_settlements"}:
+        return Note("The table does not exist yet.", APPLY)
+    return Note("Dagster settles each day at 02:00 UTC. To settle days now:", SETTLE)
+
+
+def _badges(standing: Standing, settled: Settled) -> tuple[Badge, ...]:
+    late = f", {standing.late_events:,} of its events came after the first" if standing.version > 1 else ""
+    hint = f"Version {standing.version}, settled {ago(settled.read_at - standing.settled_at)}{late}"
+    old = settled.read_at.date() - standing.day > _OLD
+    stands = Badge(f"{_day(standing.day)} · v{standing.version}", Tone.WARN if old else Tone.PLAIN, hint)
+    if not standing.failed_checks:
+        return (stands, Badge("checks hold", Tone.GOOD, "Every check of the metric holds for this day"))
+    failed = ", ".join(standing.failed_checks)
+    return (stands, Badge(plural(len(standing.failed_checks), "failed check"), Tone.BAD, failed))
+
+
+def _parts(one: Shown, rows: Sequence[Row], standing: Standing) -> list[Part]:
+    if not rows:
+        return [Note(f"{_day(standing.day)} was settled with no row: nothing of this happened.")]
+    match one.shape:
+        case Shape.SERIES:
+            return _series(one, rows)
+        case Shape.COHORTS:
+            return [_triangle(one, rows)]
+        case Shape.TABLE:
+            return [_table(one, rows, standing)]
+
+
+def _series(one: Shown, rows: Sequence[Row]) -> list[Part]:
+    metric, newest = one.metric, rows[-1]
+    columns = metric.columns
+    shown = [
+        Tile(
+            in_words(name),
+            number(columns[name], newest[name]),
+            _change(rows, name, metric.partition) or columns[name].unit,
+            doc(f"metrics/{metric.name}"),
+        )
+        for name in one.measures
+    ]
+    return [_line(one, rows), Tiles(shown)]
+
+
+def _line(one: Shown, rows: Sequence[Row]) -> Part:
+    metric, main = one.metric, one.main
+    by_day = {row[metric.partition]: row for row in rows}
+    last: date = rows[-1][metric.partition]
+    first: date = rows[0][metric.partition]
+    days = [first + timedelta(days=each) for each in range((last - first).days + 1)]
+    values = [float(by_day[day][main] or 0) if day in by_day else 0.0 for day in days]
+    hints = [
+        f"{_day(day)}: " + (number(metric.columns[main], by_day[day][main]) if day in by_day else "not settled")
+        for day in days
+    ]
+    return chart_of(
+        [[value] for value in values],
+        hints,
+        summary=f"{in_words(main)} of {plural(len(rows), 'day')}, at most {short(max(values, default=0))}.",
+        unit=f"{in_words(main)} at most",
+        first=_day(first),
+        last=_day(last),
+    )
+
+
+def _triangle(one: Shown, rows: Sequence[Row]) -> Table:
+    metric, main = one.metric, one.main
+    ages = sorted({row[one.age] for row in rows})
+    cohorts: dict[date, dict[int, Row]] = {}
+    for row in rows:
+        cohorts.setdefault(row[one.cohort], {})[row[one.age]] = row
+    most = max((float(row[main]) for row in rows if row[main] is not None), default=0.0) or 1.0
+    is_one_each = all(len(found) == 1 for found in cohorts.values())
+    chosen = sorted(cohorts, reverse=True)[:_COHORTS]
+    if is_one_each:  # a day knows one age of each cohort: a list and no triangle
+        return _cohort_list(one, [next(iter(cohorts[day].values())) for day in chosen])
+    size_of = next((name for name in one.measures if metric.columns[name].unit == "players"), None)
+    columns = [Column("cohort"), *((Column("players", True),) if size_of else ())]
+    columns += [Column(f"D{age}", True, metric.columns[main].meaning) for age in ages]
+    table = []
+    for day in chosen:
+        found = cohorts[day]
+        size = [Cell(number(metric.columns[size_of], next(iter(found.values()))[size_of]))] if size_of else []
+        table.append([Cell(_day(day)), *size, *(_heat(one, found.get(age), most) for age in ages)])
+    return Table(columns, table, f"Shading: {in_words(main)}, the darker the more.", is_grid=True)
+
+
+def _cohort_list(one: Shown, rows: Sequence[Row]) -> Table:
+    columns = [Column(in_words(one.cohort)), *(_column(one.metric, name) for name in one.measures)]
+    most = max((float(row[one.main] or 0) for row in rows), default=0.0) or 1.0
+    table = [
+        [
+            Cell(_day(row[one.cohort])),
+            *(_cell(one, name, row, most if name == one.main else None) for name in one.measures),
+        ]
+        for row in rows
+    ]
+    return Table(columns, table)
+
+
+def _heat(one: Shown, row: Row | None, most: float) -> Cell:
+    if row is None or row[one.main] is None:
+        return Cell("")
+    value = float(row[one.main])
+    return Cell(number(one.metric.columns[one.main], value), heat=max(0.0, min(1.0, value / most)))
+
+
+def _table(one: Shown, rows: Sequence[Row], standing: Standing) -> Table:
+    most = max((float(row[one.main] or 0) for row in rows), default=0.0) or 1.0
+    columns = [
+        *(Column(in_words(name), hint=one.metric.columns[name].meaning) for name in one.dimensions),
+        *(_column(one.metric, name) for name in one.measures),
+    ]
+    table = [[*(Cell(str(row[name])) for name in one.dimensions), *_cells(one, row, most)] for row in rows]
+    left = standing.rows - len(rows)
+    command = f"gamestream metrics show {one.metric.name} --day {standing.day}"
+    return Table(columns, table, f"{left:,} more rows: {command}" if left > 0 and len(rows) >= ROWS else "")
+
+
+def _cells(one: Shown, row: Row, most: float) -> list[Cell]:
+    return [_cell(one, name, row, most if name == one.main else None) for name in one.measures]
+
+
+def _column(metric: Metric, name: str) -> Column:
+    return Column(in_words(name), is_number=True, hint=metric.columns[name].meaning)
+
+
+def _cell(one: Shown, name: str, row: Row, most: float | None) -> Cell:
+    column, value = one.metric.columns[name], row[name]
+    heat = max(0.0, min(1.0, float(value))) if value is not None and is_share(column) else None
+    share = None if most is None or value is None else max(0.0, min(1.0, float(value) / most))
+    return Cell(number(column, value), share=share, heat=heat)
+
+
+def _change(rows: Sequence[Row], name: str, partition: str) -> str:
+    """Against the same weekday before: players have weeks."""
+    newest = rows[-1]
+    before = next((row for row in rows if row[partition] == newest[partition] - timedelta(days=7)), None)
+    if before is None or not before[name] or newest[name] is None:
+        return ""
+    share = float(newest[name]) / float(before[name]) - 1
+    if abs(share) < 0.0005:
+        return "as a week before"
+    return f"{'▲' if share > 0 else '▼'} {abs(share) * 100:,.1f} % in a week"
+
+
+def number(column: MetricColumn, value: Any) -> str:
+    """A value in its unit: 41.2 %, $1,204.50, 12,345, 3.27."""
+    if value is None:
+        return "–"
+    if is_share(column):
+        return per_cent(float(value))
+    if is_money(column):
+        amount = float(value)
+        return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
+    if column.type is MetricType.BIGINT:
+        return f"{value:,}"
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return f"{value:,.0f}"
+    return f"{float(value):,.2f}"
+
+
+def in_words(name: str) -> str:
+    """`arpdau_usd` -> `arpdau`, `p95_moves` -> `p95 moves`: the unit is in the number."""
+    return name.removesuffix("_usd").replace("_", " ")
+
+
+def _day(day: date) -> str:
+    return f"{day:%d %b %Y}"
+
+
+def _first_sentence(text: str) -> str:
+    first, dot, _ = " ".join(text.split()).partition(". ")
+    return first + dot.strip()
