@@ -73,6 +73,8 @@ def test_every_board_is_served_as_it_stands_between_its_cuts(server: Server, boa
     boards.drain()
     ends = KafkaAdmin(boards.settings.kafka).end_offsets("user-score")
     for name, board in load_boards().items():
+        if not board.ranked:
+            continue
         found = server.fresh(f"/v1/boards/{name}")
         rows = boards.rows(name)
         assert [row["rank"] for row in found["rows"]] == [row[board.rank_column] for row in rows]
