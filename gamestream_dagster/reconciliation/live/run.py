@@ -102,7 +102,8 @@ def _check_live(engine: Engine, board: Board, day: date) -> None:
 def live_counts(engine: Engine, board: Board, day: date) -> dict[str, int]:
     """Events of a day by type, as the live table holds them."""
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    table = sa.table(board.name, *(sa.column(name) for name in board.columns))
+    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in board.columns]
+    table = sa.table(board.name, *columns)
     counted = sa.cast(sa.func.sum(table.c.events), sa.BigInteger)
     query = (
         sa.select(table.c.event_type, counted)
@@ -118,7 +119,7 @@ def live_counts(engine: Engine, board: Board, day: date) -> dict[str, int]:
         ) from error
 
 
-def causes_of(settings: Settings, enriched: Source, day: date, version: Settled) -> list[Mapping[str, Any]]:
+def causes_of(settings: Settings, enriched: Source, day: date, version: Settled) -> list[dict[str, Any]]:
     """By event type what the archives hold of the day, and why they differ (see sql/day.sql)."""
     raw = game_source(settings)
     spill = settings.home / "tmp" / "metrics"
