@@ -170,6 +170,7 @@ def chart_of(
     first: str,
     last: str,
     series: Sequence[str] = (),
+    top: str = "",
 ) -> Chart:
     """A chart whose highest bar has the full height.
 
@@ -181,12 +182,13 @@ def chart_of(
         first: name of the first bar.
         last: name of the last bar.
         series: names of the segments.
+        top: the highest value as text; default: a short number.
     """
     most = max((sum(one) for one in values), default=0.0)
     bars = [
         Bar([value / most if most else 0.0 for value in one], hint) for one, hint in zip(values, hints, strict=True)
     ]
-    return Chart(summary, f"{short(most)} {unit}".strip(), first, last, bars, series)
+    return Chart(summary, f"{top or short(most)} {unit}".strip(), first, last, bars, series)
 
 
 def ago(age: timedelta) -> str:

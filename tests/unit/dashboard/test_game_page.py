@@ -11,7 +11,7 @@ import pytest
 
 from gamestream_dagster.catalogue.metrics import Metric, MetricType, load_metrics
 from gamestream_dagster.dashboard.markup import panels as drawn
-from gamestream_dagster.dashboard.pages.game.settled import ROWS, Settled, Standing
+from gamestream_dagster.dashboard.pages.game.settled import Settled, Standing
 from gamestream_dagster.dashboard.pages.game.shapes import Shape, Shown, shape_of, shown
 from gamestream_dagster.dashboard.pages.game.view import number, panels, tiles
 from gamestream_dagster.dashboard.pages.manual.texts import text_of
@@ -67,7 +67,8 @@ def test_metrics_about_players_or_events_are_not_shown_and_all_others_are() -> N
     assert {"active_users", "revenue_daily", "retention", "level_metrics", "economy_daily"} <= names
     hidden = set(METRICS) - names
     assert {"events", "user_daily_metrics", "wallets", "installs"} <= hidden
-    assert all(any("user" in key or "event_id" in key for key in METRICS[name].key) for name in hidden)
+    # a feature store repeats the columns of the metric that it is made of
+    assert {name for name in hidden if not any("user" in key for key in METRICS[name].key)} == {"level_features"}
 
 
 def test_each_shape_follows_from_the_key() -> None:
@@ -159,14 +160,22 @@ def test_retention_is_a_triangle() -> None:
     assert oldest[-1].heat == 1.0
 
 
+def test_what_a_cohort_paid_is_a_line_by_age() -> None:
+    [chart] = page(settled())["ltv_by_cohort"].parts
+    assert isinstance(chart, Chart)
+    assert (len(chart.bars), chart.first, chart.last) == (20, "day 0", "day 19")
+
+
 def test_rows_that_were_left_out_are_told() -> None:
-    rows = [row(METRICS["level_metrics"], level_id=level) for level in range(ROWS)]
+    rows = [row(METRICS["level_metrics"], level_id=level, pass_rate=level / 200) for level in range(200)]
     found = settled()
-    standing = {**found.standing, "level_metrics": stands(rows=ROWS + 160)}
+    standing = {**found.standing, "level_metrics": stands(rows=300)}
     rows_by = {**found.rows, "level_metrics": rows}
-    [table] = page(replace(found, rows=rows_by, standing=standing))["level_metrics"].parts
+    chart, table = page(replace(found, rows=rows_by, standing=standing))["level_metrics"].parts
+    assert isinstance(chart, Chart)
+    assert (len(chart.bars), chart.bars[100].hint) == (200, "level id 100: pass rate 50.0 %")
     assert isinstance(table, Table)
-    assert table.more == "160 more rows: gamestream metrics show level_metrics --day 2026-11-25"
+    assert table.more == "288 more rows: gamestream metrics show level_metrics --day 2026-11-25"
 
 
 def test_values_are_shown_in_their_unit() -> None:

@@ -14,7 +14,8 @@ from gamestream_dagster.dashboard.pages.game.shapes import Shape, Shown
 from gamestream_dagster.warehouse.tables import metric_settlements
 
 DAYS: Final = 30
-ROWS: Final = 40
+ROWS: Final = 200
+"""Of a table; the page lists fewer, and draws all of them."""
 _TRIANGLE: Final = 1_200
 
 Row = Mapping[str, Any]
@@ -89,11 +90,6 @@ def _rows(link: Connection, one: Shown, day: date) -> list[Row]:
     if one.shape is Shape.COHORTS:
         query = query.order_by(*keys).limit(_TRIANGLE)
     else:
-        query = query.order_by(*_order(one, table), *keys).limit(ROWS)
+        first = [] if one.is_numbered else [table.c[one.main].desc().nulls_last()]
+        query = query.order_by(*first, *keys).limit(ROWS)
     return [dict(row) for row in link.execute(query).mappings()]
-
-
-def _order(one: Shown, table: sa.TableClause) -> list[sa.ColumnElement[Any]]:
-    """By number where the dimension is one, such as a level; else the largest first."""
-    numbered = one.metric.columns[one.dimensions[0]].type.value == "bigint"
-    return [] if numbered else [table.c[one.main].desc().nulls_last()]

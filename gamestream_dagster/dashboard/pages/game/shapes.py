@@ -49,6 +49,16 @@ class Shown:
         return next(fits, self.measures[0])
 
     @property
+    def is_numbered(self) -> bool:
+        """A table whose dimension counts, such as a level: its rows have an order of their own."""
+        return self.shape is Shape.TABLE and self.metric.columns[self.dimensions[0]].type is MetricType.BIGINT
+
+    @property
+    def ratio(self) -> str | None:
+        """The first measure that is a share."""
+        return next((name for name in self.measures if is_share(self.metric.columns[name])), None)
+
+    @property
     def cohort(self) -> str:
         """The dimension of a triangle that is a date."""
         return next(name for name in self.dimensions if self.metric.columns[name].type is MetricType.DATE)
@@ -61,9 +71,19 @@ class Shown:
 
 def shown(metrics: dict[str, Metric]) -> list[Shown]:
     """The metrics that a page can show: series, then triangles, then tables; none about single players or events."""
-    found = [Shown(metric, shape) for metric in metrics.values() if (shape := shape_of(metric)) is not None]
+    found = [
+        Shown(metric, shape)
+        for metric in metrics.values()
+        if (shape := shape_of(metric)) is not None and not _repeats(metric, metrics)
+    ]
     order = list(Shape)
     return sorted(found, key=lambda one: (order.index(one.shape), one.metric.title))
+
+
+def _repeats(metric: Metric, metrics: dict[str, Metric]) -> bool:
+    """It holds nothing but columns of another metric with the same key, as a feature store does."""
+    others = (metrics[name] for name in metric.upstream if metrics[name].key == metric.key)
+    return any(set(metric.columns) <= set(other.columns) for other in others)
 
 
 def shape_of(metric: Metric) -> Shape | None:

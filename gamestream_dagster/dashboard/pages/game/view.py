@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from gamestream_dagster.catalogue.metrics import Metric, MetricColumn, MetricType
-from gamestream_dagster.dashboard.pages.game.settled import ROWS, Row, Settled, Standing
+from gamestream_dagster.dashboard.pages.game.settled import Row, Settled, Standing
 from gamestream_dagster.dashboard.pages.game.shapes import Shape, Shown, is_money, is_share
 from gamestream_dagster.dashboard.parts import (
     Badge,
@@ -36,6 +36,7 @@ APPLY: Final = "gamestream apply"
 _OLD = timedelta(days=2)
 _TILES: Final = 6
 _COHORTS: Final = 31
+_LISTED: Final = 12
 
 
 def tiles(settled: Settled, metrics: Sequence[Shown]) -> list[Tile]:
@@ -47,7 +48,7 @@ def tiles(settled: Settled, metrics: Sequence[Shown]) -> list[Tile]:
 def _tile(one: Shown, settled: Settled) -> Tile:
     rows = settled.rows[one.metric.name]
     newest = rows[-1]
-    about = f"{in_words(one.main)}, {_day(newest[one.metric.partition])}"
+    about = f"{label(one.metric, one.main)}, {_day(newest[one.metric.partition])}"
     change = _change(rows, one.main, one.metric.partition)
     if change:
         about = f"{about}, {change}"
@@ -86,7 +87,7 @@ def _panel(one: Shown, settled: Settled) -> Panel:
         parts,
         badges,
         (Link("definition", doc(f"metrics/{metric.name}")),),
-        is_wide=bool(rows) and (one.shape is Shape.COHORTS or (one.shape is Shape.TABLE and len(one.measures) > 5)),
+        is_wide=bool(rows) and (_is_triangle(one, rows) or len(one.measures) > 6) and one.shape is not Shape.SERIES,
     )
 
 
@@ -114,9 +115,10 @@ def _parts(one: Shown, rows: Sequence[Row], standing: Standing) -> list[Part]:
         case Shape.SERIES:
             return _series(one, rows)
         case Shape.COHORTS:
-            return [_triangle(one, rows)]
+            return [_triangle(one, rows) if _is_triangle(one, rows) else _by_age(one, rows)]
         case Shape.TABLE:
-            return [_table(one, rows, standing)]
+            drawn = [_by_number(one, rows, one.ratio)] if one.is_numbered and one.ratio else []
+            return [*drawn, _table(one, rows, standing)]
 
 
 def _series(one: Shown, rows: Sequence[Row]) -> list[Part]:
@@ -124,7 +126,7 @@ def _series(one: Shown, rows: Sequence[Row]) -> list[Part]:
     columns = metric.columns
     shown = [
         Tile(
-            in_words(name),
+            label(metric, name),
             number(columns[name], newest[name]),
             _change(rows, name, metric.partition) or columns[name].unit,
             doc(f"metrics/{metric.name}"),
@@ -149,9 +151,10 @@ def _line(one: Shown, rows: Sequence[Row]) -> Part:
         [[value] for value in values],
         hints,
         summary=f"{in_words(main)} of {plural(len(rows), 'day')}, at most {short(max(values, default=0))}.",
-        unit=f"{in_words(main)} at most",
+        unit=f"{label(metric, main)} at most",
         first=_day(first),
         last=_day(last),
+        top=number(metric.columns[main], max((by_day[day][main] or 0 for day in by_day), default=0)),
     )
 
 
@@ -162,10 +165,7 @@ def _triangle(one: Shown, rows: Sequence[Row]) -> Table:
     for row in rows:
         cohorts.setdefault(row[one.cohort], {})[row[one.age]] = row
     most = max((float(row[main]) for row in rows if row[main] is not None), default=0.0) or 1.0
-    is_one_each = all(len(found) == 1 for found in cohorts.values())
     chosen = sorted(cohorts, reverse=True)[:_COHORTS]
-    if is_one_each:  # a day knows one age of each cohort: a list and no triangle
-        return _cohort_list(one, [next(iter(cohorts[day].values())) for day in chosen])
     size_of = next((name for name in one.measures if metric.columns[name].unit == "players"), None)
     columns = [Column("cohort"), *((Column("players", True),) if size_of else ())]
     columns += [Column(f"D{age}", True, metric.columns[main].meaning) for age in ages]
@@ -177,17 +177,38 @@ def _triangle(one: Shown, rows: Sequence[Row]) -> Table:
     return Table(columns, table, f"Shading: {in_words(main)}, the darker the more.", is_grid=True)
 
 
-def _cohort_list(one: Shown, rows: Sequence[Row]) -> Table:
-    columns = [Column(in_words(one.cohort)), *(_column(one.metric, name) for name in one.measures)]
-    most = max((float(row[one.main] or 0) for row in rows), default=0.0) or 1.0
-    table = [
-        [
-            Cell(_day(row[one.cohort])),
-            *(_cell(one, name, row, most if name == one.main else None) for name in one.measures),
-        ]
-        for row in rows
-    ]
-    return Table(columns, table)
+def _is_triangle(one: Shown, rows: Sequence[Row]) -> bool:
+    """A day can know several ages of a cohort, or one: then its cohorts are a line."""
+    return one.shape is Shape.COHORTS and len({row[one.cohort] for row in rows}) < len(rows)
+
+
+def _by_age(one: Shown, rows: Sequence[Row]) -> Part:
+    main, column = one.main, one.metric.columns[one.main]
+    ordered = sorted(rows, key=lambda row: row[one.age])
+    hints = [f"Day {row[one.age]}, cohort of {_day(row[one.cohort])}: {number(column, row[main])}" for row in ordered]
+    return chart_of(
+        [[max(0.0, float(row[main] or 0))] for row in ordered],
+        hints,
+        summary=f"{in_words(main)} of {plural(len(ordered), 'cohort')} by days since install.",
+        unit=f"{label(one.metric, main)} at most",
+        first=f"day {ordered[0][one.age]}",
+        last=f"day {ordered[-1][one.age]}",
+        top=number(column, max(row[main] or 0 for row in ordered)),
+    )
+
+
+def _by_number(one: Shown, rows: Sequence[Row], ratio: str) -> Part:
+    column, dimension = one.metric.columns[ratio], one.dimensions[0]
+    what = in_words(dimension)
+    return chart_of(
+        [[float(row[ratio] or 0)] for row in rows],
+        [f"{what} {row[dimension]}: {in_words(ratio)} {number(column, row[ratio])}" for row in rows],
+        summary=f"{in_words(ratio)} by {what}, {plural(len(rows), 'row')}.",
+        unit=f"{in_words(ratio)} at most",
+        first=f"{what} {rows[0][dimension]}",
+        last=f"{what} {rows[-1][dimension]}",
+        top=number(column, max(row[ratio] or 0 for row in rows)),
+    )
 
 
 def _heat(one: Shown, row: Row | None, most: float) -> Cell:
@@ -203,10 +224,11 @@ def _table(one: Shown, rows: Sequence[Row], standing: Standing) -> Table:
         *(Column(in_words(name), hint=one.metric.columns[name].meaning) for name in one.dimensions),
         *(_column(one.metric, name) for name in one.measures),
     ]
-    table = [[*(Cell(str(row[name])) for name in one.dimensions), *_cells(one, row, most)] for row in rows]
-    left = standing.rows - len(rows)
+    listed = rows[:_LISTED]
+    table = [[*(Cell(str(row[name])) for name in one.dimensions), *_cells(one, row, most)] for row in listed]
+    left = max(standing.rows, len(rows)) - len(listed)
     command = f"gamestream metrics show {one.metric.name} --day {standing.day}"
-    return Table(columns, table, f"{left:,} more rows: {command}" if left > 0 and len(rows) >= ROWS else "")
+    return Table(columns, table, f"{left:,} more rows: {command}" if left > 0 else "")
 
 
 def _cells(one: Shown, row: Row, most: float) -> list[Cell]:
@@ -214,7 +236,7 @@ def _cells(one: Shown, row: Row, most: float) -> list[Cell]:
 
 
 def _column(metric: Metric, name: str) -> Column:
-    return Column(in_words(name), is_number=True, hint=metric.columns[name].meaning)
+    return Column(label(metric, name), is_number=True, hint=metric.columns[name].meaning)
 
 
 def _cell(one: Shown, name: str, row: Row, most: float | None) -> Cell:
@@ -252,9 +274,15 @@ def number(column: MetricColumn, value: Any) -> str:
     return f"{float(value):,.2f}"
 
 
+def label(metric: Metric, name: str) -> str:
+    """`arpdau_usd` -> `arpdau`, since the unit is in the number; whole where another column has that name."""
+    stem = name.removesuffix("_usd")
+    return in_words(name if stem in metric.columns else stem)
+
+
 def in_words(name: str) -> str:
-    """`arpdau_usd` -> `arpdau`, `p95_moves` -> `p95 moves`: the unit is in the number."""
-    return name.removesuffix("_usd").replace("_", " ")
+    """`p95_moves` -> `p95 moves`, `refunds_usd` -> `refunds in USD`."""
+    return name.replace("_usd", " in USD").replace("_", " ")
 
 
 def _day(day: date) -> str:
