@@ -215,7 +215,7 @@ def bare_scan(home: Path) -> float:
 
 def one_board(home: Path, high: dict[int, int]) -> float:
     """Seconds for the first board without a window, after the search for copies."""
-    board = next(board for board in load_boards().values() if board.window is None)
+    board = next(board for board in load_boards().values() if board.ranked and board.window is None)
     with recompute(home) as opened:
         opened.query(opened.at({}), "SELECT 1")  # the first query finds the copies
         started = time.perf_counter()

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -29,6 +29,7 @@ from gamestream_dagster.warehouse.tables import differences, reconciliation_runs
 USUAL_SPAN: Final = timedelta(hours=1)
 LONGEST_SPAN: Final = timedelta(days=4)
 _MOST_CHARACTERS: Final = 2_000
+_CALENDAR: Final = (sa.text("'0001-01-02'"), sa.text("'9999-12-30'"))
 
 Row = Mapping[str, Any]
 
@@ -88,12 +89,7 @@ class LiveMetrics:
             ServiceError: Postgres does not answer.
             CouldNotLookError: the table is missing or was changed.
         """
-        table = sa.table(metric.name, *(sa.column(name, BOARD_TYPES[one.type]) for name, one in metric.columns.items()))
-        keys = [table.c[name] for name in metric.key_columns]
-        time = table.c[time_column(metric) or metric.key_columns[0]]
-        query = sa.select(table).where(time >= since, time < until).order_by(*keys).limit(most + 1)
-        if after is not None:
-            query = query.where(sa.tuple_(*keys) > sa.tuple_(*(sa.bindparam(None, one) for one in after)))
+        query = page_query(metric, since, until, after, most)
         try:
             with self._engine.connect().execution_options(postgresql_readonly=True) as link:
                 check_tables(link, [metric])
@@ -107,6 +103,23 @@ class LiveMetrics:
         except PoolTimeoutError as error:
             raise TransientServiceError("Postgres", "every connection is in use", "try again") from error
         return Page(rows[:most], len(rows) > most, datetime.now(UTC), proof)
+
+
+def page_query(metric: Board, since: datetime, until: datetime, after: Sequence[Any] | None, most: int) -> Select[Any]:
+    """The statement of a page and one row more. A time beyond Python's calendar, written by hand, becomes null."""
+    table = sa.table(metric.name, *(sa.column(name, BOARD_TYPES[one.type]) for name, one in metric.columns.items()))
+    keys = [table.c[name] for name in metric.key_columns]
+    time = table.c[time_column(metric) or metric.key_columns[0]]
+    columns = [
+        sa.case((table.c[name].between(*_CALENDAR), table.c[name])).label(name)
+        if one.type is ColumnType.TIMESTAMP
+        else table.c[name]
+        for name, one in metric.columns.items()
+    ]
+    query = sa.select(*columns).where(time >= since, time < until).order_by(*keys).limit(most + 1)
+    if after is not None:
+        query = query.where(sa.tuple_(*keys) > sa.tuple_(*(sa.bindparam(None, one) for one in after)))
+    return query
 
 
 async def answered(

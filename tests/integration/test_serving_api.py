@@ -72,9 +72,7 @@ def server(boards: Boards) -> Iterator[Server]:
 def test_every_board_is_served_as_it_stands_between_its_cuts(server: Server, boards: Boards) -> None:
     boards.drain()
     ends = KafkaAdmin(boards.settings.kafka).end_offsets("user-score")
-    for name, board in load_boards().items():
-        if not board.ranked:
-            continue
+    for name, board in ((name, board) for name, board in load_boards().items() if board.ranked):
         found = server.fresh(f"/v1/boards/{name}")
         rows = boards.rows(name)
         assert [row["rank"] for row in found["rows"]] == [row[board.rank_column] for row in rows]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.dashboard.pages.leaderboards.snapshot import read_snapshot
+from gamestream_dagster.dashboard.snapshot import read_snapshot
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.resources.boards import BoardTables
@@ -116,8 +116,7 @@ def test_times_that_python_does_not_know_stop_no_command_and_no_page(boards):
             assert asked.exit_code in (0, 2), asked.output
             assert asked.exception is None or not str(asked.exception).startswith("Traceback")
             with open_engine(settings) as engine:
-                ranked = {name: one for name, one in load_boards().items() if one.ranked}
-                assert read_snapshot(engine, ranked).problem is None
+                assert read_snapshot(engine, {"hot_streaks": load_boards()["hot_streaks"]}).problem is None
             assert {(value, rank) for rank, value in given.items()} <= {
                 row[:2] for row in BoardTables(settings).read(board).rows
             }

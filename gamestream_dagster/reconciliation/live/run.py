@@ -104,7 +104,7 @@ def live_counts(engine: Engine, board: Board, day: date) -> dict[str, int]:
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
     columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in board.columns]
     table = sa.table(board.name, *columns)
-    counted = sa.cast(sa.func.sum(table.c.events), sa.BigInteger)
+    counted = sa.cast(sa.func.coalesce(sa.func.sum(table.c.events), 0), sa.BigInteger)
     query = (
         sa.select(table.c.event_type, counted)
         .where(table.c.minute >= begin, table.c.minute < begin + timedelta(days=1))

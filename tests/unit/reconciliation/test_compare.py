@@ -214,4 +214,4 @@ def test_a_shown_ratio_is_judged_by_the_integers_of_its_row():
 def test_the_entity_of_a_row_is_what_its_board_says(name):
     board = DESCRIBED[name]
     row = dict.fromkeys(board.columns, "x")
-    assert entity_of(board, row) == ("x",)
+    assert entity_of(board, row) == ("x",) * len(board.entity)

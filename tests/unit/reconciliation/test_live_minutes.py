@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows, check_board
 from gamestream_dagster.reconciliation.recompute.factory import archive_of
+from gamestream_dagster.reconciliation.recompute.facts import watermark
 from tests.support.archive_maker import archive_records
 
 SOURCES = load_sources()
@@ -122,6 +124,16 @@ def test_a_minute_that_stays_open_after_the_watermark_has_passed_is_told(archive
         )
         == []
     )
+
+
+def test_a_refused_record_moves_the_watermark_unless_its_time_is_refused(tmp_path: Path) -> None:
+    later = 2 * MINUTE + LATE
+    records = {(0, 0): event(0), (0, 1): event(later, event_id=""), (0, 2): event(9 * later, kafka_at=0)}
+    folder = archive_records(tmp_path / SOURCE.topic, records, SOURCE)
+    with ArchiveDatabase(archive_of(folder, SOURCE), tmp_path) as opened:
+        assert [one["final"] for one in board_rows(opened, opened.at({0: 1}), BOARD)] == [False]
+        assert [one["final"] for one in board_rows(opened, opened.at({0: 2}), BOARD)] == [True]
+        assert watermark(opened, opened.at({0: 3})) == START + later - LATE
 
 
 def test_no_watermark_before_every_partition_has_an_event(archive: ArchiveDatabase) -> None:
