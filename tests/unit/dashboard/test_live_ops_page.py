@@ -127,17 +127,32 @@ def test_more_regions_than_colours_are_told_as_others() -> None:
     assert "18 others" in chart.bars[0].hint
 
 
+def only_note(panel: Panel) -> Note:
+    [note] = panel.parts
+    assert isinstance(note, Note)
+    return note
+
+
 def test_a_table_that_does_not_exist_yet_is_told_in_its_panel() -> None:
     shown = page(moment(missing=frozenset({REGIONS.name, "revenue_1min"}), recent={}, regions=[]))
     for name in ("regions", "revenue"):
-        [note] = shown[name].parts
-        assert isinstance(note, Note)
-        assert "does not exist yet" in note.text
-        assert note.command == "gamestream apply"
-    assert "Nothing of this" in drawn("auto", [], [shown["types"]])
-    unlike = page(moment(unlike=frozenset({"revenue_1min"})))["revenue"].parts[0]
-    assert isinstance(unlike, Note)
-    assert unlike.command == "gamestream plan"
+        assert "does not exist yet" in only_note(shown[name]).text
+        assert only_note(shown[name]).command == "gamestream jobs apply game_metrics_v1"
+    unlike = page(moment(unlike=frozenset({"revenue_1min"})))["revenue"]
+    assert only_note(unlike).command == "gamestream plan"
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        (None, "gamestream jobs apply game_metrics_v1"),
+        ("SUSPENDED", "gamestream jobs show game_metrics_v1"),
+        ("RUNNING", "gamestream simulate --via http --rate 200"),
+    ],
+)
+def test_no_rows_are_a_fact_only_while_the_job_runs(state: str | None, command: str) -> None:
+    shown = page(moment(recent={}, regions=[], job_state=state))
+    assert {only_note(shown[name]).command for name in ("regions", "types", "revenue", "features", "arms")} == {command}
 
 
 def test_names_of_events_are_hostile_input() -> None:

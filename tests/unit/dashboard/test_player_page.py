@@ -48,7 +48,9 @@ def test_boards_and_days_of_a_player() -> None:
     row = {"rnk": 2, "user_id": "ada", "team_name": HOSTILE, "total_score": 1103}
     days = {one.name: [{name: VALUES[column.type] for name, column in one.columns.items()}] for one in METRICS}
     shown = panels(History("ada", [OnBoard("top_players", "Top players", row, 2, 10)], days), METRICS)
-    assert [one.name for one in shown] == ["boards", *(one.name for one in METRICS)]
+    assert shown[0].name == "boards"
+    assert {one.name for one in shown[1:]} == {one.name for one in METRICS}
+    assert [one.is_wide for one in shown] == sorted(one.is_wide for one in shown)
     text = html(*shown)
     assert "2 of 10" in text
     assert "total score 1,103" in text

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ProgrammingError
 from gamestream_dagster.alerts.overview import Overview, overview
 from gamestream_dagster.alerts.rules import Book
 from gamestream_dagster.dashboard.lag import read_positions
-from gamestream_dagster.warehouse.tables import alert_states, alerts, job_ledger
+from gamestream_dagster.warehouse.tables import alert_states, alerts, deployments, job_ledger
 
 RECENT: Final = timedelta(minutes=10)
 HISTORY: Final = timedelta(minutes=30)
@@ -38,6 +38,8 @@ TYPES: Final = LiveTable("events_agg_1min", ("event_type",), ("events",))
 REVENUE: Final = LiveTable("revenue_1min", ("currency",), ("purchases", "gross_micros"))
 FEATURES: Final = LiveTable("feature_adoption_1min", ("feature",), ("uses",))
 ARMS: Final = LiveTable("ab_live", ("experiment", "variant"), ("exposures",))
+LIVE_JOB: Final = "game_metrics_v1"
+"""Writes the live tables; deployed on request."""
 TABLES: Final = (REGIONS, TYPES, REVENUE, FEATURES, ARMS)
 
 
@@ -56,6 +58,8 @@ class Moment:
     """Events by minute and region of the last half hour, oldest first."""
     as_of: datetime | None = None
     """Of the newest row by region."""
+    job_state: str | None = None
+    """Of the newest deployment of the job that writes the live tables; None: it was never deployed."""
     positions: Sequence[Row] = ()
     alerts: Overview | None = None
 
@@ -83,9 +87,16 @@ def read_moment(link: Connection, present: frozenset[str], book: Book) -> Moment
         recent=recent,
         regions=regions,
         as_of=max((row["as_of"] for row in regions if row["as_of"]), default=None),
+        job_state=_job_state(link) if deployments.name in present else None,
         positions=read_positions(link) if job_ledger.name in present else (),
         alerts=overview(link, book) if known else None,
     )
+
+
+def _job_state(link: Connection) -> str | None:
+    one = deployments.c
+    newest = sa.select(one.state).where(one.job == LIVE_JOB).order_by(one.generation.desc()).limit(1)
+    return link.scalar(newest)
 
 
 def _recent(link: Connection, one: LiveTable, now: datetime) -> list[Row]:

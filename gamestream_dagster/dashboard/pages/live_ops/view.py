@@ -10,6 +10,7 @@ from gamestream_dagster.dashboard.lag import LAG_IS_HIGH, lag_lines
 from gamestream_dagster.dashboard.pages.live_ops.minutes import (
     ARMS,
     FEATURES,
+    LIVE_JOB,
     REGIONS,
     REVENUE,
     TYPES,
@@ -142,7 +143,7 @@ def _regions(moment: Moment | Problem) -> Panel:
         note = _of_problem(moment) if isinstance(moment, Problem) else why
         return Panel("regions", "Events by region", about, [note] if note else [])
     if not moment.regions:
-        return Panel("regions", "Events by region", about, [_nothing()])
+        return Panel("regions", "Events by region", about, [_nothing(moment)])
     names = _largest(moment.regions)
     minutes = sorted({row["minute"] for row in moment.regions})
     by_minute = {minute: dict.fromkeys(names, 0) for minute in minutes}
@@ -188,9 +189,12 @@ def _table(
     why = _absent(table, moment)
     rows = moment.recent.get(table.name, ())
     if why is not None or not rows:
-        return Panel(name, title, about, [why or _nothing()])
+        return Panel(name, title, about, [why or _nothing(moment)])
     most = max((float(row[table.measures[0]] or 0) for row in rows), default=0.0) or 1.0
-    columns = [Column(" · ".join(table.dimensions)), *(Column(_in_words(each), is_number=True) for each in formats)]
+    columns = [
+        Column(" · ".join(map(_in_words, table.dimensions))),
+        *(Column(_in_words(each), is_number=True) for each in formats),
+    ]
     cells = [
         [
             Cell(" · ".join(str(row[each]) for each in table.dimensions)),
@@ -206,15 +210,21 @@ def _table(
 
 def _absent(table: LiveTable, moment: Moment) -> Note | None:
     if table.name in moment.missing:
-        return Note(f"The table {table.name} does not exist yet: the job of live metrics makes it.", "gamestream apply")
+        text = f"The table {table.name} does not exist yet: the job {LIVE_JOB} writes it, once it is deployed."
+        return Note(text, f"gamestream jobs apply {LIVE_JOB}")
     if table.name in moment.unlike:
-        return Note(
-            f"The table {table.name} has other columns than this version expects.", "gamestream plan", Tone.WARN
-        )
+        text = f"The table {table.name} has other columns than this version expects."
+        return Note(text, "gamestream plan", Tone.WARN)
     return None
 
 
-def _nothing() -> Note:
+def _nothing(moment: Moment) -> Note:
+    """No rows are a fact only while the job runs."""
+    if moment.job_state is None:
+        return Note(f"The job {LIVE_JOB}, which counts this, is not deployed.", f"gamestream jobs apply {LIVE_JOB}")
+    if moment.job_state != "RUNNING":
+        text = f"The job {LIVE_JOB}, which counts this, is {moment.job_state.lower()}."
+        return Note(text, f"gamestream jobs show {LIVE_JOB}", Tone.WARN)
     return Note("Nothing of this in the last minutes.", "gamestream simulate --via http --rate 200")
 
 

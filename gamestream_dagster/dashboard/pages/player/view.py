@@ -47,7 +47,8 @@ def panels(history: History, metrics: Sequence[Metric]) -> list[Panel]:
             "Ids are exact, with capitals."
         )
         return [Panel("unknown", "No such player", "Boards and settled days were asked.", [Note(text)], is_wide=True)]
-    return [_boards(history), *(_days(history, one) for one in metrics if history.days.get(one.name))]
+    days = [_days(history, one) for one in metrics if history.days.get(one.name)]
+    return [_boards(history), *sorted(days, key=lambda one: one.is_wide)]
 
 
 def _boards(history: History) -> Panel:
@@ -89,7 +90,7 @@ def _days(history: History, metric: Metric) -> Panel:
     if others:
         about = f"The newest settled day of the player, by {', '.join(label(metric, name) for name in others)}."
     links = (Link("definition", doc(f"metrics/{metric.name}")),)
-    return Panel(metric.name, metric.title, about, [Table(columns, rows)], links=links, is_wide=len(columns) > 6)
+    return Panel(metric.name, metric.title, about, [Table(columns, rows)], links=links, is_wide=len(columns) > 7)
 
 
 def explained(found: Explained | Problem) -> Panel:
@@ -177,7 +178,8 @@ def _problem(name: str, title: str, problem: Problem) -> Panel:
 def _row_text(row: Mapping[str, Any] | None, hide: Sequence[str]) -> str:
     if row is None:
         return "no row"
-    return ", ".join(f"{name.replace('_', ' ')} {_text(value)}" for name, value in row.items() if name not in hide)
+    named = {"rank" if name == "rnk" else name.replace("_", " "): row[name] for name in row if name not in hide}
+    return ", ".join(f"{name} {_text(value)}" for name, value in named.items())
 
 
 def _text(value: Any) -> str:
