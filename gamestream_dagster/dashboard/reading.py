@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -27,6 +29,38 @@ class Problem:
     command: str
 
 
+class Background(Generic[T]):
+    """Asks a source in a thread of its own, one question at a time: one that hangs costs a page its patience alone.
+
+    Args:
+        name: of the source, for readers.
+        look: asks it; an error becomes a problem.
+    """
+
+    def __init__(self, name: str, look: Callable[[], T | Problem]) -> None:
+        self._name = name
+        self._look = look
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dashboard")
+        self._asked: Future[T | Problem] | None = None
+
+    def ask(self) -> Callable[[float], T | Problem]:
+        """Ask, unless the question before is still open; gives what waits for the answer, so many seconds."""
+        with self._lock:
+            if self._asked is None or self._asked.done():
+                self._asked = self._pool.submit(look_at, self._look)
+            asked = self._asked
+
+        def answer(seconds: float) -> T | Problem:
+            try:
+                return asked.result(timeout=seconds)
+            except TimeoutError:
+                told = f"There was no answer within {seconds:.1g} s; the page goes on asking."
+                return Problem(f"{self._name} does not answer", told, "gamestream status")
+
+        return answer
+
+
 def look_at_postgres(engine: Engine, look: Callable[[Connection, frozenset[str]], T]) -> T | Problem:
     """What `look` reads in one read-only transaction from one instant; it is given the names of the tables there."""
     try:
@@ -36,7 +70,7 @@ def look_at_postgres(engine: Engine, look: Callable[[Connection, frozenset[str]]
         return problem_of(error)
 
 
-def look_at(look: Callable[[], T], command: str = "gamestream status") -> T | Problem:
+def look_at(look: Callable[[], T | Problem], command: str = "gamestream status") -> T | Problem:
     """What `look` gives, or why its source gave nothing.
 
     Args:

@@ -11,9 +11,10 @@ import pytest
 
 from gamestream_dagster.catalogue.metrics import Metric, MetricType, load_metrics
 from gamestream_dagster.dashboard.markup import panels as drawn
+from gamestream_dagster.dashboard.metric_values import number
 from gamestream_dagster.dashboard.pages.game.settled import Settled, Standing
 from gamestream_dagster.dashboard.pages.game.shapes import Shape, Shown, shape_of, shown
-from gamestream_dagster.dashboard.pages.game.view import number, panels, tiles
+from gamestream_dagster.dashboard.pages.game.view import panels, tiles
 from gamestream_dagster.dashboard.pages.manual.texts import text_of
 from gamestream_dagster.dashboard.parts import Chart, Note, Panel, Table, Tone
 

@@ -26,7 +26,7 @@ from gamestream_dagster.dashboard.pages.platform import looks
 from gamestream_dagster.dashboard.pages.platform.looks import FlinkLook, JobLook, Platform, Records, TopicLook
 from gamestream_dagster.dashboard.pages.platform.view import Wanted, lags, panels, tiles
 from gamestream_dagster.dashboard.parts import Note, Panel, Table, Tone
-from gamestream_dagster.dashboard.reading import Problem, look_at
+from gamestream_dagster.dashboard.reading import Background, Problem, look_at
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.platform.service import ServiceState, ServiceStatus
 from gamestream_dagster.settings import TopicProfile
@@ -90,14 +90,22 @@ def test_a_source_that_is_away_is_told_in_its_panel_and_leaves_the_others(name: 
         assert any(others[other] in row[0] for row in rows(page(seen)[{"flink": "jobs"}.get(other, other)])), other
 
 
-def test_a_source_that_hangs_costs_the_page_only_its_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    released = threading.Event()
-    monkeypatch.setattr(looks, "PATIENCE_SECONDS", 0.2)
-    asked = looks._pool.submit(released.wait, 20)
-    found = looks._given("topics", asked)
+def test_a_source_that_hangs_costs_the_page_only_its_patience_and_is_asked_once() -> None:
+    released, asked = threading.Event(), []
+
+    def hang() -> str:
+        asked.append(1)
+        released.wait(20)
+        return "late"
+
+    source = Background("Kafka", hang)
+    for _ in range(3):
+        found = source.ask()(0.05)
+        assert isinstance(found, Problem)
+        assert found.title == "Kafka does not answer"
     released.set()
-    assert isinstance(found, Problem)
-    assert found.title == "Kafka does not answer"
+    assert source.ask()(20) == "late"
+    assert len(asked) in (1, 2)
 
 
 def test_an_error_of_a_client_is_a_problem_with_a_command() -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from gamestream_dagster.catalogue.metrics import Metric, MetricColumn, MetricType
+from gamestream_dagster.catalogue.metrics import Metric, MetricType
+from gamestream_dagster.dashboard.metric_values import is_share
 
 _NUMBERS: Final = frozenset({MetricType.BIGINT, MetricType.DOUBLE, MetricType.DECIMAL})
 _OF_ONE: Final = ("user_id", "user_key", "friend_id", "event_id")
-_SHARE: Final = "share"
 _MONEY: Final = "USD"
 
 
@@ -98,13 +98,3 @@ def shape_of(metric: Metric) -> Shape | None:
     is_dated = any(metric.columns[name].type is MetricType.DATE for name in dimensions)
     counts_days = any(one.unit == "days" for one in metric.columns.values())
     return Shape.COHORTS if is_dated and counts_days else Shape.TABLE
-
-
-def is_share(column: MetricColumn) -> bool:
-    """A number that is displayed in per cent."""
-    return column.unit == _SHARE
-
-
-def is_money(column: MetricColumn) -> bool:
-    """A number of US dollars."""
-    return column.unit == _MONEY

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from gamestream_dagster.catalogue.metrics import Metric, MetricColumn, MetricType
+from gamestream_dagster.catalogue.metrics import Metric
+from gamestream_dagster.dashboard.metric_values import in_words, is_share, label, number
 from gamestream_dagster.dashboard.pages.game.settled import Row, Settled, Standing
-from gamestream_dagster.dashboard.pages.game.shapes import Shape, Shown, is_money, is_share
+from gamestream_dagster.dashboard.pages.game.shapes import Shape, Shown
 from gamestream_dagster.dashboard.parts import (
     Badge,
     Cell,
@@ -25,7 +25,6 @@ from gamestream_dagster.dashboard.parts import (
     ago,
     chart_of,
     doc,
-    per_cent,
     plural,
     short,
 )
@@ -256,33 +255,6 @@ def _change(rows: Sequence[Row], name: str, partition: str) -> str:
     if abs(share) < 0.0005:
         return "as a week before"
     return f"{'▲' if share > 0 else '▼'} {abs(share) * 100:,.1f} % in a week"
-
-
-def number(column: MetricColumn, value: Any) -> str:
-    """A value in its unit: 41.2 %, $1,204.50, 12,345, 3.27."""
-    if value is None:
-        return "–"
-    if is_share(column):
-        return per_cent(float(value))
-    if is_money(column):
-        amount = float(value)
-        return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}"
-    if column.type is MetricType.BIGINT:
-        return f"{value:,}"
-    if isinstance(value, Decimal) and value == value.to_integral_value():
-        return f"{value:,.0f}"
-    return f"{float(value):,.2f}"
-
-
-def label(metric: Metric, name: str) -> str:
-    """`arpdau_usd` -> `arpdau`, since the unit is in the number; whole where another column has that name."""
-    stem = name.removesuffix("_usd")
-    return in_words(name if stem in metric.columns else stem)
-
-
-def in_words(name: str) -> str:
-    """`p95_moves` -> `p95 moves`, `refunds_usd` -> `refunds in USD`."""
-    return name.replace("_usd", " in USD").replace("_", " ")
 
 
 def _day(day: date) -> str:

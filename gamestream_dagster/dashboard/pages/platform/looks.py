@@ -6,8 +6,8 @@ A source that fails, or takes too long, is a `Problem` in its own panel and cost
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,13 +22,13 @@ from gamestream_dagster.alerts.rules import Book
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.flink_types import CheckpointSize, CheckpointSummary, ClusterOverview, JobOverview
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.dashboard.reading import Problem, look_at, look_at_postgres
+from gamestream_dagster.dashboard.lag import read_positions
+from gamestream_dagster.dashboard.reading import Background, Problem, look_at, look_at_postgres
 from gamestream_dagster.flink_jobs.spec.job_spec import parse_flink_job_name
 from gamestream_dagster.platform.service import ServiceStatus
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import (
-    WHOLE_PARTITION,
     alert_states,
     alerts,
     deployments,
@@ -41,9 +41,6 @@ SECONDS: Final = 2.0
 PATIENCE_SECONDS: Final = 3.5
 """Limit of a source: the page is drawn without it then."""
 _MOST_JOBS: Final = 40
-_MOST_POSITIONS: Final = 5_000
-
-_pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="platform-page")
 
 
 @dataclass(frozen=True)
@@ -108,27 +105,38 @@ class Platform:
     records: Records | Problem
 
 
-def look(settings: Settings, engine: Engine, book: Book, admin: KafkaAdmin) -> Platform:
-    """Ask every source at once."""
-    asked: dict[str, Future[Any]] = {
-        "services": _pool.submit(look_at, lambda: Stack(settings).status()),
-        "topics": _pool.submit(look_at, lambda: topics(admin, _kafka_files(settings))),
-        "flink": _pool.submit(look_at, lambda: flink(settings.flink_rest)),
-        "records": _pool.submit(look_at_postgres, engine, partial(records, book=book)),
-    }
-    wait(asked.values(), timeout=PATIENCE_SECONDS)
-    return Platform(read_at=datetime.now(UTC), **{name: _given(name, one) for name, one in asked.items()})
+class Watch:
+    """Asks every source at once.
 
+    Args:
+        settings: of the stack.
+        engine: of its Postgres, with a short limit for statements.
+        book: the alerts.
+        admin: of its Kafka.
+    """
 
-_NAMES: Final = {"services": "The supervisor", "topics": "Kafka", "flink": "Flink", "records": "Postgres"}
+    def __init__(self, settings: Settings, engine: Engine, book: Book, admin: KafkaAdmin) -> None:
+        self._services = Background("The supervisor", lambda: Stack(settings).status())
+        self._topics = Background("Kafka", lambda: topics(admin, _kafka_files(settings)))
+        self._flink = Background("Flink", lambda: flink(settings.flink_rest))
+        self._records = Background("Postgres", lambda: look_at_postgres(engine, partial(records, book=book)))
 
+    def look(self) -> Platform:
+        """One look at everything; a source that takes too long is a problem."""
+        until = time.monotonic() + PATIENCE_SECONDS
 
-def _given(name: str, asked: Future[Any]) -> Any:
-    if not asked.done():
-        asked.cancel()
-        reason = f"There was no answer within {PATIENCE_SECONDS:g} s; the page goes on asking."
-        return Problem(f"{_NAMES[name]} does not answer", reason, "gamestream status")
-    return asked.result()
+        def left() -> float:
+            return max(0.0, until - time.monotonic())
+
+        services, of_topics = self._services.ask(), self._topics.ask()
+        of_flink, of_records = self._flink.ask(), self._records.ask()
+        return Platform(
+            services=services(left()),
+            topics=of_topics(left()),
+            flink=of_flink(left()),
+            records=of_records(left()),
+            read_at=datetime.now(UTC),
+        )
 
 
 def topics(admin: KafkaAdmin, files: Path | None) -> list[TopicLook]:
@@ -201,7 +209,7 @@ def records(link: Connection, present: frozenset[str], book: Book) -> Records:
         missing=frozenset(needed - present),
         deployments=_deployments(link) if deployments.name in present else {},
         incidents=_incidents(link) if incidents.name in present else {},
-        positions=_positions(link) if job_ledger.name in present else (),
+        positions=read_positions(link) if job_ledger.name in present else (),
         alerts=overview(link, book) if seen else None,
     )
 
@@ -219,10 +227,3 @@ def _incidents(link: Connection) -> dict[str, Mapping[str, Any]]:
     newest = sa.select(*columns).where(one.closed_at.is_(None)).distinct(one.job)
     query = newest.order_by(one.job, one.opened_at.desc()).limit(_MOST_JOBS)
     return {row["job"]: dict(row) for row in link.execute(query).mappings()}
-
-
-def _positions(link: Connection) -> list[Mapping[str, Any]]:
-    one = job_ledger.c
-    columns = (one.job, one.topic, one.partition_id, one.last_offset)
-    query = sa.select(*columns).where(one.minute_millis == WHOLE_PARTITION, one.last_offset.is_not(None))
-    return [dict(row) for row in link.execute(query.limit(_MOST_POSITIONS)).mappings()]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import streamlit as st
 
-from gamestream_dagster.alerts.rules import Book, load_book
+from gamestream_dagster.alerts.rules import load_book
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.catalogue.topics import load_topics
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.dashboard import source
 from gamestream_dagster.dashboard.markup import header, panels
 from gamestream_dagster.dashboard.pages.platform import PAGE, view
-from gamestream_dagster.dashboard.pages.platform.looks import SECONDS, Platform, look
+from gamestream_dagster.dashboard.pages.platform.looks import SECONDS, Platform, Watch
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 
 
@@ -27,18 +27,16 @@ def _wanted() -> view.Wanted:
 
 
 @st.cache_resource(show_spinner=False)
-def _book() -> Book:
-    return load_book(source.settings().home)
-
-
-@st.cache_resource(show_spinner=False)
-def _admin() -> KafkaAdmin:
-    return KafkaAdmin(source.settings().kafka, timeout_seconds=SECONDS)
+def _watch() -> Watch:
+    settings = source.settings()
+    return Watch(
+        settings, source.engine(), load_book(settings.home), KafkaAdmin(settings.kafka, timeout_seconds=SECONDS)
+    )
 
 
 @st.cache_data(ttl=source.SLOW_REFRESH_SECONDS * 0.9, show_spinner=False)
 def _look() -> Platform:
-    return look(source.settings(), source.engine(), _book(), _admin())
+    return _watch().look()
 
 
 @st.fragment(run_every=source.SLOW_REFRESH_SECONDS)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from gamestream_dagster.alerts.overview import Line
 from gamestream_dagster.catalogue.topics import Topic
 from gamestream_dagster.clients.flink_types import FlinkState
+from gamestream_dagster.dashboard.lag import LAG_IS_HIGH, LagLine, lag_lines
 from gamestream_dagster.dashboard.pages.platform.looks import JobLook, Platform, Records, TopicLook
 from gamestream_dagster.dashboard.parts import (
     Badge,
@@ -33,8 +34,6 @@ from gamestream_dagster.dashboard.reading import Problem
 from gamestream_dagster.flink_jobs.spec.job_spec import DesiredState, JobSpec
 from gamestream_dagster.platform.service import ServiceState, ServiceStatus
 
-LAG_IS_HIGH = 100_000
-"""As the alert `high_kafka_lag` has it."""
 EVALUATION_IS_OLD = timedelta(minutes=5)
 _WELL = frozenset({ServiceState.HEALTHY, ServiceState.EXTERNAL})
 _SERVICE_TONES = {
@@ -56,23 +55,6 @@ class Wanted:
 
     jobs: Mapping[str, JobSpec]
     topics: Mapping[str, Topic]
-
-
-@dataclass(frozen=True)
-class LagLine:
-    """How far a job is behind one topic. `lag` is None where one of the two is not known."""
-
-    job: str
-    topic: str
-    read: int
-    end: int | None
-    worst: tuple[int, int] | None
-    """The partition that is furthest behind, and its lag."""
-
-    @property
-    def lag(self) -> int | None:
-        """Records that the job has still to read."""
-        return None if self.end is None else max(0, self.end - self.read)
 
 
 def tiles(look: Platform, wanted: Wanted) -> list[Tile]:
@@ -289,24 +271,8 @@ def lags(look: Platform) -> list[LagLine] | Problem:
     """How far each job is behind each topic that it reads, the furthest first."""
     if isinstance(look.records, Problem):
         return look.records
-    ends = {} if isinstance(look.topics, Problem) else {one.name: one.ranges for one in look.topics}
-    found: dict[tuple[str, str], dict[int, int]] = {}
-    for row in look.records.positions:
-        found.setdefault((row["job"], row["topic"]), {})[row["partition_id"]] = row["last_offset"] + 1
-    lines = [_lag_line(job, topic, read, ends.get(topic)) for (job, topic), read in found.items()]
-    return sorted(lines, key=lambda one: (-(one.lag or 0), one.job, one.topic))
-
-
-def _lag_line(
-    job: str, topic: str, read: Mapping[int, int], ranges: Mapping[int, tuple[int, int] | None] | None
-) -> LagLine:
-    if ranges is None or any(pair is None for pair in ranges.values()):
-        return LagLine(job, topic, sum(read.values()), None, None)
-    # what retention deleted unread is not waiting any more
-    behind = {part: max(0, pair[1] - max(read.get(part, 0), pair[0])) for part, pair in ranges.items() if pair}
-    worst = max(behind.items(), key=lambda one: one[1], default=None)
-    end = sum(pair[1] for pair in ranges.values() if pair)
-    return LagLine(job, topic, end - sum(behind.values()), end, worst)
+    ranges = {} if isinstance(look.topics, Problem) else {one.name: one.ranges for one in look.topics}
+    return lag_lines(look.records.positions, ranges)
 
 
 def _lag(look: Platform) -> Panel:

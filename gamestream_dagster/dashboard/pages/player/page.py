@@ -1,0 +1,78 @@
+"""Draws the page *Player*. Ids stay in the session: they are in no address, and in no log."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from gamestream_dagster.catalogue.boards import Board, load_boards
+from gamestream_dagster.catalogue.metrics import Metric, load_metrics
+from gamestream_dagster.dashboard import source
+from gamestream_dagster.dashboard.markup import header, markup, panels
+from gamestream_dagster.dashboard.pages.player import PAGE, view
+from gamestream_dagster.dashboard.pages.player.answers import explain, trace
+from gamestream_dagster.dashboard.pages.player.history import (
+    MOST_CHARACTERS,
+    PLAYER,
+    History,
+    about_players,
+    read_history,
+)
+from gamestream_dagster.dashboard.reading import Problem, look_at, look_at_postgres
+
+_MOST_EVENT_ID = 1_000
+
+
+def render() -> None:
+    """Draw the page; called by Streamlit at each visit."""
+    st.html(header(PAGE, source.theme(), source.links()))
+    with st.form("player", border=False):
+        asked = st.text_input("Player id", key="player_id", max_chars=MOST_CHARACTERS, autocomplete="off")
+        st.form_submit_button("Find the player")
+    player = asked.strip()
+    if player:
+        _player(player)
+    with st.form("event", border=False):
+        event = st.text_input("Event id", key="event_id", max_chars=_MOST_EVENT_ID, autocomplete="off")
+        is_asked = st.form_submit_button("What became of this event?")
+    if is_asked and event.strip():
+        _event(event.strip())
+
+
+@st.cache_resource(show_spinner=False)
+def _boards() -> list[Board]:
+    return [board for board in load_boards(season=source.settings().season).values() if board.ranked]
+
+
+@st.cache_resource(show_spinner=False)
+def _metrics() -> list[Metric]:
+    return about_players(load_metrics())
+
+
+def _player(player: str) -> None:
+    theme = source.theme()
+    found = look_at_postgres(
+        source.engine(), lambda link, present: read_history(link, present, player, _boards(), _metrics())
+    )
+    if isinstance(found, Problem):
+        st.html(markup("problem", problem=found, theme=theme))
+        return
+    st.html(panels(theme, (), view.panels(found, _metrics())))
+    _why(found)
+
+
+def _why(history: History) -> None:
+    """On demand: it adds to the archive what is new, and recomputes."""
+    titles = {board.title: board.name for board in _boards() if board.entity == (PLAYER,)}
+    with st.form("why", border=False):
+        title = st.selectbox("Board", list(titles), key="why_board")
+        is_asked = st.form_submit_button("Why this score?")
+    if is_asked and title:
+        with st.spinner("Archiving what is new, and recomputing the score from its events"):
+            found = look_at(lambda: explain(source.settings(), titles[title], history.player))
+        st.html(panels(source.theme(), (), [view.explained(found)]))
+
+
+def _event(event_id: str) -> None:
+    with st.spinner("Looking in the archive and in Kafka"):
+        found = look_at(lambda: trace(source.settings(), event_id))
+    st.html(panels(source.theme(), (), [view.traced(found)]))
