@@ -56,8 +56,8 @@ def explain(settings: Settings, board: str, player: str) -> Explained:
             sums.append(
                 SumLine(one.column, one.total, one.events, [dict(row) for row in first], [dict(row) for row in last])
             )
-        rows = [dict(row) if row is not None else None for row in (why.shown, why.recomputed)]
-        found.append(Explained(why.board.title, why.sentence, why.adds_up, *rows, sums, why.reasons))
+        shown, recomputed = (dict(row) if row is not None else None for row in (why.shown, why.recomputed))
+        found.append(Explained(why.board.title, why.sentence, why.adds_up, shown, recomputed, sums, why.reasons))
 
     explain_row(settings, board, f"player:{player}", use)
     return found[0]
