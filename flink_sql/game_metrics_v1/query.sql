@@ -21,7 +21,7 @@ SELECT
   event_time, kafka_time, event_type, `minute`, closed,
   -- most events have no level, and to parse them for it would cost more than to count them
   CASE
-    WHEN POSITION('"level_id"' IN properties) > 0 THEN COALESCE(JSON_VALUE(properties, '$.level_id'), '') ELSE ''
+    WHEN POSITION('"level_id"' IN properties) > 0 THEN COALESCE(JSON_VALUE(properties, '$.level_id'), 'none') ELSE 'none'
   END AS level_id
 FROM minute_events;
 
