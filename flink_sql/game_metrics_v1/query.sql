@@ -21,7 +21,7 @@ SELECT
   event_time, kafka_time, event_type, `minute`, closed,
   -- most events have no level, and to parse them for it would cost more than to count them
   CASE
-    WHEN POSITION('"level_id"' IN properties) > 0 THEN COALESCE(JSON_VALUE(properties, '$.level_id'), '') ELSE ''
+    WHEN POSITION('"level_id"' IN properties) > 0 THEN COALESCE(JSON_VALUE(properties, '$.level_id'), 'none') ELSE 'none'
   END AS level_id
 FROM minute_events;
 
@@ -72,7 +72,7 @@ SELECT
   JSON_VALUE(properties, '$.currency') AS currency,
   CAST(TRY_CAST(JSON_VALUE(properties, '$.price') AS DECIMAL(18, 6)) * 1000000 AS BIGINT) AS price_micros
 FROM minute_events
-WHERE event_type = 'item_purchase' AND JSON_VALUE(properties, '$.currency') IS NOT NULL;
+WHERE event_type = 'item_purchase' AND JSON_VALUE(properties, '$.currency') <> '';
 
 CREATE TEMPORARY VIEW revenue_1min AS
 SELECT
@@ -98,7 +98,7 @@ GROUP BY `minute`, currency;
 CREATE TEMPORARY VIEW feature_uses AS
 SELECT event_time, kafka_time, `minute`, closed, JSON_VALUE(properties, '$.feature') AS feature
 FROM minute_events
-WHERE event_type = 'feature_used' AND JSON_VALUE(properties, '$.feature') IS NOT NULL;
+WHERE event_type = 'feature_used' AND JSON_VALUE(properties, '$.feature') <> '';
 
 CREATE TEMPORARY VIEW feature_adoption_1min AS
 SELECT
@@ -121,7 +121,7 @@ GROUP BY `minute`, feature;
 CREATE TEMPORARY VIEW exposures AS
 SELECT event_time, kafka_time, `minute`, closed, experiment, `variant`
 FROM minute_events
-WHERE event_type = 'experiment_exposure' AND experiment IS NOT NULL AND `variant` IS NOT NULL;
+WHERE event_type = 'experiment_exposure' AND experiment <> '' AND `variant` <> '';
 
 CREATE TEMPORARY VIEW ab_live AS
 SELECT

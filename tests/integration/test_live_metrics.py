@@ -135,7 +135,7 @@ def minute_of(event: dict[str, Any]) -> int:
 
 def test_each_minute_counts_the_events_that_were_sent(live: Live) -> None:
     expected = Counter(
-        (minute_of(one), one["event_type"], str(one["properties"].get("level_id", ""))) for one in live.counted
+        (minute_of(one), one["event_type"], str(one["properties"].get("level_id", "none"))) for one in live.counted
     )
     found = live.table("events_agg_1min")
     assert {(row["minute"], row["event_type"], row["level_id"]): row["events"] for row in found} == expected
