@@ -10,15 +10,27 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from confluent_kafka import Producer
 from playwright.sync_api import Locator, Page, expect
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.dashboard.navigation import load_pages
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.described_tables import load_metadata
 from tests.support.fakes.board_rows import HOSTILE, counted, difference, fill, own_database, reconciled, write
+from tests.support.fakes.settled_days import settle
 
+# Runs in the page: in how many frames from now on is the panel not there?
+WATCH_PANEL = """() => {
+  window.framesWithoutPanel = 0;
+  const look = () => {
+    if (!document.querySelector('[data-panel="arrivals"]')) window.framesWithoutPanel++;
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
 pytestmark = pytest.mark.any_boards
 Serve = Callable[..., str]
 BOARDS = [name for name, board in load_boards().items() if board.ranked]
@@ -117,6 +129,54 @@ def test_platform_shows_kafka_and_flink_and_survives_without_them(
         expect(panel(page, "jobs")).to_contain_text("Flink does not answer")
         expect(panel(page, "alerts")).to_contain_text("No rule was evaluated yet")
         expect(panel(page, "lag")).to_contain_text("No job has counted a record yet")
+
+
+def test_game_shows_settled_days_and_player_keeps_ids_out_of_addresses(
+    stack: Settings, serve: Serve, page: Page, screenshots: Path
+) -> None:
+    with own_database(stack) as database:
+        fill(database)
+        address = serve(database)
+        page.goto(f"{address}/game")
+        expect(panel(page, "none")).to_contain_text("gamestream metrics backfill")
+        day = settle(database)
+        page.goto(f"{serve(database)}/game")  # a server of its own: a page looks for new days twice a minute
+        expect(panel(page, "active_users")).to_contain_text(f"{day:%d %b %Y} · v1")
+        expect(panel(page, "active_users").locator(".gs-col")).to_have_count(30)
+        expect(panel(page, "retention").locator("tbody tr")).to_have_count(30)
+        expect(panel(page, "level_metrics").locator(".gs-col")).to_have_count(30)
+        panel(page, "active_users").get_by_role("link", name="definition").click()
+        expect(page.get_by_role("heading", level=1, name=re.compile("Active users"))).to_be_visible()
+        page.goto(f"{address}/player")
+        page.get_by_label("Player id").fill("bo")
+        page.keyboard.press("Enter")
+        expect(panel(page, "boards")).to_contain_text("Top players")
+        assert page.url == f"{address}/player"
+        page.get_by_label("Player id").fill("nobody")
+        page.keyboard.press("Enter")
+        expect(panel(page, "unknown")).to_be_visible()
+        page.screenshot(path=screenshots / "player.png", full_page=True)
+
+
+def test_live_ops_moves_and_does_not_flicker(stack: Settings, serve: Serve, page: Page, screenshots: Path) -> None:
+    raw = "game-events-raw"
+    admin = KafkaAdmin(stack.kafka)
+    if raw not in admin.topics():
+        admin.create(raw, 1)
+    with own_database(stack) as database:
+        page.goto(f"{serve(database, GAMESTREAM_KAFKA_BOOTSTRAP=stack.kafka.bootstrap)}/live-ops")
+        day = page.locator(".gs-tile", has_text="Last 24 hours").locator(".gs-tile-value")
+        expect(day).to_have_text(re.compile(r"^[\d,]+$"))
+        before = int(day.inner_text().replace(",", ""))
+        expect(panel(page, "regions")).to_contain_text("gamestream jobs apply game_metrics_v1")
+        page.evaluate(WATCH_PANEL)
+        producer = Producer(stack.kafka.options({}))
+        for number in range(7):
+            producer.produce(raw, key=b"live", value=b"{%d" % number)
+        producer.flush(10)
+        expect(day).to_have_text(f"{before + 7:,}")
+        assert page.evaluate("window.framesWithoutPanel") == 0
+        page.screenshot(path=screenshots / "live-ops.png", full_page=True)
 
 
 def test_pages_fit_a_phone_and_a_desk_in_both_themes(

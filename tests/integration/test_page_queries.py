@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -14,12 +14,14 @@ from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.dashboard.pages.game.settled import DAYS, Settled, read_settled
 from gamestream_dagster.dashboard.pages.game.shapes import Shape, shown
+from gamestream_dagster.dashboard.pages.live_ops.minutes import FEATURES, LIVE_JOB, REGIONS, Moment, read_moment
 from gamestream_dagster.dashboard.pages.platform.looks import Records, records
+from gamestream_dagster.dashboard.pages.player.history import History, about_players, read_history
 from gamestream_dagster.dashboard.pages.quality.proofs import Proofs, read_proofs
 from gamestream_dagster.dashboard.reading import Problem, look_at_postgres
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.described_tables import load_metadata
-from tests.support.fakes.board_rows import counted, difference, own_database, reconciled, write
+from tests.support.fakes.board_rows import counted, difference, fill, own_database, reconciled, write
 from tests.support.fakes.settled_days import settle
 
 BOARDS = [name for name, board in load_boards().items() if board.ranked]
@@ -93,6 +95,63 @@ def test_records_of_jobs_and_alerts_can_be_read(database: tuple[Settings, sa.Eng
     assert (found.deployments["j"]["state"], found.incidents["j"]["kind"]) == ("RUNNING", "LOOP")
     assert found.alerts is not None
     assert {line.state for line in found.alerts.lines} == {"no_data"}
+
+
+def test_a_player_is_found_on_boards_and_in_settled_days(database: tuple[Settings, sa.Engine]) -> None:
+    settings, made = database
+    fill(settings)
+    table = load_metadata().tables["user_daily_metrics"]
+    counts = {"sessions": 2, "events": 9, "levels_played": 1, "levels_completed": 1, "playtime_minutes": 3.5}
+    times = {"first_event_at": datetime.now(UTC), "last_event_at": datetime.now(UTC), "revenue_usd": 0}
+    for player in ("ada", "bo"):
+        for day in range(1, 21):
+            row = {"user_id": player, "date": date(2026, 11, day), **counts, **times}
+            write(settings, sa.insert(table).values(row))
+    boards = [board for board in load_boards().values() if board.ranked]
+    metrics = about_players(load_metrics())
+
+    def look(player: str) -> History:
+        found = look_at_postgres(made, lambda link, present: read_history(link, present, player, boards, metrics))
+        assert isinstance(found, History)
+        return found
+
+    ada = look("ada")
+    assert {one.board: one.rank for one in ada.boards} == {"top_players": 1, "team_mvps": 1, "hot_streaks": 1}
+    days = [row["date"].day for row in ada.days["user_daily_metrics"]]
+    assert days == list(range(20, 6, -1))
+    assert {row["user_id"] for row in ada.days["user_daily_metrics"]} == {"ada"}
+    assert not look("nobody").is_known
+    assert not look("' OR 1=1 --").is_known
+
+
+def test_live_tables_are_summed_and_each_may_be_missing_or_unlike(database: tuple[Settings, sa.Engine]) -> None:
+    settings, made = database
+    book = load_book()
+
+    def look() -> Moment:
+        found = look_at_postgres(made, lambda link, present: read_moment(link, present, book))
+        assert isinstance(found, Moment)
+        return found
+
+    write(settings, sa.text(f"DROP TABLE IF EXISTS {REGIONS.name}, {FEATURES.name}"))
+    assert {REGIONS.name, FEATURES.name} <= look().missing
+    columns = "minute timestamptz(3), region text, events bigint, as_of timestamptz(3), final boolean"
+    write(settings, sa.text(f"CREATE TABLE {REGIONS.name} ({columns}, PRIMARY KEY (minute, region))"))
+    write(settings, sa.text(f"CREATE TABLE {FEATURES.name} (minute timestamptz(3), other text)"))
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    insert = sa.text(f"INSERT INTO {REGIONS.name} VALUES (:minute, :region, :events, :minute, false)")
+    for back in (1, 2, 20, 50):
+        for region, events in (("EU", 10), ("NA", 20)):
+            values = {"minute": now - timedelta(minutes=back), "region": region, "events": events}
+            write(settings, insert.bindparams(**values))
+    row = {"deployment_id": "d", "job": LIVE_JOB, "generation": 1, "fingerprint": "f", "state": "RUNNING"}
+    write(settings, sa.insert(load_metadata().tables["deployments"]).values(row))
+    seen = look()
+    assert seen.unlike == {FEATURES.name}
+    assert [(one["region"], int(one["events"])) for one in seen.recent[REGIONS.name]] == [("NA", 40), ("EU", 20)]
+    assert len(seen.regions) == 6
+    assert seen.as_of == now - timedelta(minutes=1)
+    assert seen.job_state == "RUNNING"
 
 
 def test_a_page_cannot_write_and_a_slow_query_is_cancelled(database: tuple[Settings, sa.Engine]) -> None:

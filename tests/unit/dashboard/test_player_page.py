@@ -10,7 +10,7 @@ from gamestream_dagster.catalogue.metrics import MetricType, load_metrics
 from gamestream_dagster.dashboard.markup import panels as drawn
 from gamestream_dagster.dashboard.pages.player.answers import Explained, SumLine
 from gamestream_dagster.dashboard.pages.player.history import History, OnBoard, about_players
-from gamestream_dagster.dashboard.pages.player.view import explained, panels, traced
+from gamestream_dagster.dashboard.pages.player.view import explained, panels, start, traced
 from gamestream_dagster.dashboard.reading import Problem
 from gamestream_dagster.fates.model import Evidence, Outcome, Place, Received, Trace, TracedRecord
 
@@ -35,6 +35,10 @@ def test_the_metrics_of_a_player_follow_from_the_catalogue() -> None:
     names = {one.name for one in METRICS}
     assert {"user_daily_metrics", "wallets", "churn_signals", "installs", "payers_daily"} <= names
     assert names.isdisjoint({"events", "friend_ties", "active_users", "level_metrics", "feature_users_daily"})
+
+
+def test_before_anything_was_asked_the_page_says_what_to_type() -> None:
+    assert "stay in this session" in html(start())
 
 
 def test_a_player_that_nobody_knows() -> None:

@@ -25,17 +25,26 @@ _MOST_EVENT_ID = 1_000
 def render() -> None:
     """Draw the page; called by Streamlit at each visit."""
     st.html(header(PAGE, source.theme(), source.links()))
-    with st.form("player", border=False):
-        asked = st.text_input("Player id", key="player_id", max_chars=MOST_CHARACTERS, autocomplete="off")
-        st.form_submit_button("Find the player")
-    player = asked.strip()
-    if player:
+    left, right = st.columns(2, gap="large")
+    with left:
+        player, _ = _asked("player", "Player id", "Find the player", MOST_CHARACTERS)
+    with right:
+        event, is_asked = _asked("event", "Event id", "What became of it?", _MOST_EVENT_ID)
+    if is_asked and event:
+        _event(event)
+    elif player:
         _player(player)
-    with st.form("event", border=False):
-        event = st.text_input("Event id", key="event_id", max_chars=_MOST_EVENT_ID, autocomplete="off")
-        is_asked = st.form_submit_button("What became of this event?")
-    if is_asked and event.strip():
-        _event(event.strip())
+    else:
+        st.html(panels(source.theme(), (), [view.start()]))
+
+
+def _asked(name: str, label: str, button: str, most: int) -> tuple[str, bool]:
+    """What was typed, and whether its button was pressed just now."""
+    with st.form(name, border=False):
+        field, press = st.columns([3, 2], vertical_alignment="bottom")
+        text = field.text_input(label, key=f"{name}_id", max_chars=most, autocomplete="off")
+        pressed = press.form_submit_button(button)
+    return text.strip(), pressed
 
 
 @st.cache_resource(show_spinner=False)
@@ -64,8 +73,9 @@ def _why(history: History) -> None:
     """On demand: it adds to the archive what is new, and recomputes."""
     titles = {board.title: board.name for board in _boards() if board.entity == (PLAYER,)}
     with st.form("why", border=False):
-        title = st.selectbox("Board", list(titles), key="why_board")
-        is_asked = st.form_submit_button("Why this score?")
+        field, press, _ = st.columns([2, 1, 2], vertical_alignment="bottom")
+        title = field.selectbox("Board", list(titles), key="why_board")
+        is_asked = press.form_submit_button("Why this score?")
     if is_asked and title:
         with st.spinner("Archiving what is new, and recomputing the score from its events"):
             found = look_at(lambda: explain(source.settings(), titles[title], history.player))

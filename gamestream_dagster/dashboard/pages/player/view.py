@@ -39,6 +39,16 @@ _OUTCOME_TONES: Final = {
 _NUMBERS: Final = (MetricType.BIGINT, MetricType.DOUBLE, MetricType.DECIMAL)
 
 
+def start() -> Panel:
+    """What to type, before anything was."""
+    text = (
+        "Give a player's id for boards, settled days and the events behind a score; "
+        "or an event's id for what became of it. Ids are exact, and stay in this session."
+    )
+    links = (Link("what counts", doc("events")), Link("fates", doc("fates")))
+    return Panel("start", "Nobody is asked for yet", "Try a name from the leaderboards.", [Note(text)], links=links)
+
+
 def panels(history: History, metrics: Sequence[Metric]) -> list[Panel]:
     """One player."""
     if not history.is_known:
@@ -90,7 +100,7 @@ def _days(history: History, metric: Metric) -> Panel:
     if others:
         about = f"The newest settled day of the player, by {', '.join(label(metric, name) for name in others)}."
     links = (Link("definition", doc(f"metrics/{metric.name}")),)
-    return Panel(metric.name, metric.title, about, [Table(columns, rows)], links=links, is_wide=len(columns) > 7)
+    return Panel(metric.name, metric.title, about, [Table(columns, rows)], links=links, is_wide=len(columns) > 6)
 
 
 def explained(found: Explained | Problem) -> Panel:
