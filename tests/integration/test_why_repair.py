@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from gamestream_dagster.dashboard.snapshot import read_snapshot
+from gamestream_dagster.dashboard.pages.leaderboards.snapshot import read_snapshot
 from sqlalchemy import text
 from typer.testing import CliRunner
 
