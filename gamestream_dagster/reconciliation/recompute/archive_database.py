@@ -27,7 +27,7 @@ Given = Mapping[str, object]
 """Relations that one statement reads beside the archive (see `texts` and `numbers`), by name."""
 
 _STREAMED = 1_000
-_TOTALS, _SUMMED = "player_totals", "summed"
+_TOTALS, _SUMMED, _WATERMARK = "player_totals", "summed", "watermark"
 _POSITION = ("partition", "offset", "item")
 
 
@@ -69,6 +69,7 @@ class ArchiveDatabase:
         self._db.execute(statement("recompute/late_ms"), {"late_ms": source.late_ms})
         self._copies_found = not source.event_ids
         self._bound: EventsAt | None = None
+        self._watermark_made = False
         self._totals_summed: bool | None = None
         self._focus: Entities | None = None
         self._derived: dict[str, EventsAt] = {}
@@ -176,6 +177,9 @@ class ArchiveDatabase:
             self._focus = at.entities
         if before is None or _shape(before) != _shape(at):
             self._bind_events(at)
+        if _WATERMARK in sql and not self._watermark_made:  # it reads whichever `cut` there is
+            self._db.execute(statement("recompute/watermark"))
+            self._watermark_made = True
         if _TOTALS in sql:  # only scores have them: other sources lack their columns
             self._bind_totals(at)
         self._bound = at
@@ -188,7 +192,6 @@ class ArchiveDatabase:
             "high_offset": [at.cut[partition] for partition in partitions],
         }
         self._make("recompute/cut", {"given_cut": numbers(columns)})
-        self._db.execute(statement("recompute/watermark"))
 
     def _bind_events(self, at: EventsAt) -> None:
         archive = ("archive",) if at.entities is None else ("focus",)

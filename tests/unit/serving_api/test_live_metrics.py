@@ -9,12 +9,15 @@ import pytest
 
 from tests.support.fakes.serving import LIVE, ServingApi
 
-NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 METRIC = "events_by_region_1min"
 
 
+def ago(minutes: int) -> datetime:
+    return datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=minutes)
+
+
 def row(minutes_ago: int, region: str, events: int) -> dict[str, Any]:
-    minute = NOW - timedelta(minutes=minutes_ago)
+    minute = ago(minutes_ago)
     return {"minute": minute, "region": region, "events": events, "as_of": minute, "final": minutes_ago > 11}
 
 
@@ -45,8 +48,8 @@ def test_the_rows_of_the_last_hour_come_page_by_page(api: ServingApi) -> None:
 
 
 def test_from_and_to_choose_the_minutes(api: ServingApi) -> None:
-    filled(api)
-    span = {"from": (NOW - timedelta(minutes=9)).isoformat(), "to": (NOW - timedelta(minutes=7)).isoformat()}
+    rows = filled(api)
+    span = {"from": rows[-27]["minute"].isoformat(), "to": rows[-21]["minute"].isoformat()}
     found = api.get(f"/v1/metrics/{METRIC}", params=span).json()["rows"]
     assert [one["events"] for one in found] == [9, 9, 9, 8, 8, 8]
 
