@@ -95,7 +95,7 @@ def _balanced(proofs: Proofs, report: ReportUrl) -> Tile:
     if not proofs.ledgers:
         return Tile("Ledger", "–", "no run has counted yet", doc("fates", "the-ledger"))
     off = [one for one in proofs.ledgers if not one["ledger"].get("balanced", True)]
-    records = sum(int(one["ledger"].get("records") or 0) for one in proofs.ledgers)
+    records = sum(_counted(one, "records") or 0 for one in proofs.ledgers)
     where = report((off or proofs.ledgers)[0]["report_path"]) or doc("events", "what-becomes-of-a-record")
     label = "not balanced" if off else "balanced"
     return Tile("Ledger", label, f"{records:,} records accounted for", where, Tone.BAD if off else Tone.GOOD)
@@ -278,17 +278,24 @@ def _ledger(proofs: Proofs, report: ReportUrl) -> Panel:
         (
             Cell(one["topic"], soft=f"counted {ago(proofs.read_at - one['finished_at'])}"),
             _balance(one, report),
-            *(Cell(count(one["ledger"].get(name))) for name in names),
+            *(Cell(count(_counted(one, name))) for name in names),
         )
         for one in proofs.ledgers
     ]
     parts: list[Part] = [Table(columns, rows)]
     for one in proofs.ledgers:
-        parts += [Note(f"{fault}.", PROVE, Tone.BAD) for fault in (one["ledger"].get("faults") or [])[:3]]
+        faults = one["ledger"].get("faults")
+        parts += [Note(f"{fault}.", PROVE, Tone.BAD) for fault in (faults if isinstance(faults, list) else [])[:3]]
     for topic, minutes in proofs.minutes.items():
         if minutes:
             parts.append(_minutes(topic, minutes))
     return Panel("ledger", "Ledger of the boards", about, parts, links=links)
+
+
+def _counted(one: Row, name: str) -> int | None:
+    """A count of a stored balance; None where it is no number, as a manual edit may have left it."""
+    value = one["ledger"].get(name)
+    return value if isinstance(value, int) else None
 
 
 def _balance(one: Row, report: ReportUrl) -> Cell:
