@@ -38,6 +38,8 @@ from gamestream_dagster.settings import Settings
 
 LIVE: Final = "events_agg_1min"
 SETTLED: Final = "event_counts"
+EVENTS: Final = "events"
+"""What the settled counts are computed from; it knows up to where the archive was read."""
 _MOST_TYPES: Final = 10_000
 
 Say = Callable[[str], None]
@@ -72,13 +74,19 @@ def _proven(settings: Settings, day: date, say: Say) -> DayProof:
             raise CouldNotLookError(
                 f"{day} is not settled", f"settle it with `gamestream metrics backfill --from {day} --to {day}`"
             )
+        [events] = store.newest([EVENTS], day, day) or [None]
+        if events is None or version.inputs.get(EVENTS, {}).get(day) != events.version:
+            raise CouldNotLookError(
+                f"{SETTLED} of {day} is not of the newest {EVENTS}",
+                f"settle it again with `gamestream metrics backfill --from {day} --to {day}`",
+            )
         settled = {row["event_name"]: row["events"] for row in store.rows(metric, day, _MOST_TYPES)}
         _check_live(engine, board, day)
         live = live_counts(engine, board, day)
     say("archive")
     archive_topic(settings, enriched)
     say("causes")
-    return judged(day, version, live, settled, causes_of(settings, enriched, day, version))
+    return judged(day, version, live, settled, causes_of(settings, enriched, day, events))
 
 
 def _check_live(engine: Engine, board: Board, day: date) -> None:
@@ -119,7 +127,7 @@ def live_counts(engine: Engine, board: Board, day: date) -> dict[str, int]:
         ) from error
 
 
-def causes_of(settings: Settings, enriched: Source, day: date, version: Settled) -> list[dict[str, Any]]:
+def causes_of(settings: Settings, enriched: Source, day: date, events: Settled) -> list[dict[str, Any]]:
     """By event type what the archives hold of the day, and why they differ (see sql/day.sql)."""
     raw = game_source(settings)
     spill = settings.home / "tmp" / "metrics"
@@ -132,7 +140,7 @@ def causes_of(settings: Settings, enriched: Source, day: date, version: Settled)
     ):
         database.attach("enriched", settings.archive_dir / enriched.topic, enriched)
         values = {"from": millis_of(day), "until": millis_of(day + timedelta(days=1))}
-        return database.of_day(day, statement("live/day"), version.upto, **values)
+        return database.of_day(day, statement("live/day"), events.upto, **values)
 
 
 def judged(

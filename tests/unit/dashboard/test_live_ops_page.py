@@ -81,6 +81,15 @@ def test_past_minutes_are_asked_once() -> None:
     assert later.look().minutes[:-1] == first.minutes[1:]
 
 
+def test_a_topic_that_was_made_anew_counts_nothing_negative() -> None:
+    source = log()
+    watch = StreamWatch(source, clock=NOW.timestamp)
+    watch.look()
+    source.records["game-events-raw"] = []
+    seen = watch.look()
+    assert (seen.last_day, seen.recent, min(records for _, records in seen.minutes)) == (0, 0, 0)
+
+
 def test_topics_that_are_not_there() -> None:
     with pytest.raises(NotFoundError, match="gamestream apply"):
         pulse(Log(user_score=[1.0]))

@@ -152,6 +152,8 @@ def test_a_ledger_that_is_off_is_red_and_names_its_faults() -> None:
     proofs = Proofs(NOW, runs=[run()], ledgers=[row])
     assert tile(proofs, "Ledger") == ("not balanced", Tone.BAD, "/reports/r3.html")
     assert "p0@3..7" in notes(page(proofs)["ledger"])
+    edited = {"records": "many", "faults": "none", "accepted": None, "balanced": "yes"}
+    assert "user-score" in drawn("auto", [], [page(Proofs(NOW, ledgers=[{**row, "ledger": edited}]))["ledger"]])
     good = Proofs(NOW, runs=[run()], ledgers=[{**row, "ledger": {**counts, "balanced": True}}])
     assert tile(good, "Ledger")[1] is Tone.GOOD
 

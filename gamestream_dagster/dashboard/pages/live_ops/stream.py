@@ -91,7 +91,7 @@ class StreamWatch:
                 recent=self._since(RAW_TOPIC, recent, ranges),
                 dead=self._since(DLQ_TOPIC, recent, ranges),
                 late=self._since(LATE_TOPIC, recent, ranges),
-                minutes=[(at, after - before) for at, before, after in zip(marks, ends, ends[1:], strict=False)],
+                minutes=[(at, max(0, end - start)) for at, start, end in zip(marks, ends, ends[1:], strict=False)],
             )
 
     def _since(self, topic: str, millis: int, ranges: Mapping[str, Ranges], *, keep: bool = True) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.dashboard.pages.quality.proofs import TREND_RUNS, Proofs, Row
-from gamestream_dagster.dashboard.pages.quality.suites import DocsRun, Suite
+from gamestream_dagster.dashboard.pages.quality.suite_view import FileUrl, expectations_tile, suites_panel
+from gamestream_dagster.dashboard.pages.quality.suites import DocsRun
 from gamestream_dagster.dashboard.parts import (
     Badge,
     Bar,
@@ -38,14 +38,11 @@ from gamestream_dagster.reconciliation.results.report_view import MEANING
 
 TONES = {"MATCH": Tone.GOOD, "EXPLAINED": Tone.PLAIN, "DIFFERENT": Tone.BAD, "COULD_NOT_RUN": Tone.WARN}
 MARKS = {"MATCH": "✓", "EXPLAINED": "≈", "DIFFERENT": "✗", "COULD_NOT_RUN": "?"}
-SUITE_TONES = {"HOLDS": Tone.GOOD, "FAILS": Tone.BAD, "NOT_RUN": Tone.WARN}
 # Reconciliation runs every 15 minutes.
 OLD = timedelta(minutes=30)
 PROVE = "gamestream reconcile"
 ALL_TABLES = "The table does not exist yet."
 
-FileUrl = Callable[[Path], str]
-"""Address of a page of Data Docs."""
 ReportUrl = Callable[[str | None], str]
 """Address of a stored report; empty when there is none."""
 
@@ -57,7 +54,7 @@ def tiles(proofs: Proofs, boards: Sequence[Board], runs: Sequence[DocsRun], repo
         _proven(proofs, boards),
         _unexplained(proofs, report),
         _balanced(proofs, report),
-        _expectations(runs),
+        expectations_tile(runs),
     ]
 
 
@@ -98,21 +95,10 @@ def _balanced(proofs: Proofs, report: ReportUrl) -> Tile:
     if not proofs.ledgers:
         return Tile("Ledger", "–", "no run has counted yet", doc("fates", "the-ledger"))
     off = [one for one in proofs.ledgers if not one["ledger"].get("balanced", True)]
-    records = sum(int(one["ledger"].get("records") or 0) for one in proofs.ledgers)
+    records = sum(_counted(one, "records") or 0 for one in proofs.ledgers)
     where = report((off or proofs.ledgers)[0]["report_path"]) or doc("events", "what-becomes-of-a-record")
     label = "not balanced" if off else "balanced"
     return Tile("Ledger", label, f"{records:,} records accounted for", where, Tone.BAD if off else Tone.GOOD)
-
-
-def _expectations(runs: Sequence[DocsRun]) -> Tile:
-    suites = [suite for run in runs for suite in run.suites]
-    if not suites:
-        return Tile("Expectations", "–", "no results yet", doc("causes"))
-    held, total = sum(one.held for one in suites), sum(one.expectations for one in suites)
-    failing = any(one.state == "FAILS" for one in suites)
-    waiting = sum(one.state == "NOT_RUN" for one in suites)
-    about = f"hold, in {plural(len(suites), 'suite')}" + (f", {waiting} not run yet" if waiting else "")
-    return Tile("Expectations", f"{held:,} of {total:,}", about, "#gs-suites", Tone.BAD if failing else Tone.GOOD)
 
 
 def panels(
@@ -125,7 +111,7 @@ def panels(
         _causes(proofs),
         _ledger(proofs, report),
         _intake(proofs),
-        _suites(runs, proofs.read_at, file_url),
+        suites_panel(runs, proofs.read_at, file_url),
     ]
 
 
@@ -292,17 +278,24 @@ def _ledger(proofs: Proofs, report: ReportUrl) -> Panel:
         (
             Cell(one["topic"], soft=f"counted {ago(proofs.read_at - one['finished_at'])}"),
             _balance(one, report),
-            *(Cell(count(one["ledger"].get(name))) for name in names),
+            *(Cell(count(_counted(one, name))) for name in names),
         )
         for one in proofs.ledgers
     ]
     parts: list[Part] = [Table(columns, rows)]
     for one in proofs.ledgers:
-        parts += [Note(f"{fault}.", PROVE, Tone.BAD) for fault in (one["ledger"].get("faults") or [])[:3]]
+        faults = one["ledger"].get("faults")
+        parts += [Note(f"{fault}.", PROVE, Tone.BAD) for fault in (faults if isinstance(faults, list) else [])[:3]]
     for topic, minutes in proofs.minutes.items():
         if minutes:
             parts.append(_minutes(topic, minutes))
     return Panel("ledger", "Ledger of the boards", about, parts, links=links)
+
+
+def _counted(one: Row, name: str) -> int | None:
+    """A count of a stored balance; None where it is no number, as a manual edit may have left it."""
+    value = one["ledger"].get(name)
+    return value if isinstance(value, int) else None
 
 
 def _balance(one: Row, report: ReportUrl) -> Cell:
@@ -380,43 +373,6 @@ def _http_minutes(proofs: Proofs) -> Chart:
         first=f"{clock(proofs.http[0]['minute'])} UTC",
         last=f"{clock(proofs.http[-1]['minute'])} UTC",
         series=names,
-    )
-
-
-def _suites(runs: Sequence[DocsRun], now: datetime, file_url: FileUrl) -> Panel:
-    about = "What must hold of ranks, order, ratios, ledgers and settled days, checked by Great Expectations."
-    if not runs:
-        note = Note(
-            "No suite has run yet. Dagster runs them every four hours and with each settled day; "
-            "to run them now, launch the job archive_and_reconcile in Dagster."
-        )
-        return Panel("suites", "Great Expectations", about, [note], is_wide=True)
-    columns = (
-        Column("suite"), Column("state"), Column("expectations", is_number=True), Column("rows", is_number=True),
-        Column("result"),
-    )  # fmt: skip
-    ran = [(suite, run) for run in runs for suite in run.suites if suite.state != "NOT_RUN"]
-    waiting = [suite for run in runs for suite in run.suites if suite.state == "NOT_RUN"]
-    rows = [_suite(*one, file_url) for one in sorted(ran, key=lambda one: one[0].state != "FAILS")]
-    parts: list[Part] = [Table(columns, rows)] if rows else []
-    if waiting:
-        names = ", ".join(one.title for one in waiting)
-        text = f"Not run yet, for want of rows: {names}. Data Docs say what each waits for."
-        parts.append(Note(text))
-    if not parts:
-        parts.append(Note("These Data Docs hold no results for this page yet; the next run of the suites adds them."))
-    links = [Link(f"Data Docs, {ago(now - run.built_at)}", file_url(run.index)) for run in runs]
-    return Panel("suites", "Great Expectations", about, parts, links=links, is_wide=True)
-
-
-def _suite(suite: Suite, run: DocsRun, file_url: FileUrl) -> tuple[Cell, ...]:
-    page = file_url(run.index.parent / suite.page) if suite.page else file_url(run.index)
-    return (
-        Cell(suite.title, soft=suite.suite, href=page),
-        Cell(in_words(suite.state), tone=SUITE_TONES.get(suite.state, Tone.WARN)),
-        Cell(f"{suite.held} of {suite.expectations}"),
-        Cell(count(suite.evaluated)),
-        Cell(suite.sentence),
     )
 
 
