@@ -93,7 +93,7 @@ WITH spans AS (
 ), told AS (
   SELECT cohort, day_n, spans.player,
     bool_or(day_of(at_ms) = cohort + day_n) AS on_day,
-    bool_or(at_ms >= first_ms + day_n * 86400000 AND at_ms < first_ms + (day_n + 1) * 86400000) AS in_24h,
+    bool_or(at_ms >= first_ms + day_n * 86400000::BIGINT AND at_ms < first_ms + (day_n + 1) * 86400000::BIGINT) AS in_24h,
     bool_or(day_of(at_ms) >= cohort + day_n) AS on_or_after
   FROM spans JOIN moments USING (player) GROUP BY ALL
 )

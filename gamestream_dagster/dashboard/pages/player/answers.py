@@ -56,15 +56,8 @@ def explain(settings: Settings, board: str, player: str) -> Explained:
             sums.append(
                 SumLine(one.column, one.total, one.events, [dict(row) for row in first], [dict(row) for row in last])
             )
-<<<<<<< HEAD
         shown, recomputed = (dict(row) if row is not None else None for row in (why.shown, why.recomputed))
         found.append(Explained(why.board.title, why.sentence, why.adds_up, shown, recomputed, sums, why.reasons))
-=======
-        shown = None if why.shown is None else dict(why.shown)
-        recomputed = None if why.recomputed is None else dict(why.recomputed)
-        told = Explained(why.board.title, why.sentence, why.adds_up, shown, recomputed, sums, why.reasons)
-        found.append(told)
->>>>>>> pages
 
     explain_row(settings, board, f"player:{player}", use)
     return found[0]
