@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from gamestream_dagster.dashboard.pages.leaderboards.snapshot import read_snapshot
 from sqlalchemy import text
 from typer.testing import CliRunner
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.postgres import open_engine
+from gamestream_dagster.dashboard.pages.leaderboards.snapshot import read_snapshot
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.resources.boards import BoardTables

@@ -243,3 +243,12 @@ def test_provenance_names_the_options(world: World) -> None:
     [run] = load_runs(world.settings)
     assert (run.by, run.name) == ("a test", OPTIONS.name)
     assert OPTIONS.name == f"lives-20260224-9d-260p-{OPTIONS.prefix}"
+
+
+def test_the_truth_of_more_than_thirty_days_knows_day_thirty(tmp_path: Path) -> None:
+    options = LivesOptions(seed=1, start=date(2026, 1, 1), days=33, players=60)
+    fill(Settings(home=tmp_path / "home"), tmp_path / "truth", options)
+    found = duckdb.sql(f"SELECT DISTINCT cohort FROM '{tmp_path}/truth/retention.parquet' WHERE day_n = 30").fetchall()
+    cohorts = {row[0] for row in found}
+    assert cohorts
+    assert cohorts <= {date(2026, 1, day) for day in (1, 2, 3)}
