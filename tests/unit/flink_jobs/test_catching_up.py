@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gamestream_dagster.flink_jobs.observe.caught_up import MOST_MARKERS, CatchingUp
-from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
+from gamestream_dagster.flink_jobs.spec.catalogue import default_jobs, load_jobs
 
 RAW, SCORES = "game-events-raw", "user-score"
 INTAKE = (("event_intake_v1", RAW),)
@@ -44,7 +44,7 @@ def broker() -> Broker:
 
 
 def jobs(broker: Broker) -> CatchingUp:
-    return CatchingUp(broker, broker.holds, load_jobs())
+    return CatchingUp(broker, broker.holds, default_jobs(load_jobs()))
 
 
 def everything_read(broker: Broker, at: dict[str, int]) -> None:
