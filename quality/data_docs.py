@@ -106,7 +106,8 @@ def _results(results: tuple[SuiteResult, ...], pages: dict[str, str]) -> str:
         }
         for one in results
     ]
-    return json.dumps({"built_at": datetime.now(UTC).isoformat(), "suites": suites})
+    text = json.dumps({"built_at": datetime.now(UTC).isoformat(), "suites": suites})
+    return text.replace("<", r"\u003c")  # the same text to a program, and never a tag to a browser
 
 
 def _replace(folder: Path, new: Path) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from gamestream_dagster.alerts.machine import AlertState
 from gamestream_dagster.alerts.rules import load_book
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.metrics import load_metrics
@@ -94,7 +95,7 @@ def test_records_of_jobs_and_alerts_can_be_read(database: tuple[Settings, sa.Eng
     assert isinstance(found, Records)
     assert (found.deployments["j"]["state"], found.incidents["j"]["kind"]) == ("RUNNING", "LOOP")
     assert found.alerts is not None
-    assert {line.state for line in found.alerts.lines} == {"no_data"}
+    assert {line.state for line in found.alerts.lines} == {AlertState.NO_DATA}
 
 
 def test_a_player_is_found_on_boards_and_in_settled_days(database: tuple[Settings, sa.Engine]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import ProgrammingError
 
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.settings import Settings
@@ -88,9 +90,21 @@ def own_database(stack: Settings, tables: bool = True) -> Iterator[Settings]:
             database.dispose()
         yield settings
     finally:
-        with server.connect() as link:
-            link.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        _drop(server, name)
         server.dispose()
+
+
+def _drop(server: sa.Engine, name: str) -> None:
+    """Drop a database; a cleaner of Postgres' own that is in it just now may not be ended, and is soon done."""
+    for left in reversed(range(50)):
+        try:
+            with server.connect() as link:
+                link.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+            return
+        except ProgrammingError:
+            if not left:
+                raise
+            time.sleep(0.1)
 
 
 def fill(settings: Settings, rows: dict[str, list[dict[str, Any]]] | None = None) -> None:

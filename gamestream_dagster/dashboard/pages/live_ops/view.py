@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from gamestream_dagster.alerts.machine import AlertState
 from gamestream_dagster.dashboard.lag import LAG_IS_HIGH, lag_lines
 from gamestream_dagster.dashboard.pages.live_ops.minutes import (
     ARMS,
@@ -90,7 +91,7 @@ def _alerts(moment: Moment | Problem) -> Tile:
         return Tile("Alerts", "?", moment.title, doc("alerts"), Tone.WARN)
     if moment.alerts is None or moment.alerts.evaluated_at is None:
         return Tile("Alerts", "–", "never evaluated", doc("alerts"), Tone.WARN)
-    firing = [one for one in moment.alerts.lines if one.state == "firing"]
+    firing = [one for one in moment.alerts.lines if one.state == AlertState.FIRING]
     about = ", ".join(sorted({one.name for one in firing})[:2]) or "nothing fires"
     where = firing[0].runbook.removeprefix("docs/").removesuffix(".md") if firing else ""
     return Tile("Alerts", count(len(firing)), about, doc(where or "alerts"), Tone.BAD if firing else Tone.GOOD)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from gamestream_dagster.alerts.machine import AlertState
 from gamestream_dagster.alerts.overview import Line
 from gamestream_dagster.catalogue.topics import Topic
 from gamestream_dagster.clients.flink_types import FlinkState
@@ -45,7 +46,13 @@ _SERVICE_TONES = {
     ServiceState.UNREACHABLE: Tone.BAD,
 }
 _JOB_TONES = {FlinkState.RUNNING: Tone.LIVE, FlinkState.FINISHED: Tone.PLAIN, FlinkState.FAILED: Tone.BAD}
-_ALERT_TONES = {"firing": Tone.BAD, "silenced": Tone.PLAIN, "no_data": Tone.WARN, "pending": Tone.WARN}
+_ALERT_TONES = {
+    AlertState.FIRING.value: Tone.BAD,
+    "silenced": Tone.PLAIN,
+    AlertState.NO_DATA.value: Tone.WARN,
+    AlertState.PENDING.value: Tone.WARN,
+}
+"""The states that are shown."""
 _ALERTS_SHOWN = 30
 
 
@@ -108,8 +115,8 @@ def _alerts_tile(look: Platform) -> Tile:
     seen = look.records.alerts
     if seen is None or seen.evaluated_at is None:
         return Tile("Alerts", "–", "never evaluated", doc("alerts"), Tone.WARN)
-    firing = sum(one.state == "firing" for one in seen.lines)
-    blind = sum(one.state == "no_data" for one in seen.lines)
+    firing = sum(one.state == AlertState.FIRING for one in seen.lines)
+    blind = sum(one.state == AlertState.NO_DATA for one in seen.lines)
     about = f"firing, {blind} without data" if blind else "firing"
     return Tile("Alerts", count(firing), about, "#gs-alerts", Tone.BAD if firing else Tone.GOOD)
 
@@ -137,7 +144,7 @@ def _alert_parts(look: Platform) -> list[Part]:
         return [Note("The tables of alerts do not exist yet.", "gamestream apply")]
     if seen.evaluated_at is None:
         return [Note("No rule was evaluated yet: the sensor alert_rules of Dagster does it.", "gamestream status")]
-    lines = [one for one in seen.lines if one.state in ("firing", "silenced", "pending", "no_data")]
+    lines = [one for one in seen.lines if one.state in _ALERT_TONES]
     parts: list[Part] = []
     age = look.read_at - datetime.fromtimestamp(seen.evaluated_at, UTC)
     if age > EVALUATION_IS_OLD:
@@ -161,7 +168,7 @@ def _alert(one: Line, now: datetime) -> tuple[Cell, ...]:
     since = ago(now - datetime.fromtimestamp(one.since, UTC)) if one.since and math.isfinite(one.since) else "–"
     runbook = one.runbook.removeprefix("docs/").removesuffix(".md")
     return (
-        Cell(one.name, soft=one.why if one.state == "no_data" else one.message or one.why),
+        Cell(one.name, soft=one.why if one.state == AlertState.NO_DATA else one.message or one.why),
         Cell(one.state.replace("_", " "), tone=_ALERT_TONES.get(one.state, Tone.PLAIN), hint=one.severity),
         Cell(since),
         Cell("what to do", href=doc(runbook)) if runbook else Cell("–"),
