@@ -100,11 +100,12 @@ def _drop(server: sa.Engine, name: str) -> None:
         try:
             with server.connect() as link:
                 link.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-            return
         except ProgrammingError:
             if not left:
                 raise
             time.sleep(0.1)
+        else:
+            return
 
 
 def fill(settings: Settings, rows: dict[str, list[dict[str, Any]]] | None = None) -> None:
