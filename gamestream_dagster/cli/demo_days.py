@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gamestream_dagster.settings import Settings
 
 DAYS, PLAYERS = 7, 400
+_MOST_ROWS = 1_000
+_ONE_ROW = ("active_users", "sessions_daily", "revenue_daily")
 
 
 def live_a_week(settings: Settings) -> int:
@@ -61,16 +63,17 @@ def settle_the_week(settings: Settings, note: Callable[[str], None]) -> None:
 
 def show_newest_day(settings: Settings) -> None:
     """Print the numbers of the newest settled day; nothing where there is none."""
+    from gamestream_dagster.catalogue.metrics import load_metrics
     from gamestream_dagster.metrics.store import open_store
 
+    metrics = load_metrics()
     with open_store(settings) as store:
         day = max((one.day for one in store.newest(["active_users"])), default=None)
         if day is None:
             return
-        users, sessions, revenue = (
-            _row(store, name, day) for name in ("active_users", "sessions_daily", "revenue_daily")
-        )
-        first_days = [row for row in _rows(store, "retention", day) if row["day_n"] == 1]
+        found = {name: store.rows(metrics[name], day, _MOST_ROWS) for name in (*_ONE_ROW, "retention")}
+    users, sessions, revenue = (next(iter(found[name]), {}) for name in _ONE_ROW)
+    first_days = [row for row in found["retention"] if row["day_n"] == 1]
     players = sum(row["players"] for row in first_days)
     returned = sum(row["retained"] for row in first_days)
     table = Table(box=None, title=f"settled day {day}", title_justify="left")
@@ -94,13 +97,3 @@ def _last_day() -> date:
     from gamestream_dagster.metrics.completeness import GRACE
 
     return (datetime.now(UTC) - GRACE).date() - timedelta(days=1)
-
-
-def _rows(store: Any, name: str, day: date) -> list[dict[str, Any]]:
-    from gamestream_dagster.catalogue.metrics import load_metrics, metric_named
-
-    return store.rows(metric_named(name, load_metrics()), day, 1_000)
-
-
-def _row(store: Any, name: str, day: date) -> dict[str, Any]:
-    return next(iter(_rows(store, name, day)), {})

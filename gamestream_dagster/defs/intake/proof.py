@@ -1,11 +1,11 @@
 """The proof of intake: every game event has one fate, by the archive's judgement and by the topics."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 
-from gamestream_dagster.alerts.store import Severity
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.components.keys import (
     DEFAULT_OWNER,
@@ -17,6 +17,7 @@ from gamestream_dagster.components.keys import (
     topic_key,
 )
 from gamestream_dagster.components.markdown import markdown_table
+from gamestream_dagster.components.proof_checks import keep_alert, ledger_check
 from gamestream_dagster.fates.outputs import INTAKE_JOB, OUTPUT_TOPICS, SCORES_TOPIC, Fate
 from gamestream_dagster.reconciliation.intake.model import Held, IntakeProof
 from gamestream_dagster.reconciliation.model.values import Cause, Verdict
@@ -34,7 +35,6 @@ CHECKS = {
     LEDGER: "In each minute of the last hour HTTP, raw topic, outputs and scores add up.",
 }
 ALERT = "intake/fates"
-_FAULTS_TOLD = 5
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 _PROVEN_HOURLY = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=5), warn_window=timedelta(hours=3))
 
@@ -68,7 +68,8 @@ def reconcile_intake(
     """Compare once. Differences fail the checks; only a proof that could not look fails the run."""
     with explained("reconcile intake"):
         proof = reconciler.prove_intake()
-        _keep_alert(verdicts, proof)
+        details = {"verdict": proof.verdict.value, "reason": proof.reason}
+        keep_alert(verdicts, ALERT, proof.verdict, _summary(proof), details)
     if proof.verdict is Verdict.COULD_NOT_RUN:
         raise dg.Failure(
             description=f"Nothing was compared: {proof.reason}",
@@ -117,31 +118,12 @@ def check(proof: IntakeProof) -> list[dg.AssetCheckResult]:
             description=f"{unexplained} records with an UNEXPLAINED fault." if unexplained else "",
             metadata={"records_unexplained": unexplained},
         ),
-        _ledger_check(proof),
+        ledger_check(LEDGER, _ledger_faults(proof)),
     ]
 
 
-def _ledger_check(proof: IntakeProof) -> dg.AssetCheckResult:
-    faults = ["There is no ledger."] if proof.ledger is None else proof.ledger.faults
-    more = len(faults) - _FAULTS_TOLD
-    return dg.AssetCheckResult(
-        check_name=LEDGER,
-        passed=not faults,
-        severity=_ERROR,
-        description="; ".join([*faults[:_FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]),
-        metadata={"faults": len(faults)},
-    )
-
-
-def _keep_alert(verdicts: Verdicts, proof: IntakeProof) -> None:
-    """The alert of a difference that nothing excuses. A proof that could not look says nothing about it."""
-    if proof.verdict is Verdict.COULD_NOT_RUN:
-        return
-    if proof.verdict is not Verdict.DIFFERENT:
-        verdicts.clear_alert(ALERT)
-        return
-    details = {"verdict": proof.verdict.value, "reason": proof.reason}
-    verdicts.raise_alert(ALERT, Severity.CRITICAL, _summary(proof), details)
+def _ledger_faults(proof: IntakeProof) -> Sequence[str]:
+    return ["There is no ledger."] if proof.ledger is None else proof.ledger.faults
 
 
 def _summary(proof: IntakeProof) -> str:

@@ -4,7 +4,6 @@ from typing import Any
 
 import dagster as dg
 
-from gamestream_dagster.alerts.store import Severity
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.sources import by_source, stack_sources
 from gamestream_dagster.components.keys import (
@@ -17,6 +16,7 @@ from gamestream_dagster.components.keys import (
     table_key,
 )
 from gamestream_dagster.components.markdown import markdown_table
+from gamestream_dagster.components.proof_checks import keep_alert, ledger_check
 from gamestream_dagster.components.reconciliation_sensor import LOOKED, NO_UNEXPLAINED
 from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
 from gamestream_dagster.reconciliation.results import report_view
@@ -36,7 +36,6 @@ CHECKS = {
 }
 ALERT = "reconciliation/leaderboards"
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
-_FAULTS_TOLD = 5
 # what a run writes; an alert of our own, because a failed asset check starts no failure sensor
 TABLES = ("reconciliation_runs", "reconciliation_topics", "differences", "ledger", "alerts")
 
@@ -147,34 +146,21 @@ def check_run(run: ReconciliationRun) -> list[dg.AssetCheckResult]:
         metadata={"rows_unexplained": run.rows_unexplained},
     )
     looked = dg.AssetCheckResult(check_name=LOOKED, passed=True, severity=_ERROR)
-    return [verdict, explained_all, _ledger_check(run), looked]
+    return [verdict, explained_all, ledger_check(LEDGER, _ledger_faults(run)), looked]
 
 
-def _ledger_check(run: ReconciliationRun) -> dg.AssetCheckResult:
+def _ledger_faults(run: ReconciliationRun) -> list[str]:
     faults = [fault.sentence for fault in run.ledger_faults]
     faults += [f"There is no ledger of {one.topic}." for one in run.topics if one.ledger is None]
     if not run.balanced and not faults:
         faults = ["The four outcomes do not add up to what entered."]
-    more = len(faults) - _FAULTS_TOLD
-    return dg.AssetCheckResult(
-        check_name=LEDGER,
-        passed=not faults,
-        severity=_ERROR,
-        description="; ".join([*faults[:_FAULTS_TOLD], *([f"and {more} more"] if more > 0 else [])]),
-        metadata={"faults": len(faults)},
-    )
+    return faults
 
 
 def _keep_alert(verdicts: Verdicts, run: ReconciliationRun) -> None:
-    """The alert of a difference that nothing excuses. A run that could not look says nothing about it."""
-    if run.verdict is Verdict.COULD_NOT_RUN:
-        return
-    if run.verdict is not Verdict.DIFFERENT:
-        verdicts.clear_alert(ALERT)
-        return
     report = verdicts.report_url(run.report_path) if run.report_path else ""
     details = {"run_id": run.run_id, "verdict": run.verdict.value, "reason": run.reason, "report": report}
-    verdicts.raise_alert(ALERT, Severity.CRITICAL, _summary(run), details)
+    keep_alert(verdicts, ALERT, run.verdict, _summary(run), details)
 
 
 def _summary(run: ReconciliationRun) -> str:
