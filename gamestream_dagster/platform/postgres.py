@@ -216,7 +216,7 @@ SERVICES = (
         prepare=prepare,
         program=program,
         probe=probe,
-        link=lambda settings: settings.jdbc_url.removeprefix("jdbc:"),
+        link=lambda settings: settings.jdbc_url.removeprefix("jdbc:").partition("?")[0],
         external="postgres",
         stop_signal="INT",  # a fast stop: terminates open connections
     ),

@@ -289,9 +289,10 @@ class Settings(IngestSettings, ApiSettings):
 
     @property
     def jdbc_url(self) -> str:
-        """JDBC URL without credentials."""
+        """JDBC URL without credentials; it ends with a parameter, so that more follow after `&`."""
         port = self.postgres_port or self.port("postgres")
-        return f"jdbc:postgresql://{self.postgres_host}:{port}/{self.postgres_database}"
+        address = f"jdbc:postgresql://{self.postgres_host}:{port}/{self.postgres_database}"
+        return f"{address}?currentSchema={self.postgres_schema}"
 
     @property
     def archive_dir(self) -> Path:

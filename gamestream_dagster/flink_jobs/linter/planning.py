@@ -85,7 +85,7 @@ def plans_of(unit: Unit, gateway: SqlGateway) -> Answers:
 
 def _job_plan(unit: Unit, shapes: Shapes, gateway: SqlGateway) -> Planned:
     assert unit.job is not None  # noqa: S101 - the caller asked
-    values = {**{name: name for name in _VALUES}, **_SEASON, "jdbc_url": "jdbc:postgresql://b:1/d"}
+    values = {**{name: name for name in _VALUES}, **_SEASON, "jdbc_url": "jdbc:postgresql://b:1/d?currentSchema=s"}
     formats = {name: {"format": "json"} for name in (*map(format_placeholder, load_sources()), GAME_EVENTS)}
     bindings = Bindings({**values, **formats})
     rendered = render(unit.job, bindings)

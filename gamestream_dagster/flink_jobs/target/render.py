@@ -1,7 +1,7 @@
 """From the SQL files of a job to the statements that are sent: placeholders filled in, at submit only.
 
 A placeholder outside quotes, `'url' = ${jdbc_url}`, becomes a whole literal with its quotes. Inside a literal,
-`'${jdbc_url}?x=y'`, it becomes the escaped text. A group of options, `${format_user_score}`, becomes
+`'${jdbc_url}&x=y'`, it becomes the escaped text. A group of options, `${format_user_score}`, becomes
 `'key' = 'value', ...` and may only stand outside quotes. Nothing else of a value reaches the SQL.
 
 Where Kafka wants TLS or a login, the options for it follow `${kafka_bootstrap}`, and a registry's login follows
