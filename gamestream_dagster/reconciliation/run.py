@@ -114,8 +114,9 @@ def reconcile(
     )
     with open_engine(settings) as engine:
         run = _finished(tasks, engine, run, started)
-        for why, names in left_out.items():
-            run = replace(run, reason=f"{run.reason}; not proven, because {why}: {', '.join(names)}")
+        if left_out:
+            sentences = tuple(f"not proven, because {why}: {', '.join(names)}" for why, names in left_out.items())
+            run = replace(run, left_out=sentences, reason="; ".join((run.reason, *sentences)))
         return _keep(settings, engine, run)
 
 

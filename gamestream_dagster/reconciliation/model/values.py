@@ -349,6 +349,8 @@ class ReconciliationRun:
     topics: tuple[TopicProof, ...] = ()
     report_path: Path | None = None
     descriptions: Mapping[str, Board] = field(default_factory=dict[str, Board])
+    left_out: tuple[str, ...] = ()
+    """Outputs that were not compared though nobody chose among them, and why, a sentence for each reason."""
 
     def proof_of(self, board: str) -> TopicProof:
         """The part of the run that is about a board."""
