@@ -93,6 +93,9 @@ def test_a_runbook_answers_four_questions_with_commands_that_exist(path: Path) -
         ("gamestream reconcile --mode savepoint", False),
         ("gamestream archive --mend", False),
         ("gamestream down", False),
+        ("gamestream psql -c 'SELECT 1'", True),
+        ("gamestream psql -c 'DELETE FROM alerts'", False),
+        ("gamestream psql", False),
         ("rm -rf gamestream status", False),
     ],
 )
