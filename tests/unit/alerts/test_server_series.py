@@ -23,7 +23,7 @@ def address() -> Iterator[str]:
             self.send_response(int(self.path.strip("/").split("/")[0]))
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is http.server's
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
