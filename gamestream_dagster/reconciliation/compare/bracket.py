@@ -16,7 +16,13 @@ from gamestream_dagster.reconciliation.compare.findings import (
 )
 from gamestream_dagster.reconciliation.model.input_history import Best, History
 from gamestream_dagster.reconciliation.model.order import beats, in_order
-from gamestream_dagster.reconciliation.model.ranges import LabelRange, SumRange, TimeRange, Watermarks
+from gamestream_dagster.reconciliation.model.ranges import (
+    LabelRange,
+    StandingRange,
+    SumRange,
+    TimeRange,
+    Watermarks,
+)
 from gamestream_dagster.reconciliation.model.values import Difference, DifferenceKind, Entity, Row, Sink
 
 MINUTE_MS = 60_000
@@ -47,7 +53,7 @@ def compare_bracket(
     rows = _without_strangers(findings, rows, history)
     _check_values(findings, rows, history)
     if not board.ranked:
-        _check_keys(findings, streamed, low_rows)
+        _check_keys(findings, streamed, _lasting(board, low_rows, history))
         return findings.sorted()
     wrong = {difference.rank for difference in findings.found}
     right = [row for row in rows if rank_of(board, row) not in wrong]
@@ -100,7 +106,12 @@ def _check_values(findings: Findings, rows: Sequence[Row], history: History) -> 
             case ColumnRole.RATIO:
                 for row in rows:
                     check_shown_ratio(findings, name, column, row)
-            case ColumnRole.NEWEST | ColumnRole.FINAL:
+            case ColumnRole.STANDING:
+                _check_standing(findings, rows, name, history)
+            case ColumnRole.FINAL:
+                for row in rows:
+                    _check_final(findings, row, name, history.watermarks())
+            case ColumnRole.NEWEST | ColumnRole.FIRST | ColumnRole.LAST:
                 _check_times(findings, rows, name, history)
             case _:
                 pass
@@ -128,25 +139,37 @@ def _check_sum(findings: Findings, row: Row, name: str, allowed: SumRange | None
 
 
 def _check_times(findings: Findings, rows: Sequence[Row], name: str, history: History) -> None:
-    """What a row says about itself: its newest event, and whether its minute has ended."""
+    """The times of a row's events: the newest one by Kafka's time, the first and the last one by their own."""
     board = findings.board
-    if board.columns[name].role is ColumnRole.FINAL:
-        for row in rows:
-            _check_final(findings, row, name, history.watermarks())
-        return
-    times = history.newest(board.entity, [entity_of(board, row) for row in rows])
-    for row in rows:
-        _check_newest(findings, row, name, times.get(entity_of(board, row)))
+    entities = [entity_of(board, row) for row in rows]
+    match board.columns[name].role:
+        case ColumnRole.FIRST:
+            times = history.firsts(board.entity, entities)
+        case ColumnRole.LAST:
+            times = history.lasts(board.entity, entities)
+        case _:
+            times = history.newest(board.entity, entities)
+    for row, entity in zip(rows, entities, strict=True):
+        _check_within(findings, row, name, times.get(entity))
 
 
-def _check_newest(findings: Findings, row: Row, name: str, allowed: TimeRange | None) -> None:
+def _check_standing(findings: Findings, rows: Sequence[Row], name: str, history: History) -> None:
+    """How many subjects have a row's key by their last event."""
+    board = findings.board
+    entities = [entity_of(board, row) for row in rows]
+    standing = history.standing(board.entity, board.columns[name].over, entities)
+    for row, entity in zip(rows, entities, strict=True):
+        _check_within(findings, row, name, standing.get(entity))
+
+
+def _check_within(findings: Findings, row: Row, name: str, allowed: TimeRange | StandingRange | None) -> None:
     value = row[name]
     if allowed is not None and allowed.allows(value):
         return
     recomputed = None if allowed is None else {"low": allowed.low, "high": allowed.high}
     findings.add(
         DifferenceKind.VALUE,
-        f"{name} is {value!r}; the newest event of the row between the two cuts gives {recomputed}",
+        f"{name} is {value!r}; the events of the row between the two cuts give {recomputed}",
         row,
         column=name,
         streamed=value,
@@ -155,12 +178,14 @@ def _check_newest(findings: Findings, row: Row, name: str, allowed: TimeRange | 
 
 
 def _check_final(findings: Findings, row: Row, name: str, watermarks: Watermarks) -> None:
-    """See that a row is final only when the watermark can have passed its minute, and then is soon."""
-    closes = int(row[findings.board.columns[name].of or ""]) + MINUTE_MS - 1
+    """See that a row is final only when the watermark can have passed its end, and then is soon."""
+    column = findings.board.columns[name]
+    closes = int(row[column.of or ""]) + (column.after or MINUTE_MS) - 1
+    what = "minute" if column.after is None else f"{column.after // MINUTE_MS} minutes from {column.of} on"
     if row[name] and not watermarks.may_have_passed(closes):
-        told = "the watermark has not passed the minute: more events of it can come"
+        told = f"the watermark has not passed the {what}: more events can come"
     elif not row[name] and watermarks.has_surely_passed(closes):
-        told = "the watermark has passed the minute"
+        told = f"the watermark has passed the {what}"
     else:
         return
     findings.add(
@@ -251,8 +276,17 @@ def _check_membership(
         )
 
 
+def _lasting(board: Board, rows: Sequence[Row], history: History) -> list[Row]:
+    """The rows of the low cut that are surely there until the high cut."""
+    for name, column in board.columns.items():
+        if column.role is ColumnRole.STANDING:
+            standing = history.standing(board.entity, column.over, [entity_of(board, row) for row in rows])
+            rows = [row for row in rows if (found := standing.get(entity_of(board, row))) and found.low > 0]
+    return list(rows)
+
+
 def _check_keys(findings: Findings, streamed: Sequence[Row], low_rows: Sequence[Row]) -> None:
-    """Who had a row by the events before the low cut has one still: such an output never shrinks."""
+    """Each of these rows of the low cut is there: no later event takes it away."""
     present = {entity_of(findings.board, row) for row in streamed}
     for row in low_rows:
         if (entity := entity_of(findings.board, row)) not in present:

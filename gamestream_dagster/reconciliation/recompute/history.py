@@ -6,9 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gamestream_dagster.archive.reader import texts
-from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.catalogue.boards import Board, ColumnRole
 from gamestream_dagster.reconciliation.model.input_history import Best
-from gamestream_dagster.reconciliation.model.ranges import MAX_STEPS, LabelRange, SumRange, TimeRange, Watermarks
+from gamestream_dagster.reconciliation.model.ranges import (
+    MAX_STEPS,
+    LabelRange,
+    StandingRange,
+    SumRange,
+    TimeRange,
+    Watermarks,
+)
 from gamestream_dagster.reconciliation.model.values import Entity, Row
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
@@ -77,6 +84,23 @@ class DuckHistory:
         rows = self._ask(over, keys, statement("recompute/newest", over=over))
         return {_key(over, row): TimeRange(row["low_newest"], row["high_newest"]) for row in rows}
 
+    def firsts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
+        """Range of the earliest event time of each key."""
+        rows = self._ask(over, keys, statement("recompute/event_span", over=over))
+        return {_key(over, row): TimeRange(row["high_first"], row["low_first"]) for row in rows}
+
+    def lasts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
+        """Range of the latest event time of each key."""
+        rows = self._ask(over, keys, statement("recompute/event_span", over=over))
+        return {_key(over, row): TimeRange(row["low_last"], row["high_last"]) for row in rows}
+
+    def standing(
+        self, entity: tuple[str, ...], over: tuple[str, ...], keys: Sequence[Entity]
+    ) -> Mapping[Entity, StandingRange]:
+        """Range of the number of subjects, named by `over`, whose last event has a key."""
+        rows = self._ask(entity, keys, statement("recompute/standing", key=entity, subject=over))
+        return {_key(entity, row): StandingRange(row["low_subjects"], row["high_subjects"]) for row in rows}
+
     def watermarks(self) -> Watermarks:
         """How far the events move the watermark."""
         if self._watermarks is None:
@@ -102,7 +126,8 @@ class DuckHistory:
 
 def history_between(archive: ArchiveDatabase, at: EventsAt, boards: Iterable[Board]) -> DuckHistory:
     """What came between the two cuts of a value; `boards` are those of one job, whose sums share their groups."""
-    groups = {name for board in boards for column in board.columns.values() for name in column.over}
+    columns = [column for board in boards for column in board.columns.values()]
+    groups = {name for column in columns if column.role is not ColumnRole.STANDING for name in column.over}
     return DuckHistory(archive, at, tuple(sorted(groups)))
 
 
