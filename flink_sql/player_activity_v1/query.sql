@@ -32,7 +32,7 @@ CREATE TEMPORARY VIEW session_events AS
 SELECT
   event_time, kafka_time, user_id, session_id, seen,
   CASE
-    WHEN CURRENT_WATERMARK(event_time) >= event_time + INTERVAL '1799.999' SECOND(4, 3)
+    WHEN CURRENT_WATERMARK(event_time) >= event_time + INTERVAL '29:59.999' MINUTE TO SECOND
     THEN CAST(event_time + INTERVAL '30' MINUTE AS TIMESTAMP_LTZ(3))
   END AS closed_until
 FROM player_events
@@ -51,11 +51,10 @@ FROM (
   UNION ALL
   SELECT
     user_id, session_id, CAST(NULL AS TIMESTAMP_LTZ(3)), CAST(NULL AS STRING), CAST(0 AS BIGINT),
-    CAST(NULL AS TIMESTAMP_LTZ(3)), CAST(window_end AS TIMESTAMP_LTZ(3))
-  FROM SESSION(
-    TABLE session_events PARTITION BY (user_id, session_id), DESCRIPTOR(event_time), INTERVAL '30' MINUTE
-  )
-  GROUP BY window_start, window_end, user_id, session_id
+    CAST(NULL AS TIMESTAMP_LTZ(3)), CAST(SESSION_END(event_time, INTERVAL '30' MINUTE) AS TIMESTAMP_LTZ(3))
+  FROM session_events
+  -- the newer form, a table function, takes one column alone to partition by
+  GROUP BY SESSION(event_time, INTERVAL '30' MINUTE), user_id, session_id
 )
 GROUP BY user_id, session_id;
 
