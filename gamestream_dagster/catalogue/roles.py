@@ -96,7 +96,7 @@ def check_roles(columns: Mapping[str, Any], window: Any, recompute: str) -> Iter
         if column.after is not None and column.role is not ColumnRole.FINAL:
             yield f"column {name!r} has the role `{column.role}`, which has no `after`; remove it"
         if column.role is ColumnRole.FINAL and column.of in columns and not _is_time(columns[column.of]):
-            yield f"column {name!r} is `final` by {column.of!r}, which must be a timestamp with the role `key` or `last`"
+            yield f"column {name!r} is `final` by {column.of!r}, which must be a timestamp of the role `key` or `last`"
         if column.role is ColumnRole.RATIO:
             yield from _factors(name, column, columns)
         if column.role is ColumnRole.SUM and _counted(name, recompute):

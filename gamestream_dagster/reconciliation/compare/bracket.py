@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole
@@ -106,15 +106,10 @@ def _check_values(findings: Findings, rows: Sequence[Row], history: History) -> 
             case ColumnRole.RATIO:
                 for row in rows:
                     check_shown_ratio(findings, name, column, row)
-            case ColumnRole.STANDING:
-                _check_standing(findings, rows, name, history)
             case ColumnRole.FINAL:
-                for row in rows:
-                    _check_final(findings, row, name, history.watermarks())
-            case ColumnRole.NEWEST | ColumnRole.FIRST | ColumnRole.LAST:
-                _check_times(findings, rows, name, history)
+                _check_final(findings, rows, name, history.watermarks())
             case _:
-                pass
+                _check_within(findings, rows, name, _ranges(board, name, entities, history))
 
 
 def _check_sum(findings: Findings, row: Row, name: str, allowed: SumRange | None) -> None:
@@ -138,64 +133,62 @@ def _check_sum(findings: Findings, row: Row, name: str, allowed: SumRange | None
         )
 
 
-def _check_times(findings: Findings, rows: Sequence[Row], name: str, history: History) -> None:
-    """The times of a row's events: the newest one by Kafka's time, the first and the last one by their own."""
-    board = findings.board
-    entities = [entity_of(board, row) for row in rows]
-    match board.columns[name].role:
+def _ranges(
+    board: Board, name: str, entities: Sequence[Entity], history: History
+) -> Mapping[Entity, TimeRange | StandingRange] | None:
+    """What a time of a row's events, or the number of subjects in it, can be; None: the column is neither."""
+    column = board.columns[name]
+    match column.role:
+        case ColumnRole.NEWEST:
+            return history.newest(board.entity, entities)
         case ColumnRole.FIRST:
-            times = history.firsts(board.entity, entities)
+            return history.firsts(board.entity, entities)
         case ColumnRole.LAST:
-            times = history.lasts(board.entity, entities)
+            return history.lasts(board.entity, entities)
+        case ColumnRole.STANDING:
+            return history.standing(board.entity, column.over, entities)
         case _:
-            times = history.newest(board.entity, entities)
-    for row, entity in zip(rows, entities, strict=True):
-        _check_within(findings, row, name, times.get(entity))
+            return None
 
 
-def _check_standing(findings: Findings, rows: Sequence[Row], name: str, history: History) -> None:
-    """How many subjects have a row's key by their last event."""
-    board = findings.board
-    entities = [entity_of(board, row) for row in rows]
-    standing = history.standing(board.entity, board.columns[name].over, entities)
-    for row, entity in zip(rows, entities, strict=True):
-        _check_within(findings, row, name, standing.get(entity))
+def _check_within(
+    findings: Findings, rows: Sequence[Row], name: str, ranges: Mapping[Entity, TimeRange | StandingRange] | None
+) -> None:
+    for row in rows if ranges is not None else ():
+        value, allowed = row[name], (ranges or {}).get(entity_of(findings.board, row))
+        if allowed is not None and allowed.allows(value):
+            continue
+        recomputed = None if allowed is None else {"low": allowed.low, "high": allowed.high}
+        findings.add(
+            DifferenceKind.VALUE,
+            f"{name} is {value!r}; the events of the row between the two cuts give {recomputed}",
+            row,
+            column=name,
+            streamed=value,
+            recomputed=recomputed,
+        )
 
 
-def _check_within(findings: Findings, row: Row, name: str, allowed: TimeRange | StandingRange | None) -> None:
-    value = row[name]
-    if allowed is not None and allowed.allows(value):
-        return
-    recomputed = None if allowed is None else {"low": allowed.low, "high": allowed.high}
-    findings.add(
-        DifferenceKind.VALUE,
-        f"{name} is {value!r}; the events of the row between the two cuts give {recomputed}",
-        row,
-        column=name,
-        streamed=value,
-        recomputed=recomputed,
-    )
-
-
-def _check_final(findings: Findings, row: Row, name: str, watermarks: Watermarks) -> None:
-    """See that a row is final only when the watermark can have passed its end, and then is soon."""
+def _check_final(findings: Findings, rows: Sequence[Row], name: str, watermarks: Watermarks) -> None:
+    """See that rows are final only when the watermark can have passed their end, and then are soon."""
     column = findings.board.columns[name]
-    closes = int(row[column.of or ""]) + (column.after or MINUTE_MS) - 1
     what = "minute" if column.after is None else f"{column.after // MINUTE_MS} minutes from {column.of} on"
-    if row[name] and not watermarks.may_have_passed(closes):
-        told = f"the watermark has not passed the {what}: more events can come"
-    elif not row[name] and watermarks.has_surely_passed(closes):
-        told = f"the watermark has passed the {what}"
-    else:
-        return
-    findings.add(
-        DifferenceKind.VALUE,
-        f"{name} is {row[name]}, but {told}",
-        row,
-        column=name,
-        streamed=row[name],
-        recomputed=not row[name],
-    )
+    for row in rows:
+        closes = int(row[column.of or ""]) + (column.after or MINUTE_MS) - 1
+        if row[name] and not watermarks.may_have_passed(closes):
+            told = f"the watermark has not passed the {what}: more events can come"
+        elif not row[name] and watermarks.has_surely_passed(closes):
+            told = f"the watermark has passed the {what}"
+        else:
+            continue
+        findings.add(
+            DifferenceKind.VALUE,
+            f"{name} is {row[name]}, but {told}",
+            row,
+            column=name,
+            streamed=row[name],
+            recomputed=not row[name],
+        )
 
 
 def _check_label(findings: Findings, row: Row, name: str, allowed: LabelRange) -> None:
@@ -278,11 +271,11 @@ def _check_membership(
 
 def _lasting(board: Board, rows: Sequence[Row], history: History) -> list[Row]:
     """The rows of the low cut that are surely there until the high cut."""
-    for name, column in board.columns.items():
-        if column.role is ColumnRole.STANDING:
-            standing = history.standing(board.entity, column.over, [entity_of(board, row) for row in rows])
-            rows = [row for row in rows if (found := standing.get(entity_of(board, row))) and found.low > 0]
-    return list(rows)
+    kept = list(rows)
+    for column in (one for one in board.columns.values() if one.role is ColumnRole.STANDING):
+        standing = history.standing(board.entity, column.over, [entity_of(board, row) for row in kept])
+        kept = [row for row in kept if (found := standing.get(entity_of(board, row))) and found.low > 0]
+    return kept
 
 
 def _check_keys(findings: Findings, streamed: Sequence[Row], low_rows: Sequence[Row]) -> None:

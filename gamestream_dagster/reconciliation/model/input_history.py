@@ -57,7 +57,7 @@ class History(Protocol):
     def standing(
         self, entity: tuple[str, ...], over: tuple[str, ...], keys: Sequence[Entity]
     ) -> Mapping[Entity, StandingRange]:
-        """Range of the number of subjects, named by `over`, whose last event has a key; keys that none has are left out."""
+        """Range of the number of subjects, named by `over`, whose last event has a key; without any it is left out."""
         ...
 
     def watermarks(self) -> Watermarks:

@@ -177,7 +177,11 @@ def test_players_and_sessions_stand_side_by_side_by_region() -> None:
     running = moment(recent=recent, job_states={"player_activity_v1": "RUNNING"})
     [table] = page(running)["online"].parts
     assert isinstance(table, Table)
-    assert [[cell.text for cell in row] for row in table.rows] == [["<b>", "9", "0"], ["EU", "3", "4"], ["NA", "0", "1"]]
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["<b>", "9", "0"],
+        ["EU", "3", "4"],
+        ["NA", "0", "1"],
+    ]
     assert tile("Players online", running) == ("12", Tone.LIVE)
     assert tile("Players online", moment(recent=recent)) == ("–", Tone.PLAIN)
     assert tile("Players online", AWAY) == ("?", Tone.WARN)

@@ -142,12 +142,12 @@ def test_who_leaves_and_comes_back_was_not_there_all_the_time(archive: ArchiveDa
         }
 
 
-def session(user: str, started: int, last: int, events: int, as_of: int, closed: bool) -> Row:
-    times = {"started_at": START + started, "last_event_at": START + last}
-    return {"user_id": user, "session_id": "s", **times, "events": events, "as_of": START + as_of, "closed": closed}
+def session(user: str, started: int, last: int, **more: Any) -> Row:
+    times = {"started_at": START + started, "last_event_at": START + last, "as_of": START + last}
+    return {"user_id": user, "session_id": "s", **times, "events": 1, "closed": False, **more}
 
 
-ANN, BOB = session("ann", 0, MINUTE, 2, MINUTE, False), session("bob", 1_000, 1_000, 1, 1_000, False)
+ANN, BOB = session("ann", 0, MINUTE, events=2), session("bob", 1_000, 1_000)
 
 
 @pytest.mark.parametrize(

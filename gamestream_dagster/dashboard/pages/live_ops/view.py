@@ -193,8 +193,8 @@ def _online(moment: Moment | Problem) -> Panel:
     """Players and sessions side by side, the regions with most players first."""
     title = "Online by region"
     about = (
-        f"Players with an event in the last {_minutes(ONLINE_FOR)}, sessions with one in the last {_minutes(OPEN_FOR)}; "
-        "each counts once, in the region of the last event."
+        f"Players with an event in the last {_minutes(ONLINE_FOR)}, sessions with one in the last "
+        f"{_minutes(OPEN_FOR)}; each counts once, in the region of the last event."
     )
     links = (Link("how it is counted", doc("live-metrics")),)
     if isinstance(moment, Problem):
