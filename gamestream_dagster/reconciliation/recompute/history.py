@@ -33,6 +33,7 @@ class DuckHistory:
         self._sums: dict[tuple[str, ...], dict[Entity, SumRange | None]] = {}
         self._labels: dict[tuple[str, ...], dict[Entity, LabelRange]] = {}
         self._watermarks: Watermarks | None = None
+        self._rows: dict[str, dict[Entity, Row | None]] = {}
         self._best: dict[tuple[str, ...], dict[Entity, Best]] = {}
 
     def sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
@@ -86,20 +87,22 @@ class DuckHistory:
 
     def firsts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
         """Range of the earliest event time of each key."""
-        rows = self._ask(over, keys, statement("recompute/event_span", over=over))
-        return {_key(over, row): TimeRange(row["high_first"], row["low_first"]) for row in rows}
+        return {key: TimeRange(row["high_first"], row["low_first"]) for key, row in self._spans(over, keys).items()}
 
     def lasts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
         """Range of the latest event time of each key."""
-        rows = self._ask(over, keys, statement("recompute/event_span", over=over))
-        return {_key(over, row): TimeRange(row["low_last"], row["high_last"]) for row in rows}
+        return {key: TimeRange(row["low_last"], row["high_last"]) for key, row in self._spans(over, keys).items()}
 
     def standing(
         self, entity: tuple[str, ...], over: tuple[str, ...], keys: Sequence[Entity]
     ) -> Mapping[Entity, StandingRange]:
         """Range of the number of subjects, named by `over`, whose last event has a key."""
-        rows = self._ask(entity, keys, statement("recompute/standing", key=entity, subject=over))
-        return {_key(entity, row): StandingRange(row["low_subjects"], row["high_subjects"]) for row in rows}
+        sql = statement("recompute/standing", key=entity, subject=over)
+        rows = self._ask_once(sql, entity, keys)
+        return {key: StandingRange(row["low_subjects"], row["high_subjects"]) for key, row in rows.items()}
+
+    def _spans(self, over: tuple[str, ...], keys: Sequence[Entity]) -> dict[Entity, Row]:
+        return self._ask_once(statement("recompute/event_span", over=over), over, keys)
 
     def watermarks(self) -> Watermarks:
         """How far the events move the watermark."""
@@ -116,6 +119,14 @@ class DuckHistory:
         for row in self._ask(entity, [key for key in keys if key not in known], sql):
             known[_key(entity, row)] = Best(str(row[choice]), int(row["total"]))
         return known
+
+    def _ask_once(self, sql: str, columns: tuple[str, ...], keys: Sequence[Entity]) -> dict[Entity, Row]:
+        """The rows of a statement by key; what was asked before is remembered, also that there is none."""
+        known = self._rows.setdefault(sql, {})
+        wanted = [key for key in dict.fromkeys(keys) if key not in known]
+        known.update(dict.fromkeys(wanted))
+        known.update({_key(columns, row): row for row in self._ask(columns, wanted, sql)})
+        return {key: row for key in keys if (row := known[key]) is not None}
 
     def _ask(self, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int | str) -> list[Row]:
         if not keys:

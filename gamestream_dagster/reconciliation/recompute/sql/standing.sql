@@ -1,7 +1,7 @@
 -- How many subjects have each key by their last event: at least, those that had it at every moment between the cuts; at most,
 -- those that had it at one of them. A subject keeps its key until a later event gives it another one; of events at one time
 -- the one with the greatest key is the last.
-WITH placed AS (
+WITH placed AS NOT MATERIALIZED ( -- read twice rather than held: it is every event
   SELECT *
   FROM (SELECT event_time_millis, ${key}, ${subject}, "offset" >= low_offset AS since FROM events)
   WHERE COLUMNS(*) IS NOT NULL
