@@ -129,9 +129,7 @@ def test_a_run_that_breaks_after_the_table_goes_on(monkeypatch: pytest.MonkeyPat
     assert [value for _, value, _ in topic.records[2:]] == [None, None]
 
 
-def test_more_rows_than_are_held_at_once_go_in_several_rounds(
-    monkeypatch: pytest.MonkeyPatch, rows: sa.Engine
-) -> None:
+def test_more_rows_than_are_held_at_once_go_in_several_rounds(monkeypatch: pytest.MonkeyPatch, rows: sa.Engine) -> None:
     names = [str(number) for number in range(5)]
     topic = holding(monkeypatch, *((key(name), b"{}", OLD) for name in names))
     fill(rows, names)
