@@ -23,12 +23,12 @@ from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.described_tables import board_table
 
 MOST_ROWS: Final = 100_000
-"""Rows of an output that are forgotten at once, at most: their keys are held in memory."""
+"""Rows of an output that one run forgets at most; their keys are held in memory."""
 _BATCH: Final = 1_000
 
 
 def forget_old_rows(settings: Settings, board: Board, now_millis: int) -> int:
-    """Delete the rows of an output that were written before its retention; returns how many.
+    """Delete the rows of an output that were written before its retention; returns how many, at most `MOST_ROWS`.
 
     A deleted key gets a tombstone in the topic, on the partition of its records: keys are mapped to partitions as
     Flink's writer does it (murmur2).
@@ -44,16 +44,7 @@ def forget_old_rows(settings: Settings, board: Board, now_millis: int) -> int:
     """
     if board.retention is None or not board.proven:
         return 0
-    forgotten = 0
-    while keys := old_keys(settings.kafka, board.topic, now_millis - board.retention, MOST_ROWS):
-        _forget(settings, board, keys)
-        forgotten += len(keys)
-        if len(keys) < MOST_ROWS:
-            break
-    return forgotten
-
-
-def _forget(settings: Settings, board: Board, keys: Sequence[bytes]) -> None:
+    keys = old_keys(settings.kafka, board.topic, now_millis - board.retention)
     with open_engine(settings) as engine:
         rest = iter(keys)
         while batch := list(islice(rest, _BATCH)):
@@ -61,6 +52,7 @@ def _forget(settings: Settings, board: Board, keys: Sequence[bytes]) -> None:
     with ScoreProducer(settings.kafka, board.topic) as producer:
         for key in keys:
             producer.send(key, None)
+    return len(keys)
 
 
 def old_keys(kafka: KafkaConnection, topic: str, before_millis: int, most: int = MOST_ROWS) -> list[bytes]:

@@ -129,17 +129,7 @@ def test_a_run_that_breaks_after_the_table_goes_on(monkeypatch: pytest.MonkeyPat
     assert [value for _, value, _ in topic.records[2:]] == [None, None]
 
 
-def test_more_rows_than_are_held_at_once_go_in_several_rounds(monkeypatch: pytest.MonkeyPatch, rows: sa.Engine) -> None:
-    names = [str(number) for number in range(5)]
-    topic = holding(monkeypatch, *((key(name), b"{}", OLD) for name in names))
-    fill(rows, names)
-    monkeypatch.setattr(forgetting, "MOST_ROWS", 2)
-    assert forget_old_rows(Settings(), BOARD, NOW) == 5
-    assert left(rows) == set()
-    assert len(topic.records) == 10
-
-
-def test_a_bounded_number_is_held_at_once_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_run_forgets_a_bounded_number_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     holding(monkeypatch, *((key(str(number)), b"{}", OLD + number) for number in range(5)))
     assert old_keys(Settings().kafka, "t", NOW, most=2) == [key("0"), key("1")]
 
