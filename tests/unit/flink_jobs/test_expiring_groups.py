@@ -32,8 +32,8 @@ def aggregate(*columns: str, groups: int) -> dict[str, Any]:
     }
 
 
-def expiring(*nodes: dict[str, Any]) -> list[str]:
-    plan = json.loads(with_expiry(json.dumps({"nodes": nodes, "edges": []}), MINUTES))
+def expiring(*nodes: dict[str, Any], expires: Expiry = MINUTES) -> list[str]:
+    plan = json.loads(with_expiry(json.dumps({"nodes": nodes, "edges": []}), expires))
     return [node["state"][0]["ttl"] for node in plan["nodes"]]
 
 
@@ -42,6 +42,19 @@ def test_only_aggregates_that_group_by_the_column_forget() -> None:
     by_value = aggregate("region", "minute", groups=1)
     found = expiring(aggregate("minute", "region", "events", groups=2), ledger, by_value)
     assert found == ["172800000 ms", "0 ms", "0 ms"]
+
+
+def test_groups_of_several_columns_forget() -> None:
+    several = MINUTES.model_copy(update={"by": ("session_id", "minute")})
+    by_session = aggregate("user_id", "session_id", "events", groups=2)
+    of_player = aggregate("user_id", "seen", groups=1)
+    assert expiring(aggregate("minute", "region", "events", groups=2), by_session, of_player, expires=several) == [
+        "172800000 ms",
+        "172800000 ms",
+        "0 ms",
+    ]
+    with pytest.raises(SubmissionRejectedError, match="No aggregate of the plan groups by session_id"):
+        expiring(aggregate("minute", "region", "events", groups=2), expires=several)
 
 
 def test_a_column_that_no_aggregate_groups_by_is_refused() -> None:
@@ -90,4 +103,4 @@ def test_what_ran_keeps_its_expiry_and_a_change_of_it_is_another_version(tmp_pat
 def test_a_job_on_request_is_none_of_the_default() -> None:
     jobs = load_jobs()
     assert JOB in jobs
-    assert set(jobs) - set(default_jobs(jobs)) == {JOB}
+    assert set(jobs) - set(default_jobs(jobs)) == {JOB, "player_activity_v1"}
