@@ -1,8 +1,8 @@
 """Empties the archived records of erased players. Offsets, times and the rows of everybody else stay as they are.
 
 An emptied row keeps its position, its Kafka time and how far earlier records had moved the watermark, and has the
-reason `ERASED`; so proofs still count every position once, and no recompute counts the row. A record of somebody else
-that names an erased player keeps its content with another name in that place.
+reason `ERASED`, unless it was refused for another one. So proofs still count every position once, and no recompute
+counts the row. A record of somebody else that names an erased player keeps its content with another name in that place.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ def empty_rows(table: pa.Table, mask: pa.Array) -> pa.Table:
         nothing: Any = None
         if field.name == "outcome":
             nothing = REFUSED
-        elif field.name == "reason":
-            nothing = ERASED
+        elif field.name == "reason":  # of a refused record it stays: it says nothing of the player
+            columns[field.name] = pc.if_else(pc.and_(mask, pc.is_null(column)), pa.scalar(ERASED, field.type), column)
+            continue
         columns[field.name] = pc.if_else(mask, pa.scalar(nothing, field.type), column)
     return pa.table(columns, schema=table.schema)
 

@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     player = typer.Typer(help="Personal data: export or erase a player.", no_args_is_help=True)
     player.command("export")(export)
     player.command("erase")(erase)
+    player.command("request")(request)
     player.command("requests")(requests)
     app.add_typer(player, name="player", rich_help_panel=panels.EVENTS)
 
@@ -97,6 +98,25 @@ def erase(  # noqa: PLR0917 - Typer reads the options from the signature
     talk.print(Text(f"Done. {made.verdict.value}: REMOVED={removed} LEFT={left} CERTIFICATE={target}"))
     talk.print(Text(f"Next: gamestream certificate verify {shlex.quote(str(target))}"))
     raise typer.Exit(1 if made.verdict.value == "INCOMPLETE" else 0)
+
+
+def request(
+    user_id: PlayerId,
+    only_export: Annotated[bool, typer.Option("--export", help="Ask for an export; nothing is erased.")] = False,
+    home: Home = None,
+    port_base: PortBase = None,
+) -> None:
+    """Write a request alone, and print its number for a run of `privacy_erase` or `privacy_export` in Dagster."""
+    from gamestream_dagster.privacy.erase import request_erase
+    from gamestream_dagster.privacy.requests import request_export
+
+    settings = settings_from(home, port_base)
+    with as_could_not_run(), talk.status("looking into every store"):
+        write = request_export if only_export else request_erase
+        made = write(settings, _given(user_id))
+    typer.echo(str(made.number))
+    job = "privacy_export" if only_export else "privacy_erase"
+    talk.print(f"Done. REQUEST={made.number} STATE={made.state.value}; start the job {job} in Dagster with it.")
 
 
 def show(made: EraseCertificate) -> None:

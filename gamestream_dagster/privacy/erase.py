@@ -52,6 +52,7 @@ def erase(settings: Settings, number: int, say: Say = lambda _: None, stores: St
     with open_requests(settings) as requests, requests.alone():
         request = requests.numbered(number)
         if request.state is State.FINISHED:
+            requests.forget(request.subject)
             return EraseCertificate.model_validate(request.certificate)
         if request.state is State.EXPORT or request.player is None:
             raise ErasureError(f"Request {number} asks for an export", "write a new one with `gamestream player erase`")
@@ -64,11 +65,11 @@ def erase(settings: Settings, number: int, say: Say = lambda _: None, stores: St
         requests.change(
             number,
             state=State.FINISHED.value,
-            player=None,
             finished_at=datetime.now(UTC),
             steps=dict(steps),
             certificate=made.model_dump(mode="json"),
         )
+        requests.forget(request.subject)
     return made
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.privacy.errors import ErasureError
+from gamestream_dagster.privacy.player import player_of
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import erase_requests
 
@@ -95,6 +96,11 @@ class Requests:
         with self._engine.begin() as link:
             link.execute(sa.update(erase_requests).where(erase_requests.c.request == number).values(**values))
 
+    def forget(self, subject: str) -> None:
+        """Drop the id of a player from every request."""
+        with self._engine.begin() as link:
+            link.execute(sa.update(erase_requests).where(erase_requests.c.subject == subject).values(player=None))
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Let nobody else erase meanwhile.
@@ -129,6 +135,32 @@ def open_requests(settings: Settings) -> Iterator[Requests]:
         if not sa.inspect(engine).has_table(erase_requests.name):
             raise ErasureError("Postgres has no table of requests", "create it with `gamestream apply`")
         yield Requests(engine)
+
+
+def request_export(settings: Settings, user_id: str) -> Request:
+    """Write a request that only exports a player, for a Dagster run to name.
+
+    Raises:
+        PrivacyError: it is no id, or the table is not made yet.
+    """
+    player = player_of(settings, user_id)
+    with open_requests(settings) as requests:
+        return requests.write(player.subject, user_id, (), State.EXPORT)
+
+
+def player_of_request(settings: Settings, number: int) -> str:
+    """The player of a request that is not finished.
+
+    Raises:
+        ErasureError: there is none of that number, or its player was erased.
+    """
+    with open_requests(settings) as requests:
+        found = requests.numbered(number)
+    if found.player is None:
+        raise ErasureError(
+            f"The player of request {number} was erased", "write a new request to export what came since"
+        )
+    return found.player
 
 
 def _request(row: sa.Row[Any]) -> Request:
