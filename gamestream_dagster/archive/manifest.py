@@ -304,6 +304,16 @@ class Manifest(BaseModel):
                 return place
         return None
 
+    def emptied_since(self, head: str | None, place: int) -> int:
+        """Rows of a chapter (by its place) that erasures have emptied since `head` was the newest digest."""
+        rows, passed = 0, head is None
+        for chapter in self.chapters:
+            for entry in (chapter, *chapter.entries):
+                if passed and isinstance(entry, Rewritten) and entry.chapter == place + 1:
+                    rows += entry.emptied
+                passed = passed or digest_of(entry) == head
+        return rows
+
     def grew_from(self, head: str, then: datetime) -> bool:
         """Whether the log had `head` as its newest entry once, or was restarted since."""
         if self.chapter_pinned_by(head) is not None:

@@ -138,13 +138,14 @@ def verify(
         _verify_erase(settings_from(home, port_base), file, as_json=as_json)
     if is_experiment(file):
         _verify_experiment(settings_from(home, port_base), file, players, as_json=as_json)
-    from gamestream_dagster.reconciliation.certificates.certificate import Part, read_certificate
+    from gamestream_dagster.reconciliation.certificates.certificate import Part, emptied_since, read_certificate
     from gamestream_dagster.reconciliation.certificates.certificate import verify as disagreements
 
     settings = settings_from(home, port_base)
     with as_could_not_run():
         certificate = read_certificate(file)
         found = disagreements(settings, certificate)
+        emptied = emptied_since(settings, certificate)
     if as_json:
         typer.echo(json.dumps([{"part": one.part.value, "sentence": one.sentence} for one in found], indent=2))
     else:
@@ -153,6 +154,11 @@ def verify(
         season = f" of {certificate.season_id}" if certificate.season_id else ""
         word = "does not agree" if found else "agrees"
         talk.print(f"Done. {certificate.board}{season} {word}: DISAGREEMENTS={len(found)} ROWS={len(certificate.rows)}")
+        if emptied:
+            talk.print(
+                f"{emptied} archived records were emptied by an erase since: file, SQL and log were compared, and the "
+                "rows cannot be recomputed."
+            )
         if certificate.topic_id is None:
             talk.print(
                 "The certificate does not say which incarnation of the topic it is of: verified by contents alone."

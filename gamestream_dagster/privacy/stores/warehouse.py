@@ -15,6 +15,7 @@ from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.privacy.inventory import Fields, Kind, load_inventory, of_kind
 from gamestream_dagster.privacy.player import Player
 from gamestream_dagster.privacy.stores.model import Found, Rows, Say
+from gamestream_dagster.reconciliation.certificates.certificate import resealed
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.described_tables import load_metadata
 from gamestream_dagster.warehouse.tables import closed_seasons
@@ -201,7 +202,8 @@ def _blank_texts(link: sa.Connection, table: sa.Table, fields: Fields, player: P
 
 def _without_name(table: str, value: Any, player: Player, request: int) -> Any:
     if table == closed_seasons.name:
-        return with_other_names(value, player, frozenset({"user_id"}), BLANK)
+        fresh = with_other_names(value, player, frozenset({"user_id"}), BLANK)
+        return resealed(fresh) if isinstance(fresh, dict) and "rows_digest" in fresh else fresh
     if table in load_inventory().metrics:
         return with_other_names(value, player, NAMES_OTHERS, renamed(request) or "")
     return without(value, player)
