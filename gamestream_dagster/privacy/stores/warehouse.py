@@ -122,12 +122,12 @@ def _names(column: sa.Column[Any], player: Player) -> sa.ColumnElement[bool]:
 def _in_json(column: sa.ColumnElement[Any], path: str, player: Player) -> sa.ColumnElement[bool]:
     """Whether a text at a JSON path is the player's id. `path` is one of this module."""
     texts = sa.text(f"'{path} ? (@.type() == \"string\")'::jsonpath")
-    values = sa.func.jsonb_path_query(column, texts).table_valued(sa.column("value", JSONB)).alias()
+    values = sa.func.jsonb_path_query(column, texts).table_valued(sa.column("value", JSONB)).render_derived()
     return sa.exists().where(_is(values.c.value.op("#>>")(sa.text("'{}'")), player))
 
 
 def _in_words(text: sa.ColumnElement[Any], player: Player) -> sa.ColumnElement[bool]:
-    words = sa.func.regexp_split_to_table(text, _APART).table_valued("word").alias()
+    words = sa.func.regexp_split_to_table(text, _APART).table_valued("word").render_derived()
     found = sa.exists().where(sa.or_(_is(words.c.word, player), _is(sa.func.btrim(words.c.word, _AROUND), player)))
     if player.of_several_words:
         return sa.func.strpos(text, player.user_id) > 0
