@@ -16,13 +16,14 @@ class ColumnRole(StrEnum):
     LABEL = "label"  # greatest text seen for the entity; grows only
     SUM = "sum"  # running sum of scores over the columns named in `over`; grows only
     COUNT = "count"  # running number of accepted events over the columns named in `over`; grows only
+    DISTINCT = "distinct"  # running number of different values of the event column `of`; grows only
     VALUE = "value"  # an integer that only its window decides
     CHOICE = "choice"  # the entity's best member by the column named in `of`
     RATIO = "ratio"  # numerator / denominator; compared by the integers, never as a float
     AS_OF = "as_of"  # end of the window that the row belongs to
     SEASON = "season"  # start of the season that the row belongs to; part of the table's key and of the topic's
     NEWEST = "newest"  # greatest Kafka time of the row's events; grows only
-    FINAL = "final"  # whether the watermark has passed the minute that the key column in `of` begins
+    FINAL = "final"  # whether the watermark has passed the time that the key column in `of` begins
 
 
 # Role -> the type it must have (None: any), the fields it needs. No other field of a column may be set.
@@ -32,6 +33,7 @@ _SHAPES: dict[ColumnRole, tuple[str | None, tuple[str, ...]]] = {
     ColumnRole.LABEL: ("string", ()),
     ColumnRole.SUM: ("bigint", ("over",)),
     ColumnRole.COUNT: ("bigint", ("over",)),
+    ColumnRole.DISTINCT: ("bigint", ("over", "of")),
     ColumnRole.VALUE: ("bigint", ()),
     ColumnRole.CHOICE: ("string", ("of",)),
     ColumnRole.RATIO: ("double", ("numerator", "denominator")),
@@ -84,6 +86,8 @@ def check_roles(columns: Mapping[str, Any], window: Any, recompute: str) -> Iter
                 yield f"column {name!r} has the role `{column.role}`, which needs `{field}`"
             if field not in needed and getattr(column, field):
                 yield f"column {name!r} has the role `{column.role}`, which has no `{field}`; remove it"
+        if column.role is not ColumnRole.FINAL and column.minutes != 1:
+            yield f"column {name!r} has the role `{column.role}`, which has no `minutes`; remove it"
         yield from _of_window(name, column.role, window)
         if column.role is ColumnRole.CHOICE and column.of in columns and columns[column.of].role not in _INTEGERS:
             yield f"column {name!r} is chosen by {column.of!r}, which must have the role `sum` or `value`"
@@ -105,7 +109,7 @@ def _is_minute(column: Any) -> bool:
 def _of_window(name: str, role: ColumnRole, window: Any) -> Iterator[str]:
     if role in (ColumnRole.VALUE, ColumnRole.AS_OF) and window is None:
         yield f"column {name!r} has the role `{role}`, which needs a `window`"
-    if role in (ColumnRole.SUM, ColumnRole.COUNT) and window is not None:
+    if role in (ColumnRole.SUM, ColumnRole.COUNT, ColumnRole.DISTINCT) and window is not None:
         yield f"column {name!r} has the role `{role}`, which never starts anew; in a board with a window write `value`"
     if role is ColumnRole.AS_OF and window is not None and window.as_of != name:
         yield f"column {name!r} has the role `as_of`, and `window` names {window.as_of!r}; name one of them in both"

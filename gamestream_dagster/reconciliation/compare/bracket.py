@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole
@@ -59,7 +59,10 @@ def compare_bracket(
 def _without_strangers(findings: Findings, rows: Sequence[Row], history: History) -> list[Row]:
     """The rows whose entity can be on the board, each once."""
     board = findings.board
-    known = history.sums(board.entity, list(dict.fromkeys(entity_of(board, row) for row in rows)))
+    entities = list(dict.fromkeys(entity_of(board, row) for row in rows))
+    known = history.sums(board.entity, entities)
+    # such an output never shrinks: who has no row at the high cut had none before
+    shown = history.shown(board, entities) if board.filtered else known.keys()
     seen: dict[Entity, int] = {}
     kept: list[Row] = []
     for row in rows:
@@ -72,6 +75,8 @@ def _without_strangers(findings: Findings, rows: Sequence[Row], history: History
             )
         elif entity not in known:
             findings.add(DifferenceKind.EXTRA, "no accepted event is about it", row, streamed=row)
+        elif entity not in shown:
+            findings.add(DifferenceKind.EXTRA, "its events make no row of the output", row, streamed=row)
         else:
             seen[entity] = rank
             kept.append(row)
@@ -83,10 +88,9 @@ def _check_values(findings: Findings, rows: Sequence[Row], history: History) -> 
     entities = [entity_of(board, row) for row in rows]
     for name, column in board.columns.items():
         match column.role:
-            case ColumnRole.SUM | ColumnRole.COUNT:
+            case ColumnRole.SUM | ColumnRole.COUNT | ColumnRole.DISTINCT:
                 keys = [tuple(str(row[part]) for part in column.over) for row in rows]
-                asked = history.sums if column.role is ColumnRole.SUM else history.counts
-                ranges = asked(column.over, list(dict.fromkeys(keys)))
+                ranges = _ranges(history, column, list(dict.fromkeys(keys)))
                 for row, key in zip(rows, keys, strict=True):
                     _check_sum(findings, row, name, ranges.get(key))
             case ColumnRole.LABEL:
@@ -104,6 +108,17 @@ def _check_values(findings: Findings, rows: Sequence[Row], history: History) -> 
                 _check_times(findings, rows, name, history)
             case _:
                 pass
+
+
+def _ranges(history: History, column: Column, keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
+    """What a running number of each key can be between the cuts."""
+    match column.role:
+        case ColumnRole.SUM:
+            return history.sums(column.over, keys)
+        case ColumnRole.COUNT:
+            return history.counts(column.over, keys)
+        case _:
+            return history.distinct(column.over, column.of or "", keys)
 
 
 def _check_sum(findings: Findings, row: Row, name: str, allowed: SumRange | None) -> None:
@@ -155,12 +170,13 @@ def _check_newest(findings: Findings, row: Row, name: str, allowed: TimeRange | 
 
 
 def _check_final(findings: Findings, row: Row, name: str, watermarks: Watermarks) -> None:
-    """See that a row is final only when the watermark can have passed its minute, and then is soon."""
-    closes = int(row[findings.board.columns[name].of or ""]) + MINUTE_MS - 1
+    """See that a row is final only when the watermark can have passed its time, and then is soon."""
+    column = findings.board.columns[name]
+    closes = int(row[column.of or ""]) + column.minutes * MINUTE_MS - 1
     if row[name] and not watermarks.may_have_passed(closes):
-        told = "the watermark has not passed the minute: more events of it can come"
+        told = "the watermark has not passed its time: more events of it can come"
     elif not row[name] and watermarks.has_surely_passed(closes):
-        told = "the watermark has passed the minute"
+        told = "the watermark has passed its time"
     else:
         return
     findings.add(
