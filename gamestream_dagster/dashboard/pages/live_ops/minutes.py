@@ -14,6 +14,7 @@ from sqlalchemy.exc import ProgrammingError
 from gamestream_dagster.alerts.overview import Overview, overview
 from gamestream_dagster.alerts.rules import Book
 from gamestream_dagster.dashboard.lag import read_positions
+from gamestream_dagster.dashboard.pages.live_ops.abuse import ABUSE_JOB, AbuseRows, read_abuse
 from gamestream_dagster.warehouse.tables import alert_states, alerts, deployments, job_ledger
 
 RECENT: Final = timedelta(minutes=10)
@@ -62,6 +63,9 @@ class Moment:
     """Of the newest deployment of the job that writes the live tables; None: it was never deployed."""
     positions: Sequence[Row] = ()
     alerts: Overview | None = None
+    abuse: AbuseRows = AbuseRows()
+    abuse_state: str | None = None
+    """Of the newest deployment of the job that looks for abuse."""
 
 
 def read_moment(link: Connection, present: frozenset[str], book: Book) -> Moment:
@@ -87,15 +91,17 @@ def read_moment(link: Connection, present: frozenset[str], book: Book) -> Moment
         recent=recent,
         regions=regions,
         as_of=max((row["as_of"] for row in regions if row["as_of"]), default=None),
-        job_state=_job_state(link) if deployments.name in present else None,
+        job_state=_job_state(link, LIVE_JOB) if deployments.name in present else None,
+        abuse=read_abuse(link, present),
+        abuse_state=_job_state(link, ABUSE_JOB) if deployments.name in present else None,
         positions=read_positions(link) if job_ledger.name in present else (),
         alerts=overview(link, book) if known else None,
     )
 
 
-def _job_state(link: Connection) -> str | None:
+def _job_state(link: Connection, job: str) -> str | None:
     one = deployments.c
-    newest = sa.select(one.state).where(one.job == LIVE_JOB).order_by(one.generation.desc()).limit(1)
+    newest = sa.select(one.state).where(one.job == job).order_by(one.generation.desc()).limit(1)
     return link.scalar(newest)
 
 
