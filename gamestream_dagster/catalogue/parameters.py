@@ -1,4 +1,4 @@
-"""The parameters of a job: thresholds and lists of prices that its SQL and the recompute of its outputs name as `${...}`.
+"""The parameters of a job: thresholds and lists of prices that its SQL and its outputs' recompute name as `${...}`.
 
 They stand in `job.yaml` under `parameters`, so that a number is changed in one place for both engines.
 """
@@ -80,7 +80,9 @@ def parameters_of(described: Mapping[str, Any], folder: Path) -> dict[str, str]:
         return {}
     where = folder / "job.yaml"
     if not isinstance(listed, dict):
-        raise CatalogueError(f"{where}: `parameters` must hold `name: {{value: ..., unit: ..., description: ...}}` lines")
+        raise CatalogueError(
+            f"{where}: `parameters` must hold `name: {{value: ..., unit: ..., description: ...}}` lines"
+        )
     found: dict[str, str] = {}
     for name, raw in cast("dict[Any, Any]", listed).items():
         if not _MARKER.fullmatch(f"${{{name}}}"):
@@ -107,8 +109,8 @@ def price_list(path: Path) -> PriceList:
         raise CatalogueError(f"{path} cannot be used: {error}") from error
     if (size := len(found.text.encode())) > MOST_TEXT:
         raise CatalogueError(
-            f"{path} has {size:,} bytes of prices, and Flink takes {MOST_TEXT:,} in one constant; remove items that are "
-            "no longer sold"
+            f"{path} has {size:,} bytes of prices, and Flink takes {MOST_TEXT:,} in one constant; remove items that "
+            "are no longer sold"
         )
     return found
 

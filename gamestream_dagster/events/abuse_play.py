@@ -97,7 +97,7 @@ class _Planter:
 
     def __init__(self, options: AbuseOptions) -> None:
         self.found = Planted()
-        self.chance = random.Random(f"{options.seed} {options.base_ms}")
+        self.chance = random.Random(f"{options.seed} {options.base_ms}")  # noqa: S311 - a simulation, not a secret
         self._prefix = f"abuse-{options.base_ms // WINDOW_MS}-{options.seed}"
         self._base = options.base_ms
         self._number = 0
@@ -162,11 +162,12 @@ def _plant_purchases(plant: _Planter, limit: int) -> None:
 def _plant_prices(plant: _Planter) -> None:
     item = ITEMS[1]
     usd, eur = f"{item.usd / 1000:.2f}", f"{item.eur / 1000:.2f}"
+    cheaper, other = f"{item.usd / 1000 - 0.000001:.6f}", f"{ITEMS[0].usd / 1000:.2f}"
     for case, properties, fires in (
         ("far too cheap", {"item": item.name, "price": "0.01", "currency": "USD"}, True),
         ("free", {"item": item.name, "price": 0, "currency": "USD"}, True),
-        ("a millionth too cheap", {"item": item.name, "price": f"{item.usd / 1000 - 0.000001:.6f}", "currency": "USD"}, True),
-        ("the price of another item", {"item": item.name, "price": f"{ITEMS[0].usd / 1000:.2f}", "currency": "USD"}, True),
+        ("a millionth too cheap", {"item": item.name, "price": cheaper, "currency": "USD"}, True),
+        ("the price of another item", {"item": item.name, "price": other, "currency": "USD"}, True),
         ("the price of another currency", {"item": item.name, "price": usd, "currency": "EUR"}, True),
         ("the price in another spelling", {"item": item.name, "price": f"{usd}0000", "currency": "USD"}, False),
         ("the price in euros", {"item": item.name, "price": eur, "currency": "EUR"}, False),
@@ -227,9 +228,7 @@ def _plant_devices(plant: _Planter, limit: int) -> None:
     ):
         device = plant.name("device")
         names = [plant.name("account") for _ in range(players)]
-        ids = [
-            plant.send(name, "player_join", {"device_id": device}, **how) for name in names for _ in range(joins)
-        ]
+        ids = [plant.send(name, "player_join", {"device_id": device}, **how) for name in names for _ in range(joins)]
         plant.label("abuse_devices", case, device, ids, fires=fires)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.dashboard.pages.live_ops.abuse import read_abuse
 from gamestream_dagster.dashboard.pages.live_ops.abuse import TABLES as SHOWN
+from gamestream_dagster.dashboard.pages.live_ops.abuse import read_abuse
 from gamestream_dagster.events.abuse_play import AbuseOptions
 from gamestream_dagster.events.abuse_simulation import planted, simulate_abuse
 from gamestream_dagster.flink_jobs.control.manager import apply_job
@@ -21,7 +22,6 @@ from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Si
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.repair import apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
-from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.settings import Settings
 from tests.support.abuse import JOB, OUTPUTS, score
 from tests.support.world import World, drain, provision
@@ -87,7 +87,9 @@ def test_a_changed_row_a_lost_row_and_a_row_that_its_events_do_not_make_are_name
     cases = planted(watched.options[0]).cases
     [changed, lost, *_] = [one.subject for one in cases if one.output == "abuse_refunds" and one.fires]
     [innocent, *_] = [one.subject for one in cases if one.output == "abuse_refunds" and one.case == "one too few"]
-    assert watched.sql(f"UPDATE abuse_refunds SET event_1 = '', event_2 = 'x', refunds = 99 WHERE user_id = '{changed}'")
+    assert watched.sql(
+        f"UPDATE abuse_refunds SET event_1 = '', event_2 = 'x', refunds = 99 WHERE user_id = '{changed}'"
+    )
     assert watched.sql(f"DELETE FROM abuse_refunds WHERE user_id = '{lost}'")
     # with the true numbers of events that are too few to make a row
     forged = "SELECT refund_day, :user, 3, 3 * 4990000, event_1, event_2, event_3, event_4, as_of, final"

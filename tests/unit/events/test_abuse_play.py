@@ -1,4 +1,4 @@
-"""Labelled abuse: the recompute finds each case that is to be found, and nothing among honest players and near misses."""
+"""Labelled abuse: the recompute finds each case that it should, and nothing among honest players and near misses."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_order_of_the_events_changes_no_row(tmp_path: Path) -> None:
         assert sorted(map(str, rows)) == sorted(map(str, again[name])), name
 
 
-@pytest.mark.parametrize("minute", range(0, 11))
+@pytest.mark.parametrize("minute", range(11))
 def test_cases_are_in_one_window_that_takes_them_now(minute: int) -> None:
     now = EVENING + minute * 60_000
     base = AbuseOptions(start_ms=now).base_ms

@@ -87,15 +87,15 @@ def abuse_panel(found: AbuseRows, now: datetime, job_state: str | None) -> Panel
     """The panel *Abuse*."""
     links = (Link("what fires", doc("abuse")),)
     if found.missing or (not found.rows and job_state is None):
-        note = Note(f"The job {ABUSE_JOB}, which looks for abuse, is not deployed.", f"gamestream jobs apply {ABUSE_JOB}")
+        note = Note(
+            f"The job {ABUSE_JOB}, which looks for abuse, is not deployed.", f"gamestream jobs apply {ABUSE_JOB}"
+        )
         return Panel("abuse", "Abuse", _ABOUT, [note], links=links)
     if found.unlike:
         note = Note("A table of abuse has other columns than this version expects.", "gamestream plan", Tone.WARN)
         return Panel("abuse", "Abuse", _ABOUT, [note], links=links)
     if not found.rows and job_state != "RUNNING":
-        note = Note(
-            f"The job {ABUSE_JOB} is {str(job_state).lower()}.", f"gamestream jobs show {ABUSE_JOB}", Tone.WARN
-        )
+        note = Note(f"The job {ABUSE_JOB} is {str(job_state).lower()}.", f"gamestream jobs show {ABUSE_JOB}", Tone.WARN)
         return Panel("abuse", "Abuse", _ABOUT, [note], links=links)
     if not found.rows:
         note = Note("No abuse in the last three days.", "gamestream simulate --abuse")

@@ -63,7 +63,7 @@ class Moment:
     """Of the newest deployment of the job that writes the live tables; None: it was never deployed."""
     positions: Sequence[Row] = ()
     alerts: Overview | None = None
-    abuse: AbuseRows = AbuseRows()
+    abuse: AbuseRows = field(default_factory=AbuseRows)
     abuse_state: str | None = None
     """Of the newest deployment of the job that looks for abuse."""
 
