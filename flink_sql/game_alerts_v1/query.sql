@@ -86,24 +86,24 @@ SELECT
 FROM (
   SELECT
     event_time, kafka_time, user_id, reached, event_1, event_2, event_3, event_4,
-    JSON_VALUE(properties, '$.item') AS item,
+    JSON_VALUE(properties, '$.item') AS bought_item,
     JSON_VALUE(properties, '$.currency') AS currency,
     CAST(TRY_CAST(JSON_VALUE(properties, '$.price') AS DECIMAL(18, 6)) * 1000000 AS BIGINT) AS price_micros,
     DATE_FORMAT(event_time, 'yyyy-MM-dd HH:') || '00:00Z' AS begins
   FROM abuse_samples
   WHERE event_type = 'item_purchase'
 )
-WHERE item <> '' AND currency <> '' AND price_micros IS NOT NULL
-  AND LOCATE('|' || item || '/' || currency || '/', ${prices}) > 0
-  AND LOCATE('|' || item || '/' || currency || '/' || CAST(price_micros AS STRING) || '|', ${prices}) = 0;
+WHERE bought_item <> '' AND currency <> '' AND price_micros IS NOT NULL
+  AND LOCATE('|' || bought_item || '/' || currency || '/', ${prices}) > 0
+  AND LOCATE('|' || bought_item || '/' || currency || '/' || CAST(price_micros AS STRING) || '|', ${prices}) = 0;
 
 CREATE TEMPORARY VIEW abuse_prices AS
 SELECT
-  begins AS purchase_hour, user_id, item, currency, price_micros, purchases,
+  begins AS purchase_hour, user_id, bought_item, currency, price_micros, purchases,
   event_1, event_2, event_3, event_4, as_of, `final`
 FROM (
   SELECT
-    begins, user_id, item, currency, price_micros,
+    begins, user_id, bought_item, currency, price_micros,
     SUM(counted) AS purchases,
     MAX(event_1) AS event_1,
     MAX(event_2) AS event_2,
@@ -113,18 +113,18 @@ FROM (
     MAX(closed) = 1 AS `final`
   FROM (
     SELECT
-      begins, user_id, item, currency, price_micros, CAST(1 AS BIGINT) AS counted,
+      begins, user_id, bought_item, currency, price_micros, CAST(1 AS BIGINT) AS counted,
       event_1, event_2, event_3, event_4, kafka_time, closed
     FROM priced_purchases
     UNION ALL
     SELECT
       DATE_FORMAT(window_start, 'yyyy-MM-dd HH:') || '00:00Z',
-      user_id, item, currency, price_micros,
+      user_id, bought_item, currency, price_micros,
       CAST(0 AS BIGINT), '', '', '', '', CAST(NULL AS TIMESTAMP_LTZ(3)), 1
     FROM TUMBLE(TABLE priced_purchases, DESCRIPTOR(event_time), INTERVAL '1' HOUR)
-    GROUP BY window_start, window_end, user_id, item, currency, price_micros
+    GROUP BY window_start, window_end, user_id, bought_item, currency, price_micros
   )
-  GROUP BY begins, user_id, item, currency, price_micros
+  GROUP BY begins, user_id, bought_item, currency, price_micros
 );
 
 -- Many refunds to one player on one day.

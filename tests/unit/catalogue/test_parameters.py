@@ -106,5 +106,5 @@ def test_prices_that_cannot_be_used_are_named(tmp_path: Path, prices: Any, told:
 def test_prices_are_exact(tmp_path: Path) -> None:
     file = tmp_path / "prices.yaml"
     listed = {"hat": {"USD": ["4.99", 3], "JPY": [1_000_000_000]}, "Gilden-Hut ü": {"EUR": ["0.000001"]}}
-    file.write_text(yaml.safe_dump({"version": "1", "prices": listed}), encoding="utf-8")
+    file.write_text(yaml.safe_dump({"version": "1", "prices": listed}, sort_keys=False), encoding="utf-8")
     assert price_list(file).text == ("|hat/USD/4990000|hat/USD/3000000|hat/JPY/1000000000000000|Gilden-Hut ü/EUR/1|")

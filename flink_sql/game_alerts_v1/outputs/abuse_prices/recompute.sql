@@ -1,6 +1,6 @@
 -- By DuckDB, over the events before a cut. An item or a currency that the list does not have is not judged.
 SELECT
-  purchase_hour, user_id, item, currency, price_micros,
+  purchase_hour, user_id, bought_item, currency, price_micros,
   count(*) AS purchases,
   max(event_1) AS event_1,
   max(event_2) AS event_2,
@@ -10,6 +10,6 @@ SELECT
   coalesce((SELECT millis FROM watermark) >= purchase_hour + 3599999, false) AS final
 FROM events
 WHERE purchase_hour IS NOT NULL
-  AND contains(${prices}, '|' || item || '/' || currency || '/')
-  AND NOT contains(${prices}, '|' || item || '/' || currency || '/' || price_micros || '|')
-GROUP BY purchase_hour, user_id, item, currency, price_micros
+  AND contains(${prices}, '|' || bought_item || '/' || currency || '/')
+  AND NOT contains(${prices}, '|' || bought_item || '/' || currency || '/' || price_micros || '|')
+GROUP BY purchase_hour, user_id, bought_item, currency, price_micros
