@@ -180,13 +180,14 @@ def _plant_prices(plant: _Planter) -> None:
 
 
 def _plant_refunds(plant: _Planter, limit: int) -> None:
-    for case, count, fires, how in (
+    cases: tuple[tuple[str, int, bool, dict[str, Any]], ...] = (
         ("as many as the limit", limit, True, {}),
         ("many", limit * 4, True, {}),
         ("one too few", limit - 1, False, {}),
         ("copies of too few", limit // 2, False, {"copies": 3}),
         ("a tester", limit * 2, False, {"environment": "sandbox"}),
-    ):
+    )
+    for case, count, fires, how in cases:
         player = plant.name("refunded")
         ids: list[str] = []
         for number in range(count):
@@ -219,13 +220,14 @@ def _plant_scores(plant: _Planter, scores: int, points: int) -> None:
 
 
 def _plant_devices(plant: _Planter, limit: int) -> None:
-    for case, players, joins, fires, how in (
+    cases: tuple[tuple[str, int, int, bool, dict[str, Any]], ...] = (
         ("as many as the limit", limit, 1, True, {}),
         ("a farm", limit * 6, 2, True, {}),
         ("a family", limit - 1, 6, False, {}),
         ("one player who joins often", 1, limit * 3, False, {}),
         ("testers", limit * 2, 1, False, {"environment": "sandbox"}),
-    ):
+    )
+    for case, players, joins, fires, how in cases:
         device = plant.name("device")
         names = [plant.name("account") for _ in range(players)]
         ids = [plant.send(name, "player_join", {"device_id": device}, **how) for name in names for _ in range(joins)]
