@@ -103,4 +103,4 @@ def test_what_ran_keeps_its_expiry_and_a_change_of_it_is_another_version(tmp_pat
 def test_a_job_on_request_is_none_of_the_default() -> None:
     jobs = load_jobs()
     assert JOB in jobs
-    assert set(jobs) - set(default_jobs(jobs)) == {JOB, "player_activity_v1"}
+    assert set(jobs) - set(default_jobs(jobs)) == {JOB, "game_alerts_v1", "player_activity_v1"}
