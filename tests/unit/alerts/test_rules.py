@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import typer.main
 from typer.testing import CliRunner
 
 from gamestream_dagster.alerts.cases import Case, load_cases, run_case, values_of
@@ -18,6 +17,7 @@ from gamestream_dagster.alerts.store import Change
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.monitoring.collect import SOURCES
 from gamestream_dagster.settings import PROJECT_ROOT
+from tests.support.command_lines import parses
 
 RUNBOOKS = PROJECT_ROOT / "docs" / "runbooks"
 
@@ -76,10 +76,10 @@ def test_a_runbook_answers_four_questions_with_commands_that_exist(path: Path) -
     assert headings == ["What it means", "How to see it", "What to do", "How to know that it is over"]
     for link in re.findall(r"\]\(([^)#]+)", text):
         assert (path.parent / link).exists(), link
-    root, runbook = typer.main.get_command(build()), read_runbook(path)
+    runbook = read_runbook(path)
     assert runbook.blocks
     for command in (*runbook.blocks, *runbook.mentioned):
-        assert parses(root, words_of(command)), command
+        assert parses(words_of(command)), command
     assert runbook.safe == runbook.blocks
 
 
@@ -101,29 +101,6 @@ def test_a_runbook_answers_four_questions_with_commands_that_exist(path: Path) -
 )
 def test_a_command_that_changes_something_is_not_safe(command: str, safe: bool) -> None:
     assert is_safe(command) is safe
-
-
-def parses(command: object, words: list[str]) -> bool:
-    """Whether a command line is one of ours, options and arguments included."""
-    try:
-        current, rest = command, list(words)
-        while rest and rest[0] in (getattr(current, "commands", None) or {}):
-            current, rest = current.commands[rest[0]], rest[1:]
-        if getattr(current, "commands", None):
-            return False
-        current.make_context("test", rest, resilient_parsing=False)
-    except Exception as error:  # Typer has a copy of Click of its own
-        if "ClickException" not in {kind.__name__ for kind in type(error).__mro__}:
-            raise
-        return False
-    return True
-
-
-def test_a_command_that_does_not_exist_does_not_parse() -> None:
-    root = typer.main.get_command(build())
-    assert parses(root, ["jobs", "list"])
-    assert not parses(root, ["jobs", "list", "--never"])
-    assert not parses(root, ["jobs", "never"])
 
 
 def own(folder: Path, text: str) -> Book:
