@@ -41,9 +41,13 @@ class OutputSearch:
     admin: KafkaAdmin
     wanted: frozenset[Position]
     read: Callable[..., Iterator[Chunk]] = read_range
+    _needles: frozenset[bytes] = field(init=False)
     _found: dict[Fate, dict[Position, Place]] = field(default_factory=dict[Fate, dict[Position, Place]])
     _begins: dict[Fate, Mapping[int, int]] = field(default_factory=dict[Fate, Mapping[int, int]])
     _ends: dict[Fate, Mapping[int, int]] = field(default_factory=dict[Fate, Mapping[int, int]])
+
+    def __post_init__(self) -> None:
+        self._needles = frozenset(str(offset).encode() for _, offset in self.wanted)
 
     def find(self, record: Record, fate: Fate) -> Searched:
         """The record of one output that is about a raw record.
@@ -70,9 +74,9 @@ class OutputSearch:
         return Searched(None, kept)
 
     def _of(self, chunk: Chunk, topic: str, fate: Fate) -> Iterable[tuple[Position, Place]]:
-        raw, needles = chunk.raw, {str(offset).encode() for _, offset in self.wanted}
+        raw = chunk.raw
         for offset, at, value in zip(raw.offsets, raw.timestamps, raw.values, strict=True):
-            if value is None or not any(needle in value for needle in needles):
+            if value is None or not any(needle in value for needle in self._needles):
                 continue  # most are about other records: parsing each would take most of the time
             about = written(fate, value)
             if about is not None and (about.partition, about.offset) in self.wanted:
