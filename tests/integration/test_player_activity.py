@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import orjson
 import pytest
-from confluent_kafka import Producer
-from sqlalchemy import text
 
-from gamestream_dagster.catalogue.boards import load_boards
-from gamestream_dagster.clients.flink_rest import FlinkRest
-from gamestream_dagster.clients.postgres import open_engine
-from gamestream_dagster.events.producer import PRODUCER_SETTINGS
-from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
-from gamestream_dagster.reconciliation.observe.sinks import read_tables
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.repair import apply_repair, plan_repair
-from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
-from tests.support.world import World, drain, provision, stamped_by_producers
+from tests.support.live_job import LiveJob
+from tests.support.world import World
 
-INTAKE, ACTIVITY, RAW = "event_intake_v1", "player_activity_v1", "game-events-raw"
-OUTPUTS = [name for name, board in load_boards().items() if board.job == ACTIVITY]
+ACTIVITY = "player_activity_v1"
 MINUTE = 60_000
 BEGIN = (int(time.time() * 1000) // MINUTE - 60) * MINUTE
 PLAYERS, EVENTS = 40, 1_200
@@ -59,45 +47,11 @@ def game_events(seed: int, begin: int, millis: int, events: int) -> Iterator[dic
         }
 
 
-class Active:
-    """Both jobs deployed, and what was sent to them."""
+class Active(LiveJob):
+    """With what has to count."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.sent: list[dict[str, Any]] = []
-        provision(settings)
-        with stamped_by_producers(settings, RAW):
-            self.send(game_events(1, BEGIN, 55 * MINUTE, EVENTS))
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda job: apply_job(settings, job), (INTAKE, ACTIVITY)))
-        self.drain()
-
-    def send(self, events: Iterator[dict[str, Any]]) -> None:
-        producer = Producer(self.settings.kafka.options({**PRODUCER_SETTINGS}))
-        for event in events:
-            value = {name: one for name, one in event.items() if name != "kafka_time" and one is not None}
-            producer.produce(RAW, orjson.dumps(value), event["user_id"], timestamp=event["kafka_time"])
-            self.sent.append(event)
-        assert producer.flush(30) == 0
-
-    def drain(self) -> None:
-        for job in (INTAKE, ACTIVITY):
-            drain(self.settings, job=job)
-        with FlinkRest(self.settings.flink_rest) as flink:
-            for job in flink.jobs():
-                if not job.state.ended:
-                    flink.checkpoint_now(job.job_id, 30)
-
-    def table(self, name: str) -> list[dict[str, Any]]:
-        with open_engine(self.settings) as engine:
-            return [dict(row) for row in read_tables(engine, [load_boards()[name]])[name]]
-
-    def sql(self, statement: str) -> int:
-        with open_engine(self.settings) as engine, engine.begin() as database:
-            return database.execute(text(statement)).rowcount
-
-    def reconcile(self, mode: str = "drained") -> ReconciliationRun:
-        return reconcile(self.settings, mode, OUTPUTS, list(Sink))
+        super().__init__(settings, ACTIVITY, game_events(1, BEGIN, 55 * MINUTE, EVENTS))
 
     @property
     def counted(self) -> list[dict[str, Any]]:
@@ -155,10 +109,7 @@ def test_refunds_count_by_minute(active: Active) -> None:
 def test_both_sinks_are_what_the_recompute_gives_and_an_edit_is_named(active: Active) -> None:
     run = active.reconcile()
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
-    rows = {name: len(active.table(name)) for name in OUTPUTS}
-    assert {(one.board, one.sink): one.rows_compared for one in run.boards} == {
-        (name, sink): rows[name] for name in OUTPUTS for sink in Sink
-    }
+    assert {(one.board, one.sink): one.rows_compared for one in run.boards} == active.compared()
     newest = "minute = (SELECT max(minute) FROM online_players_by_region)"
     edited = active.sql(f"UPDATE online_players_by_region SET players = players + 1 WHERE {newest}")
     assert edited
@@ -175,19 +126,7 @@ def test_both_sinks_are_what_the_recompute_gives_and_an_edit_is_named(active: Ac
 
 
 def test_rows_match_while_players_move(active: Active) -> None:
-    proven = threading.Event()
-
-    def send() -> None:
-        for seed in range(2, 200):
-            active.send(game_events(seed, int(time.time() * 1000), 100, 100))
-            if proven.wait(0.1):
-                return
-
-    with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(send)
-        run = active.reconcile("bracket")
-        proven.set()
-        sending.result()
+    run = active.reconcile_under(lambda seed, begin: game_events(seed, begin, 100, 100))
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
     assert run.bracket_events > 0
     active.drain()
