@@ -28,6 +28,7 @@ GROUPS = (
     "backfill",
     "topics",
     "dlq",
+    "logs",
     "trace",
     "ledger",
     "keys",

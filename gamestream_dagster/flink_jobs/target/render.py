@@ -23,12 +23,16 @@ from gamestream_dagster.connections import KafkaConnection, RegistryConnection
 from gamestream_dagster.flink_jobs.errors import RenderError
 from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Expiry, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, Token, TokenKind, split
+from gamestream_dagster.security.patterns import patterns_document
 from gamestream_dagster.settings import Settings, TopicFormat
 
 SECRET_NAMES = frozenset({"postgres_password", "postgres_user"})
 SECRET_OPTIONS = frozenset({f"gamestream-{name}.basic-auth.user-info" for name in ("avro", "game-events")})
 GAME_EVENTS = "format_game_events"
 """Placeholder for the format of the game events, which judges them by the catalogue's rules."""
+LOG_LINES = "format_log_lines"
+"""Placeholder for the format of log lines, which reads them by the declared patterns."""
+_LOG_FORMAT = "gamestream-log-lines"
 ADDRESS_NAMES = frozenset({"kafka_bootstrap", "registry_url", "jdbc_url"})
 
 
@@ -87,6 +91,7 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
             "postgres_password": settings.postgres_password_value,
             **{format_placeholder(topic): _format(source.format, settings) for topic, source in sources.items()},
             GAME_EVENTS: _game_format(registry),
+            LOG_LINES: {"format": _LOG_FORMAT, f"{_LOG_FORMAT}.patterns": patterns_document()},
             "season_length_millis": str(length_millis(settings.season)),
             "season_shift_millis": str(shift_millis(settings.season)),
         },

