@@ -1,10 +1,10 @@
 -- Made from the Sigma files of gamestream_dagster/security/rules by `gamestream logs rules --write`; do not edit.
--- A line that adds several tries, such as `message repeated 5 times`, gives a row for each, up to the most that a rule
--- counts: the last of them stands for the rest.
+-- A line that adds several tries, such as `message repeated 5 times`, gives a row for each, up to the most that a
+-- rule counts: the last of them stands for the rest.
 CREATE TEMPORARY VIEW ssh_units AS
 SELECT
-  host, program, message, kind, source, country, millis, kafka_time, kafka_partition, kafka_offset, proc_time,
-  unit,
+  host, program, message, kind, source, country, millis, kafka_time, kafka_partition, kafka_offset,
+  proc_time, unit,
   CASE WHEN kind = 'accepted' THEN 'succeeded' WHEN tries > 0 THEN 'failed' END AS outcome,
   CASE
     WHEN kind = 'accepted' THEN repeats

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="logs", rich_help_panel=panels.EVENTS)
 
 
-def ship(
+def ship(  # noqa: PLR0917 - Typer reads the options from the signature
     file: Annotated[str, typer.Argument(help="Log file, or - for stdin.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended, until Ctrl-C.")] = False,
     position: Annotated[
@@ -56,8 +56,8 @@ def ship(
         sys.stdout.write(json.dumps(vars(shipped)) + "\n")
     if shipped.replaced:
         talk.print(
-            "Another file stands where the one of the last run was, and that one is gone: this one was shipped from its "
-            "start, and what was appended to the former one since is missing.",
+            "Another file stands where the one of the last run was, and that one is gone: this one was shipped from "
+            "its start, and what was appended to the former one since is missing.",
             soft_wrap=True,
         )
     cut = f" CUT={shipped.cut}" if shipped.cut else ""

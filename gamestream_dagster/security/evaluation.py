@@ -12,7 +12,18 @@ from typing import Final
 from gamestream_dagster.security.flink_rules import most_units, pattern
 from gamestream_dagster.security.lines import LogLine, read_line
 from gamestream_dagster.security.patterns import DAY_MS, LineKind
-from gamestream_dagster.security.sigma import All, Any_, AnyRule, Condition, EventCount, Level, Match, Not, Ordered, Rule
+from gamestream_dagster.security.sigma import (
+    All,
+    Any_,
+    AnyRule,
+    Condition,
+    EventCount,
+    Level,
+    Match,
+    Not,
+    Ordered,
+    Rule,
+)
 
 _PAM: Final = (LineKind.PAM_FAILURE, LineKind.PAM_MORE)
 CountryOf = Callable[[str], str]
@@ -125,9 +136,7 @@ class Evaluator:
             if rule.level is not Level.INFORMATIONAL and self._is_met(rule, fields, source, millis, unit):
                 yield rule
 
-    def _is_met(
-        self, rule: AnyRule, fields: Mapping[str, str | None], source: str, millis: int, unit: int
-    ) -> bool:
+    def _is_met(self, rule: AnyRule, fields: Mapping[str, str | None], source: str, millis: int, unit: int) -> bool:
         match rule:
             case Rule():
                 return unit == 1 and holds(rule.condition, fields)

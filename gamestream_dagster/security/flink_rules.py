@@ -1,8 +1,8 @@
 """Detection rules as views of Flink SQL: `flink_sql/_sources/ssh_rules.sql` is what `ssh_rules_sql` gives.
 
-A count keeps the times of the last `gte` tries that its rule matches: of each source the try with the number `c` goes to
-the place `c mod gte`, and `LAST_VALUE` passes over NULL. So one order holds, that of the records: nothing waits for a
-watermark, and no line is too late.
+A count keeps the times of the last `gte` tries that its rule matches: of each source the try with the number `c` goes
+to the place `c mod gte`, and `LAST_VALUE` passes over NULL. So one order holds, that of the records: nothing waits for
+a watermark, and no line is too late.
 """
 
 from __future__ import annotations
@@ -11,7 +11,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from gamestream_dagster.security.sigma import All, Any_, AnyRule, Condition, EventCount, Level, Match, Not, Ordered, Rule
+from gamestream_dagster.security.sigma import (
+    All,
+    Any_,
+    AnyRule,
+    Condition,
+    EventCount,
+    Level,
+    Match,
+    Not,
+    Ordered,
+    Rule,
+)
 
 RULES_FILE: Final = "ssh_rules.sql"
 _BY_SOURCE: Final = (
@@ -25,8 +36,8 @@ ANY_CHARACTER: Final = r"[\s\S]"
 """One character, line ends too, for Java and Python."""
 _HEAD: Final = """\
 -- Made from the Sigma files of gamestream_dagster/security/rules by `gamestream logs rules --write`; do not edit.
--- A line that adds several tries, such as `message repeated 5 times`, gives a row for each, up to the most that a rule
--- counts: the last of them stands for the rest.
+-- A line that adds several tries, such as `message repeated 5 times`, gives a row for each, up to the most that a
+-- rule counts: the last of them stands for the rest.
 """
 
 
@@ -48,8 +59,8 @@ def ssh_rules_sql(rules: Mapping[str, AnyRule]) -> str:
     ]
     views = [
         "CREATE TEMPORARY VIEW ssh_units AS\nSELECT\n"
-        "  host, program, message, kind, source, country, millis, kafka_time, kafka_partition, kafka_offset, proc_time,\n"
-        "  unit,\n"
+        "  host, program, message, kind, source, country, millis, kafka_time, kafka_partition, kafka_offset,\n"
+        "  proc_time, unit,\n"
         "  CASE WHEN kind = 'accepted' THEN 'succeeded' WHEN tries > 0 THEN 'failed' END AS outcome,\n"
         "  CASE\n"
         "    WHEN kind = 'accepted' THEN repeats\n"

@@ -159,7 +159,9 @@ def _try(line: LogLine, found: re.Match[str]) -> LogLine:
 
 
 def _first(fields: dict[str, Any], names: Sequence[str]) -> str | None:
-    return next((fields[name] for name in names if isinstance(fields.get(name), str)), None)
+    found = next((fields[name] for name in names if isinstance(fields.get(name), str)), None)
+    # half of a surrogate pair is no text that a row can hold
+    return None if found is None else found.encode("utf-8", "replace").decode()
 
 
 def _first_time(fields: dict[str, Any], sent: int | None) -> int | None:
@@ -201,7 +203,9 @@ def _time(text: str, sent: int | None) -> int | None:
     return None
 
 
-def _millis(year: int, month: int, day: int, hour: int, minute: int, second: int) -> int | None:
+def _millis(  # noqa: PLR0917 - parts of a date
+    year: int, month: int, day: int, hour: int, minute: int, second: int
+) -> int | None:
     try:
         # a leap second counts as the one before it
         at = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)

@@ -44,9 +44,7 @@ _TAG: Final = rf"({_PROGRAM})(?:\[([0-9]{{1,10}})\])?: ?([\s\S]*)"
 _ADDRESS: Final = r"([0-9A-Fa-f:.]{2,45})(?:%[0-9A-Za-z_.-]{1,32})?"
 _METHOD: Final = "[a-z0-9/_-]{1,64}"
 _PORT: Final = "port [0-9]{1,5}"
-_PAM: Final = (
-    r"logname=[^ ]* uid=[0-9]+ euid=[0-9]+ tty=[^ ]* ruser=[^ ]* rhost=" + _ADDRESS + r" *(?:user=[\s\S]*)?"
-)
+_PAM: Final = r"logname=[^ ]* uid=[0-9]+ euid=[0-9]+ tty=[^ ]* ruser=[^ ]* rhost=" + _ADDRESS + r" *(?:user=[\s\S]*)?"
 
 HEADER: Final = rf"(?:<[0-9]{{1,3}}>)?({_TIME}) ({_HOST}) {_TAG}"
 """RFC 3164 and what rsyslog writes: time, host, program, process, message."""

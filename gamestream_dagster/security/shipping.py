@@ -90,9 +90,7 @@ def default_position(settings: Settings, path: Path) -> Path:
     return settings.home / "shipping" / f"{name}.json"
 
 
-def ship_stdin(
-    settings: Settings, stream: BinaryIO, *, topic: str = TOPIC, host: str | None = None
-) -> Shipped:
+def ship_stdin(settings: Settings, stream: BinaryIO, *, topic: str = TOPIC, host: str | None = None) -> Shipped:
     """Ship every line of a stream until it ends; there is no position to go on from.
 
     Raises:
@@ -268,6 +266,7 @@ class _Tail:
             return ""
         return "" if (named.st_dev, named.st_ino) == (mine.st_dev, mine.st_ino) else "replaced"
 
+
 def _begins(path: Path, last: Position | None, result: Shipped) -> Iterator[tuple[Path, int]]:
     """The files to read and from where: what was rotated away since the last run, then the file itself."""
     if last is None or last.is_of(path):
@@ -275,7 +274,11 @@ def _begins(path: Path, last: Position | None, result: Shipped) -> Iterator[tupl
         yield path, result.resumed_at
         return
     rotated = sorted(
-        (one for one in path.parent.glob(f"{path.name}*") if one != path and one.suffix not in _PACKED and one.is_file()),
+        (
+            one
+            for one in path.parent.glob(f"{path.name}*")
+            if one != path and one.suffix not in _PACKED and one.is_file()
+        ),
         key=lambda one: one.stat().st_mtime_ns,
     )
     place = next((place for place, one in enumerate(rotated) if last.is_of(one)), None)
@@ -306,7 +309,9 @@ def _only_one(kept: Path) -> Iterator[None]:
         kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = kept.with_suffix(".lock").open("w")
     except OSError as error:
-        raise ShippingError(f"{kept} cannot be written ({error.strerror})", "name another file with --position") from error
+        raise ShippingError(
+            f"{kept} cannot be written ({error.strerror})", "name another file with --position"
+        ) from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

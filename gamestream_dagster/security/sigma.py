@@ -180,7 +180,7 @@ def _rule(path: Path, raw: Mapping[str, Any], known: Mapping[str, AnyRule]) -> A
     return _correlation(path, name, title, level, raw["correlation"], known)
 
 
-def _correlation(
+def _correlation(  # noqa: PLR0917 - parts of one file
     path: Path, name: str, title: str, level: Level, raw: Mapping[str, Any], known: Mapping[str, AnyRule]
 ) -> AnyRule:
     kind = raw.get("type")

@@ -125,7 +125,9 @@ def _episode(chance: random.Random, number: int, begin: int) -> Iterator[Labelle
 def _source(number: int) -> str:
     """Addresses of networks for documentation and for tests: one for each episode."""
     if number % 5 == 4:
-        return f"2001:db8:{number // 65_536:x}::{number % 65_536:x}" if number < 65_536 else f"2001:db8::{number:x}"[:39]
+        return (
+            f"2001:db8:{number // 65_536:x}::{number % 65_536:x}" if number < 65_536 else f"2001:db8::{number:x}"[:39]
+        )
     return f"198.{18 + number // 65_536 % 2}.{number // 256 % 256}.{number % 256}"
 
 
@@ -135,10 +137,7 @@ def _failed(user: str, source: str, invalid: str = "") -> str:
 
 def _pam(source: str, user: str = "") -> str:
     named = f" user={user}" if user else ""
-    return (
-        "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= "
-        f"rhost={source} {named}"
-    )
+    return f"pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={source} {named}"
 
 
 def _accepted(user: str, source: str, method: str = "password") -> str:

@@ -22,28 +22,33 @@ LINES = 20_000
 WRITTEN = (
     *(f"Jan  1 00:00:00 h sshd[1]: Failed password for root from {address} port 1 ssh2" for address in (
         "1.2.3.4", "01.2.3.4", "256.1.1.1", "::1", "::FFFF:1.2.3.4", "::ffff:102:304", "FE80::1%eth0", "1::2::3", "UNKNOWN",
-        "2001:DB8::A", ":::", "1.2.3", "....",
+        ":::", "2001:DB8::A",
+        "1.2.3", "....",
     )),
     *(f"{time} h sshd[1]: x" for time in (
-        "Feb 29 12:00:00", "Feb 30 12:00:00", "Xxx  1 00:00:00", "Dec 31 23:59:60", "Dec 31 23:59:61", "Jan  0 00:00:00",
-        "2026-02-29T00:00:00Z", "2024-02-29T00:00:00,123456789+05:30", "2024-02-29 00:00:00.5-0800", "1969-12-31T23:59:59Z",
+        "Feb 29 12:00:00", "Feb 30 12:00:00",
+        "Xxx  1 00:00:00", "Dec 31 23:59:60", "Dec 31 23:59:61", "Jan  0 00:00:00",
+        "2026-02-29T00:00:00Z", "2024-02-29T00:00:00,123456789+05:30", "2024-02-29 00:00:00.5-0800",
+        "1969-12-31T23:59:59Z",
         "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59", "1970-01-01T00:00:00+01:00",
     )),
     "<34>1 2026-10-11T22:14:15.003Z host sshd 123 - - Invalid user a from 1.2.3.4",
     "<34>1 2026-10-11T22:14:15.003Z host sshd - ID47 [a b=\"c\"] Invalid user a from 1.2.3.4",
-    "<13>Nov  5 10:00:00 host sshd-session[9]: Accepted publickey for a from 1.2.3.4 port 5 ssh2: RSA-CERT SHA256:a ID b from c",
+    "<13>Nov  5 10:00:00 host sshd-session[9]: Accepted publickey for a from 1.2.3.4 port 5 ssh2: RSA SHA256:a ID b",
     "<13>Nov  5 10:00:00 host sshd[9]: Accepted publickey for a from 1.2.3.4 port 5 ssh2: RSA-CERT SHA256:a ID from x",
     "message repeated 2 times: [ Invalid user a from 1.2.3.4]",
-    "sshd[9]: message repeated 999999999 times: [ PAM 9999 more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= "
-    "rhost=1.2.3.4 ]",
+    "sshd[9]: message repeated 999999999 times: [ PAM 9999 more authentication failures; logname= uid=0 euid=0 tty=ssh "
+    "ruser= rhost=1.2.3.4 ]",
     "sshd: Invalid user  from 1.2.3.4\r\n",
     "Invalid user a from 1.2.3.4 port 123456",
     "Failed none for invalid user a from 1.2.3.4 port 1 ssh2",
     "",
 )  # fmt: skip
-TIMES = ("1790000000", "1790000000.9995", "1790000000123", "-1", "-0.0", "1e11", "1e12", "99999999999.9", "1e40", "1e41",
-         "253402300799.9999", "253402300800", "true", "null", '"x"', '"2026-01-01T00:00:00Z"', "1" * 19, "1" * 40, "1" * 41,
-         "0.0000000001", "253402300799999999")  # fmt: skip
+TIMES = (
+    "1790000000", "1790000000.9995", "1790000000123", "-1", "-0.0", "1e11", "1e12", "99999999999.9", "1e40", "1e41",
+    "253402300799.9999", "253402300800", "true", "null", '"x"', '"2026-01-01T00:00:00Z"', "1" * 19, "1" * 40, "1" * 41,
+    "0.0000000001", "253402300799999999",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The security job on real servers: a labelled log is shipped, and rows and detections are those of labels and Python."""
+"""The security job on real servers: from a shipped, labelled log to rows and detections, and SQL against Python."""
 
 from __future__ import annotations
 
@@ -114,7 +114,8 @@ class Watch:
 
     def by_host(self) -> dict[tuple[int, str, str, str], int]:
         found = self.rows(
-            "SELECT (extract(epoch FROM day) * 1000)::bigint AS day, host, rule, country, repeat_count FROM attacks_by_host"
+            "SELECT (extract(epoch FROM day) * 1000)::bigint AS day, host, rule, country, repeat_count "
+            "FROM attacks_by_host"
         )
         return {(row["day"], row["host"], row["rule"], row["country"]): row["repeat_count"] for row in found}
 

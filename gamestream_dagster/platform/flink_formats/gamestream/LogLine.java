@@ -276,7 +276,8 @@ final class LogLine {
     private static String first(Map<?, ?> fields, List<?> names) {
         for (Object name : names) {
             if (fields.get(name) instanceof String) {
-                return (String) fields.get(name);
+                // half of a surrogate pair is no text that a row can hold
+                return new String(((String) fields.get(name)).getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8);
             }
         }
         return null;
