@@ -61,7 +61,7 @@ SELECT
   SUM(counted) AS lines,
   SUM(unread) AS unread,
   SUM(tried) AS ssh_lines,
-  SUM(unknown) AS ssh_unread,
+  SUM(unclear) AS ssh_unread,
   MAX(kafka_time) AS as_of
 FROM (
   SELECT
@@ -70,7 +70,7 @@ FROM (
     CAST(1 AS BIGINT) AS counted,
     CASE WHEN reason IS NULL THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END AS unread,
     CASE WHEN source IS NULL THEN CAST(0 AS BIGINT) ELSE CAST(1 AS BIGINT) END AS tried,
-    CASE WHEN reason = 'UNKNOWN_FORM' THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS unknown
+    CASE WHEN reason = 'UNKNOWN_FORM' THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END AS unclear
   FROM log_lines
 )
 GROUP BY `minute`;
