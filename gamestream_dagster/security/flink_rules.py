@@ -29,8 +29,8 @@ _BY_SOURCE: Final = (
     "WINDOW by_source AS (PARTITION BY source ORDER BY proc_time ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
 )
 _PASSED: Final = (
-    "host, program, message, kind, source, country, millis, kafka_time, kafka_partition, kafka_offset, proc_time, unit, "
-    "outcome, weight"
+    "host, program, message, kind, source, country, millis, kafka_time, kafka_partition, kafka_offset, proc_time, "
+    "unit, outcome, weight"
 )
 ANY_CHARACTER: Final = r"[\s\S]"
 """One character, line ends too, for Java and Python."""

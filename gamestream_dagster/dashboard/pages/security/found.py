@@ -11,7 +11,6 @@ from sqlalchemy import Connection, text
 
 ROWS: Final = 20
 _TABLES: Final = frozenset({"attacks", "attacks_by_host", "attempts_by_source", "log_lines_1min"})
-_DAY: Final = "as_of > now() - INTERVAL '1 day'"
 
 Row = Mapping[str, Any]
 
@@ -46,17 +45,17 @@ def read_found(link: Connection, present: frozenset[str]) -> Found:
         lines,
         rows(
             "SELECT rule, level, host, source, country, attempts, as_of FROM attacks "
-            f"WHERE {_DAY} ORDER BY as_of DESC, rule, host, source LIMIT :rows"  # noqa: S608 - a constant
+            "WHERE as_of > now() - INTERVAL '1 day' ORDER BY as_of DESC, rule, host, source LIMIT :rows"
         ),
         rows(
             "SELECT host, rule, sum(repeat_count) AS repeat_count, "
             "string_agg(DISTINCT country, ', ' ORDER BY country) AS countries, max(as_of) AS as_of "
-            f"FROM attacks_by_host WHERE {_DAY} "  # noqa: S608 - a constant
+            "FROM attacks_by_host WHERE as_of > now() - INTERVAL '1 day' "
             "GROUP BY host, rule ORDER BY repeat_count DESC, host, rule LIMIT :rows"
         ),
         rows(
             "SELECT source, max(country) AS country, sum(failed) AS failed, sum(succeeded) AS succeeded, "
-            f"max(as_of) AS as_of FROM attempts_by_source WHERE {_DAY} "  # noqa: S608 - a constant
+            "max(as_of) AS as_of FROM attempts_by_source WHERE as_of > now() - INTERVAL '1 day' "
             "GROUP BY source ORDER BY failed DESC, source LIMIT :rows"
         ),
     )

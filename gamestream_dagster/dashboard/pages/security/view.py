@@ -103,9 +103,7 @@ def _attack(row: Row) -> list[Cell]:
     ]
 
 
-def _table(
-    rows: Sequence[Row], columns: Sequence[Column], cells: Callable[[Row], list[Cell]], nothing: str
-) -> Part:
+def _table(rows: Sequence[Row], columns: Sequence[Column], cells: Callable[[Row], list[Cell]], nothing: str) -> Part:
     if not rows:
         return Note(nothing)
     return Table(columns, [cells(row) for row in rows], more=_MORE if len(rows) == ROWS else "")
