@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import socket
 import tempfile
 import time
@@ -36,8 +37,11 @@ BATCH_LINES: Final = 2_000
 BATCH_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.2
 """How often a followed file is looked at when nothing is in it."""
+ROTATED_SECONDS: Final = 2.0
+"""A daemon may write into a renamed file until it opens the new one; so long without a line it is taken for done."""
 _HEAD: Final = 256
-_PACKED: Final = frozenset({".gz", ".xz", ".zst", ".bz2"})
+_ROTATED: Final = r"[.-][0-9][0-9-]{0,20}"
+"""How `logrotate` goes on from a file's name: `.1`, `-20260921`."""
 
 
 @dataclass
@@ -217,8 +221,10 @@ class _Tail:
         current = path == self._path
         while True:
             yield from self._of_one(path, offset, self._follow and current)
-            yield None
-            self._file = None
+            yield None  # the position is that of the file that is still open
+            if self._file is not None:
+                self._file.close()
+                self._file = None
             if not (self._follow and current) or self._stopped():
                 return
             offset = 0
@@ -235,6 +241,7 @@ class _Tail:
         self._file.seek(offset)
         self._offset = offset
         last = False  # whether the file will not grow any more
+        read_at = time.monotonic()
         while not self._stopped():
             line = self._file.readline(LONGEST_LINE + 1)
             whole = line.endswith(b"\n") or len(line) > LONGEST_LINE
@@ -242,6 +249,7 @@ class _Tail:
                 text, length = _whole(self._file, line, self._result)
                 self._offset += length
                 yield text
+                read_at = time.monotonic()
                 continue
             if not follow or last:
                 return
@@ -249,7 +257,8 @@ class _Tail:
             yield None
             match self._changed():
                 case "replaced":
-                    last = True
+                    last = time.monotonic() - read_at > ROTATED_SECONDS
+                    time.sleep(LOOK_SECONDS)
                 case "emptied":
                     return
                 case _:
@@ -273,14 +282,9 @@ def _begins(path: Path, last: Position | None, result: Shipped) -> Iterator[tupl
         result.resumed_at = last.offset if last is not None else 0
         yield path, result.resumed_at
         return
-    rotated = sorted(
-        (
-            one
-            for one in path.parent.glob(f"{path.name}*")
-            if one != path and one.suffix not in _PACKED and one.is_file()
-        ),
-        key=lambda one: one.stat().st_mtime_ns,
-    )
+    name = re.compile(re.escape(path.name) + _ROTATED)
+    named = (one for one in path.parent.iterdir() if name.fullmatch(one.name) and one.is_file())
+    rotated = sorted(named, key=lambda one: one.stat().st_mtime_ns)
     place = next((place for place, one in enumerate(rotated) if last.is_of(one)), None)
     if place is None:
         result.replaced = True

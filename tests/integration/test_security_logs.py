@@ -33,7 +33,7 @@ from tests.support.world import World, provision
 JOB, TOPIC, ATTACKS = "security_v1", "logs", "ssh-attacks"
 LABELLED = 1_500
 GENERATED = int(os.environ.get("GAMESTREAM_TEST_LOG_RECORDS", "4000"))
-"""Records on which SQL and Python are compared; 20,000 were compared when this was written."""
+"""Records on which SQL and Python are compared; set it to 20000 for the whole comparison."""
 DAY_MS = 86_400_000
 SETTLE_SECONDS = 120
 

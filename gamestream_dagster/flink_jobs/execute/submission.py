@@ -210,6 +210,8 @@ def with_aggregate_batch(compiled: str, rows: int) -> str:
 def with_expiry(compiled: str, expires: Expiry) -> str:
     """A compiled plan whose aggregates without a window that group by a column forget a group after a while.
 
+    `OVER` windows that are partitioned by the column forget a partition likewise.
+
     Raises:
         SubmissionRejectedError: the plan has no such aggregate.
     """
@@ -222,6 +224,9 @@ def with_expiry(compiled: str, expires: Expiry) -> str:
     for node in found:
         for state in node["state"]:
             state["ttl"] = f"{expires.after} ms"
+    for node in plan["nodes"]:
+        if expires.by in _counted_key(node):
+            node.setdefault("configuration", {})["table.exec.state.ttl"] = f"{expires.after} ms"
     return json.dumps(plan)
 
 

@@ -44,6 +44,20 @@ def test_only_aggregates_that_group_by_the_column_forget() -> None:
     assert found == ["172800000 ms", "0 ms", "0 ms"]
 
 
+def test_over_windows_that_are_partitioned_by_the_column_forget() -> None:
+    over = {
+        "id": 2,
+        "type": "stream-exec-over-aggregate_1",
+        "overSpec": {"partition": {"fields": [1]}},
+        "outputType": "ROW<`region` BIGINT, `minute` BIGINT>",
+    }
+    other = {**over, "overSpec": {"partition": {"fields": [0]}}}
+    nodes = [aggregate("minute", "events", groups=1), over, other]
+    plan = json.loads(with_expiry(json.dumps({"nodes": nodes, "edges": []}), MINUTES))
+    assert plan["nodes"][1]["configuration"] == {"table.exec.state.ttl": "172800000 ms"}
+    assert "configuration" not in plan["nodes"][2]
+
+
 def test_a_column_that_no_aggregate_groups_by_is_refused() -> None:
     with pytest.raises(SubmissionRejectedError, match="No aggregate of the plan groups by minute"):
         expiring(aggregate("region", "events", groups=1))

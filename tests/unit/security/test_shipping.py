@@ -56,6 +56,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     made = Broker()
     monkeypatch.setattr(shipping, "ScoreProducer", made)
     monkeypatch.setattr(shipping, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(shipping, "ROTATED_SECONDS", 0.3)
     return made
 
 
@@ -107,6 +108,7 @@ def test_a_rotated_file_is_read_to_its_end_first(broker: Broker, settings: Setti
         file.write("two\n")
     log.rename(tmp_path / "auth.log.1")
     log.write_text("three\n")
+    (tmp_path / "auth.log.labels.jsonl").write_text("no rotated log\n")
     found = ship_file(settings, log)
     assert broker.lines == ["one", "two", "three"]
     assert not found.replaced
@@ -174,11 +176,13 @@ def test_a_followed_file_may_grow_be_renamed_and_emptied(
             time.sleep(0.05)
             file.write("o\n")
         _wait(lambda: broker.lines == ["one", "two"])
-        log.rename(tmp_path / "auth.log.1")
-        log.write_text("three\n")
-        _wait(lambda: broker.lines == ["one", "two", "three"])
+        with log.open("a") as former:
+            log.rename(tmp_path / "auth.log.1")
+            log.write_text("three\n")
+            former.write("and two\n")  # the daemon has not opened the new file yet
+        _wait(lambda: broker.lines == ["one", "two", "and two", "three"])
         log.write_text("4\n")
-        _wait(lambda: broker.lines == ["one", "two", "three", "4"])
+        _wait(lambda: broker.lines == ["one", "two", "and two", "three", "4"])
         with pytest.raises(ShippingError, match="Another run"):
             ship_file(settings, log)
     finally:
