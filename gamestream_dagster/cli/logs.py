@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
+import typer.main
+from typer.core import TyperCommand
 
-from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.events import start_millis
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
@@ -18,12 +19,21 @@ talk = Talk(stderr=True)
 STDIN = "-"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group."""
-    group = typer.Typer(help="Log lines of servers: ship them, and see the rules for attacks.", no_args_is_help=True)
+class LogsCommand(TyperCommand):
+    """`gamestream logs SERVICE`, beside `gamestream logs ship` and `gamestream logs rules`."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """That of the command that the first argument names, else its own."""
+        if args and args[0] in (found := _commands()):
+            return found[args[0]].make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+def _commands() -> dict[str, Any]:
+    group = typer.Typer()
     group.command("ship")(ship)
     group.command("rules")(rules)
-    app.add_typer(group, name="logs", rich_help_panel=panels.EVENTS)
+    return cast("Any", typer.main.get_command(group)).commands
 
 
 def ship(  # noqa: PLR0917 - Typer reads the options from the signature

@@ -28,7 +28,6 @@ GROUPS = (
     "backfill",
     "topics",
     "dlq",
-    "logs",
     "trace",
     "ledger",
     "keys",
