@@ -4,7 +4,8 @@
 CREATE TEMPORARY VIEW ssh_units AS
 SELECT
   host, program, message, kind, source, country, millis, kafka_time, kafka_partition, kafka_offset,
-  proc_time, unit,
+  PROCTIME() AS proc_time, -- UNNEST leaves the former one without its meaning
+  unit,
   CASE WHEN kind = 'accepted' THEN 'succeeded' WHEN tries > 0 THEN 'failed' END AS outcome,
   CASE
     WHEN kind = 'accepted' THEN repeats

@@ -60,7 +60,8 @@ def ssh_rules_sql(rules: Mapping[str, AnyRule]) -> str:
     views = [
         "CREATE TEMPORARY VIEW ssh_units AS\nSELECT\n"
         "  host, program, message, kind, source, country, millis, kafka_time, kafka_partition, kafka_offset,\n"
-        "  proc_time, unit,\n"
+        "  PROCTIME() AS proc_time, -- UNNEST leaves the former one without its meaning\n"
+        "  unit,\n"
         "  CASE WHEN kind = 'accepted' THEN 'succeeded' WHEN tries > 0 THEN 'failed' END AS outcome,\n"
         "  CASE\n"
         "    WHEN kind = 'accepted' THEN repeats\n"
