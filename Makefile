@@ -12,7 +12,7 @@ ORDER := $(if $(SEED),--randomly-seed=$(SEED))
 SERVERS_ORDER := $(if $(SEED),--randomly-seed=$(SEED),-p no:randomly)
 
 .DEFAULT_GOAL := help
-.PHONY: help install environment demo up down test unit lint format lock geo-table prometheus-tools clean
+.PHONY: help install environment demo up down test unit lint format lock dashboards geo-table prometheus-tools clean
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -68,6 +68,11 @@ format: $(INSTALLED)  ## Put the code into its standard form
 lock: $(INSTALLED)  ## Resolve the dependencies of pyproject.toml anew
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11.0 --generate-hashes --extra test --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links -o requirements.lock pyproject.toml
+
+dashboards: $(INSTALLED)  ## Write the Grafana dashboards of deploy/grafana anew, and the rules for Prometheus
+	$(BIN)/python -m deploy.grafana.build
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(BIN)/gamestream alerts export --home "$$folder" --out "$$folder" && \
+	  cp "$$folder/gamestream.rules.yml" deploy/prometheus/ && cp "$$folder/alertmanager.yml" deploy/alertmanager/
 
 # The data come with each security update of Debian's tor-geoipdb: about as often as Tor has a release. Needs apt-get.
 geo-table: $(INSTALLED)  ## Build the table of countries anew from Debian's package (docs/enrichment.md)

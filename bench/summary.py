@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench.figures import number, table
@@ -136,6 +137,42 @@ def _seconds(what: str, goal: float) -> Callable[[Figures], Reading]:
     return read
 
 
+def _settled(figures: Figures) -> Reading:
+    found = figures["contestants"]["every metric of the day, in Postgres"]["seconds"]
+    return Reading(_shown(found, "s"), found["median"] / 120)
+
+
+def _asked(name: str, goal_ms: float) -> Callable[[Figures], Reading]:
+    def read(figures: Figures) -> Reading:
+        found = median(run["waits"]["p99"] for run in figures["contestants"][name])
+        return Reading(f"{number(found)} ms", found / goal_ms)
+
+    return read
+
+
+def _intake(part: str, contestant: str, goal: float) -> Callable[[Figures], Reading]:
+    def read(figures: Figures) -> Reading:
+        found = figures[part][contestant]
+        return Reading(_shown(found, "events/s"), found["median"] / goal)
+
+    return read
+
+
+def _to_reader(goal_ms: float) -> Callable[[Figures], Reading]:
+    def read(figures: Figures) -> Reading:
+        found = figures["waits"]["HTTP answer to reader"]["p99"]
+        return Reading(f"{number(found)} ms", found / goal_ms)
+
+    return read
+
+
+def _beside_a_limited_key(figures: Figures) -> Reading:
+    quiet, flooded = (
+        figures["waits"][name]["p99"] for name in ("answer, alone", "answer, beside a key over its limit")
+    )
+    return Reading(f"{number(flooded)} ms", flooded / quiet)
+
+
 def _at_least(least: float) -> Callable[[float], bool]:
     return lambda ratio: ratio >= least
 
@@ -197,6 +234,39 @@ ROWS = (
         _latency("low-latency", "p99", 250),
         _at_most(1),
     ),
+    Row(
+        "events over HTTP in batches of 100",
+        "5,000 events/s",
+        "intake",
+        _intake("http", "HTTP, batches of 100", 5_000),
+        _at_least(1),
+    ),
+    Row(
+        "`event_intake_v1`",
+        "30,000 events/s",
+        "intake",
+        _intake("job", "event_intake_v1", 30_000),
+        _at_least(1),
+    ),
+    Row(
+        "HTTP answer to a reader of enriched events, 2,000 events/s, p99",
+        "3,000 ms",
+        "intake",
+        _to_reader(3_000),
+        _at_most(1),
+    ),
+    Row(
+        "answer beside a key over its limit, p99", "2 times its quiet one", "intake", _beside_a_limited_key, _at_most(2)
+    ),
+    Row("every metric of a day of 10 million events", "120 s", "settle", _settled, _at_most(1)),
+    Row(
+        "rank and rows around at 500 requests/s, a million players, p99",
+        "5 ms",
+        "ranks",
+        _asked("serving API on Valkey", 5),
+        _at_most(1),
+    ),
+    Row("… Postgres alone", "", "ranks", _asked("Postgres alone", 5)),
     Row("four boards recomputed over a bare scan, 10 million events", "3 times", "recompute", _recompute, _at_most(3)),
     Row("proof of a drained topic over a bare scan", "", "proof", _proof),
     Row(

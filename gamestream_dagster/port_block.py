@@ -28,6 +28,8 @@ STANDARD_PORTS: Final[dict[str, int]] = {
     "metrics": 9249,
     "api": 8001,
     "valkey": 6379,
+    "flink_metrics": 9250,
+    "taskmanager_metrics": 9251,
 }
 
 

@@ -25,6 +25,9 @@ SELECT
      AND TRY_CAST(score AS BIGINT) BETWEEN 0 AND 1000000000000
      -- judged by the record's own Kafka time, so that a replay decides as the live job did
      AND event_time IS NOT NULL
+     -- an erased player's scores count nowhere (docs/privacy.md); while nobody is erased, Flink plans no condition
+     AND (${erased_players} = ''
+       OR POSITION(SUBSTRING(SHA256(CONCAT(${erased_salt}, user_id)) FROM 1 FOR 16) IN ${erased_players}) = 0)
     THEN TRY_CAST(score AS BIGINT)
   END AS points
 FROM user_score;

@@ -17,6 +17,7 @@ from typing import Final
 import pyarrow as pa
 
 from gamestream_dagster.archive.digests import verify_files
+from gamestream_dagster.archive.erasing import holds, suppressed_rows
 from gamestream_dagster.archive.history import dates_of, history_folder, history_source, runs_of, utc_text
 from gamestream_dagster.archive.history_files import DayFiles
 from gamestream_dagster.archive.history_rows import HistoryRows, Placed
@@ -31,6 +32,7 @@ from gamestream_dagster.enrichment.tables import Tables
 from gamestream_dagster.events.file_lines import ReadingError
 from gamestream_dagster.events.game_files import Sample
 from gamestream_dagster.events.game_outcome import GameReason, GameRefused
+from gamestream_dagster.events.suppression import ERASED, load_suppression
 from gamestream_dagster.settings import Settings
 
 _BATCH_EVENTS: Final = 10_000
@@ -156,6 +158,7 @@ class _Run:
         self.result = BackfillResult(run=uuid.uuid4().hex[:12])
         self.rows = HistoryRows(history_source(settings), Tables(settings.enrichment_dir), self.result.run, at_ms)
         self.refused = RefusedLines(origin.rejects, on_refused)
+        self.suppression = load_suppression(settings)
 
     def complete(self, on_progress: Callable[[int], None]) -> BackfillResult:
         """Judge, stage, drop copies, write, and name the files: in that order, so that it counts at the very end."""
@@ -186,7 +189,11 @@ class _Run:
             accepted: list[Placed] = []
             for sample in batch:
                 outcome = self.rows.outcome(sample)
-                if isinstance(outcome, GameRefused):
+                if not isinstance(outcome, GameRefused) and self.suppression(outcome.user_id):
+                    result.refused[ERASED] += 1  # its content is set aside nowhere
+                elif self.suppression and isinstance(outcome, GameRefused) and holds(sample.value, self.suppression):
+                    result.refused[ERASED] += 1
+                elif isinstance(outcome, GameRefused):
                     result.refused[outcome.reason.value] += 1
                     line = RefusedLine(sample.line, outcome.reason.value, outcome.field, outcome.detail)
                     self.refused.add(line, sample.value)
@@ -194,7 +201,7 @@ class _Run:
                     accepted.append(Placed(result.events, sample.line, sample.value, outcome))
                 result.events += 1
             if accepted:
-                yield self.rows.table(accepted)
+                yield suppressed_rows(self.rows.table(accepted), self.suppression)
             on_progress(result.events)
 
     def _drop_copies(self, staging: Staging) -> None:

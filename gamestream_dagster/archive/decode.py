@@ -25,6 +25,7 @@ from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.acceptance import JsonJudge
 from gamestream_dagster.events.outcome import Outcome, Refused
 from gamestream_dagster.events.rule import FAST_BYTES, Plain, Row, by_text, plain_reader, rule_of, whole_number
+from gamestream_dagster.events.suppression import NOBODY, Suppression
 
 ACCEPTED, REFUSED = "accepted", "refused"
 
@@ -88,6 +89,8 @@ class Decoding:
     """The fast path; None: every record takes the exact rule."""
     columns: tuple[str, ...]
     """What `plain` and `rows` give."""
+    suppression: Suppression = NOBODY
+    """Players whose records are archived without content."""
 
 
 def decoding(source: Source, judge: Judge | None = None, registry: Registry | None = None) -> Decoding:

@@ -23,7 +23,7 @@ from gamestream_dagster.settings import Settings
 DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)
 
-_ADDED: Final = {
+ADDED_COLUMNS: Final = {
     "geo_version": ColumnType.STRING,
     "device_category": ColumnType.STRING,
     "device_tier": ColumnType.STRING,
@@ -45,7 +45,7 @@ def history_source(settings: Settings) -> Source:
 
 def history_columns(source: Source) -> dict[str, ColumnType]:
     """Columns of the history beside the envelope's: those of archived game events, enrichment, `run` and `line`."""
-    return source.own_columns | _ADDED
+    return source.own_columns | ADDED_COLUMNS
 
 
 def history_folder(settings: Settings) -> Path:

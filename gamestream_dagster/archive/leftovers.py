@@ -27,6 +27,7 @@ def remove_orphans(topic_dir: Path, manifest: Manifest, held: Mapping[int, int] 
     named = {file.path for chapter in manifest.chapters for file in chapter.files}
     entries = [entry for chapter in manifest.chapters for entry in chapter.entries]
     replaced = {entry.path for entry in entries if isinstance(entry, Replaced)}
+    replaced |= {former for chapter in manifest.chapters for former in chapter.rewritten}
     removed, aside = 0, None
     for path in sorted(topic_dir.rglob("*.parquet*")):
         place = str(path.relative_to(topic_dir))

@@ -89,6 +89,20 @@ class Adoption(_Entry):
     evidence: str = Field(description="Why the records archived before are surely of this incarnation.")
 
 
+class Rewritten(_Entry):
+    """A file whose records of erased players were emptied: another file stands in its place, with the same offsets.
+
+    It pins the new file; the entry of the former one stays, so that whatever pinned the log still finds it.
+    """
+
+    kind: Literal["rewritten"] = "rewritten"
+    chapter: int = Field(description="Number of the file's chapter, from 1: older chapters are rewritten too.")
+    former: str = Field(description="Path of the file that no longer counts, and is deleted.")
+    path: str
+    sha256: str
+    emptied: int = Field(description="Rows that were emptied.")
+
+
 class LostRange(BaseModel):
     """Offsets that Kafka no longer holds and that were never archived."""
 
@@ -123,7 +137,13 @@ class Chapter(_Entry):
         default_factory=dict, description="First offset that it holds, by partition; 0 for those left out."
     )
     lost: tuple[LostRange, ...] = Field(default=(), description="What was gone from Kafka when it was opened.")
-    entries: tuple[Annotated[ArchivedFile | Replaced | Adoption | Backfilled, Field(discriminator="kind")], ...] = ()
+    entries: tuple[
+        Annotated[ArchivedFile | Replaced | Adoption | Backfilled | Rewritten, Field(discriminator="kind")], ...
+    ] = ()
+    rewritten: dict[str, ArchivedFile] = Field(
+        default_factory=dict,
+        description="Files in the place of former ones, by their paths; each is pinned by an entry `rewritten`.",
+    )
 
     @property
     def topic_id(self) -> TopicId | None:
@@ -137,10 +157,17 @@ class Chapter(_Entry):
         found: dict[str, ArchivedFile] = {}
         for entry in self.entries:
             if isinstance(entry, ArchivedFile):
-                found[entry.path] = entry
+                file = self._newest_of(entry)
+                found[file.path] = file
             elif isinstance(entry, Replaced):
                 found.pop(entry.path, None)
         return tuple(found.values())
+
+    def _newest_of(self, file: ArchivedFile) -> ArchivedFile:
+        """What stands in the place of a file, which may have been rewritten more than once."""
+        while file.path in self.rewritten:
+            file = self.rewritten[file.path]
+        return file
 
     @property
     def archived_upto(self) -> dict[int, int]:
@@ -179,7 +206,7 @@ class Chapter(_Entry):
         return found
 
 
-Entry = Chapter | ArchivedFile | Replaced | Adoption | Backfilled
+Entry = Chapter | ArchivedFile | Replaced | Adoption | Backfilled | Rewritten
 
 
 class Manifest(BaseModel):
@@ -227,7 +254,7 @@ class Manifest(BaseModel):
         opened = chapter.model_copy(update={"before": self.head})
         return self.model_copy(update={"chapters": (*self.chapters, opened)})
 
-    def extended(self, *entries: ArchivedFile | Replaced | Adoption | Backfilled) -> Manifest:
+    def extended(self, *entries: ArchivedFile | Replaced | Adoption | Backfilled | Rewritten) -> Manifest:
         """With more entries at the end of the newest chapter."""
         if not self.chapters:
             return self.opened(Chapter()).extended(*entries)
@@ -237,6 +264,14 @@ class Manifest(BaseModel):
             before = digest_of(linked[-1])
         chapter = self.current.model_copy(update={"entries": tuple(linked)})
         return self.model_copy(update={"chapters": (*self.chapters[:-1], chapter)})
+
+    def with_rewritten(self, number: int, former: ArchivedFile, file: ArchivedFile, emptied: int) -> Manifest:
+        """With a file in the place of a former one, in whatever chapter (`number`, from 1); the log pins it."""
+        chapter = self.chapters[number - 1]
+        changed = chapter.model_copy(update={"rewritten": {**chapter.rewritten, former.path: file}})
+        chapters = (*self.chapters[: number - 1], changed, *self.chapters[number:])
+        entry = Rewritten(chapter=number, former=former.path, path=file.path, sha256=file.sha256, emptied=emptied)
+        return self.model_copy(update={"chapters": chapters}).extended(entry)
 
     def breaks(self) -> list[Break]:
         """Holes and overlaps of the newest chapter; empty when each position is covered once."""
@@ -250,6 +285,16 @@ class Manifest(BaseModel):
                 if entry.before != before:
                     return entry
                 before = digest_of(entry)
+        return self._unpinned()
+
+    def _unpinned(self) -> ArchivedFile | None:
+        """A rewritten file that no entry pins: somebody named it by hand."""
+        entries = [entry for chapter in self.chapters for entry in chapter.entries if isinstance(entry, Rewritten)]
+        pinned = {(one.chapter, one.former, one.path, one.sha256) for one in entries}
+        for number, chapter in enumerate(self.chapters, 1):
+            for former, file in chapter.rewritten.items():
+                if (number, former, file.path, file.sha256) not in pinned:
+                    return file
         return None
 
     def chapter_pinned_by(self, head: str) -> int | None:
@@ -258,6 +303,16 @@ class Manifest(BaseModel):
             if any(digest_of(entry) == head for entry in (chapter, *chapter.entries)):
                 return place
         return None
+
+    def emptied_since(self, head: str | None, place: int) -> int:
+        """Rows of a chapter (by its place) that erasures have emptied since `head` was the newest digest."""
+        rows, passed = 0, head is None
+        for chapter in self.chapters:
+            for entry in (chapter, *chapter.entries):
+                if passed and isinstance(entry, Rewritten) and entry.chapter == place + 1:
+                    rows += entry.emptied
+                passed = passed or digest_of(entry) == head
+        return rows
 
     def grew_from(self, head: str, then: datetime) -> bool:
         """Whether the log had `head` as its newest entry once, or was restarted since."""
@@ -269,7 +324,7 @@ class Manifest(BaseModel):
 
 def digest_of(entry: Entry) -> str:
     """SHA-256 of an entry's canonical JSON, of a chapter without its entries."""
-    data = entry.model_dump(mode="json", exclude={"entries"})
+    data = entry.model_dump(mode="json", exclude={"entries", "rewritten"})
     if data.get("columns", ()) is None:
         del data["columns"]  # an entry of layout 3 keeps the digest that it had
     return hashlib.sha256(orjson.dumps(data, option=orjson.OPT_SORT_KEYS)).hexdigest()

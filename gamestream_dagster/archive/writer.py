@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import ENVELOPE, Decoding, decode, decoding, newest_event_time
 from gamestream_dagster.archive.digests import sha256_of
+from gamestream_dagster.archive.erasing import suppressed_rows
 from gamestream_dagster.archive.errors import TopicRecreatedError, TruncatedByRetentionError
 from gamestream_dagster.archive.incarnation import TopicNow, begun_anew, chapter_for
 from gamestream_dagster.archive.leftovers import chapter_folder, remove_orphans
@@ -32,6 +33,7 @@ from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import Raw, read_range
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
+from gamestream_dagster.events.suppression import load_suppression
 from gamestream_dagster.settings import Settings, TopicFormat
 
 _LAST_MILLIS = 253_402_300_799_000  # of the year 9999: a producer's clock can give later times
@@ -207,19 +209,25 @@ def _check_still_there(
 
 @contextmanager
 def open_decoding(settings: Settings, source: Source) -> Generator[Decoding]:
-    """How the stream's records become rows; for Avro, also among game events, the registry is asked."""
+    """How the stream's records become rows, without erased players; for Avro the registry is asked.
+
+    Raises:
+        SuppressionError: the list of erased players cannot be read.
+    """
+    suppression = load_suppression(settings)
     if source.format is TopicFormat.JSON and source.game is None:
-        yield decoding(source)
+        yield replace(decoding(source), suppression=suppression)
         return
     from gamestream_dagster.clients.registry import Registry
     from gamestream_dagster.events.avro import AvroDecoder
 
     with Registry(settings.registry) as registry:
         if source.game is not None:
-            yield decoding(source, registry=registry)
+            yield replace(decoding(source, registry=registry), suppression=suppression)
             return
         decoder = AvroDecoder(registry, source.event_types)
-        yield decoding(source, lambda value, timestamp: (decoder.judge(value, timestamp),))
+        made = decoding(source, lambda value, timestamp: (decoder.judge(value, timestamp),))
+        yield replace(made, suppression=suppression)
 
 
 class ArchiveRun:
@@ -271,6 +279,7 @@ class ArchiveRun:
             pending.first_timestamp = raw.timestamps[0]
         table = decode(made, partition, raw, self._newest.get(partition))
         self._newest[partition] = newest_event_time(table, made.source.max_ahead_ms)
+        table = suppressed_rows(table, made.suppression)
         pending.tables.append(table)
         self._held_bytes += table.nbytes
         pending.offsets.extend(raw.offsets)

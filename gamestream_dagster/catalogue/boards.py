@@ -53,6 +53,8 @@ _MEANINGS = {
     ColumnRole.AS_OF: "End of the window that the row belongs to, in event time; not part of the window.",
     ColumnRole.SEASON: "Start of the season that the row belongs to, UTC.",
     ColumnRole.NEWEST: "Kafka time of the newest event that the row counts.",
+    ColumnRole.FIRST: "When the first event of the row happened.",
+    ColumnRole.LAST: "When the last event of the row happened.",
 }
 
 
@@ -65,6 +67,9 @@ class Column(BaseModel):
     role: ColumnRole
     over: tuple[Identifier, ...] = ()
     of: Identifier | None = None
+    after: DurationMs | None = Field(
+        default=None, gt=0, description="Of a `final` column: length of what begins at `of`; default: one minute."
+    )
     numerator: str | None = Field(default=None, description="Product of integer columns, such as `a * b`.")
     denominator: str | None = None
     description: str = Field(default="", description="One sentence; default: what the role says.")
@@ -83,8 +88,11 @@ class Column(BaseModel):
                 return f"Who has the greatest {self.of} within the row's key."
             case ColumnRole.RATIO:
                 return f"({self.numerator}) / ({self.denominator}), as a double."
+            case ColumnRole.STANDING:
+                return f"Number of {' and '.join(self.over)} whose last event has the row's key."
             case ColumnRole.FINAL:
-                return f"Whether the watermark has passed the minute that begins at {self.of}."
+                what = "minute" if self.after is None else f"{self.after // 60_000} minutes"
+                return f"Whether the watermark has passed the {what} from {self.of} on."
             case _:
                 return _MEANINGS[self.role]
 
@@ -244,6 +252,11 @@ class Board(BaseModel):
         """What tells the rows of the table, and the records of the topic, apart."""
         own = (self.rank_column,) if self.ranked else self.entity
         return own if self.season_column is None else (self.season_column, *own)
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether a row can go when more events come: it counts subjects where they are now."""
+        return any(column.role is ColumnRole.STANDING for column in self.columns.values())
 
     @property
     def proven(self) -> bool:

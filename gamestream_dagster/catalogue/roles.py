@@ -22,7 +22,10 @@ class ColumnRole(StrEnum):
     AS_OF = "as_of"  # end of the window that the row belongs to
     SEASON = "season"  # start of the season that the row belongs to; part of the table's key and of the topic's
     NEWEST = "newest"  # greatest Kafka time of the row's events; grows only
-    FINAL = "final"  # whether the watermark has passed the minute that the key column in `of` begins
+    FIRST = "first"  # event time of the entity's first event; falls only
+    LAST = "last"  # event time of the entity's last event; grows only
+    STANDING = "standing"  # number of subjects (`over`) whose last event has the row's key; grows and falls
+    FINAL = "final"  # whether the watermark is `after` (1 minute) past the time in `of`
 
 
 # Role -> the type it must have (None: any), the fields it needs. No other field of a column may be set.
@@ -38,6 +41,9 @@ _SHAPES: dict[ColumnRole, tuple[str | None, tuple[str, ...]]] = {
     ColumnRole.AS_OF: ("timestamp", ()),
     ColumnRole.SEASON: ("timestamp", ()),
     ColumnRole.NEWEST: ("timestamp", ()),
+    ColumnRole.FIRST: ("timestamp", ()),
+    ColumnRole.LAST: ("timestamp", ()),
+    ColumnRole.STANDING: ("bigint", ("over",)),
     ColumnRole.FINAL: ("boolean", ("of",)),
 }
 _FIELDS = ("over", "of", "numerator", "denominator")
@@ -87,8 +93,10 @@ def check_roles(columns: Mapping[str, Any], window: Any, recompute: str) -> Iter
         yield from _of_window(name, column.role, window)
         if column.role is ColumnRole.CHOICE and column.of in columns and columns[column.of].role not in _INTEGERS:
             yield f"column {name!r} is chosen by {column.of!r}, which must have the role `sum` or `value`"
-        if column.role is ColumnRole.FINAL and column.of in columns and not _is_minute(columns[column.of]):
-            yield f"column {name!r} is `final` by {column.of!r}, which must be a timestamp with the role `key`"
+        if column.after is not None and column.role is not ColumnRole.FINAL:
+            yield f"column {name!r} has the role `{column.role}`, which has no `after`; remove it"
+        if column.role is ColumnRole.FINAL and column.of in columns and not _is_time(columns[column.of]):
+            yield f"column {name!r} is `final` by {column.of!r}, which must be a timestamp of the role `key` or `last`"
         if column.role is ColumnRole.RATIO:
             yield from _factors(name, column, columns)
         if column.role is ColumnRole.SUM and _counted(name, recompute):
@@ -98,14 +106,14 @@ def check_roles(columns: Mapping[str, Any], window: Any, recompute: str) -> Iter
             )
 
 
-def _is_minute(column: Any) -> bool:
-    return column.role is ColumnRole.KEY and column.type == "timestamp"
+def _is_time(column: Any) -> bool:
+    return column.role in (ColumnRole.KEY, ColumnRole.LAST) and column.type == "timestamp"
 
 
 def _of_window(name: str, role: ColumnRole, window: Any) -> Iterator[str]:
     if role in (ColumnRole.VALUE, ColumnRole.AS_OF) and window is None:
         yield f"column {name!r} has the role `{role}`, which needs a `window`"
-    if role in (ColumnRole.SUM, ColumnRole.COUNT) and window is not None:
+    if role in (ColumnRole.SUM, ColumnRole.COUNT, ColumnRole.STANDING) and window is not None:
         yield f"column {name!r} has the role `{role}`, which never starts anew; in a board with a window write `value`"
     if role is ColumnRole.AS_OF and window is not None and window.as_of != name:
         yield f"column {name!r} has the role `as_of`, and `window` names {window.as_of!r}; name one of them in both"

@@ -127,21 +127,25 @@ def verify(
     port_base: PortBase = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recompute a certificate: of a board from the archive, of an experiment from its data.
+    """Check a certificate: recompute a board from the archive, an experiment from its data; scan for an erased player.
 
     Exit codes: 0 it agrees; 1 it does not; 2 it could not be recomputed.
     """
     from gamestream_dagster.experiments.certificate import is_experiment
+    from gamestream_dagster.privacy.certificate import is_erase
 
+    if is_erase(file):
+        _verify_erase(settings_from(home, port_base), file, as_json=as_json)
     if is_experiment(file):
         _verify_experiment(settings_from(home, port_base), file, players, as_json=as_json)
-    from gamestream_dagster.reconciliation.certificates.certificate import Part, read_certificate
+    from gamestream_dagster.reconciliation.certificates.certificate import Part, emptied_since, read_certificate
     from gamestream_dagster.reconciliation.certificates.certificate import verify as disagreements
 
     settings = settings_from(home, port_base)
     with as_could_not_run():
         certificate = read_certificate(file)
         found = disagreements(settings, certificate)
+        emptied = emptied_since(settings, certificate)
     if as_json:
         typer.echo(json.dumps([{"part": one.part.value, "sentence": one.sentence} for one in found], indent=2))
     else:
@@ -150,6 +154,11 @@ def verify(
         season = f" of {certificate.season_id}" if certificate.season_id else ""
         word = "does not agree" if found else "agrees"
         talk.print(f"Done. {certificate.board}{season} {word}: DISAGREEMENTS={len(found)} ROWS={len(certificate.rows)}")
+        if emptied:
+            talk.print(
+                f"{emptied} archived records were emptied by an erase since: file, SQL and log were compared, and the "
+                "rows cannot be recomputed."
+            )
         if certificate.topic_id is None:
             talk.print(
                 "The certificate does not say which incarnation of the topic it is of: verified by contents alone."
@@ -173,6 +182,25 @@ def _verify_experiment(settings: Settings, file: Path, players: Path | None, *, 
         counts = f"DISAGREEMENTS={len(found)} PLAYERS={certificate.readout.players}"
         talk.print(Text(f"Done. {certificate.plan.experiment} {word}: {counts}"))
     raise typer.Exit(2 if any(one.part in UNKNOWN for one in found) else int(bool(found)))
+
+
+def _verify_erase(settings: Settings, file: Path, *, as_json: bool) -> NoReturn:
+    from gamestream_dagster.privacy.certificate import read_erase_certificate
+    from gamestream_dagster.privacy.certificate import verify as scan_again
+
+    with as_could_not_run(), talk.status("scanning every store"):
+        certificate = read_erase_certificate(file)
+        found = scan_again(settings, certificate)
+    if as_json:
+        typer.echo(json.dumps([{"part": one.part.value, "sentence": one.sentence} for one in found], indent=2))
+    else:
+        for one in found:
+            data.print(Text(f"{one.part.value:10} {runnable(one.sentence)}"))
+        waits = f" CLEAN_AT={certificate.clean_at:%Y-%m-%d}" if certificate.clean_at else ""
+        word = "does not agree" if found else "agrees"
+        counts = f"DISAGREEMENTS={len(found)} PLACES={len(certificate.places)}{waits}"
+        talk.print(Text(f"Done. The erase of request {certificate.request} {word}: {counts}"))
+    raise typer.Exit(int(bool(found)))
 
 
 def _of_season(settings: Settings, board: str, season: str) -> dict[str, Any]:

@@ -149,12 +149,13 @@ def fix_and_replay(  # noqa: PLR0917 - Typer reads the options from the signatur
     """
     from gamestream_dagster.dead_letters.replaying import Replay
     from gamestream_dagster.dead_letters.transaction import Replayer
+    from gamestream_dagster.events.suppression import load_suppression
 
     settings = settings_from(home, port_base)
     with as_could_not_run(), _judge(settings) as judge:
         selection = _selection(reason, kind, field, event_id, user_id, since, until, position)
         read = None if fixes is None else _fixes(fixes)
-        replay = Replay(_reader(settings), selection, read, judge, _now, limit)
+        replay = Replay(_reader(settings), selection, read, judge, _now, limit, load_suppression(settings))
         plan, entries = _run(replay, (lambda: Replayer(settings.kafka)) if yes else None)
     if as_json:
         typer.echo(json.dumps(dlq_output.plan_data(plan, entries, dry_run=not yes)))

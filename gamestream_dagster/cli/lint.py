@@ -84,7 +84,7 @@ def _gateway(asked: str | None, settings: Settings) -> SqlGateway | None:
         return None
     finally:
         probe.close()
-    return SqlGateway(url, timeout_seconds=30.0)
+    return SqlGateway(url)
 
 
 def _print(report: Report, as_json: bool) -> None:

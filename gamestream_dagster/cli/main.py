@@ -29,6 +29,7 @@ GROUPS = (
     "topics",
     "dlq",
     "trace",
+    "player",
     "ledger",
     "keys",
     "ranks",

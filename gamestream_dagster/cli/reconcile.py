@@ -207,6 +207,8 @@ def _show_run(run: ReconciliationRun, report: str) -> None:
         f"{run.rows_unexplained} unexplained"
         + (f"   ({run.unconfirmed} seen once and gone at the next checkpoint)" if run.unconfirmed else "")
     )
+    for sentence in run.left_out:
+        data.print(Text(f"         {sentence}", style="yellow"))
     for difference in run.differences:
         data.print(_difference_line(difference))
     for ledger in run.ledgers:

@@ -20,7 +20,7 @@ from gamestream_dagster.clients.errors import NotFoundError, ServiceError, Termi
 from gamestream_dagster.clients.flink_literal import literal, masked
 from gamestream_dagster.clients.flink_rest import TRY_AGAIN_STATUSES, error_reason
 
-REQUEST_TIMEOUT_SECONDS = 10.0
+REQUEST_TIMEOUT_SECONDS = 30.0  # a busy gateway took over 10 s, and its statement went on after the given-up request
 STATEMENT_TIMEOUT_SECONDS = 120.0  # the first statement after the gateway's start loads the planner: about 6 s
 MAX_ROWS = 10_000
 _SERVICE = "Flink SQL gateway"

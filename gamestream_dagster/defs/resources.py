@@ -11,6 +11,7 @@ from gamestream_dagster.resources.experiments import ExperimentsResource
 from gamestream_dagster.resources.flink_jobs import FlinkJobsResource
 from gamestream_dagster.resources.metrics import MetricsResource
 from gamestream_dagster.resources.page import DashboardResource
+from gamestream_dagster.resources.privacy import PrivacyResource
 from gamestream_dagster.resources.provisioning import ProvisionerResource
 from gamestream_dagster.resources.quality import QualityResource
 from gamestream_dagster.resources.reconciliation import ArchiveResource, ReconcilerResource
@@ -40,6 +41,7 @@ def resources() -> dg.Definitions:
             "experiments": ExperimentsResource(stack=stack),
             "dead_letters": DeadLettersResource(stack=stack),
             "alert_rules": AlertRulesResource(stack=stack),
+            "privacy": PrivacyResource(stack=stack),
             "driller": DrillerResource(stack=stack),
         },
         executor=dg.in_process_executor,

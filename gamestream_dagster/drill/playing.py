@@ -211,7 +211,8 @@ class _Play:
         stopped = next((one.savepoint_path for one in history if one.flink_job_id == before.flink_job_id), None)
         if stopped and "/chk-" not in stopped:
             written = local_path(stopped) / "_metadata"
-            right = same_path(restored, stopped) and written.is_file() and written.stat().st_mtime >= struck.at
+            began = struck.at if struck.began is None else struck.began
+            right = same_path(restored, stopped) and written.is_file() and written.stat().st_mtime >= began
             return restored, stopped, right
         readable = [path for path in self.site.witness.on_disk(before.flink_job_id) if path not in struck.unreadable]
         expected = readable[-1].as_uri() if readable else ""

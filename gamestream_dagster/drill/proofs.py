@@ -52,6 +52,7 @@ def kill_proof(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
     """SIGKILL a reconciliation in savepoint mode once it has stopped every job."""
     home = ["--home", str(site.settings.home), "--port-base", str(site.settings.port_base)]
     command = [sys.executable, "-c", _RECONCILE, "reconcile", "--mode", "savepoint", *home]
+    began = time.time()
     with TemporaryFile() as told:
         proof = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
         try:
@@ -62,7 +63,7 @@ def kill_proof(site: Site, before: Mapping[str, Mark]) -> Iterator[Struck]:
             proof.wait()
     at = time.time()
     site.say("killed the proof; its jobs are stopped")
-    yield Struck(at, at, ("a reconciliation was killed while its jobs were stopped",))
+    yield Struck(at, at, ("a reconciliation was killed while its jobs were stopped",), began=began)
 
 
 def _wait_stopped(site: Site, proof: subprocess.Popen[bytes], told: IO[bytes]) -> None:

@@ -18,3 +18,5 @@ class Struck:
     """Violations that the fault itself found."""
     unreadable: frozenset[Path] = frozenset()
     """Checkpoints that it destroyed."""
+    began: float | None = None
+    """The savepoint that a job was stopped with is not older than this; None: than `at`."""

@@ -111,6 +111,7 @@ class ScoreProducer:
         value: bytes | None,
         on_delivered: OnDelivered | None = None,
         on_refused: OnRefused | None = None,
+        partition: int = -1,
     ) -> None:
         """Hand one record over; waits while the local queue is full.
 
@@ -119,6 +120,7 @@ class ScoreProducer:
             value: the record's value.
             on_delivered: receives partition and offset.
             on_refused: called when the broker refuses this record as too large, which then is not a failed delivery.
+            partition: where it goes; default: where its key belongs.
 
         Raises:
             RecordTooLargeError: the record exceeds the client's limit.
@@ -134,7 +136,7 @@ class ScoreProducer:
         give_up = 0.0
         while True:
             try:
-                self._producer.produce(self.topic, value, key, on_delivery=report)
+                self._producer.produce(self.topic, value, key, partition, on_delivery=report)
             except BufferError as error:
                 now = time.monotonic()
                 give_up = give_up or now + FLUSH_SECONDS

@@ -70,8 +70,10 @@ class OutputSearch:
         return Searched(None, kept)
 
     def _of(self, chunk: Chunk, topic: str, fate: Fate) -> Iterable[tuple[Position, Place]]:
-        raw = chunk.raw
+        raw, needles = chunk.raw, {str(offset).encode() for _, offset in self.wanted}
         for offset, at, value in zip(raw.offsets, raw.timestamps, raw.values, strict=True):
+            if value is None or not any(needle in value for needle in needles):
+                continue  # most are about other records: parsing each would take most of the time
             about = written(fate, value)
             if about is not None and (about.partition, about.offset) in self.wanted:
                 yield (about.partition, about.offset), Place(topic, chunk.partition, offset, at)

@@ -22,8 +22,8 @@ from gamestream_dagster.ingest.geo import Locator
 from gamestream_dagster.ingest.metrics import Metrics
 from gamestream_dagster.ingest.outbox import Outbox
 from gamestream_dagster.ingest.remembered import Remembered
-from gamestream_dagster.ingest_settings import IngestSettings
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.settings.ingest import IngestSettings
 
 
 def serve(settings: Settings) -> None:

@@ -340,7 +340,7 @@ class MetricsDatabase:
         counted = ", ".join(f"count(*) FILTER (WHERE ({rule.where}) IS NOT TRUE)" for _, rule in rules)
         strange = f"count(*) FILTER (WHERE \"{metric.partition}\" IS DISTINCT FROM DATE '{day.isoformat()}')"
         [(rows, digest, elsewhere, *broken)] = self._db.execute(
-            f"SELECT count(*), bit_xor(md5_number(CAST(row({columns}) AS VARCHAR))), {strange}, {counted} FROM rows"
+            f"SELECT count(*), {_XOR.format(columns=columns)}, {strange}, {counted} FROM rows"
         ).fetchall()
         if elsewhere:
             raise QueryUnusableError(
@@ -359,7 +359,25 @@ class MetricsDatabase:
                 for (name, rule), count in zip(rules, broken, strict=True)
             ),
         ]
-        return Computed(path, rows, f"{rows}-{digest or 0:032x}", tuple(checks))
+        return Computed(path, rows, _digest(rows, digest), tuple(checks))
+
+
+def digest_of(metric: Metric, path: Path) -> tuple[int, str]:
+    """Rows and digest of the file of a settled day, as `Computed` has them."""
+    with duckdb.connect(":memory:", config={"memory_limit": "256MiB"}) as database:
+        database.execute("SET TimeZone = 'UTC'")
+        database.read_parquet(str(path)).create_view("rows")
+        [(rows, digest)] = database.execute(
+            f"SELECT count(*), {_XOR.format(columns=_listed(metric.columns))} FROM rows"
+        ).fetchall()
+    return rows, _digest(rows, digest)
+
+
+_XOR = "bit_xor(md5_number(CAST(row({columns}) AS VARCHAR)))"
+
+
+def _digest(rows: int, digest: int | None) -> str:
+    return f"{rows}-{digest or 0:032x}"
 
 
 def _offsets(upto: ArchivedUpto) -> pa.Table:

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     FIRST = "FIRST"  # the day was never settled before
     LATE_EVENTS = "LATE_EVENTS"  # events of the day were archived after it was settled
     INPUTS = "INPUTS"  # a day that it is computed from has a new version
+    ERASED = "ERASED"  # players were erased since; nothing else changed
     DEFINITION = "DEFINITION"  # the query, columns or windows changed, or the device table
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.catalogue.metrics import Metric, load_metrics
 from gamestream_dagster.enrichment.tables import Tables
+from gamestream_dagster.events.suppression import load_suppression
 from gamestream_dagster.metrics.completeness import Completeness, day_completeness
 from gamestream_dagster.metrics.compute import Computed, MetricsDatabase
 from gamestream_dagster.metrics.errors import (
@@ -71,6 +72,7 @@ def open_settler(
             store=store,
             database=database,
             is_complete=is_complete or (lambda day: day_completeness(settings, source, day)),
+            erased=bool(load_suppression(settings)),
         )
 
 
@@ -92,6 +94,7 @@ class Settler:
         store: the tables.
         database: DuckDB over the archive.
         is_complete: whether a day is complete.
+        erased: players were erased, so that a day can have other rows than before.
     """
 
     def __init__(
@@ -103,7 +106,9 @@ class Settler:
         store: SettledStore,
         database: MetricsDatabase,
         is_complete: IsComplete,
+        erased: bool = False,
     ) -> None:
+        self._erased = erased
         self.metrics = metrics
         self.store = store
         self._folder = folder
@@ -233,6 +238,8 @@ class Settler:
         else:
             version, late = before.version + 1, 0
             reason = Reason.INPUTS if before.inputs != inputs.versions else Reason.DEFINITION
+            if reason is Reason.DEFINITION and self._erased and before.fingerprint == metric.fingerprint:
+                reason = Reason.ERASED
             if metric.reads_events and before.upto is not None:
                 late, found = self._database.causing_events(day, before.upto, MOST_CAUSES)
                 causes = tuple(found)

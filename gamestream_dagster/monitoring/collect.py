@@ -9,7 +9,14 @@ from functools import partial
 
 from gamestream_dagster.alerts.samples import Sample, labels_of
 from gamestream_dagster.errors import sentence_of
-from gamestream_dagster.monitoring import dagster_series, flink_series, kafka_series, proof_series, warehouse_series
+from gamestream_dagster.monitoring import (
+    dagster_series,
+    flink_series,
+    kafka_series,
+    proof_series,
+    server_series,
+    warehouse_series,
+)
 from gamestream_dagster.settings import Settings
 
 Source = Callable[[Settings, float], list[Sample]]
@@ -20,11 +27,12 @@ SOURCES: Mapping[str, Source] = {
     "flink": flink_series.flink_jobs,
     "kafka": kafka_series.newest_events,
     "dead_letters": kafka_series.dead_letters,
-    "enrichment": kafka_series.unknown_countries,
+    "enrichment": kafka_series.newest_enriched,
     "dagster": dagster_series.dagster_runs,
     "verdicts": proof_series.verdicts,
     "messages": proof_series.messages,
     "warehouse": warehouse_series.warehouse,
+    "servers": server_series.http_servers,
 }
 """By the name that `series.yaml` gives them."""
 

@@ -13,13 +13,15 @@ from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.dead_letters.rate import recent_rate
 from gamestream_dagster.dead_letters.reading import DeadLetterReader, Seen
 from gamestream_dagster.dead_letters.selection import Selection
-from gamestream_dagster.monitoring.enriched import newest_shares
+from gamestream_dagster.enrichment.shares import counted
+from gamestream_dagster.monitoring import enriched
 from gamestream_dagster.settings import Settings
 
 WRITTEN_BY_GAMES: Final = (RAW_TOPIC, "user-score")
 RATE_MINUTES: Final = 10
 _SAMPLE_EVENTS: Final = 500
 _SAMPLE_LETTERS: Final = 3
+_REGIONS: Final = 50
 _HOUR_SECONDS: Final = 3600.0
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:-]{1,80}")
 
@@ -75,12 +77,19 @@ def _some_letters(kafka: KafkaConnection, since: int) -> list[str]:
     return found
 
 
-def unknown_countries(settings: Settings, now: float) -> list[Sample]:
-    """Share of the newest enriched events about a player without a country; nothing without such events."""
-    country = newest_shares(settings, _SAMPLE_EVENTS).country
-    if not country.events:
-        return []
-    return [
-        Sample("unknown_country_share", (), now, country.unknown_share, {"unknown": country.unknown}),
-        Sample("unknown_country_events", (), now, float(country.events)),
-    ]
+def newest_enriched(settings: Settings, now: float) -> list[Sample]:
+    """What the newest enriched events say: about countries, and about game servers."""
+    events = enriched.newest_enriched(settings, _SAMPLE_EVENTS)
+    country = counted(event for _, event in events).country
+    found: list[Sample] = []
+    if country.events:
+        found = [
+            Sample("unknown_country_share", (), now, country.unknown_share, {"unknown": country.unknown}),
+            Sample("unknown_country_events", (), now, float(country.events)),
+        ]
+    since = int(now * 1000) - RATE_MINUTES * 60_000
+    for region, readings in sorted(enriched.latencies(events, since).items())[:_REGIONS]:
+        labels = labels_of({"region": region})
+        found.append(Sample("server_latency_p95_ms", labels, now, enriched.p95(readings), {"most": max(readings)}))
+        found.append(Sample("server_latency_readings", labels, now, float(len(readings))))
+    return found

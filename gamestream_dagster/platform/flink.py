@@ -17,7 +17,7 @@ import httpx
 import yaml
 
 from gamestream_dagster.enrichment.tables import publish_all
-from gamestream_dagster.platform import class_archives, flink_formats, health, jars, layout
+from gamestream_dagster.platform import class_archives, flink_formats, flink_reporter, health, jars, layout
 from gamestream_dagster.platform.errors import PlatformError
 from gamestream_dagster.platform.java import java
 from gamestream_dagster.platform.service import Program, Service
@@ -27,6 +27,7 @@ JOBMANAGER_HEAP_MIB = 448
 GATEWAY_HEAP_MIB = 448
 # For a JVM with short bursts of work: one collector thread, and no compiler that pays off after minutes.
 SHORT_WORK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+METRICS_ARTIFACT = "flink-metrics-prometheus"
 LOG_CONFIG = Path(__file__).with_name("conf") / "log4j2.properties"
 
 
@@ -120,6 +121,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "sql-gateway.endpoint.rest.bind-port": settings.port("gateway"),
         "sql-gateway.session.idle-timeout": "10 min",
         "io.tmp.dirs": str(layout.service_dir(settings, "flink") / "tmp"),
+        **flink_reporter.configuration(),
         **settings.flink_options,
     }
 
@@ -164,7 +166,10 @@ def prepare(settings: Settings) -> None:
     for path in (folder / "conf", folder / "tmp", settings.checkpoints_dir, settings.savepoints_dir):
         path.mkdir(parents=True, exist_ok=True)
     distribution, lib = _distribution(), distribution_jars()
-    jars.link(jars.for_use(jars.JarUse.FLINK_LIB), folder / "lib", [*lib, flink_formats.format_jar(lib)])
+    ours = jars.for_use(jars.JarUse.FLINK_LIB)
+    jars.ensure(ours)  # the reporter is compiled against one of them
+    reporter = flink_reporter.reporter_jar([*lib, *(jar.path for jar in ours if jar.artifact == METRICS_ARTIFACT)])
+    jars.link(ours, folder / "lib", [*lib, flink_formats.format_jar(lib), reporter])
     jars.link(jars.for_use(jars.JarUse.FLINK_OPT), folder / "opt", sorted((distribution / "opt").glob("*.jar")))
     jars.link(jars.for_use(jars.JarUse.FLINK_BATCH), settings.batch_jars_dir)
     publish_all(settings.enrichment_dir)
@@ -175,14 +180,16 @@ def prepare(settings: Settings) -> None:
 def jobmanager(settings: Settings) -> Program:
     """The JobManager's command."""
     options = (f"-Xmx{JOBMANAGER_HEAP_MIB}m", "-Xms128m", "-XX:MaxMetaspaceSize=256m", *SHORT_WORK)
-    return _program(settings, "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", options)
+    main_class = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+    return _program(settings, main_class, options, metrics="flink_metrics")
 
 
 def taskmanager(settings: Settings) -> Program:
     """The TaskManager's command."""
     # all cores for the jobs between two short pauses: G1's concurrent marking costs a sixth of the events on two cores
     options = (*taskmanager_memory(settings).jvm_options(), "-XX:+UseParallelGC")
-    return _program(settings, "org.apache.flink.runtime.taskexecutor.TaskManagerRunner", options)
+    main_class = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+    return _program(settings, main_class, options, metrics="taskmanager_metrics")
 
 
 def gateway(settings: Settings) -> Program:
@@ -190,7 +197,7 @@ def gateway(settings: Settings) -> Program:
     options = (f"-Xmx{GATEWAY_HEAP_MIB}m", "-Xms128m", "-XX:MaxMetaspaceSize=384m", *SHORT_WORK)
     opt = sorted((layout.service_dir(settings, "flink") / "opt").glob("*.jar"))
     chosen = [path for path in opt if path.name.startswith(("flink-sql-gateway", "flink-python"))]
-    return _program(settings, "org.apache.flink.table.gateway.SqlGateway", options, chosen, config_dir=False)
+    return _program(settings, "org.apache.flink.table.gateway.SqlGateway", options, chosen)
 
 
 def probe_jobmanager(settings: Settings) -> str | None:
@@ -217,8 +224,9 @@ def _program(
     main_class: str,
     options: tuple[str, ...],
     more: list[Path] | None = None,
-    config_dir: bool = True,
+    metrics: str = "",
 ) -> Program:
+    """The command of a process; `metrics` is the key of its port for Prometheus, empty for the SQL gateway."""
     folder = layout.service_dir(settings, "flink")
     conf = folder / "conf"
     # As in the distribution's scripts: its main jar last, the rest by name.
@@ -244,7 +252,7 @@ def _program(
         "-cp",
         ":".join(str(path) for path in class_path),
         main_class,
-        *(("--configDir", str(conf)) if config_dir else ()),
+        *(("--configDir", str(conf), "-D", f"{flink_reporter.PORT}={settings.port(metrics)}") if metrics else ()),
     )
     return Program(command=command, environment=environment)
 
@@ -278,7 +286,7 @@ SERVICES = (
     _service(
         "flink-jobmanager",
         needs=(),
-        ports=("flink", "flink_rpc", "flink_blob"),
+        ports=("flink", "flink_rpc", "flink_blob", "flink_metrics"),
         memory_mib=600,
         program=jobmanager,
         probe=probe_jobmanager,
@@ -287,7 +295,7 @@ SERVICES = (
     _service(
         "flink-taskmanager",
         needs=("flink-jobmanager",),
-        ports=("taskmanager_rpc", "taskmanager_data"),
+        ports=("taskmanager_rpc", "taskmanager_data", "taskmanager_metrics"),
         memory_mib=1800,
         program=taskmanager,
         probe=probe_taskmanager,

@@ -32,6 +32,9 @@ password_encryption = 'scram-sha-256'
 max_connections = 100
 shared_buffers = '96MB'
 max_wal_size = '512MB'
+# Nobody replicates it: rows that are copied into a new table need no log of their own.
+wal_level = 'minimal'
+max_wal_senders = 0
 dynamic_shared_memory_type = 'mmap'
 timezone = 'UTC'
 log_timezone = 'UTC'
@@ -213,7 +216,7 @@ SERVICES = (
         prepare=prepare,
         program=program,
         probe=probe,
-        link=lambda settings: settings.jdbc_url.removeprefix("jdbc:"),
+        link=lambda settings: settings.jdbc_url.removeprefix("jdbc:").partition("?")[0],
         external="postgres",
         stop_signal="INT",  # a fast stop: terminates open connections
     ),

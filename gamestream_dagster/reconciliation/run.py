@@ -19,6 +19,7 @@ from gamestream_dagster.catalogue.sources import by_source, source_of_board, sta
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.errors import GamestreamError, sentence_of
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
@@ -44,6 +45,7 @@ _USUAL_SINKS: Mapping[Mode, Sequence[Sink]] = {
     Mode.TRANSACTIONAL: (Sink.KAFKA,),
 }
 
+_SUSPENDED_ON_PURPOSE = (Outcome.SUSPENDED_BY_HAND, Outcome.SUSPENDED_BY_SPEC)
 _WORST_FIRST = (Verdict.DIFFERENT, Verdict.COULD_NOT_RUN, Verdict.EXPLAINED, Verdict.MATCH)
 
 Say = Callable[[str], None]
@@ -67,7 +69,7 @@ def reconcile(
         settings: the stack.
         mode: a `Mode`: `bracket` (no pause), `drained` (input has stopped: equality), `savepoint` (the jobs stop with a
             savepoint and go on), `transactional` (the Kafka boards as readers with read_committed see them).
-        boards: names; default all whose job was ever deployed.
+        boards: names; default all whose job was ever deployed and is not suspended on purpose.
         sinks: `postgres`, `kafka`; default by mode.
         limits: how long to wait for what.
         root: folder of the jobs and boards.
@@ -81,7 +83,7 @@ def reconcile(
         BoardNotUsableError: a board's description or recompute cannot be used, or there is no such board.
     """
     known = _choose(load_boards(root, settings.season), boards)
-    chosen = known if boards else _of_deployed_jobs(settings, known)
+    chosen, left_out = (known, {}) if boards else _provable(settings, known)
     sources = stack_sources(settings)
     for board in chosen:
         check_board(board, source_of_board(board, sources).text_columns)
@@ -112,9 +114,9 @@ def reconcile(
     )
     with open_engine(settings) as engine:
         run = _finished(tasks, engine, run, started)
-        if left_out := [board.name for board in known if board not in chosen]:
-            reason = f"{run.reason}; not proven, because its job was never deployed: {', '.join(left_out)}"
-            run = replace(run, reason=reason)
+        if left_out:
+            sentences = tuple(f"not proven, because {why}: {', '.join(names)}" for why, names in left_out.items())
+            run = replace(run, left_out=sentences, reason="; ".join((run.reason, *sentences)))
         return _keep(settings, engine, run)
 
 
@@ -157,13 +159,29 @@ def _choose(known: Mapping[str, Board], names: Sequence[str] | None) -> list[Boa
     return chosen
 
 
-def _of_deployed_jobs(settings: Settings, chosen: list[Board]) -> list[Board]:
-    """The outputs that somebody can have seen; all, where none was deployed or Postgres cannot say."""
+def _provable(settings: Settings, known: list[Board]) -> tuple[list[Board], dict[str, list[str]]]:
+    """The outputs of jobs that should run now, and the others by the reason why they are left out.
+
+    All of them where no job should run, or Postgres cannot say: the proof then tells why it cannot look.
+    """
+    left_out: dict[str, list[str]] = {}
     with suppress(ServiceError, SQLAlchemyError), open_engine(settings) as engine:
         store = PostgresDeploymentStore(engine)
-        deployed = {job for job in {board.job for board in chosen} if store.last(job) is not None}
-        return [board for board in chosen if board.job in deployed] or chosen
-    return chosen
+        records = {job: store.last(job) for job in {board.job for board in known}}
+        why_not = {job: why for job, record in records.items() if (why := _why_not_provable(record))}
+        for board in known:
+            if board.job in why_not:
+                left_out.setdefault(why_not[board.job], []).append(board.name)
+        if chosen := [board for board in known if board.job not in why_not]:
+            return chosen, left_out
+    return known, {}
+
+
+def _why_not_provable(record: Deployment | None) -> str:
+    if record is None:
+        return "its job was never deployed"
+    suspended = record.state is DeploymentState.SUSPENDED and record.outcome in _SUSPENDED_ON_PURPOSE
+    return f"{record.job} is suspended" if suspended else ""
 
 
 def _keep(settings: Settings, engine: Engine, run: ReconciliationRun) -> ReconciliationRun:

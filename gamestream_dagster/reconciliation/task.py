@@ -18,6 +18,7 @@ from gamestream_dagster.catalogue.sources import Source, source_named, stack_sou
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.topic_identity import TopicId, TopicState
+from gamestream_dagster.events.suppression import load_suppression
 from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import read_facts
 from gamestream_dagster.reconciliation.causes.policy import Policy
@@ -182,6 +183,7 @@ class Task:
             history=self._history,
             say=self.say,
             season=self.settings.season,
+            suppression=load_suppression(self.settings),
         )
         return explainer.explain(looks.results)
 

@@ -47,9 +47,11 @@ def live_metrics(settings: Settings) -> dict[str, Board]:
 
 
 def time_column(output: Board) -> str | None:
-    """The key column by which the rows are asked for; None for an output without minutes."""
-    named = (column.of for column in output.columns.values() if column.role is ColumnRole.FINAL)
-    return next(named, None)
+    """The column by which the rows are asked for; None for an output without minutes."""
+    named = [column.of for column in output.columns.values() if column.role is ColumnRole.FINAL]
+    if output.shrinks:
+        named += [name for name in output.entity if output.columns[name].type is ColumnType.TIMESTAMP]
+    return next(iter(named), None)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from gamestream_dagster.api_settings import ApiSettings
 from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.catalogue.sources import source_of_board, stack_sources
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -30,6 +29,7 @@ from gamestream_dagster.serving_api.ranks.reader import RankReader
 from gamestream_dagster.serving_api.ranks.totals_topic import incarnation
 from gamestream_dagster.serving_api.reading import BoardReader
 from gamestream_dagster.settings import Ranks, Settings
+from gamestream_dagster.settings.api import ApiSettings
 
 KAFKA_SECONDS: Final = 1.0
 """Longest wait for one answer of Kafka: without it a board is served with an unknown cut."""

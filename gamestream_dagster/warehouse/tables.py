@@ -323,6 +323,22 @@ metric_settlement_events = Table(
     Column("event_time", _time(), nullable=False),
 )
 
+erase_requests = Table(
+    "erase_requests",
+    system,
+    Column("request", Integer, primary_key=True, autoincrement=False),
+    Column("subject", Text, nullable=False),
+    Column("player", Text),
+    Column("state", Text, nullable=False),
+    Column("requested_at", _time(), nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("suppressed_at", _time()),
+    Column("finished_at", _time()),
+    Column("plan", JSONB, nullable=False),
+    Column("steps", JSONB, nullable=False),
+    Column("certificate", JSONB),
+)
+
 describe(system)
 
 SYSTEM_TABLES: tuple[str, ...] = tuple(system.tables)

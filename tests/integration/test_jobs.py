@@ -42,6 +42,20 @@ def game(stack: Settings, tmp_path: Path) -> Iterator[Game]:
     made.end()
 
 
+def test_a_job_writes_into_the_schema_of_the_settings(stack: Settings, tmp_path: Path) -> None:
+    with open_engine(stack) as engine, engine.begin() as link:
+        link.execute(text("CREATE SCHEMA games"))
+    try:
+        game = new_game(stack.model_copy(update={"postgres_schema": "games"}), tmp_path)
+        game.send(20)
+        game.apply()
+        game.expect_totals()
+        game.end()
+    finally:
+        with open_engine(stack) as engine, engine.begin() as link:
+            link.execute(text("DROP SCHEMA games CASCADE"))
+
+
 def test_a_job_through_its_life(game: Game) -> None:
     """Deployed, left alone, suspended, resumed, changed, replayed: totals hold at every point."""
     game.send(100)  # before the first deployment: they count

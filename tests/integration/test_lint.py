@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def gateway(stack: Settings) -> Iterator[SqlGateway]:
-    client = SqlGateway(stack.flink_gateway, timeout_seconds=30.0)
+    client = SqlGateway(stack.flink_gateway)
     yield client
     client.close()
 

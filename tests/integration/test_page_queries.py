@@ -15,7 +15,7 @@ from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.clients.postgres import engine
 from gamestream_dagster.dashboard.pages.game.settled import DAYS, Settled, read_settled
 from gamestream_dagster.dashboard.pages.game.shapes import Shape, shown
-from gamestream_dagster.dashboard.pages.live_ops.minutes import FEATURES, LIVE_JOB, REGIONS, Moment, read_moment
+from gamestream_dagster.dashboard.pages.live_ops.minutes import FEATURES, ONLINE, REGIONS, Moment, read_moment
 from gamestream_dagster.dashboard.pages.platform.looks import Records, records
 from gamestream_dagster.dashboard.pages.player.history import History, about_players, read_history
 from gamestream_dagster.dashboard.pages.quality.proofs import Proofs, read_proofs
@@ -134,8 +134,8 @@ def test_live_tables_are_summed_and_each_may_be_missing_or_unlike(database: tupl
         assert isinstance(found, Moment)
         return found
 
-    write(settings, sa.text(f"DROP TABLE IF EXISTS {REGIONS.name}, {FEATURES.name}"))
-    assert {REGIONS.name, FEATURES.name} <= look().missing
+    write(settings, sa.text(f"DROP TABLE IF EXISTS {REGIONS.name}, {FEATURES.name}, {ONLINE.name}"))
+    assert {REGIONS.name, FEATURES.name, ONLINE.name} <= look().missing
     columns = "minute timestamptz(3), region text, events bigint, as_of timestamptz(3), final boolean"
     write(settings, sa.text(f"CREATE TABLE {REGIONS.name} ({columns}, PRIMARY KEY (minute, region))"))
     write(settings, sa.text(f"CREATE TABLE {FEATURES.name} (minute timestamptz(3), other text)"))
@@ -145,14 +145,20 @@ def test_live_tables_are_summed_and_each_may_be_missing_or_unlike(database: tupl
         for region, events in (("EU", 10), ("NA", 20)):
             values = {"minute": now - timedelta(minutes=back), "region": region, "events": events}
             write(settings, insert.bindparams(**values))
-    row = {"deployment_id": "d", "job": LIVE_JOB, "generation": 1, "fingerprint": "f", "state": "RUNNING"}
-    write(settings, sa.insert(load_metadata().tables["deployments"]).values(row))
+    write(settings, sa.text(f"CREATE TABLE {ONLINE.name} (minute timestamptz(3), region text, players bigint)"))
+    insert = sa.text(f"INSERT INTO {ONLINE.name} VALUES (:minute, 'EU', :players)")
+    for back, players in ((1, 2), (3, 5), (7, 100)):
+        write(settings, insert.bindparams(minute=now - timedelta(minutes=back), players=players))
+    for generation, state in enumerate(("FAILED", "RUNNING"), 1):
+        row = {"deployment_id": f"d{generation}", "job": REGIONS.job, "generation": generation, "state": state}
+        write(settings, sa.insert(load_metadata().tables["deployments"]).values({**row, "fingerprint": "f"}))
     seen = look()
     assert seen.unlike == {FEATURES.name}
     assert [(one["region"], int(one["events"])) for one in seen.recent[REGIONS.name]] == [("NA", 40), ("EU", 20)]
     assert len(seen.regions) == 6
     assert seen.as_of == now - timedelta(minutes=1)
-    assert seen.job_state == "RUNNING"
+    assert [(one["region"], int(one["players"])) for one in seen.recent[ONLINE.name]] == [("EU", 7)]
+    assert seen.job_states == {REGIONS.job: "RUNNING"}
 
 
 def test_a_page_cannot_write_and_a_slow_query_is_cancelled(database: tuple[Settings, sa.Engine]) -> None:

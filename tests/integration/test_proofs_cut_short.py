@@ -188,6 +188,9 @@ def test_what_a_person_suspended_in_between_stays_suspended(fresh: Settings) -> 
     jobs.suspend_job(fresh, mine)
     assert sensor_heals(fresh) == [other]
     assert last(fresh, mine).outcome == Outcome.SUSPENDED_BY_HAND
+    ended = gamestream(fresh, "reconcile")
+    assert ended.returncode == 0, ended.words
+    assert f"not proven, because {mine} is suspended" in ended.words
     jobs.resume_job(fresh, mine)
     assert states(fresh) == {DeploymentState.RUNNING}
 
@@ -238,8 +241,8 @@ def test_where_producers_stamp_them_it_is_drift_an_alarm_and_a_difference(fresh:
     world.spoil()  # hot streaks stand still for 50 minutes afterwards
     KafkaAdmin(fresh.kafka).configure(TOPIC, {TYPE: "CreateTime"})
     planned = provisioning.plan(fresh, [ResourceKind.TOPIC])
-    [drifted] = planned.having(ResourceState.DRIFTED)
-    assert drifted.change == f"set {TYPE}=LogAppendTime for new records"
+    drifted = {one.name: one for one in planned.having(ResourceState.DRIFTED)}
+    assert drifted[TOPIC].change == f"set {TYPE}=LogAppendTime for new records", drifted
     send_until_producers_stamp(fresh)
     send(fresh, ahead_seconds=3000)
     for _ in range(8):

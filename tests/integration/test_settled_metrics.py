@@ -163,18 +163,28 @@ def kill_after(times: int, original: Callable[..., Any]) -> Callable[..., Any]:
 STEPS: list[tuple[Any, str]] = [
     (MetricsDatabase, "compute"),
     (MetricsDatabase, "write_csv"),
-    (store, "_make_part"),
     (store, "_copy"),
     (store, "_values"),
     (settle.Settler, "_remove_leftovers"),
 ]
 """What a settlement calls, from its beginning to its commit."""
+FIRST_STEPS = ("_add_part", "_copy", "_values")
+"""What it calls of the store when it settles a day for the first time."""
 
 
 def test_a_run_that_is_killed_in_any_step_and_run_again_gives_the_same_rows(
     days: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for what in FIRST_STEPS:
+        with monkeypatch.context() as patch:
+            patch.setattr(store, what, kill_after(0, getattr(store, what)))
+            with pytest.raises(Killed):
+                backfill(days, "level_metrics")
+        assert (tables(days)["events"], versions(days)) == ([], {})
     backfill(days, "level_metrics")
+    with open_engine(days) as engine, engine.connect() as link:
+        keys = sa.inspect(link).get_pk_constraint(store.part_name(METRICS["events"], FIRST))
+        assert keys["constrained_columns"] == list(METRICS["events"].key)
     for number, (where, what) in enumerate(STEPS):
         late = {"user_id": f"eve{number}", "event_type": 1001, "event_time": at(FIRST, "20:00:00"), "level_id": 8}
         send(days, [late], f"late{number}-")

@@ -165,4 +165,6 @@ def _keep_alert(verdicts: Verdicts, run: ReconciliationRun) -> None:
 
 def _summary(run: ReconciliationRun) -> str:
     counted = f"{run.verdict.value}: {run.rows_compared} rows compared, {run.rows_different} differ"
-    return f"{counted}. {run.reason}" if run.reason and run.verdict is not Verdict.MATCH else counted
+    if run.verdict is Verdict.MATCH:
+        return ". ".join((counted, *run.left_out))
+    return f"{counted}. {run.reason}" if run.reason else counted

@@ -208,25 +208,26 @@ def with_aggregate_batch(compiled: str, rows: int) -> str:
 
 
 def with_expiry(compiled: str, expires: Expiry) -> str:
-    """A compiled plan whose aggregates without a window that group by a column forget a group after a while.
+    """A compiled plan whose aggregates without a window that group by some columns forget a group after a while.
 
-    `OVER` windows that are partitioned by the column forget a partition likewise.
+    `OVER` windows that are partitioned by one of them forget a partition likewise.
 
     Raises:
-        SubmissionRejectedError: the plan has no such aggregate.
+        SubmissionRejectedError: no aggregate of the plan groups by one of the columns.
     """
     plan = cast("dict[str, Any]", json.loads(compiled))
-    found = [node for node in plan["nodes"] if expires.by in _grouped_by(node)]
-    if not found:
-        raise SubmissionRejectedError(
-            f"No aggregate of the plan groups by {expires.by} without a window; correct `expires` of job.yaml"
-        )
-    for node in found:
-        for state in node["state"]:
+    for column in expires.columns:
+        found = [node for node in plan["nodes"] if column in _grouped_by(node)]
+        if not found:
+            raise SubmissionRejectedError(
+                f"No aggregate of the plan groups by {column} without a window; correct `expires` of job.yaml"
+            )
+        for state in (state for node in found for state in node["state"]):
             state["ttl"] = f"{expires.after} ms"
     for node in plan["nodes"]:
-        if expires.by in _counted_key(node):
-            node.setdefault("configuration", {})["table.exec.state.ttl"] = f"{expires.after} ms"
+        if _counted_key(node) & set(expires.columns):
+            # one that tells copies has its own horizon
+            node.setdefault("configuration", {}).setdefault("table.exec.state.ttl", f"{expires.after} ms")
     return json.dumps(plan)
 
 

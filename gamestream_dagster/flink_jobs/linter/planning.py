@@ -39,7 +39,7 @@ _UPSERT_KAFKA = (
 )
 _JDBC = "'connector' = 'jdbc', 'url' = 'jdbc:postgresql://b:1/d', 'table-name' = 't'"
 _CONNECTORS = {"kafka": _KAFKA, "upsert-kafka": _UPSERT_KAFKA, "jdbc": _JDBC}
-_SEASON = {"season_length_millis": "86400000", "season_shift_millis": "0"}
+_FIXED = {"season_length_millis": "86400000", "season_shift_millis": "0", "erased_players": "", "erased_salt": ""}
 _VALUES = ("kafka_bootstrap", "registry_url", "jdbc_url", "postgres_user", "postgres_password", "group_id", "job")
 _OPTIONS_HINT = re.compile(r"/\*\+\s*OPTIONS\s*\([^)]*\)\s*\*/", re.IGNORECASE)
 
@@ -85,7 +85,7 @@ def plans_of(unit: Unit, gateway: SqlGateway) -> Answers:
 
 def _job_plan(unit: Unit, shapes: Shapes, gateway: SqlGateway) -> Planned:
     assert unit.job is not None  # noqa: S101 - the caller asked
-    values = {**{name: name for name in _VALUES}, **_SEASON, "jdbc_url": "jdbc:postgresql://b:1/d"}
+    values = {**{name: name for name in _VALUES}, **_FIXED, "jdbc_url": "jdbc:postgresql://b:1/d?currentSchema=s"}
     formats = {name: {"format": "json"} for name in (*map(format_placeholder, load_sources()), GAME_EVENTS)}
     bindings = Bindings({**values, **formats})
     rendered = render(unit.job, bindings)

@@ -60,7 +60,7 @@ def needs_of(job: Target, kafka: str, jdbc_url: str) -> Needs:
             topics |= dict.fromkeys(filter(None, (one.strip() for one in topic.split(";"))))
             if _value(table, "format") in _AVRO_FORMATS and table.name not in sinks:
                 subjects |= {_value(table, "avro-confluent.subject") or f"{topic}-value": None}
-        elif connector == "jdbc" and _value(table, "url").partition("?")[0] == jdbc_url:
+        elif connector == "jdbc" and _value(table, "url").partition("?")[0] == jdbc_url.partition("?")[0]:
             columns = tuple(name for name, kind in table.types.items() if kind != "AS")
             tables[_value(table, "table-name")] = columns
     return Needs(tuple(topics), tables, tuple(subjects))

@@ -78,8 +78,15 @@ class Expiry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    by: Identifier = Field(description="Aggregates that group by this column forget a group.")
+    by: Identifier | tuple[Identifier, ...] = Field(
+        description="Aggregates that group by this column, or by one of these, forget a group."
+    )
     after: DurationMs = Field(gt=0, description="So long after its last change, by the job's clock.")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of `by`."""
+        return (self.by,) if isinstance(self.by, str) else self.by
 
     @property
     def oldest_state_hours(self) -> float:

@@ -103,7 +103,7 @@ def _sinks(job: str, output: Board) -> list[_Sink]:
             "postgres_sink",
             **common,
             columns=_columns(output, as_text=True),
-            url="'${jdbc_url}?stringtype=unspecified'" if timed else "${jdbc_url}",
+            url="'${jdbc_url}&stringtype=unspecified'" if timed else "${jdbc_url}",
             flush_rows=str(postgres.flush_rows),
             flush_interval=postgres.flush_interval,
             max_retries=str(postgres.max_retries),

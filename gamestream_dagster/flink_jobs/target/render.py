@@ -1,7 +1,7 @@
 """From the SQL files of a job to the statements that are sent: placeholders filled in, at submit only.
 
 A placeholder outside quotes, `'url' = ${jdbc_url}`, becomes a whole literal with its quotes. Inside a literal,
-`'${jdbc_url}?x=y'`, it becomes the escaped text. A group of options, `${format_user_score}`, becomes
+`'${jdbc_url}&x=y'`, it becomes the escaped text. A group of options, `${format_user_score}`, becomes
 `'key' = 'value', ...` and may only stand outside quotes. Nothing else of a value reaches the SQL.
 
 Where Kafka wants TLS or a login, the options for it follow `${kafka_bootstrap}`, and a registry's login follows
@@ -20,6 +20,7 @@ from gamestream_dagster.catalogue.seasons import length_millis, shift_millis
 from gamestream_dagster.catalogue.sources import stack_sources
 from gamestream_dagster.clients.flink_literal import literal, masked
 from gamestream_dagster.connections import KafkaConnection, RegistryConnection
+from gamestream_dagster.events.suppression import load_suppression
 from gamestream_dagster.flink_jobs.errors import RenderError
 from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Expiry, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, Token, TokenKind, split
@@ -33,6 +34,8 @@ GAME_EVENTS = "format_game_events"
 LOG_LINES = "format_log_lines"
 """Placeholder for the format of log lines, which reads them by the declared patterns."""
 _LOG_FORMAT = "gamestream-log-lines"
+SUPPRESSED_NAMES = frozenset({"erased_players", "erased_salt"})
+"""Those of the erased players: whatever version of a job runs, it leaves out who is erased today."""
 ADDRESS_NAMES = frozenset({"kafka_bootstrap", "registry_url", "jdbc_url"})
 
 
@@ -68,7 +71,7 @@ class Bindings:
     @property
     def lasting(self) -> Mapping[str, str]:
         """The values that belong to what a job does and not to where it runs: neither credentials nor addresses."""
-        left_out = self.secrets | ADDRESS_NAMES
+        left_out = self.secrets | ADDRESS_NAMES | SUPPRESSED_NAMES
         texts = {name: value for name, value in self.values.items() if isinstance(value, str)}
         return MappingProxyType({name: value for name, value in texts.items() if name not in left_out})
 
@@ -78,8 +81,10 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
 
     Raises:
         CatalogueError: the streams cannot be read.
+        SuppressionError: the list of erased players cannot be read.
     """
     kafka, registry, sources = settings.kafka, settings.registry, stack_sources(settings)
+    suppression = load_suppression(settings)
     return Bindings(
         {
             "job": job,
@@ -92,6 +97,8 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
             **{format_placeholder(topic): _format(source.format, settings) for topic, source in sources.items()},
             GAME_EVENTS: _game_format(registry),
             LOG_LINES: {"format": _LOG_FORMAT, f"{_LOG_FORMAT}.patterns": patterns_document()},
+            "erased_players": ",".join(suppression.in_streams),
+            "erased_salt": suppression.salt,
             "season_length_millis": str(length_millis(settings.season)),
             "season_shift_millis": str(shift_millis(settings.season)),
         },

@@ -36,7 +36,7 @@ class PrefixSearch:
     _spent: float = 0.0
 
     def gives(self, key: Key, row: Row, season: SeasonSpan | None = None) -> bool | None:
-        """Whether some earlier prefix gives the row; None: the time was over before that was known."""
+        """Whether some earlier prefix gives the row; None: not known, as the time was over or values grow and fall."""
         started = time.monotonic()
         try:
             return self._gives(replace(self.at, season=season), key, row, started + self.seconds - self._spent)
@@ -55,6 +55,8 @@ class PrefixSearch:
         history = history_between(self.archive, at.from_beginning(), self.job_boards)
         if value_differences(board, Sink.POSTGRES, row, history):
             return False
+        if board.shrinks:  # values that also fall cannot be found by halving
+            return None
         return self._at_some_time(at, row, deadline)
 
     def _at_some_time(self, at: EventsAt, row: Row, deadline: float) -> bool | None:

@@ -8,6 +8,7 @@ from functools import partial
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
+from gamestream_dagster.events.suppression import NOBODY, Suppression
 from gamestream_dagster.reconciliation.causes.actions import action
 from gamestream_dagster.reconciliation.causes.earlier_prefix import PrefixSearch
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
@@ -73,6 +74,8 @@ class Explainer:
     """What the board's topic has held, and when it held the rows given."""
     say: Callable[[str], None] = lambda _: None
     season: Season = Season.NONE
+    suppression: Suppression = NOBODY
+    """The erased players."""
     _compared: dict[str, Sides] = field(default_factory=dict[str, Sides])
     """By board; the topic is read once."""
     _searches: dict[str, PrefixSearch] = field(default_factory=dict[str, PrefixSearch])
@@ -170,6 +173,7 @@ class _BoardCauses:
         computed = [one for one in computed if one.kind is not DifferenceKind.STALE]
         found = alarms + self._behind(result, behind) + self._computed(result, computed)
         found = named_by_clock(self.shared.archive, self.at, board, result.as_of, found)
+        found = [_of_erased(one, self.shared.suppression) for one in found]
         judged = self.shared.policy.judge([replace(one, action=action(one, board.job)) for one in found])
         return tuple(sorted(judged, key=lambda one: (one.rank is None, one.rank or 0, one.kind, one.column or "")))
 
@@ -364,3 +368,14 @@ class _BoardCauses:
         )
         trial = Trial(self.shared.archive, self.at, board, job_boards, sink, rows, as_of)
         return JobSide(trial, evidence, self.shared.topic)
+
+
+def _of_erased(one: Difference, suppression: Suppression) -> Difference:
+    """With the cause `ERASED` where the row shows a player who was erased: nothing else can explain it."""
+    shown = [one.entity, *(one.streamed.values() if isinstance(one.streamed, dict) else (one.streamed,))]
+    texts = [part for value in shown for part in (value if isinstance(value, tuple) else (value,))]
+    requests = [suppression.request_of(text) for text in texts if isinstance(text, str)] if suppression else []
+    found = next((number for number in requests if number is not None), None)
+    if found is None:
+        return one
+    return replace(one, alternatives=((Cause.ERASED,),), evidence={**one.evidence, "erase_request": found})

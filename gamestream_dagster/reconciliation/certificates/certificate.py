@@ -177,6 +177,8 @@ def read_certificate(file: Path) -> Certificate:
 def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_DIR) -> list[Disagreement]:
     """What does not agree between a certificate, the project's SQL and the archive; nothing: all of it holds.
 
+    Of a certificate from before an erase only the file, the SQL and the archive's log are compared (`emptied_since`).
+
     Raises:
         CouldNotLookError: there is no such board here, or the file's season is none.
         ArchiveError: the archive cannot be read.
@@ -198,9 +200,24 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
         return found
     with open_recompute(settings, source, chapter=place) as archive:
         at = archive.at(certificate.offsets)
+        if archive.manifest.emptied_since(certificate.archive_head, place):
+            return found  # what erased players did cannot be recomputed; the log pins what was emptied
         found += other_events(digests(archive, at), certificate)
         rows = board_rows(archive, replace(at, season=span), board)
     return found + _other_rows(board, certificate, rows)
+
+
+def emptied_since(settings: Settings, certificate: Certificate) -> int:
+    """Archived rows that erasures have emptied since a certificate was made: it cannot be recomputed any more."""
+    manifest = load_manifest(settings.archive_dir / certificate.topic)
+    place, _ = chapter_of(manifest, certificate)
+    return 0 if place is None else manifest.emptied_since(certificate.archive_head, place)
+
+
+def resealed(data: dict[str, Any]) -> dict[str, Any]:
+    """A certificate as JSON data whose rows were changed by an erase, with the digests of what it holds now."""
+    made = Certificate.model_validate({**data, "rows_digest": _digest(data["rows"])})
+    return made.model_copy(update={"digest": own_digest(made)}).model_dump(mode="json")
 
 
 def _span(board: Board, certificate: Certificate) -> SeasonSpan | None:

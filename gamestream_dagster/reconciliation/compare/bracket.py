@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from gamestream_dagster.catalogue.boards import Board, Column, ColumnRole
@@ -16,7 +16,13 @@ from gamestream_dagster.reconciliation.compare.findings import (
 )
 from gamestream_dagster.reconciliation.model.input_history import Best, History
 from gamestream_dagster.reconciliation.model.order import beats, in_order
-from gamestream_dagster.reconciliation.model.ranges import LabelRange, SumRange, TimeRange, Watermarks
+from gamestream_dagster.reconciliation.model.ranges import (
+    LabelRange,
+    StandingRange,
+    SumRange,
+    TimeRange,
+    Watermarks,
+)
 from gamestream_dagster.reconciliation.model.values import Difference, DifferenceKind, Entity, Row, Sink
 
 MINUTE_MS = 60_000
@@ -47,7 +53,7 @@ def compare_bracket(
     rows = _without_strangers(findings, rows, history)
     _check_values(findings, rows, history)
     if not board.ranked:
-        _check_keys(findings, streamed, low_rows)
+        _check_keys(findings, streamed, _lasting(board, low_rows, history))
         return findings.sorted()
     wrong = {difference.rank for difference in findings.found}
     right = [row for row in rows if rank_of(board, row) not in wrong]
@@ -100,10 +106,10 @@ def _check_values(findings: Findings, rows: Sequence[Row], history: History) -> 
             case ColumnRole.RATIO:
                 for row in rows:
                     check_shown_ratio(findings, name, column, row)
-            case ColumnRole.NEWEST | ColumnRole.FINAL:
-                _check_times(findings, rows, name, history)
+            case ColumnRole.FINAL:
+                _check_final(findings, rows, name, history.watermarks())
             case _:
-                pass
+                _check_within(findings, rows, name, _ranges(board, name, entities, history))
 
 
 def _check_sum(findings: Findings, row: Row, name: str, allowed: SumRange | None) -> None:
@@ -127,50 +133,62 @@ def _check_sum(findings: Findings, row: Row, name: str, allowed: SumRange | None
         )
 
 
-def _check_times(findings: Findings, rows: Sequence[Row], name: str, history: History) -> None:
-    """What a row says about itself: its newest event, and whether its minute has ended."""
-    board = findings.board
-    if board.columns[name].role is ColumnRole.FINAL:
-        for row in rows:
-            _check_final(findings, row, name, history.watermarks())
-        return
-    times = history.newest(board.entity, [entity_of(board, row) for row in rows])
+def _ranges(
+    board: Board, name: str, entities: Sequence[Entity], history: History
+) -> Mapping[Entity, TimeRange | StandingRange] | None:
+    """What a time of a row's events, or the number of subjects in it, can be; None: the column is neither."""
+    column = board.columns[name]
+    match column.role:
+        case ColumnRole.NEWEST:
+            return history.newest(board.entity, entities)
+        case ColumnRole.FIRST:
+            return history.firsts(board.entity, entities)
+        case ColumnRole.LAST:
+            return history.lasts(board.entity, entities)
+        case ColumnRole.STANDING:
+            return history.standing(board.entity, column.over, entities)
+        case _:
+            return None
+
+
+def _check_within(
+    findings: Findings, rows: Sequence[Row], name: str, ranges: Mapping[Entity, TimeRange | StandingRange] | None
+) -> None:
+    for row in rows if ranges is not None else ():
+        value, allowed = row[name], (ranges or {}).get(entity_of(findings.board, row))
+        if allowed is not None and allowed.allows(value):
+            continue
+        recomputed = None if allowed is None else {"low": allowed.low, "high": allowed.high}
+        findings.add(
+            DifferenceKind.VALUE,
+            f"{name} is {value!r}; the events of the row between the two cuts give {recomputed}",
+            row,
+            column=name,
+            streamed=value,
+            recomputed=recomputed,
+        )
+
+
+def _check_final(findings: Findings, rows: Sequence[Row], name: str, watermarks: Watermarks) -> None:
+    """See that rows are final only when the watermark can have passed their end, and then are soon."""
+    column = findings.board.columns[name]
+    what = "minute" if column.after is None else f"{column.after // MINUTE_MS} minutes from {column.of} on"
     for row in rows:
-        _check_newest(findings, row, name, times.get(entity_of(board, row)))
-
-
-def _check_newest(findings: Findings, row: Row, name: str, allowed: TimeRange | None) -> None:
-    value = row[name]
-    if allowed is not None and allowed.allows(value):
-        return
-    recomputed = None if allowed is None else {"low": allowed.low, "high": allowed.high}
-    findings.add(
-        DifferenceKind.VALUE,
-        f"{name} is {value!r}; the newest event of the row between the two cuts gives {recomputed}",
-        row,
-        column=name,
-        streamed=value,
-        recomputed=recomputed,
-    )
-
-
-def _check_final(findings: Findings, row: Row, name: str, watermarks: Watermarks) -> None:
-    """See that a row is final only when the watermark can have passed its minute, and then is soon."""
-    closes = int(row[findings.board.columns[name].of or ""]) + MINUTE_MS - 1
-    if row[name] and not watermarks.may_have_passed(closes):
-        told = "the watermark has not passed the minute: more events of it can come"
-    elif not row[name] and watermarks.has_surely_passed(closes):
-        told = "the watermark has passed the minute"
-    else:
-        return
-    findings.add(
-        DifferenceKind.VALUE,
-        f"{name} is {row[name]}, but {told}",
-        row,
-        column=name,
-        streamed=row[name],
-        recomputed=not row[name],
-    )
+        closes = int(row[column.of or ""]) + (column.after or MINUTE_MS) - 1
+        if row[name] and not watermarks.may_have_passed(closes):
+            told = f"the watermark has not passed the {what}: more events can come"
+        elif not row[name] and watermarks.has_surely_passed(closes):
+            told = f"the watermark has passed the {what}"
+        else:
+            continue
+        findings.add(
+            DifferenceKind.VALUE,
+            f"{name} is {row[name]}, but {told}",
+            row,
+            column=name,
+            streamed=row[name],
+            recomputed=not row[name],
+        )
 
 
 def _check_label(findings: Findings, row: Row, name: str, allowed: LabelRange) -> None:
@@ -251,8 +269,17 @@ def _check_membership(
         )
 
 
+def _lasting(board: Board, rows: Sequence[Row], history: History) -> list[Row]:
+    """The rows of the low cut that are surely there until the high cut."""
+    kept = list(rows)
+    for column in (one for one in board.columns.values() if one.role is ColumnRole.STANDING):
+        standing = history.standing(board.entity, column.over, [entity_of(board, row) for row in kept])
+        kept = [row for row in kept if (found := standing.get(entity_of(board, row))) and found.low > 0]
+    return kept
+
+
 def _check_keys(findings: Findings, streamed: Sequence[Row], low_rows: Sequence[Row]) -> None:
-    """Who had a row by the events before the low cut has one still: such an output never shrinks."""
+    """Each of these rows of the low cut is there: no later event takes it away."""
     present = {entity_of(findings.board, row) for row in streamed}
     for row in low_rows:
         if (entity := entity_of(findings.board, row)) not in present:

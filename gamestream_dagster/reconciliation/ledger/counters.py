@@ -161,7 +161,7 @@ def _unlike_minutes(archive: ArchiveDatabase, at: EventsAt, counted: JobLedger, 
     first, last = min(row["minute"] for row in suspects), max(row["minute"] for row in suspects) + 60_000
     rows = archive.query(at, statement("ledger/held_by_archive"), {"suspects": numbers(ids)}, first=first, last=last)
     held = {row["id"]: row for row in rows}
-    nothing: Row = dict.fromkeys(("records", "accepted", "offset_sum", "offset_square_sum"), 0)
+    nothing: Row = dict.fromkeys(("records", "accepted", "erased", "offset_sum", "offset_square_sum"), 0)
     nothing |= dict.fromkeys(("first_offset", "last_offset"))
     pairs = [
         Unlike(jobs[int(row["job"])], row["partition_id"], row["minute"], row["upto"], row, held.get(number, nothing))

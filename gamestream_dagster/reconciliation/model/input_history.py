@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gamestream_dagster.catalogue.boards import Board
-from gamestream_dagster.reconciliation.model.ranges import LabelRange, SumRange, TimeRange, Watermarks
+from gamestream_dagster.reconciliation.model.ranges import LabelRange, StandingRange, SumRange, TimeRange, Watermarks
 from gamestream_dagster.reconciliation.model.values import Entity
 
 DEPTH = 5
@@ -44,6 +44,20 @@ class History(Protocol):
 
     def newest(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
         """Range of the newest Kafka time of each key; keys without any event before the high cut are left out."""
+        ...
+
+    def firsts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
+        """Range of the earliest event time of each key; keys without any event before the high cut are left out."""
+        ...
+
+    def lasts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
+        """Range of the latest event time of each key; keys without any event before the high cut are left out."""
+        ...
+
+    def standing(
+        self, entity: tuple[str, ...], over: tuple[str, ...], keys: Sequence[Entity]
+    ) -> Mapping[Entity, StandingRange]:
+        """Range of the number of subjects, named by `over`, whose last event has a key; without any it is left out."""
         ...
 
     def watermarks(self) -> Watermarks:

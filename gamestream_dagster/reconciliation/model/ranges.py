@@ -90,14 +90,28 @@ class LabelRange:
 
 @dataclass(frozen=True)
 class TimeRange:
-    """Newest Kafka time of a row's events between the cuts, milliseconds."""
+    """Newest Kafka time, or first or last event time, of a row's events between the cuts, milliseconds."""
 
     low: int
     high: int
 
     def allows(self, value: object) -> bool:
-        """Whether the newest time can have been `value` at some moment between the cuts."""
+        """Whether the time can have been `value` at some moment between the cuts."""
         return isinstance(value, int) and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class StandingRange:
+    """Number of subjects that have a key between the cuts: they come and go."""
+
+    low: int
+    """Subjects that had the key at the low cut, and have had no other since."""
+    high: int
+    """Subjects that had the key at some moment."""
+
+    def allows(self, value: object) -> bool:
+        """Whether so many can have had the key at some moment between the cuts. With none there is no row."""
+        return isinstance(value, int) and max(1, self.low) <= value <= self.high
 
 
 @dataclass(frozen=True)

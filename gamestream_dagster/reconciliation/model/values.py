@@ -135,6 +135,7 @@ class Cause(StrEnum):
     TIE_ORDER = "TIE_ORDER"  # same values, other order
     STALE_ROW = "STALE_ROW"  # a row that should have been deleted
     RESTORED_FROM_OLD_STATE = "RESTORED_FROM_OLD_STATE"  # a deployment went on from less than the best state
+    ERASED = "ERASED"  # the row names an erased player: the job's state is older than the erase
     EDITED_BY_HAND = "EDITED_BY_HAND"  # what this sink shows was never a result, and the other sink is right
     UNEXPLAINED = "UNEXPLAINED"  # none of these: an alarm
 
@@ -349,6 +350,8 @@ class ReconciliationRun:
     topics: tuple[TopicProof, ...] = ()
     report_path: Path | None = None
     descriptions: Mapping[str, Board] = field(default_factory=dict[str, Board])
+    left_out: tuple[str, ...] = ()
+    """Outputs that were not compared though nobody chose among them, and why, a sentence for each reason."""
 
     def proof_of(self, board: str) -> TopicProof:
         """The part of the run that is about a board."""

@@ -6,9 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gamestream_dagster.archive.reader import texts
-from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.catalogue.boards import Board, ColumnRole
 from gamestream_dagster.reconciliation.model.input_history import Best
-from gamestream_dagster.reconciliation.model.ranges import MAX_STEPS, LabelRange, SumRange, TimeRange, Watermarks
+from gamestream_dagster.reconciliation.model.ranges import (
+    MAX_STEPS,
+    LabelRange,
+    StandingRange,
+    SumRange,
+    TimeRange,
+    Watermarks,
+)
 from gamestream_dagster.reconciliation.model.values import Entity, Row
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
@@ -26,6 +33,7 @@ class DuckHistory:
         self._sums: dict[tuple[str, ...], dict[Entity, SumRange | None]] = {}
         self._labels: dict[tuple[str, ...], dict[Entity, LabelRange]] = {}
         self._watermarks: Watermarks | None = None
+        self._rows: dict[str, dict[Entity, Row | None]] = {}
         self._best: dict[tuple[str, ...], dict[Entity, Best]] = {}
 
     def sums(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
@@ -77,6 +85,25 @@ class DuckHistory:
         rows = self._ask(over, keys, statement("recompute/newest", over=over))
         return {_key(over, row): TimeRange(row["low_newest"], row["high_newest"]) for row in rows}
 
+    def firsts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
+        """Range of the earliest event time of each key."""
+        return {key: TimeRange(row["high_first"], row["low_first"]) for key, row in self._spans(over, keys).items()}
+
+    def lasts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, TimeRange]:
+        """Range of the latest event time of each key."""
+        return {key: TimeRange(row["low_last"], row["high_last"]) for key, row in self._spans(over, keys).items()}
+
+    def standing(
+        self, entity: tuple[str, ...], over: tuple[str, ...], keys: Sequence[Entity]
+    ) -> Mapping[Entity, StandingRange]:
+        """Range of the number of subjects, named by `over`, whose last event has a key."""
+        sql = statement("recompute/standing", key=entity, subject=over)
+        rows = self._ask_once(sql, entity, keys)
+        return {key: StandingRange(row["low_subjects"], row["high_subjects"]) for key, row in rows.items()}
+
+    def _spans(self, over: tuple[str, ...], keys: Sequence[Entity]) -> dict[Entity, Row]:
+        return self._ask_once(statement("recompute/event_span", over=over), over, keys)
+
     def watermarks(self) -> Watermarks:
         """How far the events move the watermark."""
         if self._watermarks is None:
@@ -93,6 +120,14 @@ class DuckHistory:
             known[_key(entity, row)] = Best(str(row[choice]), int(row["total"]))
         return known
 
+    def _ask_once(self, sql: str, columns: tuple[str, ...], keys: Sequence[Entity]) -> dict[Entity, Row]:
+        """The rows of a statement by key; what was asked before is remembered, also that there is none."""
+        known = self._rows.setdefault(sql, {})
+        wanted = [key for key in dict.fromkeys(keys) if key not in known]
+        known.update(dict.fromkeys(wanted))
+        known.update({_key(columns, row): row for row in self._ask(columns, wanted, sql)})
+        return {key: row for key in keys if (row := known[key]) is not None}
+
     def _ask(self, columns: tuple[str, ...], keys: Sequence[Entity], sql: str, **values: int | str) -> list[Row]:
         if not keys:
             return []
@@ -102,7 +137,8 @@ class DuckHistory:
 
 def history_between(archive: ArchiveDatabase, at: EventsAt, boards: Iterable[Board]) -> DuckHistory:
     """What came between the two cuts of a value; `boards` are those of one job, whose sums share their groups."""
-    groups = {name for board in boards for column in board.columns.values() for name in column.over}
+    columns = [column for board in boards for column in board.columns.values()]
+    groups = {name for column in columns if column.role is not ColumnRole.STANDING for name in column.over}
     return DuckHistory(archive, at, tuple(sorted(groups)))
 
 

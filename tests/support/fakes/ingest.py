@@ -32,8 +32,8 @@ from gamestream_dagster.ingest.metrics import Metrics
 from gamestream_dagster.ingest.outbox import Outbox
 from gamestream_dagster.ingest.remembered import Remembered
 from gamestream_dagster.ingest.server import limits_of
-from gamestream_dagster.ingest_settings import IngestSettings
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.settings.ingest import IngestSettings
 
 TOPIC = "game-events-raw"
 SERVER_SECRET = "of the server"

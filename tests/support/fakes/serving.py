@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 from sqlalchemy import create_engine
 
-from gamestream_dagster.api_settings import ApiSettings
 from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonSpan
 from gamestream_dagster.clients.errors import TransientServiceError
@@ -30,6 +29,7 @@ from gamestream_dagster.serving_api.ranks.answering import PlayerRanks
 from gamestream_dagster.serving_api.server import limits_of
 from gamestream_dagster.serving_api.views import Row, View, faults_of, window_end
 from gamestream_dagster.settings import Season
+from gamestream_dagster.settings.api import ApiSettings
 from tests.support.fakes.ingest import CLIENT, SERVER_SECRET, FakeKeys
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from gamestream_dagster.clients import kafka_admin
+from gamestream_dagster.clients import kafka_admin, kafka_requests
 from gamestream_dagster.clients.errors import TerminalServiceError, TransientServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.connections import KafkaConnection
@@ -124,7 +124,7 @@ def test_a_refused_right_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_process_that_was_forked_opens_a_client_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[dict[str, Any]] = []
-    monkeypatch.setattr(kafka_admin, "AdminClient", lambda given: opened.append(given) or object())
+    monkeypatch.setattr(kafka_requests, "AdminClient", lambda given: opened.append(given) or object())
     admin = KafkaAdmin(KafkaConnection("nowhere:1"))
     assert admin.native is admin.native
     monkeypatch.setattr(os, "getpid", lambda: -1)

@@ -18,6 +18,10 @@ from gamestream_dagster.dashboard.pages.live_ops.view import panels, tiles
 from gamestream_dagster.dashboard.parts import Chart, Note, Panel, Table, Tone
 from gamestream_dagster.dashboard.reading import Problem
 
+JOBS = {
+    "game_metrics_v1": ("regions", "types", "revenue", "features", "arms"),
+    "player_activity_v1": ("online", "refunds"),
+}
 NOW = datetime(2026, 11, 26, 12, 0, 30, tzinfo=UTC)
 AWAY = Problem("Kafka does not answer", "Nothing listens.", "gamestream status")
 
@@ -154,14 +158,33 @@ def test_a_table_that_does_not_exist_yet_is_told_in_its_panel() -> None:
 @pytest.mark.parametrize(
     ("state", "command"),
     [
-        (None, "gamestream jobs apply game_metrics_v1"),
-        ("SUSPENDED", "gamestream jobs show game_metrics_v1"),
+        (None, "gamestream jobs apply {job}"),
+        ("SUSPENDED", "gamestream jobs show {job}"),
         ("RUNNING", "gamestream simulate --via http --rate 200"),
     ],
 )
 def test_no_rows_are_a_fact_only_while_the_job_runs(state: str | None, command: str) -> None:
-    shown = page(moment(recent={}, regions=[], job_state=state))
-    assert {only_note(shown[name]).command for name in ("regions", "types", "revenue", "features", "arms")} == {command}
+    shown = page(moment(recent={}, regions=[], job_states=dict.fromkeys(JOBS, state) if state else {}))
+    for job, names in JOBS.items():
+        assert {only_note(shown[name]).command for name in names} == {command.format(job=job)}
+
+
+def test_players_and_sessions_stand_side_by_side_by_region() -> None:
+    recent = {
+        "online_players_by_region": [{"region": "EU", "players": 3}, {"region": "<b>", "players": 9}],
+        "open_sessions_by_region": [{"region": "EU", "sessions": 4}, {"region": "NA", "sessions": 1}],
+    }
+    running = moment(recent=recent, job_states={"player_activity_v1": "RUNNING"})
+    [table] = page(running)["online"].parts
+    assert isinstance(table, Table)
+    assert [[cell.text for cell in row] for row in table.rows] == [
+        ["<b>", "9", "0"],
+        ["EU", "3", "4"],
+        ["NA", "0", "1"],
+    ]
+    assert tile("Players online", running) == ("12", Tone.LIVE)
+    assert tile("Players online", moment(recent=recent)) == ("–", Tone.PLAIN)
+    assert tile("Players online", AWAY) == ("?", Tone.WARN)
 
 
 def test_names_of_events_are_hostile_input() -> None:

@@ -77,13 +77,15 @@ class Scene:
     def chk(self, number: int) -> Path:
         return self.folder / "a" / f"chk-{number}"
 
-    def outcome(self, mark: Mark | None, unreadable: frozenset[Path] = frozenset()) -> JobOutcome:
+    def outcome(
+        self, mark: Mark | None, unreadable: frozenset[Path] = frozenset(), began: float | None = None
+    ) -> JobOutcome:
         site: Any = type("Site", (), {"settings": None, "jobs": [JOB], "witness": self.witness})()
         site.watcher = self.watcher
         play = playing._Play(site, choose(("jobmanager",))[0], 1, {JOB: BEFORE})
         if mark:
             play.back[JOB] = (AT + 31, mark)
-        return play._outcome(JOB, Struck(AT, AT, unreadable=unreadable), 1)
+        return play._outcome(JOB, Struck(AT, AT, unreadable=unreadable, began=began), 1)
 
 
 @pytest.fixture
@@ -118,14 +120,19 @@ def test_what_flink_restores_itself_may_not_be_older_than_what_was_seen(
     assert (found.back_by, found.restored_right) == (BackBy.FLINK, right)
 
 
-@pytest.mark.parametrize(("written", "right"), [(AT + 5, True), (AT - 5, False)])
-def test_a_savepoint_has_to_be_of_after_the_fault(scene: Scene, written: float, right: bool) -> None:
+@pytest.mark.parametrize(
+    ("written", "began", "right"),
+    [(AT + 5, None, True), (AT - 5, None, False), (AT - 5, AT - 9, True), (AT - 10, AT - 9, False)],
+)
+def test_a_savepoint_has_to_be_of_after_the_beginning_of_the_fault(
+    scene: Scene, written: float, began: float | None, right: bool
+) -> None:
     savepoint = scene.folder / "savepoint-1"
     savepoint.mkdir()
     (savepoint / "_metadata").touch()
     os.utime(savepoint / "_metadata", (written, written))
     scene.history = [deployment(2, "b"), replace(scene.history[0], savepoint_path=savepoint.as_uri())]
-    found = scene.outcome(again(savepoint.as_uri()))
+    found = scene.outcome(again(savepoint.as_uri()), began=began)
     assert (found.restored_from, found.restored_right) == ("savepoint-1", right)
     assert scene.outcome(again(scene.chk(7).as_uri())).restored_right is False
 

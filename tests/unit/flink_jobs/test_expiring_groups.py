@@ -32,8 +32,8 @@ def aggregate(*columns: str, groups: int) -> dict[str, Any]:
     }
 
 
-def expiring(*nodes: dict[str, Any]) -> list[str]:
-    plan = json.loads(with_expiry(json.dumps({"nodes": nodes, "edges": []}), MINUTES))
+def expiring(*nodes: dict[str, Any], expires: Expiry = MINUTES) -> list[str]:
+    plan = json.loads(with_expiry(json.dumps({"nodes": nodes, "edges": []}), expires))
     return [node["state"][0]["ttl"] for node in plan["nodes"]]
 
 
@@ -56,6 +56,19 @@ def test_over_windows_that_are_partitioned_by_the_column_forget() -> None:
     plan = json.loads(with_expiry(json.dumps({"nodes": nodes, "edges": []}), MINUTES))
     assert plan["nodes"][1]["configuration"] == {"table.exec.state.ttl": "172800000 ms"}
     assert "configuration" not in plan["nodes"][2]
+
+
+def test_groups_of_several_columns_forget() -> None:
+    several = MINUTES.model_copy(update={"by": ("session_id", "minute")})
+    by_session = aggregate("user_id", "session_id", "events", groups=2)
+    of_player = aggregate("user_id", "seen", groups=1)
+    assert expiring(aggregate("minute", "region", "events", groups=2), by_session, of_player, expires=several) == [
+        "172800000 ms",
+        "172800000 ms",
+        "0 ms",
+    ]
+    with pytest.raises(SubmissionRejectedError, match="No aggregate of the plan groups by session_id"):
+        expiring(aggregate("minute", "region", "events", groups=2), expires=several)
 
 
 def test_a_column_that_no_aggregate_groups_by_is_refused() -> None:

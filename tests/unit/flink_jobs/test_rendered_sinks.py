@@ -94,7 +94,7 @@ def test_an_output_without_ranks_is_keyed_by_its_keys_whose_times_are_text(tmp_p
     text = output(tmp_path)
     assert text.count("PRIMARY KEY (`hour`, user_id) NOT ENFORCED") == 2
     assert text.count("`hour` STRING, user_id STRING, total BIGINT") == 2
-    assert "'url' = '${jdbc_url}?stringtype=unspecified'" in text
+    assert "'url' = '${jdbc_url}&stringtype=unspecified'" in text
     assert "ledger" not in text, "its sources do not say which records they refuse"
 
 

@@ -12,8 +12,8 @@ from gamestream_dagster.errors import SettingsError
 from gamestream_dagster.http_server.errors import RequestRefusedError
 from gamestream_dagster.http_server.rates import Bodies, Rates, site_of
 from gamestream_dagster.ingest.server import limits_of
-from gamestream_dagster.ingest_settings import IngestSettings
 from gamestream_dagster.settings import load_settings
+from gamestream_dagster.settings.ingest import IngestSettings
 from tests.support.fakes.ingest import Api, event
 
 PROXY = ("10.0.0.5", 1234)

@@ -55,6 +55,13 @@ SAME = {
         "SELECT user_id, date, events, coalesce(started, 0), levels_played, levels_completed, round(level_seconds, 3), "
         "gross_usd FROM truth_user_days LEFT JOIN started USING (user_id, date)",
     ),
+    "funnel_daily": (
+        "SELECT date, left(step, 1)::INT AS step, players FROM {}",
+        "SELECT date, unnest([1, 2, 3, 4]), unnest([count(*), count(*) FILTER (levels_played > 0), "
+        "count(*) FILTER (levels_played > 0 AND levels_completed > 0), "
+        "count(*) FILTER (levels_played > 0 AND levels_completed > 0 AND gross_usd > 0)]) "
+        "FROM truth_user_days GROUP BY date",
+    ),
     "economy_daily": (
         "SELECT date, currency, earned, spent FROM {}",
         "SELECT date, currency, earned, spent FROM truth_economy",

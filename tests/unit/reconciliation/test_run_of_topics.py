@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome
 from gamestream_dagster.reconciliation import run as reconciliations
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import (
@@ -42,10 +43,15 @@ class Proofs:
         self.asked: list[tuple[str, list[str]]] = []
         self.kept: list[ReconciliationRun] = []
         self.never_deployed: set[str] = set()
+        self.suspended: dict[str, Outcome] = {}
 
-    def last(self, job: str) -> object:
+    def last(self, job: str) -> Deployment | None:
         """As the store of deployments: the newest one of a job."""
-        return None if job in self.never_deployed else object()
+        if job in self.never_deployed:
+            return None
+        outcome = self.suspended.get(job)
+        state = DeploymentState.RUNNING if outcome is None else DeploymentState.SUSPENDED
+        return Deployment(f"{job}-g1", job, 1, "f" * 64, "id", state, "savepoint", outcome=outcome)
 
     def run(self, task: Task, _engine: Any) -> TopicProof:
         topic = task.source.topic
@@ -119,6 +125,28 @@ def test_an_output_whose_job_was_never_deployed_is_left_out_by_name(proofs: Proo
     assert [topic for topic, _ in proofs.asked] == ["user-score"]
     assert run.verdict is Verdict.MATCH
     assert run.reason.endswith("not proven, because its job was never deployed: arena_players")
+    run_of(tmp_path, boards=["arena_players"])
+    assert proofs.asked[-1] == (ARENA, ["arena_players"])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "left_out"),
+    [
+        (Outcome.SUSPENDED_BY_HAND, True),
+        (Outcome.SUSPENDED_BY_SPEC, True),
+        (Outcome.STANDSTILL, False),  # by a proof: the next one goes on with it
+        (Outcome.STACK_DOWN, False),
+    ],
+)
+def test_an_output_whose_job_is_suspended_on_purpose_is_left_out_by_name(
+    proofs: Proofs, tmp_path: Path, outcome: Outcome, left_out: bool
+) -> None:
+    proofs.suspended = {"arena_v1": outcome}
+    run = run_of(tmp_path)
+    assert [topic for topic, _ in proofs.asked] == ["user-score"] + [ARENA] * (not left_out)
+    assert run.verdict is Verdict.MATCH
+    sentences = ("not proven, because arena_v1 is suspended: arena_players",) * left_out
+    assert (run.left_out, run.reason.endswith("".join(sentences))) == (sentences, True)
     run_of(tmp_path, boards=["arena_players"])
     assert proofs.asked[-1] == (ARENA, ["arena_players"])
 

@@ -1,4 +1,4 @@
-"""The live tables of `game_metrics_v1` and what else Postgres knows of this moment. Independent of Streamlit."""
+"""The live tables and what else Postgres knows of this moment. Independent of Streamlit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from gamestream_dagster.dashboard.lag import read_positions
 from gamestream_dagster.warehouse.tables import alert_states, alerts, deployments, job_ledger
 
 RECENT: Final = timedelta(minutes=10)
+ONLINE_FOR: Final = timedelta(minutes=5)
+"""A player is online so long after the last event."""
+OPEN_FOR: Final = timedelta(minutes=30)
+"""A session is open so long after its last event."""
 HISTORY: Final = timedelta(minutes=30)
 _SERIES: Final = 8
 _ROWS: Final = 2_000
@@ -31,16 +35,22 @@ class LiveTable:
     name: str
     dimensions: tuple[str, ...]
     measures: tuple[str, ...]
+    job: str = "game_metrics_v1"
+    """Writes it; deployed on request."""
+    span: timedelta = RECENT
+    """Rows of so many minutes are added up."""
 
 
+ACTIVITY_JOB: Final = "player_activity_v1"
 REGIONS: Final = LiveTable("events_by_region_1min", ("region",), ("events",))
 TYPES: Final = LiveTable("events_agg_1min", ("event_type",), ("events",))
 REVENUE: Final = LiveTable("revenue_1min", ("currency",), ("purchases", "gross_micros"))
 FEATURES: Final = LiveTable("feature_adoption_1min", ("feature",), ("uses",))
 ARMS: Final = LiveTable("ab_live", ("experiment", "variant"), ("exposures",))
-LIVE_JOB: Final = "game_metrics_v1"
-"""Writes the live tables; deployed on request."""
-TABLES: Final = (REGIONS, TYPES, REVENUE, FEATURES, ARMS)
+REFUNDS: Final = LiveTable("refunds_1min", ("refund_currency",), ("refunds", "refunded_micros"), ACTIVITY_JOB)
+ONLINE: Final = LiveTable("online_players_by_region", ("region",), ("players",), ACTIVITY_JOB, ONLINE_FOR)
+OPEN: Final = LiveTable("open_sessions_by_region", ("region",), ("sessions",), ACTIVITY_JOB, OPEN_FOR)
+TABLES: Final = (REGIONS, TYPES, REVENUE, REFUNDS, FEATURES, ARMS, ONLINE, OPEN)
 
 
 @dataclass(frozen=True)
@@ -53,13 +63,13 @@ class Moment:
     unlike: frozenset[str] = frozenset()
     """Live tables with other columns than this version expects."""
     recent: Mapping[str, Sequence[Row]] = field(default_factory=dict[str, Sequence[Row]])
-    """Sums of the last ten minutes of each live table by its dimensions, the largest first."""
+    """Sums of the last minutes of each live table by its dimensions, the largest first."""
     regions: Sequence[Row] = ()
     """Events by minute and region of the last half hour, oldest first."""
     as_of: datetime | None = None
     """Of the newest row by region."""
-    job_state: str | None = None
-    """Of the newest deployment of the job that writes the live tables; None: it was never deployed."""
+    job_states: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of the newest deployment of each job that writes live tables; those that were never deployed are left out."""
     positions: Sequence[Row] = ()
     alerts: Overview | None = None
 
@@ -87,16 +97,22 @@ def read_moment(link: Connection, present: frozenset[str], book: Book) -> Moment
         recent=recent,
         regions=regions,
         as_of=max((row["as_of"] for row in regions if row["as_of"]), default=None),
-        job_state=_job_state(link) if deployments.name in present else None,
+        job_states=_job_states(link) if deployments.name in present else {},
         positions=read_positions(link) if job_ledger.name in present else (),
         alerts=overview(link, book) if known else None,
     )
 
 
-def _job_state(link: Connection) -> str | None:
-    one = deployments.c
-    newest = sa.select(one.state).where(one.job == LIVE_JOB).order_by(one.generation.desc()).limit(1)
-    return link.scalar(newest)
+def _job_states(link: Connection) -> dict[str, str]:
+    one, jobs = deployments.c, sorted({table.job for table in TABLES})
+    newest = (
+        sa.select(one.job, one.state)
+        .where(one.job.in_(jobs))
+        .distinct(one.job)
+        .order_by(one.job, one.generation.desc())
+        .limit(len(jobs))
+    )
+    return {row.job: row.state for row in link.execute(newest)}
 
 
 def _recent(link: Connection, one: LiveTable, now: datetime) -> list[Row]:
@@ -107,7 +123,7 @@ def _recent(link: Connection, one: LiveTable, now: datetime) -> list[Row]:
     query = (
         sa.select(*by, *sums)
         .select_from(table)
-        .where(columns["minute"] > now - RECENT)
+        .where(columns["minute"] > now - one.span)
         .group_by(*by)
         .order_by(sums[0].desc(), *by)
         .limit(_SERIES)

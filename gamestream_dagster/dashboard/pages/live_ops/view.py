@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from gamestream_dagster.alerts.machine import AlertState
@@ -11,7 +11,11 @@ from gamestream_dagster.dashboard.lag import LAG_IS_HIGH, lag_lines
 from gamestream_dagster.dashboard.pages.live_ops.minutes import (
     ARMS,
     FEATURES,
-    LIVE_JOB,
+    ONLINE,
+    ONLINE_FOR,
+    OPEN,
+    OPEN_FOR,
+    REFUNDS,
     REGIONS,
     REVENUE,
     TYPES,
@@ -49,7 +53,7 @@ _REST: Final = "others"
 
 def tiles(pulse: Pulse | Problem, moment: Moment | Problem) -> list[Tile]:
     """The numbers to watch."""
-    return [*_of_stream(pulse), _lag(pulse, moment), _alerts(moment)]
+    return [*_of_stream(pulse), _players(moment), _lag(pulse, moment), _alerts(moment)]
 
 
 def _of_stream(pulse: Pulse | Problem) -> list[Tile]:
@@ -72,6 +76,16 @@ def _of_stream(pulse: Pulse | Problem) -> list[Tile]:
             dead,
         ),
     ]
+
+
+def _players(moment: Moment | Problem) -> Tile:
+    label, where = "Players online", "#gs-online"
+    if isinstance(moment, Problem):
+        return Tile(label, "?", moment.title, where, Tone.WARN)
+    if ONLINE.name not in moment.recent or moment.job_states.get(ONLINE.job) != "RUNNING":
+        return Tile(label, "–", f"{ONLINE.job} does not count", where)
+    players = sum(int(row["players"] or 0) for row in moment.recent[ONLINE.name])
+    return Tile(label, count(players), f"an event in {_minutes(ONLINE_FOR)}", where, Tone.LIVE)
 
 
 def _lag(pulse: Pulse | Problem, moment: Moment | Problem) -> Tile:
@@ -102,8 +116,10 @@ def panels(pulse: Pulse | Problem, moment: Moment | Problem) -> list[Panel]:
     return [
         _arrivals(pulse),
         _regions(moment),
+        _online(moment),
         _table("types", "Events by type", TYPES, moment, {"events": count}),
         _table("revenue", "Revenue", REVENUE, moment, {"purchases": count, "gross_micros": _micros}),
+        _table("refunds", "Refunds", REFUNDS, moment, {"refunds": count, "refunded_micros": _micros}),
         _table("features", "Features in use", FEATURES, moment, {"uses": count}),
         _table("arms", "Experiments", ARMS, moment, {"exposures": count}),
     ]
@@ -144,7 +160,7 @@ def _regions(moment: Moment | Problem) -> Panel:
         note = _of_problem(moment) if isinstance(moment, Problem) else why
         return Panel("regions", "Events by region", about, [note] if note else [])
     if not moment.regions:
-        return Panel("regions", "Events by region", about, [_nothing(moment)])
+        return Panel("regions", "Events by region", about, [_nothing(REGIONS, moment)])
     names = _largest(moment.regions)
     minutes = sorted({row["minute"] for row in moment.regions})
     by_minute = {minute: dict.fromkeys(names, 0) for minute in minutes}
@@ -173,6 +189,36 @@ def _regions(moment: Moment | Problem) -> Panel:
     return Panel("regions", "Events by region", about, [chart], badges)
 
 
+def _online(moment: Moment | Problem) -> Panel:
+    """Players and sessions side by side, the regions with most players first."""
+    title = "Online by region"
+    about = (
+        f"Players with an event in the last {_minutes(ONLINE_FOR)}, sessions with one in the last "
+        f"{_minutes(OPEN_FOR)}; each counts once, in the region of the last event."
+    )
+    links = (Link("how it is counted", doc("live-metrics")),)
+    if isinstance(moment, Problem):
+        return Panel("online", title, about, [_of_problem(moment)], links=links)
+    players = {row["region"]: int(row["players"] or 0) for row in moment.recent.get(ONLINE.name, ())}
+    sessions = {row["region"]: int(row["sessions"] or 0) for row in moment.recent.get(OPEN.name, ())}
+    why = _absent(ONLINE, moment) or _absent(OPEN, moment)
+    regions = sorted({*players, *sessions}, key=lambda one: (-players.get(one, 0), -sessions.get(one, 0), one))
+    if why is not None or not regions:
+        return Panel("online", title, about, [why or _nothing(ONLINE, moment)], links=links)
+    most = max(players.values(), default=0) or 1
+    columns = [Column("region"), Column("players", is_number=True), Column("sessions", is_number=True)]
+    cells = [
+        [Cell(one), Cell(count(here), share=here / most), Cell(count(sessions.get(one, 0)))]
+        for one in regions
+        if (here := players.get(one, 0)) or sessions.get(one, 0)
+    ]
+    return Panel("online", title, about, [Table(columns, cells)], links=links)
+
+
+def _minutes(span: timedelta) -> str:
+    return f"{span // timedelta(minutes=1)} minutes"
+
+
 def _largest(rows: Sequence[Row]) -> list[str]:
     totals: dict[str, int] = {}
     for row in rows:
@@ -190,7 +236,7 @@ def _table(
     why = _absent(table, moment)
     rows = moment.recent.get(table.name, ())
     if why is not None or not rows:
-        return Panel(name, title, about, [why or _nothing(moment)])
+        return Panel(name, title, about, [why or _nothing(table, moment)])
     most = max((float(row[table.measures[0]] or 0) for row in rows), default=0.0) or 1.0
     columns = [
         Column(" · ".join(map(_in_words, table.dimensions))),
@@ -211,21 +257,22 @@ def _table(
 
 def _absent(table: LiveTable, moment: Moment) -> Note | None:
     if table.name in moment.missing:
-        text = f"The table {table.name} does not exist yet: the job {LIVE_JOB} writes it, once it is deployed."
-        return Note(text, f"gamestream jobs apply {LIVE_JOB}")
+        text = f"The table {table.name} does not exist yet: the job {table.job} writes it, once it is deployed."
+        return Note(text, f"gamestream jobs apply {table.job}")
     if table.name in moment.unlike:
         text = f"The table {table.name} has other columns than this version expects."
         return Note(text, "gamestream plan", Tone.WARN)
     return None
 
 
-def _nothing(moment: Moment) -> Note:
+def _nothing(table: LiveTable, moment: Moment) -> Note:
     """No rows are a fact only while the job runs."""
-    if moment.job_state is None:
-        return Note(f"The job {LIVE_JOB}, which counts this, is not deployed.", f"gamestream jobs apply {LIVE_JOB}")
-    if moment.job_state != "RUNNING":
-        text = f"The job {LIVE_JOB}, which counts this, is {moment.job_state.lower()}."
-        return Note(text, f"gamestream jobs show {LIVE_JOB}", Tone.WARN)
+    job, state = table.job, moment.job_states.get(table.job)
+    if state is None:
+        return Note(f"The job {job}, which counts this, is not deployed.", f"gamestream jobs apply {job}")
+    if state != "RUNNING":
+        text = f"The job {job}, which counts this, is {state.lower()}."
+        return Note(text, f"gamestream jobs show {job}", Tone.WARN)
     return Note("Nothing of this in the last minutes.", "gamestream simulate --via http --rate 200")
 
 

@@ -4,6 +4,7 @@ SELECT
   suspects.id,
   count(*) AS records,
   count(*) FILTER (WHERE reason IS NULL) AS accepted,
+  count(*) FILTER (WHERE reason = 'ERASED') AS erased,
   sum("offset" % 1000000) AS offset_sum,
   sum(("offset" % 1000000) * ("offset" % 1000000)) AS offset_square_sum,
   min("offset") AS first_offset,

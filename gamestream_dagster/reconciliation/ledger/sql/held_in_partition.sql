@@ -2,6 +2,7 @@
 SELECT
   count(*) AS records,
   count(*) FILTER (WHERE reason IS NULL) AS accepted,
+  count(*) FILTER (WHERE reason = 'ERASED') AS erased,
   coalesce(sum("offset" % 1000000), 0) AS offset_sum,
   coalesce(sum(("offset" % 1000000) * ("offset" % 1000000)), 0) AS offset_square_sum,
   min("offset") AS first_offset,

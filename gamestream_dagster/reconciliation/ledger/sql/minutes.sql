@@ -10,6 +10,8 @@ SELECT
   count(*) FILTER (WHERE copy) AS duplicate,
   count(*) FILTER (WHERE reason IS NULL AND NOT copy AND late_by > $late) AS late,
   count(reason) AS dead_lettered,
+  -- emptied when its player was erased: a job may have accepted it before, and accepts it no more when it starts again
+  count(*) FILTER (WHERE reason = 'ERASED') AS erased,
   histogram(reason) FILTER (WHERE reason IS NOT NULL) AS reasons,
   -- an accepted record may carry a remark, such as UNKNOWN_FIELD; of a copy it is that its content is not that of the first
   histogram(CASE WHEN conflict THEN 'DUP_CONFLICT' ELSE remark END)

@@ -31,7 +31,8 @@ WHERE CASE
   WHEN counted.last_offset >= coalesce(cut.high_offset, 0) THEN false
   ELSE held.job IS NULL
     OR counted.records <> held.yielded
-    OR counted.accepted + counted.duplicate <> held.records - held.dead_lettered
+    OR counted.accepted + counted.duplicate
+      NOT BETWEEN held.records - held.dead_lettered AND held.records - held.dead_lettered + held.erased
     OR counted.offset_sum <> held.offset_sum
     OR counted.offset_square_sum <> held.offset_square_sum
     OR counted.first_offset <> held.first_yielded

@@ -1,23 +1,15 @@
-"""Where everything is: one immutable value that every command, asset and page is given.
-
-A value comes, in this order, from the environment (`GAMESTREAM_*`), from the profile file
-(`<home>/profile.yaml`), from what `gamestream up` wrote (`<home>/run/stack.yaml`), or from the default.
-`Settings.origin(name)` says which of them it was.
-"""
+"""Addresses, credentials and choices of one stack."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-import yaml
-from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 
-from gamestream_dagster.api_settings import ApiSettings
 from gamestream_dagster.connections import (
     KafkaConnection,
     RegistryConnection,
@@ -27,62 +19,16 @@ from gamestream_dagster.connections import (
     read_ca,
 )
 from gamestream_dagster.errors import SettingsError
-from gamestream_dagster.http_settings import url_of
-from gamestream_dagster.ingest_settings import IngestSettings
 from gamestream_dagster.port_block import PORTS_PER_STACK, port_of
+from gamestream_dagster.settings.api import ApiSettings
+from gamestream_dagster.settings.choices import Ranks, RecomputeEngine, Season, StreamProfile, TopicFormat, TopicProfile
+from gamestream_dagster.settings.http import url_of
+from gamestream_dagster.settings.ingest import IngestSettings
 
-ENV_PREFIX = "GAMESTREAM_"
 TASK_SLOTS = 10  # of the embedded TaskManager
-_SECRETS = ("postgres_password", "kafka_password", "registry_password", "ingest_signing_secret", "valkey_password")
-# Settings of earlier versions, with what to write instead.
-_RETIRED = {"score_format": "write `topic_formats: {<topic>: avro}`, a format for each topic"}
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 REPORTS_PATH = "reports"  # under which the dashboard serves the files of `reports_dir`
-
-
-class TopicFormat(StrEnum):
-    """How the records of a topic are encoded; a topic holds one of the two."""
-
-    JSON = "json"
-    AVRO = "avro"
-
-
-class RecomputeEngine(StrEnum):
-    """What recomputes the boards of a reconciliation; both give the same rows."""
-
-    DUCKDB = "duckdb"  # in the process, on one machine
-    FLINK = "flink"  # a batch job on the Flink cluster, for more events than one machine's
-
-
-class Season(StrEnum):
-    """How long the seasons are that boards are kept for, beside those of all time."""
-
-    NONE = "none"  # no seasons: their boards, and the job that writes them, are not wanted
-    HOURLY = "hourly"
-    DAILY = "daily"  # from midnight in UTC
-    WEEKLY = "weekly"  # from Monday, midnight in UTC
-
-
-class Ranks(StrEnum):
-    """Whose ranks are kept."""
-
-    BOARDS = "boards"  # of those on a board
-    ALL = "all"  # of every player, too: one more job, Valkey and a loader
-
-
-class StreamProfile(StrEnum):
-    """What the streaming jobs are tuned for; the boards are the same."""
-
-    DEFAULT = "default"  # throughput: batches of half a second, Kafka boards exactly once, visible at checkpoints
-    LOW_LATENCY = "low-latency"  # a change is to be seen within a tenth of a second; Kafka boards at least once
-
-
-class TopicProfile(StrEnum):
-    """Which partition counts the topics get."""
-
-    LAPTOP = "laptop"
-    PROD = "prod"
 
 
 class Settings(IngestSettings, ApiSettings):
@@ -276,7 +222,7 @@ class Settings(IngestSettings, ApiSettings):
         path = self.home / "secrets" / name
         if given.get_secret_value() or not path.exists():
             return given.get_secret_value()
-        _check_private(path)
+        check_private(path)
         try:
             return path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -343,9 +289,10 @@ class Settings(IngestSettings, ApiSettings):
 
     @property
     def jdbc_url(self) -> str:
-        """JDBC URL without credentials."""
+        """JDBC URL without credentials; it ends with a parameter, so that more follow after `&`."""
         port = self.postgres_port or self.port("postgres")
-        return f"jdbc:postgresql://{self.postgres_host}:{port}/{self.postgres_database}"
+        address = f"jdbc:postgresql://{self.postgres_host}:{port}/{self.postgres_database}"
+        return f"{address}?currentSchema={self.postgres_schema}"
 
     @property
     def archive_dir(self) -> Path:
@@ -385,85 +332,10 @@ class Settings(IngestSettings, ApiSettings):
         return self.home / "flink" / "savepoints"
 
 
-def load_settings(home: Path | str | None = None, port_base: int | None = None, **overrides: Any) -> Settings:
-    """Read the settings of a stack.
-
-    Args:
-        home: state folder; default `GAMESTREAM_HOME` or `.gamestream` under the working directory.
-        port_base: first port of the embedded servers.
-        overrides: any other field of `Settings`; wins over every other source.
-
-    Raises:
-        SettingsError: a value is not usable; names the value and its origin.
-    """
-    arguments = {name: value for name, value in {"port_base": port_base, **overrides}.items() if value is not None}
-    root = _folder(home or os.environ.get(ENV_PREFIX + "HOME", ".gamestream"))
-    sources = [
-        ("stack", _read_yaml(root / "run" / "stack.yaml")),
-        ("profile", _read_yaml(root / "profile.yaml")),
-        ("environment", _from_environment()),
-        ("argument", arguments),
-    ]
-    values: dict[str, Any] = {"home": root}
-    origins: dict[str, str] = {"home": "argument" if home else "default"}
-    for origin, found in sources:
-        values.update(found)
-        origins.update(dict.fromkeys(found, origin))
-    if any(origins.get(name) == "profile" for name in _SECRETS):
-        _check_private(root / "profile.yaml")
-    try:
-        made = Settings(**values, origins=origins)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        if name in _RETIRED:
-            origin = origins.get(name, "default")
-            raise SettingsError(f"The setting {name!r} (from {origin}) is no more: {_RETIRED[name]}.") from error
-        raise SettingsError(
-            f"Setting {name!r} (from {origins.get(name, 'default')}) cannot be used: {first['msg']}. "
-            f"Known settings: {', '.join(sorted(set(Settings.model_fields) - {'origins'}))}."
-        ) from error
-    _ = made.kafka, made.registry  # what does not fit together is said now, not by the first client
-    return made
-
-
-def _check_private(path: Path) -> None:
+def check_private(path: Path) -> None:
     """Refuse a file with a password that other users can read."""
     if path.stat().st_mode & 0o077:
         raise SettingsError(f"{path} holds a password and other users can read it; run `chmod 600 {path}`.")
-
-
-def _folder(given: Path | str) -> Path:
-    try:
-        root = Path(given).expanduser().resolve()
-        usable = root.is_dir() or not root.exists()
-    except (OSError, RuntimeError) as error:  # a loop of links, no home folder of that user, a name too long
-        raise SettingsError(f"The home {given} cannot be used ({error}); give another --home.") from error
-    if not usable:
-        raise SettingsError(f"The home {root} is a file; give a folder with --home.")
-    return root
-
-
-def _from_environment() -> dict[str, str]:
-    # `flink_options` is a mapping: from the profile file alone
-    fields = (set(Settings.model_fields) | set(_RETIRED)) - {"home", "origins", "flink_options"}
-    found = {name: os.environ.get(ENV_PREFIX + name.upper()) for name in fields}
-    return {name: value for name, value in found.items() if value}
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        why = " ".join(str(error).split())
-        raise SettingsError(f"{path} is not valid YAML ({why}); mend it or delete it.") from error
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read ({error.strerror}); mend its rights, or move it away.") from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path} must hold `name: value` lines; mend it or delete it.")
-    return content
 
 
 def _home_secret(home: Path, name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gamestream_dagster.http_settings import MEMORY_STORAGE, STORAGE_PATTERN, ListenAddress, Proxies, Rate
+from gamestream_dagster.settings.http import MEMORY_STORAGE, STORAGE_PATTERN, ListenAddress, Proxies, Rate
 
 
 class ApiSettings(BaseModel):

@@ -1,0 +1,13 @@
+-- By DuckDB, over the events before a cut. `minute` and `session_id` are null for events that no metric counts. Of a session's
+-- events at one time the one with the greatest region is the last.
+SELECT place.minute AS minute, place.region AS region, count(*) AS sessions
+FROM (
+  SELECT max(one) AS place
+  FROM (
+    SELECT event_time_millis, minute, region, user_id, session_id
+    FROM events
+    WHERE minute IS NOT NULL AND session_id IS NOT NULL
+  ) AS one
+  GROUP BY user_id, session_id
+)
+GROUP BY ALL

@@ -1,0 +1,7 @@
+-- Events of each type per minute, an average over the last ten minutes of event time.
+SELECT event_type, sum(events) / 10 AS value, max(as_of) AS as_of
+FROM events_agg_1min
+WHERE minute > (SELECT max(minute) FROM events_agg_1min) - INTERVAL '10 minutes' AND minute > now() - INTERVAL '1 hour'
+GROUP BY event_type
+ORDER BY 2 DESC
+LIMIT 50

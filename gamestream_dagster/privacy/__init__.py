@@ -1,0 +1,1 @@
+"""Personal data: where it is, its export, and its erasure."""
