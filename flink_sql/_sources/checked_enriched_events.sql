@@ -2,7 +2,7 @@
 -- can be. The rule is that of gamestream_dagster/catalogue/event_types/enriched_event.yaml.
 CREATE TEMPORARY VIEW checked_enriched_events AS
 SELECT
-  user_id, session_id, event_type, event_time, region, experiment, `variant`, environment, properties,
+  event_id, user_id, session_id, event_type, event_time, region, experiment, `variant`, environment, properties,
   kafka_time, kafka_partition, kafka_offset,
   -- the minute of the Kafka time, milliseconds since 1970
   CAST(TIMESTAMPDIFF(MINUTE, TO_TIMESTAMP_LTZ(0, 3), kafka_time) AS BIGINT) * 60000 AS minute_millis,

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from gamestream_dagster.catalogue.durations import DurationMs
 from gamestream_dagster.catalogue.errors import CatalogueError, reasons
+from gamestream_dagster.catalogue.parameters import parameters_of, with_parameters
 from gamestream_dagster.catalogue.roles import ColumnRole, check_roles, known_roles
 from gamestream_dagster.settings import PROJECT_ROOT, Ranks, Season
 
@@ -84,6 +85,8 @@ class Column(BaseModel):
                 return f"Sum of the scores of all accepted events, by {' and '.join(self.over)}."
             case ColumnRole.COUNT:
                 return f"Number of accepted events, by {' and '.join(self.over)}."
+            case ColumnRole.DISTINCT:
+                return f"Number of different {self.of} in accepted events, by {' and '.join(self.over)}."
             case ColumnRole.CHOICE:
                 return f"Who has the greatest {self.of} within the row's key."
             case ColumnRole.RATIO:
@@ -177,6 +180,12 @@ class Board(BaseModel):
     retention: DurationMs | None = Field(
         default=None, description="A row that was last written longer ago may be gone; None: rows stay."
     )
+    filtered: bool = Field(
+        default=False, description="Only some keys of the events have a row: recompute.sql says which."
+    )
+    parameters: dict[str, str] = Field(
+        default_factory=dict, description="Of its job: what `${name}` stands for in recompute.sql."
+    )
     columns: dict[Identifier, Column]
 
     @model_validator(mode="after")
@@ -185,7 +194,7 @@ class Board(BaseModel):
         if self.window:
             named.append(self.window.as_of)
         for column in self.columns.values():
-            if column.of:
+            if column.of and column.role is not ColumnRole.DISTINCT:  # that one names a column of the events
                 named.append(column.of)
         for name in named:
             if name not in self.columns:
@@ -218,6 +227,8 @@ class Board(BaseModel):
             raise ValueError(f"a board needs `rows`, the number of its ranks, at most {MOST_RANKS}")
         if ranks and self.retention is not None:
             raise ValueError("`retention` is for an output without ranks: the rows of a board replace each other")
+        if ranks and self.filtered:
+            raise ValueError("`filtered` is for an output without ranks: the ranks of a board choose its rows")
         if not ranks and self.season_column is not None:
             raise ValueError(f"column {self.season_column!r} is a season: only a board has seasons, so add ranks")
 
@@ -270,8 +281,12 @@ class Board(BaseModel):
 
     @property
     def recompute_sql(self) -> str:
-        """The output's own DuckDB query, over the relation `events`."""
-        return self.recompute_file.read_text(encoding="utf-8")
+        """The output's own DuckDB query, over the relation `events`, with the parameters of its job.
+
+        Raises:
+            CatalogueError: a parameter has no value.
+        """
+        return with_parameters(self.recompute_file.read_text(encoding="utf-8"), self.parameters, self.recompute_file)
 
 
 def load_boards(
@@ -318,7 +333,11 @@ def load_output(path: Path) -> Board:
         raw["order"] = [_order_term(text) for text in raw.get("order", [])]
         job = path.parents[2]
         described = _job(job)
-        known = {"reads": _reads(described), "only_with_ranks": described.get("only_with_ranks") is True}
+        known = {
+            "reads": _reads(described),
+            "only_with_ranks": described.get("only_with_ranks") is True,
+            "parameters": parameters_of(described, job),
+        }
         return Board(name=path.parent.name, job=job.name, folder=path.parent, **known, **raw)
     except ValidationError as error:
         raise CatalogueError(f"{path} cannot be used: {reasons(error)}") from error

@@ -16,6 +16,7 @@ class ColumnRole(StrEnum):
     LABEL = "label"  # greatest text seen for the entity; grows only
     SUM = "sum"  # running sum of scores over the columns named in `over`; grows only
     COUNT = "count"  # running number of accepted events over the columns named in `over`; grows only
+    DISTINCT = "distinct"  # running number of different values of the event column `of`; grows only
     VALUE = "value"  # an integer that only its window decides
     CHOICE = "choice"  # the entity's best member by the column named in `of`
     RATIO = "ratio"  # numerator / denominator; compared by the integers, never as a float
@@ -35,6 +36,7 @@ _SHAPES: dict[ColumnRole, tuple[str | None, tuple[str, ...]]] = {
     ColumnRole.LABEL: ("string", ()),
     ColumnRole.SUM: ("bigint", ("over",)),
     ColumnRole.COUNT: ("bigint", ("over",)),
+    ColumnRole.DISTINCT: ("bigint", ("over", "of")),
     ColumnRole.VALUE: ("bigint", ()),
     ColumnRole.CHOICE: ("string", ("of",)),
     ColumnRole.RATIO: ("double", ("numerator", "denominator")),
@@ -113,7 +115,7 @@ def _is_time(column: Any) -> bool:
 def _of_window(name: str, role: ColumnRole, window: Any) -> Iterator[str]:
     if role in (ColumnRole.VALUE, ColumnRole.AS_OF) and window is None:
         yield f"column {name!r} has the role `{role}`, which needs a `window`"
-    if role in (ColumnRole.SUM, ColumnRole.COUNT, ColumnRole.STANDING) and window is not None:
+    if role in (ColumnRole.SUM, ColumnRole.COUNT, ColumnRole.DISTINCT, ColumnRole.STANDING) and window is not None:
         yield f"column {name!r} has the role `{role}`, which never starts anew; in a board with a window write `value`"
     if role is ColumnRole.AS_OF and window is not None and window.as_of != name:
         yield f"column {name!r} has the role `as_of`, and `window` names {window.as_of!r}; name one of them in both"

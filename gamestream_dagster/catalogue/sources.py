@@ -330,8 +330,16 @@ def _check(source: Source, path: Path) -> None:
                 )
         if source.dedup is not None and "event_id" in source.dedup.key and event.envelope.event_id is None:
             raise CatalogueError(f"{path}: `dedup` of {source.topic!r} needs an event id, which {event.name!r} has not")
+        _check_derived(event, path)
         for name, field in event.own_columns.items():
             if name in RESERVED_COLUMNS or (name == POINTS and event.measure != POINTS):
                 raise CatalogueError(f"{path}: field {name!r} of {event.name!r} has the name of an archive's column")
             if columns.setdefault(name, field).type is not field.type:
                 raise CatalogueError(f"{path}: the event types of {source.topic!r} differ in the type of {name!r}")
+
+
+def _check_derived(event: EventType, path: Path) -> None:
+    """A derived column in place of a record's position would change every proof of the stream."""
+    for name in event.derived:
+        if name in RESERVED_COLUMNS:
+            raise CatalogueError(f"{path}: {event.name!r} derives {name!r}, which is the name of an archive's column")

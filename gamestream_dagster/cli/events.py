@@ -74,6 +74,10 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
             help="Game events of 1,000 players in NA, EU and ASIA who join, buy and defeat enemies, one every 100 ms.",
         ),
     ] = False,
+    abuse: Annotated[
+        bool,
+        typer.Option("--abuse", help="Game events with labelled abuse of each kind and near misses (docs/abuse.md)."),
+    ] = False,
     rate: Annotated[float, typer.Option(help="Events per second, on average.")] = 100.0,
     events: Annotated[int | None, typer.Option(help="Stop after so many events.", show_default=False)] = None,
     duration: Annotated[float | None, typer.Option(help="Stop after so many seconds.", show_default=False)] = None,
@@ -129,6 +133,7 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
     """Send the events of a simulated crowd, and write the truth about them beside the stream.
 
     With --days: game events of whole lives, straight into the archive. With --regions: game events of a simple game.
+    With --abuse: labelled abuse among honest players.
     """
     if context.invoked_subcommand is not None:
         refuse_options_before(context)
@@ -144,6 +149,11 @@ def simulate(  # noqa: PLR0917 - Typer reads the options from the signature
         from gamestream_dagster.cli.regions import simulate_regions
 
         simulate_regions(context, settings, given, start_millis(start))
+        return
+    if abuse:
+        from gamestream_dagster.cli.abuse import simulate_abuse
+
+        simulate_abuse(context, settings, given, start_millis(start))
         return
     options = _options(given, start_millis(start))
     if no_truth and truth:

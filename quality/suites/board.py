@@ -18,7 +18,7 @@ from quality.suites.ordering import is_share, out_of_order, ratio_not_its_intege
 from quality.suites.suite import PostgresRows, Suite, no_rows
 
 # Totals and counts: a score is never negative, so neither is anything that is summed or counted from it.
-_NEVER_NEGATIVE = (ColumnRole.SUM, ColumnRole.COUNT, ColumnRole.VALUE)
+_NEVER_NEGATIVE = (ColumnRole.SUM, ColumnRole.COUNT, ColumnRole.DISTINCT, ColumnRole.VALUE)
 
 
 def suite(board: Board) -> Suite:

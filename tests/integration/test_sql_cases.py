@@ -148,7 +148,12 @@ def over_case(spec: JobSpec, of: str, topic: str) -> JobSpec:
 
 def all_boards(boards: list[Board]) -> str:
     """One query for the views of all boards; a column that a board lacks is NULL."""
-    types = {name: TYPES[column.type] for board in boards for name, column in board.columns.items()}
+    # a time in the key is text in the view
+    types = {
+        name: "STRING" if column.role is ColumnRole.KEY and column.type is ColumnType.TIMESTAMP else TYPES[column.type]
+        for board in boards
+        for name, column in board.columns.items()
+    }
     selects = []
     for board in boards:
         columns = [

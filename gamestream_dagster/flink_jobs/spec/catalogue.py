@@ -14,7 +14,8 @@ import yaml
 from pydantic import ValidationError
 
 from gamestream_dagster.catalogue.boards import DESCRIPTION, FLINK_SQL_DIR, IDENTIFIER, OUTPUTS
-from gamestream_dagster.catalogue.errors import reasons
+from gamestream_dagster.catalogue.errors import CatalogueError, reasons
+from gamestream_dagster.catalogue.parameters import parameters_of
 from gamestream_dagster.catalogue.sources import load_dedup
 from gamestream_dagster.catalogue.topics import TOPICS_FILE, Dedup
 from gamestream_dagster.flink_jobs.errors import JobSpecError, UnknownJobError
@@ -111,6 +112,11 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
         raise JobSpecError(f"{folder.name}: a job's folder is named `<small_letters>_v<number>`; rename it")
     raw = _yaml(path)
     names: list[Any] | None = raw.pop("sources", None)
+    try:
+        parameters = parameters_of(raw, folder)
+    except CatalogueError as error:
+        raise JobSpecError(str(error)) from error
+    raw.pop("parameters", None)
     if not isinstance(names, list) or not names:
         raise JobSpecError(f"{_shown(path, root)}: `sources` must list at least one file of {SOURCES_FOLDER}/")
     ids = _ids_of(raw.get("reads"), dedup, _shown(path, root))
@@ -147,6 +153,7 @@ def _load(path: Path, root: Path, dedup: Mapping[str, Dedup]) -> JobSpec:
         "streams": streams,
         "ledgers": tuple(one.topic for one in ledgers),
         "sinks": sinks,
+        "parameters": parameters,
     }
     for key in known:
         if key in raw:

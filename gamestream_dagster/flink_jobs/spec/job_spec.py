@@ -140,6 +140,9 @@ class JobSpec(BaseModel):
         description="Rows that an unbounded aggregate gathers at most between two watermarks; None: as `flink` says.",
     )
     expires: Expiry | None = Field(default=None, description="None: no state of an aggregate ever expires.")
+    parameters: dict[str, str] = Field(
+        default_factory=dict, description="What the placeholders of its own stand for, by name."
+    )
     on_request: bool = Field(
         default=False, description="Deployed only where somebody names it; afterwards it is a job like the others."
     )
@@ -241,6 +244,7 @@ class JobSpec(BaseModel):
             "id_horizon_ms": self.id_horizon_ms,
             "aggregate_batch": self.aggregate_batch,
             "expires": expires,
+            "parameters": self.parameters or None,
         }
         return behaviour | {key: value for key, value in edits.items() if value is not None}
 

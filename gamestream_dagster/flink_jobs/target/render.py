@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from gamestream_dagster.catalogue.game_rules import rules_document
@@ -165,6 +165,7 @@ def render(spec: JobSpec, bindings: Bindings, formats: Formats = ALL_JSON) -> Re
     Raises:
         RenderError: a placeholder has no value, or stands where it cannot be filled; names file and placeholder.
     """
+    bindings = replace(bindings, values={**spec.parameters, **bindings.values})
     definitions: list[str] = []
     statement_set = ""
     for file in spec.files(formats):

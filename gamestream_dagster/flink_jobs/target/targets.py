@@ -79,6 +79,7 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
         "id_key": tuple(ran.get("id_key", ("user_id", "event_id"))),  # earlier records know no other
         "aggregate_batch": ran.get("aggregate_batch"),
         "expires": None if ran.get("expires") is None else Expiry.model_construct(**ran["expires"]),
+        "parameters": dict(ran.get("parameters", {})),
     }
     then = settings.model_copy(update={"topic_formats": {**settings.topic_formats, **_formats_then(ran)}})
     # a value such as the length of a season belongs to the state: that of then, not of now
@@ -133,5 +134,6 @@ def what_ran(target: Target) -> dict[str, Any]:
         "id_key": list(spec.id_key),
         "aggregate_batch": spec.aggregate_batch,
         "expires": None if spec.expires is None else spec.expires.model_dump(),
+        "parameters": dict(spec.parameters),
         "writes": [output.name for output in spec.outputs],
     }

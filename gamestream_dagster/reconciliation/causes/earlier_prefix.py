@@ -19,6 +19,8 @@ from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.history import history_between
 from gamestream_dagster.reconciliation.recompute.statements import statement
 
+_GROWING = (ColumnRole.SUM, ColumnRole.COUNT, ColumnRole.DISTINCT)
+
 SEARCH_SECONDS = 20.0
 """How long prefixes are tried for one board."""
 
@@ -62,7 +64,7 @@ class PrefixSearch:
     def _at_some_time(self, at: EventsAt, row: Row, deadline: float) -> bool | None:
         """Sums only grow with time, and while a row keeps its own sums only others can move it: so halving finds it."""
         board = self.board
-        names = [name for name, column in board.columns.items() if column.role in (ColumnRole.SUM, ColumnRole.COUNT)]
+        names = [name for name, column in board.columns.items() if column.role in _GROWING]
         span = self._moments(at)
         if span is None:
             return False

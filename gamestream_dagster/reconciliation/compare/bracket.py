@@ -65,7 +65,10 @@ def compare_bracket(
 def _without_strangers(findings: Findings, rows: Sequence[Row], history: History) -> list[Row]:
     """The rows whose entity can be on the board, each once."""
     board = findings.board
-    known = history.sums(board.entity, list(dict.fromkeys(entity_of(board, row) for row in rows)))
+    entities = list(dict.fromkeys(entity_of(board, row) for row in rows))
+    known = history.sums(board.entity, entities)
+    # such an output never shrinks: who has no row at the high cut had none before
+    shown = history.shown(board, entities) if board.filtered else known.keys()
     seen: dict[Entity, int] = {}
     kept: list[Row] = []
     for row in rows:
@@ -78,6 +81,8 @@ def _without_strangers(findings: Findings, rows: Sequence[Row], history: History
             )
         elif entity not in known:
             findings.add(DifferenceKind.EXTRA, "no accepted event is about it", row, streamed=row)
+        elif entity not in shown:
+            findings.add(DifferenceKind.EXTRA, "its events make no row of the output", row, streamed=row)
         else:
             seen[entity] = rank
             kept.append(row)
@@ -89,10 +94,9 @@ def _check_values(findings: Findings, rows: Sequence[Row], history: History) -> 
     entities = [entity_of(board, row) for row in rows]
     for name, column in board.columns.items():
         match column.role:
-            case ColumnRole.SUM | ColumnRole.COUNT:
+            case ColumnRole.SUM | ColumnRole.COUNT | ColumnRole.DISTINCT:
                 keys = [tuple(str(row[part]) for part in column.over) for row in rows]
-                asked = history.sums if column.role is ColumnRole.SUM else history.counts
-                ranges = asked(column.over, list(dict.fromkeys(keys)))
+                ranges = _numbers(history, column, list(dict.fromkeys(keys)))
                 for row, key in zip(rows, keys, strict=True):
                     _check_sum(findings, row, name, ranges.get(key))
             case ColumnRole.LABEL:
@@ -109,7 +113,18 @@ def _check_values(findings: Findings, rows: Sequence[Row], history: History) -> 
             case ColumnRole.FINAL:
                 _check_final(findings, rows, name, history.watermarks())
             case _:
-                _check_within(findings, rows, name, _ranges(board, name, entities, history))
+                _check_within(findings, rows, name, _times(board, name, entities, history))
+
+
+def _numbers(history: History, column: Column, keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
+    """What a running number of each key can be between the cuts."""
+    match column.role:
+        case ColumnRole.SUM:
+            return history.sums(column.over, keys)
+        case ColumnRole.COUNT:
+            return history.counts(column.over, keys)
+        case _:
+            return history.distinct(column.over, column.of or "", keys)
 
 
 def _check_sum(findings: Findings, row: Row, name: str, allowed: SumRange | None) -> None:
@@ -133,7 +148,7 @@ def _check_sum(findings: Findings, row: Row, name: str, allowed: SumRange | None
         )
 
 
-def _ranges(
+def _times(
     board: Board, name: str, entities: Sequence[Entity], history: History
 ) -> Mapping[Entity, TimeRange | StandingRange] | None:
     """What a time of a row's events, or the number of subjects in it, can be; None: the column is neither."""

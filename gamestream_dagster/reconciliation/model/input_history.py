@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,14 @@ class History(Protocol):
 
     def counts(self, over: tuple[str, ...], keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
         """Range of the number of events of each key; keys without any event before the high cut are left out."""
+        ...
+
+    def distinct(self, over: tuple[str, ...], of: str, keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
+        """Range of the number of different values of an event column; keys without any event are left out."""
+        ...
+
+    def shown(self, board: Board, entities: Sequence[Entity]) -> Set[Entity]:
+        """Those of some entities that have a row at the high cut, of an output without ranks."""
         ...
 
     def labels(self, entity: tuple[str, ...], column: str, keys: Sequence[Entity]) -> Mapping[Entity, LabelRange]:

@@ -156,7 +156,9 @@ def check_board(board: Board, columns: Sequence[str] = EVENT_COLUMNS) -> None:
         named += [*column.over]
         if column.role in (ColumnRole.LABEL, ColumnRole.CHOICE):
             named.append(name)
-        if column.role in (ColumnRole.SUM, ColumnRole.COUNT) and not column.over:
+        if column.role is ColumnRole.DISTINCT:
+            named.append(column.of or "")
+        if column.role in (ColumnRole.SUM, ColumnRole.COUNT, ColumnRole.DISTINCT) and not column.over:
             raise BoardNotUsableError(f"{file}: {name!r} needs `over`; name the columns that it is summed over.")
         if column.role is ColumnRole.RATIO:
             parts = [*factors(column.numerator, board, name), *factors(column.denominator, board, name)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from gamestream_dagster.archive.reader import texts
@@ -18,6 +18,7 @@ from gamestream_dagster.reconciliation.model.ranges import (
 )
 from gamestream_dagster.reconciliation.model.values import Entity, Row
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.reconciliation.recompute.boards import rows_of
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.facts import watermark
 from gamestream_dagster.reconciliation.recompute.statements import statement
@@ -71,6 +72,15 @@ class DuckHistory:
         """Range of the number of events of each key: it grows by one at a time, so any number between is possible."""
         rows = self._ask(over, keys, statement("recompute/totals", over=over))
         return {_key(over, row): SumRange(max(row["low_events"], 1), row["high_events"], steps=None) for row in rows}
+
+    def distinct(self, over: tuple[str, ...], of: str, keys: Sequence[Entity]) -> Mapping[Entity, SumRange]:
+        """Range of the number of different values of an event column: like a count it grows by one at a time."""
+        rows = self._ask(over, keys, statement("recompute/distinct", over=over, column=(of,)))
+        return {_key(over, row): SumRange(max(row["low"], 1), row["high"], steps=None) for row in rows}
+
+    def shown(self, board: Board, entities: Sequence[Entity]) -> Set[Entity]:
+        """Those of some entities that have a row at the high cut, of an output without ranks."""
+        return rows_of(self._archive, self._at, board, list(dict.fromkeys(entities))).keys() if entities else set()
 
     def labels(self, entity: tuple[str, ...], column: str, keys: Sequence[Entity]) -> Mapping[Entity, LabelRange]:
         """Range of the greatest text of each key."""

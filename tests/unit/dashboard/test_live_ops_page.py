@@ -12,6 +12,7 @@ from gamestream_dagster.alerts.overview import Line, Overview
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.clients.errors import NotFoundError
 from gamestream_dagster.dashboard.markup import panels as drawn
+from gamestream_dagster.dashboard.pages.live_ops.abuse import AbuseRows
 from gamestream_dagster.dashboard.pages.live_ops.minutes import REGIONS, TABLES, Moment
 from gamestream_dagster.dashboard.pages.live_ops.stream import DLQ_TOPIC, LATE_TOPIC, MINUTE_MS, Pulse, StreamWatch
 from gamestream_dagster.dashboard.pages.live_ops.view import panels, tiles
@@ -212,3 +213,42 @@ def test_tiles_turn_red_with_their_alerts() -> None:
     line = Line("a", "high_dlq_rate", "firing", "warning", now, 1.0, "m", "", "docs/runbooks/high_dlq_rate.md")
     firing = moment(alerts=Overview((line,), now, {}))
     assert tile("Alerts", firing) == ("1", Tone.BAD)
+
+
+def abuse_row(subject: str) -> dict[str, Any]:
+    return {
+        "words": "refunds in a day",
+        "subject": subject,
+        "number": 1234,
+        "begins": NOW - timedelta(hours=3),
+        "as_of": NOW - timedelta(seconds=40),
+        "events": "2026-11-26T11:59:50.000Z e1",
+    }
+
+
+def test_abuse_is_a_table_of_the_newest_rows_with_its_events() -> None:
+    panel = page(moment(abuse=AbuseRows([abuse_row("<i>ann</i>")]), job_states={"game_alerts_v1": "SUSPENDED"}))[
+        "abuse"
+    ]
+    [table] = panel.parts
+    assert isinstance(table, Table)
+    assert [cell.text for cell in table.rows[0]][:3] == ["refunds in a day", "<i>ann</i>", "1,234"]
+    assert "e1" in table.rows[0][1].hint
+    assert "<i>ann" not in drawn("auto", [], [panel])
+
+
+@pytest.mark.parametrize(
+    ("abuse", "state", "command"),
+    [
+        (AbuseRows(missing=True), None, "gamestream jobs apply game_alerts_v1"),
+        (AbuseRows(), None, "gamestream jobs apply game_alerts_v1"),
+        (AbuseRows(unlike=True), "RUNNING", "gamestream plan"),
+        (AbuseRows(), "SUSPENDED", "gamestream jobs show game_alerts_v1"),
+        (AbuseRows(), "RUNNING", "gamestream simulate --abuse"),
+    ],
+)
+def test_no_abuse_is_a_fact_only_while_its_job_runs(abuse: AbuseRows, state: str | None, command: str) -> None:
+    assert (
+        only_note(page(moment(abuse=abuse, job_states={"game_alerts_v1": state} if state else {}))["abuse"]).command
+        == command
+    )

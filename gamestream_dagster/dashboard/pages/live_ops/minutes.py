@@ -14,6 +14,7 @@ from sqlalchemy.exc import ProgrammingError
 from gamestream_dagster.alerts.overview import Overview, overview
 from gamestream_dagster.alerts.rules import Book
 from gamestream_dagster.dashboard.lag import read_positions
+from gamestream_dagster.dashboard.pages.live_ops.abuse import ABUSE_JOB, AbuseRows, read_abuse
 from gamestream_dagster.warehouse.tables import alert_states, alerts, deployments, job_ledger
 
 RECENT: Final = timedelta(minutes=10)
@@ -72,6 +73,7 @@ class Moment:
     """Of the newest deployment of each job that writes live tables; those that were never deployed are left out."""
     positions: Sequence[Row] = ()
     alerts: Overview | None = None
+    abuse: AbuseRows = field(default_factory=AbuseRows)
 
 
 def read_moment(link: Connection, present: frozenset[str], book: Book) -> Moment:
@@ -98,13 +100,14 @@ def read_moment(link: Connection, present: frozenset[str], book: Book) -> Moment
         regions=regions,
         as_of=max((row["as_of"] for row in regions if row["as_of"]), default=None),
         job_states=_job_states(link) if deployments.name in present else {},
+        abuse=read_abuse(link, present),
         positions=read_positions(link) if job_ledger.name in present else (),
         alerts=overview(link, book) if known else None,
     )
 
 
 def _job_states(link: Connection) -> dict[str, str]:
-    one, jobs = deployments.c, sorted({table.job for table in TABLES})
+    one, jobs = deployments.c, sorted({ABUSE_JOB, *(table.job for table in TABLES)})
     newest = (
         sa.select(one.job, one.state)
         .where(one.job.in_(jobs))

@@ -8,6 +8,7 @@ from typing import Final
 
 from gamestream_dagster.alerts.machine import AlertState
 from gamestream_dagster.dashboard.lag import LAG_IS_HIGH, lag_lines
+from gamestream_dagster.dashboard.pages.live_ops.abuse import ABUSE_JOB, abuse_panel
 from gamestream_dagster.dashboard.pages.live_ops.minutes import (
     ARMS,
     FEATURES,
@@ -122,7 +123,14 @@ def panels(pulse: Pulse | Problem, moment: Moment | Problem) -> list[Panel]:
         _table("refunds", "Refunds", REFUNDS, moment, {"refunds": count, "refunded_micros": _micros}),
         _table("features", "Features in use", FEATURES, moment, {"uses": count}),
         _table("arms", "Experiments", ARMS, moment, {"exposures": count}),
+        _abuse(moment),
     ]
+
+
+def _abuse(moment: Moment | Problem) -> Panel:
+    if isinstance(moment, Problem):
+        return Panel("abuse", "Abuse", "The newest rows about abuse.", [_of_problem(moment)])
+    return abuse_panel(moment.abuse, moment.read_at, moment.job_states.get(ABUSE_JOB))
 
 
 def _of_problem(problem: Problem) -> Note:
