@@ -33,6 +33,8 @@ GAME_EVENTS = "format_game_events"
 """Placeholder for the format of the game events, which judges them by the catalogue's rules."""
 LOG_LINES = "format_log_lines"
 """Placeholder for the format of log lines, which reads them by the declared patterns."""
+OWN_FORMATS = (GAME_EVENTS, LOG_LINES)
+"""Placeholders for formats that belong to no stream."""
 _LOG_FORMAT = "gamestream-log-lines"
 SUPPRESSED_NAMES = frozenset({"erased_players", "erased_salt"})
 """Those of the erased players: whatever version of a job runs, it leaves out who is erased today."""

@@ -52,10 +52,25 @@ def test_over_windows_that_are_partitioned_by_the_column_forget() -> None:
         "outputType": "ROW<`region` BIGINT, `minute` BIGINT>",
     }
     other = {**over, "overSpec": {"partition": {"fields": [0]}}}
-    nodes = [aggregate("minute", "events", groups=1), over, other]
+    copies = {**over, "configuration": {"table.exec.state.ttl": "720000 ms"}}
+    nodes = [aggregate("minute", "events", groups=1), over, other, copies]
     plan = json.loads(with_expiry(json.dumps({"nodes": nodes, "edges": []}), MINUTES))
     assert plan["nodes"][1]["configuration"] == {"table.exec.state.ttl": "172800000 ms"}
     assert "configuration" not in plan["nodes"][2]
+    assert plan["nodes"][3]["configuration"] == copies["configuration"]  # ids of events have a horizon of their own
+
+
+def test_over_windows_forget_by_each_of_several_columns() -> None:
+    over = {
+        "id": 2,
+        "type": "stream-exec-over-aggregate_1",
+        "overSpec": {"partition": {"fields": [0]}},
+        "outputType": "ROW<`session_id` BIGINT, `minute` BIGINT>",
+    }
+    several = MINUTES.model_copy(update={"by": ("session_id", "minute")})
+    nodes = [aggregate("minute", "events", groups=1), aggregate("session_id", groups=1), over]
+    plan = json.loads(with_expiry(json.dumps({"nodes": nodes, "edges": []}), several))
+    assert plan["nodes"][2]["configuration"] == {"table.exec.state.ttl": "172800000 ms"}
 
 
 def test_groups_of_several_columns_forget() -> None:
