@@ -78,7 +78,7 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
         "id_horizon_ms": ran.get("id_horizon_ms"),
         "id_key": tuple(ran.get("id_key", ("user_id", "event_id"))),  # earlier records know no other
         "aggregate_batch": ran.get("aggregate_batch"),
-        "expires": None if ran.get("expires") is None else Expiry.model_construct(**ran["expires"]),
+        "expires": None if ran.get("expires") is None else _expiry(ran["expires"]),
         "parameters": dict(ran.get("parameters", {})),
     }
     then = settings.model_copy(update={"topic_formats": {**settings.topic_formats, **_formats_then(ran)}})
@@ -87,6 +87,11 @@ def target_as_deployed(settings: Settings, spec: JobSpec, deployment: Deployment
     bindings = replace(bindings, values={**bindings.values, **ran.get("values", {})})
     made = _target(then, spec.model_copy(update=behaviour), ran["options"], bindings)
     return replace(made, code_version=ran["code_version"])
+
+
+def _expiry(ran: Mapping[str, Any]) -> Expiry:
+    by = ran["by"]
+    return Expiry.model_construct(by=by if isinstance(by, str) else tuple(by), after=ran["after"])
 
 
 def _with_divided_ledger(sinks: SqlFile, topic: str) -> SqlFile:

@@ -18,7 +18,6 @@ from gamestream_dagster.catalogue.metrics import load_metrics
 
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
-LIVE = ("events_agg_1min", "events_by_region_1min", "revenue_1min", "feature_adoption_1min", "ab_live")
 SETTLED = ("active_users", "purchases_daily", "revenue_daily", "economy_daily", "retention", "level_metrics")
 TYPES = {"string": "VARCHAR", "timestamp": "TIMESTAMPTZ", "decimal": "DECIMAL(38, 6)", "instant": "TIMESTAMPTZ"}
 
@@ -27,7 +26,8 @@ TYPES = {"string": "VARCHAR", "timestamp": "TIMESTAMPTZ", "decimal": "DECIMAL(38
 def base() -> Iterator[duckdb.DuckDBPyConnection]:
     """Empty tables with the columns that the catalogue declares."""
     outputs, metrics = load_boards(), load_metrics()
-    columns = {name: outputs[name].columns for name in LIVE} | {name: metrics[name].columns for name in SETTLED}
+    columns = {name: output.columns for name, output in outputs.items() if not output.ranked}
+    columns |= {name: metrics[name].columns for name in SETTLED}
     with duckdb.connect() as made:
         for name, described in columns.items():
             told = ", ".join(f'"{column}" {_type(one)}' for column, one in described.items())
@@ -56,8 +56,8 @@ READ = sorted(set(load_book().queries) - {"late_event_share"})
 
 
 @pytest.mark.parametrize("series", READ)
-def test_a_query_over_empty_tables_has_no_row_and_has_its_labels(base: duckdb.DuckDBPyConnection, series: str) -> None:
-    assert rows(base, series) == []
+def test_a_query_over_empty_tables_counts_nothing_and_has_its_labels(base: duckdb.DuckDBPyConnection, series: str) -> None:
+    assert [row for row in rows(base, series) if row["value"]] == []
     names = {one[0] for one in base.execute(load_book().queries[series]).description}
     assert {"value", *load_book().series[series].labels} <= names
 

@@ -40,7 +40,7 @@ class FakeKafka:
     def list_topics(self, topic: str, timeout: float) -> FakeMetadata:
         return FakeMetadata()
 
-    def produce(self, topic, value, key, on_delivery) -> None:
+    def produce(self, topic, value, key, partition, on_delivery) -> None:
         if FakeKafka.full:
             FakeKafka.full -= 1
             raise BufferError("Local: Queue full")
