@@ -56,7 +56,9 @@ READ = sorted(set(load_book().queries) - {"late_event_share"})
 
 
 @pytest.mark.parametrize("series", READ)
-def test_a_query_over_empty_tables_counts_nothing_and_has_its_labels(base: duckdb.DuckDBPyConnection, series: str) -> None:
+def test_a_query_over_empty_tables_counts_nothing_and_has_its_labels(
+    base: duckdb.DuckDBPyConnection, series: str
+) -> None:
     assert [row for row in rows(base, series) if row["value"]] == []
     names = {one[0] for one in base.execute(load_book().queries[series]).description}
     assert {"value", *load_book().series[series].labels} <= names
