@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import REFUSED
@@ -30,6 +30,8 @@ from gamestream_dagster.archive.manifest import (
     sync_folder,
 )
 from gamestream_dagster.events.suppression import ERASED, Suppression
+
+pc: Any = pyarrow.compute  # it makes its functions when it is loaded
 
 KEPT: Final = frozenset(
     {"topic", "partition", "offset", "item", "kafka_timestamp", "newest_before", "run", "line", "value_bytes"}

@@ -35,7 +35,7 @@ def erase_player(context: dg.OpExecutionContext, config: RequestConfig, privacy:
     ]
     metadata = {
         "verdict": made.verdict.value,
-        "certificate": dg.MetadataValue.md(markdown_table(_COLUMNS, rows)),
+        "certificate": markdown_table(_COLUMNS, rows),
         "digest": made.digest,
     }
     if made.verdict.value == "INCOMPLETE":

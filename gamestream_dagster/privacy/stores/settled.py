@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
@@ -23,6 +23,8 @@ from gamestream_dagster.privacy.player import Player
 from gamestream_dagster.privacy.stores.model import Found, Rows, Say
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import metric_settlements
+
+pc: Any = pyarrow.compute  # it makes its functions when it is loaded
 
 
 class SettledFiles:

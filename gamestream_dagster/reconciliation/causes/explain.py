@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, cast
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
@@ -372,9 +373,10 @@ class _BoardCauses:
 
 def _of_erased(one: Difference, suppression: Suppression) -> Difference:
     """With the cause `ERASED` where the row shows a player who was erased: nothing else can explain it."""
-    shown = [one.entity, *(one.streamed.values() if isinstance(one.streamed, dict) else (one.streamed,))]
-    texts = [part for value in shown for part in (value if isinstance(value, tuple) else (value,))]
-    requests = [suppression.request_of(text) for text in texts if isinstance(text, str)] if suppression else []
+    streamed: Any = one.streamed
+    shown: list[Any] = list(cast("dict[str, Any]", streamed).values()) if isinstance(streamed, dict) else [streamed]
+    shown += one.entity if isinstance(one.entity, tuple) else (one.entity,)
+    requests = [suppression.request_of(text) for text in shown if isinstance(text, str)] if suppression else []
     found = next((number for number in requests if number is not None), None)
     if found is None:
         return one

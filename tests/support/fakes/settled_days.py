@@ -20,6 +20,7 @@ DIMENSIONS: Mapping[str, tuple[Any, ...]] = {
     "currency": ("gold", "gems"),
     "feature": ("guild", "chat", "daily_quest", "tournament"),
     "event_name": ("player_join", "level_start", "level_complete", "item_purchase"),
+    "step": ("1 played", "2 started a level", "3 completed a level", "4 bought something"),
 }
 
 
