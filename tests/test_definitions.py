@@ -116,6 +116,8 @@ def test_each_board_flows_from_topic_to_page() -> None:
         return upstream[name].union(*(ancestors(one) for one in upstream[name]))
 
     for board in load_boards().values():
+        if not board.proven:
+            continue
         expected = {
             f"topic/{source_of_board(board, load_sources()).topic.replace('-', '_')}_topic",
             f"job/{board.job}",

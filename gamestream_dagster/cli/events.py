@@ -44,11 +44,13 @@ Topic = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
+    from gamestream_dagster.cli.logs import simulate_logs
     from gamestream_dagster.cli.transactions import transactions
 
     simulating = typer.Typer(invoke_without_command=True)
     simulating.callback()(simulate)
     simulating.command("transactions")(transactions)
+    simulating.command("logs")(simulate_logs)
     app.add_typer(simulating, name="simulate", rich_help_panel=panels.EVENTS)
     app.command("replay", rich_help_panel=panels.EVENTS)(replay)
 

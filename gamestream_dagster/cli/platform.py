@@ -17,6 +17,7 @@ import typer
 from gamestream_dagster.cli import panels
 from gamestream_dagster.cli.console import PlainConsole, styled
 from gamestream_dagster.cli.hints import Talk, runnable
+from gamestream_dagster.cli.logs import LogsCommand
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, Yes, as_could_not_run, settings_from
 from gamestream_dagster.cli.tables import print_table
 from gamestream_dagster.clients.dagster_daemons import second_daemon_told
@@ -57,7 +58,7 @@ STATE_STYLES = {
 def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
     for command in (up, down, status, doctor, logs, psql):
-        app.command(rich_help_panel=panels.SERVERS)(command)
+        app.command(rich_help_panel=panels.SERVERS, cls=LogsCommand if command is logs else None)(command)
 
 
 def up(home: Home = None, port_base: PortBase = None, only: Only = None, jobs: Jobs = True) -> None:
@@ -229,7 +230,7 @@ def doctor(home: Home = None, port_base: PortBase = None, as_json: AsJson = Fals
 
 
 def logs(service: Service, home: Home = None, lines: Lines = 50, follow: Follow = False) -> None:
-    """Show the end of a server's log."""
+    """Show the end of a server's log. `logs ship` and `logs rules` are about the logs of other machines."""
     from gamestream_dagster.platform import catalogue, layout
     from gamestream_dagster.platform.stack import last_lines
 

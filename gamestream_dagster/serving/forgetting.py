@@ -42,7 +42,7 @@ def forget_old_rows(settings: Settings, board: Board, now_millis: int) -> int:
         ServiceError: Kafka or Postgres does not answer.
         SendingError: a tombstone could not be written.
     """
-    if board.retention is None or not board.proven:
+    if board.retention is None or board.sinks.kafka is None or board.sinks.postgres is None:
         return 0
     keys = old_keys(settings.kafka, board.topic, now_millis - board.retention)
     with open_engine(settings) as engine:

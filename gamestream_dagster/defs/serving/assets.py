@@ -20,7 +20,9 @@ from gamestream_dagster.resources.page import Dashboard, PageAnswer
 from gamestream_dagster.settings import load_settings
 
 ANSWERS = "answers"
-_BOARDS = [name for name, board in load_boards(season=load_settings().season).items() if board.ranked]
+_OUTPUTS = load_boards(season=load_settings().season)
+_BOARDS = [name for name, board in _OUTPUTS.items() if board.ranked]
+_UNPROVEN = [name for name, board in _OUTPUTS.items() if not board.proven]  # a page shows them, and no proof reads them
 
 # An external asset: the page reads Postgres whenever somebody opens it, so it is never materialised and never stale.
 leaderboards_page = dg.AssetSpec(
@@ -30,7 +32,7 @@ leaderboards_page = dg.AssetSpec(
     owners=[DEFAULT_OWNER],
     kinds={"streamlit"},
     tags={"surface": "dashboard"},
-    deps=[*map(board_key, _BOARDS), RECONCILIATION],
+    deps=[*map(board_key, _BOARDS), *map(board_key, _UNPROVEN), RECONCILIATION],
 )
 
 # External, too: a server that writes whenever a game sends.

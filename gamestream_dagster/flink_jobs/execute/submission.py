@@ -210,6 +210,8 @@ def with_aggregate_batch(compiled: str, rows: int) -> str:
 def with_expiry(compiled: str, expires: Expiry) -> str:
     """A compiled plan whose aggregates without a window that group by some columns forget a group after a while.
 
+    `OVER` windows that are partitioned by one of them forget a partition likewise.
+
     Raises:
         SubmissionRejectedError: no aggregate of the plan groups by one of the columns.
     """
@@ -222,6 +224,10 @@ def with_expiry(compiled: str, expires: Expiry) -> str:
             )
         for state in (state for node in found for state in node["state"]):
             state["ttl"] = f"{expires.after} ms"
+    for node in plan["nodes"]:
+        if _counted_key(node) & set(expires.columns):
+            # one that tells copies has its own horizon
+            node.setdefault("configuration", {}).setdefault("table.exec.state.ttl", f"{expires.after} ms")
     return json.dumps(plan)
 
 

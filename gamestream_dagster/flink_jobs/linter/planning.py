@@ -25,7 +25,7 @@ from gamestream_dagster.flink_jobs.linter.tables import (
     setting,
 )
 from gamestream_dagster.flink_jobs.spec.fixed import PARALLELISM
-from gamestream_dagster.flink_jobs.target.render import GAME_EVENTS, Bindings, format_placeholder, render
+from gamestream_dagster.flink_jobs.target.render import OWN_FORMATS, Bindings, format_placeholder, render
 
 _PLANNING_OPTIONS = ("table.", "execution.runtime-mode", PARALLELISM)
 # Enough for the planner: it reads the kind of connector, not what is behind it. No secret leaves the script.
@@ -86,7 +86,7 @@ def plans_of(unit: Unit, gateway: SqlGateway) -> Answers:
 def _job_plan(unit: Unit, shapes: Shapes, gateway: SqlGateway) -> Planned:
     assert unit.job is not None  # noqa: S101 - the caller asked
     values = {**{name: name for name in _VALUES}, **_FIXED, "jdbc_url": "jdbc:postgresql://b:1/d?currentSchema=s"}
-    formats = {name: {"format": "json"} for name in (*map(format_placeholder, load_sources()), GAME_EVENTS)}
+    formats = {name: {"format": "json"} for name in (*map(format_placeholder, load_sources()), *OWN_FORMATS)}
     bindings = Bindings({**values, **formats})
     rendered = render(unit.job, bindings)
     inserts = tuple(one for one in shapes.session.statements if one.kind is Kind.INSERT)

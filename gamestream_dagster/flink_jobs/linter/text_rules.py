@@ -187,7 +187,7 @@ def _beside(parts: tuple[Lexeme, ...], place: int, shapes: Shapes) -> Iterator[t
 def clock_in_result(shapes: Shapes) -> Iterator[Finding]:
     """GS07: the clock of the machine in a query. Lookup joins and the order of a deduplication may use it.
 
-    A view may pass the column on under its own name: what is made of it is found where it is used.
+    A view may pass the column on under its own name, or make it anew: what is made of it is found where it is used.
     """
     columns = {name for table in shapes.all_tables for name in table.processing_time}
     for query in shapes.queries:
@@ -198,7 +198,7 @@ def clock_in_result(shapes: Shapes) -> Iterator[Finding]:
             qualified = (
                 place >= 4 and query.parts[place - 1].text == "." and words[place - 4 : place - 2] == ("AS", "OF")
             )
-            if is_view(query) and _passed_on(words, place):
+            if is_view(query) and (_passed_on(words, place) or _made_anew(words, place, columns)):
                 continue
             called = part.word in _CLOCK_CALLS and words[place + 1 : place + 3] == ("(", ")")
             if called or part.text.upper() in _CLOCKS or (part.word in columns and not qualified):
@@ -209,6 +209,19 @@ def _passed_on(words: tuple[str, ...], place: int) -> bool:
     """A column of a SELECT list as it stands: no call, no expression, no other name."""
     as_it_stands = words[place - 1] in ("SELECT", ",") and words[place + 1 : place + 2] in ((",",), ("FROM",))
     return as_it_stands and _clause_of(words, place) == "SELECT"
+
+
+def _made_anew(words: tuple[str, ...], place: int, columns: set[str]) -> bool:
+    """`PROCTIME() AS x`, or its name, where x is such a column of a table: an UNNEST takes a clock's meaning away."""
+    return any(
+        words[start : start + 4] == ("PROCTIME", "(", ")", "AS")
+        and words[start + 4] in columns
+        and words[start - 1] in ("SELECT", ",")
+        and words[start + 5 : start + 6] in ((",",), ("FROM",))
+        and _clause_of(words, start) == "SELECT"
+        for start in (place, place - 4)
+        if start > 0
+    )
 
 
 def _clause_of(words: tuple[str, ...], place: int) -> str:

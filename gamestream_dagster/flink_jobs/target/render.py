@@ -24,12 +24,18 @@ from gamestream_dagster.events.suppression import load_suppression
 from gamestream_dagster.flink_jobs.errors import RenderError
 from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Expiry, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, Token, TokenKind, split
+from gamestream_dagster.security.patterns import patterns_document
 from gamestream_dagster.settings import Settings, TopicFormat
 
 SECRET_NAMES = frozenset({"postgres_password", "postgres_user"})
 SECRET_OPTIONS = frozenset({f"gamestream-{name}.basic-auth.user-info" for name in ("avro", "game-events")})
 GAME_EVENTS = "format_game_events"
 """Placeholder for the format of the game events, which judges them by the catalogue's rules."""
+LOG_LINES = "format_log_lines"
+"""Placeholder for the format of log lines, which reads them by the declared patterns."""
+OWN_FORMATS = (GAME_EVENTS, LOG_LINES)
+"""Placeholders for formats that belong to no stream."""
+_LOG_FORMAT = "gamestream-log-lines"
 SUPPRESSED_NAMES = frozenset({"erased_players", "erased_salt"})
 """Those of the erased players: whatever version of a job runs, it leaves out who is erased today."""
 ADDRESS_NAMES = frozenset({"kafka_bootstrap", "registry_url", "jdbc_url"})
@@ -92,6 +98,7 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
             "postgres_password": settings.postgres_password_value,
             **{format_placeholder(topic): _format(source.format, settings) for topic, source in sources.items()},
             GAME_EVENTS: _game_format(registry),
+            LOG_LINES: {"format": _LOG_FORMAT, f"{_LOG_FORMAT}.patterns": patterns_document()},
             "erased_players": ",".join(suppression.in_streams),
             "erased_salt": suppression.salt,
             "season_length_millis": str(length_millis(settings.season)),

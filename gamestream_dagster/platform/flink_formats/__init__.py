@@ -1,4 +1,4 @@
-"""The Flink formats `gamestream-avro` and `gamestream-game-events`, compiled from Java sources once per machine.
+"""The Flink formats for Avro, game events and log lines, compiled from Java sources once per machine.
 
 No Avro format skips unreadable records; no JSON format tells why a record cannot be read, keeps its bytes, or reads it
 once for all rules. A Python function per record costs ten times as much.
@@ -20,6 +20,7 @@ JAR: Final = OwnJar(
         "org.apache.flink.table.factories.Factory": (
             "gamestream.AvroFormatFactory",
             "gamestream.GameEventFormatFactory",
+            "gamestream.LogLineFormatFactory",
         )
     },
     # for clusters to which no newer tables are published

@@ -44,6 +44,35 @@ def test_only_aggregates_that_group_by_the_column_forget() -> None:
     assert found == ["172800000 ms", "0 ms", "0 ms"]
 
 
+def test_over_windows_that_are_partitioned_by_the_column_forget() -> None:
+    over = {
+        "id": 2,
+        "type": "stream-exec-over-aggregate_1",
+        "overSpec": {"partition": {"fields": [1]}},
+        "outputType": "ROW<`region` BIGINT, `minute` BIGINT>",
+    }
+    other = {**over, "overSpec": {"partition": {"fields": [0]}}}
+    copies = {**over, "configuration": {"table.exec.state.ttl": "720000 ms"}}
+    nodes = [aggregate("minute", "events", groups=1), over, other, copies]
+    plan = json.loads(with_expiry(json.dumps({"nodes": nodes, "edges": []}), MINUTES))
+    assert plan["nodes"][1]["configuration"] == {"table.exec.state.ttl": "172800000 ms"}
+    assert "configuration" not in plan["nodes"][2]
+    assert plan["nodes"][3]["configuration"] == copies["configuration"]  # ids of events have a horizon of their own
+
+
+def test_over_windows_forget_by_each_of_several_columns() -> None:
+    over = {
+        "id": 2,
+        "type": "stream-exec-over-aggregate_1",
+        "overSpec": {"partition": {"fields": [0]}},
+        "outputType": "ROW<`session_id` BIGINT, `minute` BIGINT>",
+    }
+    several = MINUTES.model_copy(update={"by": ("session_id", "minute")})
+    nodes = [aggregate("minute", "events", groups=1), aggregate("session_id", groups=1), over]
+    plan = json.loads(with_expiry(json.dumps({"nodes": nodes, "edges": []}), several))
+    assert plan["nodes"][2]["configuration"] == {"table.exec.state.ttl": "172800000 ms"}
+
+
 def test_groups_of_several_columns_forget() -> None:
     several = MINUTES.model_copy(update={"by": ("session_id", "minute")})
     by_session = aggregate("user_id", "session_id", "events", groups=2)
@@ -103,4 +132,5 @@ def test_what_ran_keeps_its_expiry_and_a_change_of_it_is_another_version(tmp_pat
 def test_a_job_on_request_is_none_of_the_default() -> None:
     jobs = load_jobs()
     assert JOB in jobs
-    assert set(jobs) - set(default_jobs(jobs)) == {JOB, "game_alerts_v1", "player_activity_v1"}
+    assert set(jobs) - set(default_jobs(jobs)) == {name for name, spec in jobs.items() if spec.on_request}
+    assert JOB not in default_jobs(jobs)

@@ -10,10 +10,13 @@ from typing import cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR
 from gamestream_dagster.clients.errors import TerminalServiceError
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
 from gamestream_dagster.flink_jobs.linter.lint import lint
-from gamestream_dagster.flink_jobs.linter.source import Unit, session_of
+from gamestream_dagster.flink_jobs.linter.planning import plans_of
+from gamestream_dagster.flink_jobs.linter.source import Unit, session_of, unit_of_job
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 
 PLAN = "== Optimized Execution Plan ==\nSink(table=[c.d.t], fields=[a])\n+- TableSourceScan(table=[[s]], fields=[a])\n"
 
@@ -59,6 +62,11 @@ class Session:
         for name in re.findall(r"(?i)(?:FROM|INTO|JOIN) `?(\w+)", text):
             if name.upper() not in self.names:
                 raise TerminalServiceError("the SQL gateway", f"Object '{name}' not found", "mend it")
+
+
+def test_every_job_of_the_repository_can_be_planned() -> None:
+    for name, spec in load_jobs().items():
+        plans_of(unit_of_job(FLINK_SQL_DIR / name, spec), cast("SqlGateway", Gateway()))
 
 
 def told(*texts: str) -> tuple[list[str], Gateway]:

@@ -1,0 +1,12 @@
+-- Share of the log lines of the last 15 minutes that could not be read: of all, and of those about tries to log in by SSH.
+SELECT about, unread::double precision / lines AS value, unread, lines
+FROM (
+  SELECT 'lines' AS about, sum(unread) AS unread, sum(lines) AS lines
+  FROM log_lines_1min
+  WHERE minute > now() - INTERVAL '15 minutes'
+  UNION ALL
+  SELECT 'ssh', sum(ssh_unread), sum(ssh_unread + ssh_lines)
+  FROM log_lines_1min
+  WHERE minute > now() - INTERVAL '15 minutes'
+) counted
+WHERE lines >= 20
