@@ -12,8 +12,16 @@ SELECT
     WHEN unit = 5 THEN tries - CAST(4 AS BIGINT)
     ELSE CAST(1 AS BIGINT)
   END AS weight
-FROM ssh_tries CROSS JOIN UNNEST(ARRAY[1, 2, 3, 4, 5]) AS units (unit)
-WHERE unit <= GREATEST(CAST(1 AS BIGINT), LEAST(tries, CAST(5 AS BIGINT)));
+FROM (
+  SELECT *, CASE
+    WHEN tries >= 5 THEN ARRAY[1, 2, 3, 4, 5]
+    WHEN tries >= 4 THEN ARRAY[1, 2, 3, 4]
+    WHEN tries >= 3 THEN ARRAY[1, 2, 3]
+    WHEN tries >= 2 THEN ARRAY[1, 2]
+    ELSE ARRAY[1]
+  END AS units
+  FROM ssh_tries
+) CROSS JOIN UNNEST(units) AS numbered (unit);
 
 CREATE TEMPORARY VIEW ssh_seen AS
 SELECT

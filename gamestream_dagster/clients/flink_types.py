@@ -107,8 +107,8 @@ class VertexInfo:
 
     @property
     def all_running(self) -> bool:
-        """True when every subtask runs."""
-        return self.tasks_running == self.parallelism
+        """True when every subtask runs, or has ended by itself, as a source of a few rows does."""
+        return self.tasks_running + self.tasks_finished == self.parallelism
 
     @property
     def all_finished(self) -> bool:
@@ -131,8 +131,9 @@ class JobDetail:
     @property
     def all_tasks_running(self) -> bool:
         """True when the job is RUNNING and so is every one of its tasks (a job says RUNNING earlier)."""
-        vertices = self.vertices
-        return self.state is FlinkState.RUNNING and bool(vertices) and all(one.all_running for one in vertices)
+        if self.state is not FlinkState.RUNNING or not any(one.tasks_running for one in self.vertices):
+            return False
+        return all(one.all_running for one in self.vertices)
 
     @classmethod
     def from_reply(cls, reply: Reply) -> Self:

@@ -45,7 +45,6 @@ def ssh_rules_sql(rules: Mapping[str, AnyRule]) -> str:
     """The views `ssh_units` to `ssh_detections`, over `ssh_tries`."""
     counts = _counts(rules)
     most = most_units(rules)
-    places = ", ".join(str(number) for number in range(1, most + 1))
     seen = [
         f"  SUM(CASE WHEN {_sql(one.rule.condition)} THEN {_big(1)} ELSE {_big(0)} END) OVER by_source"
         f" AS {one.name}_seen"
@@ -68,8 +67,7 @@ def ssh_rules_sql(rules: Mapping[str, AnyRule]) -> str:
         f"    WHEN unit = {most} THEN tries - {_big(most - 1)}\n"
         f"    ELSE {_big(1)}\n"
         "  END AS weight\n"
-        f"FROM ssh_tries CROSS JOIN UNNEST(ARRAY[{places}]) AS units (unit)\n"
-        f"WHERE unit <= GREATEST({_big(1)}, LEAST(tries, {_big(most)}));",
+        f"FROM {_split(most)};",
     ]
     last = "ssh_units"
     if counts:
@@ -80,6 +78,22 @@ def ssh_rules_sql(rules: Mapping[str, AnyRule]) -> str:
     found = [_detection(rule, last) for rule in rules.values() if rule.level is not Level.INFORMATIONAL]
     views.append("CREATE TEMPORARY VIEW ssh_detections AS\n" + "\nUNION ALL\n".join(found) + ";")
     return _HEAD + "\n\n".join(views) + "\n"
+
+
+def _split(most: int) -> str:
+    """The rows of lines, one for each try that is told apart.
+
+    The numbers depend on the line: an array that is the same for all would become a source that ends, and a join that
+    keeps every line.
+    """
+    cases = "".join(
+        f"\n    WHEN tries >= {count} THEN ARRAY[{', '.join(str(number) for number in range(1, count + 1))}]"
+        for count in range(most, 1, -1)
+    )
+    if not cases:
+        return "(SELECT *, 1 AS unit FROM ssh_tries)"
+    made = f"SELECT *, CASE{cases}\n    ELSE ARRAY[1]\n  END AS units"
+    return f"(\n  {made}\n  FROM ssh_tries\n) CROSS JOIN UNNEST(units) AS numbered (unit)"
 
 
 def most_units(rules: Mapping[str, AnyRule]) -> int:

@@ -143,6 +143,14 @@ def watch(world: World) -> Watch:
     return world.hold("security_logs", Watch)
 
 
+def test_the_log_is_its_only_source(watch: Watch) -> None:
+    """A source of constant rows ends at once, and its join keeps every line."""
+    with FlinkRest(watch.settings.flink_rest) as flink:
+        vertices = flink.job(watch.job_id).vertices
+    assert [one.name.partition("default_database.")[2].split()[0] for one in vertices if one.is_source] == ["log_lines"]
+    assert not any("Join" in one.name for one in vertices)
+
+
 def test_every_attack_is_found_and_no_innocent_accused(watch: Watch) -> None:
     expected = {(rule, line.host, line.source) for line in watch.lines for rule in line.rules}
     assert {(rule, host, source) for _, rule, host, source in watch.labelled.attacks} == expected

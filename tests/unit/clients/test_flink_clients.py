@@ -12,6 +12,7 @@ from gamestream_dagster.clients.errors import NotFoundError, TerminalServiceErro
 from gamestream_dagster.clients.flink_literal import literal, masked
 from gamestream_dagster.clients.flink_rest import FlinkRest, last_cause
 from gamestream_dagster.clients.flink_sql_gateway import SqlGateway
+from gamestream_dagster.clients.flink_types import FlinkState, JobDetail, VertexInfo
 
 Handler = Callable[[httpx.Request], httpx.Response]
 
@@ -183,3 +184,21 @@ def test_literals_are_quoted_and_secrets_masked_in_both_forms() -> None:
     for bad in ("a\0b", "a\nb"):
         with pytest.raises(ValueError, match="NUL or a line break"):
             literal(bad)
+
+
+@pytest.mark.parametrize(
+    ("state", "tasks", "runs"),
+    [
+        (FlinkState.RUNNING, [(2, 0), (1, 1)], True),
+        (FlinkState.RUNNING, [(2, 0), (0, 2)], True),  # a source of a few rows has ended
+        (FlinkState.RUNNING, [(2, 0), (1, 0)], False),
+        (FlinkState.RUNNING, [(0, 2), (0, 2)], False),
+        (FlinkState.RUNNING, [], False),
+        (FlinkState.RESTARTING, [(2, 0)], False),
+    ],
+)
+def test_a_job_runs_when_all_its_tasks_do_or_have_ended(
+    state: FlinkState, tasks: list[tuple[int, int]], runs: bool
+) -> None:
+    vertices = tuple(VertexInfo("v", "v", 2, running, finished) for running, finished in tasks)
+    assert JobDetail("a", "job", state, 0, None, 0, vertices).all_tasks_running is runs
