@@ -95,6 +95,20 @@ def _times(board: Board) -> list[str]:
     return [name for name in board.entity if board.columns[name].type is ColumnType.TIMESTAMP]
 
 
+def comparable_days(store: SettledStore, engine: Engine, found: Sequence[Comparison]) -> dict[date, dict[str, int]]:
+    """Settled days that are still kept live, oldest first, each with the settlement versions of the metrics."""
+    days: dict[date, dict[str, int]] = {}
+    for one in found:
+        first = (datetime.now(UTC) - timedelta(milliseconds=one.board.retention or 0)).date()
+        for settled in store.newest([one.metric.name], first):
+            try:
+                _check_kept(engine, one.board, settled.day)
+            except CouldNotLookError:
+                continue
+            days.setdefault(settled.day, {})[one.metric.name] = settled.version
+    return dict(sorted(days.items()))
+
+
 def settled_days(
     store: SettledStore, metric: Metric, metrics: Mapping[str, Metric], day: date
 ) -> tuple[Settled, Settled]:
