@@ -68,7 +68,7 @@ def open_archive(
     database.register(f"{relation}_{_NOTHING}", archive_schema(own_columns).empty_table())
     try:
         rows = _relation(database, topic_dir, opened.files, own_columns, relation)
-        _with_derived(_with_aliases(rows, aliases), derived).create_view(relation, replace=True)
+        with_derived(_with_aliases(rows, aliases), derived).create_view(relation, replace=True)
     except duckdb.Error as error:
         raise ArchiveDamagedError(
             f"The archive in {topic_dir} cannot be read ({type(error).__name__}: {str(error).splitlines()[0]}); "
@@ -108,8 +108,13 @@ def _with_aliases(rows: duckdb.DuckDBPyRelation, aliases: Mapping[str, str]) -> 
     return rows.project(", ".join(("*", *named))) if named else rows
 
 
-def _with_derived(rows: duckdb.DuckDBPyRelation, derived: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
-    """`derived`: identifiers and expressions of the catalogue."""
+def with_derived(rows: duckdb.DuckDBPyRelation, derived: Mapping[str, str]) -> duckdb.DuckDBPyRelation:
+    """The rows with further columns; a column of the same name is replaced.
+
+    Args:
+        rows: with all columns that the expressions name.
+        derived: identifiers and expressions of the catalogue.
+    """
     if not derived:
         return rows
     kept = [name for name in rows.columns if name not in derived]

@@ -36,7 +36,8 @@ MOST_DAYS = 400
 HAS_ROWS = "has_rows"
 KEY_IS_UNIQUE = "key_is_unique"
 NO_NULLS = "no_nulls"
-_BUILT_IN = frozenset({HAS_ROWS, KEY_IS_UNIQUE, NO_NULLS})
+LIVE_EQUALS_SETTLED = "live_equals_settled"
+_BUILT_IN = frozenset({HAS_ROWS, KEY_IS_UNIQUE, NO_NULLS, LIVE_EQUALS_SETTLED})
 
 
 class MetricType(StrEnum):
@@ -49,6 +50,9 @@ class MetricType(StrEnum):
     DATE = "date"
     TIMESTAMP = "timestamp"
     JSON = "json"
+
+
+_SUMMED = frozenset({MetricType.BIGINT, MetricType.DECIMAL})
 
 
 class MetricColumn(BaseModel):
@@ -79,6 +83,27 @@ class MetricCheck(BaseModel):
     where: str = Field(min_length=1, description="The condition; null counts as broken.")
 
 
+class LiveSum(BaseModel):
+    """A number that streams, too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    of: Identifier = Field(description="Column of the output, of which the rows of a day are added up.")
+    per: int = Field(default=1, gt=0, description="Units of it in one of the settled column: 1000000 for millionths.")
+
+
+class LiveOutput(BaseModel):
+    """A streamed output that answers the same question as some columns of a metric."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    output: Identifier
+    by: dict[Identifier, Identifier] = Field(
+        default_factory=dict, description="What both are told apart by: column of the metric's key, and of the output."
+    )
+    sums: dict[Identifier, LiveSum] = Field(min_length=1, description="By column of the metric.")
+
+
 class Metric(BaseModel):
     """One settled metric."""
 
@@ -103,7 +128,7 @@ class Metric(BaseModel):
     checks: dict[Identifier, MetricCheck] = Field(default_factory=dict)
     divided: bool = Field(default=False, description="The table has a part for each day, which is dropped as a whole.")
     kept_days: int | None = Field(default=None, ge=1, description="Older days are dropped; none: never.")
-    live: Identifier | None = Field(default=None, description="The streamed output that answers the same question.")
+    live: tuple[LiveOutput, ...] = Field(default=(), description="Streamed outputs that it is compared with.")
 
     def __hash__(self) -> int:
         return hash((self.name, self.sql))
@@ -117,9 +142,18 @@ class Metric(BaseModel):
             raise ValueError(f"the partition {self.partition!r} must be a date")
         if self.partition not in self.key:
             raise ValueError(f"the key must hold the partition {self.partition!r}")
+        self._check_live()
         if taken := _BUILT_IN & self.checks.keys():
             raise ValueError(f"every metric has the check {sorted(taken)[0]!r}; name yours otherwise")
         return self
+
+    def _check_live(self) -> None:
+        for live in self.live:
+            if strange := [name for name in live.by if name not in self.key or name == self.partition]:
+                raise ValueError(f"`live` is by {strange[0]!r}, which is no column of the key beside the partition")
+            for name in live.sums:
+                if name not in self.columns or self.columns[name].type not in _SUMMED:
+                    raise ValueError(f"`live` sums {name!r}, which is no column of type bigint or decimal")
 
     @cached_property
     def reads(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from gamestream_dagster.cli.tables import print_table
 if TYPE_CHECKING:
     from datetime import date
 
-    from gamestream_dagster.reconciliation.live.model import DayProof
+    from gamestream_dagster.reconciliation.live.model import DayProof, Number
     from gamestream_dagster.settings import Settings
 
 data = PlainConsole(width=None if sys.stdout.isatty() else 200)
@@ -28,7 +28,7 @@ _STYLES = {"MATCH": "bold green", "EXPLAINED": "green", "DIFFERENT": "bold red",
 
 
 def prove_day(settings: Settings, day: date, *, as_json: bool) -> NoReturn:
-    """Compare live and settled counts of a day, print the proof, and end with its exit code."""
+    """Compare live and settled numbers of a day, print the proof, and end with its exit code."""
     from gamestream_dagster.reconciliation.live.run import reconcile_day
 
     with as_could_not_run(), talk.status("reconciling") as status:
@@ -46,19 +46,36 @@ def proof_data(proof: DayProof) -> dict[str, Any]:
         "day": proof.day.isoformat(),
         "verdict": proof.verdict.value,
         "reason": proof.reason,
-        "settle_version": proof.version,
+        "settle_versions": dict(proof.versions),
+        "left_out": dict(proof.left_out),
         "seconds": round(proof.seconds, 3),
-        "types": [
+        "numbers": [
             {
-                "event_type": one.event_type,
-                "live": one.live,
-                "settled": one.settled,
-                "difference": one.difference,
-                "causes": {cause.value: events for cause, events in one.causes.items()},
+                "metric": one.metric,
+                "column": one.column,
+                "output": one.output,
+                "group": list(one.group),
+                "live": _plain(one.live),
+                "settled": _plain(one.settled),
+                "difference": _plain(one.difference),
+                "causes": {cause.value: _plain(more) for cause, more in one.causes.items()},
             }
-            for one in proof.types
+            for one in proof.numbers
         ],
     }
+
+
+def _plain(number: Number) -> int | str:
+    """Money as a text: JSON has no exact decimals."""
+    return number if isinstance(number, int) else _short(number)
+
+
+def _short(number: Number) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number.normalize():f}"
+
+
+def _more(number: Number) -> str:
+    return "0" if not number else f"+{_short(number)}" if number > 0 else _short(number)
 
 
 def _show(proof: DayProof) -> None:
@@ -69,18 +86,22 @@ def _show(proof: DayProof) -> None:
         talk.print(Text(runnable(f"Could not run: {proof.reason}"), style="yellow"))
         talk.print(f"COULD_NOT_RUN: nothing is said about {proof.day}.")
         return
-    table = Table(title=f"{proof.day}, settle_version {proof.version}", box=None, title_justify="left")
-    table.add_column("event_type")
+    versions = ", ".join(f"{name} {version}" for name, version in proof.versions.items())
+    table = Table(title=f"{proof.day}, settle_version: {versions}", box=None, title_justify="left")
+    for name in ("output", "number"):
+        table.add_column(name)
     for name in ("live", "settled", "difference"):
         table.add_column(name, justify="right")
     table.add_column("causes")
-    for one in proof.types:
-        causes = ", ".join(f"{cause.value} {events:+,}" for cause, events in one.causes.items())
-        difference = f"{one.difference:+,}" if one.difference else "0"
-        table.add_row(Text(one.event_type), f"{one.live:,}", f"{one.settled:,}", difference, causes)
+    for one in proof.numbers:
+        causes = ", ".join(f"{cause.value} {_more(more)}" for cause, more in one.causes.items())
+        numbers = _short(one.live), _short(one.settled), _more(one.difference)
+        table.add_row(Text(one.output), Text(one.name), *numbers, causes)
     print_table(table)
-    for cause in dict.fromkeys(cause for one in proof.types for cause in one.causes):
+    for name, why in proof.left_out.items():
+        data.print(Text(runnable(f"Not compared: {name}: {why}"), style="yellow"))
+    for cause in dict.fromkeys(cause for one in proof.numbers for cause in one.causes):
         data.print(f"{cause.value}: {MEANINGS[cause]}")
     data.print(Text.assemble((proof.verdict.value, _STYLES[proof.verdict.value]), f"   {proof.seconds:.1f} s"))
-    different = proof.verdict is Verdict.DIFFERENT
-    talk.print(f"Next: {'gamestream reconcile --board events_agg_1min' if different else 'gamestream status'}")
+    wrong = next((one.output for one in proof.numbers if any(cause.unexplained for cause in one.causes)), None)
+    talk.print(f"Next: {f'gamestream reconcile --board {wrong}' if wrong else 'gamestream status'}")

@@ -16,6 +16,7 @@ from gamestream_dagster.catalogue.metrics import (
 from gamestream_dagster.catalogue.topics import CLOCK_TOPIC, RAW_TOPIC
 from gamestream_dagster.components.columns import column_schema
 from gamestream_dagster.components.keys import DEVICE_TABLE, Group, archive_key, metric_key, table_key, topic_key
+from gamestream_dagster.components.live_comparison import live_comparison
 from gamestream_dagster.components.metrics_sensor import metrics_automation
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.metrics import Metrics
@@ -42,7 +43,7 @@ class SettledMetrics(dg.Component, dg.Model, dg.Resolvable):
 def build_metric_definitions(metrics: Mapping[str, Metric]) -> dg.Definitions:
     """The assets of the metrics, and what settles them."""
     assets = dg.Definitions(assets=[_metric_asset(metric) for metric in metrics.values()])
-    return dg.Definitions.merge(assets, metrics_automation(metrics, DAYS))
+    return dg.Definitions.merge(assets, metrics_automation(metrics, DAYS), live_comparison(metrics))
 
 
 def _metric_asset(metric: Metric) -> dg.AssetsDefinition:

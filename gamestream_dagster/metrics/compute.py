@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -217,23 +218,20 @@ class MetricsDatabase:
         """
         open_archive(self._db, folder, own_columns=source.own_columns, relation=relation)
 
-    def of_day(self, day: date, sql: str, settled: ArchivedUpto | None, **values: int) -> list[dict[str, Any]]:
-        """The rows of a statement over the day's `game_events`, `archive`, and `settled_upto` as in `causing_events`.
+    @contextmanager
+    def of_day(self, day: date, settled: ArchivedUpto | None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """DuckDB with the day's `game_events`, `archive`, and `settled_upto` as in `causing_events`.
 
         Args:
             day: UTC.
-            sql: one statement; it may use `$chapter` and `$history`, those of `settled`.
             settled: up to where the archive was read when the day was settled; None: not at all.
-            values: its further parameters.
         """
         self._bind_day(day)
-        upto = settled or ArchivedUpto(0, {})
-        self._db.register("settled_upto", _offsets(upto))
-        cursor = self._db.execute(sql, {"chapter": upto.chapter, "history": upto.of_history(day), **values})
-        names = [column[0] for column in cursor.description or []]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        self._db.unregister("settled_upto")
-        return rows
+        self._db.register("settled_upto", _offsets(settled or ArchivedUpto(0, {})))
+        try:
+            yield self._db
+        finally:
+            self._db.unregister("settled_upto")
 
     def write_csv(self, metric: Metric, source: Path, target: Path) -> None:
         """The rows of a file as CSV for Postgres: every text quoted, null left empty."""

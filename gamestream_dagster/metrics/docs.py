@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from textwrap import fill
 
-from gamestream_dagster.catalogue.metrics import Metric, load_metrics
+from gamestream_dagster.catalogue.metrics import LiveOutput, Metric, load_metrics
 from gamestream_dagster.settings import PROJECT_ROOT
 
 DOCS_DIR = PROJECT_ROOT / "docs" / "metrics"
@@ -52,6 +52,7 @@ def _facts(metric: Metric) -> str:
         ("reads", ", ".join(read)),
         ("late events", metric.lateness),
         ("kept", kept),
+        *([("streamed, too", "; ".join(map(_streamed, metric.live)))] if metric.live else []),
         ("owner", metric.owner),
         ("source", metric.source),
     ]
@@ -63,6 +64,11 @@ def _read(metric: Metric, name: str) -> str:
         return f"`{name}`"
     days = metric.window_of(name)
     return f"[`{name}`]({name}.md)" + (f" ({days} days)" if days > 1 else "")
+
+
+def _streamed(live: LiveOutput) -> str:
+    columns = ", ".join(f"`{name}`" for name in live.sums)
+    return f"{columns} as [`{live.output}`](../live-metrics.md#live-against-settled)"
 
 
 def _wrapped(text: str) -> str:

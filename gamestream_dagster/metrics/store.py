@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,9 @@ STATEMENT_SECONDS = 1800
 
 MOST_CAUSES = 10_000
 """Causing events that are kept of one version."""
+
+Row = Mapping[str, Any]
+"""Values by column."""
 
 _LOCKS = 7_201_618  # the space of our advisory locks; the second key is a hash of metric and day
 _COPIED = 1 << 20
@@ -100,6 +103,17 @@ class SettledStore:
             .order_by(*(table.c[name] for name in metric.key))
             .limit(most)
         )
+        with _explained(), self._engine.connect() as link:
+            return [dict(row._mapping) for row in link.execute(found)]
+
+    def sums(self, metric: Metric, day: date, by: Sequence[str], columns: Sequence[str], most: int) -> list[Row]:
+        """Sums of columns over the rows of a day, by columns of the key; at most `most` groups, in order."""
+        table = sa.table(metric.name, *(sa.column(name) for name in metric.columns))
+        groups = [table.c[name] for name in by]
+        summed = [sa.func.coalesce(sa.func.sum(table.c[name]), 0).label(name) for name in columns]
+        found = sa.select(*groups, *summed).where(table.c[metric.partition] == day).limit(most)
+        if groups:
+            found = found.group_by(*groups).order_by(*groups)
         with _explained(), self._engine.connect() as link:
             return [dict(row._mapping) for row in link.execute(found)]
 

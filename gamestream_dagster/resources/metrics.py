@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.metrics.completeness import Completeness
     from gamestream_dagster.metrics.model import Settled, Settlement
     from gamestream_dagster.metrics.watching import LateDays, Scanned
+    from gamestream_dagster.reconciliation.live.model import DayProof
 
 
 class Metrics:
@@ -52,6 +53,21 @@ class Metrics:
         from gamestream_dagster.metrics.watching import look
 
         return look(self._settings, scanned, settled)
+
+    def comparable(self) -> dict[date, dict[str, int]]:
+        """Settled days that can be compared with what was streamed of them, and the metrics' versions."""
+        from gamestream_dagster.clients.postgres import open_engine
+        from gamestream_dagster.metrics.store import open_store
+        from gamestream_dagster.reconciliation.live.comparisons import comparable_days, comparisons
+
+        with open_store(self._settings) as store, open_engine(self._settings) as engine:
+            return comparable_days(store, engine, comparisons(self._settings))
+
+    def compare_live(self, day: date) -> "DayProof":
+        """What was streamed of a settled day against the settled numbers."""
+        from gamestream_dagster.reconciliation.live.run import reconcile_day
+
+        return reconcile_day(self._settings, day)
 
     def drop_old(self, metrics: Mapping[str, Metric], today: date) -> dict[str, list[date]]:
         """Drop the days that are older than their metric keeps them."""

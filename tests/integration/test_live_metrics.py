@@ -147,7 +147,7 @@ def test_live_and_settled_differ_by_what_came_late(live: Live) -> None:
     day = datetime.fromtimestamp(BEGIN / 1000, UTC).date()
     archive_topic(live.settings, game_source(live.settings))
     with open_settler(live.settings, is_complete=lambda one: Completeness(one, True, "")) as settler:
-        for name in ("events", "event_counts"):
+        for name in ("events", "event_counts", "revenue_daily"):
             settler.settle(settler.metrics[name], day)
     proof = reconcile_day(live.settings, day)
     late = Counter(
@@ -155,16 +155,19 @@ def test_live_and_settled_differ_by_what_came_late(live: Live) -> None:
         for one in live.sent
         if is_late(one) and one["environment"] == "production" and day_of(one) == day
     )
-    assert {one.event_type: one.causes for one in proof.types if one.causes} == {
-        name: {DayCause.LATE: -count} for name, count in late.items()
+    assert {one.group: one.causes for one in proof.numbers if one.metric == "event_counts" and one.causes} == {
+        (name,): {DayCause.LATE: -count} for name, count in late.items()
     }, proof
+    [bought] = [one for one in proof.numbers if one.metric == "revenue_daily"]
+    assert bought.causes == {DayCause.LATE: -late["item_purchase"]}
+    assert {name.partition(" ")[0] for name in proof.left_out} == {"revenue_daily", "feature_engagement_daily"}
     assert proof.verdict is Verdict.EXPLAINED
     first = "SELECT min(minute) FROM events_agg_1min WHERE event_type = 'player_join'"
     edit = f"UPDATE events_agg_1min SET events = events + 2 WHERE event_type = 'player_join' AND minute = ({first})"
     assert live.sql(edit) == 1
     edited = reconcile_day(live.settings, day)
     assert edited.verdict is Verdict.DIFFERENT
-    assert {one.event_type for one in edited.types if DayCause.LIVE_ROWS in one.causes} == {"player_join"}
+    assert {one.group for one in edited.numbers if DayCause.LIVE_ROWS in one.causes} == {("player_join",)}
     run = live.reconcile()
     apply_repair(live.settings, run, plan_repair(run))
     assert reconcile_day(live.settings, day).verdict is Verdict.EXPLAINED

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 
 from gamestream_dagster.reconciliation.model.values import Verdict
 
+Number = int | Decimal
+
 
 class DayCause(StrEnum):
-    """Why a live count of a day differs from the settled one. A cause that live lacks counts below 0."""
+    """Why a live number of a day differs from the settled one. Of a count, a cause that live lacks is below 0."""
 
     LATE = "LATE"  # came over 10 minutes late: only the settled day counts it
     BACKFILLED = "BACKFILLED"  # put straight into the archive: only the settled day counts it
@@ -21,6 +24,7 @@ class DayCause(StrEnum):
     SINCE_SETTLED = "SINCE_SETTLED"  # archived after the day was settled: its next version counts it
     LOST = "UNEXPLAINED_LOST"  # intake has passed later records, and this one is not in its topic
     FOREIGN = "UNEXPLAINED_FOREIGN"  # in the topic of intake, and no raw record has its id
+    CHANGED = "UNEXPLAINED_CHANGED"  # one record counts otherwise in the topic of intake than in the raw topic
     LIVE_ROWS = "UNEXPLAINED_LIVE_ROWS"  # the live table is not what the topic gives
     SETTLED_ROWS = "UNEXPLAINED_SETTLED_ROWS"  # the settled table is not what the archive gives
 
@@ -39,27 +43,36 @@ MEANINGS: Mapping[DayCause, str] = {
     DayCause.SINCE_SETTLED: "archived after the day was settled: the next version counts it",
     DayCause.LOST: "not in its topic, though intake has passed later records; see `gamestream reconcile --intake`",
     DayCause.FOREIGN: "in game-events-enriched, and no raw record has its id",
+    DayCause.CHANGED: "counts otherwise in game-events-enriched than raw; see `gamestream reconcile --intake`",
     DayCause.LIVE_ROWS: "the table is not what the topic gives; see `gamestream reconcile`",
     DayCause.SETTLED_ROWS: "the settled table is not what the archive gives; settle the day again",
 }
 
 
 @dataclass(frozen=True)
-class TypeCount:
-    """One event type of a day."""
+class LiveNumber:
+    """One number of a settled day, beside what was streamed."""
 
-    event_type: str
-    live: int
-    """Sum of the live minutes of the day."""
-    settled: int
-    """What the settled day says."""
-    causes: Mapping[DayCause, int] = field(default_factory=dict[DayCause, int])
-    """Events by cause; they add up to `live - settled`."""
+    metric: str
+    column: str
+    output: str
+    group: tuple[str, ...]
+    """Values of what both are told apart by; empty for a number of the whole day."""
+    live: Number
+    """Sum over the rows of the day, in the unit of the settled column."""
+    settled: Number
+    causes: Mapping[DayCause, Number] = field(default_factory=dict[DayCause, Number])
+    """What each cause accounts for; together `difference`."""
 
     @property
-    def difference(self) -> int:
-        """How many more events live counts."""
+    def difference(self) -> Number:
+        """How much more live says."""
         return self.live - self.settled
+
+    @property
+    def name(self) -> str:
+        """Column and group, such as `events of level_start`."""
+        return f"{self.column} of {', '.join(self.group)}" if self.group else self.column
 
 
 @dataclass(frozen=True)
@@ -69,9 +82,11 @@ class DayProof:
     day: date
     verdict: Verdict
     reason: str
-    version: int | None = None
-    """Settlement version of the day."""
-    types: tuple[TypeCount, ...] = ()
+    versions: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Settlement version of the day by compared metric."""
+    numbers: tuple[LiveNumber, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Why an output was not compared, by its name."""
     seconds: float = 0.0
 
     @property

@@ -1,52 +1,71 @@
-"""Live against settled: event counts of a day by type, each difference split into causes that add up to it."""
+"""Live against settled: numbers of a day that are streamed and settled, each difference split into causes."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
-from typing import Any, Final
-
-import sqlalchemy as sa
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from gamestream_dagster.archive.errors import ArchiveError
 from gamestream_dagster.archive.writer import archive_topic
-from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.catalogue.sources import Source, source_named, stack_sources
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.enrichment.tables import Tables
-from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
-from gamestream_dagster.metrics.compute import MetricsDatabase, millis_of
+from gamestream_dagster.metrics.compute import MetricsDatabase
 from gamestream_dagster.metrics.errors import MetricError
 from gamestream_dagster.metrics.model import Settled
-from gamestream_dagster.metrics.source import game_source
+from gamestream_dagster.metrics.source import ArchivedUpto, game_source
 from gamestream_dagster.metrics.store import open_store
-from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.live.model import DayCause, DayProof, TypeCount
+from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
+from gamestream_dagster.reconciliation.live.archived import DayArchives, Part, open_day
+from gamestream_dagster.reconciliation.live.comparisons import (
+    Comparison,
+    Group,
+    Numbers,
+    comparisons,
+    live_numbers,
+    settled_days,
+    settled_numbers,
+)
+from gamestream_dagster.reconciliation.live.model import DayCause, DayProof, LiveNumber, Number
 from gamestream_dagster.reconciliation.model.values import Verdict
-from gamestream_dagster.reconciliation.recompute.statements import statement
 from gamestream_dagster.settings import Settings
-
-LIVE: Final = "events_agg_1min"
-SETTLED: Final = "event_counts"
-EVENTS: Final = "events"
-"""What the settled counts are computed from; it knows up to where the archive was read."""
-_MOST_TYPES: Final = 10_000
 
 Say = Callable[[str], None]
 
+_TOLD = 5
+"""Numbers that a verdict names."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the tables hold of a comparison."""
+
+    of: Comparison
+    version: int
+    """Settlement version of the metric's day."""
+    live: Numbers
+    settled: Numbers
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What can be compared of a day."""
+
+    held: tuple[Held, ...]
+    events: Settled
+    left_out: Mapping[str, CouldNotLookError]
+
 
 def reconcile_day(settings: Settings, day: date, *, say: Say = lambda _: None) -> DayProof:
-    """Compare the live event counts of a settled day with the settled ones.
+    """Compare what was streamed of a settled day with the settled numbers.
 
     Args:
         settings: the stack.
@@ -59,127 +78,119 @@ def reconcile_day(settings: Settings, day: date, *, say: Say = lambda _: None) -
     started = time.monotonic()
     try:
         proof = _proven(settings, day, say)
-    except (CouldNotLookError, ArchiveError, MetricError, ServiceError) as error:
+    except (CouldNotLookError, BoardNotUsableError, ArchiveError, MetricError, ServiceError) as error:
         proof = DayProof(day, Verdict.COULD_NOT_RUN, str(error))
     return replace(proof, seconds=time.monotonic() - started)
 
 
 def _proven(settings: Settings, day: date, say: Say) -> DayProof:
-    board, metric = load_boards(season=settings.season)[LIVE], load_metrics()[SETTLED]
-    enriched = source_named(board.reads[0], stack_sources(settings))
     say("live and settled rows")
-    with open_store(settings) as store, open_engine(settings) as engine:
-        [version] = store.newest([SETTLED], day, day) or [None]
-        if version is None:
-            raise CouldNotLookError(
-                f"{day} is not settled", f"settle it with `gamestream metrics backfill --from {day} --to {day}`"
-            )
-        [events] = store.newest([EVENTS], day, day) or [None]
-        if events is None or version.inputs.get(EVENTS, {}).get(day) != events.version:
-            raise CouldNotLookError(
-                f"{SETTLED} of {day} is not of the newest {EVENTS}",
-                f"settle it again with `gamestream metrics backfill --from {day} --to {day}`",
-            )
-        settled = {row["event_name"]: row["events"] for row in store.rows(metric, day, _MOST_TYPES)}
-        _check_live(engine, board, day)
-        live = live_counts(engine, board, day)
-    say("archive")
-    archive_topic(settings, enriched)
-    say("causes")
-    return judged(day, version, live, settled, causes_of(settings, enriched, day, events))
+    looked = look(settings, day)
+    numbers: list[LiveNumber] = []
+    for topic in dict.fromkeys(one.of.board.reads[0] for one in looked.held):
+        say(f"archive of {topic}")
+        enriched = source_named(topic, stack_sources(settings))
+        archive_topic(settings, enriched)
+        with _archives(settings, day, enriched, looked.events.upto) as archives:
+            for one in (each for each in looked.held if each.of.board.reads[0] == topic):
+                say(f"causes of {one.of.board.name}")
+                numbers += numbers_of(one, archives)
+    return DayProof(
+        day,
+        *verdict_of(numbers),
+        versions={one.of.metric.name: one.version for one in looked.held},
+        numbers=tuple(numbers),
+        left_out={name: str(why) for name, why in looked.left_out.items()},
+    )
 
 
-def _check_live(engine: Engine, board: Board, day: date) -> None:
-    """See that the live rows of a day can all be there.
+def look(settings: Settings, day: date) -> Looked:
+    """What the tables hold of a day that is settled and kept live.
 
     Raises:
-        CouldNotLookError: the job never ran, or old rows are being deleted.
+        CouldNotLookError: of nothing.
+        ServiceError: Postgres does not answer.
     """
-    if PostgresDeploymentStore(engine).last(board.job) is None:
-        raise CouldNotLookError(
-            f"{board.job} was never deployed, so nothing counts live",
-            f"deploy it with `gamestream jobs apply {board.job}`",
-        )
-    kept = timedelta(milliseconds=board.retention or 0)
-    if board.retention is not None and datetime(day.year, day.month, day.day, tzinfo=UTC) + kept < datetime.now(UTC):
-        raise CouldNotLookError(
-            f"live rows are kept for {kept.days} days, and some of {day} may be gone", "compare a younger day"
-        )
+    metrics = load_metrics()
+    held: list[Held] = []
+    left_out: dict[str, CouldNotLookError] = {}
+    events: Settled | None = None
+    with open_store(settings) as store, open_engine(settings) as engine:
+        for one in comparisons(settings):
+            try:
+                version, events = settled_days(store, one.metric, metrics, day)
+                live, settled = live_numbers(engine, one, day), settled_numbers(store, one, day)
+            except CouldNotLookError as error:
+                left_out[one.name] = error
+            else:
+                held.append(Held(one, version.version, live, settled))
+    if not held or events is None:
+        raise next(iter(left_out.values()), CouldNotLookError("no settled metric is streamed", "describe it by `live`"))
+    return Looked(tuple(held), events, left_out)
 
 
-def live_counts(engine: Engine, board: Board, day: date) -> dict[str, int]:
-    """Events of a day by type, as the live table holds them."""
-    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in board.columns]
-    table = sa.table(board.name, *columns)
-    counted = sa.cast(sa.func.coalesce(sa.func.sum(table.c.events), 0), sa.BigInteger)
-    query = (
-        sa.select(table.c.event_type, counted)
-        .where(table.c.minute >= begin, table.c.minute < begin + timedelta(days=1))
-        .group_by(table.c.event_type)
-    )
-    try:
-        with engine.connect() as link:
-            return {str(row[0]): int(row[1]) for row in link.execute(query)}
-    except SQLAlchemyError as error:
-        raise CouldNotLookError(
-            f"{board.name} cannot be read ({type(error).__name__})", "see how it differs with `gamestream plan`"
-        ) from error
-
-
-def causes_of(settings: Settings, enriched: Source, day: date, events: Settled) -> list[dict[str, Any]]:
-    """By event type what the archives hold of the day, and why they differ (see sql/day.sql)."""
+@contextmanager
+def _archives(settings: Settings, day: date, enriched: Source, upto: ArchivedUpto | None) -> Generator[DayArchives]:
     raw = game_source(settings)
     spill = settings.home / "tmp" / "metrics"
     spill.mkdir(parents=True, exist_ok=True)
+    devices = Tables(settings.enrichment_dir).devices
     with (
         tempfile.TemporaryDirectory(dir=spill) as scratch,
-        MetricsDatabase(
-            settings.archive_dir / raw.topic, raw, Path(scratch), Tables(settings.enrichment_dir).devices
-        ) as database,
+        MetricsDatabase(settings.archive_dir / raw.topic, raw, Path(scratch), devices) as database,
+        open_day(database, day, enriched, settings.archive_dir / enriched.topic, upto) as archives,
     ):
-        database.attach("enriched", settings.archive_dir / enriched.topic, enriched)
-        values = {"from": millis_of(day), "until": millis_of(day + timedelta(days=1))}
-        return database.of_day(day, statement("live/day"), events.upto, **values)
+        yield archives
 
 
-def judged(
-    day: date, version: Settled, live: Mapping[str, int], settled: Mapping[str, int], found: Iterable[Mapping[str, Any]]
-) -> DayProof:
-    """The verdict over all types. What the archives do not account for is an alarm. Pure.
+def numbers_of(held: Held, archives: DayArchives) -> list[LiveNumber]:
+    """The numbers of a comparison. What the archives do not account for has a cause of its own, which is an alarm.
 
     Args:
-        day: UTC.
-        version: of the settled day.
-        live: events by type in the live table.
-        settled: events by type in the settled table.
-        found: rows of sql/day.sql.
+        held: the tables.
+        archives: of the same day.
     """
-    archived: dict[str, dict[str, int]] = defaultdict(dict)
-    for row in found:
-        archived[row["event_type"]][row["cause"]] = row["events"] or 0
-    types: list[TypeCount] = []
-    for name in sorted({*live, *settled, *archived}):
-        causes: dict[DayCause, int] = defaultdict(int)
-        counts = archived[name]
-        for cause, events in counts.items():
-            with suppress(ValueError):
-                causes[DayCause(cause)] += events
-        since = counts.get("SINCE", 0)
-        causes[DayCause.SINCE_SETTLED] += since
-        # a table that is not what its archive gives
-        causes[DayCause.LIVE_ROWS] = live.get(name, 0) - counts.get("LIVE", 0)
-        causes[DayCause.SETTLED_ROWS] = counts.get("SETTLED", 0) - since - settled.get(name, 0)
-        told = {cause: causes[cause] for cause in DayCause if causes[cause]}
-        types.append(TypeCount(name, live.get(name, 0), settled.get(name, 0), told))
-    return DayProof(day, *_verdict(types), version=version.version, types=tuple(types))
+    one = held.of
+    count = len(one.live.sums)
+    live, settled, since = (one.in_settled_units(archives.sums(one.board, one.live, part)) for part in Part)
+    caused = {cause: one.in_settled_units(archives.of_cause(one.board, one.live, cause)) for cause in archives.causes}
+    found: list[LiveNumber] = []
+    for group in sorted({*held.live, *held.settled, *live, *settled}):
+        at = _Place(group, (0,) * count)
+        for place, column in enumerate(one.live.sums):
+            causes: dict[DayCause, Number] = defaultdict(int)
+            for cause, sums in caused.items():
+                causes[cause] += at.of(sums, place)
+            in_live, in_settled, added = (at.of(sums, place) for sums in (live, settled, since))
+            causes[DayCause.SINCE_SETTLED] += added
+            causes[DayCause.CHANGED] = in_live - in_settled - sum(at.of(sums, place) for sums in caused.values())
+            # a table that is not what its archive gives
+            causes[DayCause.LIVE_ROWS] = at.of(held.live, place) - in_live
+            causes[DayCause.SETTLED_ROWS] = in_settled - added - at.of(held.settled, place)
+            told = {cause: causes[cause] for cause in DayCause if causes[cause]}
+            numbers = at.of(held.live, place), at.of(held.settled, place)
+            found.append(LiveNumber(one.metric.name, column, one.board.name, group, *numbers, told))
+    return found
 
 
-def _verdict(types: Iterable[TypeCount]) -> tuple[Verdict, str]:
-    listed = list(types)
-    wrong = [one.event_type for one in listed if any(cause.unexplained for cause in one.causes)]
+@dataclass(frozen=True)
+class _Place:
+    """Reads one group; one without rows is zero."""
+
+    group: Group
+    nothing: tuple[int, ...]
+
+    def of(self, sums: Numbers, place: int) -> Number:
+        return sums.get(self.group, self.nothing)[place]
+
+
+def verdict_of(numbers: Iterable[LiveNumber]) -> tuple[Verdict, str]:
+    """The verdict over all numbers. Pure."""
+    listed = list(numbers)
+    wrong = [one.name for one in listed if any(cause.unexplained for cause in one.causes)]
     if wrong:
-        return Verdict.DIFFERENT, f"UNEXPLAINED differences of {', '.join(wrong)}"
+        more = f" and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
+        return Verdict.DIFFERENT, f"UNEXPLAINED differences of {', '.join(wrong[:_TOLD])}{more}"
     causes = dict.fromkeys(cause for one in listed for cause in one.causes)
     if causes:
         return Verdict.EXPLAINED, f"the differences add up: {', '.join(causes)}"

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import json
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from gamestream_dagster.reconciliation.live import run as live_run
-from gamestream_dagster.reconciliation.live.model import DayCause, DayProof, TypeCount
+from gamestream_dagster.reconciliation.live.model import DayCause, DayProof, LiveNumber
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.settings import Settings
 from tests.support.cli import Ended, gamestream
 
 DAY = date(2026, 11, 25)
-LATE = TypeCount("level_start", 1_200, 1_203, {DayCause.LATE: -4, DayCause.DUPLICATE: 1})
-EDITED = TypeCount("player_join", 12, 10, {DayCause.LIVE_ROWS: 2})
-EXPLAINED = DayProof(DAY, Verdict.EXPLAINED, "the differences add up: LATE, DUPLICATE", 2, (LATE,))
-DIFFERENT = DayProof(DAY, Verdict.DIFFERENT, "UNEXPLAINED differences of player_join", 1, (LATE, EDITED))
+OUTPUT = ("event_counts", "events", "events_agg_1min")
+LATE = LiveNumber(*OUTPUT, ("level_start",), 1_200, 1_203, {DayCause.LATE: -4, DayCause.DUPLICATE: 1})
+EDITED = LiveNumber(*OUTPUT, ("player_join",), 12, 10, {DayCause.LIVE_ROWS: 2})
+MONEY = LiveNumber(
+    "revenue_daily",
+    "refunds_usd",
+    "refunds_1min",
+    (),
+    Decimal("10.500000"),
+    Decimal(12),
+    {DayCause.LATE: Decimal("-1.5")},
+)
+VERSIONS = {"event_counts": 2, "revenue_daily": 1}
+WITHOUT = {"feature_engagement_daily and feature_adoption_1min": "no job; deploy it with `gamestream jobs apply a_v1`."}
+EXPLAINED = DayProof(DAY, Verdict.EXPLAINED, "the differences add up: LATE", VERSIONS, (LATE, MONEY), WITHOUT)
+DIFFERENT = DayProof(DAY, Verdict.DIFFERENT, "UNEXPLAINED differences of player_join", VERSIONS, (LATE, EDITED, MONEY))
 AWAY = DayProof(DAY, Verdict.COULD_NOT_RUN, f"{DAY} is not settled; settle it")
 
 
@@ -30,8 +43,22 @@ def proving(home: Path, monkeypatch: pytest.MonkeyPatch, proof: DayProof, *argum
 @pytest.mark.parametrize(
     ("proof", "code", "texts"),
     [
-        (EXPLAINED, 0, ("settle_version 2", "1,200", "1,203", "LATE -4, DUPLICATE +1", "EXPLAINED")),
-        (DIFFERENT, 1, ("UNEXPLAINED_LIVE_ROWS +2", "DIFFERENT")),
+        (
+            EXPLAINED,
+            0,
+            (
+                "settle_version: event_counts 2, revenue_daily 1",
+                "events of level_start",
+                "1,200",
+                "1,203",
+                "LATE -4, DUPLICATE +1",
+                "10.5",
+                "LATE -1.5",
+                "EXPLAINED",
+                "Not compared: feature_engagement_daily and",
+            ),
+        ),
+        (DIFFERENT, 1, ("UNEXPLAINED_LIVE_ROWS +2", "DIFFERENT", "--board events_agg_1min")),
         (AWAY, 2, (f"nothing is said about {DAY}", "is not settled")),
     ],
 )
@@ -45,9 +72,13 @@ def test_a_day_is_printed_with_its_exit_code(
 
 def test_the_json_of_a_day_adds_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = json.loads(proving(tmp_path, monkeypatch, DIFFERENT, "--json").stdout)
-    assert (found["verdict"], found["day"], found["settle_version"]) == ("DIFFERENT", "2026-11-25", 1)
-    for one in found["types"]:
-        assert sum(one["causes"].values()) == one["difference"] == one["live"] - one["settled"]
+    assert (found["verdict"], found["day"], found["settle_versions"]) == ("DIFFERENT", "2026-11-25", VERSIONS)
+    for one in found["numbers"]:
+        live, settled, difference, *causes = map(
+            Decimal, (one["live"], one["settled"], one["difference"], *one["causes"].values())
+        )
+        assert sum(causes) == difference == live - settled
+    assert found["numbers"][-1]["causes"] == {"LATE": "-1.5"}
 
 
 @pytest.mark.parametrize(

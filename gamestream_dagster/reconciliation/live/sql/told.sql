@@ -1,9 +1,10 @@
--- A day by event type: what the archives hold of it, and why the live count differs from the settled one, in events.
+-- The events of a day that live and settled count differently, and why; and those that were archived since it was settled.
 --
 -- `game_events` are the settled events of the day: each id once for ever, late ones too (gamestream_dagster/metrics/sql).
--- `enriched` is the archive of what live metrics count. An id counts there as often as intake let it pass. `settled_upto`: next
--- offset by partition at which the day was settled, of the chapter $chapter. Chapter 0 is the history of backfilled events,
--- of which the settled day has read $history.
+-- `live_events` are those of the day in the archive of what live metrics count. An id is there as often as intake let it pass.
+-- `settled_upto`: next offset by partition at which the day was settled, of the chapter $chapter. Chapter 0 is the history of
+-- backfilled events, of which the settled day has read $history.
+CREATE OR REPLACE TEMP TABLE told AS
 WITH settled AS (
   SELECT
     coalesce(game_events.user_id, '') AS user_id, game_events.event_id, game_events.event_type, game_events.late,
@@ -19,8 +20,7 @@ WITH settled AS (
 live AS (
   SELECT coalesce(user_id, '') AS user_id, event_id, event_type, count(*) AS times, min(raw_partition) AS "partition",
     min(raw_offset) AS "offset"
-  FROM enriched
-  WHERE reason IS NULL AND environment = 'production' AND event_time_millis >= $from AND event_time_millis < $until
+  FROM live_events
   GROUP BY ALL
 ),
 reached AS (
@@ -36,14 +36,18 @@ known AS (
 ),
 told AS (
   SELECT
+    coalesce(settled.user_id, live.user_id) AS user_id,
+    coalesce(settled.event_id, live.event_id) AS event_id,
     coalesce(settled.event_type, live.event_type) AS event_type,
-    coalesce(live.times, 0) - (settled.event_id IS NOT NULL)::INTEGER AS more,
-    coalesce(live.times, 0) AS live,
-    (settled.event_id IS NOT NULL)::INTEGER AS settled,
     coalesce(settled.since, false) AS since,
     CASE
-      WHEN coalesce(live.times, 0) > (settled.event_id IS NOT NULL)::INTEGER
+      WHEN settled.event_id IS NULL OR live.times > 1
       THEN CASE WHEN known.event_id IS NOT NULL THEN 'DUPLICATE' ELSE 'UNEXPLAINED_FOREIGN' END
+      -- the first record counts in the settled day, and live a copy of it
+      WHEN live.times = 1
+      THEN CASE
+        WHEN (live."partition", live."offset") IS DISTINCT FROM (settled."partition", settled."offset") THEN 'DUPLICATE'
+      END
       WHEN settled.chapter = 0 THEN 'BACKFILLED'
       WHEN settled.late THEN 'LATE'
       WHEN reached.last_offset IS NULL OR settled."offset" > reached.last_offset THEN 'NOT_YET_LIVE'
@@ -56,11 +60,5 @@ told AS (
   LEFT JOIN known ON live.user_id = known.user_id AND live.event_id = known.event_id
   LEFT JOIN reached ON settled."partition" = reached."partition"
 )
-SELECT event_type, 'LIVE' AS cause, sum(live)::BIGINT AS events FROM told GROUP BY event_type
-UNION ALL
-SELECT event_type, 'SETTLED', sum(settled)::BIGINT FROM told GROUP BY event_type
-UNION ALL
-SELECT event_type, 'SINCE', sum(settled) FILTER (WHERE since)::BIGINT FROM told WHERE since GROUP BY event_type
-UNION ALL
-SELECT event_type, cause, sum(more)::BIGINT FROM told WHERE more <> 0 GROUP BY event_type, cause
-ORDER BY ALL
+FROM told
+WHERE cause IS NOT NULL OR since
