@@ -32,7 +32,7 @@ def bench(  # noqa: PLR0917 - Typer reads the options from the signature
         str,
         typer.Argument(
             help="streaming, latency, intake, recompute, proof, settle, ranks, archive, peers, produce, recovery, "
-            "state, transactions, charts, all."
+            "state, transactions, security, charts, all."
         ),
     ] = "all",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds after a discarded warm-up.")] = 5,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import intake, latency, peers, produce, proof, ranks, recompute, recovery, settle, state, streaming
+from bench import intake, latency, peers, produce, proof, ranks, recompute, recovery, security, settle, state, streaming
 from bench import transactions as transactions_measure
 from bench.archive import ArchiveOptions
 from bench.archive import measure as measure_archive
@@ -96,6 +96,11 @@ def _transactions(settings: Settings, asked: Choices, say: Say) -> Result:
     return transactions_measure.measure(settings, transactions_measure.TransactionsOptions(events, asked.seed), say)
 
 
+def _security(settings: Settings, asked: Choices, say: Say) -> Result:
+    events = asked.events_or(security.SecurityOptions.lines)
+    return security.measure(settings, security.SecurityOptions(asked.rounds, events, asked.seed), say)
+
+
 ON_STACK: dict[str, OnStack] = {
     "streaming": _streaming,
     "latency": _latency,
@@ -104,6 +109,7 @@ ON_STACK: dict[str, OnStack] = {
     "peers": _peers,
     "settle": _settle,
     "transactions": _transactions,
+    "security": _security,
 }
 MEASURES = (*ON_STACK, "intake", "ranks", "state", "recompute", "proof", "recovery")
 
