@@ -148,13 +148,18 @@ def test_game_shows_settled_days_and_player_keeps_ids_out_of_addresses(
         panel(page, "active_users").get_by_role("link", name="definition").click()
         expect(page.get_by_role("heading", level=1, name=re.compile("Active users"))).to_be_visible()
         page.goto(f"{address}/player")
-        page.get_by_label("Player id").fill("bo")
-        page.keyboard.press("Enter")
+        page.get_by_label("Players on the boards").click()
+        page.get_by_role("option", name="bo", exact=True).click()
         expect(panel(page, "boards")).to_contain_text("Top players")
         assert page.url == f"{address}/player"
         page.get_by_label("Player id").fill("nobody")
         page.keyboard.press("Enter")
         expect(panel(page, "unknown")).to_be_visible()
+        page.get_by_label("Player id").fill("B")
+        page.keyboard.press("Enter")
+        page.get_by_label("Players whose id begins so").click()
+        page.get_by_role("option", name="bo", exact=True).click()
+        expect(panel(page, "boards")).to_contain_text("Top players")
         page.screenshot(path=screenshots / "player.png", full_page=True)
 
 

@@ -17,7 +17,7 @@ from gamestream_dagster.dashboard.pages.game.settled import DAYS, Settled, read_
 from gamestream_dagster.dashboard.pages.game.shapes import Shape, shown
 from gamestream_dagster.dashboard.pages.live_ops.minutes import FEATURES, ONLINE, REGIONS, Moment, read_moment
 from gamestream_dagster.dashboard.pages.platform.looks import Records, records
-from gamestream_dagster.dashboard.pages.player.history import History, about_players, read_history
+from gamestream_dagster.dashboard.pages.player.history import History, about_players, players_like, read_history
 from gamestream_dagster.dashboard.pages.quality.proofs import Proofs, read_proofs
 from gamestream_dagster.dashboard.reading import Problem, look_at_postgres
 from gamestream_dagster.settings import Settings
@@ -108,6 +108,7 @@ def test_a_player_is_found_on_boards_and_in_settled_days(database: tuple[Setting
         for day in range(1, 21):
             row = {"user_id": player, "date": date(2026, 11, day), **counts, **times}
             write(settings, sa.insert(table).values(row))
+    write(settings, sa.insert(table).values({"user_id": "eve", "date": date(2026, 11, 20), **counts, **times}))
     boards = [board for board in load_boards().values() if board.ranked]
     metrics = about_players(load_metrics())
 
@@ -123,6 +124,16 @@ def test_a_player_is_found_on_boards_and_in_settled_days(database: tuple[Setting
     assert {row["user_id"] for row in ada.days["user_daily_metrics"]} == {"ada"}
     assert not look("nobody").is_known
     assert not look("' OR 1=1 --").is_known
+
+    def like(begin: str) -> list[str]:
+        found = look_at_postgres(made, lambda link, present: players_like(link, present, begin, boards, metrics))
+        assert isinstance(found, list)
+        return found
+
+    assert like("AD") == ["ada"]
+    assert like("eve") == ["eve"]  # on no board, and in the newest settled day
+    assert like("%") == like("_da") == like("' OR 1=1 --") == []
+    assert {"ada", "bo"} <= set(like(""))
 
 
 def test_live_tables_are_summed_and_each_may_be_missing_or_unlike(database: tuple[Settings, sa.Engine]) -> None:

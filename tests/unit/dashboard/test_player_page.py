@@ -44,7 +44,7 @@ def test_before_anything_was_asked_the_page_says_what_to_type() -> None:
 def test_a_player_that_nobody_knows() -> None:
     [panel] = panels(History(HOSTILE), METRICS)
     text = html(panel)
-    assert "Nothing here is about this player" in text
+    assert "Nothing here is about exactly this player" in text
     assert HOSTILE not in text
 
 

@@ -1,4 +1,4 @@
-"""What Postgres knows of one player: rows of boards and settled days. Every query is by the player's key."""
+"""What Postgres knows of one player: rows of boards and settled days. Queries are by the player's key."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gamestream_dagster.serving.queries import loaded, shown_rows
 PLAYER: Final = "user_id"
 DAYS: Final = 14
 _PARTS: Final = 20
+_MOST_LIKE: Final = 20
 MOST_CHARACTERS: Final = 256
 
 Row = Mapping[str, Any]
@@ -67,6 +68,28 @@ def read_history(
         days={one.name: _days(link, one, player) for one in there},
         missing=frozenset(one.name for one in metrics) - present,
     )
+
+
+def players_like(
+    link: Connection, present: frozenset[str], begin: str, boards: Sequence[Board], metrics: Sequence[Metric]
+) -> list[str]:
+    """Players of the boards, then of newest settled days, whose ids begin so, whatever the case; at most 20."""
+    wanted = begin.casefold()
+    there = [board for board in boards if board.name in present and PLAYER in board.columns]
+    shown = [str(loaded(board, row)[PLAYER]) for board in there for row in shown_rows(link, board)]
+    found = dict.fromkeys(one for one in shown if one.casefold().startswith(wanted))
+    for one in metrics:
+        if len(found) < _MOST_LIKE and one.name in present and set(one.key) == {PLAYER, one.partition}:
+            found |= dict.fromkeys(_newest_like(link, one, begin))
+    return list(found)[:_MOST_LIKE]
+
+
+def _newest_like(link: Connection, metric: Metric, begin: str) -> Sequence[str]:
+    table = sa.table(metric.name, sa.column(PLAYER), sa.column(metric.partition))
+    newest = sa.select(sa.func.max(table.c[metric.partition])).scalar_subquery()
+    begins = sa.func.lower(table.c[PLAYER]).startswith(begin.lower(), autoescape=True)
+    query = sa.select(table.c[PLAYER]).where(table.c[metric.partition] == newest, begins)
+    return link.execute(query.order_by(table.c[PLAYER]).limit(_MOST_LIKE)).scalars().all()
 
 
 def _on_board(link: Connection, board: Board, player: str) -> list[OnBoard]:

@@ -15,6 +15,7 @@ from gamestream_dagster.dashboard.pages.player.history import (
     PLAYER,
     History,
     about_players,
+    players_like,
     read_history,
 )
 from gamestream_dagster.dashboard.reading import Problem, look_at, look_at_postgres
@@ -28,6 +29,8 @@ def render() -> None:
     left, right = st.columns(2, gap="large")
     with left:
         player, _ = _asked("player", "Player id", "Find the player", MOST_CHARACTERS)
+        if not player:
+            _choose("Players on the boards", "", [])
     with right:
         event, is_asked = _asked("event", "Event id", "What became of it?", _MOST_EVENT_ID)
     if is_asked and event:
@@ -45,6 +48,19 @@ def _asked(name: str, label: str, button: str, most: int) -> tuple[str, bool]:
         text = field.text_input(label, key=f"{name}_id", max_chars=most, autocomplete="off")
         pressed = press.form_submit_button(button)
     return text.strip(), pressed
+
+
+def _choose(label: str, begin: str, metrics: list[Metric]) -> None:
+    """Players to choose from, where there are any."""
+    found = look_at_postgres(
+        source.engine(), lambda link, present: players_like(link, present, begin, _boards(), metrics)
+    )
+    if isinstance(found, list) and found:
+        st.selectbox(label, found, index=None, placeholder="Choose one", key="suggested", on_change=_chosen)
+
+
+def _chosen() -> None:
+    st.session_state["player_id"] = st.session_state["suggested"] or ""
 
 
 @st.cache_resource(show_spinner=False)
@@ -65,8 +81,11 @@ def _player(player: str) -> None:
     if isinstance(found, Problem):
         st.html(markup("problem", problem=found, theme=theme))
         return
+    if not found.is_known:
+        _choose("Players whose id begins so", player, _metrics())
     st.html(panels(theme, (), view.panels(found, _metrics())))
-    _why(found)
+    if found.is_known:
+        _why(found)
 
 
 def _why(history: History) -> None:

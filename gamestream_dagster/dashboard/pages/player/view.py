@@ -42,19 +42,21 @@ _NUMBERS: Final = (MetricType.BIGINT, MetricType.DOUBLE, MetricType.DECIMAL)
 def start() -> Panel:
     """What to type, before anything was."""
     text = (
-        "Give a player's id for boards, settled days and the events behind a score; "
-        "or an event's id for what became of it. Ids are exact, and stay in this session."
+        "Give a player's id, or how it begins, for boards, settled days and the events behind a score; "
+        "or an event's id for what became of it. Ids stay in this session."
     )
     links = (Link("what counts", doc("events")), Link("fates", doc("fates")))
-    return Panel("start", "Nobody is asked for yet", "Try a name from the leaderboards.", [Note(text)], links=links)
+    return Panel(
+        "start", "Nobody is asked for yet", "Type an id, or choose a player from the boards.", [Note(text)], links=links
+    )
 
 
 def panels(history: History, metrics: Sequence[Metric]) -> list[Panel]:
     """One player."""
     if not history.is_known:
         text = (
-            "Nothing here is about this player: not on a board now, and in no settled day. "
-            "Ids are exact, with capitals."
+            "Nothing here is about exactly this player: not on a board now, and in no settled day. "
+            "If ids of other players begin so, choose one above."
         )
         return [Panel("unknown", "No such player", "Boards and settled days were asked.", [Note(text)], is_wide=True)]
     days = [_days(history, one) for one in metrics if history.days.get(one.name)]
