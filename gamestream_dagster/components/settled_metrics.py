@@ -21,7 +21,7 @@ from gamestream_dagster.components.metrics_sensor import metrics_automation
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.metrics import Metrics
 from gamestream_dagster.warehouse.described_tables import metric_table
-from gamestream_dagster.warehouse.tables import metric_settlement_events, metric_settlements, system
+from gamestream_dagster.warehouse.tables import live_comparisons, metric_settlement_events, metric_settlements, system
 
 if TYPE_CHECKING:
     from gamestream_dagster.metrics.compute import CheckResult
@@ -98,7 +98,8 @@ def _deps(metric: Metric) -> list[dg.AssetDep]:
         )
         for name in metric.upstream
     ]
-    tables = (metric.name, metric_settlements.name, metric_settlement_events.name)
+    tables = [metric.name, metric_settlements.name, metric_settlement_events.name]
+    tables += [live_comparisons.name] if metric.live else []
     deps += [dg.AssetDep(table_key(table)) for table in tables]
     if metric.reads_events:
         deps += [dg.AssetDep(key) for key in (archive_key(RAW_TOPIC), topic_key(CLOCK_TOPIC), DEVICE_TABLE)]

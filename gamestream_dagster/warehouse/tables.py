@@ -323,6 +323,19 @@ metric_settlement_events = Table(
     Column("event_time", _time(), nullable=False),
 )
 
+live_comparisons = Table(
+    "live_comparisons",
+    system,
+    Column("metric", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("settle_version", Integer, nullable=False),
+    Column("compared_at", _time(), nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("numbers", Integer, nullable=False),
+    Column("differing", Integer, nullable=False),
+    Column("causes", JSONB, nullable=False),
+)
+
 erase_requests = Table(
     "erase_requests",
     system,

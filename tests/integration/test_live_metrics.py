@@ -10,8 +10,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from gamestream_dagster.archive.writer import archive_topic
+from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.metrics.completeness import Completeness
 from gamestream_dagster.metrics.settle import open_settler
 from gamestream_dagster.metrics.source import game_source
@@ -20,6 +22,7 @@ from gamestream_dagster.reconciliation.live.run import reconcile_day
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.repair import apply_repair, plan_repair
 from gamestream_dagster.settings import Settings
+from gamestream_dagster.warehouse.tables import live_comparisons
 from tests.support.live_job import LiveJob
 from tests.support.world import World
 
@@ -165,12 +168,21 @@ def test_live_and_settled_differ_by_what_came_late(live: Live) -> None:
     first = "SELECT min(minute) FROM events_agg_1min WHERE event_type = 'player_join'"
     edit = f"UPDATE events_agg_1min SET events = events + 2 WHERE event_type = 'player_join' AND minute = ({first})"
     assert live.sql(edit) == 1
+    assert compared(live.settings) == {"event_counts": "EXPLAINED", "revenue_daily": "EXPLAINED"}
     edited = reconcile_day(live.settings, day)
     assert edited.verdict is Verdict.DIFFERENT
+    assert compared(live.settings) == {"event_counts": "DIFFERENT", "revenue_daily": "EXPLAINED"}
     assert {one.group for one in edited.numbers if DayCause.LIVE_ROWS in one.causes} == {("player_join",)}
     run = live.reconcile()
     apply_repair(live.settings, run, plan_repair(run))
     assert reconcile_day(live.settings, day).verdict is Verdict.EXPLAINED
+
+
+def compared(settings: Settings) -> dict[str, str]:
+    """Stored verdicts by metric."""
+    with open_engine(settings) as engine, engine.connect() as link:
+        stored = live_comparisons.c
+        return dict(link.execute(sa.select(stored.metric, stored.verdict)).tuples().all())
 
 
 def day_of(event: dict[str, Any]) -> date:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -35,13 +35,12 @@ from gamestream_dagster.reconciliation.live.comparisons import (
     settled_numbers,
 )
 from gamestream_dagster.reconciliation.live.model import DayCause, DayProof, LiveNumber, Number
+from gamestream_dagster.reconciliation.live.store import save_comparison
+from gamestream_dagster.reconciliation.live.verdicts import verdict_of
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.settings import Settings
 
 Say = Callable[[str], None]
-
-_TOLD = 5
-"""Numbers that a verdict names."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +94,16 @@ def _proven(settings: Settings, day: date, say: Say) -> DayProof:
             for one in (each for each in looked.held if each.of.board.reads[0] == topic):
                 say(f"causes of {one.of.board.name}")
                 numbers += numbers_of(one, archives)
-    return DayProof(
+    proof = DayProof(
         day,
         *verdict_of(numbers),
         versions={one.of.metric.name: one.version for one in looked.held},
         numbers=tuple(numbers),
         left_out={name: str(why) for name, why in looked.left_out.items()},
     )
+    with open_engine(settings) as engine:
+        save_comparison(engine, proof)
+    return proof
 
 
 def look(settings: Settings, day: date) -> Looked:
@@ -182,16 +184,3 @@ class _Place:
 
     def of(self, sums: Numbers, place: int) -> Number:
         return sums.get(self.group, self.nothing)[place]
-
-
-def verdict_of(numbers: Iterable[LiveNumber]) -> tuple[Verdict, str]:
-    """The verdict over all numbers. Pure."""
-    listed = list(numbers)
-    wrong = [one.name for one in listed if any(cause.unexplained for cause in one.causes)]
-    if wrong:
-        more = f" and {len(wrong) - _TOLD} more" if len(wrong) > _TOLD else ""
-        return Verdict.DIFFERENT, f"UNEXPLAINED differences of {', '.join(wrong[:_TOLD])}{more}"
-    causes = dict.fromkeys(cause for one in listed for cause in one.causes)
-    if causes:
-        return Verdict.EXPLAINED, f"the differences add up: {', '.join(causes)}"
-    return Verdict.MATCH, "live and settled are equal"

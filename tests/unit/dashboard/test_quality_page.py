@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,21 @@ def test_answers_over_http_that_do_not_add_up_are_red() -> None:
     assert "9 answered" in html
     html = drawn("auto", [], [page(Proofs(NOW, http=[{**minute, "retry": 1}]))["intake"]])
     assert "all answered" in html
+
+
+def test_settled_days_stand_beside_what_was_streamed() -> None:
+    def compared(metric: str, verdict: str, **causes: int) -> dict[str, Any]:
+        shown = {"settle_version": 2, "compared_at": NOW - timedelta(minutes=5), "numbers": 9, "differing": 3}
+        return {"metric": metric, "day": date(2026, 11, 25), "verdict": verdict, "causes": causes, **shown}
+
+    rows = [compared("event_counts", "EXPLAINED", LATE=3), compared("revenue_daily", "DIFFERENT", UNEXPLAINED_LOST=1)]
+    panel = page(Proofs(NOW, live=rows))["live"]
+    text = drawn("auto", [], [panel])
+    for part in ("25 Nov 2026", "version 2", "LATE in 3", "UNEXPLAINED_LOST in 1", "metrics/revenue_daily"):
+        assert part in text, part
+    [table] = panel.parts
+    assert isinstance(table, Table)
+    assert [row[2].tone for row in table.rows] == [Tone.PLAIN, Tone.BAD]
 
 
 def test_results_of_great_expectations_are_read_beside_their_pages(tmp_path: Path) -> None:

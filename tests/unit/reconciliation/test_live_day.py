@@ -25,7 +25,8 @@ from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.live.archived import open_day
 from gamestream_dagster.reconciliation.live.comparisons import Group, check, comparisons
 from gamestream_dagster.reconciliation.live.model import DayCause, DayProof, LiveNumber, Number
-from gamestream_dagster.reconciliation.live.run import Held, numbers_of, verdict_of
+from gamestream_dagster.reconciliation.live.run import Held, numbers_of
+from gamestream_dagster.reconciliation.live.verdicts import verdict_of
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.settings import Settings
 from tests.support.archive_maker import write_records

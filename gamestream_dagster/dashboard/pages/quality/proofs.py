@@ -18,6 +18,7 @@ from gamestream_dagster.warehouse.tables import (
     ingest_counts,
     job_ledger,
     ledger,
+    live_comparisons,
     reconciliation_runs,
     reconciliation_topics,
 )
@@ -26,6 +27,7 @@ TREND_RUNS = 60
 CAUSES_SHOWN = 20
 ROWS_SHOWN = 12
 MINUTES = 60
+LIVE_SHOWN = 12
 
 Row = Mapping[str, Any]
 
@@ -62,6 +64,8 @@ class Proofs:
     """What the HTTP API counted in each of the last minutes, oldest first."""
     intake: Row | None = None
     """What the job of intake counted since it began."""
+    live: Sequence[Row] = ()
+    """Comparisons of settled days with what was streamed of them, newest day first."""
 
 
 NEEDED = (reconciliation_runs, reconciliation_topics, differences, ledger, ingest_counts, job_ledger)
@@ -80,6 +84,9 @@ def read_proofs(link: Connection, present: frozenset[str], boards: Sequence[str]
         found["http"] = _http(link, now)
     if job_ledger.name in present:
         found["intake"] = _intake(link)
+    if live_comparisons.name in present:
+        newest = live_comparisons.c.day.desc(), live_comparisons.c.metric
+        found["live"] = _rows(link, sa.select(live_comparisons).order_by(*newest).limit(LIVE_SHOWN))
     return Proofs(**found)
 
 

@@ -7,9 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from gamestream_dagster.catalogue.boards import Board
+from gamestream_dagster.dashboard.pages.quality.live_view import live_panel
 from gamestream_dagster.dashboard.pages.quality.proofs import TREND_RUNS, Proofs, Row
 from gamestream_dagster.dashboard.pages.quality.suite_view import FileUrl, expectations_tile, suites_panel
 from gamestream_dagster.dashboard.pages.quality.suites import DocsRun
+from gamestream_dagster.dashboard.pages.quality.words import MARKS, TONES, in_words
 from gamestream_dagster.dashboard.parts import (
     Badge,
     Bar,
@@ -36,8 +38,6 @@ from gamestream_dagster.reconciliation.model.values import Cause
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.reconciliation.results.report_view import MEANING
 
-TONES = {"MATCH": Tone.GOOD, "EXPLAINED": Tone.PLAIN, "DIFFERENT": Tone.BAD, "COULD_NOT_RUN": Tone.WARN}
-MARKS = {"MATCH": "✓", "EXPLAINED": "≈", "DIFFERENT": "✗", "COULD_NOT_RUN": "?"}
 # Reconciliation runs every 15 minutes.
 OLD = timedelta(minutes=30)
 PROVE = "gamestream reconcile"
@@ -111,6 +111,7 @@ def panels(
         _causes(proofs),
         _ledger(proofs, report),
         _intake(proofs),
+        live_panel(proofs),
         suites_panel(runs, proofs.read_at, file_url),
     ]
 
@@ -374,8 +375,3 @@ def _http_minutes(proofs: Proofs) -> Chart:
         last=f"{clock(proofs.http[-1]['minute'])} UTC",
         series=names,
     )
-
-
-def in_words(name: str) -> str:
-    """`dead_lettered` -> `dead-lettered`, `COULD_NOT_RUN` -> `COULD NOT RUN`."""
-    return "dead-lettered" if name == "dead_lettered" else name.replace("_", " ")
