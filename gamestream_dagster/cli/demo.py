@@ -88,7 +88,7 @@ def _send_events(settings: Settings, crowd: bool) -> None:
 
 
 def _play(settings: Settings) -> None:
-    from gamestream_dagster.cli.events import answer_lines
+    from gamestream_dagster.cli.events_output import answer_lines
     from gamestream_dagster.cli.keys import key_for_now
     from gamestream_dagster.events.feed import simulate_over_http
     from gamestream_dagster.events.simulator import SimulatorOptions

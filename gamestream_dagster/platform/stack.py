@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import yaml
 
 from gamestream_dagster.platform import catalogue, health, jars, layout, memory, ports
@@ -22,6 +21,7 @@ from gamestream_dagster.platform.errors import (
     StackBusyError,
     StackMismatchError,
 )
+from gamestream_dagster.platform.processes import descendants, process_figures
 from gamestream_dagster.platform.service import (
     Progress,
     ProgressState,
@@ -156,7 +156,7 @@ class Stack:
             state = ServiceState.UNREACHABLE if why else ServiceState.EXTERNAL
             return ServiceStatus(service.name, state, None, None, None, None, service.link(self._settings), why or "")
         pid = info["pid"] or None if info else None
-        resident, uptime = _process_figures(pid)
+        resident, uptime = process_figures(pid)
         why = ""
         if info is None or info["statename"] == "STOPPED":
             state = ServiceState.STOPPED
@@ -308,7 +308,7 @@ class Stack:
 
     def _stop_services(self, names: Sequence[str], states: dict[str, dict]) -> None:
         """Kill these services and their children, such as Dagster's runs."""
-        children = _descendants([states[name]["pid"] for name in names if states[name]["pid"]])
+        children = descendants([states[name]["pid"] for name in names if states[name]["pid"]])
         with ThreadPoolExecutor(max(1, len(names))) as pool:
             for name in pool.map(self._stop_one, names):
                 self._progress(name, ProgressState.STOPPED, "")
@@ -374,33 +374,3 @@ def last_lines(settings: Settings, service: str, count: int) -> list[str]:
 def _stop_if(failed: threading.Event) -> None:
     if failed.is_set():
         raise _GivenUpError("Another service did not start.")
-
-
-def _process_figures(pid: int | None) -> tuple[int | None, float | None]:
-    """Resident bytes of a process and its children, and seconds since its start."""
-    if pid is None:
-        return None, None
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        resident = sum(_resident(each) for each in family)
-        return resident, time.time() - process.create_time()
-    except psutil.NoSuchProcess:
-        return None, None
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.NoSuchProcess:
-        return 0
-
-
-def _descendants(pids: list[int]) -> list[psutil.Process]:
-    found = []
-    for pid in pids:
-        try:
-            found += psutil.Process(pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            continue
-    return found
