@@ -120,7 +120,9 @@ def suppress(settings: Settings, user_id: str, request: int) -> Suppression:
         SuppressionError: the list cannot be read.
     """
     key = stack_key(settings)
-    load_suppression(settings)
+    known = load_suppression(settings)
+    if known(user_id):
+        return known
     path = list_file(settings)
     entries: dict[str, Any] = orjson.loads(path.read_bytes())["suppressed"] if path.exists() else {}
     entries.setdefault(

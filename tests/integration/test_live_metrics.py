@@ -15,6 +15,9 @@ from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.metrics.completeness import Completeness
 from gamestream_dagster.metrics.settle import open_settler
 from gamestream_dagster.metrics.source import game_source
+from gamestream_dagster.privacy.certificate import Verdict as EraseVerdict
+from gamestream_dagster.privacy.certificate import verify
+from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.reconciliation.live.model import DayCause
 from gamestream_dagster.reconciliation.live.run import reconcile_day
 from gamestream_dagster.reconciliation.model.values import Verdict
@@ -178,3 +181,29 @@ def test_rows_match_while_events_flow(live: Live) -> None:
     run = live.reconcile_under(lambda seed, begin: game_events(seed, begin, 100, 100))
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
     assert run.bracket_events > 0
+
+
+def test_after_an_erase_minutes_differ_by_the_erased_records_alone(live: Live, world: World) -> None:
+    world.spoil()
+    settings, day = live.settings, datetime.fromtimestamp(BEGIN / 1000, UTC).date()
+    live.drain()
+    held = {name: live.table(name) for name in live.outputs}
+    certificate = erase(settings, request_erase(settings, "p7").number)
+    assert certificate.verdict is EraseVerdict.WAITS
+    kept = next(one for one in certificate.places if one.place == "counts of game-events-enriched")
+    mine = [one for one in live.enriched if one["user_id"] == "p7"]
+    assert (kept.left, kept.clean_at is not None) == (len(mine), True)
+    assert {name: live.table(name) for name in live.outputs} == held, "numbers of several players stay"
+    run = live.reconcile()
+    assert (run.verdict, {one.cause for one in run.differences}) == (Verdict.EXPLAINED, {"ERASED"}), run.reason
+    minutes = {minute_of(one) for one in mine if one["environment"] == "production"}
+    told = [one for one in run.differences if one.board == "events_by_region_1min"]
+    assert {int((one.entity or ("0",))[0]) for one in told} == minutes
+    assert all(one.evidence["events_total"] > 0 for one in told)
+    assert reconcile_day(settings, day).verdict is Verdict.EXPLAINED
+    edit = "UPDATE events_by_region_1min SET events = events + 1 WHERE (minute, region) = "
+    assert live.sql(f"{edit}(SELECT minute, region FROM events_by_region_1min ORDER BY events DESC LIMIT 1)") == 1
+    again = live.reconcile()
+    assert again.verdict is Verdict.DIFFERENT
+    assert {one.cause for one in again.differences} <= {"ERASED", "EDITED_BY_HAND", "ERASED + EDITED_BY_HAND"}
+    assert verify(settings, certificate) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -22,10 +23,15 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.producer import ScoreProducer
 from gamestream_dagster.events.suppression import load_suppression
 from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.privacy.certificate import EraseCertificate, Part, Verdict, verify
+from gamestream_dagster.flink_jobs.plan.model import Choice
+from gamestream_dagster.privacy.certificate import EraseCertificate, Part, verify
+from gamestream_dagster.privacy.certificate import Verdict as PrivacyVerdict
 from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.privacy.export import export
+from gamestream_dagster.reconciliation.model.values import Mode, Verdict
+from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
+from tests.support.planting import delete_records
 from tests.support.world import World, drain, provision
 
 ANN = "ann"
@@ -49,8 +55,7 @@ def erased(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
     folder = tmp_path_factory.mktemp("privacy")
     world.empty()
     settings = world.settings
-    for name in ("privacy/suppressed.json", "secrets/privacy_key"):
-        (settings.home / name).unlink(missing_ok=True)
+    (settings.home / "secrets" / "privacy_key").unlink(missing_ok=True)
     provision(settings)
     totals = _send_scores(settings)
     apply_job(settings, "leaderboards_v1")
@@ -61,7 +66,7 @@ def erased(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
     certificate = erase(settings, request_erase(settings, ANN).number)
     drain(settings, job="leaderboards_v1")
     yield Erased(settings, certificate, folder / "ann.zip", totals)
-    (settings.home / "privacy" / "suppressed.json").unlink(missing_ok=True)
+    shutil.rmtree(settings.home / "privacy", ignore_errors=True)
     world.spoil()
 
 
@@ -130,7 +135,7 @@ def test_every_planted_copy_is_found_and_gone_or_waits(erased: Erased) -> None:
     assert places["state of leaderboards_v1"].removed == 1
     for topic in ("user-score", "game-events-dlq", "transaction-ids"):
         assert places[f"topic {topic}"].clean_at is not None, topic
-    assert erased.certificate.verdict is Verdict.WAITS
+    assert erased.certificate.verdict is PrivacyVerdict.WAITS
     assert verify(erased.settings, erased.certificate) == []
 
 
@@ -145,9 +150,6 @@ def test_others_keep_their_rows(erased: Erased) -> None:
 
 
 def test_the_boards_forget_the_player_and_agree_with_the_recompute(erased: Erased) -> None:
-    from gamestream_dagster.reconciliation.model.values import Mode
-    from gamestream_dagster.reconciliation.run import reconcile
-
     settings = erased.settings
     shown = dict(_rows(settings, "SELECT user_id, total_score FROM top_players"))
     assert shown == erased.totals
@@ -199,3 +201,37 @@ def test_the_list_and_the_requests_name_nobody(erased: Erased) -> None:
     assert load_suppression(erased.settings)(ANN)
     assert ANN not in (erased.settings.home / "privacy" / "suppressed.json").read_text().replace('"request"', "")
     assert {row[0] for row in _rows(erased.settings, "SELECT player FROM erase_requests")} == {None}
+
+
+def test_a_job_that_cannot_begin_anew_differs_by_the_erased_records_alone(erased: Erased) -> None:
+    """Kafka has deleted what the state has read: until somebody decides, the state still holds the player."""
+    settings, player = erased.settings, "p1"
+    begin_of_test = _rows(settings, "SELECT count(*) FROM deployments")
+    with ScoreProducer(settings.kafka, "user-score") as producer:
+        for number in range(12):  # more players than ranks: the eleventh moves up
+            user = f"r{number}"
+            score = {"user_id": user, "team_id": "t1", "team_name": "T1", "score": 10 + number, "event_id": user}
+            producer.send(user.encode(), orjson.dumps(score | {"event_time_millis": int(time.time() * 1000)}))
+    drain(settings, job="leaderboards_v1")
+    archive_topic(settings, stack_sources(settings)["user-score"])
+    for partition in range(4):
+        delete_records(settings, partition, 1)
+    made = erase(settings, request_erase(settings, player).number)
+    assert made.verdict is PrivacyVerdict.INCOMPLETE
+    assert _rows(settings, "SELECT count(*) FROM deployments") == begin_of_test
+    boards = ["top_teams", "top_players", "team_mvps"]
+    run = reconcile(settings, Mode.DRAINED, boards)
+    told = [(one.board, one.sink.value, one.rank, one.entity, one.cause) for one in run.differences]
+    assert (run.verdict, {one.cause for one in run.differences}) == (Verdict.EXPLAINED, {"ERASED"}), told
+    assert {one.board for one in run.differences} >= {"top_teams", "top_players"}
+    with open_engine(settings) as engine, engine.begin() as link:
+        link.execute(sa.text("UPDATE top_teams SET total_score = total_score + 1 WHERE rnk = 1"))
+    edited = reconcile(settings, Mode.DRAINED, boards)
+    assert edited.verdict is Verdict.DIFFERENT
+    with open_engine(settings) as engine, engine.begin() as link:
+        link.execute(sa.text("UPDATE top_teams SET total_score = total_score - 1 WHERE rnk = 1"))
+    apply_job(settings, "leaderboards_v1", Choice.REPLAY)
+    drain(settings, job="leaderboards_v1")
+    done = erase(settings, request_erase(settings, player).number)
+    assert "counts of user-score" not in {one.place for one in done.places if one.left}
+    assert done.verdict is PrivacyVerdict.WAITS

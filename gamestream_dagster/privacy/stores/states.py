@@ -18,7 +18,7 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.control.manager import apply_job
 from gamestream_dagster.flink_jobs.observe.input_topics import read_inputs
 from gamestream_dagster.flink_jobs.plan.model import Choice
-from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, began_after
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.record.inputs import Inputs
 from gamestream_dagster.privacy.inventory import Forgetting, load_inventory
@@ -125,14 +125,6 @@ class JobStates:
     def _is_ours(self, path: Path) -> bool:
         folders = (self._settings.savepoints_dir, self._settings.checkpoints_dir)
         return any(folder.resolve() in path.resolve().parents for folder in folders)
-
-
-def began_after(history: list[Deployment], since: datetime | None) -> bool:
-    """Whether the state of the newest generation began from nothing after a moment."""
-    if since is None:
-        return False
-    first = next((one for one in history if one.restore_path is None), None)
-    return first is not None and first.submitted_at is not None and first.submitted_at > since
 
 
 def lacks(then: Inputs, now: Inputs) -> bool:

@@ -18,6 +18,7 @@ class DayCause(StrEnum):
     DUPLICATE = "DUPLICATE"  # came again after intake had forgotten its id: live counts it twice
     NOT_YET_LIVE = "NOT_YET_LIVE"  # intake has not passed it yet
     BEFORE_LIVE = "BEFORE_LIVE"  # intake passed it before the archive of the enriched events begins
+    ERASED = "ERASED"  # of players erased since: live, or the settled day, still counts it
     SINCE_SETTLED = "SINCE_SETTLED"  # archived after the day was settled: its next version counts it
     LOST = "UNEXPLAINED_LOST"  # intake has passed later records, and this one is not in its topic
     FOREIGN = "UNEXPLAINED_FOREIGN"  # in the topic of intake, and no raw record has its id
@@ -36,12 +37,23 @@ MEANINGS: Mapping[DayCause, str] = {
     DayCause.DUPLICATE: "came again after intake had forgotten its id: live counts each",
     DayCause.NOT_YET_LIVE: "intake has not passed it yet",
     DayCause.BEFORE_LIVE: "passed intake before the archive of game-events-enriched begins",
+    DayCause.ERASED: "of players who were erased since: live, or the settled day, still counts it",
     DayCause.SINCE_SETTLED: "archived after the day was settled: the next version counts it",
     DayCause.LOST: "not in its topic, though intake has passed later records; see `gamestream reconcile --intake`",
     DayCause.FOREIGN: "in game-events-enriched, and no raw record has its id",
     DayCause.LIVE_ROWS: "the table is not what the topic gives; see `gamestream reconcile`",
     DayCause.SETTLED_ROWS: "the settled table is not what the archive gives; settle the day again",
 }
+
+
+@dataclass(frozen=True)
+class ErasedEvents:
+    """Events of a day by type whose players were erased since, as far as their counts are kept."""
+
+    live: Mapping[str, int] = field(default_factory=dict[str, int])
+    """In game-events-enriched, each record once."""
+    settled: Mapping[str, int] = field(default_factory=dict[str, int])
+    """In game-events-raw before the day was settled, each id once."""
 
 
 @dataclass(frozen=True)

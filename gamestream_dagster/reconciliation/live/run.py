@@ -5,18 +5,22 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import sqlalchemy as sa
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from gamestream_dagster.archive.erased_counts import count_files, counts_dir
 from gamestream_dagster.archive.errors import ArchiveError
+from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.reader import numbers
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.boards import Board, load_boards
 from gamestream_dagster.catalogue.metrics import load_metrics
@@ -31,7 +35,7 @@ from gamestream_dagster.metrics.model import Settled
 from gamestream_dagster.metrics.source import game_source
 from gamestream_dagster.metrics.store import open_store
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.live.model import DayCause, DayProof, TypeCount
+from gamestream_dagster.reconciliation.live.model import DayCause, DayProof, ErasedEvents, TypeCount
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.recompute.statements import statement
 from gamestream_dagster.settings import Settings
@@ -41,6 +45,8 @@ SETTLED: Final = "event_counts"
 EVENTS: Final = "events"
 """What the settled counts are computed from; it knows up to where the archive was read."""
 _MOST_TYPES: Final = 10_000
+
+NOBODY_ERASED: Final = ErasedEvents()
 
 Say = Callable[[str], None]
 
@@ -86,7 +92,8 @@ def _proven(settings: Settings, day: date, say: Say) -> DayProof:
     say("archive")
     archive_topic(settings, enriched)
     say("causes")
-    return judged(day, version, live, settled, causes_of(settings, enriched, day, events))
+    found = causes_of(settings, enriched, day, events)
+    return judged(day, version, live, settled, found, erased_events(settings, enriched, day, events))
 
 
 def _check_live(engine: Engine, board: Board, day: date) -> None:
@@ -143,8 +150,37 @@ def causes_of(settings: Settings, enriched: Source, day: date, events: Settled) 
         return database.of_day(day, statement("live/day"), events.upto, **values)
 
 
+def erased_events(settings: Settings, enriched: Source, day: date, events: Settled) -> ErasedEvents:
+    """The events of a day whose players were erased since (see sql/erased_live.sql and sql/erased_settled.sql)."""
+    raw = game_source(settings)
+    span = {"from": millis_of(day), "until": millis_of(day + timedelta(days=1))}
+    folder, chapter = counts_dir(settings), len(load_manifest(settings.archive_dir / enriched.topic).chapters)
+    offsets = {"partition": list(events.upto.offsets), "offset": list(events.upto.offsets.values())}
+    return ErasedEvents(
+        _erased("live/erased_live", count_files(folder / enriched.topic, chapter), span),
+        _erased("live/erased_settled", count_files(folder / raw.topic, events.upto.chapter), span, offsets),
+    )
+
+
+def _erased(
+    name: str, files: Sequence[Path], span: Mapping[str, int], offsets: Mapping[str, list[int]] | None = None
+) -> dict[str, int]:
+    if not files:
+        return {}
+    with duckdb.connect(":memory:") as database:
+        database.read_parquet([str(path) for path in files], union_by_name=True).create_view("counts")
+        if offsets is not None:
+            database.register("settled_upto", numbers(offsets))
+        return {str(kind): int(number) for kind, number in database.execute(statement(name), dict(span)).fetchall()}
+
+
 def judged(
-    day: date, version: Settled, live: Mapping[str, int], settled: Mapping[str, int], found: Iterable[Mapping[str, Any]]
+    day: date,
+    version: Settled,
+    live: Mapping[str, int],
+    settled: Mapping[str, int],
+    found: Iterable[Mapping[str, Any]],
+    erased: ErasedEvents = NOBODY_ERASED,
 ) -> DayProof:
     """The verdict over all types. What the archives do not account for is an alarm. Pure.
 
@@ -154,6 +190,7 @@ def judged(
         live: events by type in the live table.
         settled: events by type in the settled table.
         found: rows of sql/day.sql.
+        erased: events that the archives no longer hold.
     """
     archived: dict[str, dict[str, int]] = defaultdict(dict)
     for row in found:
@@ -170,6 +207,13 @@ def judged(
         # a table that is not what its archive gives
         causes[DayCause.LIVE_ROWS] = live.get(name, 0) - counts.get("LIVE", 0)
         causes[DayCause.SETTLED_ROWS] = counts.get("SETTLED", 0) - since - settled.get(name, 0)
+        # exactly all of the erased events, or none of them
+        for cause, events in (
+            (DayCause.LIVE_ROWS, erased.live.get(name, 0)),
+            (DayCause.SETTLED_ROWS, -erased.settled.get(name, 0)),
+        ):
+            if causes[cause] == events:
+                causes[DayCause.ERASED] += causes.pop(cause)
         told = {cause: causes[cause] for cause in DayCause if causes[cause]}
         types.append(TypeCount(name, live.get(name, 0), settled.get(name, 0), told))
     return DayProof(day, *_verdict(types), version=version.version, types=tuple(types))
