@@ -174,11 +174,12 @@ def explained(
     counts: Callable[[Sent], int | bool] | None = None,
     ledger: JobLedger | None = None,
     erased: str | None = None,
+    kept: bool = True,
 ) -> list[Difference]:
     """The differences of a board in Postgres, with their causes; the Kafka board shows the same unless it is given.
 
     `counts`: how often the job's own ledger says that it counted a record (see `World.counted`); or that ledger itself.
-    `erased`: a player who is erased from the archive before the comparison.
+    `erased`: a player who is erased from the archive before the comparison; `kept`: with what the records gave to counts.
     """
     boards = load_boards()
     described = boards[board]
@@ -196,8 +197,8 @@ def explained(
         suppression, records = NOBODY, None
         if erased is not None:
             archive.close()
-            suppression, archive, kept = _erase(tmp_path, erased, closing)
-            records = ErasedRecords(kept, seen.counted, world.faults, suppression, "user-score")
+            suppression, archive, restored = _erase(tmp_path, erased, closing)
+            records = ErasedRecords(restored, seen.counted, world.faults, suppression, "user-score") if kept else None
         since = {described.job: low_cut}
         found = examine(archive, [described], BOTH, seen=seen, since=since)
         explainer = Explainer(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -13,6 +15,26 @@ from tests.support import reference_model as model
 from tests.support.cause_worlds import MINUTE, Sent, World, copy_of, explained, players, steady
 
 ANN = "ann"
+PAGE = Path(__file__).parents[3] / "docs" / "causes.md"
+DECIDED: dict[str, str] = {}
+"""Cases of the page's table, and the cause that a test of this file proves."""
+Test = TypeVar("Test", bound=Callable[..., None])
+
+
+def decides(case: str, cause: str) -> Callable[[Test], Test]:
+    """A test that is the proof of one row of the table."""
+
+    def noted(test: Test) -> Test:
+        DECIDED[case] = cause
+        return test
+
+    return noted
+
+
+def test_every_row_of_the_table_is_proven_here() -> None:
+    table = PAGE.read_text(encoding="utf-8").partition("<!-- erased decisions -->")[2].partition("<!-- end")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
+    assert {row[0].strip("`"): row[-1].replace("`", "") for row in rows} == DECIDED
 
 
 @pytest.fixture
@@ -43,6 +65,7 @@ def edited(rows: list[Row], rank: int, **changes: object) -> list[Row]:
     return [row | changes if row["rnk"] == rank else row for row in rows]
 
 
+@decides("displaced", "ERASED")
 def test_rows_that_moved_up_in_the_recompute_are_erased(world: World, tmp_path: Path) -> None:
     """Ten ranks of twelve players: without ann the eleventh moves up."""
     shown = without_ann(players(world.truth()))
@@ -56,12 +79,14 @@ def test_rows_that_moved_up_in_the_recompute_are_erased(world: World, tmp_path: 
     assert ANN not in repr(found)
 
 
+@decides("empty-rank", "ERASED")
 def test_a_board_that_is_not_full_has_an_empty_rank(world: World, tmp_path: Path) -> None:
     few = World({0: [one for one in world.sent[0] if one.user in (ANN, "p0", "p1")]})
     found = explained(few, tmp_path, "top_players", without_ann(players(few.truth())), erased=ANN)
     assert named(found) == {"ERASED"}
 
 
+@decides("totals", "ERASED")
 def test_totals_of_teams_are_erased_with_the_offsets_that_make_them(world: World, tmp_path: Path) -> None:
     found = explained(world, tmp_path, "top_teams", model.top_teams(world.truth()), erased=ANN)
     assert named(found) == {"ERASED"}
@@ -76,6 +101,7 @@ def test_best_players_of_teams_are_erased(world: World, tmp_path: Path) -> None:
     assert named(found) <= {"ERASED"}
 
 
+@decides("more", "UNEXPLAINED")
 def test_a_row_that_differs_by_more_stays_unexplained(world: World, tmp_path: Path) -> None:
     right = model.top_teams(world.truth())
     shown = edited(right, 1, total_score=right[0]["total_score"] + 1)
@@ -92,6 +118,7 @@ def test_a_player_of_another_total_is_not_erased(world: World, tmp_path: Path) -
     assert {one.cause for one in found if one.rank == 5} == {"UNEXPLAINED"}
 
 
+@decides("not-counted", "UNEXPLAINED")
 def test_a_job_that_says_that_it_left_the_records_out_cannot_have_counted_them(world: World, tmp_path: Path) -> None:
     """The numbers fit, and the job's own count does not bear them out: somebody wrote them."""
     shown = model.top_teams(world.truth())
@@ -99,6 +126,7 @@ def test_a_job_that_says_that_it_left_the_records_out_cannot_have_counted_them(w
     assert named(left_out) == {"UNEXPLAINED"}
 
 
+@decides("first-records", "ERASED")
 def test_of_a_minute_the_job_may_have_counted_the_first_records_alone(world: World, tmp_path: Path) -> None:
     """It was submitted again while the player still played: from then on it leaves the player out."""
     counted = [event for event in world.truth() if event.user_id != ANN or event.offset < 32]
@@ -106,6 +134,7 @@ def test_of_a_minute_the_job_may_have_counted_the_first_records_alone(world: Wor
     assert named(explained(world, tmp_path, "top_teams", shown, erased=ANN, ledger=ledger)) == {"ERASED"}
 
 
+@decides("copies", "ERASED")
 def test_a_copy_of_an_erased_record_counts_once(world: World, tmp_path: Path) -> None:
     mine = next(one for one in world.sent[0] if one.event_id == "a0")
     planted = replace(world, sent={**world.sent, 0: [*world.sent[0], copy_of(mine, 2 * MINUTE)]})
@@ -113,6 +142,7 @@ def test_a_copy_of_an_erased_record_counts_once(world: World, tmp_path: Path) ->
     assert named(found) == {"ERASED"}
 
 
+@decides("edited", "ERASED + EDITED_BY_HAND")
 def test_a_row_that_was_edited_too_has_both_causes(world: World, tmp_path: Path) -> None:
     right = model.top_teams(world.truth())
     mine = next(row for row in right if row["team_id"] == "t0")
@@ -121,6 +151,7 @@ def test_a_row_that_was_edited_too_has_both_causes(world: World, tmp_path: Path)
     assert {one.cause for one in found if one.rank == mine["rnk"]} == {"ERASED + EDITED_BY_HAND"}
 
 
+@decides("named", "ERASED, never accepted")
 def test_a_row_that_still_shows_the_player_is_not_accepted(world: World, tmp_path: Path) -> None:
     found = explained(world, tmp_path, "top_players", players(world.truth()), erased=ANN)
     assert named(found) == {"ERASED"}
@@ -133,3 +164,9 @@ def test_without_the_player_there_is_nothing_to_explain(world: World, tmp_path: 
     rest = [event for event in world.truth() if event.user_id != ANN]
     assert explained(world, tmp_path, "top_players", players(rest), erased=ANN) == []
     assert explained(world, tmp_path / "again", "top_teams", model.top_teams(rest), erased=ANN) == []
+
+
+@decides("not-kept", "UNEXPLAINED")
+def test_without_the_kept_counts_nothing_is_erased(world: World, tmp_path: Path) -> None:
+    shown = model.top_teams(world.truth())
+    assert named(explained(world, tmp_path, "top_teams", shown, erased=ANN, kept=False)) == {"UNEXPLAINED"}
