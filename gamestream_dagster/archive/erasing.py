@@ -104,9 +104,7 @@ def renamed(request: int | None) -> str | None:
     return None if request is None else f"erased-{request}"
 
 
-def forget(
-    table: pa.Table, is_player: IsPlayer, rename: Rename, keep: Keep | None = None
-) -> tuple[pa.Table, int]:
+def forget(table: pa.Table, is_player: IsPlayer, rename: Rename, keep: Keep | None = None) -> tuple[pa.Table, int]:
     """Archive rows without some players, and how many rows changed.
 
     Args:
@@ -343,9 +341,7 @@ def rewrite_in_place(path: Path, is_player: IsPlayer, request: int) -> int:
     return _written_without(path, path, is_player, request) if count_rows(path, is_player) else 0
 
 
-def _written_without(
-    former: Path, path: Path, is_player: IsPlayer, request: int, keep: Keep | None = None
-) -> int:
+def _written_without(former: Path, path: Path, is_player: IsPlayer, request: int, keep: Keep | None = None) -> int:
     temporary = path.with_name(path.name + ".new")
     changed = 0
     source = pq.ParquetFile(former)

@@ -42,8 +42,8 @@ from gamestream_dagster.reconciliation.model.values import (
     Verdict,
 )
 from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Key
-from gamestream_dagster.reconciliation.observe.erased_counts import forget_counts
 from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Limits, record_topic
+from gamestream_dagster.reconciliation.observe.erased_counts import forget_counts
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.observe.standstill import Standstill
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 import pytest
 
-from gamestream_dagster.archive.erasing import suppressed_rows
 from gamestream_dagster.archive.decode import decode, decoding
+from gamestream_dagster.archive.erasing import suppressed_rows
 from gamestream_dagster.catalogue.game_rules import rules_document
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.events.suppression import Suppression, suppress

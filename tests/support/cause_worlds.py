@@ -179,7 +179,8 @@ def explained(
     """The differences of a board in Postgres, with their causes; the Kafka board shows the same unless it is given.
 
     `counts`: how often the job's own ledger says that it counted a record (see `World.counted`); or that ledger itself.
-    `erased`: a player who is erased from the archive before the comparison; `kept`: with what the records gave to counts.
+    `erased`: a player who is erased from the archive before the comparison; `kept`: what the records gave to counts was
+    set aside.
     """
     boards = load_boards()
     described = boards[board]
@@ -218,9 +219,7 @@ def explained(
     return [one for result in results for one in result.differences]
 
 
-def _erase(
-    tmp_path: Path, user: str, closing: ExitStack
-) -> tuple[Suppression, ArchiveDatabase, ArchiveDatabase]:
+def _erase(tmp_path: Path, user: str, closing: ExitStack) -> tuple[Suppression, ArchiveDatabase, ArchiveDatabase]:
     """The suppression list, the archive without a player, and the one with what the player's records gave to counts."""
     stack = Settings(home=tmp_path / "home")
     suppression = suppress(stack, user, 1)

@@ -80,9 +80,7 @@ class ErasedRecords:
         minutes: dict[tuple[int, int], list[Row]] = defaultdict(list)
         for row in rows:
             minutes[place_of(_position(row), row["kafka_timestamp"])].append(row)
-        cells = read_cells(
-            self.archive, whole, board.job, self.counted, wanted=list(minutes), faults=self.faults
-        ).known
+        cells = read_cells(self.archive, whole, board.job, self.counted, wanted=list(minutes), faults=self.faults).known
         found: list[Row] = []
         for place, mine in minutes.items():
             cell = cells.get(place)
@@ -127,9 +125,7 @@ class ErasedSide:
                 told.append(replace(one, alternatives=((Cause.ERASED,),), evidence=self._evidence(one, counted)))
         return told
 
-    def _left(
-        self, sink: Sink, rows: Sequence[Row], as_of: int | None, counted: Sequence[Row]
-    ) -> list[Difference]:
+    def _left(self, sink: Sink, rows: Sequence[Row], as_of: int | None, counted: Sequence[Row]) -> list[Difference]:
         """What is wrong with the board if the erased records count."""
         archive, board = self.records.archive, self.board
         at = replace(self.at, hypothesis=Counterfactual(added=tuple(_position(row) for row in counted)))

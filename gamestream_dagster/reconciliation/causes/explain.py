@@ -10,8 +10,8 @@ from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.events.suppression import NOBODY, Suppression
 from gamestream_dagster.reconciliation.causes.actions import action
-from gamestream_dagster.reconciliation.causes.erased import ErasedRecords, ErasedSide, named_erased
 from gamestream_dagster.reconciliation.causes.earlier_prefix import PrefixSearch
+from gamestream_dagster.reconciliation.causes.erased import ErasedRecords, ErasedSide, named_erased
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.job_side import JobSide

@@ -93,7 +93,7 @@ def _proven(settings: Settings, day: date, say: Say) -> DayProof:
     archive_topic(settings, enriched)
     say("causes")
     found = causes_of(settings, enriched, day, events)
-    return judged(day, version, live, settled, found, erased_events(settings, enriched, day, events))
+    return judged(day, version, live, settled, found, erased=erased_events(settings, enriched, day, events))
 
 
 def _check_live(engine: Engine, board: Board, day: date) -> None:
@@ -180,6 +180,7 @@ def judged(
     live: Mapping[str, int],
     settled: Mapping[str, int],
     found: Iterable[Mapping[str, Any]],
+    *,
     erased: ErasedEvents = NOBODY_ERASED,
 ) -> DayProof:
     """The verdict over all types. What the archives do not account for is an alarm. Pure.
