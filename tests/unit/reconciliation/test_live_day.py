@@ -19,8 +19,8 @@ from gamestream_dagster.catalogue.sources import load_sources
 from gamestream_dagster.metrics.compute import MetricsDatabase, millis_of
 from gamestream_dagster.metrics.model import Reason, Settled
 from gamestream_dagster.metrics.source import ArchivedUpto
-from gamestream_dagster.reconciliation.live.model import DayCause, DayProof
-from gamestream_dagster.reconciliation.live.run import judged
+from gamestream_dagster.reconciliation.live.model import DayCause, DayProof, ErasedEvents
+from gamestream_dagster.reconciliation.live.run import NOBODY_ERASED, judged
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.recompute.statements import statement
 from tests.support.archive_maker import write_records
@@ -66,7 +66,15 @@ class World:
         written = {**event, "event_id": event_id, "event_time_millis": START + at, "properties": "{}"}
         self.enriched.append((orjson.dumps({**written, "raw_partition": 0, "raw_offset": position}), kafka_time))
 
-    def proof(self, folder: Path, *, settled_upto: int | None = None, history: int = 0, **live: int) -> DayProof:
+    def proof(
+        self,
+        folder: Path,
+        *,
+        settled_upto: int | None = None,
+        history: int = 0,
+        erased: ErasedEvents = NOBODY_ERASED,
+        **live: int,
+    ) -> DayProof:
         """`settled_upto`: raw records when the day was settled; `live`: counts that the live table has instead."""
         write_records(folder / "raw", GAME_EVENTS, self.raw)
         write_records(folder / ENRICHED.topic, ENRICHED, self.enriched)
@@ -77,7 +85,7 @@ class World:
             database.attach("enriched", folder / ENRICHED.topic, ENRICHED)
             bounds = {"from": START, "until": START + WHOLE_DAY}
             found = database.of_day(DAY, statement("live/day"), upto, **bounds)
-        return judged(DAY, version, {**self.live, **live}, self.settled, found)
+        return judged(DAY, version, {**self.live, **live}, self.settled, found, erased=erased)
 
 
 VERSION = Settled(
@@ -186,3 +194,17 @@ def test_a_dirty_day_adds_up(tmp_path: Path, seed: int) -> None:
     assert proof.verdict is Verdict.EXPLAINED, proof
     assert all(sum(one.causes.values()) == one.difference for one in proof.types)
     assert {DayCause.LATE, DayCause.DUPLICATE} == causes(proof).keys()
+
+
+def test_erased_events_are_those_that_live_and_the_settled_day_still_count(tmp_path: Path) -> None:
+    world = World()
+    world.send("a", HOUR)
+    kind = "level_start"
+    assert causes(world.proof(tmp_path / "live", erased=ErasedEvents({kind: 2}, {}), **{kind: 3})) == {
+        DayCause.ERASED: 2
+    }
+    both = replace(world, settled=Counter({kind: 3}))
+    proof = both.proof(tmp_path / "both", erased=ErasedEvents({kind: 2}, {kind: 2}), **{kind: 3})
+    assert (proof.verdict, causes(proof)) == (Verdict.MATCH, {})
+    more = world.proof(tmp_path / "more", erased=ErasedEvents({kind: 2}, {}), **{kind: 4})
+    assert (more.verdict, causes(more)) == (Verdict.DIFFERENT, {DayCause.LIVE_ROWS: 3})
