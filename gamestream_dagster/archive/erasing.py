@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -45,6 +46,8 @@ NAMES_OTHERS: Final = frozenset({"friend_id", "other_user_id"})
 PLAYER_FIELDS: Final = frozenset({"user_id", "player_id", "first_user_id", "friend_user_id"}) | NAMES_OTHERS
 """Fields of records, synonyms included, that hold the id of a player."""
 _RECORDS: Final = frozenset({"properties", "content", "content_base64"})  # texts that hold a record themselves
+
+_AVRO_HEADER: Final = 5  # a zero byte and the id of the schema
 
 BATCH_ROWS: Final = 20_000
 Rename = Callable[[str], str | None]
@@ -149,10 +152,12 @@ def _text(value: str | bytes) -> str:
 def holds(content: bytes | None, is_player: IsPlayer) -> bool:
     """Whether a key or a value names a player: it is the id, or JSON with the id in a field of players.
 
-    Of what is no JSON every word is looked at.
+    Of Avro every text is looked at, whatever its field: the schema may be gone. Of what is neither, every word.
     """
     if not content:
         return False
+    if content[0] == 0 and any(is_player(text) for text in avro_texts(content)):
+        return True
     text = content.decode("utf-8", "replace")
     if is_player(text):
         return True
@@ -160,6 +165,21 @@ def holds(content: bytes | None, is_player: IsPlayer) -> bool:
         return names(orjson.loads(content), is_player)
     except orjson.JSONDecodeError:
         return any(is_player(word) for word in words_of(text))
+
+
+def avro_texts(content: bytes) -> Iterator[str]:
+    """Whatever can be a text of a record in the registry's wire format: a length, and as many bytes of UTF-8."""
+    for at in range(_AVRO_HEADER, len(content)):
+        length, begin = content[at], at + 1
+        if length >= 0x80:  # a length of two bytes: no id is longer
+            if begin == len(content) or content[begin] >= 0x80:
+                continue
+            length, begin = length & 0x7F | content[begin] << 7, begin + 1
+        end = begin + length // 2
+        if length % 2 or not begin < end <= len(content):  # an odd one is below 0
+            continue
+        with suppress(UnicodeDecodeError):
+            yield content[begin:end].decode()
 
 
 def names(value: Any, is_player: IsPlayer) -> bool:

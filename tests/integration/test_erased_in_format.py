@@ -48,6 +48,9 @@ RECORDS = [
     b"\xff ann \xff",
     b"ann",
     b"no player at all",
+    b"\0\0\0\0\x09\x06ann\x04t1",
+    b"\0\0\0\0\x09\x0eannabel\x04t1",
+    b"\0\0\0\0\x09\x02x" + b"\x90\x03" + b"y" * 200 + b"\x06ann",
 ]
 
 
@@ -76,7 +79,7 @@ def test_nothing_of_an_erased_player_is_in_a_row(rows: list[dict[str, Any]]) -> 
     nothing = dict.fromkeys(COLUMNS) | {"reason": "ERASED"}
     erased = {at for at, row in enumerate(rows) if row["reason"] == "ERASED"}
     assert all(rows[at] == nothing for at in erased)
-    assert erased == {0, 2, 8, 9, 10, 12, 14, 15}
+    assert erased == {0, 2, 8, 9, 10, 12, 14, 15, 17, 19}
 
 
 def test_records_of_others_name_a_number(rows: list[dict[str, Any]]) -> None:

@@ -18,6 +18,7 @@ final class ErasedPlayers {
     static final String REASON = "ERASED";
 
     private static final int HASH_BYTES = 8;
+    private static final int AVRO_HEADER = 5; // a zero byte and the id of the schema
     private static final String TEXT = "\"((?:[^\"\\\\]|\\\\.)*)\"";
     private static final Pattern NAMED = Pattern.compile(
             "\"(?:user_id|player_id|first_user_id|friend_user_id|friend_id|other_user_id)\"\\s*:\\s*" + TEXT);
@@ -65,9 +66,9 @@ final class ErasedPlayers {
             case NOT_UTF8:
             case NOT_JSON:
             case NOT_AVRO:
-                return anyWord(content);
+                return anyAvroText(message) || anyWord(content);
             default:
-                return AvroDocument.isFramed(message) ? anyWord(content) : anyField(content);
+                return anyAvroText(message) || anyField(content);
         }
     }
 
@@ -81,6 +82,30 @@ final class ErasedPlayers {
             return Matcher.quoteReplacement(
                     request == null ? found.group() : found.group(1) + "\"erased-" + request + "\"");
         });
+    }
+
+    /** Whatever can be a text of Avro: a length, and as many bytes. */
+    private boolean anyAvroText(byte[] message) {
+        if (!AvroDocument.isFramed(message)) {
+            return false;
+        }
+        for (int at = AVRO_HEADER; at < message.length; at++) {
+            int length = message[at] & 0xff;
+            int begin = at + 1;
+            if (length >= 0x80) { // a length of two bytes: no id is longer
+                if (begin == message.length || message[begin] < 0) {
+                    continue;
+                }
+                length = length & 0x7f | message[begin] << 7;
+                begin++;
+            }
+            int end = begin + length / 2;
+            if (length % 2 == 0 && begin < end && end <= message.length
+                    && request(new String(message, begin, end - begin, StandardCharsets.UTF_8)) != null) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private boolean anyField(String content) {
