@@ -107,11 +107,23 @@ class CountsKept:
         return table.num_rows
 
 
-def counts_kept(settings: Settings, source: Source, key: str) -> CountsKept | None:
-    """For a topic whose records are about to be emptied; None: no output shows numbers of several players."""
-    if source.topic not in counted_topics([source]):
+def counts_kept(settings: Settings, source: Source, key: str, *, begin: bool = False) -> CountsKept | None:
+    """For a topic whose records are about to be emptied; None: no row would have to be proven by them.
+
+    Args:
+        settings: the stack.
+        source: the stream.
+        key: of the stack's hashes.
+        begin: an erase begins. Otherwise states of jobs hold no erased record of a topic that keeps nothing.
+    """
+    topics, folder = counted_topics([source]), counts_dir(settings) / source.topic
+    if source.topic not in topics:
         return None
-    return CountsKept(counts_dir(settings) / source.topic, source, key)
+    if begin:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    elif topics[source.topic] is None and not folder.is_dir():
+        return None
+    return CountsKept(folder, source, key)
 
 
 def without_player(rows: pa.Table, source: Source, key: str) -> pa.Table:
@@ -162,9 +174,9 @@ def prune(folder: Path, needed: Callable[[float], bool]) -> Iterator[Path]:
 
 def prune_by_age(settings: Settings, source: Source) -> int:
     """Delete what no row of a topic's outputs can show any more; returns how many files. Of states see the erase."""
-    kept = counted_topics([source]).get(source.topic)
     folder = counts_dir(settings) / source.topic
-    if kept is None or not folder.is_dir():
+    kept = counted_topics([source]).get(source.topic) if folder.is_dir() else None
+    if kept is None:
         return 0
     oldest = time.time() - kept.total_seconds()
     return len(list(prune(folder, lambda written: written >= oldest)))

@@ -224,7 +224,7 @@ def _erase(tmp_path: Path, user: str, closing: ExitStack) -> tuple[Suppression, 
     stack = Settings(home=tmp_path / "home")
     suppression = suppress(stack, user, 1)
     folder = tmp_path / "user-score"
-    kept = counts_kept(stack, SCORES, suppression.key)
+    kept = counts_kept(stack, SCORES, suppression.key, begin=True)
     erase_from_archive(folder, player_of(stack, user), 1, kept=kept)
     files = count_files(counts_dir(stack) / SCORES.topic, 1)
     plain = closing.enter_context(open_folder(folder, tmp_path))

@@ -54,7 +54,7 @@ class Archives:
         sources = stack_sources(self._settings)
         for topic_dir in self._archives():
             source = sources.get(topic_dir.name)
-            kept = None if source is None else counts_kept(self._settings, source, player.key)
+            kept = None if source is None else counts_kept(self._settings, source, player.key, begin=True)
             done = erase_from_archive(topic_dir, player, request, kept=kept)
             emptied += done.rows
             if done != Emptied():

@@ -152,6 +152,8 @@ def causes_of(settings: Settings, enriched: Source, day: date, events: Settled) 
 
 def erased_events(settings: Settings, enriched: Source, day: date, events: Settled) -> ErasedEvents:
     """The events of a day whose players were erased since (see sql/erased_live.sql and sql/erased_settled.sql)."""
+    if events.upto is None:
+        return NOBODY_ERASED
     raw = game_source(settings)
     span = {"from": millis_of(day), "until": millis_of(day + timedelta(days=1))}
     folder, chapter = counts_dir(settings), len(load_manifest(settings.archive_dir / enriched.topic).chapters)

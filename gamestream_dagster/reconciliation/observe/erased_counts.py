@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -31,7 +32,10 @@ def forget_counts(settings: Settings, engine: Engine, source: Source) -> int:
         return prune_by_age(settings, source)
     if states_may_hold(engine, source):
         return 0
-    return len(list(prune(folder, lambda _: False)))
+    files = len(list(prune(folder, lambda _: False)))
+    with suppress(OSError):  # an erase has just begun to keep counts again
+        folder.rmdir()  # from now on nothing is kept of the topic
+    return files
 
 
 def states_may_hold(engine: Engine, source: Source) -> bool:

@@ -143,3 +143,10 @@ def test_topics_whose_outputs_show_one_player_alone_keep_nothing(stack: Settings
     assert topics.keys() == {"user-score", "game-events-raw", "game-events-enriched"}
     assert topics["user-score"] is None, "rows of boards stay until their job starts from nothing"
     assert counts_kept(stack, SOURCES["transactions-raw"], "key") is None
+
+
+def test_of_boards_nothing_is_kept_unless_an_erase_has_begun_to(stack: Settings) -> None:
+    scores = SOURCES["user-score"]
+    assert counts_kept(stack, scores, "key") is None
+    assert counts_kept(stack, scores, "key", begin=True) is not None
+    assert counts_kept(stack, scores, "key") is not None, "until every state has begun without the player"
