@@ -12,26 +12,16 @@ from typing import Any
 import pytest
 
 from gamestream_dagster.archive.writer import archive_topic
-from gamestream_dagster.clients.flink_rest import FlinkRest
-from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.clients.kafka_records import Chunk, read_range
-from gamestream_dagster.events.producer import ScoreProducer
-from gamestream_dagster.events.suppression import load_suppression
-from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.metrics.completeness import Completeness
 from gamestream_dagster.metrics.settle import open_settler
 from gamestream_dagster.metrics.source import game_source
-from gamestream_dagster.privacy.certificate import Verdict as EraseVerdict
-from gamestream_dagster.privacy.certificate import verify
-from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.reconciliation.live.model import DayCause
 from gamestream_dagster.reconciliation.live.run import reconcile_day
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.repair import apply_repair, plan_repair
 from gamestream_dagster.settings import Settings
-from tests.support.live_job import INTAKE, LiveJob
-from tests.support.world import World, drain
+from tests.support.live_job import LiveJob
+from tests.support.world import World
 
 METRICS = "game_metrics_v1"
 MINUTE = 60_000
@@ -188,65 +178,3 @@ def test_rows_match_while_events_flow(live: Live) -> None:
     run = live.reconcile_under(lambda seed, begin: game_events(seed, begin, 100, 100))
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
     assert run.bracket_events > 0
-
-
-def test_after_an_erase_minutes_differ_by_the_erased_records_alone(live: Live, world: World) -> None:
-    world.spoil()
-    settings, day = live.settings, datetime.fromtimestamp(BEGIN / 1000, UTC).date()
-    live.drain()
-    held = {name: live.table(name) for name in live.outputs}
-    certificate = erase(settings, request_erase(settings, "p7").number)
-    assert certificate.verdict is EraseVerdict.WAITS
-    kept = next(one for one in certificate.places if one.place == "counts of game-events-enriched")
-    mine = [one for one in live.enriched if one["user_id"] == "p7"]
-    assert (kept.left, kept.clean_at is not None) == (len(mine), True)
-    assert {name: live.table(name) for name in live.outputs} == held, "numbers of several players stay"
-    run = live.reconcile()
-    assert (run.verdict, {one.cause for one in run.differences}) == (Verdict.EXPLAINED, {"ERASED"}), run.reason
-    minutes = {minute_of(one) for one in mine if one["environment"] == "production"}
-    told = [one for one in run.differences if one.board == "events_by_region_1min"]
-    assert {int((one.entity or ("0",))[0]) for one in told} == minutes
-    assert all(one.evidence["events_total"] > 0 for one in told)
-    assert reconcile_day(settings, day).verdict is Verdict.EXPLAINED
-    edit = "UPDATE events_by_region_1min SET events = events + 1 WHERE (minute, region) = "
-    assert live.sql(f"{edit}(SELECT minute, region FROM events_by_region_1min ORDER BY events DESC LIMIT 1)") == 1
-    again = live.reconcile()
-    assert again.verdict is Verdict.DIFFERENT
-    assert {one.cause for one in again.differences} <= {"ERASED", "EDITED_BY_HAND", "ERASED + EDITED_BY_HAND"}
-    assert verify(settings, certificate) == []
-
-
-def test_a_replay_brings_nothing_of_an_erased_player_back(live: Live, world: World) -> None:
-    world.spoil()
-    settings, admin = live.settings, KafkaAdmin(live.settings.kafka)
-    assert load_suppression(settings)("p7")
-    apply_job(settings, METRICS, Choice.REPLAY)
-    live.drain()
-    run = live.reconcile()
-    assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
-    outputs = ("game-events-enriched", "game-events-late", "game-events-dlq", "user-score")
-    before = {topic: admin.end_offsets(topic, read_committed=True) for topic in outputs}
-    bad = {"event_id": "bad", "user_id": "p7", "event_type": "no such type", "event_time": BEGIN, "kafka_time": BEGIN}
-    unreadable = b'{"user_id": "p7", broken'
-    live.send(iter([bad]))
-    with ScoreProducer(settings.kafka, "game-events-raw") as producer:
-        producer.send(b"p7", unreadable)
-    apply_job(settings, INTAKE, Choice.REPLAY)
-    drain(settings, job=INTAKE)
-    with FlinkRest(settings.flink_rest) as flink:
-        for job in flink.jobs():
-            if not job.state.ended:
-                flink.checkpoint_now(job.job_id, 30)
-    written = {
-        topic: [value or b"" for chunk in _since(settings, topic, begin) for value in chunk.raw.values]
-        for topic, begin in before.items()
-    }
-    others = sum(1 for one in live.sent if one["user_id"] != "p7" and not is_late(one))
-    assert len(written["game-events-enriched"]) == others
-    for values in written.values():
-        assert not [value for value in values if b'"p7"' in value]
-
-
-def _since(settings: Settings, topic: str, begin: dict[int, int]) -> Iterator[Chunk]:
-    ends = KafkaAdmin(settings.kafka).end_offsets(topic, read_committed=True)
-    return read_range(settings.kafka, topic, begin, ends)

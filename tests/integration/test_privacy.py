@@ -23,15 +23,13 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.producer import ScoreProducer
 from gamestream_dagster.events.suppression import load_suppression
 from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.privacy.certificate import EraseCertificate, Part, verify
 from gamestream_dagster.privacy.certificate import Verdict as PrivacyVerdict
 from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.privacy.export import export
-from gamestream_dagster.reconciliation.model.values import Mode, Verdict
+from gamestream_dagster.reconciliation.model.values import Mode
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
-from tests.support.planting import delete_records
 from tests.support.world import World, drain, provision
 
 ANN = "ann"
@@ -201,37 +199,3 @@ def test_the_list_and_the_requests_name_nobody(erased: Erased) -> None:
     assert load_suppression(erased.settings)(ANN)
     assert ANN not in (erased.settings.home / "privacy" / "suppressed.json").read_text().replace('"request"', "")
     assert {row[0] for row in _rows(erased.settings, "SELECT player FROM erase_requests")} == {None}
-
-
-def test_a_job_that_cannot_begin_anew_differs_by_the_erased_records_alone(erased: Erased) -> None:
-    """Kafka has deleted what the state has read: until somebody decides, the state still holds the player."""
-    settings, player = erased.settings, "p1"
-    with ScoreProducer(settings.kafka, "user-score") as producer:
-        for number in range(12):  # more players than ranks: the eleventh moves up
-            user = f"r{number}"
-            score = {"user_id": user, "team_id": "t1", "team_name": "T1", "score": 10 + number, "event_id": user}
-            producer.send(user.encode(), orjson.dumps(score | {"event_time_millis": int(time.time() * 1000)}))
-    drain(settings, job="leaderboards_v1")
-    archive_topic(settings, stack_sources(settings)["user-score"])
-    for partition in range(4):
-        delete_records(settings, partition, 1)
-    made = erase(settings, request_erase(settings, player).number)
-    assert made.verdict is PrivacyVerdict.INCOMPLETE
-    newest = "SELECT restore_path IS NOT NULL FROM deployments ORDER BY generation DESC LIMIT 1"
-    assert _rows(settings, newest) == [(True,)], "with its state, and without further records of the player"
-    boards = ["top_teams", "top_players", "team_mvps"]
-    run = reconcile(settings, Mode.DRAINED, boards)
-    told = [(one.board, one.sink.value, one.rank, one.entity, one.cause) for one in run.differences]
-    assert (run.verdict, {one.cause for one in run.differences}) == (Verdict.EXPLAINED, {"ERASED"}), told
-    assert {one.board for one in run.differences} >= {"top_teams", "top_players"}
-    with open_engine(settings) as engine, engine.begin() as link:
-        link.execute(sa.text("UPDATE top_teams SET total_score = total_score + 1 WHERE rnk = 1"))
-    edited = reconcile(settings, Mode.DRAINED, boards)
-    assert edited.verdict is Verdict.DIFFERENT
-    with open_engine(settings) as engine, engine.begin() as link:
-        link.execute(sa.text("UPDATE top_teams SET total_score = total_score - 1 WHERE rnk = 1"))
-    apply_job(settings, "leaderboards_v1", Choice.REPLAY)
-    drain(settings, job="leaderboards_v1")
-    done = erase(settings, request_erase(settings, player).number)
-    assert "counts of user-score" not in {one.place for one in done.places if one.left}
-    assert done.verdict is PrivacyVerdict.WAITS

@@ -25,10 +25,7 @@ from gamestream_dagster.events.producer import PRODUCER_SETTINGS, ScoreProducer
 from gamestream_dagster.events.tail import TailedRecord, records_between
 from gamestream_dagster.events.transactions import Kind, TransactionOptions, TransactionRecord, transactions
 from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.platform.stack import Stack
-from gamestream_dagster.privacy.certificate import Verdict as EraseVerdict
-from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.run import reconcile
@@ -242,29 +239,3 @@ def test_a_killed_taskmanager_lets_no_id_through_twice(till: Till) -> None:
     assert till.passed() == till.expected()
     run = till.reconcile()
     assert run.verdict is Verdict.MATCH, (run.reason, run.differences[:3])
-
-
-def test_a_replay_brings_nothing_of_an_erased_player_back(till: Till, world: World) -> None:
-    world.spoil()
-    till.send([made("wrong", user_id="ann", amount=-1)])
-    till.checkpoint()
-    certificate = erase(till.settings, request_erase(till.settings, "ann").number)
-    assert certificate.verdict is EraseVerdict.WAITS
-    assert till.reconcile().verdict is Verdict.MATCH
-    admin, topics = KafkaAdmin(till.settings.kafka), (KEYED, UNIQUE, REFUSED)
-    ends = {topic: admin.end_offsets(topic, read_committed=True) for topic in topics}
-
-    def written(topic: str) -> list[bytes]:
-        return [one.value or b"" for one in till.records(topic) if one.offset >= ends[topic][one.partition]]
-
-    till.job_id = apply_job(till.settings, JOB, Choice.REPLAY).flink_job_id
-    others = sum(1 for one in till.sent if one.transaction.get("user_id") != "ann")
-    deadline = time.monotonic() + 90
-    while len(written(KEYED)) < others:
-        assert time.monotonic() < deadline
-        till.checkpoint()
-    till.checkpoint()
-    for topic in topics:
-        assert not [value for value in written(topic) if b'"user_id":"ann"' in value], topic
-    assert written(UNIQUE), "the others' transactions pass again"
-    assert till.sql(f"DELETE FROM {OUTPUT} WHERE user_id = 'ann'") == 0
