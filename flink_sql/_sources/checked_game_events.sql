@@ -18,7 +18,7 @@ FROM (
     *,
     CASE
       WHEN reason IN (
-        'ERASED', 'NOT_UTF8', 'NOT_JSON', 'NOT_AVRO', 'NOT_AN_OBJECT', 'MISSING_FIELD', 'WRONG_TYPE', 'BAD_TIMESTAMP'
+        'NOT_UTF8', 'NOT_JSON', 'NOT_AVRO', 'NOT_AN_OBJECT', 'MISSING_FIELD', 'WRONG_TYPE', 'BAD_TIMESTAMP'
       ) THEN reason
       WHEN event_at > kafka_time + INTERVAL '1' HOUR THEN 'FUTURE_TIMESTAMP'
       WHEN event_at < kafka_time - INTERVAL '30' DAY THEN 'TOO_OLD'
