@@ -170,3 +170,14 @@ def test_without_the_player_there_is_nothing_to_explain(world: World, tmp_path: 
 def test_without_the_kept_counts_nothing_is_erased(world: World, tmp_path: Path) -> None:
     shown = model.top_teams(world.truth())
     assert named(explained(world, tmp_path, "top_teams", shown, erased=ANN, kept=False)) == {"UNEXPLAINED"}
+
+
+def test_a_blank_name_is_an_erased_one_only_where_the_player_stood(world: World, tmp_path: Path) -> None:
+    """As an erase leaves it on the boards of closed seasons."""
+    rows = players(world.truth())
+    mine = next(row["rnk"] for row in rows if row["user_id"] == ANN)
+    found = explained(world, tmp_path, "top_players", edited(rows, mine, user_id=""), erased=ANN)
+    assert named(found) == {"ERASED"}
+    other = edited(without_ann(rows), 1 if mine != 1 else 2, user_id="")
+    told = explained(world, tmp_path / "other", "top_players", other, erased=ANN)
+    assert "UNEXPLAINED" in named(told)
