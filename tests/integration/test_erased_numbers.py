@@ -90,8 +90,9 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(world: World) -> Iterator[Story]:
+def story(world: World) -> Story:
     world.empty()
+    world.spoil()  # whoever comes next gets another one, also when a step fails
     live = LiveJob(world.settings, METRICS, game_events())
     settings = world.settings
     _send_transactions(settings)
@@ -108,8 +109,7 @@ def story(world: World) -> Iterator[Story]:
     made = Story(live, erase(settings, request_erase(settings, ANN).number))
     _after_the_erase(settings, made)
     _replayed(settings, made)
-    yield made
-    world.spoil()
+    return made
 
 
 def _send_transactions(settings: Settings) -> None:

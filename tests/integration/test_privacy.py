@@ -53,6 +53,7 @@ def erased(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
     folder = tmp_path_factory.mktemp("privacy")
     world.empty()
     settings = world.settings
+    shutil.rmtree(settings.home / "privacy", ignore_errors=True)
     (settings.home / "secrets" / "privacy_key").unlink(missing_ok=True)
     provision(settings)
     totals = _send_scores(settings)
