@@ -1,5 +1,6 @@
 -- Every record, with the reason against it: NULL if it is accepted, which `points` says as 1. The times are judged by the
 -- record's own Kafka time, so that a replay decides as the live job did; their reasons stand between those of the format.
+-- Of a record of an erased player (docs/privacy.md) the format gives the reason ERASED and nothing else.
 CREATE TEMPORARY VIEW checked_game_events AS
 SELECT
   refused_because, field, event_id, user_id, session_id, event_type, event_time, platform, app_version, country,

@@ -1,5 +1,5 @@
--- Each record of game-events-raw goes to one of: enriched, late, dlq, or nowhere if it is a copy. Scores go to the boards'
--- own topic as well.
+-- Each record of game-events-raw goes to one of: enriched, late, dlq, or nowhere if it is a copy or of an erased player.
+-- Scores go to the boards' own topic as well.
 
 CREATE TEMPORARY VIEW game_events_enriched AS
 SELECT
@@ -30,7 +30,7 @@ WHERE late;
 CREATE TEMPORARY VIEW dead_letters AS
 SELECT refused_because, field, event_id, user_id, event_type, payload, not_text, kafka_time, kafka_partition, kafka_offset
 FROM checked_game_events
-WHERE refused_because IS NOT NULL
+WHERE refused_because <> 'ERASED'
 UNION ALL
 SELECT 'DUP_CONFLICT', 'event_id', event_id, user_id, event_type, payload, not_text, kafka_time, kafka_partition, kafka_offset
 FROM told_game_events

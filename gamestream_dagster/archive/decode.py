@@ -17,6 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gamestream_dagster.archive.erased_counts import CountsKept
 from gamestream_dagster.archive.game_rows import WITHHELD, game_rows
 from gamestream_dagster.catalogue.event_type import EventType
 from gamestream_dagster.catalogue.sources import ColumnType, Source
@@ -91,6 +92,8 @@ class Decoding:
     """What `plain` and `rows` give."""
     suppression: Suppression = NOBODY
     """Players whose records are archived without content."""
+    kept: CountsKept | None = None
+    """Sets aside what their records gave to counts."""
 
 
 def decoding(source: Source, judge: Judge | None = None, registry: Registry | None = None) -> Decoding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gamestream_dagster.archive.digests import damage
@@ -59,7 +59,8 @@ def mend_archive(
         kept = manifest.extended(*(Replaced(path=file.path) for file in damaged))
         save_manifest(topic_dir, kept)
         mended: list[MendedRange] = []
-        with open_decoding(settings, source) as made:
+        with open_decoding(settings, source) as decoding:
+            made = replace(decoding, kept=None)  # what the records gave to counts was set aside when they first came
             for partition, start, end in ranges:
                 newest = manifest.current.newest_before(partition, start)
                 run = ArchiveRun(

@@ -50,8 +50,8 @@ class Suppression:
 
     key: str = field(default="", repr=False)
     requests: Mapping[str, int] = field(default_factory=dict[str, int])
-    in_streams: tuple[str, ...] = ()
-    """The same players as jobs recognize them: `stream_hash` of each."""
+    in_streams: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The same players as jobs recognize them: `stream_hash` of each, sorted, with the number of the request."""
 
     @property
     def salt(self) -> str:
@@ -96,7 +96,7 @@ def load_suppression(settings: Settings) -> Suppression:
     try:
         found: Any = orjson.loads(path.read_bytes())
         requests = {str(subject): int(one["request"]) for subject, one in found["suppressed"].items()}
-        in_streams = tuple(sorted(str(one["in_streams"]) for one in found["suppressed"].values()))
+        in_streams = dict(sorted((str(one["in_streams"]), int(one["request"])) for one in found["suppressed"].values()))
     except FileNotFoundError:
         return Suppression()
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -120,7 +120,9 @@ def suppress(settings: Settings, user_id: str, request: int) -> Suppression:
         SuppressionError: the list cannot be read.
     """
     key = stack_key(settings)
-    load_suppression(settings)
+    known = load_suppression(settings)
+    if known(user_id):
+        return known
     path = list_file(settings)
     entries: dict[str, Any] = orjson.loads(path.read_bytes())["suppressed"] if path.exists() else {}
     entries.setdefault(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -22,9 +23,12 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.producer import ScoreProducer
 from gamestream_dagster.events.suppression import load_suppression
 from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.privacy.certificate import EraseCertificate, Part, Verdict, verify
+from gamestream_dagster.privacy.certificate import EraseCertificate, Part, verify
+from gamestream_dagster.privacy.certificate import Verdict as PrivacyVerdict
 from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.privacy.export import export
+from gamestream_dagster.reconciliation.model.values import Mode
+from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 from tests.support.world import World, drain, provision
 
@@ -49,8 +53,8 @@ def erased(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
     folder = tmp_path_factory.mktemp("privacy")
     world.empty()
     settings = world.settings
-    for name in ("privacy/suppressed.json", "secrets/privacy_key"):
-        (settings.home / name).unlink(missing_ok=True)
+    shutil.rmtree(settings.home / "privacy", ignore_errors=True)
+    (settings.home / "secrets" / "privacy_key").unlink(missing_ok=True)
     provision(settings)
     totals = _send_scores(settings)
     apply_job(settings, "leaderboards_v1")
@@ -61,7 +65,7 @@ def erased(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
     certificate = erase(settings, request_erase(settings, ANN).number)
     drain(settings, job="leaderboards_v1")
     yield Erased(settings, certificate, folder / "ann.zip", totals)
-    (settings.home / "privacy" / "suppressed.json").unlink(missing_ok=True)
+    shutil.rmtree(settings.home / "privacy", ignore_errors=True)
     world.spoil()
 
 
@@ -130,7 +134,7 @@ def test_every_planted_copy_is_found_and_gone_or_waits(erased: Erased) -> None:
     assert places["state of leaderboards_v1"].removed == 1
     for topic in ("user-score", "game-events-dlq", "transaction-ids"):
         assert places[f"topic {topic}"].clean_at is not None, topic
-    assert erased.certificate.verdict is Verdict.WAITS
+    assert erased.certificate.verdict is PrivacyVerdict.WAITS
     assert verify(erased.settings, erased.certificate) == []
 
 
@@ -145,9 +149,6 @@ def test_others_keep_their_rows(erased: Erased) -> None:
 
 
 def test_the_boards_forget_the_player_and_agree_with_the_recompute(erased: Erased) -> None:
-    from gamestream_dagster.reconciliation.model.values import Mode
-    from gamestream_dagster.reconciliation.run import reconcile
-
     settings = erased.settings
     shown = dict(_rows(settings, "SELECT user_id, total_score FROM top_players"))
     assert shown == erased.totals

@@ -52,6 +52,7 @@ class Forgetting(BaseModel):
     forgets: Literal["replay", "expires", "none"]
     hours: int | None = Field(default=None, ge=1)
     keeps: str = Field(min_length=1)
+    fed_by_games: bool = Field(default=False, description="Games write to the topics that it reads.")
 
 
 @dataclass(frozen=True)

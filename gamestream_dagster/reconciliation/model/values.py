@@ -135,7 +135,7 @@ class Cause(StrEnum):
     TIE_ORDER = "TIE_ORDER"  # same values, other order
     STALE_ROW = "STALE_ROW"  # a row that should have been deleted
     RESTORED_FROM_OLD_STATE = "RESTORED_FROM_OLD_STATE"  # a deployment went on from less than the best state
-    ERASED = "ERASED"  # the row names an erased player: the job's state is older than the erase
+    ERASED = "ERASED"  # the row counts records of erased players, or names one: it is older than the erase
     EDITED_BY_HAND = "EDITED_BY_HAND"  # what this sink shows was never a result, and the other sink is right
     UNEXPLAINED = "UNEXPLAINED"  # none of these: an alarm
 
