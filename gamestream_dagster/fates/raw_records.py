@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -17,6 +19,8 @@ from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import Chunk, Raw, read_range
 from gamestream_dagster.clients.topic_identity import other_incarnation
+from gamestream_dagster.events.avro_schemas import is_framed
+from gamestream_dagster.events.derived import DERIVED_ID, derived_id
 from gamestream_dagster.settings import Settings
 
 MOST_SCANNED = 500_000
@@ -140,20 +144,43 @@ def _archived(settings: Settings, one: ArchivedRecord, details: Mapping[str, Any
 
 
 def _scanned(settings: Settings, source: Source, event_id: str, chunks: Iterator[Chunk]) -> Iterator[Record]:
-    """Decodes only records that may hold the id: its bytes are in them, or an escape that can hide it."""
-    needle = event_id.encode(errors="surrogatepass")
+    """Decodes only records that may have the id: one of its forms is in them, or an escape that can hide it."""
+    may_have = partial(_may_have, needles=_forms(event_id), derived=_derived_from(source, event_id))
     with open_decoding(settings, source) as made:
         for chunk in chunks:
             kept = Raw()
             raw = chunk.raw
             for offset, at, key, value in zip(raw.offsets, raw.timestamps, raw.keys, raw.values, strict=True):
-                if value is not None and (needle in value or b"\\" in value):
+                if value is not None and may_have(value):
                     kept.offsets.append(offset)
                     kept.timestamps.append(at)
                     kept.keys.append(key)
                     kept.values.append(value)
             if len(kept):
                 yield from _matching(decode(made, chunk.partition, kept).to_pylist(), event_id)
+
+
+def _forms(event_id: str) -> tuple[bytes, ...]:
+    """How the bytes of a record can hold an id: as text, in Avro also as the 16 bytes of a UUID."""
+    text = event_id.encode(errors="surrogatepass")
+    try:
+        return text, uuid.UUID(event_id).bytes
+    except ValueError:
+        return (text,)
+
+
+def _derived_from(source: Source, event_id: str) -> Callable[[bytes], bool] | None:
+    """Whether the id was derived from a record; None where it is no such id."""
+    if source.game is None or not event_id.startswith(DERIVED_ID):
+        return None
+    types = [event for event in source.game.types.values() if event.derives]
+    return lambda value: any(event_id.startswith(derived_id(event, value)) for event in types)
+
+
+def _may_have(value: bytes, needles: tuple[bytes, ...], derived: Callable[[bytes], bool] | None) -> bool:
+    if b"\\" in value or any(needle in value for needle in needles):
+        return True
+    return derived is not None and is_framed(value) and derived(value)
 
 
 def _matching(rows: Sequence[Mapping[str, Any]], event_id: str) -> Iterator[Record]:
