@@ -48,6 +48,7 @@ class MetricType(StrEnum):
     STRING = "string"
     DATE = "date"
     TIMESTAMP = "timestamp"
+    BOOLEAN = "boolean"
     JSON = "json"
 
 

@@ -9,18 +9,21 @@ from functools import partial
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import decode
 from gamestream_dagster.archive.errors import ArchiveDamagedError
 from gamestream_dagster.archive.find import ArchivedRecord, find_in
 from gamestream_dagster.archive.manifest import load_manifest
 from gamestream_dagster.archive.writer import open_decoding
-from gamestream_dagster.catalogue.sources import Source
+from gamestream_dagster.catalogue.sources import HEADERS_COLUMN, Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.clients.kafka_records import Chunk, Raw, read_range
+from gamestream_dagster.clients.kafka_records import Chunk, Headers, Raw, read_range
 from gamestream_dagster.clients.topic_identity import other_incarnation
 from gamestream_dagster.events.avro_schemas import is_framed
 from gamestream_dagster.events.derived import DERIVED_ID, derived_id
+from gamestream_dagster.events.headers import archived_headers
 from gamestream_dagster.settings import Settings
 
 MOST_SCANNED = 500_000
@@ -30,8 +33,8 @@ MOST_FOUND = 1_000
 _CHUNK_RECORDS = 500  # a raw record has up to 1 MiB
 
 _DETAILS = """
-SELECT "partition", "offset", late, digest, field
-FROM read_parquet($paths, union_by_name = true, hive_partitioning = false)
+SELECT filename, COLUMNS('^(partition|offset|late|digest|field|headers)$')
+FROM read_parquet($paths, union_by_name = true, hive_partitioning = false, filename = true)
 WHERE event_id = $event_id
 """
 
@@ -55,6 +58,8 @@ class Record:
     digest: str | None = None
     current: bool = True
     file: str | None = None
+    headers: Headers | None = None
+    """Those that the archive keeps; None: they are not archived."""
 
 
 @dataclass
@@ -89,7 +94,7 @@ def records_of(
     records = Records(more=found.more)
     details = _details(source, found.records, event_id)
     for one in found.records:
-        records.found.append(_archived(settings, one, details.get((one.partition, one.offset), {}), gone=gone))
+        records.found.append(_archived(settings, one, details.get((str(one.file), one.partition, one.offset), {}), gone=gone))
     upto = {} if gone else manifest.current.archived_upto
     begins = admin.beginning_offsets(source.topic)
     ends = admin.end_offsets(source.topic, read_committed=True)
@@ -108,22 +113,26 @@ def records_of(
 
 def _details(
     source: Source, found: Sequence[ArchivedRecord], event_id: str
-) -> Mapping[tuple[int, int], Mapping[str, Any]]:
-    """What the archive of game events has beyond the envelope; nothing for other streams."""
+) -> Mapping[tuple[str, int, int], Mapping[str, Any]]:
+    """What the archive of game events has beyond the envelope, by file and position; nothing for other streams."""
     if source.game is None or not found:
         return {}
-    paths = sorted({str(one.file) for one in found if one.current})
-    if not paths:
-        return {}
+    paths = sorted({str(one.file) for one in found})
     try:
         with duckdb.connect(":memory:", config={"memory_limit": "256MiB", "threads": 2}) as database:
-            rows = database.execute(_DETAILS, {"paths": paths, "event_id": event_id}).fetchall()
-    except duckdb.Error as error:
+            answer = database.execute(_DETAILS, {"paths": paths, "event_id": event_id})
+            names = [column[0] for column in answer.description or ()]
+            rows = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+            with_headers = {path for path in paths if HEADERS_COLUMN in pq.read_schema(path).names}
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
         raise ArchiveDamagedError(
             f"The archive of {source.topic} cannot be read ({type(error).__name__}); read the file again from Kafka "
             "with `gamestream archive --mend`, or restore it from a backup."
         ) from error
-    return {(row[0], row[1]): dict(zip(("late", "digest", "field"), row[2:], strict=True)) for row in rows}
+    for row in rows:
+        written = row.pop(HEADERS_COLUMN, None)
+        row[HEADERS_COLUMN] = archived_headers(written) if row["filename"] in with_headers else None
+    return {(row["filename"], row["partition"], row["offset"]): row for row in rows}
 
 
 def _archived(settings: Settings, one: ArchivedRecord, details: Mapping[str, Any], *, gone: bool) -> Record:
@@ -140,6 +149,7 @@ def _archived(settings: Settings, one: ArchivedRecord, details: Mapping[str, Any
         digest=details.get("digest"),
         current=one.current and not gone,
         file=str(one.file.relative_to(settings.archive_dir)),
+        headers=details.get(HEADERS_COLUMN),
     )
 
 

@@ -13,6 +13,7 @@ from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.events.headers import APP_HEADER, KEY_HEADER, RECEIVED_HEADER
 from gamestream_dagster.events.strict_json import bad_text
 from gamestream_dagster.fates.model import Evidence, Outcome, Place, Received, Trace, TracedRecord
 from gamestream_dagster.fates.outputs import INTAKE_JOB, SCORES_TOPIC, Fate
@@ -24,9 +25,6 @@ MOST_TRACED = 20
 """Records of one id whose outputs are looked up; more are counted, not told."""
 
 MOST_ID_CHARACTERS = 1_000
-APP_HEADER, KEY_HEADER, RECEIVED_HEADER = "gamestream-app", "gamestream-key-id", "gamestream-received-ms"
-"""Headers that the HTTP API gives to the records that it sends."""
-
 DUP_CONFLICT = "DUP_CONFLICT"
 _HEADERS_SECONDS = 5.0
 _OUTCOMES: Mapping[Fate, Outcome] = {
@@ -151,9 +149,13 @@ class Tracing:
         )
         judged = _judged(record, copy=copy, conflict=conflict)
         if not record.current:
+            traced = replace(traced, outcome=_OUTCOMES[judged], evidence=Evidence.JUDGEMENT)
             note = "the raw topic was created again since: only the archive knows the record"
-            return replace(traced, outcome=_OUTCOMES[judged], evidence=Evidence.JUDGEMENT, received_note=note)
-        traced = self._received(traced)
+            return self._received(traced, record, otherwise=note)
+        note = None
+        if record.offset < self.raw_begins.get(record.partition, 0):
+            note = "Kafka no longer holds the record, and it was archived without headers"
+        traced = self._received(traced, record, otherwise=note)
         if self.read_upto.get(record.partition, 0) <= record.offset:
             traced = replace(traced, outcome=Outcome.PENDING, evidence=Evidence.NONE)
         return self._written(traced, record, judged)
@@ -182,11 +184,13 @@ class Tracing:
             return replace(traced, outcome=Outcome.COPY, evidence=Evidence.JUDGEMENT)
         return replace(traced, outcome=Outcome.NOT_FOUND, evidence=Evidence.NONE)
 
-    def _received(self, traced: TracedRecord) -> TracedRecord:
-        raw = traced.raw
-        if raw.offset < self.raw_begins.get(raw.partition, 0):
-            return replace(traced, received_note="Kafka no longer holds the record, and the archive keeps no headers")
-        headers = self.headers(raw.topic, raw.partition, raw.offset)
+    def _received(self, traced: TracedRecord, record: Record, otherwise: str | None) -> TracedRecord:
+        """With how the API received it: by the archived headers, else by Kafka's unless a note says why not."""
+        headers = record.headers
+        if headers is None and otherwise is not None:
+            return replace(traced, received_note=otherwise)
+        if headers is None:
+            headers = self.headers(record.topic, record.partition, record.offset)
         if headers is None:
             return replace(traced, received_note="Kafka did not hand the record out")
         key = _header(headers, KEY_HEADER)

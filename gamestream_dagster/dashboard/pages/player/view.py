@@ -37,6 +37,7 @@ _OUTCOME_TONES: Final = {
     Outcome.NOT_FOUND: Tone.BAD,
 }
 _NUMBERS: Final = (MetricType.BIGINT, MetricType.DOUBLE, MetricType.DECIMAL)
+_TEXTS: Final = (MetricType.STRING, MetricType.DATE, MetricType.TIMESTAMP, MetricType.BOOLEAN)
 
 
 def start() -> Panel:
@@ -78,7 +79,7 @@ def _days(history: History, metric: Metric) -> Panel:
     texts = [
         name
         for name, one in metric.columns.items()
-        if one.type in (MetricType.STRING, MetricType.DATE, MetricType.TIMESTAMP) and name not in metric.key
+        if one.type in _TEXTS and name not in metric.key
     ]
     others = [name for name in metric.key if name not in (PLAYER, metric.partition)]
     columns = [
