@@ -99,8 +99,8 @@ def measure(settings: Settings, options: IntakeOptions, say: Say) -> Result:
         f"blackhole. {INTAKE}: with its exactly-once sinks; every event is in {ENRICHED} after each round.",
         "Waits: from the HTTP answer to a read_committed reader of that topic, and to the row of `top_players` in "
         "Postgres. Beside a flooding key, which another process sends with: of another key.",
-        "Kafka stopped: the sender repeats what has no verdict, with its ids; every acknowledged event was in the topic "
-        "afterwards.",
+        "Kafka stopped: the sender repeats what has no verdict, with its ids; every acknowledged event was in the "
+        "topic afterwards.",
     ]
     return result
 

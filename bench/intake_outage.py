@@ -76,7 +76,14 @@ def outage_of(settings: Settings, options: OutageOptions, say: Say) -> dict[str,
     failed: list[BaseException] = []
     stop = threading.Event()
     with key_for_now(settings, "bench-outage") as key:
-        sender = threading.Thread(target=_send, args=(settings, key, options, told, stop, failed), daemon=True)
+
+        def send() -> None:
+            try:
+                _send(settings, key, options, told, stop)
+            except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+                failed.append(error)
+
+        sender = threading.Thread(target=send, daemon=True)
         sender.start()
         time.sleep(LEAD_SECONDS)
         stack = Stack(settings)
@@ -93,44 +100,49 @@ def outage_of(settings: Settings, options: OutageOptions, say: Say) -> dict[str,
         sender.join(RECOVERY_SECONDS)
     if failed or sender.is_alive():
         raise BenchError(f"the sender did not go on ({failed[0] if failed else 'it still waits'})")
+    found = _figures(told, _stored(settings, before, admin.end_offsets(RAW_TOPIC)))
+    found |= {
+        "seconds without Kafka": round(back - stopped, 1),
+        "seconds until accepted again": round(recovered - back, 2),
+    }
+    say(f"Kafka stopped: {found}")
+    return found
+
+
+def _figures(told: _Told, stored: Counter[str]) -> dict[str, Any]:
+    """What was told, against what the topic holds of each id.
+
+    Raises:
+        BenchError: an acknowledged event is lost, or a caller was told something else than 503 or `retry`.
+    """
     unexpected = told.waits.keys() - {"503", "retry"}
     if unexpected:
         raise BenchError(f"callers were told {sorted(unexpected)} in place of 503 or retry")
-    stored = _stored(settings, before, admin.end_offsets(RAW_TOPIC))
     lost = told.accepted.keys() - stored.keys()
     if lost:
         raise BenchError(f"{len(lost)} acknowledged events are not in {RAW_TOPIC}")
-    found = {
-        "seconds without Kafka": round(back - stopped, 1),
-        "seconds until accepted again": round(recovered - back, 2),
+    return {
         "acknowledged": len(told.accepted),
         "acknowledged and lost": 0,
         "stored twice": sum(stored[one] > 1 for one in told.accepted),
         "answers 503": told.waits["503"],
         "answers with retry": told.waits["retry"],
     }
-    say(f"Kafka stopped: {found}")
-    return found
 
 
-def _send(
-    settings: Settings, key: str, options: OutageOptions, told: _Told, stop: threading.Event, failed: list[BaseException]
-) -> None:
+def _send(settings: Settings, key: str, options: OutageOptions, told: _Told, stop: threading.Event) -> None:
     """Batches at the rate, each until all of it has verdicts, until `stop`."""
     shape = SimulatorOptions(seed=options.seed, start_ms=int(time.time() * 1000), rate=options.rate, players=5_000)
-    try:
-        with IngestApi(settings.ingest_url, key) as api:
-            sender = HttpSender(api, BATCH, on_verdict=told.verdict, on_wait=told.waited)
-            due = time.monotonic()
-            for number, record in enumerate(play(shape), 1):
-                sender.add(record)
-                if number % BATCH == 0:
-                    if stop.is_set():
-                        return
-                    due = max(due + BATCH / options.rate, time.monotonic() - 1)
-                    time.sleep(max(0.0, due - time.monotonic()))
-    except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
-        failed.append(error)
+    with IngestApi(settings.ingest_url, key) as api:
+        sender = HttpSender(api, BATCH, on_verdict=told.verdict, on_wait=told.waited)
+        due = time.monotonic()
+        for number, record in enumerate(play(shape), 1):
+            sender.add(record)
+            if number % BATCH == 0:
+                if stop.is_set():
+                    return
+                due = max(due + BATCH / options.rate, time.monotonic() - 1)
+                time.sleep(max(0.0, due - time.monotonic()))
 
 
 def _recovered(told: _Told, back: float, failed: list[BaseException]) -> float:

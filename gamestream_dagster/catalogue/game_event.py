@@ -141,8 +141,8 @@ class GameEventType(BaseModel):
     )
     derives: tuple[Identifier, ...] = Field(
         default=(),
-        description="Of `event_id` and `event_time`: what an Avro record may lack. Intake then derives it from the record. "
-        "For readings, where a second delivery does no harm; never for money or scores.",
+        description="Of `event_id` and `event_time`: what an Avro record may lack, since intake derives it from the "
+        "record. For readings, where a second delivery does no harm; never for money or scores.",
     )
     properties: dict[Identifier, GameField]
 

@@ -158,7 +158,10 @@ def _by_partition(messages: list[Message], *, topic: str, open_parts: Mapping[in
 
 
 def _headers(message: Message) -> Headers:
-    found = message.headers() or []
+    try:
+        found = message.headers() or []
+    except (SystemError, UnicodeDecodeError):
+        return {}  # the client cannot hand out a name that is no UTF-8: no producer of ours writes one
     return {name: _bytes(value) for name, value in (found.items() if isinstance(found, dict) else found)}
 
 

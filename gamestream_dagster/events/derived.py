@@ -1,4 +1,4 @@
-"""Id and time of Avro records that have none: `catalogue.game_rules` states the rule, GameJudge.java is the same in Java."""
+"""Id and time of Avro records that have none, by `catalogue.game_rules`; GameJudge.java is the same in Java."""
 
 from __future__ import annotations
 

@@ -94,7 +94,9 @@ def records_of(
     records = Records(more=found.more)
     details = _details(source, found.records, event_id)
     for one in found.records:
-        records.found.append(_archived(settings, one, details.get((str(one.file), one.partition, one.offset), {}), gone=gone))
+        records.found.append(
+            _archived(settings, one, details.get((str(one.file), one.partition, one.offset), {}), gone=gone)
+        )
     upto = {} if gone else manifest.current.archived_upto
     begins = admin.beginning_offsets(source.topic)
     ends = admin.end_offsets(source.topic, read_committed=True)

@@ -264,7 +264,7 @@ def test_json_and_avro_of_several_types_in_one_topic(intake: Settings) -> None:
 
 
 def test_the_two_types_of_another_producer_without_ids_or_times(intake: Settings) -> None:
-    """Its own schemas and random keys; of each type one record twice. Raw topic, enriched events, proof and trace agree."""
+    """Its own schemas and random keys; of each type one record twice. Enriched events, proof and trace agree."""
     now = round(time.time() * 1000)
     health = {"player_id": "u-foreign", "health": 96, "timestamp": now}
     position = {"player_id": "u-foreign", "x": 1.5, "y": -2.0}

@@ -63,7 +63,9 @@ def strip_newest(settings: Settings) -> None:
     pq.write_table(pq.read_table(path).drop_columns([HEADERS_COLUMN]), path)
     columns = tuple(name for name in file.columns or () if name != HEADERS_COLUMN)
     older = file.model_copy(update={"sha256": sha256_of(path), "columns": columns, "before": ""})
-    before = Manifest(**{**manifest.model_dump(), "chapters": ()}).opened(manifest.current.model_copy(update={"entries": ()}))
+    before = Manifest(**{**manifest.model_dump(), "chapters": ()}).opened(
+        manifest.current.model_copy(update={"entries": ()})
+    )
     save_manifest(folder, before.extended(older))
 
 
@@ -82,7 +84,8 @@ def test_our_headers_are_kept_and_no_others() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, b"", b"\xff\x00", b"a\0b", b"\x1b[31m", b"x" * (MAX_HEADER_BYTES + 1), "\N{REPLACEMENT CHARACTER}".encode()]
+    "value",
+    [None, b"", b"\xff\x00", b"a\0b", b"\x1b[31m", b"x" * (MAX_HEADER_BYTES + 1), "\N{REPLACEMENT CHARACTER}".encode()],
 )
 def test_a_forged_value_is_left_out(value: bytes | None) -> None:
     assert headers_text({"gamestream-app": value, "gamestream-key-id": b"k1"}) == '{"gamestream-key-id":"k1"}'

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 
 import pytest
 
 from bench import intake
-from bench.intake_outage import reason_of
+from bench.intake_outage import _figures, _Told, reason_of  # pyright: ignore[reportPrivateUsage]
 from bench.intake_waits import _marker  # pyright: ignore[reportPrivateUsage]
 from bench.load import MARKER, TOP
+from bench.results import BenchError
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent
 from gamestream_dagster.settings import load_settings
@@ -25,6 +27,20 @@ from gamestream_dagster.settings import load_settings
 )
 def test_answers_without_verdicts_by_kind(why: str, kind: str) -> None:
     assert reason_of(why) == kind
+
+
+def told(*accepted: str, **waits: int) -> _Told:
+    return _Told(dict.fromkeys(accepted, 1.0), waits=Counter(waits))
+
+
+def test_a_lost_event_and_an_unexpected_answer_are_errors() -> None:
+    stored = Counter({"a": 1, "b": 2, "c": 1})
+    found = _figures(told("a", "b", **{"503": 7, "retry": 1}), stored)
+    assert (found["acknowledged"], found["stored twice"], found["answers 503"]) == (2, 1, 7)
+    with pytest.raises(BenchError, match="1 acknowledged events are not in"):
+        _figures(told("a", "x"), stored)
+    with pytest.raises(BenchError, match="in place of 503 or retry"):
+        _figures(told("a", **{"it answers 500": 1}), stored)
 
 
 def test_markers_raise_the_total_of_one_player_by_one() -> None:

@@ -64,7 +64,11 @@ def test_a_player_who_stands_still_is_no_copy() -> None:
 def test_equal_bytes_of_two_types_have_two_ids() -> None:
     schemas = Schemas()
     renamed = {**SEED_POSITION, "name": "PlayerHealth"}
-    fields = [*SEED_POSITION["fields"][:1], {"name": "health", "type": "float"}, {"name": "max_health", "type": "float"}]
+    fields = [
+        *SEED_POSITION["fields"][:1],
+        {"name": "health", "type": "float"},
+        {"name": "max_health", "type": "float"},
+    ]
     health = of(schemas, {**renamed, "fields": fields}, {"player_id": "u1", "health": 1.5, "max_health": 2.0})
     position = of(schemas, SEED_POSITION, POSITION)
     assert health[5:] == position[5:]
@@ -112,7 +116,10 @@ def test_an_event_at_the_end_of_the_topic_is_traced_by_its_derived_id(tmp_path: 
     ]
     uuid = "0b9c8f3e-5a43-4c6e-9a55-3f3c3a0d7a11"
     identified = with_fields(SEED_HEALTH, event_id={"type": "fixed", "name": "Id", "size": 16, "logicalType": "uuid"})
-    bare = {**identified, "fields": [*SEED_HEALTH["fields"], {"name": "event_id", "type": {**identified["fields"][-1]["type"]}}]}
+    bare = {
+        **identified,
+        "fields": [*SEED_HEALTH["fields"], {"name": "event_id", "type": {**identified["fields"][-1]["type"]}}],
+    }
     bare["fields"][-1]["type"].pop("logicalType")
     body = encoded(bare, [], {**HEALTH, "event_id": bytes.fromhex(uuid.replace("-", ""))})
     values.append(framed(schemas.add(identified), body))
@@ -122,7 +129,14 @@ def test_an_event_at_the_end_of_the_topic_is_traced_by_its_derived_id(tmp_path: 
     with serving(schemas) as url:
         settings = Settings(home=tmp_path, registry_url=url)
         broker = Broker(**{RAW_TOPIC: [*values, b"{}"]})
-        wanted = {ids[0]: [0], f"{ids[1]}-{NOW + 1}": [1], f"{ids[1]}-{NOW + 2}": [2], ids[3]: [3], uuid: [4], "avro-": []}
+        wanted = {
+            ids[0]: [0],
+            f"{ids[1]}-{NOW + 1}": [1],
+            f"{ids[1]}-{NOW + 2}": [2],
+            ids[3]: [3],
+            uuid: [4],
+            "avro-": [],
+        }
         for event_id, offsets in wanted.items():
             found = records_of(settings, GAME_EVENTS, event_id, broker, broker.read).found  # type: ignore[arg-type]
             assert [one.offset for one in found] == offsets, event_id

@@ -76,11 +76,7 @@ def _boards(history: History) -> Panel:
 
 def _days(history: History, metric: Metric) -> Panel:
     shown = [name for name, one in metric.columns.items() if one.type in _NUMBERS and name not in metric.key]
-    texts = [
-        name
-        for name, one in metric.columns.items()
-        if one.type in _TEXTS and name not in metric.key
-    ]
+    texts = [name for name, one in metric.columns.items() if one.type in _TEXTS and name not in metric.key]
     others = [name for name in metric.key if name not in (PLAYER, metric.partition)]
     columns = [
         Column("day"),
