@@ -117,6 +117,7 @@ class Tracing:
                 told.add(record.user_id)
                 one = self._with_scores(one, record.user_id)
             traced.append(one)
+        traced = self._with_copies_of_later(traced)
         others = [one for one in self.scores if one.user_id not in told]
         return Trace(
             event_id,
@@ -126,6 +127,24 @@ class Tracing:
             looked=(),
             more=len(self.records) > MOST_TRACED or len(others) > MOST_TRACED,
         )
+
+    def _with_copies_of_later(self, traced: Sequence[TracedRecord]) -> list[TracedRecord]:
+        """Of an id in several partitions the job may have read a later record first: the others are its copies."""
+        counted = {
+            (record.user_id, record.digest): one.raw
+            for record, one in zip(self.records, traced, strict=False)
+            if one.outcome in (Outcome.ENRICHED, Outcome.LATE) and one.evidence is Evidence.OUTPUT and record.digest
+        }
+
+        def settled(record: Record, one: TracedRecord) -> TracedRecord:
+            place = counted.get((record.user_id, record.digest))
+            if one.outcome is not Outcome.NOT_FOUND or record.reason is not None or place is None:
+                return one
+            if place.partition == record.partition:
+                return one  # there the job reads in order: this one is lost
+            return replace(one, outcome=Outcome.COPY, evidence=Evidence.JUDGEMENT, copy_of=place)
+
+        return [settled(record, one) for record, one in zip(self.records, traced, strict=False)]
 
     def _with_scores(self, one: TracedRecord, user_id: str | None) -> TracedRecord:
         scores = tuple(_place(score) for score in self.scores if score.user_id == user_id)
