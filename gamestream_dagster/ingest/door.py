@@ -236,7 +236,9 @@ class Door:
             found = self._locate(given if isinstance(given, str) and given else sender.address)
             headers = [*headers, (GEO_HEADER, found.version.encode())]
             if found.country != UNKNOWN:
-                value = with_member(without_member(value, COUNTRY_FIELD), COUNTRY_FIELD, found.country)
+                if COUNTRY_FIELD in members:
+                    value = without_member(value, COUNTRY_FIELD)
+                value = with_member(value, COUNTRY_FIELD, found.country)
         # an event that is not about a player has no order to keep, and its copies must share a partition
         key = event.judged.user_id or event.judged.event_id or ""
         return Outgoing(key.encode(), value, headers)
