@@ -11,16 +11,20 @@ import sys
 import threading
 from collections import Counter
 
+import httpx
+
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.ingest_api import IngestApi, TryLaterError
 
-SENDERS = 2
+SENDERS = 4
+ADDRESS = "127.0.0.2"
+"""Source of the requests: requests are also limited by address, and the neighbour must not share it."""
 
 
 def flood(url: str, key: str, stop: threading.Event) -> Counter[str]:
     """Send small batches until `stop`; how often each kind of answer came."""
     found: Counter[str] = Counter()
-    with IngestApi(url, key) as api:
+    with IngestApi(url, key, transport=httpx.HTTPTransport(local_address=ADDRESS)) as api:
         while not stop.is_set():
             try:
                 api.send([b"{}"])

@@ -27,6 +27,7 @@ from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent
 from gamestream_dagster.events.tail import records_between
 from gamestream_dagster.fates.outputs import OUTPUT_TOPICS, Fate
+from gamestream_dagster.fates.trace import trace_event
 from gamestream_dagster.flink_jobs.control.manager import apply_job, workbench
 from gamestream_dagster.flink_jobs.spec.job_spec import flink_job_name
 from gamestream_dagster.ingest.door import APP_HEADER, GEO_HEADER, KEY_HEADER, RECEIVED_HEADER
@@ -292,12 +293,12 @@ def test_the_two_types_of_another_producer_without_ids_or_times(intake: Settings
         assert one["event_id"].endswith(f"-{one['event_time_millis']}")
         assert 0 <= one["event_time_millis"] - now < 60_000, "when Kafka took it"
     for one in rows:
-        outcomes = [found["outcome"] for found in traced(intake, one["event_id"])]
+        outcomes = [found.outcome.value for found in trace_event(intake, one["event_id"]).records]
         assert sorted(outcomes) == (["copy", "enriched"] if one is healthy else ["enriched"])
     proof = proven(intake)
     assert proof.verdict is Verdict.MATCH, proof.reason
-    [archived] = traced(intake, placed[0]["event_id"])
-    assert archived["archive_file"] is not None
+    [archived] = trace_event(intake, placed[0]["event_id"]).records
+    assert archived.archive_file is not None
 
 
 def proven(settings: Settings) -> IntakeProof:
