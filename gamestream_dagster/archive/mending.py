@@ -73,7 +73,12 @@ def mend_archive(
                     before_naming=lambda: check_expected(topic, now.topic_id, admin.topic_id(topic)),
                 )
                 for chunk in read_range(
-                    settings.kafka, topic, {partition: start}, {partition: end}, stall_seconds=stall_seconds
+                    settings.kafka,
+                    topic,
+                    {partition: start},
+                    {partition: end},
+                    stall_seconds=stall_seconds,
+                    with_headers=made.with_headers,
                 ):
                     run.take(partition, chunk.raw, chunk.next_offset, made)
                 run.finish()

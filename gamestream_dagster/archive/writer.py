@@ -146,7 +146,9 @@ def archive_topic(
             before_naming=lambda: check_expected(topic, now.topic_id, admin.topic_id(topic)),
         )
         total = sum(max(0, end - start[partition]) for partition, end in wanted.items())
-        for chunk in read_range(settings.kafka, topic, start, wanted, stall_seconds=stall_seconds):
+        for chunk in read_range(
+            settings.kafka, topic, start, wanted, stall_seconds=stall_seconds, with_headers=made.with_headers
+        ):
             run.take(chunk.partition, chunk.raw, chunk.next_offset, made)
             if on_progress is not None:
                 on_progress(run.records, total)

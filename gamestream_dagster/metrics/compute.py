@@ -44,6 +44,7 @@ DUCKDB_TYPES = {
     MetricType.STRING: "VARCHAR",
     MetricType.DATE: "DATE",
     MetricType.TIMESTAMP: "TIMESTAMP",
+    MetricType.BOOLEAN: "BOOLEAN",
     MetricType.JSON: "VARCHAR",
 }
 

@@ -31,10 +31,11 @@ import org.apache.flink.table.types.logical.RowType;
  * The format `gamestream-game-events`: every record gives one row, whatever its bytes are, with what the judge says.
  *
  * Columns, by name: `reason` and `field` of a refused record; `digest`, `properties` and `unknown_field` of an accepted
- * one; `payload`, the bytes, and `not_text`, whether these are no UTF-8; every other is an envelope field in its normal form, or null. Of an accepted event, `country`
- * is looked up by `ip_address` where it was not sent, `geo_version` is then the table's, and `device_category`,
- * `device_tier` and `device_version` come from `device_model`. Of a record of an erased player `reason` is ERASED and every
- * other column is null.
+ * one; `derived_id` of an Avro record that may lack an id; `payload`, the bytes, and `not_text`, whether these are no
+ * UTF-8; every other is an envelope field in its normal form, or null. Of an accepted event, `country` is looked up by
+ * `ip_address` where it was not sent, `geo_version` is then the table's, and `device_category`, `device_tier` and
+ * `device_version` come from `device_model`. Of a record of an erased player `reason` is ERASED and every other column
+ * is null.
  */
 public final class GameEventFormatFactory implements DeserializationFormatFactory {
     private static final String TIME = "event_time";
@@ -184,6 +185,8 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
                     return StringData.fromString(outcome.field);
                 case "properties":
                     return StringData.fromString(outcome.properties);
+                case "derived_id":
+                    return StringData.fromString(outcome.derivedId);
                 case "digest":
                     return StringData.fromString(outcome.digest);
                 case "unknown_field":
