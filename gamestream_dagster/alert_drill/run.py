@@ -25,10 +25,11 @@ from gamestream_dagster.alerts.runbooks import read_runbook, words_of
 from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.drill.errors import DrillError
-from gamestream_dagster.drill.sandbox import kept_sandbox, new_sandbox
+from gamestream_dagster.drill.sandbox import CHECKPOINT_SECONDS, kept_sandbox, new_sandbox
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
 from gamestream_dagster.monitoring.watch import watch
 from gamestream_dagster.platform.errors import PlatformError
+from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.provisioning import manager as provisioning
 from gamestream_dagster.provisioning.model import Outcome, ResourceKind
 from gamestream_dagster.settings import PROJECT_ROOT, Settings
@@ -37,6 +38,7 @@ from gamestream_dagster.warehouse.tables import alerts
 FIRE_SECONDS: Final = 180.0
 RESOLVE_SECONDS: Final = 240.0
 _ROUND_SECONDS: Final = 1.0
+_DAGSTER: Final = "dagster"
 _ERRORS: Final = (DrillError, ServiceError, FlinkJobError, PlatformError, AlertsError, SQLAlchemyError, OSError)
 
 Say = Callable[[str], None]
@@ -77,7 +79,21 @@ def drill_on(
     book = load_book()
     plants = choose(names, book)
     with kept_sandbox(on, port_base, say) if on else new_sandbox(port_base, say) as settings:
-        return drill(settings, book, plants, say, on_result)
+        _write_profile(settings)
+        stack = Stack(settings)
+        stack.stop(_DAGSTER)  # it was started with other addresses: its rounds would send the drill's messages there
+        try:
+            return drill(settings, book, plants, say, on_result)
+        finally:
+            stack.stop(_DAGSTER)
+
+
+def _write_profile(settings: Settings) -> None:
+    """Commands and Dagster must see the same jobs as the drill, so they need its interval of checkpoints."""
+    profile = settings.home / "profile.yaml"
+    if not profile.exists():
+        profile.write_text(f"checkpoint_interval_seconds: {CHECKPOINT_SECONDS}\n", encoding="utf-8")
+        profile.chmod(0o600)
 
 
 def drill(settings: Settings, book: Book, plants: Iterable[Plant], say: Say, on_result: OnResult) -> list[Tried]:
@@ -152,7 +168,8 @@ class _Play:
             write_paced(self.scene.settings.home, self.book, self.plant.rules)
             began = time.monotonic()
             self._rounds(FIRE_SECONDS, lambda: self._fired(began))
-            self._run_commands()
+            if any(one.alert_id for one in self.found.values()):
+                self._run_commands()
             self.scene.say(f"{self.plant.name}: lift it")
         lifted = time.monotonic()
         self._rounds(RESOLVE_SECONDS, lambda: self._resolved(lifted))
