@@ -5,8 +5,6 @@ Each is a context: while its body runs the condition holds, and afterwards it is
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,19 +154,5 @@ def stopped_api(scene: Scene) -> Iterator[None]:
 @contextmanager
 def slow_api(scene: Scene) -> Iterator[None]:
     """The serving API is suspended for most of the time."""
-    ended = threading.Event()
-
-    def stutter() -> None:
-        while not ended.is_set():
-            scene.signal("api", signal.SIGSTOP)
-            ended.wait(1.5)
-            scene.signal("api", signal.SIGCONT)
-            ended.wait(0.2)
-
-    thread = threading.Thread(target=stutter, name="drill-stutter", daemon=True)
-    thread.start()
-    try:
+    with scene.slowed("api", suspended=1.5, running=0.2):
         yield
-    finally:
-        ended.set()
-        thread.join()

@@ -23,6 +23,7 @@ from gamestream_dagster.reconciliation.repair import written
 
 _RECONCILE = "reconcile"
 _FLUSH_SECONDS = 30
+_BURST = 150_000
 
 
 @contextmanager
@@ -100,10 +101,18 @@ def failed_proofs(scene: Scene) -> Iterator[None]:
 
 @contextmanager
 def locked_table(scene: Scene) -> Iterator[None]:
-    """Another session holds a lock on a board's table: its job waits, and a burst of events with it."""
+    """Another session holds a lock on a board's table: its job waits, and completes no checkpoint."""
     with scene.database() as link:
         link.execute(sa.text("LOCK TABLE top_players IN ACCESS EXCLUSIVE MODE"))
-        scene.events.scores(60_000)
+        scene.events.scores(1_000)
+        yield
+
+
+@contextmanager
+def slow_job(scene: Scene) -> Iterator[None]:
+    """The TaskManager is suspended for most of the time, and a burst of events waits for it."""
+    with scene.slowed("flink-taskmanager", suspended=2.5, running=0.2):
+        scene.events.scores(_BURST)
         yield
 
 

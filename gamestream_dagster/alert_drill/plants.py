@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gamestream_dagster.alert_drill import conditions, job_conditions
-from gamestream_dagster.alert_drill.jobs import ABUSE, BOARDS, INTAKE
+from gamestream_dagster.alert_drill.jobs import ABUSE, BOARDS, INTAKE, RANKS, STREAKS
 from gamestream_dagster.alert_drill.scene import Scene
 
 _APIS: Final = ("ingest", "api")
@@ -56,10 +56,12 @@ CATALOGUE: Final = (
     Plant("late-events", "events of an hour ago", ("many_late_events",), conditions.late_events, BOARDS),
     Plant("old-proof", "an old proof", ("proof_is_old",), job_conditions.old_proof, BOARDS),
     Plant("wrong-row", "a row edited by hand, and a proof", _burns("correctness"), job_conditions.wrong_row, BOARDS),
-    Plant("locked-table", "a lock on a board's table, and a burst of events", ("no_checkpoint", "high_kafka_lag"),
-          job_conditions.locked_table, BOARDS),
+    Plant("locked-table", "a lock on a board's table", ("no_checkpoint",), job_conditions.locked_table, BOARDS,
+          label=f'flink_job="{RANKS}"'),
+    Plant("slow-job", "a burst of events for a TaskManager that is suspended again and again", ("high_kafka_lag",),
+          job_conditions.slow_job, BOARDS),
     Plant("missing-table", "a board's table that is gone", ("flink_job_restarts",), job_conditions.missing_table,
-          BOARDS),
+          BOARDS, label=f'flink_job="{STREAKS}"'),
     Plant("hanging-server", "a JobManager that hangs", ("alerts_are_blind",), job_conditions.hanging_server, BOARDS,
           label='source="flink"', prevents=("status", "jobs", "reconcile")),
     Plant("lost-job", "a killed JobManager, and checkpoints out of reach",

@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -135,6 +136,28 @@ class Scene:
     def signal(self, service: str, number: signal.Signals) -> None:
         """Send a signal to a server's process."""
         os.kill(self._pid(service), number)
+
+    @contextmanager
+    def slowed(self, service: str, *, suspended: float, running: float) -> Iterator[None]:
+        """A server's process is suspended and continued in turn while the body runs; both in seconds."""
+        self._pid(service)
+        ended = threading.Event()
+
+        def stutter() -> None:
+            while not ended.is_set():
+                with suppress(DrillError, OSError):  # a server that is just restarted has no process to suspend
+                    self.signal(service, signal.SIGSTOP)
+                    ended.wait(suspended)
+                    self.signal(service, signal.SIGCONT)
+                ended.wait(running)
+
+        thread = threading.Thread(target=stutter, name=f"drill-{service}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def kill(self, service: str) -> None:
         """End a server as a crash does, and wait until the supervisor has another process."""
