@@ -28,7 +28,7 @@ _HEADER: Final = (
 
 SMALLER: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "high_kafka_lag": (("> 100000", "> 2000"),),
-    "flink_job_restarts": ((">= 5", ">= 2"),),
+    "flink_job_restarts": ((">= 5", ">= 1"),),
     "no_checkpoint": (("> 300", "> 12"),),
     "data_freshness": (("> 1", "> 0.004"),),
     "proof_is_old": (("> 3600", "> 20"),),

@@ -35,8 +35,8 @@ from gamestream_dagster.provisioning.model import Outcome, ResourceKind
 from gamestream_dagster.settings import PROJECT_ROOT, Settings
 from gamestream_dagster.warehouse.tables import alerts
 
-FIRE_SECONDS: Final = 180.0
-RESOLVE_SECONDS: Final = 240.0
+FIRE_SECONDS: Final = 300.0
+RESOLVE_SECONDS: Final = 300.0
 _ROUND_SECONDS: Final = 1.0
 _DAGSTER: Final = "dagster"
 _ERRORS: Final = (DrillError, ServiceError, FlinkJobError, PlatformError, AlertsError, SQLAlchemyError, OSError)
