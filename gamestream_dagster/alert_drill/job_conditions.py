@@ -134,6 +134,7 @@ def lost_job(scene: Scene) -> Iterator[None]:
     """The JobManager is killed and the jobs' states are moved away: the job manager must not start them without."""
     folder = scene.settings.checkpoints_dir
     aside = folder.with_name("out-of-reach")
+    running = scene.running_jobs()  # an earlier drill on these servers may have deployed more
     folder.rename(aside)
     try:
         scene.kill("flink-jobmanager")
@@ -143,7 +144,7 @@ def lost_job(scene: Scene) -> Iterator[None]:
         yield
     finally:
         scene.put_back(aside)
-        for job in scene.jobs:
+        for job in running:
             jobs.apply_job(scene.settings, job, Choice.HEAL)
             scene.wait_running(job)
             jobs.look_and_plan(scene.settings, job)

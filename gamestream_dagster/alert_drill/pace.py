@@ -65,7 +65,9 @@ def write_paced(home: Path, book: Book, names: Iterable[str]) -> None:
     entries = [
         _entry(rule, paced(rule, objectives) if rule.name in loud else QUIET) for rule in book.rules if rule.condition
     ]
-    (home / ALERTS_FILE).write_text(_HEADER + yaml.safe_dump({"alerts": entries}, sort_keys=False), encoding="utf-8")
+    made = home / f"{ALERTS_FILE}.made"
+    made.write_text(_HEADER + yaml.safe_dump({"alerts": entries}, sort_keys=False), encoding="utf-8")
+    made.replace(home / ALERTS_FILE)  # at once: a round may be reading it
 
 
 @contextmanager

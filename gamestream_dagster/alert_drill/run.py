@@ -18,6 +18,7 @@ from gamestream_dagster.alert_drill.inbox import open_inbox
 from gamestream_dagster.alert_drill.model import Command, Tried
 from gamestream_dagster.alert_drill.pace import own_rules_set_aside, write_paced
 from gamestream_dagster.alert_drill.plants import CATALOGUE, Plant
+from gamestream_dagster.alert_drill.rounds import Rounds, rounds
 from gamestream_dagster.alert_drill.scene import Scene
 from gamestream_dagster.alerts.errors import AlertsError
 from gamestream_dagster.alerts.rules import Book, load_book
@@ -27,7 +28,6 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.drill.errors import DrillError
 from gamestream_dagster.drill.sandbox import CHECKPOINT_SECONDS, kept_sandbox, new_sandbox
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
-from gamestream_dagster.monitoring.watch import watch
 from gamestream_dagster.platform.errors import PlatformError
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.provisioning import manager as provisioning
@@ -37,7 +37,6 @@ from gamestream_dagster.warehouse.tables import alerts
 
 FIRE_SECONDS: Final = 300.0
 RESOLVE_SECONDS: Final = 300.0
-_ROUND_SECONDS: Final = 1.0
 _DAGSTER: Final = "dagster"
 _ERRORS: Final = (DrillError, ServiceError, FlinkJobError, PlatformError, AlertsError, SQLAlchemyError, OSError)
 
@@ -105,13 +104,18 @@ def drill(settings: Settings, book: Book, plants: Iterable[Plant], say: Say, on_
     found: list[Tried] = []
     say("provision topics, subjects and tables")
     _provision(settings)
-    with open_inbox() as inbox, _environment(inbox.addresses(book)), own_rules_set_aside(settings.home):
+    with (
+        open_inbox() as inbox,
+        _environment(inbox.addresses(book)),
+        own_rules_set_aside(settings.home),
+        rounds(settings, say) as going,
+    ):
         scene = Scene(settings, inbox, Events(settings), say)
         scene.events.scores(2_000)
         scene.events.games(200, country="DE")
         for plant in plants:
             say(f"{plant.name}: plant {plant.what}")
-            done = _Play(scene, book, plant).run()
+            done = _Play(scene, book, plant, going).run()
             for one in done:
                 on_result(one)
             found += done
@@ -147,6 +151,7 @@ class _Play:
     scene: Scene
     book: Book
     plant: Plant
+    rounds: Rounds
     found: dict[str, Tried] = field(default_factory=dict[str, Tried])
 
     def run(self) -> list[Tried]:
@@ -167,33 +172,25 @@ class _Play:
         with self.plant.plant(self.scene):
             write_paced(self.scene.settings.home, self.book, self.plant.rules)
             began = time.monotonic()
-            self._rounds(FIRE_SECONDS, lambda: self._fired(began))
+            self.rounds.until(lambda: self._fired(began), FIRE_SECONDS)
             if any(one.alert_id for one in self.found.values()):
                 self._run_commands()
             self.scene.say(f"{self.plant.name}: lift it")
         lifted = time.monotonic()
-        self._rounds(RESOLVE_SECONDS, lambda: self._resolved(lifted))
+        self.rounds.until(lambda: self._resolved(lifted), RESOLVE_SECONDS)
 
     def _begin(self) -> None:
         """Servers and jobs that the plant needs; no alert of it is open, and no message waits."""
         self.scene.up(self.plant.servers)
         self.scene.deploy(self.plant.jobs)
         write_paced(self.scene.settings.home, self.book, ())
-        self._rounds(RESOLVE_SECONDS, lambda: not self._open())
+        self.rounds.until(lambda: not self._open(), RESOLVE_SECONDS)
         if left := self._open():
             raise DrillError(f"{left[0]} is firing before its condition is planted; see `gamestream alerts list`")
         self.scene.inbox.lines.clear()
 
     def _open(self) -> list[str]:
         return [alert_id for name in self.plant.rules for alert_id in self._active().get(name, ())]
-
-    def _rounds(self, limit: float, is_done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + limit
-        while True:
-            watch(self.scene.settings)
-            if is_done() or time.monotonic() > deadline:
-                return
-            time.sleep(_ROUND_SECONDS)
 
     def _fired(self, began: float) -> bool:
         active = self._active()

@@ -28,6 +28,7 @@ from gamestream_dagster.drill.errors import DrillError
 from gamestream_dagster.flink_jobs.control import manager as jobs
 from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.record.observed import JobState
+from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.platform import catalogue
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.platform.supervisor import Supervisor
@@ -173,6 +174,10 @@ class Scene:
     def wait_running(self, job: str) -> None:
         """Wait until all tasks of a job run."""
         self.wait_for(f"{job} runs", lambda: jobs.observe_job(self.settings, job).state is JobState.RUNNING)
+
+    def running_jobs(self) -> list[str]:
+        """Every job that runs, whoever deployed it."""
+        return [name for name in load_jobs() if jobs.observe_job(self.settings, name).state is JobState.RUNNING]
 
     def wait_read(self) -> None:
         """Wait until the boards' jobs have read everything, and the ranks have rows."""

@@ -57,7 +57,7 @@ def test_the_drill_takes_away_what_it_planted(drilled: Drilled) -> None:
 
 
 def test_a_rule_that_does_not_fire_is_not_held(drilled: Drilled, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "FIRE_SECONDS", 1.0)
+    monkeypatch.setattr(run, "FIRE_SECONDS", 5.0)
     book = load_book()
     (plant,) = run.choose(("dau_drop",), book)
     nothing = replace(plant, plant=lambda _: nullcontext())
