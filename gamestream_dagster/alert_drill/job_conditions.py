@@ -87,7 +87,7 @@ def failed_proofs(scene: Scene) -> Iterator[None]:
     scene.prove()
     topic = score_source(scene.settings).topic
     file = min((scene.settings.archive_dir / topic).rglob("*.parquet"))
-    aside = file.with_name(f"{file.name}.out-of-reach")
+    aside = scene.settings.home / f"{file.name}.out-of-reach"  # in the archive it would be deleted as a leftover
     try:
         file.rename(aside)
         scene.launch(_RECONCILE, succeeds=False)
