@@ -55,7 +55,6 @@ def late_events(scene: Scene) -> Iterator[None]:
     scene.prove()
     with scene.database() as link:
         late = max(300, int(link.scalar(LATE) or 0) // 10)
-    scene.events.scores(100)
     scene.wait_read()
     try:
         scene.events.scores(late, behind=timedelta(hours=1))

@@ -180,7 +180,11 @@ class Scene:
         return [name for name in load_jobs() if jobs.observe_job(self.settings, name).state is JobState.RUNNING]
 
     def wait_read(self) -> None:
-        """Wait until the boards' jobs have read everything, and the ranks have rows."""
+        """Wait until the boards' jobs have read everything, and the ranks have rows.
+
+        A job that was restored reports its lag with the first record that it reads, so some are sent.
+        """
+        self.events.scores(100)
         for job in BOARDS:
             self.wait_for(f"{job} has read its topic", lambda job=job: self._lag(job) == 0)
         self.wait_for("top_players has rows", lambda: self.has_rows("top_players", _LEAST_ROWS))
