@@ -13,13 +13,15 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from gamestream_dagster.alert_drill.jobs import ABUSE
+from gamestream_dagster.alert_drill.jobs import ABUSE, SECURITY
 from gamestream_dagster.alert_drill.scene import Scene
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.events.abuse_play import AbuseOptions
 from gamestream_dagster.events.abuse_simulation import simulate_abuse
 from gamestream_dagster.flink_jobs.control import manager as jobs
+from gamestream_dagster.security.simulation import LogOptions, labelled_lines
 
+_UNREADABLE: Final = '{"timestamp": 1790000000, "log": "no log line \\u0000"}'
 LATE: Final = sa.text("SELECT coalesce(sum(records), 0) FROM ledger WHERE topic = 'user-score'")
 """Records of which a share must be late: at most those of an hour."""
 
@@ -69,18 +71,42 @@ def late_events(scene: Scene) -> Iterator[None]:
 def abuse(scene: Scene) -> Iterator[None]:
     """Purchases, prices, refunds, scores and accounts that no honest game gives."""
     options = AbuseOptions(start_ms=int(time.time() * 1000), seed=int(time.time()), players=1, repeats=1)
-    outputs = [name for name, board in load_boards().items() if board.job == ABUSE]
+    outputs = _outputs(ABUSE)
     try:
         simulate_abuse(scene.settings, options)
         scene.wait_for("game_alerts_v1 has found all kinds of abuse", lambda: all(map(scene.has_rows, outputs)))
         yield
     finally:
-        # a row would stand for an hour; without its job nobody writes it anew
-        jobs.suspend_job(scene.settings, ABUSE)
-        scene.jobs.remove(ABUSE)
-        with scene.database() as link:
-            for name in outputs:
-                link.execute(sa.table(name).delete())
+        _forget(scene, ABUSE)
+
+
+@contextmanager
+def attack(scene: Scene) -> Iterator[None]:
+    """A log of SSH servers under attack, and lines that nobody can read."""
+    now = int(time.time() * 1000)
+    try:
+        scene.events.log(
+            line.text for line in labelled_lines(LogOptions(seed=now, start_ms=now - 3_600_000, lines=300))
+        )
+        scene.events.log(_UNREADABLE for _ in range(150))
+        found = ("attacks", "log_lines_1min")
+        scene.wait_for("security_v1 has found the attacks", lambda: all(map(scene.has_rows, found)))
+        yield
+    finally:
+        _forget(scene, SECURITY)
+
+
+def _outputs(job: str) -> list[str]:
+    return [name for name, board in load_boards().items() if board.job == job]
+
+
+def _forget(scene: Scene, job: str) -> None:
+    """Delete the rows of a job, which would stand for longer than a drill; without the job nobody writes them anew."""
+    jobs.suspend_job(scene.settings, job)
+    scene.jobs.remove(job)
+    with scene.database() as link:
+        for name in _outputs(job):
+            link.execute(sa.table(name).delete())
 
 
 @contextmanager

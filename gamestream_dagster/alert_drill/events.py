@@ -6,7 +6,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -16,6 +16,7 @@ from confluent_kafka import Producer
 from gamestream_dagster.catalogue.sources import score_source
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.drill.errors import DrillError
+from gamestream_dagster.security.shipping import TOPIC as LOGS
 from gamestream_dagster.settings import Settings
 
 _FLUSH_SECONDS: Final = 60.0
@@ -44,6 +45,12 @@ class Events:
                 "user_id": player, "team_id": team, "team_name": team, "score": 1 + number % 9,
                 "event_time_millis": at, "event_id": str(uuid.uuid4()),
             })  # fmt: skip
+        self._flush()
+
+    def log(self, lines: Iterable[str]) -> None:
+        """Log lines of one machine."""
+        for line in lines:
+            self._producer.produce(LOGS, line.encode(), b"drill")
         self._flush()
 
     @contextmanager

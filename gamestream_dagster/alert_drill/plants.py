@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gamestream_dagster.alert_drill import conditions, job_conditions
-from gamestream_dagster.alert_drill.jobs import ABUSE, BOARDS, INTAKE, RANKS, STREAKS
+from gamestream_dagster.alert_drill.jobs import ABUSE, BOARDS, INTAKE, RANKS, SECURITY, STREAKS
 from gamestream_dagster.alert_drill.scene import Scene
 
 _APIS: Final = ("ingest", "api")
@@ -74,4 +74,6 @@ CATALOGUE: Final = (
     Plant("abuse", "abuse of each kind",
           tuple(f"abuse_{kind}" for kind in ("velocity", "prices", "refunds", "scores", "devices")),
           conditions.abuse, (INTAKE, ABUSE)),
+    Plant("attack", "attacks on SSH servers, and log lines that cannot be read", ("ssh_attack", "unread_log_lines"),
+          conditions.attack, (SECURITY,)),
 )  # fmt: skip
