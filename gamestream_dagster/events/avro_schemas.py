@@ -116,6 +116,8 @@ def _resolve(
         schemas.append(json.loads(referred.text))
     try:
         return shape_of(json.loads(stored.text, parse_constant=_no_constant), named)
+    except UnusableSchemaError:
+        raise
     except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a whole number of 4,300 digits
         raise UnusableSchemaError("it is no JSON") from error
 

@@ -144,12 +144,13 @@ def test_headers_are_archived_and_hostile_ones_stop_nothing(own, source):
         [*ours, (b"gamestream-app", b"other")],
         [(b"x-forwarded-for", b"81.2.69.142")],
     ]
-    for headers in (ours, *hostile):
+    # the first ones, so that CPython has specialised the code that reads the others
+    for headers in (*[ours] * 30, *hostile):
         produce(str(own.kafka), source.topic, value, headers)
-    assert archive_topic(own, source).records == 1 + len(hostile)
+    assert archive_topic(own, source).records == 30 + len(hostile)
     with duckdb.connect() as database:
         open_archive(database, own.archive_dir / source.topic, own_columns=source.own_columns)
         rows = database.execute('SELECT headers FROM archive ORDER BY "offset"').fetchall()
     kept = '{"gamestream-app":"game","gamestream-key-id":"k1"}'
-    assert [row[0] for row in rows[:5]] == [kept, None, None, None, None]
-    assert [row[0] for row in rows[5:]] == [kept.replace('game"', 'other"'), None]
+    assert [row[0] for row in rows[29:34]] == [kept, None, None, None, None]
+    assert [row[0] for row in rows[34:]] == [kept.replace('game"', 'other"'), None]
