@@ -22,6 +22,8 @@ from gamestream_dagster.flink_jobs.control import manager as jobs
 from gamestream_dagster.security.simulation import LogOptions, labelled_lines
 
 _UNREADABLE: Final = '{"timestamp": 1790000000, "log": "no log line \\u0000"}'
+_QUIET: Final = "Sep 21 14:13:20 gate-1 cron[7]: (root) CMD (true)"
+_QUIET_LINES: Final = 3_000
 LATE: Final = sa.text("SELECT coalesce(sum(records), 0) FROM ledger WHERE topic = 'user-score'")
 """Records of which a share must be late: at most those of an hour."""
 
@@ -77,7 +79,9 @@ def abuse(scene: Scene) -> Iterator[None]:
         scene.wait_for("game_alerts_v1 has found all kinds of abuse", lambda: all(map(scene.has_rows, outputs)))
         yield
     finally:
-        _forget(scene, ABUSE)
+        # a row would stand for an hour; without its job nobody writes it anew
+        _stop(scene, ABUSE)
+        _delete(scene, ABUSE)
 
 
 @contextmanager
@@ -93,17 +97,33 @@ def attack(scene: Scene) -> Iterator[None]:
         scene.wait_for("security_v1 has found the attacks", lambda: all(map(scene.has_rows, found)))
         yield
     finally:
-        _forget(scene, SECURITY)
+        scene.events.log(_QUIET for _ in range(_QUIET_LINES))
+        scene.wait_for("security_v1 has read quiet lines", lambda: _lines(scene) >= _QUIET_LINES)
+        _stop(scene, SECURITY)
+        # ten minutes pass; without its job nobody writes the rows anew
+        scene.execute("UPDATE attacks SET as_of = as_of - INTERVAL '1 hour'")
+
+
+def forget_attacks(scene: Scene) -> None:
+    """Delete what was found in the log of the drill."""
+    _delete(scene, SECURITY)
+
+
+def _lines(scene: Scene) -> int:
+    with scene.database() as link:
+        return int(link.scalar(sa.text("SELECT coalesce(sum(lines), 0) FROM log_lines_1min")) or 0)
 
 
 def _outputs(job: str) -> list[str]:
     return [name for name, board in load_boards().items() if board.job == job]
 
 
-def _forget(scene: Scene, job: str) -> None:
-    """Delete the rows of a job, which would stand for longer than a drill; without the job nobody writes them anew."""
+def _stop(scene: Scene, job: str) -> None:
     jobs.suspend_job(scene.settings, job)
     scene.jobs.remove(job)
+
+
+def _delete(scene: Scene, job: str) -> None:
     with scene.database() as link:
         for name in _outputs(job):
             link.execute(sa.table(name).delete())

@@ -75,5 +75,5 @@ CATALOGUE: Final = (
           tuple(f"abuse_{kind}" for kind in ("velocity", "prices", "refunds", "scores", "devices")),
           conditions.abuse, (INTAKE, ABUSE)),
     Plant("attack", "attacks on SSH servers, and log lines that cannot be read", ("ssh_attack", "unread_log_lines"),
-          conditions.attack, (SECURITY,)),
+          conditions.attack, (SECURITY,), clean=conditions.forget_attacks),
 )  # fmt: skip

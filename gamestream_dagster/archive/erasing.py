@@ -23,14 +23,8 @@ import pyarrow.parquet as pq
 from gamestream_dagster.archive.decode import REFUSED
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.erased_counts import CountsKept
-from gamestream_dagster.archive.manifest import (
-    ArchivedFile,
-    Manifest,
-    exclusive,
-    load_manifest,
-    save_manifest,
-    sync_folder,
-)
+from gamestream_dagster.archive.manifest import ArchivedFile, Manifest
+from gamestream_dagster.archive.manifest_file import exclusive, load_manifest, save_manifest, sync_folder
 from gamestream_dagster.events.suppression import ERASED, Suppression
 
 pc: Any = pyarrow.compute  # it makes its functions when it is loaded

@@ -9,7 +9,8 @@ from pathlib import Path
 from gamestream_dagster.archive.digests import damage
 from gamestream_dagster.archive.errors import BEGIN_ANEW, ArchiveDamagedError, TruncatedByRetentionError
 from gamestream_dagster.archive.incarnation import TopicNow, same_incarnation
-from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, Replaced, exclusive, save_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, Replaced
+from gamestream_dagster.archive.manifest_file import exclusive, save_manifest
 from gamestream_dagster.archive.migrating import load_to_write
 from gamestream_dagster.archive.reader import rows_in
 from gamestream_dagster.archive.writer import ArchiveRun, check_expected, open_decoding

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from gamestream_dagster.archive.decode import archive_schema
 from gamestream_dagster.archive.digests import verify_files
 from gamestream_dagster.archive.errors import ArchiveDamagedError
-from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, load_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.catalogue.sources import ColumnType
 from gamestream_dagster.events.suppression import ERASED
 

@@ -20,15 +20,8 @@ from gamestream_dagster.archive.erasing import suppressed_rows
 from gamestream_dagster.archive.errors import TopicRecreatedError, TruncatedByRetentionError
 from gamestream_dagster.archive.incarnation import TopicNow, begun_anew, chapter_for
 from gamestream_dagster.archive.leftovers import chapter_folder, remove_orphans
-from gamestream_dagster.archive.manifest import (
-    ArchivedFile,
-    Chapter,
-    Manifest,
-    exclusive,
-    load_manifest,
-    save_manifest,
-    sync_folder,
-)
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import exclusive, load_manifest, save_manifest, sync_folder
 from gamestream_dagster.archive.migrating import load_or_set_aside, load_to_write
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin

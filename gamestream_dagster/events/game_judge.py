@@ -126,7 +126,8 @@ class GameEventJudge:
         sent, _ = _taken(self._envelope, document)
         sent.pop("properties", None)
         kind = self._kind(sent.get("event_type"), ignored)
-        found = self._judge_envelope(kind, sent, ignored) | derived_fields(kind and kind.event, sent, value)
+        derived = derived_fields(kind and kind.event, sent, value)
+        found = {**self._judge_envelope(kind, sent, ignored), **derived}
         if kind is None:
             found.pop("event_type", None)
         return {name: one for name, one in found.items() if bad_text(one) is None}

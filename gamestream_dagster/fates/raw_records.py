@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from gamestream_dagster.archive.decode import decode
 from gamestream_dagster.archive.errors import ArchiveDamagedError
 from gamestream_dagster.archive.find import ArchivedRecord, find_in
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.writer import open_decoding
 from gamestream_dagster.catalogue.sources import HEADERS_COLUMN, Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin

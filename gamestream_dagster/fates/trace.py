@@ -130,7 +130,7 @@ class Tracing:
 
     def _with_copies_of_later(self, traced: Sequence[TracedRecord]) -> list[TracedRecord]:
         """Of an id in several partitions the job may have read a later record first: the others are its copies."""
-        counted = {
+        counted: dict[tuple[str | None, str | None], Place] = {
             (record.user_id, record.digest): one.raw
             for record, one in zip(self.records, traced, strict=False)
             if one.outcome in (Outcome.ENRICHED, Outcome.LATE) and one.evidence is Evidence.OUTPUT and record.digest

@@ -30,17 +30,8 @@ from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.ledger.balance import ARCHIVE, balance, write_ledger
 from gamestream_dagster.reconciliation.ledger.copied import copy_faults
 from gamestream_dagster.reconciliation.model.cut import Cut, check_beginning, earliest, shown
-from gamestream_dagster.reconciliation.model.values import (
-    BoardResult,
-    JobCut,
-    LedgerBalance,
-    LedgerFault,
-    Mode,
-    Row,
-    Sink,
-    TopicProof,
-    Verdict,
-)
+from gamestream_dagster.reconciliation.model.proof import JobCut, LedgerBalance, LedgerFault, TopicProof
+from gamestream_dagster.reconciliation.model.values import BoardResult, Mode, Row, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Key
 from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Limits, record_topic
 from gamestream_dagster.reconciliation.observe.erased_counts import forget_counts

@@ -34,7 +34,8 @@ from gamestream_dagster.privacy.certificate import Verdict as EraseVerdict
 from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.reconciliation.live.model import DayProof
 from gamestream_dagster.reconciliation.live.run import reconcile_day
-from gamestream_dagster.reconciliation.model.values import Mode, ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Mode, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 from tests.support.live_job import INTAKE, LiveJob

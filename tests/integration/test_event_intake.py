@@ -17,7 +17,7 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.dead_letters.letter import Position, letter_of

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from gamestream_dagster.archive import writer
 from gamestream_dagster.archive.errors import ArchiveForgedError
 from gamestream_dagster.archive.find import find_in
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.mending import mend_archive
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import archive_topic

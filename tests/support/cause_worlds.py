@@ -22,7 +22,8 @@ from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory, read_history
 from gamestream_dagster.reconciliation.compare.examine import examine
-from gamestream_dagster.reconciliation.model.values import Difference, FaultKind, JobCut, LedgerFault, Row, Sink
+from gamestream_dagster.reconciliation.model.proof import FaultKind, JobCut, LedgerFault
+from gamestream_dagster.reconciliation.model.values import Difference, Row, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import Change, Key
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from gamestream_dagster.reconciliation.observe.observation import Observation

@@ -17,7 +17,7 @@ from gamestream_dagster.archive.erasing import (
     rewrite_in_place,
 )
 from gamestream_dagster.archive.id_index import index_folder
-from gamestream_dagster.archive.manifest import MANIFEST, load_manifest
+from gamestream_dagster.archive.manifest_file import MANIFEST, load_manifest
 from gamestream_dagster.catalogue.sources import stack_sources
 from gamestream_dagster.privacy.player import Player
 from gamestream_dagster.privacy.stores.model import Found, Rows, Say

@@ -20,15 +20,8 @@ from gamestream_dagster.reconciliation.compare.bracket import compare_bracket
 from gamestream_dagster.reconciliation.compare.equal import compare_equal
 from gamestream_dagster.reconciliation.compare.findings import entity_of
 from gamestream_dagster.reconciliation.model.input_history import depth
-from gamestream_dagster.reconciliation.model.values import (
-    Cause,
-    Difference,
-    DifferenceKind,
-    Entity,
-    LedgerFault,
-    Row,
-    Sink,
-)
+from gamestream_dagster.reconciliation.model.proof import LedgerFault
+from gamestream_dagster.reconciliation.model.values import Cause, Difference, DifferenceKind, Entity, Row, Sink
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows

@@ -37,15 +37,8 @@ from gamestream_dagster.reconciliation.causes.witness import (
 from gamestream_dagster.reconciliation.compare.clocks import named_by_clock
 from gamestream_dagster.reconciliation.compare.findings import entity_of, fault_of
 from gamestream_dagster.reconciliation.compare.open_seasons import SEASON
-from gamestream_dagster.reconciliation.model.values import (
-    BoardResult,
-    Cause,
-    Difference,
-    DifferenceKind,
-    LedgerFault,
-    Row,
-    Sink,
-)
+from gamestream_dagster.reconciliation.model.proof import LedgerFault
+from gamestream_dagster.reconciliation.model.values import BoardResult, Cause, Difference, DifferenceKind, Row, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import Key
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.observe.sinks import by_key, newest_window

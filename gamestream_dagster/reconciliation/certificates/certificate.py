@@ -15,7 +15,7 @@ from typing import Any, cast
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, ColumnRole, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season_named
 from gamestream_dagster.catalogue.sources import Source, source_of_board, stack_sources

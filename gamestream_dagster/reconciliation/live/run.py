@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gamestream_dagster.archive.erased_counts import count_files, counts_dir
 from gamestream_dagster.archive.errors import ArchiveError
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.catalogue.sources import Source, source_named, stack_sources

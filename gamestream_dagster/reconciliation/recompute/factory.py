@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gamestream_dagster.archive.erased_counts import count_files, counts_dir
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import BoardEngine

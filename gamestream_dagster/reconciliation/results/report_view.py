@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from gamestream_dagster.reconciliation.model.values import Cause, Causes, Difference, ReconciliationRun
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Cause, Causes, Difference
 from gamestream_dagster.reconciliation.results.store import PastRun
 
 ROWS_SHOWN = 300

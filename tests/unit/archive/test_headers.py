@@ -14,7 +14,8 @@ import pytest
 from gamestream_dagster.archive.decode import decoding
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.erasing import forget
-from gamestream_dagster.archive.manifest import Manifest, load_manifest, save_manifest
+from gamestream_dagster.archive.manifest import Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun
 from gamestream_dagster.catalogue.sources import HEADERS_COLUMN, load_sources

@@ -15,7 +15,8 @@ import pytest
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.erasing import erase_from_archive
 from gamestream_dagster.archive.errors import ArchiveForgedError
-from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest, save_manifest
+from gamestream_dagster.archive.manifest import Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
 from gamestream_dagster.catalogue.seasons import season_named
 from gamestream_dagster.clients.topic_identity import TopicId
