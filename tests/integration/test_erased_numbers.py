@@ -54,6 +54,7 @@ KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("score", {}),
 )
 OF_INTAKE = ("game-events-enriched", "game-events-late", "game-events-dlq", "user-score")
+pytestmark = pytest.mark.timeout(900)  # the fixture deploys four jobs, and replays them
 OF_TILL = ("transactions-keyed", "transactions-unique", "transactions-refused")
 
 
