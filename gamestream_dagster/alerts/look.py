@@ -70,7 +70,7 @@ def look(
         if rule.condition:
             sources = {name: book.series[name].source for name in rule.parsed.series}
             silent = {name: f"{source}: {failed[source]}" for name, source in sources.items() if source in failed}
-            found += _of_rule(rule, series, silent, counts, before, now)
+            found += _of_rule(rule, series, silent, before, now, counts=counts)
     return found
 
 
@@ -78,9 +78,10 @@ def _of_rule(
     rule: Rule,
     series: SeriesReader,
     silent: Mapping[str, str],
-    counts: frozenset[str],
     before: Mapping[Key, Standing],
     now: float,
+    *,
+    counts: frozenset[str],
 ) -> list[Evaluated]:
     """One rule; `silent`: why a series of it could not be collected; `counts`: series that count readings."""
     blind = frozenset(silent)

@@ -46,7 +46,7 @@ class Series(_Entry):
     labels: tuple[str, ...] = ()
     source: str = Field(pattern=NAME)
     counts_readings: bool = False
-    """Its value is the number of readings that another series is made of: fewer than a condition asks for is no data."""
+    """Its value is how many readings another series is made of: fewer than a condition asks for is no data."""
 
 
 class Rule(_Entry):

@@ -26,7 +26,9 @@ def verdicts(settings: Settings, now: float) -> list[Sample]:
     with open_engine(settings) as engine, engine.connect() as connection:
         runs = newest_by_board(connection, boards)
         found = findings_of(connection, runs.values())
-        return [sample for board, run in runs.items() for sample in of_board(board, found.of(run, board), settings, now)]
+        return [
+            sample for board, run in runs.items() for sample in of_board(board, found.of(run, board), settings, now)
+        ]
 
 
 def of_board(board: str, run: FinishedRun, settings: Settings, now: float) -> list[Sample]:
