@@ -89,7 +89,9 @@ def floor_of(tree: Any, counts: frozenset[str]) -> str:
         tree = tree.expr
     if not isinstance(tree, promql.BinaryExpr) or (tree.modifier is not None and tree.modifier.return_bool):
         return ""
-    symbol, count, limit = str(tree.op), tree.lhs, tree.rhs
+    count: Any = tree.lhs
+    limit: Any = tree.rhs
+    symbol = str(tree.op)
     if symbol in _MIRRORED:
         symbol, count, limit = _MIRRORED[symbol], limit, count
     is_count = (isinstance(count, promql.Call) and count.func.name == COUNT) or (

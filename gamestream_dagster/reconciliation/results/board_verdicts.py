@@ -76,14 +76,14 @@ def _any(ids: list[str]) -> sa.ColumnElement[Any]:
     return sa.any_(sa.cast(sa.literal(ids, ARRAY(sa.Text)), ARRAY(sa.Text)))
 
 
-def _topics(ids: list[str]) -> Select[Any]:
+def _topics(ids: list[str]) -> Select[Any, Any, Any, Any]:
     own = reconciliation_topics.c
     told = own.ledger["balanced"].astext
     balanced = sa.case((told == "true", sa.true()), (told == "false", sa.false()))
     return sa.select(own.run_id, own.verdict, own.boards, balanced).where(own.run_id == _any(ids))
 
 
-def _rows(ids: list[str]) -> Select[Any]:
+def _rows(ids: list[str]) -> Select[Any, Any, Any]:
     own = differences.c
     accepted = sa.func.bool_and(sa.func.coalesce(own.accepted, sa.false()))
     return sa.select(own.run_id, own.board, accepted).where(own.run_id == _any(ids)).group_by(own.run_id, own.board)
