@@ -13,7 +13,14 @@ from typing import Any, Final
 
 import yaml
 
-from gamestream_dagster.alerts.rules import ALERTS_FILE, BURN_RATES, FEWEST_READINGS, Book, Rule
+from gamestream_dagster.alerts.rules import (
+    ALERTS_FILE,
+    BURN_RATES,
+    FEWEST_READINGS,
+    FEWEST_RECENT,
+    Book,
+    Rule,
+)
 from gamestream_dagster.drill.errors import DrillError
 
 LASTS: Final = "2s"
@@ -48,8 +55,9 @@ def paced(rule: Rule, objectives: Iterable[str]) -> str:
     for factor, long, short, _ in BURN_RATES:
         if rule.name in {f"{name}_burns_{factor:g}x".replace(".", "_") for name in objectives}:
             # the long window first: the short window of the slowest alert is the long one of another
-            changes = ((f"[{long}]", f"[{LONG}]"), (f"[{short}]", f"[{SHORT}]"),
-                       (f">= {FEWEST_READINGS[long]}", f">= {READINGS}"))  # fmt: skip
+            changes = ((f"[{long}]) >= {FEWEST_READINGS[long]}", f"[{LONG}]) >= {READINGS}"),
+                       (f"[{short}]) >= {FEWEST_RECENT[short]}", f"[{SHORT}]) >= 1"),
+                       (f"[{long}]", f"[{LONG}]"), (f"[{short}]", f"[{SHORT}]"))  # fmt: skip
     condition = rule.condition
     for old, new in changes:
         if old not in condition:
