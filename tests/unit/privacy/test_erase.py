@@ -6,10 +6,9 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,9 +20,10 @@ from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.privacy.errors import ErasureError
 from gamestream_dagster.privacy.export import MANIFEST, export
 from gamestream_dagster.privacy.player import Player
-from gamestream_dagster.privacy.requests import Request, State
+from gamestream_dagster.privacy.requests import State
 from gamestream_dagster.privacy.stores.model import Found, Rows, Say
 from gamestream_dagster.settings import Settings
+from tests.support.fakes.erase_requests import MemoryRequests
 
 ANN, BEN = "ann", "ben"
 HOUR = 3_600_000
@@ -56,40 +56,6 @@ class MemoryStore:
                 self.held[user] = self.held[user][1:]
             raise KeyboardInterrupt
         return sum(len(self.held.pop(user)) for user in [user for user in self.held if player(user)])
-
-
-@dataclass
-class MemoryRequests:
-    """The table of requests."""
-
-    rows: dict[int, Request] = field(default_factory=dict)
-
-    def all(self) -> list[Request]:
-        return list(self.rows.values())
-
-    def numbered(self, number: int) -> Request:
-        return self.rows[number]
-
-    def open_of(self, subject: str) -> Request | None:
-        return next((one for one in self.all() if one.subject == subject and one.state is State.OPEN), None)
-
-    def write(self, subject: str, player: str, plan: Any, state: State) -> Request:
-        number = len(self.rows) + 1
-        self.rows[number] = Request(number, subject, state, datetime.now(UTC), "me", player, plan=plan)
-        return self.rows[number]
-
-    def change(self, number: int, **values: Any) -> None:
-        values = {name: State(value) if name == "state" else value for name, value in values.items()}
-        self.rows[number] = replace(self.rows[number], **values)
-
-    def forget(self, subject: str) -> None:
-        for one in self.all():
-            if one.subject == subject:
-                self.change(one.number, player=None)
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        yield
 
 
 @dataclass
