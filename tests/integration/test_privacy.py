@@ -25,6 +25,7 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.producer import ScoreProducer
 from gamestream_dagster.events.suppression import load_suppression
 from gamestream_dagster.flink_jobs.control.manager import apply_job
+from gamestream_dagster.platform.layout import log_file
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.privacy.certificate import EraseCertificate, Part, verify
 from gamestream_dagster.privacy.certificate import Verdict as PrivacyVerdict
@@ -242,7 +243,7 @@ def test_a_request_over_http_is_carried_out_by_its_number(erased: Erased, api: h
     assert {place["place"]: place["found"] for place in told.json()["certificate"]["places"]}["topic user-score"] >= 24
     assert api.get(f"/v1/erasures/{number + 1}").json()["code"] == "NO_SUCH_ERASURE"
     assert verify(settings, made) == []
-    log = (settings.logs_dir / "api.log").read_text(encoding="utf-8")
+    log = log_file(settings, "api").read_text(encoding="utf-8")
     assert "/v1/players/{player:path}/erase" in log
     for text in (told.text, log, " ".join(said)):
         assert not re.search(rf"\b{ANN}\b", text)

@@ -40,7 +40,8 @@ def look(instance: dg.DagsterInstance, *numbers: int, error: Exception | None = 
 
 def run_of(instance: dg.DagsterInstance, number: int, status: dg.DagsterRunStatus) -> None:
     """A run that is on record."""
-    made = instance.create_run_for_job(privacy_erase, status=status, tags={REQUEST_TAG: str(number)})
+    config = {"ops": {"erase_player": {"config": {"request": number}}}}
+    made = instance.create_run_for_job(privacy_erase, config, status=status, tags={REQUEST_TAG: str(number)})
     assert made.job_name == JOB
 
 
