@@ -41,7 +41,7 @@ def look(instance: dg.DagsterInstance, *numbers: int, error: Exception | None = 
 def run_of(instance: dg.DagsterInstance, number: int, status: dg.DagsterRunStatus) -> None:
     """A run that is on record."""
     config = {"ops": {"erase_player": {"config": {"request": number}}}}
-    made = instance.create_run_for_job(privacy_erase, config, status=status, tags={REQUEST_TAG: str(number)})
+    made = instance.create_run_for_job(privacy_erase, run_config=config, status=status, tags={REQUEST_TAG: str(number)})
     assert made.job_name == JOB
 
 
