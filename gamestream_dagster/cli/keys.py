@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 talk = Talk(stderr=True)
 
-keys = typer.Typer(no_args_is_help=True, help="Keys of the HTTP APIs: who may send events and read boards.")
+keys = typer.Typer(no_args_is_help=True, help="Keys of the HTTP APIs: who may send events, read boards, erase players.")
 
 App = Annotated[str, typer.Option("--app", help="Name of the app that uses it: small letters, digits, -.")]
 Scopes = Annotated[
