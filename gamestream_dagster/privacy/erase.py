@@ -35,23 +35,6 @@ def request_erase(settings: Settings, user_id: str, stores: Stores | None = None
         return requests.write(player.subject, user_id, planned(scan_all(made, player)), State.OPEN)
 
 
-def ask_erase(settings: Settings, requests: Requests, user_id: str, by: str) -> Request:
-    """Write the request to erase a player and scan nothing: `erase` does first. An open one is returned as it is.
-
-    Args:
-        settings: the stack.
-        requests: its table of requests.
-        user_id: the player.
-        by: who asks, as `requested_by` names it.
-
-    Raises:
-        PrivacyError: it is no id.
-        SuppressionError: the key of this stack is gone.
-    """
-    player = player_of(settings, user_id)
-    return requests.write(player.subject, user_id, None, State.OPEN, by)
-
-
 def erase(settings: Settings, number: int, say: Say = lambda _: None, stores: Stores | None = None) -> EraseCertificate:
     """Carry a request out, from wherever an earlier run of it ended.
 

@@ -185,6 +185,23 @@ def request_export(settings: Settings, user_id: str) -> Request:
         return requests.write(player.subject, user_id, (), State.EXPORT)
 
 
+def ask_erase(settings: Settings, requests: Requests, user_id: str, by: str) -> Request:
+    """Write the request to erase a player, and scan nothing: the erase does first. An open one is returned as it is.
+
+    Args:
+        settings: the stack.
+        requests: its table of requests.
+        user_id: the player.
+        by: who asks, as `requested_by` names it.
+
+    Raises:
+        PrivacyError: it is no id.
+        SuppressionError: the key of this stack is gone.
+    """
+    player = player_of(settings, user_id)
+    return requests.write(player.subject, user_id, None, State.OPEN, by)
+
+
 def player_of_request(settings: Settings, number: int) -> str:
     """The player of a request that is not finished.
 

@@ -77,9 +77,8 @@ class StackErasures:
         Raises:
             RequestRefusedError: 400 where it is no id, 503 where the request cannot be written now.
         """
-        # reads the archives' code, which few servers need
-        from gamestream_dagster.privacy.erase import ask_erase
-        from gamestream_dagster.privacy.requests import API
+        # loads the archives' code, which few servers need
+        from gamestream_dagster.privacy.requests import API, ask_erase
 
         return self._with(lambda requests: ask_erase(self._settings, requests, user_id, f"{API}{app}"))
 

@@ -18,11 +18,11 @@ from gamestream_dagster.events.suppression import hash_of, load_suppression, sta
 from gamestream_dagster.privacy import erase as module
 from gamestream_dagster.privacy import requests as requests_module
 from gamestream_dagster.privacy.certificate import EraseCertificate, Part, Verdict, is_erase, verify
-from gamestream_dagster.privacy.erase import ask_erase, erase, request_erase
+from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.privacy.errors import ErasureError
 from gamestream_dagster.privacy.export import MANIFEST, export
 from gamestream_dagster.privacy.player import Player
-from gamestream_dagster.privacy.requests import State
+from gamestream_dagster.privacy.requests import State, ask_erase
 from gamestream_dagster.privacy.stores.model import Found, Rows, Say
 from gamestream_dagster.settings import Settings
 from tests.support.fakes.erase_requests import MemoryRequests
