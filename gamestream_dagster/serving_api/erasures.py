@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import orjson
@@ -25,14 +25,12 @@ from gamestream_dagster.http_server.body import BodyForm, Coding
 from gamestream_dagster.http_server.errors import bad_request, not_found, unavailable
 from gamestream_dagster.http_server.keys import Scope
 from gamestream_dagster.privacy.errors import ErasureError, PrivacyError
+from gamestream_dagster.privacy.requests import API, Requests, State, ask_erase, requests_of
+from gamestream_dagster.privacy.requests import Request as ErasureRequest
 from gamestream_dagster.serving_api.admitted import admitted, only, parts_in, problems
 from gamestream_dagster.serving_api.answers import answer
 from gamestream_dagster.serving_api.models import ErasureAnswer
 from gamestream_dagster.settings import Settings
-
-if TYPE_CHECKING:
-    from gamestream_dagster.privacy.requests import Request as ErasureRequest
-    from gamestream_dagster.privacy.requests import Requests
 
 _MOST_NUMBER: Final = 2**31 - 1  # of an integer in Postgres
 _ANY_BODY: Final = BodyForm(Coding.IDENTITY, beacon=True)
@@ -77,9 +75,6 @@ class StackErasures:
         Raises:
             RequestRefusedError: 400 where it is no id, 503 where the request cannot be written now.
         """
-        # loads the archives' code, which few servers need
-        from gamestream_dagster.privacy.requests import API, ask_erase
-
         return self._with(lambda requests: ask_erase(self._settings, requests, user_id, f"{API}{app}"))
 
     def find(self, number: int) -> ErasureRequest | None:
@@ -108,12 +103,7 @@ class StackErasures:
 def erasures_of(settings: Settings, engine: Engine) -> StackErasures:
     """The requests of a stack in its Postgres."""
 
-    def opened() -> Requests:
-        from gamestream_dagster.privacy.requests import requests_of  # as in `ask`
-
-        return requests_of(engine)
-
-    return StackErasures(settings, opened)
+    return StackErasures(settings, lambda: requests_of(engine))
 
 
 async def _erasing_app(request: Request) -> str:
@@ -172,7 +162,7 @@ async def get_erasure(
     found = None
     if number <= _MOST_NUMBER:
         found = await asyncio.to_thread(partial(parts_in(request).erasures.find, number))
-    if found is None or found.state.value == "EXPORT":
+    if found is None or found.state is State.EXPORT:
         raise not_found("NO_SUCH_ERASURE", f"{_ABSENT[:-1]}; `gamestream player requests` lists them.")
     return answer(request, _described(found))
 
