@@ -25,6 +25,7 @@ from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.erased_counts import CountsKept
 from gamestream_dagster.archive.manifest import ArchivedFile, Manifest
 from gamestream_dagster.archive.manifest_file import exclusive, load_manifest, save_manifest, sync_folder
+from gamestream_dagster.archive.words import words_of
 from gamestream_dagster.events.suppression import ERASED, Suppression
 
 pc: Any = pyarrow.compute  # it makes its functions when it is loaded
@@ -203,31 +204,6 @@ def _bytes_of(name: str, text: str) -> bytes:
         return base64.b64decode(text)
     except ValueError:
         return b""
-
-
-def strings_of(value: Any) -> Iterator[str]:
-    """Every text in a JSON value, at any depth; the keys of objects are not players."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, dict):
-            waiting.extend(one.values())
-        elif isinstance(one, list):
-            waiting.extend(one)
-
-
-def words_of(text: str) -> Iterator[str]:
-    """The parts of a text between spaces and quotes, also without the punctuation around them."""
-    for part in text.translate(_APART).split():
-        yield part
-        bare = part.strip("'\"`.,:;!?()[]{}<>")
-        if bare != part:
-            yield bare
-
-
-_APART: Final = str.maketrans(dict.fromkeys("\"'`,;{}[]()<>", " "))
 
 
 def _without_names(table: pa.Table, is_player: IsPlayer, rename: Rename) -> tuple[pa.Table, int]:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress as suppress_error
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -149,7 +150,15 @@ def stack_key(settings: Settings) -> str:
     if not path.exists():
         load_suppression(settings)  # a new key would not recognize those who are on the list
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32))
+        fresh = path.with_name(f".{KEY_FILE}.{secrets.token_hex(8)}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(secrets.token_hex(32))
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress_error(FileExistsError):  # somebody else made it meanwhile: theirs is whole, and the key
+                os.link(fresh, path)
+        finally:
+            fresh.unlink()
     return path.read_text(encoding="utf-8").strip()
