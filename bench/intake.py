@@ -16,6 +16,7 @@ import httpx
 from bench.dataset import send
 from bench.figures import ratio, spread, spread_cells
 from bench.flink_runs import Bounds, Job, Run, poll, run_to_end, topic_options
+from bench.intake_outage import OutageOptions, outage_of, outage_table
 from bench.intake_waits import WaitOptions, waits_of
 from bench.results import BenchError, Result, Table
 from bench.rounds import Say, alternate
@@ -35,6 +36,7 @@ from gamestream_dagster.settings import Settings
 HTTP, PRODUCER = "HTTP, batches of 100", "bare producer"
 INTAKE, JUDGED, SCAN = "event_intake_v1", "parse and judge only", "scan and parse only"
 JOB, ENRICHED = "event_intake_v1", "game-events-enriched"
+BOARDS, SCORES, LATEST = "leaderboards_v1", "user-score", "latest-offset"
 BATCH, CONNECTIONS, PARTITIONS = 100, 4, 4
 READY_SECONDS = 60.0
 _RUNS = count()
@@ -51,6 +53,7 @@ class IntakeOptions:
     players: int = 20_000
     seed: int = 1
     waits: WaitOptions = field(default_factory=WaitOptions)
+    outage: OutageOptions = field(default_factory=OutageOptions)
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,23 @@ def measure(settings: Settings, options: IntakeOptions, say: Say) -> Result:
             SCAN: lambda: run_to_end(settings, [scan_job(settings, topic, ends)], options.events),
         }
         result.figures["job"] = _rates(alternate(jobs, options.rounds, say))
-    result.figures["waits"] = waits_of(settings, options.waits, our_job(settings, start="latest-offset"), say)
+    live = [our_job(settings, start=LATEST), boards_job(settings)]
+    result.figures["waits"] = waits_of(settings, options.waits, live, say)
+    result.figures["outage"] = outage_of(settings, options.outage, say)
     result.tables = [
         _table("Over HTTP", result.figures["http"], PRODUCER),
         _table("Through the job", result.figures["job"], SCAN),
         _waits_table(result.figures["waits"]),
+        outage_table(result.figures["outage"]),
     ]
     result.notes += [
         f"HTTP: {CONNECTIONS} connections; every event was accepted, and the topic has grown by as many records.",
         f"{SCAN}: Flink's `json` format, the envelope's fields as texts, into a blackhole. {JUDGED}: our format into a "
         f"blackhole. {INTAKE}: with its exactly-once sinks; every event is in {ENRICHED} after each round.",
-        "Waits: from the HTTP answer to a read_committed reader of that topic. Beside a flooding key: of another key.",
+        "Waits: from the HTTP answer to a read_committed reader of that topic, and to the row of `top_players` in "
+        "Postgres. Beside a flooding key, which another process sends with: of another key.",
+        "Kafka stopped: the sender repeats what has no verdict, with its ids; every acknowledged event was in the "
+        "topic afterwards.",
     ]
     return result
 
@@ -171,13 +180,21 @@ def our_job(settings: Settings, topic: str = RAW_TOPIC, ends: Bounds = None, *, 
     return Job(JOB, target.rendered, target.options)
 
 
-def over(spec: JobSpec, topic: str, ends: Bounds, start: str = "earliest-offset") -> JobSpec:
+def boards_job(settings: Settings) -> Job:
+    """The boards with their real sinks, from the end of their topic on."""
+    target = target_for(settings, over(load_job(BOARDS), SCORES, None, LATEST, declared=SCORES))
+    return Job(BOARDS, target.rendered, target.options)
+
+
+def over(
+    spec: JobSpec, topic: str, ends: Bounds, start: str = "earliest-offset", *, declared: str = RAW_TOPIC
+) -> JobSpec:
     """The job with another topic, start and end.
 
     Raises:
-        BenchError: no source reads the topic of game events from its beginning.
+        BenchError: no source reads the topic `declared` from its beginning.
     """
-    options = {f"'topic' = '{RAW_TOPIC}'": topic_options(topic, ends), "'earliest-offset'": f"'{start}'"}
+    options = {f"'topic' = '{declared}'": topic_options(topic, ends), "'earliest-offset'": f"'{start}'"}
     text = "".join(one.text for one in spec.sources)
     if missing := [option for option in options if option not in text]:
         raise BenchError(f"no source of {spec.name} has the option {missing[0]}; the benchmark cannot move it")

@@ -28,13 +28,14 @@ from bench.figures import ratio, spread, spread_cells
 from bench.recompute import SCORES, THREADS, TOPIC, Record, write_archive
 from bench.results import BenchError, Result, Table
 from bench.rounds import Say
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.ledger.balance import balance
 from gamestream_dagster.reconciliation.ledger.minutes import read_minutes
-from gamestream_dagster.reconciliation.model.values import JobCut, Sink
+from gamestream_dagster.reconciliation.model.proof import JobCut
+from gamestream_dagster.reconciliation.model.values import Sink
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase

@@ -16,7 +16,8 @@ from bench.figures import ratio, spread, spread_cells
 from bench.results import BenchError, Result, Table
 from bench.rounds import Say, alternate
 from gamestream_dagster.archive.digests import sha256_of
-from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, save_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import save_manifest
 from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.metrics.completeness import Completeness

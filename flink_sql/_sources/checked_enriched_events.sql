@@ -23,6 +23,9 @@ SELECT
      AND (experiment IS NULL OR POSITION(U&'\0000' IN experiment) = 0)
      AND (`variant` IS NULL OR POSITION(U&'\0000' IN `variant`) = 0)
      AND event_time IS NOT NULL
+     -- an erased player's events count nowhere (docs/privacy.md); while nobody is erased, Flink plans no condition
+     AND (${erased_players} = '' OR user_id IS NULL
+       OR POSITION(SUBSTRING(SHA256(CONCAT(${erased_salt}, user_id)) FROM 1 FOR 16) IN ${erased_players}) = 0)
     THEN CAST(1 AS BIGINT)
   END AS points
 FROM game_events_enriched;

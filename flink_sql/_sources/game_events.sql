@@ -6,6 +6,7 @@ CREATE TEMPORARY TABLE game_events_raw (
   reason        STRING,
   field         STRING,
   event_id      STRING,
+  derived_id    STRING, -- of an Avro record without an id, where its type may lack one
   user_id       STRING,
   session_id    STRING,
   event_type    STRING,

@@ -1,5 +1,5 @@
--- Each record of game-events-raw goes to one of: enriched, late, dlq, or nowhere if it is a copy. Scores go to the boards'
--- own topic as well.
+-- Each record of game-events-raw goes to one of: enriched, late, dlq, or nowhere if it is a copy or of an erased player.
+-- Scores go to the boards' own topic as well.
 
 CREATE TEMPORARY VIEW game_events_enriched AS
 SELECT
@@ -28,11 +28,13 @@ FROM counted_game_events
 WHERE late;
 
 CREATE TEMPORARY VIEW dead_letters AS
-SELECT refused_because, field, event_id, user_id, event_type, payload, not_text, kafka_time, kafka_partition, kafka_offset
+SELECT refused_because, field, event_id, user_id, event_type, payload, not_text, kafka_time, kafka_partition, kafka_offset,
+  geo_version
 FROM checked_game_events
-WHERE refused_because IS NOT NULL
+WHERE refused_because <> 'ERASED'
 UNION ALL
-SELECT 'DUP_CONFLICT', 'event_id', event_id, user_id, event_type, payload, not_text, kafka_time, kafka_partition, kafka_offset
+SELECT 'DUP_CONFLICT', 'event_id', event_id, user_id, event_type, payload, not_text, kafka_time, kafka_partition, kafka_offset,
+  geo_version
 FROM told_game_events
 WHERE copy > 1 AND digest <> first_digest;
 
@@ -62,7 +64,8 @@ SELECT
   kafka_partition AS source_partition,
   kafka_offset AS source_offset,
   CAST(TIMESTAMPDIFF(SECOND, TO_TIMESTAMP_LTZ(0, 3), kafka_time) AS BIGINT) * 1000
-    + EXTRACT(MILLISECOND FROM kafka_time) AS source_time_millis
+    + EXTRACT(MILLISECOND FROM kafka_time) AS source_time_millis,
+  geo_version
 FROM dead_letters;
 
 CREATE TEMPORARY VIEW scores AS

@@ -8,7 +8,13 @@ SELECT
   JSON_VALUE(DECODE(payload, 'UTF-8'), '$.transaction_id') AS transaction_id,
   payload,
   kafka_time
-FROM transactions_raw;
+FROM transactions_raw
+-- nothing of an erased player (docs/privacy.md); while nobody is erased, Flink plans no condition
+WHERE ${erased_players} = '' OR JSON_VALUE(DECODE(payload, 'UTF-8'), '$.user_id') IS NULL
+  OR POSITION(
+    SUBSTRING(SHA256(CONCAT(${erased_salt}, JSON_VALUE(DECODE(payload, 'UTF-8'), '$.user_id'))) FROM 1 FOR 16)
+    IN ${erased_players}
+  ) = 0;
 
 CREATE TEMPORARY VIEW transactions_unique AS
 SELECT
@@ -33,7 +39,7 @@ SELECT
   CAST(NULL AS STRING), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BIGINT), CAST(NULL AS BYTES),
   'transactions-keyed', kafka_partition, kafka_offset
 FROM checked_transactions
-WHERE points IS NULL
+WHERE points IS NULL AND refused_because <> 'ERASED'
 UNION ALL
 SELECT
   CASE

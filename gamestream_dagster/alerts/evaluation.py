@@ -16,9 +16,11 @@ import promql_parser as promql
 from gamestream_dagster.alerts.expression import (
     ABSENT,
     COMPARISONS,
+    COUNT,
     OVER_TIME,
     SETS,
     Condition,
+    floor_of,
     matches,
     offset_seconds,
 )
@@ -29,12 +31,17 @@ Holds = bool | None
 
 @dataclass(frozen=True)
 class Element:
-    """One label set. `holds`: None is "no data"; `evidence`: of the samples behind it, by series."""
+    """One label set. `holds`: None is "no data"; `evidence`: of the samples behind it, by series.
+
+    `lacks`: which readings are too few to say anything, as a sentence; what else the condition says then counts for
+    nothing.
+    """
 
     labels: Labels
     value: float
     holds: Holds = True
     evidence: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    lacks: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,23 @@ class Verdict:
     missing: tuple[str, ...] = ()
 
 
-def evaluate(condition: Condition, series: SeriesReader, at: float, blind: frozenset[str] = frozenset()) -> Verdict:
-    """Evaluate at a time (epoch seconds). Pure, apart from `series`; those in `blind` could not be collected."""
-    walk = _Evaluation(series, at, blind)
+def evaluate(
+    condition: Condition,
+    series: SeriesReader,
+    at: float,
+    blind: frozenset[str] = frozenset(),
+    counts: frozenset[str] = frozenset(),
+) -> Verdict:
+    """Evaluate a condition. Pure, apart from `series`.
+
+    Args:
+        condition: to evaluate.
+        series: where samples are read; a NaN says that its label set exists and has no reading.
+        at: the time, epoch seconds.
+        blind: series that could not be collected.
+        counts: series whose value is a number of readings.
+    """
+    walk = _Evaluation(series, at, blind, counts)
     found = walk.of(condition.tree)
     assert isinstance(found, list)  # noqa: S101 - `parse` refuses numbers
     unique: dict[Labels, Element] = {}
@@ -57,10 +78,11 @@ def evaluate(condition: Condition, series: SeriesReader, at: float, blind: froze
 
 
 class _Evaluation:
-    def __init__(self, series: SeriesReader, at: float, blind: frozenset[str]) -> None:
+    def __init__(self, series: SeriesReader, at: float, blind: frozenset[str], counts: frozenset[str]) -> None:
         self._series = series
         self._at = at
         self._blind = blind
+        self._counts = counts
         self.missing: list[str] = []
 
     def of(self, tree: Any) -> list[Element] | float:
@@ -111,11 +133,7 @@ class _Evaluation:
         selector = matrix.vector_selector
         upto = self._at - offset_seconds(selector)
         windows = self._series.window(selector.name, upto - matrix.range.total_seconds(), upto)
-        found = [
-            replace(_element(samples[-1]), value=_OVER_TIME[name]([one.value for one in samples]))
-            for labels, samples in windows.items()
-            if matches(selector, labels)
-        ]
+        found = [_of_window(name, samples) for labels, samples in windows.items() if matches(selector, labels)]
         if not found:
             self.missing.append(_named(selector))
         return found
@@ -127,6 +145,8 @@ class _Evaluation:
             return _number(symbol, left, right)
         if symbol in SETS:
             vectors = [one if isinstance(one, list) else [Element((), one)] for one in (left, right)]
+            if symbol == "and":
+                vectors = [self._floored(side, one) for side, one in zip((tree.lhs, tree.rhs), vectors, strict=True)]
             return _SETS[symbol](vectors[0], vectors[1], _key(modifier))
         keep = bool(modifier is not None and modifier.return_bool)
         if isinstance(left, list) and not isinstance(right, list):
@@ -136,6 +156,25 @@ class _Evaluation:
         assert isinstance(left, list)  # noqa: S101 - the cases with numbers are above
         assert isinstance(right, list)  # noqa: S101 - as above
         return _matched(symbol, left, right, modifier, keep)
+
+    def _floored(self, tree: Any, elements: list[Element]) -> list[Element]:
+        """A side of `and`: where it asks for enough readings and there are fewer, it is not false but "no data"."""
+        asked = floor_of(tree, self._counts)
+        if not asked:
+            return elements
+        return [
+            replace(one, holds=None, lacks=f"{one.value:g} readings, and {asked} are asked for")
+            if one.holds is False
+            else one
+            for one in elements
+        ]
+
+
+def _of_window(name: str, samples: Sequence[Sample]) -> Element:
+    """A function of the readings of one label set; the samples that are NaN are none."""
+    values = [one.value for one in samples if not math.isnan(one.value)]
+    value = _OVER_TIME[name](values) if values else (0.0 if name == COUNT else math.nan)
+    return replace(_element(samples[-1]), value=value)
 
 
 def _element(sample: Sample) -> Element:
@@ -244,7 +283,11 @@ def _and(left: list[Element], right: list[Element], key: Callable[[Labels], Labe
         evidence = dict(one.evidence)
         for other in others:
             evidence |= other.evidence
-        found.append(replace(one, holds=_both(one.holds, holds), evidence=evidence))
+        lacks = one.lacks or next((other.lacks for other in others if other.lacks and holds is not True), "")
+        if lacks and (others or not right):
+            found.append(replace(one, holds=None, evidence=evidence, lacks=lacks))
+        else:
+            found.append(replace(one, holds=_both(one.holds, holds), evidence=evidence, lacks=""))
     return found
 
 

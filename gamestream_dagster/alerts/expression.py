@@ -28,6 +28,8 @@ OVER_TIME: Final = frozenset(
 )
 OF_VALUES: Final = frozenset({"abs", "ceil", "floor", "clamp_min", "clamp_max"})
 ABSENT: Final = "absent"
+COUNT: Final = "count_over_time"
+_MIRRORED: Final = {"<=": ">=", "<": ">"}
 _LENGTH: Final = 2_000
 _DEPTH: Final = 40
 
@@ -76,6 +78,27 @@ def matches(selector: Any, labels: Labels) -> bool:
     """Whether labels meet the matchers of a selector."""
     given = dict(labels)
     return all(_meets(matcher, given.get(matcher.name, "")) for matcher in selector.matchers.matchers)
+
+
+def floor_of(tree: Any, counts: frozenset[str]) -> str:
+    """What a side of `and` asks for, such as `>= 10`, if it asks for enough readings; else nothing.
+
+    It does so with `count_over_time(...) >= N` or, for a series in `counts`, with the series itself.
+    """
+    while isinstance(tree, promql.ParenExpr):
+        tree = tree.expr
+    if not isinstance(tree, promql.BinaryExpr) or (tree.modifier is not None and tree.modifier.return_bool):
+        return ""
+    count: Any = tree.lhs
+    limit: Any = tree.rhs
+    symbol = str(tree.op)
+    if symbol in _MIRRORED:
+        symbol, count, limit = _MIRRORED[symbol], limit, count
+    is_count = (isinstance(count, promql.Call) and count.func.name == COUNT) or (
+        isinstance(count, promql.VectorSelector) and count.name in counts
+    )
+    is_floor = symbol in _MIRRORED.values() and is_count and isinstance(limit, promql.NumberLiteral)
+    return f"{symbol} {limit.val:g}" if is_floor else ""
 
 
 def offset_seconds(selector: Any) -> float:

@@ -45,6 +45,8 @@ class Series(_Entry):
     meaning: str = Field(min_length=5)
     labels: tuple[str, ...] = ()
     source: str = Field(pattern=NAME)
+    counts_readings: bool = False
+    """Its value is how many readings another series is made of: fewer than a condition asks for is no data."""
 
 
 class Rule(_Entry):
@@ -171,6 +173,9 @@ BURN_RATES: Final = ((14.4, "1h", "5m", Severity.CRITICAL), (6.0, "6h", "30m", S
                      (1.0, "3d", "6h", Severity.WARNING))  # fmt: skip
 """Factor, long and short window, severity: 2 % of a month's budget in an hour, 5 % in six, 10 % in three days."""
 FEWEST_READINGS: Final = {"1h": 10, "6h": 30, "3d": 120}
+"""In the long window."""
+FEWEST_RECENT: Final = {"5m": 2, "30m": 5, "6h": 10}
+"""In the short window."""
 
 
 def load_book(home: Path | None = None) -> Book:
@@ -196,7 +201,7 @@ def load_book(home: Path | None = None) -> Book:
         more = _own_series(extra, str(own), series)
         queries |= _queries(more.values(), home)
         series |= more
-    rules = _replaced((*rules, *_burning(objectives)), _entries(Rule, extra, "alerts", str(own)))
+    rules = _replaced((*rules, *_burning(objectives, series)), _entries(Rule, extra, "alerts", str(own)))
     routes = _replaced(routes, _entries(Route, extra, "routes", str(own)))
     for rule in rules:
         _check_series(rule, series)
@@ -235,24 +240,29 @@ def _check_series(rule: Rule, series: Mapping[str, Series]) -> None:
             )
 
 
-def _burning(objectives: Iterable[Objective]) -> list[Rule]:
+def _burning(objectives: Iterable[Objective], series: Mapping[str, Series]) -> list[Rule]:
     """Three rules for each objective, as in the table of Google's SRE workbook."""
     found: list[Rule] = []
     for one in objectives:
         budget = f"{1 - one.target:.6g}"
+        labels = series[one.series].labels if one.series in series else ()
+        about = "".join(f" of {{{{ $labels.{label} }}}}" for label in labels)
         for factor, long, short, severity in BURN_RATES:
             burns = " and ".join(
                 f"(1 - avg_over_time({one.series}[{window}])) / {budget} > {factor:g}" for window in (long, short)
             )
-            enough = f"count_over_time({one.series}[{long}]) >= {FEWEST_READINGS[long]}"
+            enough = (
+                f"count_over_time({one.series}[{long}]) >= {FEWEST_READINGS[long]} and "
+                f"count_over_time({one.series}[{short}]) >= {FEWEST_RECENT[short]}"
+            )
             found.append(
                 Rule.model_validate(
                     {
                         "name": f"{one.name}_burns_{factor:g}x".replace(".", "_"),
                         "condition": f"{burns} and {enough}",
                         "severity": severity,
-                        "message": f"The objective {one.name} ({one.target:.4g}) loses its budget {factor:g} times too "
-                        f"fast, over {long} and {short}.",
+                        "message": f"The {one.name}{about} loses its budget more than {factor:g} times too fast, over "
+                        f"{long} and {short} (objective: {one.target * 100:.4g} % of readings)",
                         "runbook": one.runbook,
                     }
                 )

@@ -93,7 +93,7 @@ def _keep(connection: Connection, book: Book, collected: Iterable[Sample], now: 
     rows = [
         {"series": one.series, "at": one.at, "labels": json.dumps(dict(one.labels)), "value": one.value}
         for one in collected
-        if one.series in book.kept
+        if one.series in book.kept and not math.isnan(one.value)
     ]
     if rows:
         connection.execute(insert(alert_samples).on_conflict_do_nothing(), rows)

@@ -23,7 +23,8 @@ from gamestream_dagster.archive.history_files import DayFiles
 from gamestream_dagster.archive.history_rows import HistoryRows, Placed
 from gamestream_dagster.archive.history_staging import Staging
 from gamestream_dagster.archive.id_index import try_to_index
-from gamestream_dagster.archive.manifest import Chapter, Manifest, exclusive, load_manifest, save_manifest
+from gamestream_dagster.archive.manifest import Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import exclusive, load_manifest, save_manifest
 from gamestream_dagster.archive.provenance import Backfilled, rules_digest
 from gamestream_dagster.archive.refused_lines import RefusedLine, RefusedLines
 from gamestream_dagster.archive.run_leftovers import remove_leftovers, staging_folder

@@ -17,12 +17,14 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gamestream_dagster.archive.erased_counts import CountsKept
 from gamestream_dagster.archive.game_rows import WITHHELD, game_rows
 from gamestream_dagster.catalogue.event_type import EventType
-from gamestream_dagster.catalogue.sources import ColumnType, Source
+from gamestream_dagster.catalogue.sources import HEADERS_COLUMN, ColumnType, Source
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.acceptance import JsonJudge
+from gamestream_dagster.events.headers import headers_text
 from gamestream_dagster.events.outcome import Outcome, Refused
 from gamestream_dagster.events.rule import FAST_BYTES, Plain, Row, by_text, plain_reader, rule_of, whole_number
 from gamestream_dagster.events.suppression import NOBODY, Suppression
@@ -91,6 +93,13 @@ class Decoding:
     """What `plain` and `rows` give."""
     suppression: Suppression = NOBODY
     """Players whose records are archived without content."""
+    kept: CountsKept | None = None
+    """Sets aside what their records gave to counts."""
+
+    @property
+    def with_headers(self) -> bool:
+        """Whether rows keep headers of their records, which then have to be read."""
+        return HEADERS_COLUMN in self.columns
 
 
 def decoding(source: Source, judge: Judge | None = None, registry: Registry | None = None) -> Decoding:
@@ -246,6 +255,8 @@ def _table(made: Decoding, partition: int, raw: Raw, rows: list[Row], several: l
         **dict(zip(made.columns, judged, strict=True)),
     }
     withheld = given.pop(WITHHELD, ())
+    if made.with_headers and raw.headers:
+        given[HEADERS_COLUMN] = [headers_text(one) for one in raw.headers]
     arrays = {name: pa.array(column, made.schema.field(name).type) for name, column in given.items()}
     arrays["topic"] = pa.repeat(made.source.topic, len(rows))
     arrays["partition"] = pa.repeat(pa.scalar(partition, pa.int32()), len(rows))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,14 +22,10 @@ import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import REFUSED
 from gamestream_dagster.archive.digests import sha256_of
-from gamestream_dagster.archive.manifest import (
-    ArchivedFile,
-    Manifest,
-    exclusive,
-    load_manifest,
-    save_manifest,
-    sync_folder,
-)
+from gamestream_dagster.archive.erased_counts import CountsKept
+from gamestream_dagster.archive.manifest import ArchivedFile, Manifest
+from gamestream_dagster.archive.manifest_file import exclusive, load_manifest, save_manifest, sync_folder
+from gamestream_dagster.archive.words import words_of
 from gamestream_dagster.events.suppression import ERASED, Suppression
 
 pc: Any = pyarrow.compute  # it makes its functions when it is loaded
@@ -45,9 +42,13 @@ PLAYER_FIELDS: Final = frozenset({"user_id", "player_id", "first_user_id", "frie
 """Fields of records, synonyms included, that hold the id of a player."""
 _RECORDS: Final = frozenset({"properties", "content", "content_base64"})  # texts that hold a record themselves
 
+_AVRO_HEADER: Final = 5  # a zero byte and the id of the schema
+
 BATCH_ROWS: Final = 20_000
 Rename = Callable[[str], str | None]
 """Another name for a player who was erased; None for everybody else."""
+Keep = Callable[[pa.Table], None]
+"""Receives rows before they are emptied."""
 
 
 class IsPlayer(Protocol):
@@ -89,11 +90,11 @@ def empty_rows(table: pa.Table, mask: pa.Array) -> pa.Table:
     return pa.table(columns, schema=table.schema)
 
 
-def suppressed_rows(table: pa.Table, suppression: Suppression) -> pa.Table:
+def suppressed_rows(table: pa.Table, suppression: Suppression, keep: Keep | None = None) -> pa.Table:
     """A table of decoded records without the content of erased players, for whoever writes an archive."""
     if not suppression:
         return table
-    return forget(table, suppression, lambda player: renamed(suppression.request_of(player)))[0]
+    return forget(table, suppression, lambda player: renamed(suppression.request_of(player)), keep)[0]
 
 
 def renamed(request: int | None) -> str | None:
@@ -101,17 +102,20 @@ def renamed(request: int | None) -> str | None:
     return None if request is None else f"erased-{request}"
 
 
-def forget(table: pa.Table, is_player: IsPlayer, rename: Rename) -> tuple[pa.Table, int]:
+def forget(table: pa.Table, is_player: IsPlayer, rename: Rename, keep: Keep | None = None) -> tuple[pa.Table, int]:
     """Archive rows without some players, and how many rows changed.
 
     Args:
         table: rows of an archive.
         is_player: whether an id is that of a player to be forgotten.
         rename: the name that takes the place of such an id in the records of others.
+        keep: receives the rows that are emptied.
     """
     own = _own(table, is_player)
     emptied = pc.sum(own).as_py() or 0
     if emptied:
+        if keep is not None:
+            keep(table.filter(own))
         table = empty_rows(table, own)
     table, named = _without_names(table, is_player, rename)
     return table, emptied + named
@@ -143,10 +147,12 @@ def _text(value: str | bytes) -> str:
 def holds(content: bytes | None, is_player: IsPlayer) -> bool:
     """Whether a key or a value names a player: it is the id, or JSON with the id in a field of players.
 
-    Of what is no JSON every word is looked at.
+    Of Avro every text is looked at, whatever its field: the schema may be gone. Of what is neither, every word.
     """
     if not content:
         return False
+    if content[0] == 0 and any(is_player(text) for text in avro_texts(content)):
+        return True
     text = content.decode("utf-8", "replace")
     if is_player(text):
         return True
@@ -154,6 +160,21 @@ def holds(content: bytes | None, is_player: IsPlayer) -> bool:
         return names(orjson.loads(content), is_player)
     except orjson.JSONDecodeError:
         return any(is_player(word) for word in words_of(text))
+
+
+def avro_texts(content: bytes) -> Iterator[str]:
+    """Whatever can be a text of a record in the registry's wire format: a length, and as many bytes of UTF-8."""
+    for at in range(_AVRO_HEADER, len(content)):
+        length, begin = content[at], at + 1
+        if length >= 0x80:  # a length of two bytes: no id is longer
+            if begin == len(content) or content[begin] >= 0x80:
+                continue
+            length, begin = length & 0x7F | content[begin] << 7, begin + 1
+        end = begin + length // 2
+        if length % 2 or not begin < end <= len(content):  # an odd one is below 0
+            continue
+        with suppress(UnicodeDecodeError):
+            yield content[begin:end].decode()
 
 
 def names(value: Any, is_player: IsPlayer) -> bool:
@@ -183,31 +204,6 @@ def _bytes_of(name: str, text: str) -> bytes:
         return base64.b64decode(text)
     except ValueError:
         return b""
-
-
-def strings_of(value: Any) -> Iterator[str]:
-    """Every text in a JSON value, at any depth; the keys of objects are not players."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            yield one
-        elif isinstance(one, dict):
-            waiting.extend(one.values())
-        elif isinstance(one, list):
-            waiting.extend(one)
-
-
-def words_of(text: str) -> Iterator[str]:
-    """The parts of a text between spaces and quotes, also without the punctuation around them."""
-    for part in text.translate(_APART).split():
-        yield part
-        bare = part.strip("'\"`.,:;!?()[]{}<>")
-        if bare != part:
-            yield bare
-
-
-_APART: Final = str.maketrans(dict.fromkeys("\"'`,;{}[]()<>", " "))
 
 
 def _without_names(table: pa.Table, is_player: IsPlayer, rename: Rename) -> tuple[pa.Table, int]:
@@ -269,13 +265,21 @@ def _replaced(table: pa.Table, name: str, values: Mapping[int, object]) -> pa.Ta
     return table.set_column(place, field, pa.array(column, field.type))
 
 
-def erase_from_archive(topic_dir: Path, is_player: IsPlayer, request: int, *, lock_seconds: float = 120) -> Emptied:
+def erase_from_archive(
+    topic_dir: Path,
+    is_player: IsPlayer,
+    request: int,
+    *,
+    kept: CountsKept | None = None,
+    lock_seconds: float = 120,
+) -> Emptied:
     """Rewrite the files of every chapter that hold a player. Killed at any point, another call completes it.
 
     Args:
         topic_dir: `<archive_dir>/<topic>`.
         is_player: whether an id is the player's.
         request: number of the erase request; part of the new files' names.
+        kept: sets aside what the emptied records of the newest chapter gave to counts.
         lock_seconds: how long to wait for another process that writes the archive.
 
     Raises:
@@ -289,7 +293,10 @@ def erase_from_archive(topic_dir: Path, is_player: IsPlayer, request: int, *, lo
             for file in chapter.files:
                 if not count_rows(topic_dir / file.path, is_player):
                     continue
-                fresh, emptied = _rewrite(topic_dir, file, is_player, request)
+                newest = kept if number == len(manifest.chapters) else None
+                fresh, emptied = _rewrite(topic_dir, file, is_player, request, newest)
+                if newest is not None:  # before the rows are gone for good
+                    newest.save(number, f"{Path(file.path).stem}-e{request}")
                 manifest = manifest.with_rewritten(number, file, fresh, emptied)
                 save_manifest(topic_dir, manifest)
                 (topic_dir / file.path).unlink()
@@ -309,10 +316,12 @@ def _remove_formers(topic_dir: Path, manifest: Manifest) -> None:
             (topic_dir / former).unlink(missing_ok=True)
 
 
-def _rewrite(topic_dir: Path, file: ArchivedFile, is_player: IsPlayer, request: int) -> tuple[ArchivedFile, int]:
+def _rewrite(
+    topic_dir: Path, file: ArchivedFile, is_player: IsPlayer, request: int, keep: Keep | None
+) -> tuple[ArchivedFile, int]:
     former = topic_dir / file.path
     path = former.with_name(f"{former.stem}-e{request}.parquet")
-    changed = _written_without(former, path, is_player, request)
+    changed = _written_without(former, path, is_player, request, keep)
     place = str(path.relative_to(topic_dir))
     return file.model_copy(update={"path": place, "sha256": sha256_of(path), "before": ""}), changed
 
@@ -322,14 +331,14 @@ def rewrite_in_place(path: Path, is_player: IsPlayer, request: int) -> int:
     return _written_without(path, path, is_player, request) if count_rows(path, is_player) else 0
 
 
-def _written_without(former: Path, path: Path, is_player: IsPlayer, request: int) -> int:
+def _written_without(former: Path, path: Path, is_player: IsPlayer, request: int, keep: Keep | None = None) -> int:
     temporary = path.with_name(path.name + ".new")
     changed = 0
     source = pq.ParquetFile(former)
     with temporary.open("wb") as target:
         with pq.ParquetWriter(target, source.schema_arrow, compression="zstd", compression_level=1) as writer:
             for batch in source.iter_batches(BATCH_ROWS):
-                table, count = forget(pa.Table.from_batches([batch]), is_player, lambda _: renamed(request))
+                table, count = forget(pa.Table.from_batches([batch]), is_player, lambda _: renamed(request), keep)
                 writer.write_table(table)
                 changed += count
         target.flush()

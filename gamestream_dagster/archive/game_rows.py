@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gamestream_dagster.catalogue.game_event import GameCatalogue
+from gamestream_dagster.catalogue.sources import HEADERS_COLUMN
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent, GameRefused
@@ -22,7 +23,7 @@ WITHHELD = "withheld"
 """Beside the columns: whether the record's bytes are left out."""
 
 _OTHER_NAMES = {"event_time": "event_time_millis"}
-_NOT_AS_IT_IS = {"reason", "field", WITHHELD}
+_NOT_AS_IT_IS = {"reason", "field", HEADERS_COLUMN, WITHHELD}  # headers are no part of the value
 
 
 def game_rows(

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from gamestream_dagster.archive.errors import HISTORY
-from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, load_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.provenance import Backfilled
 from gamestream_dagster.catalogue.sources import ColumnType, Source, stack_sources
 from gamestream_dagster.catalogue.topics import RAW_TOPIC

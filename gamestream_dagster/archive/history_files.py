@@ -15,7 +15,8 @@ from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.history import date_of
 from gamestream_dagster.archive.history_rows import PLACE
 from gamestream_dagster.archive.leftovers import chapter_folder
-from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, sync_folder
+from gamestream_dagster.archive.manifest import ArchivedFile, Manifest
+from gamestream_dagster.archive.manifest_file import sync_folder
 
 FILE_ROWS: Final = 250_000
 FILE_BYTES: Final = 256 << 20

@@ -22,7 +22,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gamestream_dagster.archive.digests import damage
 from gamestream_dagster.archive.errors import ArchiveError, IndexUnusableError
-from gamestream_dagster.archive.manifest import MANIFEST, ArchivedFile, exclusive, load_manifest, sync_folder
+from gamestream_dagster.archive.manifest import ArchivedFile
+from gamestream_dagster.archive.manifest_file import MANIFEST, exclusive, load_manifest, sync_folder
 from gamestream_dagster.settings import Settings
 
 STATE = "_index.json"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gamestream_dagster.archive.digests import damage
 from gamestream_dagster.archive.errors import BEGIN_ANEW, ArchiveDamagedError, TruncatedByRetentionError
 from gamestream_dagster.archive.incarnation import TopicNow, same_incarnation
-from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, Replaced, exclusive, save_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile, Manifest, Replaced
+from gamestream_dagster.archive.manifest_file import exclusive, save_manifest
 from gamestream_dagster.archive.migrating import load_to_write
 from gamestream_dagster.archive.reader import rows_in
 from gamestream_dagster.archive.writer import ArchiveRun, check_expected, open_decoding
@@ -59,7 +60,8 @@ def mend_archive(
         kept = manifest.extended(*(Replaced(path=file.path) for file in damaged))
         save_manifest(topic_dir, kept)
         mended: list[MendedRange] = []
-        with open_decoding(settings, source) as made:
+        with open_decoding(settings, source) as decoding:
+            made = replace(decoding, kept=None)  # what the records gave to counts was set aside when they first came
             for partition, start, end in ranges:
                 newest = manifest.current.newest_before(partition, start)
                 run = ArchiveRun(
@@ -72,7 +74,12 @@ def mend_archive(
                     before_naming=lambda: check_expected(topic, now.topic_id, admin.topic_id(topic)),
                 )
                 for chunk in read_range(
-                    settings.kafka, topic, {partition: start}, {partition: end}, stall_seconds=stall_seconds
+                    settings.kafka,
+                    topic,
+                    {partition: start},
+                    {partition: end},
+                    stall_seconds=stall_seconds,
+                    with_headers=made.with_headers,
                 ):
                     run.take(partition, chunk.raw, chunk.next_offset, made)
                 run.finish()

@@ -12,16 +12,8 @@ from pydantic import ValidationError
 from gamestream_dagster.archive.digests import sha256_of
 from gamestream_dagster.archive.errors import ArchiveDamagedError, ArchiveLayoutError
 from gamestream_dagster.archive.leftovers import new_aside
-from gamestream_dagster.archive.manifest import (
-    MANIFEST,
-    MIGRATED_LAYOUT,
-    ArchivedFile,
-    Chapter,
-    Manifest,
-    layout_of,
-    load_manifest,
-    save_manifest,
-)
+from gamestream_dagster.archive.manifest import MIGRATED_LAYOUT, ArchivedFile, Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import MANIFEST, layout_of, load_manifest, save_manifest
 from gamestream_dagster.archive.reader import rows_in
 
 

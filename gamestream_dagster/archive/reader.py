@@ -14,12 +14,15 @@ import pyarrow.parquet as pq
 from gamestream_dagster.archive.decode import archive_schema
 from gamestream_dagster.archive.digests import verify_files
 from gamestream_dagster.archive.errors import ArchiveDamagedError
-from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, load_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.catalogue.sources import ColumnType
+from gamestream_dagster.events.suppression import ERASED
 
 NO_COLUMNS: Mapping[str, ColumnType] = MappingProxyType({})
 NO_ALIASES: Mapping[str, str] = MappingProxyType({})
 _NOTHING = "of_nothing"
+_PLACE = ('"partition"', '"offset"', "item")
 _COLUMNS_OF_3 = ("team_id", "team_name", "score")
 # Layout 3 archived score events alone, and kept values of any length.
 _ENVELOPE_OF_3 = (
@@ -45,6 +48,7 @@ def open_archive(
     *,
     derived: Mapping[str, str] = NO_ALIASES,
     relation: str = "archive",
+    erased: Sequence[Path] = (),
 ) -> OpenArchive:
     """Make a relation in `database`: the envelope, and columns of the event types; no row is read yet.
 
@@ -57,6 +61,8 @@ def open_archive(
         aliases: further columns, by name, each with the column that it repeats; null where there is no such column.
         derived: further columns, by name, each an expression over all of these; a column of that name is replaced.
         relation: its name; another one for each archive that is open at a time.
+        erased: files of what emptied records gave to counts (`erased_counts`): these columns are back in their rows,
+            which still have the reason `ERASED`.
 
     Raises:
         ArchiveForgedError: a file that the manifest names is gone or was changed.
@@ -68,6 +74,8 @@ def open_archive(
     database.register(f"{relation}_{_NOTHING}", archive_schema(own_columns).empty_table())
     try:
         rows = _relation(database, topic_dir, opened.files, own_columns, relation)
+        if erased:
+            rows = _with_counts(database, rows, erased)
         with_derived(_with_aliases(rows, aliases), derived).create_view(relation, replace=True)
     except duckdb.Error as error:
         raise ArchiveDamagedError(
@@ -96,6 +104,24 @@ def _relation(
         part.create_view(f"{relation}_{place}", replace=True)
     named = (f"{relation}_{_NOTHING}", *(f"{relation}_{place}" for place in range(len(parts))))
     return database.sql(" UNION ALL BY NAME ".join(f"FROM {name}" for name in named))
+
+
+def _with_counts(
+    database: duckdb.DuckDBPyConnection, rows: duckdb.DuckDBPyRelation, files: Sequence[Path]
+) -> duckdb.DuckDBPyRelation:
+    """The rows, with what is known of emptied ones. A position can be in two files, with the same content."""
+    kept = database.read_parquet([str(path) for path in files], union_by_name=True)
+    held = set(kept.columns) - {"partition", "offset", "item"}
+    once = kept.project(f"*, row_number() OVER (PARTITION BY {', '.join(_PLACE)}) AS copy").filter("copy = 1")
+    same = " AND ".join(f"emptied.{name} = counts.{name}" for name in _PLACE)
+    joined = rows.set_alias("emptied").join(
+        once.set_alias("counts"), f"emptied.reason = '{ERASED}' AND {same}", how="left"
+    )
+    listed = (
+        f'coalesce(emptied."{name}", counts."{name}") AS "{name}"' if name in held else f'emptied."{name}"'
+        for name in rows.columns
+    )
+    return joined.project(", ".join(listed))
 
 
 def _with_aliases(rows: duckdb.DuckDBPyRelation, aliases: Mapping[str, str]) -> duckdb.DuckDBPyRelation:

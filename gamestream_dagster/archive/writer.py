@@ -15,19 +15,13 @@ import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import ENVELOPE, Decoding, decode, decoding, newest_event_time
 from gamestream_dagster.archive.digests import sha256_of
+from gamestream_dagster.archive.erased_counts import CountsKept, counts_kept, prune_by_age
 from gamestream_dagster.archive.erasing import suppressed_rows
 from gamestream_dagster.archive.errors import TopicRecreatedError, TruncatedByRetentionError
 from gamestream_dagster.archive.incarnation import TopicNow, begun_anew, chapter_for
 from gamestream_dagster.archive.leftovers import chapter_folder, remove_orphans
-from gamestream_dagster.archive.manifest import (
-    ArchivedFile,
-    Chapter,
-    Manifest,
-    exclusive,
-    load_manifest,
-    save_manifest,
-    sync_folder,
-)
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import exclusive, load_manifest, save_manifest, sync_folder
 from gamestream_dagster.archive.migrating import load_or_set_aside, load_to_write
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -119,6 +113,7 @@ def archive_topic(
     started = time.monotonic()
     topic = source.topic
     topic_dir = settings.archive_dir / topic
+    prune_by_age(settings, source)
     with exclusive(topic_dir, lock_seconds), open_decoding(settings, source) as made:
         admin = KafkaAdmin(settings.kafka)
         now = TopicNow.of(admin, topic)
@@ -144,7 +139,9 @@ def archive_topic(
             before_naming=lambda: check_expected(topic, now.topic_id, admin.topic_id(topic)),
         )
         total = sum(max(0, end - start[partition]) for partition, end in wanted.items())
-        for chunk in read_range(settings.kafka, topic, start, wanted, stall_seconds=stall_seconds):
+        for chunk in read_range(
+            settings.kafka, topic, start, wanted, stall_seconds=stall_seconds, with_headers=made.with_headers
+        ):
             run.take(chunk.partition, chunk.raw, chunk.next_offset, made)
             if on_progress is not None:
                 on_progress(run.records, total)
@@ -215,19 +212,20 @@ def open_decoding(settings: Settings, source: Source) -> Generator[Decoding]:
         SuppressionError: the list of erased players cannot be read.
     """
     suppression = load_suppression(settings)
+    kept = counts_kept(settings, source, suppression.key) if suppression else None
     if source.format is TopicFormat.JSON and source.game is None:
-        yield replace(decoding(source), suppression=suppression)
+        yield replace(decoding(source), suppression=suppression, kept=kept)
         return
     from gamestream_dagster.clients.registry import Registry
     from gamestream_dagster.events.avro import AvroDecoder
 
     with Registry(settings.registry) as registry:
         if source.game is not None:
-            yield replace(decoding(source, registry=registry), suppression=suppression)
+            yield replace(decoding(source, registry=registry), suppression=suppression, kept=kept)
             return
         decoder = AvroDecoder(registry, source.event_types)
         made = decoding(source, lambda value, timestamp: (decoder.judge(value, timestamp),))
-        yield replace(made, suppression=suppression)
+        yield replace(made, suppression=suppression, kept=kept)
 
 
 class ArchiveRun:
@@ -266,6 +264,7 @@ class ArchiveRun:
         self._before_naming = before_naming
         self._file_records = file_records
         self._held_bytes = 0
+        self._kept: CountsKept | None = None
         self._pending = {partition: _Pending(at, at) for partition, at in start.items()}
         self._newest: dict[int, int | None] = dict(manifest.newest_event_times if newest is None else newest)
 
@@ -279,7 +278,8 @@ class ArchiveRun:
             pending.first_timestamp = raw.timestamps[0]
         table = decode(made, partition, raw, self._newest.get(partition))
         self._newest[partition] = newest_event_time(table, made.source.max_ahead_ms)
-        table = suppressed_rows(table, made.suppression)
+        table = suppressed_rows(table, made.suppression, made.kept)
+        self._kept = made.kept
         pending.tables.append(table)
         self._held_bytes += table.nbytes
         pending.offsets.extend(raw.offsets)
@@ -294,6 +294,9 @@ class ArchiveRun:
         written = [
             self._write(partition, pending) for partition, pending in sorted(self._pending.items()) if pending.tables
         ]
+        if self._kept is not None:
+            newest = len(self.manifest.chapters)
+            self._kept.save(max(1, newest), "-".join(Path(file.path).stem for file in written[:1]) + "-new")
         if written:
             self._before_naming()
             self.manifest = self.manifest.extended(*written)

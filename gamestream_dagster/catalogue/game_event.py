@@ -39,6 +39,7 @@ class GameFieldType(StrEnum):
 
 _ENVELOPE_ONLY = {GameFieldType.TIME, GameFieldType.EVENT_TYPE, GameFieldType.OBJECT}
 _NUMERIC = {GameFieldType.INTEGER, GameFieldType.DECIMAL, GameFieldType.NUMBER}
+_DERIVABLE = frozenset({"event_id", "event_time"})
 
 
 def _exact(given: Any) -> Any:
@@ -138,6 +139,11 @@ class GameEventType(BaseModel):
     lifts: tuple[Identifier, ...] = Field(
         default=(), description="Envelope fields that may be in `properties` instead; they are moved to the envelope."
     )
+    derives: tuple[Identifier, ...] = Field(
+        default=(),
+        description="Of `event_id` and `event_time`: what an Avro record may lack, since intake derives it from the "
+        "record. For readings, where a second delivery does no harm; never for money or scores.",
+    )
     properties: dict[Identifier, GameField]
 
     def __hash__(self) -> int:
@@ -186,6 +192,10 @@ class GameCatalogue(BaseModel):
         for name in (*event.requires, *event.optional, *event.lifts):
             if name not in self.fields:
                 raise ValueError(f"{event.name}: the envelope has no field {name!r}")
+        if unknown := set(event.derives) - _DERIVABLE:
+            raise ValueError(f"{event.name}: {', '.join(sorted(unknown))} cannot be derived from a record")
+        if "event_time" in event.derives and "event_id" not in event.derives:
+            raise ValueError(f"{event.name}: without a time of its own an event needs a derived event_id, too")
         for name, field in event.properties.items():
             if name in self.fields or set(field.synonyms) & self.fields.keys():
                 raise ValueError(f"{event.name}: property {name!r} has the name of an envelope field")

@@ -32,6 +32,15 @@ zero byte. An Avro record is read as a document with these values, and judged as
 If `event_type` and its other names are absent, it is the name of the record: the name of a type that is equal to it
 without underscores and the case of letters, else the record's name itself, without its namespace.
 
+If the record's type has `derives`, an absent field of that list is no `MISSING_FIELD`:
+
+- `event_id` is `avro-` and the first 32 hexadecimal digits (small letters) of the SHA-256 of the type's `name`, a zero
+  byte, and the record's bytes behind the number of the schema;
+- `event_time` is the Kafka timestamp, in time whatever it is, and a derived `event_id` of an accepted event then ends
+  with `-` and that timestamp in milliseconds.
+
+A derived field is not in the digest.
+
 `NOT_AVRO`: the registry has no schema of the number, or one that is no Avro record (nor a union with one, of which this
 is a record); the bytes end too early or too late; a block of more items than bytes are left; objects and arrays deeper
 than `limits.depth`; a decimal of more bytes, or more characters without its point, than `limits.number_characters`, or
@@ -114,7 +123,7 @@ def rules_document(catalogue: GameCatalogue | None = None) -> str:
 
 
 def _event_type(event: GameEventType) -> dict[str, Any]:
-    listed = {"requires": event.requires, "optional": event.optional, "lifts": event.lifts}
+    listed = {"requires": event.requires, "optional": event.optional, "lifts": event.lifts, "derives": event.derives}
     rules: dict[str, Any] = {"name": event.name, "names": event.names} | {
         key: one for key, one in listed.items() if one
     }

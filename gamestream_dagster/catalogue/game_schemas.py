@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from avro.compatibility import ReaderWriterCompatibilityChecker, SchemaCompatibilityType
+from avro.errors import SchemaParseException
 from avro.schema import parse
 
 from gamestream_dagster.catalogue.errors import CatalogueError
@@ -28,6 +29,7 @@ from gamestream_dagster.catalogue.game_event import (
 )
 
 SCHEMAS_DIR = GAME_EVENTS_DIR / "schemas"
+FOREIGN_DIR = GAME_EVENTS_DIR / "foreign"
 _ISO = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 _MILLIS = "^[0-9]+$"
 _DECIMAL = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
@@ -143,6 +145,24 @@ def _avro_type(field: GameField) -> Any:
             return {"type": "bytes", "logicalType": "decimal", "precision": digits, "scale": field.scale}
         case _:
             return "string"
+
+
+def foreign_schemas(folder: Path = FOREIGN_DIR) -> dict[str, tuple[dict[str, Any], ...]]:
+    """Avro schemas of other producers, by the type that their records are of: files `<type>.avsc` and `<type>.*.avsc`.
+
+    Raises:
+        CatalogueError: a file is not usable.
+    """
+    found: dict[str, tuple[dict[str, Any], ...]] = {}
+    for path in sorted(folder.glob("*.avsc")):
+        try:
+            schema = json.loads(path.read_text(encoding="utf-8"))
+            parse(json.dumps(schema))
+        except (OSError, ValueError, SchemaParseException) as error:
+            raise CatalogueError(f"{path} is no Avro schema ({error}); correct it") from error
+        kind = path.name.partition(".")[0]
+        found[kind] = (*found.get(kind, ()), schema)
+    return found
 
 
 def schema_text(event: GameEventType) -> str:

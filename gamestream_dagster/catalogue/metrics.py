@@ -49,6 +49,7 @@ class MetricType(StrEnum):
     STRING = "string"
     DATE = "date"
     TIMESTAMP = "timestamp"
+    BOOLEAN = "boolean"
     JSON = "json"
 
 

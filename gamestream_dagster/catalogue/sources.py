@@ -51,6 +51,8 @@ class ColumnType(StrEnum):
 
 _OTHER_NAMES = {"event_time": "event_time_millis"}  # of the game events' envelope, in that of every archive
 _GAME_VERDICT = {"digest": ColumnType.STRING, "late": ColumnType.BOOLEAN, "field": ColumnType.STRING}
+HEADERS_COLUMN = "headers"
+"""Of archived game events: a JSON object of those headers that gamestream gives to records (`events.headers`)."""
 
 NO_FORMATS: Mapping[str, TopicFormat] = MappingProxyType({})
 
@@ -101,12 +103,13 @@ class Source:
     def own_columns(self) -> dict[str, ColumnType]:
         """Columns of the archive beside the envelope's: the fields of all event types, in their order.
 
-        Of game events: the fields of their envelope, `properties` as canonical JSON, and the verdict (`digest`, `late`,
-        and the `field` that a refused record is refused for).
+        Of game events: the fields of their envelope, `properties` as canonical JSON, the verdict (`digest`, `late`,
+        and the `field` that a refused record is refused for), and the record's headers.
         """
         if self.game is not None:
             kept = (_OTHER_NAMES.get(name, name) for name, field in self.game.fields.items() if field.archived)
-            return {name: ColumnType.STRING for name in kept if name not in RESERVED_COLUMNS} | _GAME_VERDICT
+            fields = {name: ColumnType.STRING for name in kept if name not in RESERVED_COLUMNS}
+            return fields | _GAME_VERDICT | {HEADERS_COLUMN: ColumnType.STRING}
         fields = {name: field for event in self.event_types for name, field in event.own_columns.items()}
         return {name: ColumnType(field.type.value) for name, field in fields.items()}
 

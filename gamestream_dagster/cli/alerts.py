@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gamestream_dagster.cli import alerts_output, panels
+from gamestream_dagster.cli import alerts_drill, alerts_output, panels
 from gamestream_dagster.cli.hints import Talk
 from gamestream_dagster.cli.options import AsJson, CouldNotRun, Home, PortBase, as_could_not_run, settings_from
 
@@ -32,6 +32,7 @@ Name = Annotated[str | None, typer.Argument(help="Of the alert, as `gamestream a
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the tree."""
+    alerts.command("drill")(alerts_drill.drill)
     app.add_typer(alerts, name="alerts", rich_help_panel=panels.QUALITY)
 
 

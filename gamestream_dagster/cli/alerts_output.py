@@ -29,7 +29,7 @@ def print_lines(lines: Iterable[Line]) -> None:
         )
         for line in lines
     ]
-    _print(("ALERT", "STATUS", "SEVERITY", "SINCE", "MESSAGE"), rows)
+    print_table_of(("ALERT", "STATUS", "SEVERITY", "SINCE", "MESSAGE"), rows)
 
 
 def print_silences(found: Iterable[Silence]) -> None:
@@ -44,7 +44,7 @@ def print_silences(found: Iterable[Silence]) -> None:
         )
         for one in found
     ]
-    _print(("SILENCE", "ALERT", "LABELS", "UNTIL", "REASON"), rows)
+    print_table_of(("SILENCE", "ALERT", "LABELS", "UNTIL", "REASON"), rows)
 
 
 def print_episodes(episodes: Iterable[Episode]) -> None:
@@ -52,7 +52,7 @@ def print_episodes(episodes: Iterable[Episode]) -> None:
     rows = [
         (one.alert_id, moment(one.began_at) or "", moment(one.ended_at) or "still", one.message) for one in episodes
     ]
-    _print(("ALERT", "FROM", "TO", "MESSAGE"), rows)
+    print_table_of(("ALERT", "FROM", "TO", "MESSAGE"), rows)
 
 
 def silence_data(one: Silence) -> dict[str, Any]:
@@ -97,7 +97,8 @@ def moment(at: float | None) -> str | None:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds") if at is not None else None
 
 
-def _print(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table_of(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table of texts."""
     table = Table(*headings, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))

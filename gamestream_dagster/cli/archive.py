@@ -87,7 +87,7 @@ def _sources(settings: Settings, topic: str | None) -> list[Source]:
 def _archive(settings: Settings, source: Source, *, mend: bool, begin_at: BeginAt | None, as_json: bool) -> list[str]:
     """Archive one topic and print what became of it; the faults of its archive, a sentence each."""
     from gamestream_dagster.archive.id_index import try_to_index
-    from gamestream_dagster.archive.manifest import load_manifest
+    from gamestream_dagster.archive.manifest_file import load_manifest
     from gamestream_dagster.archive.mending import mend_archive
     from gamestream_dagster.archive.writer import archive_topic
     from gamestream_dagster.reconciliation.ledger.balance import archive_faults

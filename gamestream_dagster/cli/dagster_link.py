@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gamestream_dagster.flink_jobs.record.observed import ObservedJob
     from gamestream_dagster.provisioning.model import StepResult
     from gamestream_dagster.reconciliation.certificates.seasons import ClosedSeason
-    from gamestream_dagster.reconciliation.model.values import ReconciliationRun
+    from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
     from gamestream_dagster.settings import Settings
 
 Say = Callable[[str], None]

@@ -67,10 +67,10 @@ def drill(  # noqa: PLR0917 - one parameter an option
         _list(CATALOGUE)
         return
     settings = settings_from(home)
-    signal.signal(signal.SIGTERM, _as_interrupt)  # otherwise servers would stay behind
+    signal.signal(signal.SIGTERM, as_interrupt)  # otherwise servers would stay behind
     with as_could_not_run():
         options = DrillOptions(choose(tuple(only or ())), repeat, seed, rate, look_every)
-        run = drill_on(on, port_base, options, _Speaker(), on_result=_tell)
+        run = drill_on(on, port_base, options, Speaker(), on_result=_tell)
     page = write_drill(settings.reports_dir / "drill", run, html)
     if as_json:
         from gamestream_dagster.drill.view import as_data
@@ -82,13 +82,14 @@ def drill(  # noqa: PLR0917 - one parameter an option
     raise typer.Exit(run.exit_code)
 
 
-class _Speaker:
+class Speaker:
     """Progress lines with the seconds since the start."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
 
     def __call__(self, text: str) -> None:
+        """Print a line."""
         talk.print(f"{time.monotonic() - self._began:7.1f} s  {text}", soft_wrap=True)
 
 
@@ -139,5 +140,6 @@ def _list(scenarios: Iterable[Scenario]) -> None:
     data.print(table)
 
 
-def _as_interrupt(*_: object) -> None:
+def as_interrupt(*_: object) -> None:
+    """End a drill on a signal as on Ctrl-C, so that its servers are stopped."""
     raise KeyboardInterrupt

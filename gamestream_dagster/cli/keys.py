@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 talk = Talk(stderr=True)
 
-keys = typer.Typer(no_args_is_help=True, help="Keys of the HTTP APIs: who may send events and read boards.")
+keys = typer.Typer(no_args_is_help=True, help="Keys of the HTTP APIs: who may send events, read boards, erase players.")
 
 App = Annotated[str, typer.Option("--app", help="Name of the app that uses it: small letters, digits, -.")]
-Scopes = Annotated[list[str] | None, typer.Option("--scope", help="ingest or read; once for each (default: ingest).")]
+Scopes = Annotated[
+    list[str] | None, typer.Option("--scope", help="ingest, read or erase; once for each (default: ingest).")
+]
 Signed = Annotated[bool, typer.Option("--signed", help="Requests must carry an HMAC-SHA256 signature, too.")]
 Overlap = Annotated[
     float, typer.Option("--overlap-hours", min=0, max=8760, help="How long the old key stays valid, hours.")
@@ -156,6 +158,8 @@ def _print_made(settings: Settings, made: MadeKey, as_json: bool) -> None:
         )
     if Scope.READ in made.key.scopes:
         talk.print(f"Next: GET {settings.api_url}/v1/boards; the guide is docs/serving-api.md.", soft_wrap=True)
+    if Scope.ERASE in made.key.scopes:
+        talk.print(f"Next: POST {settings.api_url}/v1/players/ID/erase; the guide is docs/privacy.md.", soft_wrap=True)
 
 
 def _described(key: StoredKey) -> dict[str, Any]:

@@ -24,13 +24,8 @@ from gamestream_dagster.cli.tables import print_table
 
 if TYPE_CHECKING:
     from gamestream_dagster.catalogue.boards import Board
-    from gamestream_dagster.reconciliation.model.values import (
-        Difference,
-        LedgerBalance,
-        ReconciliationRun,
-        Row,
-        TopicProof,
-    )
+    from gamestream_dagster.reconciliation.model.proof import LedgerBalance, ReconciliationRun, TopicProof
+    from gamestream_dagster.reconciliation.model.values import Difference, Row
 
 # A pipe has no width of its own; a narrow guess would cut the lines.
 data = PlainConsole(width=None if sys.stdout.isatty() else 200)

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from operator import methodcaller
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -158,8 +160,17 @@ def _by_partition(messages: list[Message], *, topic: str, open_parts: Mapping[in
 
 
 def _headers(message: Message) -> Headers:
-    found = message.headers() or []
+    try:
+        found = _read_headers(message) or []
+    except (SystemError, UnicodeDecodeError):
+        return {}  # a name is no UTF-8: none of ours
     return {name: _bytes(value) for name, value in (found.items() if isinstance(found, dict) else found)}
+
+
+# For a name that is no UTF-8 the client returns a tuple with a null pointer and leaves an error behind. In code that
+# CPython has specialised, `message.headers()` does not look for that error, and the process ends with a segmentation
+# fault when the tuple is read. A call through `methodcaller` always looks, and raises SystemError.
+_read_headers: Callable[[Message], Any] = methodcaller("headers")
 
 
 def _bytes(value: object) -> bytes | None:

@@ -52,6 +52,8 @@ class DeadLetter:
     source_topic: str
     source: Position
     source_time: int
+    geo_version: str | None = None
+    """Version of the table by which the HTTP API found the country; None: the sender gave it, or there is none."""
 
     @property
     def key(self) -> str:
@@ -88,6 +90,7 @@ def letter_of(place: Position, value: bytes | None) -> DeadLetter:
             source_topic=_text(found["source_topic"]),
             source=Position(_whole(found["source_partition"]), _whole(found["source_offset"])),
             source_time=_whole(found["source_time_millis"], least=-1),  # -1: Kafka has no time for it
+            geo_version=_optional(found.get("geo_version")),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         raise DeadLetterError(

@@ -87,6 +87,8 @@ def draft(letter: DeadLetter, fixes: FixFile | None, judge: GameEventJudge, now:
     document = judge.read(letter.payload)
     if not isinstance(document, dict):
         return _refused(letter, judge.judge(letter.payload, now))
+    # A fixed record is sent as JSON, of which nothing is derived.
+    document = judge.completed(document, letter.payload, letter.source_time)
     record = Record(judge.catalogue, document, letter)
     before = record.get(("event_id",))
     try:

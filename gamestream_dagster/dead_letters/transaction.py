@@ -21,11 +21,10 @@ from gamestream_dagster.dead_letters.errors import DeadLetterError, ReplayAborte
 from gamestream_dagster.dead_letters.letter import Position
 from gamestream_dagster.dead_letters.planning import Draft
 from gamestream_dagster.dead_letters.reading import BOOK_TOPIC
+from gamestream_dagster.events.headers import ATTEMPT_HEADER, GEO_HEADER, REPLAY_OF_HEADER
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 
 TRANSACTIONAL_ID: Final = "gamestream-dlq-replay"
-ATTEMPT_HEADER: Final = "gamestream-attempt"
-REPLAY_OF_HEADER: Final = "gamestream-replay-of"
 # Readers of committed records wait for an open transaction: one of a killed replay must not hold intake up for long.
 _TRANSACTION_MS: Final = 20_000
 _WAIT_SECONDS: Final = 15.0
@@ -121,6 +120,8 @@ class Replayer:
                 (ATTEMPT_HEADER, str(one.attempt).encode()),
                 (REPLAY_OF_HEADER, str(one.letter.source).encode()),
             ]
+            if one.letter.geo_version is not None:
+                headers.append((GEO_HEADER, one.letter.geo_version.encode()))
             self._produce(RAW_TOPIC, one.value, key, reports.of(place), headers)
         return self._delivered(reports)
 

@@ -20,7 +20,8 @@ from gamestream_dagster.flink_jobs.errors import FlinkJobError
 from gamestream_dagster.flink_jobs.observe.observer import same_path
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, Trigger
 from gamestream_dagster.platform.errors import PlatformError
-from gamestream_dagster.reconciliation.model.values import FaultKind, ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.proof import FaultKind, ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 
 CHECKPOINTS_BEFORE = 2

@@ -6,7 +6,7 @@ import json
 import struct
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, NoReturn, TypeVar, cast
 
 from gamestream_dagster.clients.errors import NotFoundError, ServiceError
 from gamestream_dagster.clients.registry import Registry, StoredSchema
@@ -115,9 +115,15 @@ def _resolve(
         _resolve(registry, referred, named, seen, schemas)
         schemas.append(json.loads(referred.text))
     try:
-        return shape_of(json.loads(stored.text), named)
-    except (json.JSONDecodeError, RecursionError) as error:
+        return shape_of(json.loads(stored.text, parse_constant=_no_constant), named)
+    except UnusableSchemaError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or a whole number of 4,300 digits
         raise UnusableSchemaError("it is no JSON") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
 
 
 def name_of(stored: StoredSchema) -> str:

@@ -25,6 +25,9 @@ subjects are followed. `NOT_AVRO` is a record without the header, cut short, wit
 that the registry does not know, or whose schema is no Avro record. It gives no row, is counted by the ledger, and stops
 nothing. A registry that does not answer stops the reading, since it says nothing about the record.
 
+A score without an id is never a copy. Readings of [game events](game-events.md#avro) in Avro that have no id get one,
+derived from the record's bytes.
+
 A number that the registry does not know is looked up again after a minute. Register a schema before you write with it:
 records that were read before are refused for good. Keep old schemas: a replay of the topic reads old records again.
 

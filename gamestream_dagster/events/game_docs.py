@@ -78,9 +78,24 @@ and Avro of one event are copies of each other.
   order. Without a field `event_type` the type is the record's name: `PlayerHealth` and `player_health` are one.
 - `timestamp-micros` and `timestamp-nanos` are divided down to milliseconds, `decimal` is exact, `enum` and UTF-8
   `bytes` are texts. The exact rules are in `catalogue/game_rules.py`.
+- `player_health` and `player_position` may lack an id, and `player_position` a time (see below). All other types need
+  both: two equal purchases without ids could be one or two.
 - Register a schema before you send: a number that the registry does not know is `NOT_AVRO`, for good, and is asked for
   again after a minute. While the registry does not answer, Avro records wait, and so do the records behind them.
 - Keep old schemas: the archive and a replay read old records again.
+
+`gamestream apply` also registers the schemas of other producers that are in `catalogue/game_events/foreign/`, such as
+`game-events-raw-io.confluent.developer.avro.PlayerHealth` (`player_id`, `health`, `timestamp`) and `…PlayerPosition`
+(`player_id`, `x`, `y`), which have no id:
+
+- The id of a record without one is `avro-` and a hash of its type and bytes. So a producer that sends the record again
+  sends a copy, and two readings of one player that are equal in every field are one event.
+- A position without a time has the time at which Kafka took it, which its id then ends with
+  (`avro-<hash>-<milliseconds>`). So a player who stands still is not taken for a copy, and a position that its producer
+  sends again is a second event, unless Kafka takes both within one millisecond. Enable the producer's idempotence:
+  retries of the Kafka client itself are then dropped by the broker.
+- `gamestream trace` finds such an event by that id, which the enriched record, the dead letter and the archive show.
+- A dead letter that is fixed is sent as JSON with the id and the time written into it.
 
 ## Copies
 

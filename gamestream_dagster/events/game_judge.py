@@ -18,6 +18,7 @@ from gamestream_dagster.events.avro_document import AvroDocuments
 from gamestream_dagster.events.avro_reading import NotAvroError, NotUtf8Error
 from gamestream_dagster.events.avro_schemas import is_framed
 from gamestream_dagster.events.avro_shape import UnusableSchemaError
+from gamestream_dagster.events.derived import NO_FIELDS, derived_fields
 from gamestream_dagster.events.game_checks import Check, Problem, check_of, wrong_type
 from gamestream_dagster.events.game_outcome import GameEvent, GameOutcome, GameReason, GameRefused
 from gamestream_dagster.events.outcome import Remark
@@ -108,8 +109,9 @@ class GameEventJudge:
             return document
         found = value or b""
         # The bytes of JSON hold neither a NUL nor a surrogate: the reader has refused them. Only an escape can be one.
-        escapes = is_framed(found) or b"\\u" in found
-        return self.judge_document(document, len(found), kafka_timestamp, escapes=escapes)
+        avro = found if is_framed(found) else None
+        escapes = avro is not None or b"\\u" in found
+        return self.judge_document(document, len(found), kafka_timestamp, escapes=escapes, avro=avro)
 
     def good_fields(self, value: bytes | None) -> dict[str, Any]:
         """The fields of a refused record's envelope that are good by themselves; empty where it cannot be read.
@@ -124,7 +126,8 @@ class GameEventJudge:
         sent, _ = _taken(self._envelope, document)
         sent.pop("properties", None)
         kind = self._kind(sent.get("event_type"), ignored)
-        found = self._judge_envelope(kind, sent, ignored)
+        derived = derived_fields(kind and kind.event, sent, value)
+        found = {**self._judge_envelope(kind, sent, ignored), **derived}
         if kind is None:
             found.pop("event_type", None)
         return {name: one for name, one in found.items() if bad_text(one) is None}
@@ -152,7 +155,27 @@ class GameEventJudge:
             said = f"the record is not Avro in the registry's wire format: {error}"
             return GameRefused(GameReason.NOT_AVRO, None, said)
 
-    def judge_document(self, document: Json, size: int, kafka_timestamp: int, *, escapes: bool = True) -> GameOutcome:
+    def completed(self, document: dict[str, Any], value: bytes | None, kafka_timestamp: int) -> dict[str, Any]:
+        """A document that `read` gave, with what is derived from the record written into it.
+
+        Args:
+            document: of the record.
+            value: the record's value.
+            kafka_timestamp: as in `judge`.
+        """
+        sent, _ = _taken(self._envelope, document)
+        kind = self._kind(sent.get("event_type"), _Findings())
+        return {**document, **derived_fields(kind and kind.event, sent, value, kafka_timestamp)}
+
+    def judge_document(
+        self,
+        document: Json,
+        size: int,
+        kafka_timestamp: int,
+        *,
+        escapes: bool = True,
+        avro: bytes | None = None,
+    ) -> GameOutcome:
         """What becomes of a record that was read.
 
         Args:
@@ -160,6 +183,7 @@ class GameEventJudge:
             size: bytes of the record.
             kafka_timestamp: as in `judge`.
             escapes: False: the record has no `\\u`, so that its texts need no look.
+            avro: the bytes of a record in Avro; None: it was JSON.
         """
         if not isinstance(document, dict):
             return GameRefused(
@@ -178,7 +202,8 @@ class GameEventJudge:
         properties = left if properties is None else properties
         if kind is not None and type(properties) is dict:
             properties = _lift(kind, sent, properties)
-        envelope = self._judge_envelope(kind, sent, findings)
+        derived = derived_fields(kind and kind.event, sent, avro, kafka_timestamp)
+        envelope = self._judge_envelope(kind, sent, findings, derived)
         if type(properties) is not dict:
             findings.add("properties", wrong_type(GameFieldType.OBJECT, properties))
             properties = {}
@@ -190,7 +215,7 @@ class GameEventJudge:
             self._judge_texts(document, findings)
         if findings.first is not None:
             return findings.first
-        return self._event(envelope, properties, late, Remark.UNKNOWN_FIELD if unread else None)
+        return self._event(envelope, derived, properties, late, Remark.UNKNOWN_FIELD if unread else None)
 
     def _kind(self, sent: Any, findings: _Findings) -> _Type | None:
         """The event's type; None where there is none, which is a problem unless `event_type` is missing or no name."""
@@ -203,13 +228,15 @@ class GameEventJudge:
             findings.add("event_type", Problem(GameReason.UNKNOWN_EVENT_TYPE, said))
         return kind
 
-    def _judge_envelope(self, kind: _Type | None, sent: Mapping[str, Any], findings: _Findings) -> dict[str, Any]:
+    def _judge_envelope(
+        self, kind: _Type | None, sent: Mapping[str, Any], findings: _Findings, derived: Mapping[str, Any] = NO_FIELDS
+    ) -> dict[str, Any]:
         required = self._required if kind is None else kind.required
         found: dict[str, Any] = {}
         for field in self._envelope:
             value = sent.get(field.name)
             if value is None:
-                if field.name in required:
+                if field.name in required and field.name not in derived:
                     findings.add(field.path, _MISSING)
                 elif field.default is not None:
                     found[field.name] = field.default
@@ -245,13 +272,19 @@ class GameEventJudge:
             findings.add(shown or None, Problem(GameReason.BAD_TEXT, said))
 
     def _event(
-        self, envelope: dict[str, Any], properties: dict[str, Any], late: bool, remark: Remark | None
+        self,
+        envelope: dict[str, Any],
+        derived: Mapping[str, Any],
+        properties: dict[str, Any],
+        late: bool,
+        remark: Remark | None,
     ) -> GameEvent:
         text = canonical(properties)
         digested = {**envelope, "properties": orjson.Fragment(text)}
         for name in self._undigested:
             digested.pop(name, None)
         digest = hashlib.sha256(canonical(digested)).hexdigest()[:_DIGEST_CHARACTERS]
+        envelope |= derived
         get = envelope.get
         return GameEvent(
             envelope["event_id"],

@@ -10,6 +10,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress as suppress_error
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -50,8 +51,8 @@ class Suppression:
 
     key: str = field(default="", repr=False)
     requests: Mapping[str, int] = field(default_factory=dict[str, int])
-    in_streams: tuple[str, ...] = ()
-    """The same players as jobs recognize them: `stream_hash` of each."""
+    in_streams: Mapping[str, int] = field(default_factory=dict[str, int])
+    """The same players as jobs recognize them: `stream_hash` of each, sorted, with the number of the request."""
 
     @property
     def salt(self) -> str:
@@ -96,7 +97,7 @@ def load_suppression(settings: Settings) -> Suppression:
     try:
         found: Any = orjson.loads(path.read_bytes())
         requests = {str(subject): int(one["request"]) for subject, one in found["suppressed"].items()}
-        in_streams = tuple(sorted(str(one["in_streams"]) for one in found["suppressed"].values()))
+        in_streams = dict(sorted((str(one["in_streams"]), int(one["request"])) for one in found["suppressed"].values()))
     except FileNotFoundError:
         return Suppression()
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -120,7 +121,9 @@ def suppress(settings: Settings, user_id: str, request: int) -> Suppression:
         SuppressionError: the list cannot be read.
     """
     key = stack_key(settings)
-    load_suppression(settings)
+    known = load_suppression(settings)
+    if known(user_id):
+        return known
     path = list_file(settings)
     entries: dict[str, Any] = orjson.loads(path.read_bytes())["suppressed"] if path.exists() else {}
     entries.setdefault(
@@ -147,7 +150,15 @@ def stack_key(settings: Settings) -> str:
     if not path.exists():
         load_suppression(settings)  # a new key would not recognize those who are on the list
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(secrets.token_hex(32))
+        fresh = path.with_name(f".{KEY_FILE}.{secrets.token_hex(8)}")
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(secrets.token_hex(32))
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress_error(FileExistsError):  # somebody else made it meanwhile: theirs is whole, and the key
+                os.link(fresh, path)
+        finally:
+            fresh.unlink()
     return path.read_text(encoding="utf-8").strip()

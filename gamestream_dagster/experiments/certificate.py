@@ -18,7 +18,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gamestream_dagster.archive.digests import sha256_of
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.clients.topic_identity import TopicId
 from gamestream_dagster.experiments.archive_players import archived_players

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import decode
 from gamestream_dagster.archive.errors import ArchiveDamagedError
 from gamestream_dagster.archive.find import ArchivedRecord, find_in
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.writer import open_decoding
-from gamestream_dagster.catalogue.sources import Source
+from gamestream_dagster.catalogue.sources import HEADERS_COLUMN, Source
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
-from gamestream_dagster.clients.kafka_records import Chunk, Raw, read_range
+from gamestream_dagster.clients.kafka_records import Chunk, Headers, Raw, read_range
 from gamestream_dagster.clients.topic_identity import other_incarnation
+from gamestream_dagster.events.avro_schemas import is_framed
+from gamestream_dagster.events.derived import DERIVED_ID, derived_id
+from gamestream_dagster.events.headers import archived_headers
 from gamestream_dagster.settings import Settings
 
 MOST_SCANNED = 500_000
@@ -26,8 +33,8 @@ MOST_FOUND = 1_000
 _CHUNK_RECORDS = 500  # a raw record has up to 1 MiB
 
 _DETAILS = """
-SELECT "partition", "offset", late, digest, field
-FROM read_parquet($paths, union_by_name = true, hive_partitioning = false)
+SELECT filename, COLUMNS('^(partition|offset|late|digest|field|headers)$')
+FROM read_parquet($paths, union_by_name = true, hive_partitioning = false, filename = true)
 WHERE event_id = $event_id
 """
 
@@ -51,6 +58,8 @@ class Record:
     digest: str | None = None
     current: bool = True
     file: str | None = None
+    headers: Headers | None = None
+    """Those that the archive keeps; None: they are not archived."""
 
 
 @dataclass
@@ -85,7 +94,9 @@ def records_of(
     records = Records(more=found.more)
     details = _details(source, found.records, event_id)
     for one in found.records:
-        records.found.append(_archived(settings, one, details.get((one.partition, one.offset), {}), gone=gone))
+        records.found.append(
+            _archived(settings, one, details.get((str(one.file), one.partition, one.offset), {}), gone=gone)
+        )
     upto = {} if gone else manifest.current.archived_upto
     begins = admin.beginning_offsets(source.topic)
     ends = admin.end_offsets(source.topic, read_committed=True)
@@ -104,22 +115,26 @@ def records_of(
 
 def _details(
     source: Source, found: Sequence[ArchivedRecord], event_id: str
-) -> Mapping[tuple[int, int], Mapping[str, Any]]:
-    """What the archive of game events has beyond the envelope; nothing for other streams."""
+) -> Mapping[tuple[str, int, int], Mapping[str, Any]]:
+    """What the archive of game events has beyond the envelope, by file and position; nothing for other streams."""
     if source.game is None or not found:
         return {}
-    paths = sorted({str(one.file) for one in found if one.current})
-    if not paths:
-        return {}
+    paths = sorted({str(one.file) for one in found})
     try:
         with duckdb.connect(":memory:", config={"memory_limit": "256MiB", "threads": 2}) as database:
-            rows = database.execute(_DETAILS, {"paths": paths, "event_id": event_id}).fetchall()
-    except duckdb.Error as error:
+            answer = database.execute(_DETAILS, {"paths": paths, "event_id": event_id})
+            names = [column[0] for column in answer.description or ()]
+            rows = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+            with_headers = {path for path in paths if HEADERS_COLUMN in pq.read_schema(path).names}
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
         raise ArchiveDamagedError(
             f"The archive of {source.topic} cannot be read ({type(error).__name__}); read the file again from Kafka "
             "with `gamestream archive --mend`, or restore it from a backup."
         ) from error
-    return {(row[0], row[1]): dict(zip(("late", "digest", "field"), row[2:], strict=True)) for row in rows}
+    for row in rows:
+        written = row.pop(HEADERS_COLUMN, None)
+        row[HEADERS_COLUMN] = archived_headers(written) if row["filename"] in with_headers else None
+    return {(row["filename"], row["partition"], row["offset"]): row for row in rows}
 
 
 def _archived(settings: Settings, one: ArchivedRecord, details: Mapping[str, Any], *, gone: bool) -> Record:
@@ -136,24 +151,48 @@ def _archived(settings: Settings, one: ArchivedRecord, details: Mapping[str, Any
         digest=details.get("digest"),
         current=one.current and not gone,
         file=str(one.file.relative_to(settings.archive_dir)),
+        headers=details.get(HEADERS_COLUMN),
     )
 
 
 def _scanned(settings: Settings, source: Source, event_id: str, chunks: Iterator[Chunk]) -> Iterator[Record]:
-    """Decodes only records that may hold the id: its bytes are in them, or an escape that can hide it."""
-    needle = event_id.encode(errors="surrogatepass")
+    """Decodes only records that may have the id: one of its forms is in them, or an escape that can hide it."""
+    may_have = partial(_may_have, needles=_forms(event_id), derived=_derived_from(source, event_id))
     with open_decoding(settings, source) as made:
         for chunk in chunks:
             kept = Raw()
             raw = chunk.raw
             for offset, at, key, value in zip(raw.offsets, raw.timestamps, raw.keys, raw.values, strict=True):
-                if value is not None and (needle in value or b"\\" in value):
+                if value is not None and may_have(value):
                     kept.offsets.append(offset)
                     kept.timestamps.append(at)
                     kept.keys.append(key)
                     kept.values.append(value)
             if len(kept):
                 yield from _matching(decode(made, chunk.partition, kept).to_pylist(), event_id)
+
+
+def _forms(event_id: str) -> tuple[bytes, ...]:
+    """How the bytes of a record can hold an id: as text, in Avro also as the 16 bytes of a UUID."""
+    text = event_id.encode(errors="surrogatepass")
+    try:
+        return text, uuid.UUID(event_id).bytes
+    except ValueError:
+        return (text,)
+
+
+def _derived_from(source: Source, event_id: str) -> Callable[[bytes], bool] | None:
+    """Whether the id was derived from a record; None where it is no such id."""
+    if source.game is None or not event_id.startswith(DERIVED_ID):
+        return None
+    types = [event for event in source.game.types.values() if event.derives]
+    return lambda value: any(event_id.startswith(derived_id(event, value)) for event in types)
+
+
+def _may_have(value: bytes, needles: tuple[bytes, ...], derived: Callable[[bytes], bool] | None) -> bool:
+    if b"\\" in value or any(needle in value for needle in needles):
+        return True
+    return derived is not None and is_framed(value) and derived(value)
 
 
 def _matching(rows: Sequence[Mapping[str, Any]], event_id: str) -> Iterator[Record]:

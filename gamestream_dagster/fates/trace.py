@@ -13,6 +13,7 @@ from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.kafka_records import read_range
 from gamestream_dagster.errors import GamestreamError
+from gamestream_dagster.events.headers import APP_HEADER, KEY_HEADER, RECEIVED_HEADER
 from gamestream_dagster.events.strict_json import bad_text
 from gamestream_dagster.fates.model import Evidence, Outcome, Place, Received, Trace, TracedRecord
 from gamestream_dagster.fates.outputs import INTAKE_JOB, SCORES_TOPIC, Fate
@@ -24,9 +25,6 @@ MOST_TRACED = 20
 """Records of one id whose outputs are looked up; more are counted, not told."""
 
 MOST_ID_CHARACTERS = 1_000
-APP_HEADER, KEY_HEADER, RECEIVED_HEADER = "gamestream-app", "gamestream-key-id", "gamestream-received-ms"
-"""Headers that the HTTP API gives to the records that it sends."""
-
 DUP_CONFLICT = "DUP_CONFLICT"
 _HEADERS_SECONDS = 5.0
 _OUTCOMES: Mapping[Fate, Outcome] = {
@@ -119,6 +117,7 @@ class Tracing:
                 told.add(record.user_id)
                 one = self._with_scores(one, record.user_id)
             traced.append(one)
+        traced = self._with_copies_of_later(traced)
         others = [one for one in self.scores if one.user_id not in told]
         return Trace(
             event_id,
@@ -128,6 +127,24 @@ class Tracing:
             looked=(),
             more=len(self.records) > MOST_TRACED or len(others) > MOST_TRACED,
         )
+
+    def _with_copies_of_later(self, traced: Sequence[TracedRecord]) -> list[TracedRecord]:
+        """Of an id in several partitions the job may have read a later record first: the others are its copies."""
+        counted: dict[tuple[str | None, str | None], Place] = {
+            (record.user_id, record.digest): one.raw
+            for record, one in zip(self.records, traced, strict=False)
+            if one.outcome in (Outcome.ENRICHED, Outcome.LATE) and one.evidence is Evidence.OUTPUT and record.digest
+        }
+
+        def settled(record: Record, one: TracedRecord) -> TracedRecord:
+            place = counted.get((record.user_id, record.digest))
+            if one.outcome is not Outcome.NOT_FOUND or record.reason is not None or place is None:
+                return one
+            if place.partition == record.partition:
+                return one  # there the job reads in order: this one is lost
+            return replace(one, outcome=Outcome.COPY, evidence=Evidence.JUDGEMENT, copy_of=place)
+
+        return [settled(record, one) for record, one in zip(self.records, traced, strict=False)]
 
     def _with_scores(self, one: TracedRecord, user_id: str | None) -> TracedRecord:
         scores = tuple(_place(score) for score in self.scores if score.user_id == user_id)
@@ -151,9 +168,13 @@ class Tracing:
         )
         judged = _judged(record, copy=copy, conflict=conflict)
         if not record.current:
+            traced = replace(traced, outcome=_OUTCOMES[judged], evidence=Evidence.JUDGEMENT)
             note = "the raw topic was created again since: only the archive knows the record"
-            return replace(traced, outcome=_OUTCOMES[judged], evidence=Evidence.JUDGEMENT, received_note=note)
-        traced = self._received(traced)
+            return self._received(traced, record, otherwise=note)
+        note = None
+        if record.offset < self.raw_begins.get(record.partition, 0):
+            note = "Kafka no longer holds the record, and it was archived without headers"
+        traced = self._received(traced, record, otherwise=note)
         if self.read_upto.get(record.partition, 0) <= record.offset:
             traced = replace(traced, outcome=Outcome.PENDING, evidence=Evidence.NONE)
         return self._written(traced, record, judged)
@@ -182,11 +203,13 @@ class Tracing:
             return replace(traced, outcome=Outcome.COPY, evidence=Evidence.JUDGEMENT)
         return replace(traced, outcome=Outcome.NOT_FOUND, evidence=Evidence.NONE)
 
-    def _received(self, traced: TracedRecord) -> TracedRecord:
-        raw = traced.raw
-        if raw.offset < self.raw_begins.get(raw.partition, 0):
-            return replace(traced, received_note="Kafka no longer holds the record, and the archive keeps no headers")
-        headers = self.headers(raw.topic, raw.partition, raw.offset)
+    def _received(self, traced: TracedRecord, record: Record, otherwise: str | None) -> TracedRecord:
+        """With how the API received it: by the archived headers, else by Kafka's unless a note says why not."""
+        headers = record.headers
+        if headers is None and otherwise is not None:
+            return replace(traced, received_note=otherwise)
+        if headers is None:
+            headers = self.headers(record.topic, record.partition, record.offset)
         if headers is None:
             return replace(traced, received_note="Kafka did not hand the record out")
         key = _header(headers, KEY_HEADER)

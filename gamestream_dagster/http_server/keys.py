@@ -22,6 +22,7 @@ class Scope(StrEnum):
 
     INGEST = "ingest"  # send events
     READ = "read"  # read boards, and ask what became of events
+    ERASE = "erase"  # ask for the erase of players, and read the certificates
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from gamestream_dagster.events.headers import APP_HEADER, GEO_HEADER, KEY_HEADER, RECEIVED_HEADER
 from gamestream_dagster.ingest.batch import RawEvent, with_member, without_member
 from gamestream_dagster.ingest.geo import UNKNOWN, Located
 from gamestream_dagster.ingest.outbox import Header, Outbox, Outgoing
@@ -20,11 +21,6 @@ RETRY_SECONDS: Final = 2
 """`Retry-After` of an answer with events that may be sent again."""
 ADDRESS_FIELD: Final = "ip_address"
 COUNTRY_FIELD: Final = "country"
-APP_HEADER: Final = "gamestream-app"
-KEY_HEADER: Final = "gamestream-key-id"
-RECEIVED_HEADER: Final = "gamestream-received-ms"
-GEO_HEADER: Final = "gamestream-geo-version"
-"""Of an event whose country the door has looked up: the version of the table."""
 
 
 class Verdict(StrEnum):
@@ -240,7 +236,9 @@ class Door:
             found = self._locate(given if isinstance(given, str) and given else sender.address)
             headers = [*headers, (GEO_HEADER, found.version.encode())]
             if found.country != UNKNOWN:
-                value = with_member(without_member(value, COUNTRY_FIELD), COUNTRY_FIELD, found.country)
+                if COUNTRY_FIELD in members:
+                    value = without_member(value, COUNTRY_FIELD)
+                value = with_member(value, COUNTRY_FIELD, found.country)
         # an event that is not about a player has no order to keep, and its copies must share a partition
         key = event.judged.user_id or event.judged.event_id or ""
         return Outgoing(key.encode(), value, headers)

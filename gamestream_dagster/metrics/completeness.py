@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from gamestream_dagster.archive.manifest import Manifest, load_manifest
+from gamestream_dagster.archive.manifest import Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.catalogue.topics import CLOCK_TOPIC
 from gamestream_dagster.clients.broker_clock import broker_time

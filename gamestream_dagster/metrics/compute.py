@@ -44,6 +44,7 @@ DUCKDB_TYPES = {
     MetricType.STRING: "VARCHAR",
     MetricType.DATE: "DATE",
     MetricType.TIMESTAMP: "TIMESTAMP",
+    MetricType.BOOLEAN: "BOOLEAN",
     MetricType.JSON: "VARCHAR",
 }
 
@@ -210,13 +211,13 @@ class MetricsDatabase:
         self._db.unregister("settled_upto")
         return count, [CausingEvent(*row) for row in found]
 
-    def attach(self, relation: str, folder: Path, source: Source) -> None:
-        """Have the newest chapter of another stream's archive as a relation.
+    def attach(self, relation: str, folder: Path, source: Source, erased: Sequence[Path] = ()) -> None:
+        """Have the newest chapter of another stream's archive as a relation; `erased` as in `open_archive`.
 
         Raises:
             ArchiveError: a file is gone or was changed.
         """
-        open_archive(self._db, folder, own_columns=source.own_columns, relation=relation)
+        open_archive(self._db, folder, own_columns=source.own_columns, relation=relation, erased=erased)
 
     @contextmanager
     def of_day(self, day: date, settled: ArchivedUpto | None) -> Iterator[duckdb.DuckDBPyConnection]:

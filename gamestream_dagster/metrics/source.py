@@ -13,7 +13,8 @@ from gamestream_dagster.archive.decode import archive_schema
 from gamestream_dagster.archive.digests import verify_files
 from gamestream_dagster.archive.errors import HISTORY
 from gamestream_dagster.archive.history import number_of
-from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.catalogue.sources import Source, source_named, stack_sources
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.metrics.errors import MetricError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -62,7 +63,8 @@ class SeriesCollector(Collector):
         found: list[GaugeMetricFamily] = []
         for name, (meaning, labels) in known.items():
             family = GaugeMetricFamily(name, meaning, labels=labels)
-            for sample in by_name.get(name, ()):
+            # NaN says that there is no reading; in Prometheus it would spoil every average over it
+            for sample in (one for one in by_name.get(name, ()) if not math.isnan(one.value)):
                 given = dict(sample.labels)
                 family.add_metric([given.get(label, "") for label in labels], sample.value)
             found.append(family)

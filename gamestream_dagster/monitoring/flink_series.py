@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from gamestream_dagster.alerts.samples import Sample, labels_of
+from gamestream_dagster.alerts.samples import Labels, Sample, labels_of
 from gamestream_dagster.clients.errors import TransientServiceError
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
@@ -50,7 +51,7 @@ def flink_jobs(settings: Settings, now: float) -> list[Sample]:
 
 
 def samples_of(observed: ObservedJob, flink: FlinkView, now: float, ledger: Mapping[str, Any]) -> list[Sample]:
-    """The samples of one job.
+    """The samples of one job. NaN where Flink does not know a value: the job exists, and has no reading.
 
     Args:
         observed: the job.
@@ -73,25 +74,31 @@ def samples_of(observed: ObservedJob, flink: FlinkView, now: float, ledger: Mapp
         for state in _STATES
     ]
     lag = figures.lag_records if figures else None
-    if lag is not None:
-        found.append(Sample("kafka_consumer_lag", labels_of({"flink_job": job}), now, float(lag), evidence))
-    if not running or lag is not None:
-        fresh = running and (lag or 0) <= FRESH_RECORDS
-        found.append(Sample("flink_job_is_fresh", labels_of({"flink_job": job}), now, float(fresh), evidence))
-    if figures is not None:
-        found += _of_figures(job, figures, now, {**evidence, "last_failure": figures.last_failure or "none"}, running)
-    return found
-
-
-def _of_figures(job: str, figures: Figures, now: float, evidence: Mapping[str, Any], running: bool) -> list[Sample]:
     labels = labels_of({"flink_job": job})
-    found = [Sample("flink_job_failures", labels, now, float(figures.recent_failures), evidence)]
-    began = [at for at in (figures.checkpoint_at_ms, figures.running_since_ms) if at is not None]
-    if running and began:
-        age = max(0.0, (figures.now_ms - max(began)) / 1000)
-        seen = {**evidence, "checkpoint": figures.checkpoint_id, "failed": figures.checkpoints_failed}
-        found.append(Sample("flink_job_checkpoint_age_seconds", labels, now, age, seen))
+    found.append(Sample("kafka_consumer_lag", labels, now, math.nan if lag is None else float(lag), evidence))
+    is_known = not running or lag is not None
+    fresh = float(running and (lag or 0) <= FRESH_RECORDS) if is_known else math.nan
+    found.append(Sample("flink_job_is_fresh", labels, now, fresh, evidence))
+    found += _of_figures(labels, figures, now, evidence, running)
     return found
+
+
+def _of_figures(
+    labels: Labels, figures: Figures | None, now: float, evidence: Mapping[str, Any], running: bool
+) -> list[Sample]:
+    """Failures and the age of the checkpoint; NaN where Flink does not know."""
+    failures, age, seen = math.nan, math.nan, evidence
+    if figures is not None:
+        evidence = seen = {**evidence, "last_failure": figures.last_failure or "none"}
+        failures = float(figures.recent_failures)
+        began = [at for at in (figures.checkpoint_at_ms, figures.running_since_ms) if at is not None]
+        if running and began:
+            age = max(0.0, (figures.now_ms - max(began)) / 1000)
+            seen = {**evidence, "checkpoint": figures.checkpoint_id, "failed": figures.checkpoints_failed}
+    return [
+        Sample("flink_job_failures", labels, now, failures, evidence),
+        Sample("flink_job_checkpoint_age_seconds", labels, now, age, seen),
+    ]
 
 
 def _ledgers(connection: Connection) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.monitoring.kafka_series import RATE_MINUTES, WRITTEN_BY_GAMES
 from gamestream_dagster.monitoring.proof_series import of_board
+from gamestream_dagster.reconciliation.results.board_verdicts import findings_of
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import ledger, reconciliation_runs
@@ -123,8 +124,10 @@ def _proofs(connection: Connection, settings: Settings, since: float, upto: floa
         )
         for row in connection.execute(query)
     ]
+    found = findings_of(connection, runs)
     for board in load_boards(season=settings.season):
-        yield from proven(board, [run for run in runs if run.about(board)], settings, since, upto)
+        judged = [found.of(run, board) for run in runs if run.about(board)]
+        yield from proven(board, judged, settings, since, upto)
 
 
 def _time(at: float) -> datetime:

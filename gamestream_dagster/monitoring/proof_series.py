@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from sqlalchemy import Connection
 
 from gamestream_dagster.alerts.delivery import addresses
@@ -11,6 +13,7 @@ from gamestream_dagster.alerts.samples import Sample, labels_of
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.model.values import Verdict
+from gamestream_dagster.reconciliation.results.board_verdicts import findings_of
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun, newest_by_board
 from gamestream_dagster.settings import Settings
 
@@ -21,15 +24,18 @@ def verdicts(settings: Settings, now: float) -> list[Sample]:
     """The newest verdict on each board and its age; nothing about a board that was never proven."""
     boards = load_boards(season=settings.season)
     with open_engine(settings) as engine, engine.connect() as connection:
+        runs = newest_by_board(connection, boards)
+        found = findings_of(connection, runs.values())
         return [
-            sample
-            for board, run in newest_by_board(connection, boards).items()
-            for sample in of_board(board, run, settings, now)
+            sample for board, run in runs.items() for sample in of_board(board, found.of(run, board), settings, now)
         ]
 
 
 def of_board(board: str, run: FinishedRun, settings: Settings, now: float) -> list[Sample]:
-    """The samples of one board by its newest run."""
+    """The samples of one board by its newest run, whose verdict is the board's own.
+
+    A run that could not look says nothing about the board: `board_is_correct` is then NaN.
+    """
     report = settings.report_url(run.report_path) if run.report_path else "none"
     evidence = {"run": run.run_id, "verdict": run.verdict, "report": report, "rows": run.rows_compared}
     found = [
@@ -45,9 +51,7 @@ def of_board(board: str, run: FinishedRun, settings: Settings, now: float) -> li
     labels = labels_of({"board": board})
     age = max(0.0, now - run.finished_at.timestamp())
     found.append(Sample("reconciliation_age_seconds", labels, now, age, evidence))
-    correct = _CORRECT.get(Verdict(run.verdict))
-    if correct is not None:
-        found.append(Sample("board_is_correct", labels, now, correct, evidence))
+    found.append(Sample("board_is_correct", labels, now, _CORRECT.get(Verdict(run.verdict), math.nan), evidence))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Final
@@ -15,7 +16,7 @@ _TIMEOUT_SECONDS: Final = 5.0
 
 
 def http_servers(settings: Settings, now: float) -> list[Sample]:
-    """`http_server_up` of each API, and `http_server_answer_seconds` of those that answer."""
+    """`http_server_up` of each API, and `http_server_answer_seconds`, which is NaN for one that does not answer."""
     return asked({"ingest": settings.ingest_url, "api": settings.api_url}, now)
 
 
@@ -28,7 +29,9 @@ def asked(addresses: Mapping[str, str], now: float) -> list[Sample]:
             try:
                 status = client.get(f"{address}/readyz").status_code
             except httpx.HTTPError as error:
-                found.append(Sample("http_server_up", labels, now, 0.0, {"address": address, "why": _why(error)}))
+                unanswered = {"address": address, "why": _why(error)}
+                found.append(Sample("http_server_up", labels, now, 0.0, unanswered))
+                found.append(Sample("http_server_answer_seconds", labels, now, math.nan, unanswered))
                 continue
             evidence = {"address": address, "status": status}
             seconds = time.monotonic() - began

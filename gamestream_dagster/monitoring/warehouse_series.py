@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -49,15 +50,13 @@ def warehouse(settings: Settings, now: float) -> list[Sample]:
 
 
 def samples_of(series: Series, rows: Iterable[Mapping[str, Any]], now: float) -> list[Sample]:
-    """A sample for each row with a value; columns that are no label are evidence."""
+    """A sample for each row; columns that are no label are evidence. A row without a value has no reading: NaN."""
     found: list[Sample] = []
     for row in rows:
         if "value" not in row or (missing := [name for name in series.labels if name not in row]):
             lacking = "value" if "value" not in row else missing[0]
             raise RuleError(f"series/{series.name}.sql", f"no column {lacking!r}", "select one of that name")
-        value = row["value"]
-        if value is None:
-            continue
+        value = math.nan if row["value"] is None else row["value"]
         if not isinstance(value, int | float | Decimal):
             raise RuleError(f"series/{series.name}.sql", f"value is a {type(value).__name__}", "select a number")
         labels = labels_of({name: str(row[name]) for name in series.labels if row[name] is not None})

@@ -11,64 +11,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from gamestream_dagster.events.suppression import load_suppression
+from gamestream_dagster.privacy.certified import KIND, EraseCertificate, Place, Verdict
 from gamestream_dagster.privacy.errors import EraseCertificateError
 from gamestream_dagster.privacy.player import player_of_subject
 from gamestream_dagster.privacy.stores.all import Stores, stores_of
 from gamestream_dagster.privacy.stores.model import Found
 from gamestream_dagster.settings import Settings
 
-KIND: Final = "erase"
 _MOST_BYTES: Final = 10_000_000
-
-
-class Verdict(StrEnum):
-    """What an erase achieved."""
-
-    ERASED = "ERASED"  # no store holds the player any more
-    WAITS = "WAITS"  # what is left goes away by itself; the certificate says when
-    INCOMPLETE = "INCOMPLETE"  # something is left that nothing removes; the certificate says what and why
-
-
-class Place(BaseModel):
-    """One place of a store."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    store: str
-    place: str
-    found: int = Field(description="Values when the request was written.")
-    removed: int = Field(description="Those of them that are gone.")
-    left: int = Field(description="Values that the scan after the erase found.")
-    clean_at: datetime | None = Field(description="When retention or compaction will have removed what is left.")
-    why_left: str = ""
-
-
-class EraseCertificate(BaseModel):
-    """The certificate of one request."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["erase"]
-    version: Literal[1]
-    request: int
-    subject: str = Field(description="Keyed hash of the player.")
-    requested_at: datetime
-    suppressed_at: datetime
-    made_at: datetime
-    verdict: Verdict
-    places: tuple[Place, ...]
-    digest: str = Field(description="SHA-256 of everything above, as canonical JSON.")
-
-    @property
-    def clean_at(self) -> datetime | None:
-        """When everything is gone; None: now, or nobody can tell."""
-        return max((one.clean_at for one in self.places if one.clean_at is not None), default=None)
 
 
 class Part(StrEnum):
@@ -106,7 +62,7 @@ class Erased:
     requested_at: datetime
     suppressed_at: datetime
     plan: Sequence[Mapping[str, Any]]
-    """What every place held when the request was written."""
+    """What every place held before anything was erased."""
 
 
 def certify(erased: Erased, left: Scanned) -> EraseCertificate:

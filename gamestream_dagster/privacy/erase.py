@@ -54,14 +54,14 @@ def erase(settings: Settings, number: int, say: Say = lambda _: None, stores: St
         if request.state is State.FINISHED:
             requests.forget(request.subject)
             return EraseCertificate.model_validate(request.certificate)
-        if request.state is State.EXPORT or request.player is None:
-            raise ErasureError(f"Request {number} asks for an export", "write a new one with `gamestream player erase`")
-        player = player_of(settings, request.player)
+        player = _player_of(settings, request)
+        made = chosen(_suppressed_since(requests, player))
+        plan = _frozen(requests, request, made, player, say)
         since = _suppressed(settings, requests, request)
         steps = _carried_out(requests, request, player, chosen(since), say)
         say("scanning every store again, by the hash alone")
         left = scan_all(chosen(since), player_of_subject(settings, request.subject))
-        made = certify(Erased(number, request.subject, request.requested_at, since, request.plan), left)
+        made = certify(Erased(number, request.subject, request.requested_at, since, plan), left)
         requests.change(
             number,
             state=State.FINISHED.value,
@@ -71,6 +71,33 @@ def erase(settings: Settings, number: int, say: Say = lambda _: None, stores: St
         )
         requests.forget(request.subject)
     return made
+
+
+def _player_of(settings: Settings, request: Request) -> Player:
+    """Whom an open request is about."""
+    if request.state is State.EXPORT or request.player is None:
+        raise ErasureError(
+            f"Request {request.number} asks for an export", "write a new one with `gamestream player erase`"
+        )
+    player = player_of(settings, request.player)
+    if player.subject != request.subject:  # the scan afterwards would look for somebody else, and find nothing
+        raise ErasureError(
+            f"Request {request.number} was written with another key of privacy",
+            "restore <home>/secrets/privacy_key from a backup",
+        )
+    return player
+
+
+def _frozen(
+    requests: Requests, request: Request, stores: Sequence[Store], player: Player, say: Say
+) -> tuple[Mapping[str, Any], ...]:
+    """The plan of a request; one that was written without a scan gets its plan now, before anything is changed."""
+    if request.plan is not None:
+        return request.plan
+    say("scanning every store")
+    plan = planned(scan_all(stores, player))
+    requests.change(request.number, plan=list(plan))
+    return plan
 
 
 def _suppressed(settings: Settings, requests: Requests, request: Request) -> datetime:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from gamestream_dagster.archive.erasing import strings_of, words_of
+from gamestream_dagster.archive.words import strings_of, words_of
 from gamestream_dagster.events.suppression import hash_of, stack_key
 from gamestream_dagster.privacy.errors import PrivacyError
 from gamestream_dagster.settings import Settings

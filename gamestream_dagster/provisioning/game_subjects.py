@@ -1,4 +1,5 @@
-"""Registry subjects of game events: one for each type in the topic, named by its record (`TopicRecordNameStrategy`).
+"""Registry subjects of game events, named by their records (`TopicRecordNameStrategy`): one for each type in the topic,
+and those of other producers whose schemas are in `game_events/foreign/`.
 
 Any schema of a subject will do whose records intake can accept: it finds fields by their names and synonyms.
 """
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from gamestream_dagster.catalogue.game_event import GameCatalogue, GameEventType, GameField, GameFieldType
-from gamestream_dagster.catalogue.game_schemas import avro_schema
+from gamestream_dagster.catalogue.game_schemas import avro_schema, foreign_schemas
 from gamestream_dagster.provisioning.subjects import Subject
 
 _TYPE: Final = "event_type"
@@ -32,13 +33,15 @@ _FITTING: Final = {
 def game_subjects(topic: str, catalogue: GameCatalogue) -> dict[str, Subject]:
     """The subjects of a topic of game events, by name."""
     found: dict[str, Subject] = {}
+    foreign = foreign_schemas()
     for event in catalogue.types.values():
-        name, schema = f"{topic}-{event.avro_name}", avro_schema(event, catalogue)
 
         def unreadable(writer: Mapping[str, Any], event: GameEventType = event) -> tuple[str, ...]:
             return tuple(unacceptable(event, catalogue, writer))
 
-        found[name] = Subject(name, schema, schema, topic, event.description, unreadable)
+        for schema in (avro_schema(event, catalogue), *foreign.get(event.name, ())):
+            name = f"{topic}-{schema['namespace']}.{schema['name']}"
+            found[name] = Subject(name, schema, schema, topic, event.description, unreadable)
     return found
 
 
@@ -48,7 +51,7 @@ def unacceptable(event: GameEventType, catalogue: GameCatalogue, writer: Mapping
         yield f"is a {writer.get('type')}, should be a record"
         return
     sent = _fields(writer)
-    optional = {name for name in catalogue.fields if not catalogue.required(event, name)} | {_TYPE}
+    optional = {name for name in catalogue.fields if not catalogue.required(event, name)} | {_TYPE, *event.derives}
     yield from _differences(catalogue.fields, sent, optional)
     inside = next((sent[name] for name in _names(_PROPERTIES, catalogue.fields[_PROPERTIES]) if name in sent), None)
     if inside is not None:

@@ -24,16 +24,8 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.connections import KafkaConnection
 from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_IS_WRONG, OTHER_SHOWS, SHOWN
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model.values import (
-    Cause,
-    Difference,
-    ReconciliationRun,
-    RecordAt,
-    Row,
-    Sink,
-    SinkRow,
-    Unreadable,
-)
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Cause, Difference, RecordAt, Row, Sink, SinkRow, Unreadable
 from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Change, is_whole
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.described_tables import board_table

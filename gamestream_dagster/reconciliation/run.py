@@ -23,13 +23,8 @@ from gamestream_dagster.flink_jobs.record.deployment import Deployment, Deployme
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
-from gamestream_dagster.reconciliation.model.values import (
-    Mode,
-    ReconciliationRun,
-    Sink,
-    TopicProof,
-    Verdict,
-)
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun, TopicProof
+from gamestream_dagster.reconciliation.model.values import Mode, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.boards import Limits
 from gamestream_dagster.reconciliation.recompute.boards import check_board
 from gamestream_dagster.reconciliation.results.report import write_report

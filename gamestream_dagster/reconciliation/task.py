@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -18,7 +19,8 @@ from gamestream_dagster.catalogue.sources import Source, source_named, stack_sou
 from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.topic_identity import TopicId, TopicState
-from gamestream_dagster.events.suppression import load_suppression
+from gamestream_dagster.events.suppression import Suppression, load_suppression
+from gamestream_dagster.reconciliation.causes.erased import ErasedRecords
 from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import read_facts
 from gamestream_dagster.reconciliation.causes.policy import Policy
@@ -28,23 +30,15 @@ from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.ledger.balance import ARCHIVE, balance, write_ledger
 from gamestream_dagster.reconciliation.ledger.copied import copy_faults
 from gamestream_dagster.reconciliation.model.cut import Cut, check_beginning, earliest, shown
-from gamestream_dagster.reconciliation.model.values import (
-    BoardResult,
-    JobCut,
-    LedgerBalance,
-    LedgerFault,
-    Mode,
-    Row,
-    Sink,
-    TopicProof,
-    Verdict,
-)
+from gamestream_dagster.reconciliation.model.proof import JobCut, LedgerBalance, LedgerFault, TopicProof
+from gamestream_dagster.reconciliation.model.values import BoardResult, Mode, Row, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic, Key
 from gamestream_dagster.reconciliation.observe.boards import BoardObserver, Limits, record_topic
+from gamestream_dagster.reconciliation.observe.erased_counts import forget_counts
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.observe.standstill import Standstill
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
-from gamestream_dagster.reconciliation.recompute.factory import open_recompute
+from gamestream_dagster.reconciliation.recompute.factory import open_recompute, open_with_erased
 from gamestream_dagster.reconciliation.recompute.facts import events_between, unread_between
 from gamestream_dagster.reconciliation.results.store import last_judged
 from gamestream_dagster.settings import Settings
@@ -86,6 +80,7 @@ class Task:
         """
         with ExitStack() as closing:
             flink = closing.enter_context(FlinkRest(self.settings.flink_rest))
+            forget_counts(self.settings, engine, self.source)
             looker = BoardObserver(engine, flink, KafkaAdmin(self.settings.kafka), self.source.topic, self.limits)
             copied = self._copied(looker)
             looks = _Looks(self, looker, closing)
@@ -171,6 +166,7 @@ class Task:
     def _explained(self, engine: Engine, looks: _Looks, ledger: LedgerBalance) -> list[BoardResult]:
         if not any(result.differences for result in looks.results):
             return looks.results
+        suppression = load_suppression(self.settings)
         explainer = Explainer(
             archive=looks.archive,
             boards={board.name: board for board in self.boards},
@@ -183,9 +179,18 @@ class Task:
             history=self._history,
             say=self.say,
             season=self.settings.season,
-            suppression=load_suppression(self.settings),
+            suppression=suppression,
+            erased=partial(self._erased, looks, ledger, suppression),
         )
         return explainer.explain(looks.results)
+
+    def _erased(self, looks: _Looks, ledger: LedgerBalance, suppression: Suppression) -> ErasedRecords | None:
+        """What is kept of erased records."""
+        opened = open_with_erased(self.settings, self.source)
+        if opened is None:
+            return None
+        archive = looks.closing.enter_context(opened)
+        return ErasedRecords(archive, looks.seen.counted, ledger.faults, suppression, self.source.topic)
 
     def _history(self, board: Board, shown: Mapping[Key, Row]) -> TopicHistory:
         """What the board's topic has held up to now."""

@@ -19,6 +19,17 @@ class Privacy:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
+    def waiting(self) -> list[int]:
+        """Numbers of the open requests to erase that came over HTTP, oldest first.
+
+        Raises:
+            GamestreamError: Postgres does not answer, or the table is not made yet.
+        """
+        from gamestream_dagster.privacy.requests import open_requests
+
+        with open_requests(self._settings) as requests:
+            return requests.open_from_api()
+
     def export(self, request: int) -> "Exported":
         """Export the player of a request that is not finished, into `<home>/privacy/export-N.zip`.
 

@@ -41,7 +41,7 @@ class Archive:
 
     def holdings(self, topic: str) -> "Holdings":
         """What the archive holds of a topic, by its manifest."""
-        from gamestream_dagster.archive.manifest import load_manifest
+        from gamestream_dagster.archive.manifest_file import load_manifest
 
         files = load_manifest(self._settings.archive_dir / topic).files
         return Holdings(sum(file.records for file in files), sum(file.rows for file in files), len(files))

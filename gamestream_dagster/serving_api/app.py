@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from gamestream_dagster.catalogue.boards import Board
@@ -16,7 +16,8 @@ from gamestream_dagster.http_server.key_ring import KeyRing
 from gamestream_dagster.http_server.metrics import RequestMetrics
 from gamestream_dagster.http_server.rates import Rates
 from gamestream_dagster.http_server.signing import Signatures
-from gamestream_dagster.serving_api import routes
+from gamestream_dagster.serving_api import erasures, routes
+from gamestream_dagster.serving_api.erasures import Erasures
 from gamestream_dagster.serving_api.explaining import Explainer
 from gamestream_dagster.serving_api.held import HeldViews
 from gamestream_dagster.serving_api.live import LiveMetrics
@@ -42,6 +43,7 @@ class Parts:
     live: LiveMetrics
     ranks: PlayerRanks | None
     """Of all players of one board, where the stack keeps them."""
+    erasures: Erasures
     keys: KeyRing
     rates: Rates
     signatures: Signatures
@@ -62,12 +64,16 @@ def build(parts: Parts, trusted_proxies: tuple[str, ...] = ()) -> ASGIApp:
         yield
         parts.views.close()
 
+    router = APIRouter()
+    for one in (routes.router, erasures.router):
+        router.include_router(one)
     app = http_app.routed(
-        routes.router,
+        router,
         parts,
         lifespan,
         title="gamestream serving API",
-        description="Leaderboards and their proofs. Every answer says of which cut it is and what verified it.",
+        description="Leaderboards and their proofs: every answer says of which cut it is and what verified it. And the "
+        "erase of players, each with its certificate.",
         fault="send the request again",
     )
     return http_app.wrapped(app, parts.metrics, trusted_proxies)

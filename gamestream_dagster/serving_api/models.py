@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
+from gamestream_dagster.privacy.certified import EraseCertificate
 from gamestream_dagster.serving_api.views import Origin
 
 MOST_IDS: Final = 500
@@ -170,6 +171,17 @@ class Ids(_Body):
     """Whose rows are wanted."""
 
     ids: list[str] = Field(max_length=MOST_IDS, description="Ids as `id` of a row; repeated ones count once.")
+
+
+class ErasureAnswer(_Body):
+    """How the erase of a player stands. It names nobody."""
+
+    number: int = Field(description="Number of the request, as in `gamestream player requests`.")
+    state: Literal["OPEN", "FINISHED"] = Field(description="OPEN: it waits or runs. FINISHED: the certificate is made.")
+    requested_at: str
+    suppressed_at: str | None = Field(description="From when on nothing writes values of the player any more.")
+    finished_at: str | None
+    certificate: EraseCertificate | None = Field(description="Null until the erasure is finished.")
 
 
 class NotOnBoard(Standing):

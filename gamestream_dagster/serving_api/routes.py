@@ -17,9 +17,9 @@ from gamestream_dagster.clients.errors import ServiceError
 from gamestream_dagster.http_server import body
 from gamestream_dagster.http_server.errors import bad_request, not_found, unavailable
 from gamestream_dagster.http_server.keys import Scope
-from gamestream_dagster.http_server.observed import FACTS
-from gamestream_dagster.http_server.routes import Health, Problem, address_of, bearer_of
+from gamestream_dagster.http_server.routes import Health
 from gamestream_dagster.serving_api import live
+from gamestream_dagster.serving_api.admitted import admitted, only, parts_in, problems
 from gamestream_dagster.serving_api.answers import answer
 from gamestream_dagster.serving_api.asked import Asked
 from gamestream_dagster.serving_api.cursors import Cursor, expired, parse_cursor
@@ -31,7 +31,6 @@ from gamestream_dagster.serving_api.models import (
     BoardsAnswer,
     Ids,
     MetricAnswer,
-    NotOnBoard,
     PageAnswer,
     RowAnswer,
     WhyAnswer,
@@ -44,53 +43,14 @@ if TYPE_CHECKING:
 
 MOST_ROWS: Final = 1000
 MOST_WINDOW: Final = 100
-_MEANINGS: Final = {
-    304: "The answer is the one that `If-None-Match` names.",
-    400: "The request cannot be understood.",
-    401: "No valid key, or a wrong signature.",
-    403: "The key lacks the scope `read`.",
-    404: "There is no such board or season, or no row of this player or team.",
-    408: "The body came too slowly.",
-    410: "The cursor's list is no longer held: ask for the first page again.",
-    413: "Over a limit on size.",
-    415: "A media type, charset or content coding that is not understood.",
-    429: "Over a limit on rate; `Retry-After` says when to come again.",
-    503: "Postgres is away, or a table cannot be read; `Retry-After` says when to come again.",
-}
 _IDS: Final = {"required": True, "content": {"application/json": {"schema": Ids.model_json_schema()}}}
-
-
-def _parts(request: Request) -> Parts:
-    return request.app.state.parts
 
 
 async def _reader(request: Request) -> bytes:
     """Check limits and key; gives the request's body."""
-    parts = _parts(request)
-    await parts.rates.request_from(address_of(request))
-    key = await parts.keys.check(bearer_of(request), Scope.READ)
-    request.scope[FACTS]["app"] = key.app
-    await parts.rates.request_with(key.key_id)
-    signed = parts.signatures.announced(key, request.headers)
-    sent = b""
-    if request.method == "POST":
-        form = body.form_of(request.headers)
-        sent = await body.read_body(request.stream(), form, parts.body_seconds)
-    if signed is not None:
-        parts.signatures.check(key, signed, sent)
-    return body.inflate(sent, form) if request.method == "POST" else sent
-
-
-def _only(*known: str) -> Any:
-    """Refuses other query parameters: with a slip in `limit` the answer would be another one than was meant."""
-
-    async def check(request: Request) -> None:
-        given = [name for name, _ in request.query_params.multi_items()]
-        if len(set(given)) < len(given) or not set(given) <= set(known):
-            takes = f"the query parameters {', '.join(known)}, each once" if known else "no query parameters"
-            raise bad_request("BAD_PARAMETER", f"This path takes {takes}.")
-
-    return Depends(check)
+    post = request.method == "POST"
+    _, form, sent = await admitted(request, Scope.READ, body.form_of if post else None)
+    return sent if form is None else body.inflate(sent, form)
 
 
 Body = Annotated[bytes, Depends(_reader)]
@@ -100,11 +60,6 @@ SeasonName = Annotated[
 router = APIRouter()
 
 
-def _problems(*statuses: int, absent: bool = False) -> dict[int | str, dict[str, Any]]:
-    models: dict[int, Any] = {304: None, 404: NotOnBoard | Problem if absent else Problem}
-    return {one: {"model": models.get(one, Problem), "description": _MEANINGS[one]} for one in statuses}
-
-
 def _route(path: str, model: Any, summary: str, *statuses: int, method: str = "GET", **extra: Any) -> Any:
     usual = (304, 400, 401, 403, 429, 503)
     return router.api_route(
@@ -112,15 +67,15 @@ def _route(path: str, model: Any, summary: str, *statuses: int, method: str = "G
         methods=[method],
         summary=summary,
         response_model=model,
-        responses=_problems(*sorted({*usual, *statuses}), absent=model in (RowAnswer, AroundAnswer)),
+        responses=problems(*sorted({*usual, *statuses}), absent=model in (RowAnswer, AroundAnswer)),
         openapi_extra={"security": [{"key": []}], **extra},
     )
 
 
 @_route("/v1/boards", BoardsAnswer, "List the boards")
-async def get_boards(request: Request, _: Body, __: Annotated[None, _only()]) -> Response:
+async def get_boards(request: Request, _: Body, __: Annotated[None, only()]) -> Response:
     """Every board with its columns, order and seasons."""
-    parts = _parts(request)
+    parts = parts_in(request)
     found = [await _about(parts, board) for board in parts.boards.values()]
     return answer(request, {"boards": found})
 
@@ -130,13 +85,13 @@ async def get_board(
     request: Request,
     board: str,
     _: Body,
-    __: Annotated[None, _only("season", "limit", "cursor")],
+    __: Annotated[None, only("season", "limit", "cursor")],
     season: SeasonName = None,
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS, description="Most rows of the page.")] = 100,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> Response:
     """The rows by rank. The pages that `next` leads to are of the same moment: they neither overlap nor skip."""
-    parts = _parts(request)
+    parts = parts_in(request)
     if cursor is None:
         view, place = await _view(parts, board, season), 0
     else:
@@ -151,13 +106,13 @@ async def get_board(
 
 @_route("/v1/boards/{board}/players/{player:path}", RowAnswer, "The row of a player or team", 404)
 async def get_row(
-    request: Request, board: str, player: str, _: Body, __: Annotated[None, _only("season")], season: SeasonName = None
+    request: Request, board: str, player: str, _: Body, __: Annotated[None, only("season")], season: SeasonName = None
 ) -> Response:
     """Rank, value and the distance to the next better rank."""
-    ranks = Asked(_parts(request).ranks, board, season)
+    ranks = Asked(parts_in(request).ranks, board, season)
     if (found := await ranks.tried(lambda known: known.row(player))) is not None:
         return answer(request, found)
-    view = await _view(_parts(request), board, season)
+    view = await _view(parts_in(request), board, season)
     place = view.place_of.get(player)
     if place is None:
         return ranks.absent(view)
@@ -171,15 +126,15 @@ async def get_around(
     board: str,
     player: str,
     _: Body,
-    __: Annotated[None, _only("season", "window")],
+    __: Annotated[None, only("season", "window")],
     season: SeasonName = None,
     window: Annotated[int, Query(ge=0, le=MOST_WINDOW, description="Most rows above, and most below.")] = 5,
 ) -> Response:
     """The row with its neighbours, fewer at the ends of the board."""
-    ranks = Asked(_parts(request).ranks, board, season)
+    ranks = Asked(parts_in(request).ranks, board, season)
     if (found := await ranks.tried(lambda known: known.around(player, window))) is not None:
         return answer(request, found)
-    view = await _view(_parts(request), board, season)
+    view = await _view(parts_in(request), board, season)
     place = view.place_of.get(player)
     if place is None or ranks.cut_short(view, place, window):
         return ranks.absent(view)
@@ -192,14 +147,14 @@ async def get_around(
     requestBody=_IDS,
 )  # fmt: skip
 async def post_among(
-    request: Request, board: str, content: Body, __: Annotated[None, _only("season")], season: SeasonName = None
+    request: Request, board: str, content: Body, __: Annotated[None, only("season")], season: SeasonName = None
 ) -> Response:
     """Those of a list that are on the board, such as a player's friends."""
     ids = list(dict.fromkeys(_ids(content)))
-    ranks = Asked(_parts(request).ranks, board, season)
+    ranks = Asked(parts_in(request).ranks, board, season)
     if (found := await ranks.tried(lambda known: known.among(ids))) is not None:
         return answer(request, found)
-    view = await _view(_parts(request), board, season)
+    view = await _view(parts_in(request), board, season)
     places = sorted(view.place_of[one] for one in ids if one in view.place_of)
     absent = [one for one in ids if one not in view.place_of]
     if absent:
@@ -214,7 +169,7 @@ async def get_metric(
     metric: str,
     *,
     _: Body,
-    __: Annotated[None, _only("from", "to", "limit", "cursor")],
+    __: Annotated[None, only("from", "to", "limit", "cursor")],
     since: Annotated[
         datetime | None, Query(alias="from", description="First minute, with a zone; default: an hour ago.")
     ] = None,
@@ -224,7 +179,7 @@ async def get_metric(
 ) -> Response:
     """The rows of the minutes from `from` to `to`. A later page is read anew: open minutes may have changed."""
     return answer(
-        request, await live.answered(_parts(request).live, metric, since=since, until=to, cursor=cursor, limit=limit)
+        request, await live.answered(parts_in(request).live, metric, since=since, until=to, cursor=cursor, limit=limit)
     )
 
 
@@ -233,22 +188,22 @@ async def get_why(
     request: Request,
     player: str,
     _: Body,
-    __: Annotated[None, _only("board", "limit")],
+    __: Annotated[None, only("board", "limit")],
     board: Annotated[str, Query(description="Which board.")],
     limit: Annotated[int, Query(ge=1, le=MOST_LINES, description="Events at each end of a long list.")] = 5,
 ) -> Response:
     """The events behind a row, those that do not count, and the row by a recompute of them. Takes seconds."""
-    parts = _parts(request)
+    parts = parts_in(request)
     view = await _view(parts, board, None)
     found = await parts.explainer.why(view.board, player, limit)
     return answer(request, {**view.standing, "why": orjson.loads(found)})
 
 
-@router.get("/readyz", summary="Whether boards can be read", response_model=Health, responses=_problems(503))
+@router.get("/readyz", summary="Whether boards can be read", response_model=Health, responses=problems(503))
 async def get_ready(request: Request) -> Response:
     """503 while Postgres does not answer."""
     try:
-        await asyncio.to_thread(_parts(request).check)
+        await asyncio.to_thread(parts_in(request).check)
     except ServiceError as error:
         raise unavailable("BOARDS_UNAVAILABLE", str(error)) from error
     return answer(request, {"status": "ready"})

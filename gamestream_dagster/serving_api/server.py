@@ -18,6 +18,7 @@ from gamestream_dagster.http_server.running import KEY_QUERY_SECONDS, run
 from gamestream_dagster.http_server.signing import Signatures
 from gamestream_dagster.serving_api.app import Parts, build
 from gamestream_dagster.serving_api.cuts import Cuts
+from gamestream_dagster.serving_api.erasures import erasures_of
 from gamestream_dagster.serving_api.explaining import explainer_of
 from gamestream_dagster.serving_api.held import HeldViews
 from gamestream_dagster.serving_api.job_records import JobRecords
@@ -99,6 +100,7 @@ def parts_of(settings: Settings, database: Engine) -> Parts:
         check=reader.check,
         explainer=explainer,
         ranks=ranks_of(settings),
+        erasures=erasures_of(settings, database),
         live=LiveMetrics(database, live_metrics(settings)),
         keys=KeyRing(KeyStore(database)),
         rates=Rates(limits_of(settings)),

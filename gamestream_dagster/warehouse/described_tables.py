@@ -50,6 +50,7 @@ METRIC_TYPES: dict[MetricType, TypeEngine] = {
     MetricType.STRING: Text(),
     MetricType.DATE: Date(),
     MetricType.TIMESTAMP: TIMESTAMP(timezone=True, precision=3),
+    MetricType.BOOLEAN: Boolean(),
     MetricType.JSON: JSONB(),
 }
 

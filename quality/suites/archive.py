@@ -14,7 +14,8 @@ import pandas as pd
 from great_expectations import expectations as gxe
 
 from gamestream_dagster.archive.errors import ArchiveError
-from gamestream_dagster.archive.manifest import Manifest, load_manifest
+from gamestream_dagster.archive.manifest import Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.catalogue.event_type import EventType, FieldType
 from gamestream_dagster.catalogue.sources import Source

@@ -18,7 +18,7 @@ from gamestream_dagster.archive.errors import (
     TopicRecreatedError,
     TruncatedByRetentionError,
 )
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.mending import mend_archive
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import archive_topic

@@ -22,7 +22,8 @@ from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.feed import replay_into
 from gamestream_dagster.flink_jobs.errors import FlinkJobError
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings, TopicFormat

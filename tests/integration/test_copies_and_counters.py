@@ -11,7 +11,8 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.ledger.edited_counter import repair_counters, repairable
-from gamestream_dagster.reconciliation.model.values import FaultKind, ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.proof import FaultKind, ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
 from gamestream_dagster.reconciliation.observe.progress import read_progress
 from gamestream_dagster.reconciliation.run import reconcile

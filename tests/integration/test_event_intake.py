@@ -17,7 +17,7 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.clients.registry import Registry
 from gamestream_dagster.dead_letters.letter import Position, letter_of
@@ -27,6 +27,7 @@ from gamestream_dagster.events.game_judge import GameEventJudge
 from gamestream_dagster.events.game_outcome import GameEvent
 from gamestream_dagster.events.tail import records_between
 from gamestream_dagster.fates.outputs import OUTPUT_TOPICS, Fate
+from gamestream_dagster.fates.trace import trace_event
 from gamestream_dagster.flink_jobs.control.manager import apply_job, workbench
 from gamestream_dagster.flink_jobs.spec.job_spec import flink_job_name
 from gamestream_dagster.ingest.door import APP_HEADER, GEO_HEADER, KEY_HEADER, RECEIVED_HEADER
@@ -38,7 +39,7 @@ from gamestream_dagster.reconciliation.observe.boards import Limits
 from gamestream_dagster.settings import Settings
 from tests.support.avro_records import encoded, framed
 from tests.support.cli import gamestream
-from tests.support.game_avro import FLAT, own, raw
+from tests.support.game_avro import FLAT, SEED_HEALTH, SEED_POSITION, own, raw
 from tests.support.game_event_cases import NOW, all_cases
 from tests.support.spoilt_events import spoilt
 from tests.support.world import World, cancel_jobs, drain, provision, stamped_by_producers
@@ -261,6 +262,43 @@ def test_json_and_avro_of_several_types_in_one_topic(intake: Settings) -> None:
     letters = [letter_of(Position(0, 0), orjson.dumps(one)) for one in held(intake, DEAD)]
     found = {one.payload: one.reason for one in letters if one.payload in dead}
     assert found == {dead[0]: "NOT_AVRO", dead[1]: "NOT_AVRO", dead[2]: "OUT_OF_RANGE"}, "with their exact bytes"
+
+
+def test_the_two_types_of_another_producer_without_ids_or_times(intake: Settings) -> None:
+    """Its own schemas and random keys; of each type one record twice. Enriched events, proof and trace agree."""
+    now = round(time.time() * 1000)
+    health = {"player_id": "u-foreign", "health": 96, "timestamp": now}
+    position = {"player_id": "u-foreign", "x": 1.5, "y": -2.0}
+    producer = Producer(intake.kafka.options())
+    before = KafkaAdmin(intake.kafka).end_offsets(RAW)
+    with Registry(intake.registry) as registry:
+        for schema, record in ((SEED_HEALTH, health), (SEED_POSITION, position)):
+            subject = registry.latest(f"{RAW}-{schema['namespace']}.{schema['name']}")
+            assert subject is not None, "`gamestream apply` has registered it"
+            for _ in range(2):
+                value = framed(subject.schema_id, encoded(schema, [], record))
+                producer.produce(RAW, value, key=os.urandom(8).hex())
+                assert producer.flush(60) == 0  # in two batches, each with a Kafka time of its own
+                time.sleep(0.005)
+    drain(intake, job=JOB)
+    sent = KafkaAdmin(intake.kafka).end_offsets(RAW)
+    assert sum(sent.values()) - sum(before.values()) == 4
+    rows = [one for one in held(intake, ENRICHED) if one.get("user_id") == "u-foreign"]
+    assert Counter(one["event_type"] for one in rows) == {"player_health": 1, "player_position": 2}
+    [healthy] = [one for one in rows if one["event_type"] == "player_health"]
+    assert (healthy["event_time_millis"], orjson.loads(healthy["properties"])) == (now, {"health": 96})
+    placed = [one for one in rows if one["event_type"] == "player_position"]
+    assert len({one["digest"] for one in placed}) == 1
+    for one in placed:
+        assert one["event_id"].endswith(f"-{one['event_time_millis']}")
+        assert 0 <= one["event_time_millis"] - now < 60_000, "when Kafka took it"
+    for one in rows:
+        outcomes = [found.outcome.value for found in trace_event(intake, one["event_id"]).records]
+        assert sorted(outcomes) == (["copy", "enriched"] if one is healthy else ["enriched"])
+    proof = proven(intake)
+    assert proof.verdict is Verdict.MATCH, proof.reason
+    [archived] = trace_event(intake, placed[0]["event_id"]).records
+    assert archived.archive_file is not None
 
 
 def proven(settings: Settings) -> IntakeProof:

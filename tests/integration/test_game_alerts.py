@@ -18,7 +18,8 @@ from gamestream_dagster.events.abuse_play import AbuseOptions
 from gamestream_dagster.events.abuse_simulation import planted, simulate_abuse
 from gamestream_dagster.flink_jobs.control.manager import apply_job
 from gamestream_dagster.monitoring.warehouse_series import warehouse
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Sink, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.repair import apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from gamestream_dagster.archive import writer
 from gamestream_dagster.archive.errors import ArchiveForgedError
 from gamestream_dagster.archive.find import find_in
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.mending import mend_archive
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import archive_topic
@@ -26,6 +26,7 @@ from gamestream_dagster.reconciliation.ledger.balance import archive_faults
 from gamestream_dagster.settings import Settings
 from tests.support.fakes.streams import GAME_EVENTS
 from tests.support.game_event_cases import NOW, all_cases
+from tests.support.raw_produce import produce
 
 PARTITIONS = 3
 MOST_BYTES = 900_000  # the broker takes no record over 1 MiB
@@ -129,3 +130,27 @@ def test_a_forged_file_is_mended_and_found_again(own, source):
     [mended] = mend_archive(own, source)
     assert mended.records == 2
     assert (places(own, source, "a"), places(own, source, "b")) == ([(0, 0)], [(0, 1)])
+
+
+def test_headers_are_archived_and_hostile_ones_stop_nothing(own, source):
+    """Names of any bytes, which the client library cannot hand out; null, long and binary values; many headers."""
+    value, _ = game_event("e")
+    ours = [(b"gamestream-app", b"game"), (b"gamestream-key-id", b"k1")]
+    hostile = [
+        [(b"\xff\xfe", b"x"), *ours],
+        [(b"", None), (b"gamestream-app", None)],
+        [(b"gamestream-app", b"\xff\x00"), (b"gamestream-key-id", b"k" * 100_000)],
+        [(f"h{number}".encode(), b"v" * 100) for number in range(2_000)],
+        [*ours, (b"gamestream-app", b"other")],
+        [(b"x-forwarded-for", b"81.2.69.142")],
+    ]
+    # the first ones, so that CPython has specialised the code that reads the others
+    for headers in (*[ours] * 30, *hostile):
+        produce(str(own.kafka), source.topic, value, headers)
+    assert archive_topic(own, source).records == 30 + len(hostile)
+    with duckdb.connect() as database:
+        open_archive(database, own.archive_dir / source.topic, own_columns=source.own_columns)
+        rows = database.execute('SELECT headers FROM archive ORDER BY "offset"').fetchall()
+    kept = '{"gamestream-app":"game","gamestream-key-id":"k1"}'
+    assert [row[0] for row in rows[29:34]] == [kept, None, None, None, None]
+    assert [row[0] for row in rows[34:]] == [kept.replace('game"', 'other"'), None]

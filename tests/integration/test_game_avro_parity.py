@@ -13,6 +13,7 @@ from tests.integration import test_game_event_parity as parity
 from tests.support.avro_records import framed
 from tests.support.game_avro import cases, generated, hostile
 from tests.support.game_event_cases import NOW, all_cases
+from tests.support.hostile_schemas import BODIES, SCHEMAS
 from tests.support.java_probe import compiled
 from tests.support.schema_server import Schemas, serving
 from tests.support.spoilt_events import spoilt
@@ -35,3 +36,15 @@ def test_every_case_and_spoilt_records(tmp_path, monkeypatch: pytest.MonkeyPatch
     assert not found, found[:3]
     reasons = {parity.in_python((value, NOW))["reason"] for value in values[:400]}
     assert {None, "NOT_AVRO", "NOT_UTF8", "WRONG_TYPE", "BAD_TIMESTAMP"} <= reasons
+
+
+def test_hostile_schemas(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that is stopped by one could never read on: neither implementation is, and they decide alike."""
+    schemas = Schemas()
+    values = [framed(schemas.add(text), body) for text in SCHEMAS.values() for body in BODIES]
+    with serving(schemas) as url, Registry(RegistryConnection(url)) as registry:
+        monkeypatch.setattr(parity, "JUDGE", GameEventJudge(registry=registry))
+        probe = [*compiled(tmp_path, "GameProbe")["GameProbe"], url]
+        found = parity.unlike(probe, [(value, NOW) for value in values])
+    names = [name for name in SCHEMAS for _ in BODIES]
+    assert not found, [(names[values.index(record[0])], said) for record, *said in found[:3]]

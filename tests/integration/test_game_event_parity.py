@@ -41,6 +41,12 @@ def in_java(probe: list[str], records: list[Record]) -> list[dict[str, Any]]:
 
 
 def _timed(told: dict[str, Any], kafka_timestamp: int) -> dict[str, Any]:
+    derived = told.pop("derived_id", None)
+    if told["reason"] is None and "event_time" not in told:
+        told["event_time"] = kafka_timestamp
+        derived = derived and f"{derived}-{kafka_timestamp}"
+    if derived is not None:
+        told["event_id"] = derived
     times, millis = load_game_events().times, told.get("event_time")
     if millis is None or told["reason"] in BEFORE_TIME:
         return told

@@ -15,7 +15,7 @@ from confluent_kafka import Producer
 from sqlalchemy import Engine, delete, func, insert, select, text, update
 
 from gamestream_dagster.archive.errors import ArchiveForgedError
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.mending import mend_archive
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import archive_topic
@@ -24,7 +24,7 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
 from gamestream_dagster.reconciliation.ledger.balance import archive_faults, balance, write_ledger
-from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerBalance
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerBalance
 from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import ArchiveSource

@@ -31,7 +31,8 @@ from gamestream_dagster.flink_jobs.plan.model import Decision
 from gamestream_dagster.flink_jobs.spec import rendered_sinks
 from gamestream_dagster.reconciliation.certificates.certificate import Proof, certify, verify
 from gamestream_dagster.reconciliation.ledger.edited_counter import repair_counters, repairable
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Sink, Verdict
 from gamestream_dagster.reconciliation.observe.job_ledger import COUNTS
 from gamestream_dagster.reconciliation.observe.sinks import read_tables, read_topic
 from gamestream_dagster.reconciliation.recompute.factory import open_recompute

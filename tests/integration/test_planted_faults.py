@@ -21,7 +21,8 @@ from gamestream_dagster.clients.kafka_admin import KafkaAdmin
 from gamestream_dagster.flink_jobs.control.manager import apply_job, resume_job, suspend_job
 from gamestream_dagster.provisioning import manager
 from gamestream_dagster.provisioning.model import ResourceKind
-from gamestream_dagster.reconciliation.model.values import FaultKind, ReconciliationRun, Sink, Verdict
+from gamestream_dagster.reconciliation.model.proof import FaultKind, ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Sink, Verdict
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 import sqlalchemy as sa
@@ -22,10 +25,17 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.producer import ScoreProducer
 from gamestream_dagster.events.suppression import load_suppression
 from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.privacy.certificate import EraseCertificate, Part, Verdict, verify
+from gamestream_dagster.platform.layout import log_file
+from gamestream_dagster.platform.stack import Stack
+from gamestream_dagster.privacy.certificate import EraseCertificate, Part, verify
+from gamestream_dagster.privacy.certificate import Verdict as PrivacyVerdict
 from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.privacy.export import export
+from gamestream_dagster.reconciliation.model.values import Mode
+from gamestream_dagster.reconciliation.run import reconcile
+from gamestream_dagster.resources.privacy import Privacy
 from gamestream_dagster.settings import Settings
+from tests.support.cli import gamestream
 from tests.support.world import World, drain, provision
 
 ANN = "ann"
@@ -49,8 +59,8 @@ def erased(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
     folder = tmp_path_factory.mktemp("privacy")
     world.empty()
     settings = world.settings
-    for name in ("privacy/suppressed.json", "secrets/privacy_key"):
-        (settings.home / name).unlink(missing_ok=True)
+    shutil.rmtree(settings.home / "privacy", ignore_errors=True)
+    (settings.home / "secrets" / "privacy_key").unlink(missing_ok=True)
     provision(settings)
     totals = _send_scores(settings)
     apply_job(settings, "leaderboards_v1")
@@ -61,7 +71,7 @@ def erased(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[E
     certificate = erase(settings, request_erase(settings, ANN).number)
     drain(settings, job="leaderboards_v1")
     yield Erased(settings, certificate, folder / "ann.zip", totals)
-    (settings.home / "privacy" / "suppressed.json").unlink(missing_ok=True)
+    shutil.rmtree(settings.home / "privacy", ignore_errors=True)
     world.spoil()
 
 
@@ -130,7 +140,7 @@ def test_every_planted_copy_is_found_and_gone_or_waits(erased: Erased) -> None:
     assert places["state of leaderboards_v1"].removed == 1
     for topic in ("user-score", "game-events-dlq", "transaction-ids"):
         assert places[f"topic {topic}"].clean_at is not None, topic
-    assert erased.certificate.verdict is Verdict.WAITS
+    assert erased.certificate.verdict is PrivacyVerdict.WAITS
     assert verify(erased.settings, erased.certificate) == []
 
 
@@ -145,9 +155,6 @@ def test_others_keep_their_rows(erased: Erased) -> None:
 
 
 def test_the_boards_forget_the_player_and_agree_with_the_recompute(erased: Erased) -> None:
-    from gamestream_dagster.reconciliation.model.values import Mode
-    from gamestream_dagster.reconciliation.run import reconcile
-
     settings = erased.settings
     shown = dict(_rows(settings, "SELECT user_id, total_score FROM top_players"))
     assert shown == erased.totals
@@ -199,3 +206,44 @@ def test_the_list_and_the_requests_name_nobody(erased: Erased) -> None:
     assert load_suppression(erased.settings)(ANN)
     assert ANN not in (erased.settings.home / "privacy" / "suppressed.json").read_text().replace('"request"', "")
     assert {row[0] for row in _rows(erased.settings, "SELECT player FROM erase_requests")} == {None}
+
+
+@pytest.fixture
+def api(erased: Erased) -> Iterator[httpx.Client]:
+    """The serving API of the stack, with a key of the scope `erase`."""
+    settings, stack = erased.settings, Stack(erased.settings)
+    stack.up(("api",))
+    try:
+        made = gamestream(settings, "keys", "create", "--app", "support", "--scope", "erase", "--json")
+        assert made.returncode == 0, made.words
+        headers = {"Authorization": f"Bearer {json.loads(made.stdout)['key']}"}
+        with httpx.Client(base_url=settings.api_url, headers=headers, timeout=30, trust_env=False) as http:
+            yield http
+    finally:
+        stack.stop("api")
+
+
+def test_a_request_over_http_is_carried_out_by_its_number(erased: Erased, api: httpx.Client) -> None:
+    settings = erased.settings
+    answer = api.post(f"/v1/players/{ANN}/erase")
+    assert answer.status_code == 202, answer.text
+    number, location = answer.json()["number"], answer.headers["Location"]
+    assert api.post(f"/v1/players/{ANN}/erase").json() == answer.json()
+    assert api.get(location).json() == answer.json()
+    kept = "SELECT jsonb_typeof(plan), requested_by FROM erase_requests"
+    assert _rows(settings, f"{kept} WHERE request = {number}") == [("null", "api:support")]
+    assert Privacy(settings).waiting() == [number]
+    said = list[str]()
+    made = erase(settings, number, said.append)
+    assert said[0] == "scanning every store"
+    assert _rows(settings, f"{kept} WHERE request = {number}") == [("array", "api:support")]
+    assert Privacy(settings).waiting() == []
+    told = api.get(location)
+    assert (told.json()["state"], told.json()["certificate"]) == ("FINISHED", made.model_dump(mode="json"))
+    assert {place["place"]: place["found"] for place in told.json()["certificate"]["places"]}["topic user-score"] >= 24
+    assert api.get(f"/v1/erasures/{number + 1}").json()["code"] == "NO_SUCH_ERASURE"
+    assert verify(settings, made) == []
+    log = log_file(settings, "api").read_text(encoding="utf-8")
+    assert "/v1/players/{player:path}/erase" in log
+    for text in (told.text, log, " ".join(said)):
+        assert not re.search(rf"\b{ANN}\b", text)

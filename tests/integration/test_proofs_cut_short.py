@@ -29,7 +29,8 @@ from gamestream_dagster.flink_jobs.record.observed import Health
 from gamestream_dagster.platform.stack import Stack
 from gamestream_dagster.provisioning import manager as provisioning
 from gamestream_dagster.provisioning.model import ResourceKind, ResourceState
-from gamestream_dagster.reconciliation.model.values import DifferenceKind, ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import DifferenceKind, Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.resources.flink_jobs import FlinkJobs
 from gamestream_dagster.settings import PROJECT_ROOT, Settings

@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from sqlalchemy import func, select
 from typer.testing import CliRunner
 
-from gamestream_dagster.archive.manifest import load_manifest, save_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin

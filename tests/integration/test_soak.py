@@ -21,7 +21,8 @@ from gamestream_dagster.events.feed import simulate_into
 from gamestream_dagster.events.simulation import SimulationResult
 from gamestream_dagster.events.simulator import SimulatorOptions
 from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Sink, Verdict
 from gamestream_dagster.reconciliation.repair import RepairOutcome, apply_repair, plan_repair
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings

@@ -16,7 +16,8 @@ from confluent_kafka import Producer, TopicPartition
 from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
-from gamestream_dagster.archive.manifest import Manifest, load_manifest, save_manifest
+from gamestream_dagster.archive.manifest import Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.cli.main import build
 from gamestream_dagster.cli.options import CouldNotRun
 from gamestream_dagster.clients.kafka_admin import KafkaAdmin
@@ -26,7 +27,8 @@ from gamestream_dagster.flink_jobs.errors import ParkedError
 from gamestream_dagster.flink_jobs.plan.model import Choice
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.record.observed import Health
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings
 from tests.support.fakes.streams import SCORE_TOPIC

@@ -26,7 +26,8 @@ from gamestream_dagster.events.tail import TailedRecord, records_between
 from gamestream_dagster.events.transactions import Kind, TransactionOptions, TransactionRecord, transactions
 from gamestream_dagster.flink_jobs.control.manager import apply_job
 from gamestream_dagster.platform.stack import Stack
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Sink, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.serving import forgetting

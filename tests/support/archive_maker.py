@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gamestream_dagster.archive.decode import decode, decoding
-from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest, load_manifest, save_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile, Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.archive.writer import ArchiveRun
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.clients.kafka_records import Raw

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,20 +11,28 @@ from typing import Any
 
 import orjson
 
+from gamestream_dagster.archive.erased_counts import count_files, counts_dir, counts_kept
+from gamestream_dagster.archive.erasing import erase_from_archive
 from gamestream_dagster.catalogue.boards import Board, load_boards
+from gamestream_dagster.events.suppression import NOBODY, Suppression, suppress
+from gamestream_dagster.privacy.player import player_of
+from gamestream_dagster.reconciliation.causes.erased import ErasedRecords
 from gamestream_dagster.reconciliation.causes.explain import Explainer
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.causes.topic_history import TopicHistory, read_history
 from gamestream_dagster.reconciliation.compare.examine import examine
-from gamestream_dagster.reconciliation.model.values import Difference, FaultKind, JobCut, LedgerFault, Row, Sink
+from gamestream_dagster.reconciliation.model.proof import FaultKind, JobCut, LedgerFault
+from gamestream_dagster.reconciliation.model.values import Difference, Row, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import Change, Key
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
+from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import WHOLE_PARTITION
 from tests.support import reference_model as model
 from tests.support.archive_maker import archive_records, open_folder
+from tests.support.fakes.streams import SCORES
 from tests.support.reference_model import Event
 
 START = 1_700_000_000_000  # a multiple of 5 s
@@ -166,10 +174,14 @@ def explained(
     low: Mapping[int, int] | None = None,
     counts: Callable[[Sent], int | bool] | None = None,
     ledger: JobLedger | None = None,
+    erased: str | None = None,
+    kept: bool = True,
 ) -> list[Difference]:
     """The differences of a board in Postgres, with their causes; the Kafka board shows the same unless it is given.
 
     `counts`: how often the job's own ledger says that it counted a record (see `World.counted`); or that ledger itself.
+    `erased`: a player who is erased from the archive before the comparison; `kept`: what the records gave to counts was
+    set aside.
     """
     boards = load_boards()
     described = boards[board]
@@ -182,7 +194,13 @@ def explained(
         boards={(board, sink): shown[sink] for sink in BOTH},
         counted=world.counted(described.job, counts) if ledger is None else ledger,
     )
-    with opened(world, tmp_path) as archive:
+    with ExitStack() as closing:
+        archive = closing.enter_context(opened(world, tmp_path))
+        suppression, records = NOBODY, None
+        if erased is not None:
+            archive.close()
+            suppression, archive, restored = _erase(tmp_path, erased, closing)
+            records = ErasedRecords(restored, seen.counted, world.faults, suppression, "user-score") if kept else None
         since = {described.job: low_cut}
         found = examine(archive, [described], BOTH, seen=seen, since=since)
         explainer = Explainer(
@@ -195,9 +213,23 @@ def explained(
             policy=load_policy(),
             topic="user-score",
             history=lambda described, rows: topic_history(described, [*world.held, shown[Sink.KAFKA]], rows),
+            suppression=suppression,
+            erased=lambda: records,
         )
         results = explainer.explain([one for one in found if one.sink is Sink.POSTGRES])
     return [one for result in results for one in result.differences]
+
+
+def _erase(tmp_path: Path, user: str, closing: ExitStack) -> tuple[Suppression, ArchiveDatabase, ArchiveDatabase]:
+    """The suppression list, the archive without a player, and the one with what the player's records gave to counts."""
+    stack = Settings(home=tmp_path / "home")
+    suppression = suppress(stack, user, 1)
+    folder = tmp_path / "user-score"
+    kept = counts_kept(stack, SCORES, suppression.key, begin=True)
+    erase_from_archive(folder, player_of(stack, user), 1, kept=kept)
+    files = count_files(counts_dir(stack) / SCORES.topic, 1)
+    plain = closing.enter_context(open_folder(folder, tmp_path))
+    return suppression, plain, closing.enter_context(ArchiveDatabase(plain.source, tmp_path, erased=files))
 
 
 def changes(board: Board, boards: Sequence[Sequence[Row]]) -> Iterator[Change]:

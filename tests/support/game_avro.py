@@ -6,12 +6,13 @@ import random
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from fastavro.utils import generate_one
 
 from gamestream_dagster.catalogue.game_event import load_game_events
-from gamestream_dagster.catalogue.game_schemas import avro_schema
+from gamestream_dagster.catalogue.game_schemas import avro_schema, foreign_schemas
 from tests.support.avro_records import encoded, framed
 from tests.support.game_event_cases import NOW
 from tests.support.schema_server import Schemas
@@ -26,8 +27,7 @@ def record_of(name: str, **types: Any) -> dict[str, Any]:
 
 
 # As the demo that inspired them has them: other names, no time in one of them, and no id.
-SEED_HEALTH = record_of("PlayerHealth", player_id="string", health="int", timestamp="long")
-SEED_POSITION = record_of("PlayerPosition", player_id="string", x="float", y="float")
+(SEED_HEALTH,), (SEED_POSITION,) = (foreign_schemas()[name] for name in ("player_health", "player_position"))
 
 
 def with_fields(schema: dict[str, Any], **types: Any) -> dict[str, Any]:
@@ -101,6 +101,58 @@ def nested(depth: int) -> tuple[dict[str, Any], dict[str, Any]]:
     return with_fields(FLAT, more=kind), {**FLAT_RECORD, "more": value}
 
 
+def lacking() -> list[Case]:
+    """Records without an id, or without a time."""
+    health = {"player_id": "u1", "health": 1, "timestamp": TIME}
+    position = {"player_id": "u1", "x": 1.5, "y": -0.25}
+    health_id, position_id = (
+        "avro-" + sha256(name + encoded(schema, [], record)).hexdigest()[:32]
+        for name, schema, record in (
+            (b"player_health\0", SEED_HEALTH, health),
+            (b"player_position\0", SEED_POSITION, position),
+        )
+    )
+    named = with_fields(SEED_POSITION, event_id=["null", "string"])
+    timed = with_fields(SEED_POSITION, timestamp=["null", "long"])
+    unnamed = {**FLAT, "fields": [one for one in FLAT["fields"] if one["name"] != "id"]}
+    untimed = {**FLAT, "fields": [one for one in FLAT["fields"] if one["name"] != "timestamp"]}
+    return [
+        case(
+            "seed: health as it is",
+            SEED_HEALTH,
+            health,
+            event_type="player_health",
+            user_id="u1",
+            event_id=health_id,
+            event_time_millis=TIME,
+            late=False,
+        ),
+        case(
+            "seed: position as it is",
+            SEED_POSITION,
+            position,
+            event_type="player_position",
+            user_id="u1",
+            event_id=f"{position_id}-{NOW}",
+            event_time_millis=NOW,
+            late=False,
+        ),
+        case("seed: health out of range", SEED_HEALTH, {**health, "health": -1}, "OUT_OF_RANGE"),
+        case("seed: health of long ago", SEED_HEALTH, {**health, "timestamp": 1_660_857_600_000}, "TOO_OLD"),
+        case("seed: health in seconds", SEED_HEALTH, {**health, "timestamp": TIME // 1000}, "BAD_TIMESTAMP"),
+        case("seed: position without a player", SEED_POSITION, {**position, "player_id": ""}, "MISSING_FIELD"),
+        case("seed: position that is NaN", SEED_POSITION, {**position, "x": float("nan")}, "NOT_AVRO"),
+        case("a position with an id, without a time", named, {**position, "event_id": "e1"}, event_id="e1",
+             event_time_millis=NOW),
+        case("a position with a null id", named, {**position, "event_id": None}, event_time_millis=NOW),
+        case("a position with a time, without an id", timed, {**position, "timestamp": TIME}, event_time_millis=TIME),
+        case("a position with a null time", timed, {**position, "timestamp": None}, event_time_millis=NOW),
+        case("a late position", timed, {**position, "timestamp": TIME - 900_000}, late=True),
+        case("a score without an id", unnamed, FLAT_RECORD, "MISSING_FIELD"),
+        case("a score without a time", untimed, FLAT_RECORD, "MISSING_FIELD"),
+    ]  # fmt: skip
+
+
 def cases() -> list[Case]:
     """What a producer may send, and what becomes of it at `NOW`."""
     health = with_fields(SEED_HEALTH, event_id="string")
@@ -135,9 +187,7 @@ def cases() -> list[Case]:
             properties='{"x":1.5,"y":-0.25}',
             event_time_millis=TIME,
         ),
-        case(
-            "seed: health as it is", SEED_HEALTH, {"player_id": "u1", "health": 1, "timestamp": TIME}, "MISSING_FIELD"
-        ),
+        *lacking(),
         case("a type of its own name", {**FLAT, "name": "Score_"}, FLAT_RECORD, **plain),
         case("a type that is unknown", {**FLAT, "name": "PlayerJump"}, FLAT_RECORD, "UNKNOWN_EVENT_TYPE"),
         case(

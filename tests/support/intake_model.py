@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.clients.kafka_records import Chunk, Raw
 from gamestream_dagster.events.game_judge import GameEventJudge

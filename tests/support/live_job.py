@@ -17,7 +17,8 @@ from gamestream_dagster.clients.flink_rest import FlinkRest
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.events.producer import PRODUCER_SETTINGS
 from gamestream_dagster.flink_jobs.control.manager import apply_job
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Sink
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Sink
 from gamestream_dagster.reconciliation.observe.sinks import read_tables
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.settings import Settings

@@ -21,7 +21,8 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.control.manager import workbench
 from gamestream_dagster.flink_jobs.record.deployment import DeploymentState
 from gamestream_dagster.flink_jobs.spec.job_spec import flink_job_name
-from gamestream_dagster.reconciliation.model.values import Difference, ReconciliationRun, Sink
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Difference, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import BoardTopic
 from gamestream_dagster.settings import Settings
 

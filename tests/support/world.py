@@ -89,7 +89,7 @@ def reset(settings: Settings) -> None:
     with open_engine(settings) as engine, engine.begin() as database:
         database.exec_driver_sql("DROP SCHEMA public CASCADE")
         database.exec_driver_sql("CREATE SCHEMA public")
-    for folder in (settings.archive_dir, settings.reports_dir):
+    for folder in (settings.archive_dir, settings.reports_dir, settings.home / "privacy"):
         shutil.rmtree(folder, ignore_errors=True)
     for folder in (settings.checkpoints_dir, settings.savepoints_dir):
         for path in folder.iterdir() if folder.exists() else ():

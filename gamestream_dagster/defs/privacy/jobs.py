@@ -3,10 +3,12 @@
 import dagster as dg
 from pydantic import Field
 
+from gamestream_dagster.components.erase_sensor import erase_sensor
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.privacy import Privacy
 
+INTERVAL_SECONDS = 60
 _COLUMNS = ("store", "place", "found", "removed", "left", "clean at")
 
 
@@ -62,3 +64,6 @@ def privacy_export() -> None:
 def privacy_erase() -> None:
     """The op alone."""
     erase_player()
+
+
+erase_requests = erase_sensor(INTERVAL_SECONDS)

@@ -18,7 +18,8 @@ from gamestream_dagster.components.keys import (
 from gamestream_dagster.components.markdown import markdown_table
 from gamestream_dagster.components.proof_checks import keep_alert, ledger_check
 from gamestream_dagster.components.reconciliation_sensor import LOOKED, NO_UNEXPLAINED
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.results import report_view
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.reconciliation import Reconciler

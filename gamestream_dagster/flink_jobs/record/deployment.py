@@ -154,6 +154,19 @@ def pending(record: Deployment | None, fingerprint: str) -> str:
     return f"it is {which}: an operator rolled back to it; move forward again with `gamestream jobs apply {name}`"
 
 
+def began_after(history: Sequence[Deployment], since: datetime | None) -> bool:
+    """True when the state of the newest generation began from nothing after a moment.
+
+    Args:
+        history: the generations of one job, newest first.
+        since: None: never.
+    """
+    if since is None:
+        return False
+    first = next((one for one in history if one.restore_path is None), None)
+    return first is not None and first.submitted_at is not None and first.submitted_at > since
+
+
 def last_good(history: Sequence[Deployment]) -> Deployment | None:
     """The newest version before that of `history[0]` that came up with a checkpoint and whose SQL is recorded.
 

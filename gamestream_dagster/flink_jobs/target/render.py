@@ -20,7 +20,7 @@ from gamestream_dagster.catalogue.seasons import length_millis, shift_millis
 from gamestream_dagster.catalogue.sources import stack_sources
 from gamestream_dagster.clients.flink_literal import literal, masked
 from gamestream_dagster.connections import KafkaConnection, RegistryConnection
-from gamestream_dagster.events.suppression import load_suppression
+from gamestream_dagster.events.suppression import Suppression, load_suppression
 from gamestream_dagster.flink_jobs.errors import RenderError
 from gamestream_dagster.flink_jobs.spec.job_spec import ALL_JSON, Expiry, Formats, JobSpec, SqlFile
 from gamestream_dagster.flink_jobs.spec.sql_text import PLACEHOLDER, Token, TokenKind, split
@@ -97,7 +97,7 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
             "postgres_user": settings.postgres_user,
             "postgres_password": settings.postgres_password_value,
             **{format_placeholder(topic): _format(source.format, settings) for topic, source in sources.items()},
-            GAME_EVENTS: _game_format(registry),
+            GAME_EVENTS: _game_format(registry, suppression),
             LOG_LINES: {"format": _LOG_FORMAT, f"{_LOG_FORMAT}.patterns": patterns_document()},
             "erased_players": ",".join(suppression.in_streams),
             "erased_salt": suppression.salt,
@@ -110,10 +110,13 @@ def bindings_for(settings: Settings, job: str) -> Bindings:
     )
 
 
-def _game_format(registry: RegistryConnection) -> dict[str, str]:
+def _game_format(registry: RegistryConnection, suppression: Suppression) -> dict[str, str]:
     """Of a topic that holds JSON and Avro: the first byte of a record says which."""
     name = "gamestream-game-events"
     options = {"format": name, f"{name}.rules": rules_document(), f"{name}.url": registry.url}
+    if suppression:
+        listed = ",".join(f"{hashed}={request}" for hashed, request in suppression.in_streams.items())
+        options[f"{name}.erased"] = f"{suppression.salt}:{listed}"
     return {**options, **_registry_login(registry, name)}
 
 

@@ -21,6 +21,7 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.event_type import load_event_types
 from gamestream_dagster.catalogue.game_event import load_game_events
 from gamestream_dagster.catalogue.metrics import load_metrics
+from gamestream_dagster.catalogue.sources import HEADERS_COLUMN
 from gamestream_dagster.catalogue.topics import load_declared
 from gamestream_dagster.flink_jobs.spec.catalogue import load_jobs
 from gamestream_dagster.flink_jobs.spec.job_spec import JobSpec
@@ -52,6 +53,7 @@ class Forgetting(BaseModel):
     forgets: Literal["replay", "expires", "none"]
     hours: int | None = Field(default=None, ge=1)
     keeps: str = Field(min_length=1)
+    fed_by_games: bool = Field(default=False, description="Games write to the topics that it reads.")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,11 @@ def catalogue_fields() -> dict[str, dict[str, Sequence[str]]]:
     return {
         "events": events,
         "streams": dict(streams),
-        "archive": {"envelope": tuple(ENVELOPE.names), "history": tuple(ADDED_COLUMNS)},
+        "archive": {
+            "envelope": tuple(ENVELOPE.names),
+            "game_events": (HEADERS_COLUMN,),
+            "history": tuple(ADDED_COLUMNS),
+        },
         "outputs": {name: tuple(one.columns) for name, one in load_boards(season=None).items()},
         "metrics": {name: tuple(one.columns) for name, one in load_metrics().items()},
         "tables": {name: tuple(one.columns.keys()) for name, one in system.tables.items()},

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from gamestream_dagster.privacy.stores.archives import Archives
+from gamestream_dagster.privacy.stores.counts import ErasedCounts
 from gamestream_dagster.privacy.stores.files import LeftFiles
 from gamestream_dagster.privacy.stores.model import Store
 from gamestream_dagster.privacy.stores.ranks import RanksStore
@@ -29,6 +30,7 @@ def stores_of(settings: Settings) -> Stores:
         Archives(settings),
         SettledFiles(settings),
         JobStates(settings, since),
+        ErasedCounts(settings),
         Topics(settings),
         Warehouse(settings),
         RanksStore(settings),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gamestream_dagster.archive.erased_counts import counts_kept
 from gamestream_dagster.archive.erasing import (
     KEPT,
     Emptied,
@@ -16,7 +17,8 @@ from gamestream_dagster.archive.erasing import (
     rewrite_in_place,
 )
 from gamestream_dagster.archive.id_index import index_folder
-from gamestream_dagster.archive.manifest import MANIFEST, load_manifest
+from gamestream_dagster.archive.manifest_file import MANIFEST, load_manifest
+from gamestream_dagster.catalogue.sources import stack_sources
 from gamestream_dagster.privacy.player import Player
 from gamestream_dagster.privacy.stores.model import Found, Rows, Say
 from gamestream_dagster.settings import Settings
@@ -49,8 +51,11 @@ class Archives:
     def erase(self, player: Player, request: int, say: Say) -> int:
         """Empty the rows, and drop the index of the ids of their events."""
         emptied = 0
+        sources = stack_sources(self._settings)
         for topic_dir in self._archives():
-            done = erase_from_archive(topic_dir, player, request)
+            source = sources.get(topic_dir.name)
+            kept = None if source is None else counts_kept(self._settings, source, player.key, begin=True)
+            done = erase_from_archive(topic_dir, player, request, kept=kept)
             emptied += done.rows
             if done != Emptied():
                 shutil.rmtree(index_folder(self._settings, topic_dir.name), ignore_errors=True)

@@ -18,7 +18,7 @@ from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.flink_jobs.control.manager import apply_job
 from gamestream_dagster.flink_jobs.observe.input_topics import read_inputs
 from gamestream_dagster.flink_jobs.plan.model import Choice
-from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
+from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, began_after
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.flink_jobs.record.inputs import Inputs
 from gamestream_dagster.privacy.inventory import Forgetting, load_inventory
@@ -30,6 +30,7 @@ _MOST: Final = 10_000
 _RUNS: Final = frozenset({DeploymentState.RUNNING, DeploymentState.SUBMITTING, DeploymentState.PARKED})
 
 Replay = Callable[[str, Say], object]
+Redeploy = Replay
 
 
 class JobStates:
@@ -39,14 +40,18 @@ class JobStates:
         settings: the stack.
         since: when the player was put on the suppression list; None: never, so that every state can hold the player.
         replay: starts a job from nothing; default: the job manager.
+        redeploy: submits a job again with its state; default: the job manager.
     """
 
     name = "jobs"
 
-    def __init__(self, settings: Settings, since: datetime | None, replay: Replay | None = None) -> None:
+    def __init__(
+        self, settings: Settings, since: datetime | None, replay: Replay | None = None, redeploy: Redeploy | None = None
+    ) -> None:
         self._settings = settings
         self._since = since
         self._replay = replay or (lambda job, say: apply_job(settings, job, Choice.REPLAY, say))
+        self._redeploy = redeploy or (lambda job, say: apply_job(settings, job, Choice.REDEPLOY, say))
 
     def scan(self, player: Player) -> list[Found]:
         """States that began before the player was suppressed, and files of such states."""
@@ -74,12 +79,22 @@ class JobStates:
                 say(f"{job} starts from nothing without the player")
                 self._replay(job, say)
                 removed += 1
+        self._leave_out(say)
         for job, _, history in self._deployed():
             for path in self._old_files(history):
                 shutil.rmtree(path)
                 removed += 1
                 say(f"{job}: a saved state deleted")
         return removed
+
+    def _leave_out(self, say: Say) -> None:
+        """Have running jobs that games feed read no further record of the player: each submission has today's list."""
+        for job, forgetting, history in self._deployed():
+            newest = history[0]
+            old = self._since is not None and newest.submitted_at is not None and newest.submitted_at < self._since
+            if forgetting.fed_by_games and old and newest.state is DeploymentState.RUNNING:
+                say(f"{job} is submitted again, with its state, and leaves the player out from now on")
+                self._redeploy(job, say)
 
     def _deployed(self) -> list[tuple[str, Forgetting, list[Deployment]]]:
         """Jobs whose state keeps players, each with its deployments, newest first."""
@@ -125,14 +140,6 @@ class JobStates:
     def _is_ours(self, path: Path) -> bool:
         folders = (self._settings.savepoints_dir, self._settings.checkpoints_dir)
         return any(folder.resolve() in path.resolve().parents for folder in folders)
-
-
-def began_after(history: list[Deployment], since: datetime | None) -> bool:
-    """Whether the state of the newest generation began from nothing after a moment."""
-    if since is None:
-        return False
-    first = next((one for one in history if one.restore_path is None), None)
-    return first is not None and first.submitted_at is not None and first.submitted_at > since
 
 
 def lacks(then: Inputs, now: Inputs) -> bool:

@@ -26,7 +26,7 @@ BLANK: Final = ""
 """Stands for the player on the boards of closed seasons, where the rank stays. No id is empty."""
 _STATEMENT_SECONDS: Final = 1800
 _BATCH: Final = 1_000
-# between words, as `archive.erasing.words_of` has it
+# between words, as `archive.words.words_of` has it
 _APART: Final = r"[\s\"'`,;{}\[\]()<>]+"
 _AROUND: Final = "'\"`.,:;!?()[]{}<>"
 

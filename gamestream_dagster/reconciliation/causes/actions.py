@@ -23,7 +23,8 @@ _ACTIONS: Mapping[Cause, str] = {
     Cause.TIE_ORDER: "nothing: the values are right; add the missing term to the job's ORDER BY",
     Cause.STALE_ROW: "`gamestream repair` deletes the row",
     Cause.RESTORED_FROM_OLD_STATE: f"{_REPLAY}; `gamestream jobs history {{job}}` says who restored it",
-    Cause.ERASED: f"{_REPLAY} leaves the player out; then run the erase again",
+    Cause.ERASED: f"nothing where rows are deleted by age; otherwise {_REPLAY} leaves the player out, "
+    "then run the erase again",
     Cause.EDITED_BY_HAND: "`gamestream repair` writes the job's row back; find out who else may write to the sink",
 }
 _ALARM = "an alarm: check `gamestream why` and `gamestream jobs history {job}`; do not repair an unexplained row"

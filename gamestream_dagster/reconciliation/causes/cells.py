@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gamestream_dagster.archive.reader import numbers
-from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerFault, Row
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerFault
+from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt

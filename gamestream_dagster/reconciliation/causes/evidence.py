@@ -21,7 +21,8 @@ from gamestream_dagster.reconciliation.causes.hypothesis import (
     overflow,
 )
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
-from gamestream_dagster.reconciliation.model.values import Cause, Entity, FaultKind, LedgerFault, Row
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerFault
+from gamestream_dagster.reconciliation.model.values import Cause, Entity, Row
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, cast
 
 from gamestream_dagster.catalogue.boards import Board
 from gamestream_dagster.catalogue.seasons import SeasonSpan, season_at
 from gamestream_dagster.events.suppression import NOBODY, Suppression
 from gamestream_dagster.reconciliation.causes.actions import action
 from gamestream_dagster.reconciliation.causes.earlier_prefix import PrefixSearch
+from gamestream_dagster.reconciliation.causes.erased import ErasedRecords, ErasedSide, named_erased
 from gamestream_dagster.reconciliation.causes.evidence import Evidence
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts
 from gamestream_dagster.reconciliation.causes.job_side import JobSide
@@ -37,15 +37,8 @@ from gamestream_dagster.reconciliation.causes.witness import (
 from gamestream_dagster.reconciliation.compare.clocks import named_by_clock
 from gamestream_dagster.reconciliation.compare.findings import entity_of, fault_of
 from gamestream_dagster.reconciliation.compare.open_seasons import SEASON
-from gamestream_dagster.reconciliation.model.values import (
-    BoardResult,
-    Cause,
-    Difference,
-    DifferenceKind,
-    LedgerFault,
-    Row,
-    Sink,
-)
+from gamestream_dagster.reconciliation.model.proof import LedgerFault
+from gamestream_dagster.reconciliation.model.values import BoardResult, Cause, Difference, DifferenceKind, Row, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import Key
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.observe.sinks import by_key, newest_window
@@ -77,8 +70,12 @@ class Explainer:
     season: Season = Season.NONE
     suppression: Suppression = NOBODY
     """The erased players."""
+    erased: Callable[[], ErasedRecords | None] = lambda: None
+    """What is kept of their records; None: nothing."""
     _compared: dict[str, Sides] = field(default_factory=dict[str, Sides])
     """By board; the topic is read once."""
+    _erased: list[ErasedRecords | None] = field(default_factory=list["ErasedRecords | None"])
+    """Opened once, when a row differs."""
     _searches: dict[str, PrefixSearch] = field(default_factory=dict[str, PrefixSearch])
     """By board; all rows of a board share the time that it may take."""
     _by_season: dict[tuple[str, int | None], _BoardCauses] = field(
@@ -114,6 +111,16 @@ class Explainer:
     def bracket(self, board: Board) -> EventsAt:
         """The events of a board's bracket, of all time."""
         return self.archive.at(self.seen.high_of(board.job), self.seen.jobs[board.job].low)
+
+    def erased_side(self, board: Board, at: EventsAt) -> ErasedSide | None:
+        """What erased records explain of a board; None: nobody was erased, or nothing is kept of the records."""
+        if not self._erased:
+            self._erased.append(self.erased() if self.suppression else None)
+        records = self._erased[0]
+        if records is None:
+            return None
+        since = None if board.retention is None else self.seen.at_millis - board.retention
+        return ErasedSide(records, at, board, self.job_boards(board), since)
 
     def job_boards(self, board: Board) -> list[Board]:
         """The boards of the same job."""
@@ -174,7 +181,7 @@ class _BoardCauses:
         computed = [one for one in computed if one.kind is not DifferenceKind.STALE]
         found = alarms + self._behind(result, behind) + self._computed(result, computed)
         found = named_by_clock(self.shared.archive, self.at, board, result.as_of, found)
-        found = [_of_erased(one, self.shared.suppression) for one in found]
+        found = [named_erased(one, self.shared.suppression) for one in found]
         judged = self.shared.policy.judge([replace(one, action=action(one, board.job)) for one in found])
         return tuple(sorted(judged, key=lambda one: (one.rank is None, one.rank or 0, one.kind, one.column or "")))
 
@@ -348,8 +355,17 @@ class _BoardCauses:
         alike = [replace(one, sink=Sink.POSTGRES) for one in differences]
         key = repr((self._window(sink), alike))
         if key not in self._known:
-            self._known[key] = self._job_side(sink).explain(differences)
+            self._known[key] = self._explained_in_job(sink, differences)
         return [replace(one, sink=sink) for one in self._known[key]]
+
+    def _explained_in_job(self, sink: Sink, differences: Sequence[Difference]) -> list[Difference]:
+        """What erased records account for first: the job's own count bears that out. The rest by guesses."""
+        side, told = self.shared.erased_side(self.board, self.at), list(differences)
+        if side is not None:
+            as_of, rows = self._window(sink)
+            told = side.explain(sink, [row for row in rows if fault_of(self.board, row) is None], as_of, told)
+        left = [one for one in told if one.unexplained]
+        return [one for one in told if not one.unexplained] + (self._job_side(sink).explain(left) if left else [])
 
     def _job_side(self, sink: Sink) -> JobSide:
         board, job_boards = self.board, self.shared.job_boards(self.board)
@@ -369,15 +385,3 @@ class _BoardCauses:
         )
         trial = Trial(self.shared.archive, self.at, board, job_boards, sink, rows, as_of)
         return JobSide(trial, evidence, self.shared.topic)
-
-
-def _of_erased(one: Difference, suppression: Suppression) -> Difference:
-    """With the cause `ERASED` where the row shows a player who was erased: nothing else can explain it."""
-    streamed: Any = one.streamed
-    shown: list[Any] = list(cast("dict[str, Any]", streamed).values()) if isinstance(streamed, dict) else [streamed]
-    shown += one.entity if isinstance(one.entity, tuple) else (one.entity,)
-    requests = [suppression.request_of(text) for text in shown if isinstance(text, str)] if suppression else []
-    found = next((number for number in requests if number is not None), None)
-    if found is None:
-        return one
-    return replace(one, alternatives=((Cause.ERASED,),), evidence={**one.evidence, "erase_request": found})

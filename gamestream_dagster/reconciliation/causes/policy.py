@@ -13,6 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
 from gamestream_dagster.reconciliation.model.values import Cause, Difference, DifferenceKind
 
+NAMES_ERASED = "erase_request"
+"""Name in the evidence of a row that shows an erased player: the number of the request."""
 POLICY_FILE = Path(__file__).with_name("policy.yaml")
 
 
@@ -34,8 +36,11 @@ class Policy(BaseModel):
     boards: dict[str, Accepted] = Field(default={}, description="For one board, in place of `accept`.")
 
     def accepts(self, difference: Difference) -> bool:
-        """Whether every alternative consists of accepted causes alone; never for a stale board."""
-        if difference.kind is DifferenceKind.STALE:
+        """Whether every alternative consists of accepted causes alone.
+
+        Never for a stale board, nor for a row that still shows an erased player.
+        """
+        if difference.kind is DifferenceKind.STALE or NAMES_ERASED in difference.evidence:
             return False
         accepted = self.boards.get(difference.board, self.accept)
         return not difference.unexplained and all(accepted.issuperset(causes) for causes in difference.alternatives)

@@ -15,11 +15,12 @@ from typing import Any, cast
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gamestream_dagster.archive.manifest import load_manifest
-from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, load_boards
+from gamestream_dagster.archive.manifest_file import load_manifest
+from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, Board, ColumnRole, load_boards
 from gamestream_dagster.catalogue.seasons import SeasonError, SeasonSpan, season_named
 from gamestream_dagster.catalogue.sources import Source, source_of_board, stack_sources
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
+from gamestream_dagster.events.suppression import Suppression, load_suppression
 from gamestream_dagster.reconciliation.certificates.pinned import (
     ArchivePart,
     Disagreement,
@@ -27,10 +28,11 @@ from gamestream_dagster.reconciliation.certificates.pinned import (
     chapter_of,
     other_events,
 )
+from gamestream_dagster.reconciliation.compare.findings import entity_of
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
-from gamestream_dagster.reconciliation.recompute.boards import board_rows
+from gamestream_dagster.reconciliation.recompute.boards import board_rows, rows_of
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.factory import open_recompute
 from gamestream_dagster.reconciliation.recompute.facts import digests
@@ -177,7 +179,8 @@ def read_certificate(file: Path) -> Certificate:
 def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_DIR) -> list[Disagreement]:
     """What does not agree between a certificate, the project's SQL and the archive; nothing: all of it holds.
 
-    Of a certificate from before an erase only the file, the SQL and the archive's log are compared (`emptied_since`).
+    Of a certificate from before an erase the file, the SQL and the archive's log are compared, and of the rows those of
+    players who were not erased, as far as their own events give them (`emptied_since`).
 
     Raises:
         CouldNotLookError: there is no such board here, or the file's season is none.
@@ -201,10 +204,44 @@ def verify(settings: Settings, certificate: Certificate, root: Path = FLINK_SQL_
     with open_recompute(settings, source, chapter=place) as archive:
         at = archive.at(certificate.offsets)
         if archive.manifest.emptied_since(certificate.archive_head, place):
-            return found  # what erased players did cannot be recomputed; the log pins what was emptied
+            # what erased players did cannot be recomputed; the log pins what was emptied
+            return found + _other_players(
+                archive, replace(at, season=span), board, certificate, load_suppression(settings)
+            )
         found += other_events(digests(archive, at), certificate)
         rows = board_rows(archive, replace(at, season=span), board)
     return found + _other_rows(board, certificate, rows)
+
+
+def _other_players(
+    archive: ArchiveDatabase, at: EventsAt, board: Board, certificate: Certificate, suppression: Suppression
+) -> list[Disagreement]:
+    """Rows of players who were not erased whose values are not those of the players' own events.
+
+    Ranks, and columns over several players, cannot be told without the erased ones.
+    """
+    if board.window is not None or "user_id" not in board.entity:
+        return []
+    named = [row for row in certificate.rows if isinstance(user := row.get("user_id"), str) and user]
+    named = [row for row in named if not suppression(row["user_id"])]
+    own = [
+        name
+        for name, column in board.columns.items()
+        if (column.role is ColumnRole.LABEL and not column.over) or set(board.entity) <= set(column.over)
+    ]
+    now = rows_of(archive, at, board, [entity_of(board, row) for row in named])
+    found: list[Disagreement] = []
+    for row in named:
+        entity = entity_of(board, row)
+        held = now.get(entity)
+        for name in own:
+            is_now = None if held is None else held[name]
+            if row.get(name) != is_now:
+                told = (
+                    f"{' / '.join(entity_of(board, row))}: {name} is {row.get(name)!r}, the recompute says {is_now!r}"
+                )
+                found.append(Disagreement(Part.ROWS, told))
+    return found
 
 
 def emptied_since(settings: Settings, certificate: Certificate) -> int:

@@ -19,7 +19,8 @@ from gamestream_dagster.reconciliation.certificates.certificate import Certifica
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
 from gamestream_dagster.reconciliation.compare.equal import compare_equal
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model.values import Mode, ReconciliationRun, Sink, TopicProof, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun, TopicProof
+from gamestream_dagster.reconciliation.model.values import Mode, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.sinks import read_season
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows

@@ -11,7 +11,7 @@ from typing import Any, Self
 import duckdb
 
 from gamestream_dagster.archive.digests import verify_files
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.reader import numbers, open_archive
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.fates.outputs import OUTPUT_TOPICS, Fate

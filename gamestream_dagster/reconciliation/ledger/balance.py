@@ -16,12 +16,14 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from gamestream_dagster.archive.digests import damage
-from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.reader import rows_in
 from gamestream_dagster.reconciliation.ledger.counters import counted_copies, counter_faults
 from gamestream_dagster.reconciliation.ledger.minutes import query_minutes, read_minutes
 from gamestream_dagster.reconciliation.model.cut import Cut
-from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerBalance, LedgerFault, Row
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerBalance, LedgerFault
+from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt

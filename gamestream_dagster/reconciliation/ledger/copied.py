@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.reader import numbers
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.reconciliation.model.cut import Cut
-from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerFault
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerFault
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt
 from gamestream_dagster.reconciliation.recompute.statements import statement

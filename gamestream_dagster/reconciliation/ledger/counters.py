@@ -15,7 +15,8 @@ from gamestream_dagster.reconciliation.ledger.edited_counter import edited_minut
 from gamestream_dagster.reconciliation.ledger.minutes import query_minutes
 from gamestream_dagster.reconciliation.ledger.unlike import Unlike, beside_the_archive
 from gamestream_dagster.reconciliation.model.cut import Cut
-from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerFault, Row
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerFault
+from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt

@@ -18,7 +18,8 @@ from sqlalchemy.dialects.postgresql import insert
 from gamestream_dagster.clients.postgres import open_engine
 from gamestream_dagster.reconciliation.ledger.unlike import Unlike, beside_the_archive
 from gamestream_dagster.reconciliation.model.cut import Cut
-from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerFault, Row
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerFault
+from gamestream_dagster.reconciliation.model.values import Row
 from gamestream_dagster.reconciliation.observe.job_ledger import COUNTS
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.events_at import EventsAt

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +32,21 @@ class Part(StrEnum):
     LIVE = "live"  # those that live metrics count
     SETTLED = "settled"  # those that the archive has by now
     SINCE = "since"  # of these, those that were archived after the day was settled
+    ERASED_LIVE = "erased_live"  # those of erased players that live metrics had counted, if kept
+    ERASED_SETTLED = "erased_settled"  # those of erased players that the day had settled, if kept
+
+
+@dataclass(frozen=True)
+class Erased:
+    """Files of what erased records gave to counts (`erased_counts`)."""
+
+    live: Sequence[Path] = ()
+    """Of the newest chapter of the stream of live metrics."""
+    settled: Sequence[Path] = ()
+    """Of the chapter of game events that the day was settled from."""
+
+
+NOBODY_ERASED = Erased()
 
 
 class DayArchives:
@@ -54,8 +70,7 @@ class DayArchives:
         Raises:
             BoardNotUsableError: the query does not run.
         """
-        where = "FROM live_events" if part is Part.LIVE else "FROM settled_events"
-        return self._summed(board, live, where + (_told("since") if part is Part.SINCE else ""))
+        return self._summed(board, live, _FROM[part])
 
     def of_cause(self, board: Board, live: LiveOutput, cause: DayCause) -> Sums:
         """How much more live counts than settled because of a cause.
@@ -93,9 +108,24 @@ def _told(condition: str) -> str:
     )
 
 
+_FROM = {
+    Part.LIVE: "FROM live_events",
+    Part.SETTLED: "FROM settled_events",
+    Part.SINCE: f"FROM settled_events{_told('since')}",
+    Part.ERASED_LIVE: "FROM erased_live",
+    Part.ERASED_SETTLED: "FROM erased_settled",
+}
+
+
 @contextmanager
 def open_day(
-    database: MetricsDatabase, day: date, enriched: Source, archive: Path, settled: ArchivedUpto | None
+    database: MetricsDatabase,
+    day: date,
+    enriched: Source,
+    archive: Path,
+    settled: ArchivedUpto | None,
+    *,
+    erased: Erased = NOBODY_ERASED,
 ) -> Generator[DayArchives]:
     """The archives of a day, and what each event is told by.
 
@@ -105,11 +135,12 @@ def open_day(
         enriched: the stream of live metrics.
         archive: folder of its archive.
         settled: up to where the archive of game events was read when the day was settled.
+        erased: what is known of erased players' events.
 
     Raises:
         ArchiveError, MetricError: an archive cannot be read.
     """
-    database.attach("enriched", archive, enriched)
+    database.attach("enriched", archive, enriched, erased.live)
     upto = settled or ArchivedUpto(0, {})
     with database.of_day(day, upto) as link:
         link.execute(f"SET VARIABLE day_begins = {millis_of(day)}::BIGINT")
@@ -117,5 +148,13 @@ def open_day(
         link.execute("CREATE OR REPLACE TEMP VIEW watermark AS SELECT NULL::BIGINT AS millis")
         link.execute(statement("live/live_events"))
         link.execute(statement("live/settled_events"))
+        link.execute(statement("live/erased_live"))
+        if erased.settled:
+            link.read_parquet([str(path) for path in erased.settled], union_by_name=True).create_view(
+                "counts", replace=True
+            )
+            link.execute(statement("live/erased_settled"))
+        else:
+            link.execute("CREATE OR REPLACE TEMP VIEW erased_settled AS FROM settled_events WHERE false")
         link.execute(statement("live/told"), {"chapter": upto.chapter, "history": upto.of_history(day)})
         yield DayArchives(link, enriched)

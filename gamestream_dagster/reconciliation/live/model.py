@@ -21,6 +21,7 @@ class DayCause(StrEnum):
     DUPLICATE = "DUPLICATE"  # came again after intake had forgotten its id: live counts it twice
     NOT_YET_LIVE = "NOT_YET_LIVE"  # intake has not passed it yet
     BEFORE_LIVE = "BEFORE_LIVE"  # intake passed it before the archive of the enriched events begins
+    ERASED = "ERASED"  # of players erased since: live, or the settled day, still counts it
     SINCE_SETTLED = "SINCE_SETTLED"  # archived after the day was settled: its next version counts it
     LOST = "UNEXPLAINED_LOST"  # intake has passed later records, and this one is not in its topic
     FOREIGN = "UNEXPLAINED_FOREIGN"  # in the topic of intake, and no raw record has its id
@@ -40,6 +41,7 @@ MEANINGS: Mapping[DayCause, str] = {
     DayCause.DUPLICATE: "came again after intake had forgotten its id: live counts each",
     DayCause.NOT_YET_LIVE: "intake has not passed it yet",
     DayCause.BEFORE_LIVE: "passed intake before the archive of game-events-enriched begins",
+    DayCause.ERASED: "of players who were erased since: live, or the settled day, still counts it",
     DayCause.SINCE_SETTLED: "archived after the day was settled: the next version counts it",
     DayCause.LOST: "not in its topic, though intake has passed later records; see `gamestream reconcile --intake`",
     DayCause.FOREIGN: "in game-events-enriched, and no raw record has its id",

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from gamestream_dagster.archive.erased_counts import count_files, counts_dir
 from gamestream_dagster.archive.errors import ArchiveError
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.writer import archive_topic
 from gamestream_dagster.catalogue.metrics import load_metrics
 from gamestream_dagster.catalogue.sources import Source, source_named, stack_sources
@@ -24,7 +26,7 @@ from gamestream_dagster.metrics.model import Settled
 from gamestream_dagster.metrics.source import ArchivedUpto, game_source
 from gamestream_dagster.metrics.store import open_store
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError, CouldNotLookError
-from gamestream_dagster.reconciliation.live.archived import DayArchives, Part, open_day
+from gamestream_dagster.reconciliation.live.archived import DayArchives, Erased, Part, open_day
 from gamestream_dagster.reconciliation.live.comparisons import (
     Comparison,
     Group,
@@ -137,10 +139,15 @@ def _archives(settings: Settings, day: date, enriched: Source, upto: ArchivedUpt
     spill = settings.home / "tmp" / "metrics"
     spill.mkdir(parents=True, exist_ok=True)
     devices = Tables(settings.enrichment_dir).devices
+    counts, chapters = counts_dir(settings), load_manifest(settings.archive_dir / enriched.topic).chapters
+    erased = Erased(
+        count_files(counts / enriched.topic, len(chapters)),
+        [] if upto is None else count_files(counts / raw.topic, upto.chapter),
+    )
     with (
         tempfile.TemporaryDirectory(dir=spill) as scratch,
         MetricsDatabase(settings.archive_dir / raw.topic, raw, Path(scratch), devices) as database,
-        open_day(database, day, enriched, settings.archive_dir / enriched.topic, upto) as archives,
+        open_day(database, day, enriched, settings.archive_dir / enriched.topic, upto, erased=erased) as archives,
     ):
         yield archives
 
@@ -153,34 +160,41 @@ def numbers_of(held: Held, archives: DayArchives) -> list[LiveNumber]:
         archives: of the same day.
     """
     one = held.of
-    count = len(one.live.sums)
-    live, settled, since = (one.in_settled_units(archives.sums(one.board, one.live, part)) for part in Part)
+    by_part = {part: one.in_settled_units(archives.sums(one.board, one.live, part)) for part in Part}
     caused = {cause: one.in_settled_units(archives.of_cause(one.board, one.live, cause)) for cause in archives.causes}
-    found: list[LiveNumber] = []
-    for group in sorted({*held.live, *held.settled, *live, *settled}):
-        at = _Place(group, (0,) * count)
-        for place, column in enumerate(one.live.sums):
-            causes: dict[DayCause, Number] = defaultdict(int)
-            for cause, sums in caused.items():
-                causes[cause] += at.of(sums, place)
-            in_live, in_settled, added = (at.of(sums, place) for sums in (live, settled, since))
-            causes[DayCause.SINCE_SETTLED] += added
-            causes[DayCause.CHANGED] = in_live - in_settled - sum(at.of(sums, place) for sums in caused.values())
-            # a table that is not what its archive gives
-            causes[DayCause.LIVE_ROWS] = at.of(held.live, place) - in_live
-            causes[DayCause.SETTLED_ROWS] = in_settled - added - at.of(held.settled, place)
-            told = {cause: causes[cause] for cause in DayCause if causes[cause]}
-            numbers = at.of(held.live, place), at.of(held.settled, place)
-            found.append(LiveNumber(one.metric.name, column, one.board.name, group, *numbers, told))
-    return found
+    groups = {*held.live, *held.settled, *by_part[Part.LIVE], *by_part[Part.SETTLED]}
+    return [
+        _number(held, _Place(group, place, column), by_part, caused)
+        for group in sorted(groups)
+        for place, column in enumerate(one.live.sums)
+    ]
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Reads one group; one without rows is zero."""
+    """One number of a group; it is zero where the group has no rows."""
 
     group: Group
-    nothing: tuple[int, ...]
+    place: int
+    column: str
 
-    def of(self, sums: Numbers, place: int) -> Number:
-        return sums.get(self.group, self.nothing)[place]
+    def of(self, sums: Numbers) -> Number:
+        return sums[self.group][self.place] if self.group in sums else 0
+
+
+def _number(held: Held, at: _Place, by_part: Mapping[Part, Numbers], caused: Mapping[DayCause, Numbers]) -> LiveNumber:
+    causes: dict[DayCause, Number] = defaultdict(int)
+    for cause, sums in caused.items():
+        causes[cause] += at.of(sums)
+    live, settled, since = (at.of(by_part[part]) for part in (Part.LIVE, Part.SETTLED, Part.SINCE))
+    causes[DayCause.SINCE_SETTLED] += since
+    causes[DayCause.CHANGED] = live - settled - sum(at.of(sums) for sums in caused.values())
+    # a table that is not what its archive gives: by exactly all of the erased events, or by something else
+    for cause, more, erased in (
+        (DayCause.LIVE_ROWS, at.of(held.live) - live, at.of(by_part[Part.ERASED_LIVE])),
+        (DayCause.SETTLED_ROWS, settled - since - at.of(held.settled), -at.of(by_part[Part.ERASED_SETTLED])),
+    ):
+        causes[DayCause.ERASED if more == erased else cause] += more
+    told = {cause: causes[cause] for cause in DayCause if causes[cause]}
+    metric, output = held.of.metric.name, held.of.board.name
+    return LiveNumber(metric, at.column, output, at.group, at.of(held.live), at.of(held.settled), told)

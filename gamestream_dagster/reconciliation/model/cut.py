@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from gamestream_dagster.clients.topic_identity import TopicId, incarnation, other_incarnation
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model.values import JobCut
+from gamestream_dagster.reconciliation.model.proof import JobCut
 
 Cut = Mapping[int, int]
 """Next offset by partition; a partition that is left out stands at 0."""

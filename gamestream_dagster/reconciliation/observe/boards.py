@@ -30,7 +30,8 @@ from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploy
 from gamestream_dagster.flink_jobs.record.inputs import stored_inputs
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.cut import check_bracket, check_identity, covers, earlier
-from gamestream_dagster.reconciliation.model.values import JobCut, Row, Sink
+from gamestream_dagster.reconciliation.model.proof import JobCut
+from gamestream_dagster.reconciliation.model.values import Row, Sink
 from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.observe.progress import Progress, read_progress, read_upto

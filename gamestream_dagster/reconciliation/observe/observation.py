@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gamestream_dagster.clients.topic_identity import TopicId
-from gamestream_dagster.reconciliation.model.values import JobCut, Row, Sink
+from gamestream_dagster.reconciliation.model.proof import JobCut
+from gamestream_dagster.reconciliation.model.values import Row, Sink
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 
 

@@ -21,7 +21,8 @@ from gamestream_dagster.flink_jobs.record.deployment import Deployment
 from gamestream_dagster.flink_jobs.record.deployment_store import PostgresDeploymentStore
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
 from gamestream_dagster.reconciliation.model.cut import check_bracket, check_identity
-from gamestream_dagster.reconciliation.model.values import JobCut, Sink
+from gamestream_dagster.reconciliation.model.proof import JobCut
+from gamestream_dagster.reconciliation.model.values import Sink
 from gamestream_dagster.reconciliation.observe.boards import BoardObserver
 from gamestream_dagster.reconciliation.observe.job_ledger import read_job_ledger
 from gamestream_dagster.reconciliation.observe.observation import Observation

@@ -43,13 +43,20 @@ class ArchiveDatabase:
         spill_dir: folder for what does not fit into memory.
         threads: how many cores to use.
         engine: computes the rows of boards; None: DuckDB.
+        erased: files of what emptied records gave to counts; only a hypothesis counts these records.
 
     Raises:
         ArchiveError: a file of the archive is gone, was changed, or cannot be read.
     """
 
     def __init__(
-        self, source: ArchiveSource, spill_dir: Path, threads: int = 2, *, engine: BoardEngine | None = None
+        self,
+        source: ArchiveSource,
+        spill_dir: Path,
+        threads: int = 2,
+        *,
+        engine: BoardEngine | None = None,
+        erased: Sequence[Path] = (),
     ) -> None:
         self.source = source
         self.engine = engine
@@ -61,7 +68,7 @@ class ArchiveDatabase:
         }
         self._db = duckdb.connect(":memory:", config=config)
         columns = source.own_columns, source.aliases
-        opened = open_archive(self._db, source.folder, source.chapter, *columns, derived=source.derived)
+        opened = open_archive(self._db, source.folder, source.chapter, *columns, derived=source.derived, erased=erased)
         self.manifest: Manifest = opened.manifest
         self.chapter: Chapter = opened.chapter
         self._db.execute(statement("recompute/no_copies"))

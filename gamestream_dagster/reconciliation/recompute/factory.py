@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from gamestream_dagster.archive.erased_counts import count_files, counts_dir
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import BoardEngine
@@ -31,6 +33,22 @@ def open_recompute(
     spill.mkdir(parents=True, exist_ok=True)
     opened = archive_of(settings.archive_dir / source.topic, source, chapter=chapter)
     return ArchiveDatabase(opened, spill, engine=_engine(settings, say))
+
+
+def open_with_erased(settings: Settings, source: Source) -> ArchiveDatabase | None:
+    """The archive as it is now, with what erased records gave to counts; None: nothing is kept of any.
+
+    Raises:
+        ArchiveError: a file of the archive is gone, was changed, or cannot be read.
+    """
+    folder = settings.archive_dir / source.topic
+    chapter = len(load_manifest(folder).chapters)
+    erased = count_files(counts_dir(settings) / source.topic, chapter)
+    if not erased:
+        return None
+    spill = settings.home / "tmp" / "recompute"
+    spill.mkdir(parents=True, exist_ok=True)
+    return ArchiveDatabase(archive_of(folder, source), spill, erased=erased)
 
 
 def archive_of(folder: Path, source: Source, *, chapter: int | None = None) -> ArchiveSource:

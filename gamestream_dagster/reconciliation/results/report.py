@@ -14,7 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from gamestream_dagster.reconciliation.model.cut import shown
-from gamestream_dagster.reconciliation.model.values import JobCut, ReconciliationRun, TopicProof, Verdict
+from gamestream_dagster.reconciliation.model.proof import JobCut, ReconciliationRun, TopicProof
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.results import report_view as view
 from gamestream_dagster.reconciliation.results.store import PastRun, plain
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from gamestream_dagster.reconciliation.model.values import Cause, Causes, Difference, ReconciliationRun
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Cause, Causes, Difference
 from gamestream_dagster.reconciliation.results.store import PastRun
 
 ROWS_SHOWN = 300
@@ -28,7 +29,7 @@ MEANING: Mapping[Cause, str] = {
     Cause.TIE_ORDER: "The values are correct; rows with equal values are in another order.",
     Cause.STALE_ROW: "A row is still there that the job had deleted or moved.",
     Cause.RESTORED_FROM_OLD_STATE: "A deployment went on from an older state: what came in between is lost.",
-    Cause.ERASED: "The row names a player who was erased: the job's state, or the sink, is older than the erase.",
+    Cause.ERASED: "The row counts, or still names, a player who was erased: it is older than the erase.",
     Cause.EDITED_BY_HAND: "Somebody other than the job wrote to the sink: the value was never a result.",
     Cause.UNEXPLAINED: "None of the known causes gives what the board shows. This is an alarm.",
 }

@@ -10,14 +10,8 @@ from typing import Any, cast
 import orjson
 from sqlalchemy import Engine, func, insert, select
 
-from gamestream_dagster.reconciliation.model.values import (
-    Difference,
-    LedgerBalance,
-    ReconciliationRun,
-    RecordAt,
-    TopicProof,
-    Unreadable,
-)
+from gamestream_dagster.reconciliation.model.proof import LedgerBalance, ReconciliationRun, TopicProof
+from gamestream_dagster.reconciliation.model.values import Difference, RecordAt, Unreadable
 from gamestream_dagster.warehouse.tables import differences, reconciliation_runs, reconciliation_topics
 
 

@@ -11,18 +11,8 @@ from typing import Any
 import dagster as dg
 
 from gamestream_dagster.dead_letters.rate import Rate
-from gamestream_dagster.reconciliation.model.values import (
-    BoardResult,
-    Difference,
-    DifferenceKind,
-    JobCut,
-    LedgerBalance,
-    Mode,
-    ReconciliationRun,
-    Sink,
-    TopicProof,
-    Verdict,
-)
+from gamestream_dagster.reconciliation.model.proof import JobCut, LedgerBalance, ReconciliationRun, TopicProof
+from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, Mode, Sink, Verdict
 from tests.support.fakes.dagster_facades import (
     FakeArchive,
     FakeBoards,

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -21,6 +23,7 @@ from gamestream_dagster.http_server.signing import Signatures
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.serving_api.app import Parts, build
 from gamestream_dagster.serving_api.cuts import Bracket
+from gamestream_dagster.serving_api.erasures import StackErasures
 from gamestream_dagster.serving_api.explaining import Explainer
 from gamestream_dagster.serving_api.held import HeldViews
 from gamestream_dagster.serving_api.live import LiveMetrics, Page, time_column
@@ -28,8 +31,9 @@ from gamestream_dagster.serving_api.metrics import metrics_of
 from gamestream_dagster.serving_api.ranks.answering import PlayerRanks
 from gamestream_dagster.serving_api.server import limits_of
 from gamestream_dagster.serving_api.views import Row, View, faults_of, window_end
-from gamestream_dagster.settings import Season
+from gamestream_dagster.settings import Season, Settings
 from gamestream_dagster.settings.api import ApiSettings
+from tests.support.fakes.erase_requests import MemoryRequests
 from tests.support.fakes.ingest import CLIENT, SERVER_SECRET, FakeKeys
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -126,6 +130,9 @@ class ServingApi:
         self.explain = lambda board, who, limit: '{"sentence": "it adds up"}'
         explainer = Explainer(self._explained, wait_seconds)
         self.live = FakeLive()
+        self._home = TemporaryDirectory()
+        self.requests = MemoryRequests()
+        self.requests_error: Exception | None = None
         self.parts = Parts(
             boards=BOARDS,
             topics=dict.fromkeys(BOARDS, "user-score"),
@@ -135,6 +142,7 @@ class ServingApi:
             check=self.reader.check,
             explainer=explainer,
             ranks=ranks,
+            erasures=StackErasures(Settings(home=Path(self._home.name)), self._opened),
             live=self.live,
             keys=KeyRing(self.store, lambda: self.now),
             rates=Rates(limits_of(ApiSettings(**settings))),
@@ -149,7 +157,13 @@ class ServingApi:
         self.asked.append((board.name, who, limit))
         return self.explain(board, who, limit)
 
+    def _opened(self) -> Any:
+        if self.requests_error:
+            raise self.requests_error
+        return self.requests
+
     def close(self) -> None:
+        self._home.cleanup()
         self.views.close()
         self.runner.close()
 

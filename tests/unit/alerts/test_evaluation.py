@@ -133,3 +133,60 @@ def test_evidence_comes_from_the_samples_behind_an_element() -> None:
 def test_what_is_outside_the_subset_is_refused_with_what_to_write(condition: str, said: str) -> None:
     with pytest.raises(ExpressionError, match=said.replace("(", r"\(").replace("^", r"\^")):
         parse(condition)
+
+
+def reading(value: float, minutes: int, **labels: str) -> Sample:
+    return sample("x", value, NOW - 60 * minutes, **labels)
+
+
+ENOUGH = "count_over_time(x[10m]) >= 3"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        f"avg_over_time(x[10m]) > 1 and {ENOUGH}",
+        f"{ENOUGH} and avg_over_time(x[10m]) > 1",
+        "avg_over_time(x[10m]) > 1 and (2 < count_over_time(x[10m]))",
+        f"x > 1 and ({ENOUGH} and x > 100)",
+        f"(x > 1 and {ENOUGH}) and x > 100",
+        f"x > 100 and (x > 1 and {ENOUGH})",
+        f"x > 1 and on (k) {ENOUGH}",
+        f"min by (k) (x) > 1 and {ENOUGH}",
+    ],
+)
+@pytest.mark.parametrize("value", [0.0, 2.0, 1000.0])
+def test_too_few_readings_are_no_data_whatever_those_say(condition: str, value: float) -> None:
+    few = sample("x", value, k="a")
+    assert holds(condition, few, history=(reading(value, 1, k="a"),)) == {"a": None}
+    enough = holds(condition, few, history=tuple(reading(value, back, k="a") for back in (1, 2)))
+    assert enough["a"] is not None
+    (one,) = evaluate(parse(condition), Recorded(NOW, [few]), NOW).elements
+    assert one.lacks.startswith("1 readings, and >")
+
+
+def test_a_count_is_a_comparison_like_any_other_where_it_asks_for_nothing() -> None:
+    few = sample("x", 5, k="a")
+    assert holds(ENOUGH, few) == {"a": False}
+    assert holds("x > 1 and count_over_time(x[10m]) < 3", few) == {"a": True}
+    assert holds("x > 1 and count_over_time(x[10m]) == 3", few) == {"a": False}
+    assert holds(f"{ENOUGH} or x > 1", few) == {"a": True}
+
+
+def test_a_series_that_counts_readings_asks_for_enough_as_well() -> None:
+    condition, samples = "x > 1 and n >= 20", (sample("x", 5, k="a"), sample("n", 19, k="a"))
+    assert holds(condition, *samples) == {"a": False}
+    (one,) = evaluate(parse(condition), Recorded(NOW, samples), NOW, counts=frozenset({"n"})).elements
+    assert (one.holds, one.lacks) == (None, "19 readings, and >= 20 are asked for")
+
+
+def test_a_label_set_without_a_reading_is_no_data_beside_others_that_have_some() -> None:
+    silent, fine = sample("x", NAN, k="a"), sample("x", 5, k="b")
+    history = tuple(reading(5, back, k=name) for back in (7, 8, 9) for name in "ab")
+    history += tuple(reading(5, back, k="b") for back in (1, 2))
+    burns = "avg_over_time(x[10m]) > 1 and avg_over_time(x[5m]) > 1 and count_over_time(x[5m]) >= 2"
+    assert holds(burns, silent, fine, history=history) == {"a": None, "b": True}
+    # one that no longer exists ends with the short window
+    assert holds(burns, fine, history=history) == {"a": False, "b": True}
+    # and a reading is one: NaN enters no average
+    assert holds("avg_over_time(x[10m]) == 5", silent, history=history[:6:2]) == {"a": True}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -45,9 +46,11 @@ def test_a_server_is_up_when_it_says_that_it_is_ready(address: str) -> None:
 
 
 def test_a_server_that_does_not_answer_is_down_and_has_no_time() -> None:
-    (sample,) = asked({"gone": "http://127.0.0.1:1"}, 5.0)
-    assert (sample.series, sample.value) == ("http_server_up", 0)
-    assert sample.evidence == {"address": "http://127.0.0.1:1", "why": "ConnectError"}
+    up, seconds = asked({"gone": "http://127.0.0.1:1"}, 5.0)
+    assert (up.series, up.value) == ("http_server_up", 0)
+    assert up.evidence == {"address": "http://127.0.0.1:1", "why": "ConnectError"}
+    # the server exists and has no reading: an alert about slow answers is not over
+    assert (seconds.series, math.isnan(seconds.value)) == ("http_server_answer_seconds", True)
 
 
 def report(latency: object, region: str | None = "EU", kind: str = "server_health") -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ SERIES = Series(name="dau_drop", meaning="Made up.", labels=("region",), source=
 
 def test_a_row_is_a_sample_with_its_labels_and_evidence() -> None:
     rows = [{"region": "EU", "value": Decimal("0.5"), "players": 7, "day": Path("x")}, {"region": "US", "value": None}]
-    (sample,) = samples_of(SERIES, rows, 5.0)
+    sample, silent = samples_of(SERIES, rows, 5.0)
+    assert (silent.labels, math.isnan(silent.value)) == ((("region", "US"),), True)
     assert (sample.labels, sample.value, sample.at) == ((("region", "EU"),), 0.5, 5.0)
     assert sample.evidence == {"players": 7, "day": "x"}
 

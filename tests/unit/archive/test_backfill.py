@@ -36,7 +36,7 @@ from gamestream_dagster.archive.history import (
     history_source,
     load_runs,
 )
-from gamestream_dagster.archive.manifest import MANIFEST, exclusive, load_manifest
+from gamestream_dagster.archive.manifest_file import MANIFEST, exclusive, load_manifest
 from gamestream_dagster.archive.provenance import rules_digest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.refused_lines import RefusedLine

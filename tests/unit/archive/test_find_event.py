@@ -14,7 +14,8 @@ from gamestream_dagster.archive import find, id_index
 from gamestream_dagster.archive.errors import ArchiveForgedError, IndexUnusableError
 from gamestream_dagster.archive.find import find_event
 from gamestream_dagster.archive.id_index import STATE, index_archive, index_folder, load_index, try_to_index
-from gamestream_dagster.archive.manifest import Chapter, Manifest, Replaced, load_manifest, save_manifest
+from gamestream_dagster.archive.manifest import Chapter, Manifest, Replaced
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.archive.writer import ArchiveResult
 from gamestream_dagster.catalogue.sources import Source
 from gamestream_dagster.catalogue.topics import RAW_TOPIC

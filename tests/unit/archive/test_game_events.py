@@ -12,7 +12,8 @@ import yaml
 
 from gamestream_dagster.archive import writer
 from gamestream_dagster.archive.decode import decode, decoding
-from gamestream_dagster.archive.manifest import Manifest, load_manifest
+from gamestream_dagster.archive.manifest import Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.catalogue.errors import CatalogueError
 from gamestream_dagster.catalogue.sources import RESERVED_COLUMNS, load_sources, source_of_event

@@ -27,15 +27,8 @@ from gamestream_dagster.archive.incarnation import (
     compare_records,
     same_incarnation,
 )
-from gamestream_dagster.archive.manifest import (
-    Adoption,
-    ArchivedFile,
-    Chapter,
-    Manifest,
-    Replaced,
-    load_manifest,
-    save_manifest,
-)
+from gamestream_dagster.archive.manifest import Adoption, ArchivedFile, Chapter, Manifest, Replaced
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.archive.migrating import load_or_set_aside, load_to_write
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.clients.kafka_records import Chunk, Raw

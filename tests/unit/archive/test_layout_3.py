@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gamestream_dagster.archive.decode import decoding
-from gamestream_dagster.archive.manifest import LAYOUT, MANIFEST, ArchivedFile, Manifest, digest_of, load_manifest
+from gamestream_dagster.archive.manifest import LAYOUT, ArchivedFile, Manifest, digest_of
+from gamestream_dagster.archive.manifest_file import MANIFEST, load_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun
 from gamestream_dagster.clients.kafka_records import Raw

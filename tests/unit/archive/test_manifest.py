@@ -14,15 +14,8 @@ from gamestream_dagster.archive.errors import (
     TruncatedByRetentionError,
 )
 from gamestream_dagster.archive.leftovers import remove_orphans
-from gamestream_dagster.archive.manifest import (
-    ArchivedFile,
-    Break,
-    Chapter,
-    Manifest,
-    exclusive,
-    load_manifest,
-    save_manifest,
-)
+from gamestream_dagster.archive.manifest import ArchivedFile, Break, Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import exclusive, load_manifest, save_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun, _check_still_there, _gaps, _Pending
 from gamestream_dagster.clients.kafka_records import Raw

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from gamestream_dagster.archive.decode import MAX_VALUE_BYTES, decode, decoding
-from gamestream_dagster.archive.manifest import Manifest, load_manifest
+from gamestream_dagster.archive.manifest import Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.archive.writer import ArchiveRun
 from gamestream_dagster.catalogue.asset_names import archive_name

@@ -8,13 +8,8 @@ import dagster as dg
 import pytest
 
 from gamestream_dagster.defs.reconciliation.assets import CHECKS
-from gamestream_dagster.reconciliation.model.values import (
-    Cause,
-    FaultKind,
-    LedgerBalance,
-    LedgerFault,
-    Verdict,
-)
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerBalance, LedgerFault
+from gamestream_dagster.reconciliation.model.values import Cause, Verdict
 from gamestream_dagster.reconciliation.results.proofs import FinishedRun
 from gamestream_dagster.resources.verdicts import DifferenceSample
 from quality.results import Severity

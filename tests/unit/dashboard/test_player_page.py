@@ -23,6 +23,7 @@ VALUES: dict[MetricType, Any] = {
     MetricType.STRING: HOSTILE,
     MetricType.DATE: date(2026, 11, 25),
     MetricType.TIMESTAMP: datetime(2026, 11, 25, 8, 30, tzinfo=UTC),
+    MetricType.BOOLEAN: True,
     MetricType.JSON: {},
 }
 

@@ -286,3 +286,16 @@ def test_the_real_client_takes_the_options_and_says_that_nobody_answers(monkeypa
         transaction.Replayer(KafkaConnection("127.0.0.1:1")),
     ):
         pytest.fail("entered")
+
+
+@pytest.mark.parametrize("version", [None, "ipfire-2026-06-25"])
+def test_a_replay_keeps_the_version_of_the_table_that_found_the_country(
+    broker: Broker, intake: Intake, version: str | None
+) -> None:
+    send(broker, score("e1"))
+    intake.run()
+    [slot] = broker.topics[DLQ_TOPIC]
+    slot.value = orjson.dumps({**orjson.loads(slot.value or b""), **({"geo_version": version} if version else {})})
+    run(broker)
+    headers = broker.topics[RAW][1].headers
+    assert headers.get("gamestream-geo-version") == (version.encode() if version else None)

@@ -20,15 +20,14 @@ from gamestream_dagster.drill.struck import Struck
 from gamestream_dagster.drill.watcher import Look
 from gamestream_dagster.drill.witness import Mark, Witness
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState
-from gamestream_dagster.reconciliation.model.values import (
+from gamestream_dagster.reconciliation.model.proof import (
     FaultKind,
     LedgerBalance,
     LedgerFault,
-    Mode,
     ReconciliationRun,
     TopicProof,
-    Verdict,
 )
+from gamestream_dagster.reconciliation.model.values import Mode, Verdict
 from tests.support.fakes.streams import SCORES
 
 JOB = "totals_v1"

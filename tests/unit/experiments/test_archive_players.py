@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gamestream_dagster.archive.manifest import load_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest
 from gamestream_dagster.catalogue.topics import RAW_TOPIC
 from gamestream_dagster.experiments.archive_players import archived_players
 from gamestream_dagster.experiments.certificate import Part, certify_archive, verify_experiment

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -107,8 +108,8 @@ def score(offset: int, user_id: str = "ann") -> Record:
     return Record("user-score", 2, offset, NOW, user_id, "normal", None)
 
 
-def output(offset: int) -> bytes:
-    return orjson.dumps({"raw_partition": 0, "raw_offset": offset, "digest": "d"})
+def output(offset: int, partition: int = 0) -> bytes:
+    return orjson.dumps({"raw_partition": partition, "raw_offset": offset, "digest": "d"})
 
 
 def letter(offset: int) -> bytes:
@@ -121,6 +122,7 @@ def traced(
     *,
     scores: tuple[Record, ...] = (),
     enriched: tuple[int, ...] = (),
+    enriched_of_1: tuple[int, ...] = (),
     late: tuple[int, ...] = (),
     dead: tuple[int, ...] = (),
     read_upto: int = 100,
@@ -129,7 +131,11 @@ def traced(
 ) -> Trace:
     broker = Broker(
         **{
-            OUTPUT_TOPICS[Fate.ENRICHED]: [b"foreign", *map(output, enriched)],
+            OUTPUT_TOPICS[Fate.ENRICHED]: [
+                b"foreign",
+                *map(output, enriched),
+                *(output(one, 1) for one in enriched_of_1),
+            ],
             OUTPUT_TOPICS[Fate.LATE]: [*map(output, late)],
             OUTPUT_TOPICS[Fate.DEAD]: [*map(letter, dead)],
         }
@@ -140,7 +146,7 @@ def traced(
         records=records,
         scores=scores,
         boards=("top_players",),
-        read_upto={0: read_upto},
+        read_upto={0: read_upto, 1: read_upto},
         search=search,
         headers=lambda *_: headers,
         raw_begins={0: broker.begins.get(RAW_TOPIC, 0)},
@@ -184,6 +190,17 @@ def test_a_copy_that_was_counted_again_is_told_as_it_is() -> None:
     found = traced([record(1), record(2)], enriched=(1, 2)).records
     assert [one.outcome for one in found] == [Outcome.ENRICHED, Outcome.ENRICHED]
     assert found[1].copy_of is not None
+
+
+def test_of_an_id_in_two_partitions_the_record_that_the_job_read_later_is_the_copy() -> None:
+    elsewhere = replace(record(2), partition=1)
+    found = traced([record(1), elsewhere], enriched_of_1=(2,)).records
+    assert [(one.outcome, one.copy_of and one.copy_of.offset) for one in found] == [
+        (Outcome.COPY, 2),
+        (Outcome.ENRICHED, 1),
+    ], "the copy names the one that counts, and that one stays what it is"
+    [lost, counted] = traced([record(1), record(2)], enriched=(2,)).records
+    assert (lost.outcome, counted.outcome) == (Outcome.NOT_FOUND, Outcome.ENRICHED), "in one partition it is lost"
 
 
 def test_what_intake_has_not_read_is_pending_unless_its_output_is_there() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gamestream_dagster.archive.manifest import Chapter, load_manifest, save_manifest
+from gamestream_dagster.archive.manifest import Chapter
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.catalogue.metrics import HAS_ROWS, KEY_IS_UNIQUE, NO_NULLS, Metric
 from gamestream_dagster.metrics.compute import Computed, MetricsDatabase
 from gamestream_dagster.metrics.errors import MetricError, QueryUnusableError

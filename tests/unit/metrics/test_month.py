@@ -91,7 +91,7 @@ SAME = {
 # Tables that have no counterpart of their own in the truth: others that do are computed from them.
 PARTS = {
     "events", "event_counts", "event_volume_daily", "feature_users_daily", "friend_ties", "installs", "level_features",
-    "purchases_daily", "wallet_moves", "churn_signals",
+    "purchases_daily", "wallet_moves", "churn_signals", "player_status_daily",
 }  # fmt: skip
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from gamestream_dagster.privacy.erase import erase, request_erase
 from gamestream_dagster.privacy.errors import ErasureError
 from gamestream_dagster.privacy.export import MANIFEST, export
 from gamestream_dagster.privacy.player import Player
-from gamestream_dagster.privacy.requests import Request, State
+from gamestream_dagster.privacy.requests import State, ask_erase
 from gamestream_dagster.privacy.stores.model import Found, Rows, Say
 from gamestream_dagster.settings import Settings
+from tests.support.fakes.erase_requests import MemoryRequests
 
 ANN, BEN = "ann", "ben"
 HOUR = 3_600_000
@@ -56,40 +58,6 @@ class MemoryStore:
                 self.held[user] = self.held[user][1:]
             raise KeyboardInterrupt
         return sum(len(self.held.pop(user)) for user in [user for user in self.held if player(user)])
-
-
-@dataclass
-class MemoryRequests:
-    """The table of requests."""
-
-    rows: dict[int, Request] = field(default_factory=dict)
-
-    def all(self) -> list[Request]:
-        return list(self.rows.values())
-
-    def numbered(self, number: int) -> Request:
-        return self.rows[number]
-
-    def open_of(self, subject: str) -> Request | None:
-        return next((one for one in self.all() if one.subject == subject and one.state is State.OPEN), None)
-
-    def write(self, subject: str, player: str, plan: Any, state: State) -> Request:
-        number = len(self.rows) + 1
-        self.rows[number] = Request(number, subject, state, datetime.now(UTC), "me", player, plan=plan)
-        return self.rows[number]
-
-    def change(self, number: int, **values: Any) -> None:
-        values = {name: State(value) if name == "state" else value for name, value in values.items()}
-        self.rows[number] = replace(self.rows[number], **values)
-
-    def forget(self, subject: str) -> None:
-        for one in self.all():
-            if one.subject == subject:
-                self.change(one.number, player=None)
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        yield
 
 
 @dataclass
@@ -149,6 +117,76 @@ def test_a_run_that_is_killed_is_completed_and_ends_the_same(world: World, place
     made = world.erase()  # the same request: its plan is the frozen one
     assert made.request == 1
     assert [(one.found, one.removed, one.left) for one in made.places] == [(2, 2, 0)] * 3
+
+
+def asked(world: World) -> int:
+    """The number of a request that came over HTTP."""
+    requests: Any = world.requests
+    return ask_erase(world.settings, requests, ANN, "api:support").number
+
+
+def test_a_request_without_a_plan_is_scanned_before_anything_is_changed(world: World) -> None:
+    number = asked(world)
+    assert world.requests.rows[number].plan is None
+    world.stores[0].fails = 1
+    with pytest.raises(KeyboardInterrupt):
+        erase(world.settings, number, stores=world.of)
+    frozen = world.requests.rows[number].plan
+    assert [(one["store"], one["found"]) for one in frozen or ()] == [("archives", 2), ("postgres", 2), ("files", 2)]
+    made = erase(world.settings, number, stores=world.of)
+    assert world.requests.rows[number].plan == frozen
+    assert [(one.found, one.removed, one.left) for one in made.places] == [(2, 2, 0)] * 3
+
+
+def test_a_plan_that_is_there_is_kept(world: World) -> None:
+    number = request_erase(world.settings, ANN, world.of).number
+    for store in world.stores:
+        store.held[ANN] = ["since"]
+    made = erase(world.settings, number, stores=world.of)
+    assert [one.found for one in made.places] == [2, 2, 2]
+
+
+def test_a_plan_that_is_empty_is_kept(world: World) -> None:
+    number = request_erase(world.settings, "nobody", world.of).number
+    assert world.requests.rows[number].plan == ()
+    erase(world.settings, number, stores=world.of)
+    assert world.requests.rows[number].plan == ()
+
+
+def test_a_scan_that_fails_changes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = asked(world)
+
+    def away(*_: Any) -> Any:
+        raise ErasureError("away", "come again")
+
+    monkeypatch.setattr(world.stores[2], "scan", away)
+    with pytest.raises(ErasureError, match="away"):
+        erase(world.settings, number, stores=world.of)
+    assert (world.requests.rows[number].plan, world.requests.rows[number].suppressed_at) == (None, None)
+    assert not load_suppression(world.settings)(ANN)
+    assert all(store.held[ANN] for store in world.stores)
+
+
+def test_the_command_line_goes_on_with_a_request_of_the_api(world: World) -> None:
+    number = asked(world)
+    assert world.erase().request == number
+    assert asked(world) == number + 1, "finished ones are left alone"
+
+
+def test_a_request_of_another_key_is_refused(world: World) -> None:
+    number = asked(world)
+    (world.settings.home / "secrets" / "privacy_key").unlink()
+    with pytest.raises(ErasureError, match="another key"):
+        erase(world.settings, number, stores=world.of)
+    assert all(store.held[ANN] for store in world.stores)
+
+
+def test_many_who_make_the_key_at_once_get_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        keys = set(threads.map(lambda _: stack_key(Settings(home=tmp_path)), range(32)))
+    assert len(keys) == 1
+    assert {len(key) for key in keys} == {64}
+    assert [one.name for one in (tmp_path / "secrets").iterdir()] == ["privacy_key"]
 
 
 def test_a_second_erase_finds_nothing(world: World) -> None:

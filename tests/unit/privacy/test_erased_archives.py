@@ -19,7 +19,8 @@ from gamestream_dagster.archive.digests import verify_files
 from gamestream_dagster.archive.erasing import erase_from_archive, holds, suppressed_rows
 from gamestream_dagster.archive.errors import ArchiveDamagedError
 from gamestream_dagster.archive.history import history_folder
-from gamestream_dagster.archive.manifest import Chapter, load_manifest, save_manifest
+from gamestream_dagster.archive.manifest import Chapter
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.archive.reader import open_archive
 from gamestream_dagster.clients.kafka_records import Raw
 from gamestream_dagster.events.suppression import ERASED, list_file, load_suppression, suppress

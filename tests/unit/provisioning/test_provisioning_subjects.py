@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gamestream_dagster.catalogue.game_event import load_game_events
+from gamestream_dagster.catalogue.game_schemas import foreign_schemas
 from gamestream_dagster.provisioning.manager import ensure
 from gamestream_dagster.provisioning.model import ResourceState
 from gamestream_dagster.provisioning.specs import load_subjects
@@ -103,7 +104,8 @@ UUID = {"type": "fixed", "name": "F", "size": 16, "logicalType": "uuid"}
 
 def test_every_game_event_type_has_a_subject_named_by_its_record():
     named = {name for name, subject in load_subjects().items() if subject.topic == "game-events-raw"}
-    assert len(named) == len(load_game_events().types)
+    foreign = sum(map(len, foreign_schemas().values()))
+    assert len(named) == len(load_game_events().types) + foreign
     assert HEALTH in named
     assert all(status(name, [load_subjects()[name].schema]).state is ResourceState.PRESENT for name in named)
 
@@ -120,6 +122,7 @@ def status(name: str, schemas: list[Any]):
         pytest.param(flat(**FLAT), id="flat, by other names, without event_type"),
         pytest.param(flat(**FLAT, properties={"type": "map", "values": "double"}), id="a map of properties"),
         pytest.param(flat(**{**FLAT, "id": ["null", UUID]}), id="a UUID, null allowed"),
+        pytest.param(flat(**{**FLAT, "id": None}), id="no id, which is derived"),
         pytest.param(flat(**FLAT, debug={"type": "array", "items": "string"}), id="unknown field"),
     ],
 )
@@ -132,7 +135,8 @@ def test_a_game_schema_whose_events_are_accepted_is_left_alone(schema: dict[str,
     [
         (game_schema(health="string"), "field health is string, should be decimal or double or float or int or long"),
         (game_schema(health=None), "field health is missing"),
-        (flat(**{**FLAT, "id": None}), "field event_id is missing"),
+        (flat(**{**FLAT, "player_id": None}), "field user_id is missing"),
+        (flat(**{**FLAT, "timestamp": None}), "field event_time is missing"),
         (flat(**{**FLAT, "timestamp": "double"}), "field timestamp is double"),
         (flat(**{**FLAT, "player_id": ["null", "int"]}), "field player_id is int"),
         (flat(**FLAT, properties="string"), "field properties is string, should be map or record"),

@@ -14,7 +14,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from gamestream_dagster.archive.manifest import ArchivedFile, load_manifest, save_manifest
+from gamestream_dagster.archive.manifest import ArchivedFile
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from quality.data_docs import _index, _make_local
 from quality.results import ExpectationResult, QualityError, QualityResult, Severity, SuiteResult, SuiteState
 from quality.suites.archive import holds_nothing, read_partitions

@@ -10,14 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gamestream_dagster.reconciliation.causes.job_facts import JobFacts, OldRestore
-from gamestream_dagster.reconciliation.model.values import (
-    Cause,
-    Difference,
-    DifferenceKind,
-    FaultKind,
-    LedgerFault,
-    Unreadable,
-)
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerFault
+from gamestream_dagster.reconciliation.model.values import Cause, Difference, DifferenceKind, Unreadable
 from tests.support import reference_model as model
 from tests.support.cause_worlds import MINUTE, START, Sent, World, copy_of, explained, players, steady
 

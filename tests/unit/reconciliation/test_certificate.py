@@ -13,19 +13,25 @@ import pyarrow.parquet as pq
 import pytest
 
 from gamestream_dagster.archive.digests import sha256_of
+from gamestream_dagster.archive.erasing import erase_from_archive
 from gamestream_dagster.archive.errors import ArchiveForgedError
-from gamestream_dagster.archive.manifest import Chapter, Manifest, load_manifest, save_manifest
+from gamestream_dagster.archive.manifest import Chapter, Manifest
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.catalogue.boards import FLINK_SQL_DIR, load_boards
 from gamestream_dagster.catalogue.seasons import season_named
 from gamestream_dagster.clients.topic_identity import TopicId
+from gamestream_dagster.events.suppression import suppress
+from gamestream_dagster.privacy.player import player_of
 from gamestream_dagster.reconciliation.certificates.certificate import (
     Certificate,
     Part,
     Proof,
     _digest,
     certify,
+    emptied_since,
     own_digest,
     read_certificate,
+    resealed,
     verify,
 )
 from gamestream_dagster.reconciliation.certificates.seasons import ended
@@ -294,3 +300,37 @@ def test_a_certificate_that_claims_another_origin_is_found(settings: Settings):
     assert "of the topic first, the archive's chapter is of second" in other.sentence
     (later,) = verify(settings, forged(certificate, holds_from={"0": 2}))
     assert later.sentence == "it says that it holds from p0@2, the archive's chapter begins at offset 0"
+
+
+def erased(settings: Settings, certificate: Certificate, user: str) -> Certificate:
+    """The certificate as an erase leaves it in `closed_seasons`, and the archive without the player."""
+    suppress(settings, user, 1)
+    erase_from_archive(settings.archive_dir / TOPIC, player_of(settings, user), 1)
+    data = certificate.model_dump(mode="json")
+    rows = [row | {"user_id": "" if row["user_id"] == user else row["user_id"]} for row in data["rows"]]
+    return Certificate.model_validate(resealed({**data, "rows": rows}))
+
+
+def test_a_certificate_from_before_an_erase_holds_without_the_name(settings: Settings):
+    before = made(settings)
+    after = erased(settings, before, "ann")
+    assert "ann" not in after.model_dump_json()
+    assert (verify(settings, after), verify(settings, before)) == ([], [])
+    assert emptied_since(settings, after) == 2
+
+
+def test_rows_of_others_in_such_a_certificate_are_still_recomputed(settings: Settings):
+    after = erased(settings, made(settings), "ann")
+    data = after.model_dump(mode="json")
+    for row in data["rows"]:
+        row["total_score"] += row["user_id"] == "cid"
+    forged = Certificate.model_validate(resealed(data))
+    [found] = verify(settings, forged)
+    assert (found.part, found.sentence) == (Part.ROWS, "cid: total_score is 5, the recompute says 4")
+
+
+def test_a_board_of_teams_from_before_an_erase_holds_too(settings: Settings):
+    before = made(settings, "season_teams")
+    suppress(settings, "ann", 1)
+    erase_from_archive(settings.archive_dir / TOPIC, player_of(settings, "ann"), 1)
+    assert verify(settings, before) == []

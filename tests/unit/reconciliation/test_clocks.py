@@ -13,7 +13,8 @@ from gamestream_dagster.reconciliation.causes.job_side import MOVED_BY
 from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.compare.clocks import time_passed
 from gamestream_dagster.reconciliation.compare.examine import examine
-from gamestream_dagster.reconciliation.model.values import Cause, Difference, DifferenceKind, JobCut, Sink
+from gamestream_dagster.reconciliation.model.proof import JobCut
+from gamestream_dagster.reconciliation.model.values import Cause, Difference, DifferenceKind, Sink
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from tests.support import reference_model as model
 from tests.support.cause_worlds import BOTH, MINUTE, START, Sent, World, explained, opened

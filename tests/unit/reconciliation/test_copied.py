@@ -13,7 +13,7 @@ from gamestream_dagster.catalogue.errors import CatalogueError
 from gamestream_dagster.catalogue.sources import load_sources
 from gamestream_dagster.catalogue.topics import TOPICS_FILE
 from gamestream_dagster.reconciliation.ledger.copied import copy_faults
-from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerFault
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerFault
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.factory import archive_of
 from tests.support.archive_maker import write_records

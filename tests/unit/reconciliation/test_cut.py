@@ -21,7 +21,8 @@ from gamestream_dagster.reconciliation.model.cut import (
     earliest,
     shown,
 )
-from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, JobCut, Sink
+from gamestream_dagster.reconciliation.model.proof import JobCut
+from gamestream_dagster.reconciliation.model.values import BoardResult, Difference, DifferenceKind, Sink
 from gamestream_dagster.reconciliation.observe.board_topic import milliseconds
 from gamestream_dagster.reconciliation.observe.boards import _settled
 from gamestream_dagster.reconciliation.observe.observation import Observation

@@ -9,7 +9,8 @@ import pytest
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.compare.examine import examine
-from gamestream_dagster.reconciliation.model.values import JobCut, Sink
+from gamestream_dagster.reconciliation.model.proof import JobCut
+from gamestream_dagster.reconciliation.model.values import Sink
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.boards import check_board
 from tests.support.archive_maker import make_archive, open_folder

@@ -18,7 +18,8 @@ from gamestream_dagster.reconciliation.intake import run
 from gamestream_dagster.reconciliation.intake.model import FateKind, Held, IntakeProof
 from gamestream_dagster.reconciliation.intake.outputs import Outputs
 from gamestream_dagster.reconciliation.intake.run import proof_data, reconcile_intake
-from gamestream_dagster.reconciliation.model.values import JobCut, Verdict
+from gamestream_dagster.reconciliation.model.proof import JobCut
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.observe.job_ledger import COUNTS, JobLedger
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.settings import Settings

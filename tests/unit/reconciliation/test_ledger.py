@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gamestream_dagster.archive.manifest import load_manifest, save_manifest
+from gamestream_dagster.archive.manifest_file import load_manifest, save_manifest
 from gamestream_dagster.reconciliation.ledger.balance import LAST_MINUTE, _on_the_calendar, archive_faults, balance
 from gamestream_dagster.reconciliation.ledger.edited_counter import repairable
 from gamestream_dagster.reconciliation.ledger.minutes import read_minutes
-from gamestream_dagster.reconciliation.model.values import FaultKind, LedgerBalance, LedgerFault
+from gamestream_dagster.reconciliation.model.proof import FaultKind, LedgerBalance, LedgerFault
 from gamestream_dagster.reconciliation.observe.job_ledger import JobLedger
 from tests.support.archive_maker import archive_records, open_folder
 from tests.support.job_counts import counted_by, read_records

@@ -14,6 +14,8 @@ from typing import Any
 import orjson
 import pytest
 
+from gamestream_dagster.archive.erased_counts import CountsKept, count_files
+from gamestream_dagster.archive.erasing import erase_from_archive
 from gamestream_dagster.archive.errors import HISTORY
 from gamestream_dagster.archive.history import number_of
 from gamestream_dagster.catalogue.boards import load_boards
@@ -21,8 +23,9 @@ from gamestream_dagster.catalogue.metrics import LiveOutput
 from gamestream_dagster.catalogue.sources import load_sources
 from gamestream_dagster.metrics.compute import MetricsDatabase, millis_of
 from gamestream_dagster.metrics.source import ArchivedUpto
+from gamestream_dagster.privacy.player import player_of
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.live.archived import open_day
+from gamestream_dagster.reconciliation.live.archived import NOBODY_ERASED, Erased, open_day
 from gamestream_dagster.reconciliation.live.comparisons import Group, check, comparisons
 from gamestream_dagster.reconciliation.live.model import DayCause, DayProof, LiveNumber, Number
 from gamestream_dagster.reconciliation.live.run import Held, numbers_of
@@ -99,23 +102,45 @@ class World:
         written = {**event, "event_id": event_id, "event_time_millis": START + at, "properties": properties}
         self.enriched.append((orjson.dumps({**written, "raw_partition": 0, "raw_offset": position}), kafka_time))
 
-    def proof(self, folder: Path, *, settled_upto: int | None = None, history: int = 0, **live: int) -> DayProof:
-        """`settled_upto`: raw records when the day was settled; `live`: events that the live table has instead."""
+    def proof(
+        self, folder: Path, *, settled_upto: int | None = None, history: int = 0, erased: str = "", **live: int
+    ) -> DayProof:
+        """With what the tables have.
+
+        Args:
+            folder: of the archives.
+            settled_upto: raw records when the day was settled.
+            history: backfilled events then.
+            erased: a player who is erased from the archives, and in no table yet.
+            live: events that the live table has instead.
+        """
         write_records(folder / "raw", GAME_EVENTS, self.raw)
         write_records(folder / ENRICHED.topic, ENRICHED, self.enriched)
+        counts = erase(folder, erased) if erased else NOBODY_ERASED
         offsets = {0: len(self.raw) if settled_upto is None else settled_upto}
         upto = ArchivedUpto(1, offsets, {number_of(DAY): history})
         in_live = {**self.live, **{("event_counts", "events", (kind,)): count for kind, count in live.items()}}
         numbers: list[LiveNumber] = []
         with (
             MetricsDatabase(folder / "raw", GAME_EVENTS, folder / "spill", DEVICES) as database,
-            open_day(database, DAY, ENRICHED, folder / ENRICHED.topic, upto) as archives,
+            open_day(database, DAY, ENRICHED, folder / ENRICHED.topic, upto, erased=counts) as archives,
         ):
             for one in COMPARISONS:
                 places = [(one.metric.name, column) for column in one.live.sums]
                 held = Held(one, 1, table_of(places, in_live), table_of(places, self.settled))
                 numbers += numbers_of(held, archives)
         return DayProof(DAY, *verdict_of(numbers), {}, tuple(numbers))
+
+
+def erase(folder: Path, player: str) -> Erased:
+    """Empty the records of a player; what they gave to counts is kept."""
+    settings = Settings(home=folder / "home")
+    one, files = player_of(settings, player), dict[str, list[Path]]()
+    for topic, source in (("raw", GAME_EVENTS), (ENRICHED.topic, ENRICHED)):
+        kept = CountsKept(folder / "counted" / topic, source, one.key)
+        erase_from_archive(folder / topic, one, 1, kept=kept)
+        files[topic] = count_files(kept.folder)
+    return Erased(files[ENRICHED.topic], files["raw"])
 
 
 def table_of(places: list[tuple[str, str]], counts: Mapping[Place, Number]) -> dict[Group, tuple[Number, ...]]:
@@ -211,6 +236,36 @@ def test_a_record_that_intake_swallowed_and_one_that_nobody_sent_do_not_cancel(t
     proof = made.proof(tmp_path)
     assert causes(proof) == {DayCause.LOST: -1, DayCause.FOREIGN: 1}
     assert proof.verdict is Verdict.DIFFERENT
+
+
+def test_tables_that_still_count_an_erased_player_differ_by_the_player_alone(tmp_path: Path) -> None:
+    bob = {"user_id": "bob"}
+    made = world(
+        ("a", 0),
+        ("b", 1, bob),
+        ("c", 2, {**bob, "event_type": "refund"}),
+        ("d", 3, {**bob, "event_type": "feature_used"}),
+    )
+    kept = dict(made.settled)
+    live = made.proof(tmp_path / "both", erased="bob")
+    assert (live.verdict, [one.causes for one in live.numbers if one.causes]) == (Verdict.MATCH, [])
+    made.settled = Counter({EVENTS: 1})
+    settled = made.proof(tmp_path / "settled again", erased="bob")
+    assert settled.verdict is Verdict.EXPLAINED
+    assert {(one.column, one.group): one.causes for one in settled.numbers if one.causes} == {
+        ("events", ("feature_used",)): {DayCause.ERASED: 1},
+        ("events", ("level_start",)): {DayCause.ERASED: 1},
+        ("events", ("refund",)): {DayCause.ERASED: 1},
+        ("refunds", ()): {DayCause.ERASED: 1},
+        ("refunds_usd", ()): {DayCause.ERASED: Decimal("1.5")},
+        ("uses", ("map",)): {DayCause.ERASED: 1},
+    }
+    made.settled, made.live = Counter(kept), Counter({EVENTS: 1})
+    live = made.proof(tmp_path / "counted anew", erased="bob")
+    assert causes(live) == {DayCause.ERASED: -3}
+    edited = made.proof(tmp_path / "edited", erased="bob", level_start=4)
+    assert (edited.verdict, causes(edited)[DayCause.LIVE_ROWS]) == (Verdict.DIFFERENT, 3)
+    assert "bob" not in repr(edited)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

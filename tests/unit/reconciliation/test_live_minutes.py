@@ -12,8 +12,9 @@ import pytest
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.sources import load_sources, source_of_board
 from gamestream_dagster.reconciliation.compare.examine import examine
+from gamestream_dagster.reconciliation.model.proof import JobCut
 from gamestream_dagster.reconciliation.model.ranges import Watermarks
-from gamestream_dagster.reconciliation.model.values import DifferenceKind, JobCut, Row, Sink
+from gamestream_dagster.reconciliation.model.values import DifferenceKind, Row, Sink
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows, check_board

@@ -19,7 +19,8 @@ from gamestream_dagster.reconciliation.causes.policy import load_policy
 from gamestream_dagster.reconciliation.certificates import certificate as certificates
 from gamestream_dagster.reconciliation.certificates.certificate import Certificate, Part, Proof, certify, verify
 from gamestream_dagster.reconciliation.compare.examine import examine
-from gamestream_dagster.reconciliation.model.values import JobCut, Mode, ReconciliationRun, Sink, TopicProof, Verdict
+from gamestream_dagster.reconciliation.model.proof import JobCut, ReconciliationRun, TopicProof
+from gamestream_dagster.reconciliation.model.values import Mode, Sink, Verdict
 from gamestream_dagster.reconciliation.observe.boards import Limits
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase

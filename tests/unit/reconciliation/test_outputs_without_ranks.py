@@ -16,15 +16,8 @@ from gamestream_dagster.reconciliation.compare.equal import compare_equal
 from gamestream_dagster.reconciliation.compare.examine import examine
 from gamestream_dagster.reconciliation.compare.findings import compared
 from gamestream_dagster.reconciliation.errors import BoardNotUsableError
-from gamestream_dagster.reconciliation.model.values import (
-    BoardResult,
-    DifferenceKind,
-    JobCut,
-    Row,
-    Sink,
-    SinkRow,
-    Unreadable,
-)
+from gamestream_dagster.reconciliation.model.proof import JobCut
+from gamestream_dagster.reconciliation.model.values import BoardResult, DifferenceKind, Row, Sink, SinkRow, Unreadable
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.boards import board_rows, check_board

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.reconciliation.causes.witness import KEY, OTHER_IS_WRONG, OTHER_SHOWS, SHOWN
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun, TopicProof
 from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
     Cause,
@@ -14,12 +15,10 @@ from gamestream_dagster.reconciliation.model.values import (
     Difference,
     DifferenceKind,
     Mode,
-    ReconciliationRun,
     RecordAt,
     Row,
     Sink,
     SinkRow,
-    TopicProof,
     Unreadable,
     Verdict,
 )

@@ -11,19 +11,21 @@ from hashlib import sha256
 import pytest
 
 from gamestream_dagster.catalogue.boards import load_boards
+from gamestream_dagster.reconciliation.model.proof import (
+    FaultKind,
+    JobCut,
+    LedgerBalance,
+    LedgerFault,
+    ReconciliationRun,
+    TopicProof,
+)
 from gamestream_dagster.reconciliation.model.values import (
     BoardResult,
     Cause,
     Difference,
     DifferenceKind,
-    FaultKind,
-    JobCut,
-    LedgerBalance,
-    LedgerFault,
     Mode,
-    ReconciliationRun,
     Sink,
-    TopicProof,
     Verdict,
 )
 from gamestream_dagster.reconciliation.results.report import render_report, write_report

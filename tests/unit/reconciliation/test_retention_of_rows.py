@@ -11,7 +11,8 @@ import pytest
 from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.catalogue.sources import load_sources
 from gamestream_dagster.reconciliation.compare.examine import examine
-from gamestream_dagster.reconciliation.model.values import DifferenceKind, JobCut, Sink
+from gamestream_dagster.reconciliation.model.proof import JobCut
+from gamestream_dagster.reconciliation.model.values import DifferenceKind, Sink
 from gamestream_dagster.reconciliation.observe.observation import Observation
 from gamestream_dagster.reconciliation.recompute.archive_database import ArchiveDatabase
 from gamestream_dagster.reconciliation.recompute.factory import archive_of

@@ -15,16 +15,8 @@ from gamestream_dagster.catalogue.boards import load_boards
 from gamestream_dagster.flink_jobs.record.deployment import Deployment, DeploymentState, Outcome
 from gamestream_dagster.reconciliation import run as reconciliations
 from gamestream_dagster.reconciliation.errors import CouldNotLookError
-from gamestream_dagster.reconciliation.model.values import (
-    BoardResult,
-    JobCut,
-    LedgerBalance,
-    Mode,
-    ReconciliationRun,
-    Sink,
-    TopicProof,
-    Verdict,
-)
+from gamestream_dagster.reconciliation.model.proof import JobCut, LedgerBalance, ReconciliationRun, TopicProof
+from gamestream_dagster.reconciliation.model.values import BoardResult, Mode, Sink, Verdict
 from gamestream_dagster.reconciliation.results.report import render_report
 from gamestream_dagster.reconciliation.run import reconcile
 from gamestream_dagster.reconciliation.task import Task

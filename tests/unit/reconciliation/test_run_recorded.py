@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gamestream_dagster.reconciliation import run as module
-from gamestream_dagster.reconciliation.model.values import ReconciliationRun, Verdict
+from gamestream_dagster.reconciliation.model.proof import ReconciliationRun
+from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.task import Task
 from gamestream_dagster.settings import load_settings
 

@@ -37,6 +37,7 @@ _OUTCOME_TONES: Final = {
     Outcome.NOT_FOUND: Tone.BAD,
 }
 _NUMBERS: Final = (MetricType.BIGINT, MetricType.DOUBLE, MetricType.DECIMAL)
+_TEXTS: Final = (MetricType.STRING, MetricType.DATE, MetricType.TIMESTAMP, MetricType.BOOLEAN)
 
 
 def start() -> Panel:
@@ -77,11 +78,7 @@ def _boards(history: History) -> Panel:
 
 def _days(history: History, metric: Metric) -> Panel:
     shown = [name for name, one in metric.columns.items() if one.type in _NUMBERS and name not in metric.key]
-    texts = [
-        name
-        for name, one in metric.columns.items()
-        if one.type in (MetricType.STRING, MetricType.DATE, MetricType.TIMESTAMP) and name not in metric.key
-    ]
+    texts = [name for name, one in metric.columns.items() if one.type in _TEXTS and name not in metric.key]
     others = [name for name in metric.key if name not in (PLAYER, metric.partition)]
     columns = [
         Column("day"),

@@ -31,9 +31,11 @@ import org.apache.flink.table.types.logical.RowType;
  * The format `gamestream-game-events`: every record gives one row, whatever its bytes are, with what the judge says.
  *
  * Columns, by name: `reason` and `field` of a refused record; `digest`, `properties` and `unknown_field` of an accepted
- * one; `payload`, the bytes, and `not_text`, whether these are no UTF-8; every other is an envelope field in its normal form, or null. Of an accepted event, `country`
- * is looked up by `ip_address` where it was not sent, `geo_version` is then the table's, and `device_category`,
- * `device_tier` and `device_version` come from `device_model`.
+ * one; `derived_id` of an Avro record that may lack an id; `payload`, the bytes, and `not_text`, whether these are no
+ * UTF-8; every other is an envelope field in its normal form, or null. Of an accepted event, `country` is looked up by
+ * `ip_address` where it was not sent, `geo_version` is then the table's, and `device_category`, `device_tier` and
+ * `device_version` come from `device_model`. Of a record of an erased player `reason` is ERASED and every other column
+ * is null.
  */
 public final class GameEventFormatFactory implements DeserializationFormatFactory {
     private static final String TIME = "event_time";
@@ -43,6 +45,9 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
     // `user:password`; a name that Flink masks in its own messages
     private static final ConfigOption<String> LOGIN =
             ConfigOptions.key("basic-auth.user-info").stringType().defaultValue("");
+
+    // players who were erased, by salted hash
+    private static final ConfigOption<String> ERASED = ConfigOptions.key("erased").stringType().defaultValue("");
 
     @Override
     public String factoryIdentifier() {
@@ -56,7 +61,7 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
 
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
-        return Set.of(URL, LOGIN);
+        return Set.of(URL, LOGIN, ERASED);
     }
 
     @Override
@@ -66,21 +71,28 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
         String rules = options.get(RULES);
         try {
             new GameJudge(rules, null);
+            erasedPlayers(options.get(ERASED));
         } catch (IllegalArgumentException error) {
             throw new ValidationException(error.getMessage());
         }
-        return new Format(rules, options.get(URL), options.get(LOGIN));
+        return new Format(rules, options.get(URL), options.get(LOGIN), options.get(ERASED));
+    }
+
+    private static ErasedPlayers erasedPlayers(String listed) {
+        return listed.isEmpty() ? null : new ErasedPlayers(listed);
     }
 
     private static final class Format implements DecodingFormat<DeserializationSchema<RowData>> {
         private final String rules;
         private final String url;
         private final String login;
+        private final String erased;
 
-        Format(String rules, String url, String login) {
+        Format(String rules, String url, String login, String erased) {
             this.rules = rules;
             this.url = url;
             this.login = login;
+            this.erased = erased;
         }
 
         @Override
@@ -97,7 +109,7 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
                 }
             }
             String[] names = type.getFieldNames().toArray(new String[0]);
-            return new Rows(rules, url, login, names, context.createTypeInformation(physical));
+            return new Rows(rules, url, login, erased, names, context.createTypeInformation(physical));
         }
 
         @Override
@@ -112,15 +124,19 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
         private final String rules;
         private final String url;
         private final String login;
+        private final String erased;
         private final String[] names;
         private final TypeInformation<RowData> produced;
         private final boolean enriches;
         private transient GameJudge judge;
+        private transient ErasedPlayers players;
 
-        Rows(String rules, String url, String login, String[] names, TypeInformation<RowData> produced) {
+        Rows(String rules, String url, String login, String erased, String[] names,
+                TypeInformation<RowData> produced) {
             this.rules = rules;
             this.url = url;
             this.login = login;
+            this.erased = erased;
             this.names = names;
             this.produced = produced;
             enriches = Arrays.stream(names).anyMatch(Enriched.COLUMNS::contains);
@@ -130,8 +146,15 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
         public RowData deserialize(byte[] message) throws IOException {
             if (judge == null) {
                 judge = new GameJudge(rules, url.isEmpty() ? null : new SchemaLookup(url, login));
+                players = erasedPlayers(erased);
             }
             GameJudge.Outcome outcome = judge.judge(message);
+            if (players != null) {
+                if (players.owns(outcome, message)) {
+                    return erasedRow();
+                }
+                outcome.properties = players.renamed(outcome.properties);
+            }
             Enriched enriched = outcome.reason == null && enriches ? new Enriched(outcome.envelope) : null;
             GenericRowData row = new GenericRowData(names.length);
             for (int column = 0; column < names.length; column++) {
@@ -145,6 +168,15 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
             return row;
         }
 
+        /** That there was a record, for whoever counts, and nothing of its content. */
+        private RowData erasedRow() {
+            GenericRowData row = new GenericRowData(names.length);
+            for (int column = 0; column < names.length; column++) {
+                row.setField(column, names[column].equals("reason") ? StringData.fromString(ErasedPlayers.REASON) : null);
+            }
+            return row;
+        }
+
         private static Object field(GameJudge.Outcome outcome, String name, byte[] message) {
             switch (name) {
                 case "reason":
@@ -153,6 +185,8 @@ public final class GameEventFormatFactory implements DeserializationFormatFactor
                     return StringData.fromString(outcome.field);
                 case "properties":
                     return StringData.fromString(outcome.properties);
+                case "derived_id":
+                    return StringData.fromString(outcome.derivedId);
                 case "digest":
                     return StringData.fromString(outcome.digest);
                 case "unknown_field":

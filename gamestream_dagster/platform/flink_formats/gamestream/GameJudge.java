@@ -26,6 +26,7 @@ final class GameJudge {
     private static final int RULES_NUMBER = 64;
     private static final int DIGEST_BYTES = 16;
     private static final String TYPE = "event_type";
+    private static final String ID = "event_id";
 
     private final StrictJson json;
     private final SchemaLookup schemas;
@@ -45,6 +46,7 @@ final class GameJudge {
         final Set<String> requires;
         final Set<String> optional;
         final List<String> lifts;
+        final List<String> derives;
         final List<GameField> properties;
         final Set<String> known = new HashSet<>();
 
@@ -53,6 +55,7 @@ final class GameJudge {
             requires = new HashSet<>(GameField.texts(rules.get("requires")));
             optional = new HashSet<>(GameField.texts(rules.get("optional")));
             lifts = GameField.texts(rules.get("lifts"));
+            derives = GameField.texts(rules.get("derives"));
             this.properties = properties;
             properties.forEach(field -> known.add(field.name));
         }
@@ -72,6 +75,8 @@ final class GameJudge {
         /** Canonical JSON. */
         String properties;
         String digest;
+        /** Of an Avro record whose type may lack an id, and which does. SQL adds the Kafka time where it is the event's. */
+        String derivedId;
         boolean unknownField;
 
         void add(GameReason found, String path) {
@@ -160,7 +165,7 @@ final class GameJudge {
         if (value.length > recordBytes) {
             outcome.add(GameReason.TOO_LARGE, null);
         }
-        judge((Map<?, ?>) document, outcome);
+        judge((Map<?, ?>) document, AvroDocument.isFramed(value) ? value : null, outcome);
         return outcome;
     }
 
@@ -192,7 +197,8 @@ final class GameJudge {
         return name.replace("_", "").toLowerCase(Locale.ROOT);
     }
 
-    private void judge(Map<?, ?> document, Outcome outcome) {
+    /** `avro`: the record's bytes; null: it was JSON. */
+    private void judge(Map<?, ?> document, byte[] avro, Outcome outcome) {
         Set<String> used = new HashSet<>();
         Map<String, Object> sent = taken(envelope, document, used);
         Kind kind = kindOf(sent.get(TYPE), outcome);
@@ -206,7 +212,11 @@ final class GameJudge {
         if (kind != null && properties instanceof Map) {
             properties = lifted(kind, sent, (Map<?, ?>) properties);
         }
-        judgeEnvelope(kind, sent, outcome);
+        List<String> derived = avro == null || kind == null ? List.of() : kind.derives;
+        judgeEnvelope(kind, sent, derived, outcome);
+        if (derived.contains(ID) && !sent.containsKey(ID)) {
+            outcome.derivedId = derivedId(kind, avro);
+        }
         Map<String, Object> normal = new LinkedHashMap<>();
         if (!(properties instanceof Map)) {
             outcome.add(GameReason.WRONG_TYPE, "properties");
@@ -214,7 +224,7 @@ final class GameJudge {
             normal = judgeProperties(kind, (Map<?, ?>) properties, outcome);
         }
         if (outcome.reason == null) {
-            String bad = badText(document, "");
+            String bad = BadText.in(document, "");
             if (bad != null) {
                 outcome.add(GameReason.BAD_TEXT, bad.isEmpty() ? null : bad);
             }
@@ -274,10 +284,13 @@ final class GameJudge {
         return left;
     }
 
-    private void judgeEnvelope(Kind kind, Map<String, Object> sent, Outcome outcome) {
+    private void judgeEnvelope(Kind kind, Map<String, Object> sent, List<String> derived, Outcome outcome) {
         for (GameField field : envelope) {
             Object value = sent.get(field.name);
             if (value == null) {
+                if (derived.contains(field.name)) {
+                    continue;
+                }
                 if (kind == null ? field.required : kind.requires(field)) {
                     outcome.add(GameReason.MISSING_FIELD, field.path);
                 } else if (field.fallback != null) {
@@ -325,48 +338,6 @@ final class GameJudge {
         return found;
     }
 
-    /** The path of the first text, or of the object of the first name, with a NUL or an unpaired surrogate. */
-    private static String badText(Object value, String path) {
-        if (value instanceof String) {
-            return isBad((String) value) ? path : null;
-        }
-        if (value instanceof List) {
-            for (Object part : (List<?>) value) {
-                String found = badText(part, path);
-                if (found != null) {
-                    return found;
-                }
-            }
-        } else if (value instanceof Map) {
-            for (Map.Entry<?, ?> part : ((Map<?, ?>) value).entrySet()) {
-                String name = (String) part.getKey();
-                String found = isBad(name) ? path : badText(part.getValue(), path.isEmpty() ? name : path + "." + name);
-                if (found != null) {
-                    return found;
-                }
-            }
-        }
-        return null;
-    }
-
-    private static boolean isBad(String text) {
-        for (int place = 0; place < text.length(); place++) {
-            char found = text.charAt(place);
-            if (found == 0) {
-                return true;
-            }
-            if (Character.isSurrogate(found)) {
-                boolean pair = Character.isHighSurrogate(found) && place + 1 < text.length()
-                        && Character.isLowSurrogate(text.charAt(place + 1));
-                if (!pair) {
-                    return true;
-                }
-                place++;
-            }
-        }
-        return false;
-    }
-
     private void finish(Map<String, Object> properties, Outcome outcome) {
         StringBuilder written = new StringBuilder();
         CanonicalJson.write(written, properties);
@@ -381,11 +352,22 @@ final class GameJudge {
         digested.put("properties", new CanonicalJson.Written(outcome.properties));
         written.setLength(0);
         CanonicalJson.write(written, digested);
-        byte[] hash = sha256.digest(written.toString().getBytes(StandardCharsets.UTF_8));
+        outcome.digest = digits(sha256.digest(written.toString().getBytes(StandardCharsets.UTF_8)));
+    }
+
+    /** Of the bytes behind the number of the schema: a record that is sent again has the same. */
+    private String derivedId(Kind kind, byte[] avro) {
+        sha256.update(kind.name.getBytes(StandardCharsets.UTF_8));
+        sha256.update((byte) 0);
+        sha256.update(avro, AvroDocument.HEADER_BYTES, avro.length - AvroDocument.HEADER_BYTES);
+        return "avro-" + digits(sha256.digest());
+    }
+
+    private static String digits(byte[] hash) {
         StringBuilder digits = new StringBuilder(2 * DIGEST_BYTES);
         for (int place = 0; place < DIGEST_BYTES; place++) {
             digits.append(Character.forDigit(hash[place] >> 4 & 15, 16)).append(Character.forDigit(hash[place] & 15, 16));
         }
-        outcome.digest = digits.toString();
+        return digits.toString();
     }
 }

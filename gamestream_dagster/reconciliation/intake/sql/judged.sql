@@ -15,7 +15,7 @@ SELECT
       ELSE 'FOREIGN'
     END
     -- its player was erased: what became of it before is not to be known any more
-    WHEN expected.reason = 'ERASED' THEN 'OK'
+    WHEN expected.reason = 'ERASED' OR expected.emptied THEN 'OK'
     WHEN found.records IS NULL THEN CASE
       WHEN expected.fate = 'copy' THEN 'OK'
       WHEN expected."offset" >= cut.low THEN 'OPEN'
@@ -46,6 +46,8 @@ FROM (
     SELECT
       archive."partition", archive."offset", archive.kafka_timestamp, archive.reason, archive.digest,
       archive."value", archive.value_bytes, coalesce(archive.late, false) AS late,
+      -- refused for another reason; an accepted event with an address is without its bytes too
+      archive.reason IS NOT NULL AND archive."value" IS NULL AND archive.value_bytes IS NOT NULL AS emptied,
       coalesce(chains.place, 1) AS place,
       coalesce(chains.may_be_forgotten, false) AS may_be_forgotten,
       coalesce(chains.place > 1 AND chains.known_digest <> archive.digest, false) AS conflict,

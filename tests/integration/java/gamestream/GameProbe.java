@@ -25,6 +25,7 @@ public final class GameProbe {
                 told.put("properties", outcome.properties);
                 told.put("digest", outcome.digest);
                 told.put("unknown_field", outcome.unknownField);
+                told.put("derived_id", outcome.derivedId);
             } else {
                 told.put("event_time", outcome.envelope.get("event_time"));
                 // escaped: a path may hold what is no text

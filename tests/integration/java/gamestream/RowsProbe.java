@@ -22,6 +22,7 @@ public final class RowsProbe {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         Configuration options = new Configuration();
         options.setString("rules", lines.readLine());
+        options.setString("erased", System.getProperty("erased", ""));
         DataType type = DataTypes.ROW(Arrays.stream(columns)
                 .map(name -> DataTypes.FIELD(name, DataTypes.STRING())).toArray(DataTypes.Field[]::new));
         DeserializationSchema<RowData> rows = new GameEventFormatFactory().createDecodingFormat(null, options)
