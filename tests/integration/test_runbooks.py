@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.any_boards]
 
 RUNBOOKS = PROJECT_ROOT / "docs" / "runbooks"
 NOT_STARTED = {"api", "ingest", "dagster-daemon"}
-"""Servers whose logs a runbook shows, and that the tests' stack does not start by itself: their log may not be there."""
+"""Servers whose logs a runbook shows, and that the tests do not start by themselves: their log may not be there."""
 
 
 def commands() -> list[str]:
