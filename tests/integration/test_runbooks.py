@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.any_boards]
 
 RUNBOOKS = PROJECT_ROOT / "docs" / "runbooks"
 NOT_STARTED = {"api", "ingest", "dagster-daemon"}
-"""Servers whose logs a runbook shows, and that the tests' stack does not start: their log is not there."""
+"""Servers whose logs a runbook shows, and that the tests do not start by themselves: their log may not be there."""
 
 
 def commands() -> list[str]:
@@ -26,8 +26,7 @@ def test_a_safe_command_of_a_runbook_answers(boards: Boards, command: str, capfd
     words = words_of(command)
     ended = gamestream(boards.settings, *words)
     said = ended.words + "".join(capfd.readouterr())  # psql writes to the terminal itself
-    if words[0] == "logs" and words[1] in NOT_STARTED:
-        assert ended.returncode == 2
+    if words[0] == "logs" and words[1] in NOT_STARTED and ended.returncode == 2:
         assert words[1] in said
         return
     if words[:2] == ["reconcile", "--board"] and words[2] not in boards.on_nba:
