@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from gamestream_dagster.archive.errors import (
     new_archive,
 )
 from gamestream_dagster.archive.manifest import LAYOUT, MIGRATED_LAYOUT, READ_LAYOUTS, Manifest
+from gamestream_dagster.file_lock import lock_within
 
 MANIFEST = "_manifest.json"
 _LOCK = "_lock"
@@ -129,17 +128,10 @@ def exclusive(topic_dir: Path, timeout_seconds: float) -> Iterator[None]:
         ArchiveBusyError: another one held it all the time.
     """
     topic_dir.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + timeout_seconds
     with (topic_dir / _LOCK).open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise ArchiveBusyError(
-                        f"Another process has been archiving {topic_dir.name} for {timeout_seconds:.0f} s; "
-                        "wait for it, then try again."
-                    ) from error
-                time.sleep(0.1)
+        if not lock_within(file, timeout_seconds):
+            raise ArchiveBusyError(
+                f"Another process has been archiving {topic_dir.name} for {timeout_seconds:.0f} s; "
+                "wait for it, then try again."
+            )
         yield

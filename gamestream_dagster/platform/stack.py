@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import threading
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from gamestream_dagster.file_lock import lock_within
 from gamestream_dagster.platform import catalogue, health, jars, layout, memory, ports
 from gamestream_dagster.platform.errors import (
     PlatformError,
@@ -323,18 +323,11 @@ class Stack:
         """Only one command at a time may change a stack."""
         path = layout.run_dir(self._settings) / "lock"
         with path.open("w") as file:
-            limit = time.monotonic() + LOCK_SECONDS
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if time.monotonic() > limit:
-                        raise StackBusyError(
-                            f"Another `gamestream up` or `down` is at work on {self._settings.home}; "
-                            "wait for it to end and run this again."
-                        ) from error
-                    time.sleep(0.1)
+            if not lock_within(file, LOCK_SECONDS):
+                raise StackBusyError(
+                    f"Another `gamestream up` or `down` is at work on {self._settings.home}; "
+                    "wait for it to end and run this again."
+                )
             yield
 
 
