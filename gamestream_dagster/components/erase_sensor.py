@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from gamestream_dagster.components.active_runs import has_active_run
 from gamestream_dagster.errors import GamestreamError
 from gamestream_dagster.resources.privacy import Privacy
 
@@ -14,14 +15,6 @@ OP = "erase_player"
 REQUEST_TAG = "gamestream/request"
 PAUSE = timedelta(hours=1)
 """Between two runs of one request: what made the first fail may need somebody."""
-
-_ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def erase_sensor(interval_seconds: int) -> dg.SensorDefinition:
@@ -38,7 +31,7 @@ def erase_sensor(interval_seconds: int) -> dg.SensorDefinition:
         context: dg.SensorEvaluationContext, privacy: dg.ResourceParam[Privacy]
     ) -> dg.RunRequest | dg.SkipReason:
         now = datetime.now(UTC)
-        if context.instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=_ACTIVE), limit=1):
+        if has_active_run(context.instance, JOB):
             return dg.SkipReason("An erase is running; the next one starts after it.")
         try:
             waiting = privacy.waiting()

@@ -9,6 +9,7 @@ import dagster as dg
 import orjson
 
 from gamestream_dagster.catalogue.metrics import Metric
+from gamestream_dagster.components.active_runs import has_active_run
 from gamestream_dagster.components.keys import Group, metric_key
 from gamestream_dagster.resources.failures import explained
 from gamestream_dagster.resources.metrics import Metrics
@@ -29,14 +30,6 @@ HEAD_START = timedelta(minutes=5)
 INTERVAL_SECONDS = 60
 LOOKED_BACK = timedelta(days=62)
 """Days that a tick looks at: twice as far as an event can be late, so that the month's sums follow."""
-
-_ACTIVE = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def metrics_automation(metrics: Mapping[str, Metric], days: dg.PartitionsDefinition) -> dg.Definitions:
@@ -72,8 +65,8 @@ def metrics_automation(metrics: Mapping[str, Metric], days: dg.PartitionsDefinit
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def metrics_due(context: dg.SensorEvaluationContext, metrics: dg.ResourceParam[Metrics]) -> dg.SensorResult:
-        active = context.instance.get_runs(dg.RunsFilter(job_name=SETTLE_JOB, statuses=_ACTIVE), limit=1)
-        return tick(metrics, described, context.cursor, datetime.now(UTC), busy=bool(active))
+        busy = has_active_run(context.instance, SETTLE_JOB)
+        return tick(metrics, described, context.cursor, datetime.now(UTC), busy=busy)
 
     return dg.Definitions(
         jobs=[job, _retention_job(metrics)],
