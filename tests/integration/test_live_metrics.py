@@ -21,6 +21,7 @@ from gamestream_dagster.reconciliation.live.model import DayCause
 from gamestream_dagster.reconciliation.live.run import reconcile_day
 from gamestream_dagster.reconciliation.model.values import Verdict
 from gamestream_dagster.reconciliation.repair import apply_repair, plan_repair
+from gamestream_dagster.resources.metrics import Metrics
 from gamestream_dagster.settings import Settings
 from gamestream_dagster.warehouse.tables import live_comparisons
 from tests.support.live_job import LiveJob
@@ -152,6 +153,7 @@ def test_live_and_settled_differ_by_what_came_late(live: Live) -> None:
     with open_settler(live.settings, is_complete=lambda one: Completeness(one, True, "")) as settler:
         for name in ("events", "event_counts", "revenue_daily"):
             settler.settle(settler.metrics[name], day)
+    assert Metrics(live.settings).comparable() == {day: {"event_counts": 1, "revenue_daily": 1}}
     proof = reconcile_day(live.settings, day)
     late = Counter(
         one["event_type"]

@@ -99,13 +99,13 @@ def comparable_days(store: SettledStore, engine: Engine, found: Sequence[Compari
     """Settled days that are still kept live, oldest first, each with the settlement versions of the metrics."""
     days: dict[date, dict[str, int]] = {}
     for one in found:
-        first = (datetime.now(UTC) - timedelta(milliseconds=one.board.retention or 0)).date()
+        if not _is_deployed(engine, one.board):
+            continue
+        kept = one.board.retention
+        first = None if kept is None else (datetime.now(UTC) - timedelta(milliseconds=kept)).date()
         for settled in store.newest([one.metric.name], first):
-            try:
-                _check_kept(engine, one.board, settled.day)
-            except CouldNotLookError:
-                continue
-            days.setdefault(settled.day, {})[one.metric.name] = settled.version
+            if _is_kept(one.board, settled.day):
+                days.setdefault(settled.day, {})[one.metric.name] = settled.version
     return dict(sorted(days.items()))
 
 
@@ -180,17 +180,27 @@ def live_numbers(engine: Engine, one: Comparison, day: date) -> Numbers:
 
 
 def _check_kept(engine: Engine, board: Board, day: date) -> None:
-    if PostgresDeploymentStore(engine).last(board.job) is None:
+    if not _is_deployed(engine, board):
         raise CouldNotLookError(
             f"{board.job} was never deployed, so nothing counts live",
             f"deploy it with `gamestream jobs apply {board.job}`",
         )
-    kept = timedelta(milliseconds=board.retention or 0)
-    if board.retention is not None and datetime(day.year, day.month, day.day, tzinfo=UTC) + kept < datetime.now(UTC):
+    if not _is_kept(board, day):
+        kept = timedelta(milliseconds=board.retention or 0)
         raise CouldNotLookError(
             f"rows of {board.name} are kept for {kept.days} days, and some of {day} may be gone",
             "compare a younger day",
         )
+
+
+def _is_deployed(engine: Engine, board: Board) -> bool:
+    return PostgresDeploymentStore(engine).last(board.job) is not None
+
+
+def _is_kept(board: Board, day: date) -> bool:
+    """Whether every live row of a day must still be there."""
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return board.retention is None or begin + timedelta(milliseconds=board.retention) >= datetime.now(UTC)
 
 
 def _limited(one: Comparison, found: Numbers) -> Numbers:
